@@ -46,7 +46,7 @@ pub struct NewJob {
     pub created_at: DateTime<Utc>,
 }
 
-/// Attempts after which a job is dead: with the delays below, about a day and a half.
+/// Attempts after which a job is dead: with the delays below, about thirty hours.
 pub const ATTEMPTS_MAX: i16 = 40;
 
 const DELAY_FIRST: TimeDelta = TimeDelta::seconds(5);

@@ -69,6 +69,7 @@ impl PayoutFor {
     }
 }
 
+/// What a payout pays, as rows have it; see [`PayoutFor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum PayoutKind {
@@ -78,6 +79,7 @@ pub enum PayoutKind {
 }
 
 words! {
+    /// Where the present attempt of a payout stands.
     pub enum PayoutStatus {
         /// To be sent when its day has come.
         Created = "created",
@@ -120,6 +122,7 @@ pub struct Answer {
     pub word: Word,
 }
 
+/// The channel's word on an attempt, or ours where there is none of the channel's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
     Succeeded {
@@ -273,9 +276,10 @@ pub fn may_arrive(sent_at: Option<DateTime<Utc>>, denied_at: Option<DateTime<Utc
     sent_at.is_some_and(|sent_at| denied_at.is_none_or(|denied_at| denied_at < sent_at + ARRIVES_WITHIN))
 }
 
-/// How often a payout that is booked as paid is asked about again, and at what distance: a bank may send the money back within these
-/// days, and the callback that tells of it may be lost.
+/// How long after it was booked as paid a payout is asked about again: a bank may send the money back within some days, and the callback
+/// that tells of it may be lost.
 pub const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
+/// How often it is, each time a day later.
 pub const ASK_AGAIN_TIMES: i16 = 3;
 
 /// When to ask after a payout that was asked about `queries` times: after a minute, then twice as long, up to an hour.
@@ -283,8 +287,8 @@ pub fn query_delay(queries: i16) -> TimeDelta {
     TimeDelta::minutes((1i64 << queries.clamp(0, 6)).min(60))
 }
 
-/// After so many questions about one attempt, an operator is told to call the channel: about eight hours where it says nothing, or a
-/// day and a half where it says each time that it never received what was sent to it every hour of the day.
+/// After so many questions about one attempt, an operator is told to call the channel: about nine hours where it says nothing, or a
+/// day where it says each time that it never received what is sent to it, every hour of the day.
 pub const QUERIES_BEFORE_NOTICE: i16 = 14;
 
 /// Why a payout is not retried or settled, or a callback not believed.

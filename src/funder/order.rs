@@ -4,12 +4,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::reserve::ReserveRefusal;
 use crate::access::is_same_holder;
 use crate::base::Fen;
 use crate::base::id::{FunderId, ReserveOrderId};
 use crate::error::Refusal;
-
-use super::reserve::ReserveRefusal;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]

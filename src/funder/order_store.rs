@@ -43,6 +43,7 @@ macro_rules! select_orders {
     };
 }
 
+/// The order of a kind that was noted under a bank's reference.
 pub async fn find_order_by_reference(
     connection: &mut PgConnection,
     funder_id: FunderId,
@@ -59,6 +60,7 @@ pub async fn find_order_by_reference(
     .await
 }
 
+/// An order by its id.
 pub async fn find_order(connection: &mut PgConnection, order_id: ReserveOrderId) -> sqlx::Result<Option<ReserveOrder>> {
     select_orders!("where order_id = $1", order_id.uuid()).fetch_optional(connection).await
 }

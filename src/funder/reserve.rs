@@ -53,14 +53,19 @@ pub struct ReserveEntry {
     pub occurred_at: DateTime<Utc>,
 }
 
+/// What changed a reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum ReserveEntryKind {
     Deposit,
     Withdrawal,
+    /// Purchases were authorised.
     Hold,
+    /// A purchase was voided.
     Release,
+    /// What a day's purchases held is paid out to merchants.
     Clearing,
+    /// Principal came back.
     Refund,
 }
 
@@ -79,7 +84,7 @@ pub enum ReserveRefusal {
     ReferenceBookedWithOtherAmount { reference: String, booked: Fen },
     #[error("a bank reference has 1 to {REFERENCE_CHARS_MAX} characters")]
     ReferenceMalformed,
-    #[error("an advance limit is not negative and not below the {used} yuan of advance in use")]
+    #[error("an advance limit is at least the {used} yuan of advance in use, and at most {} yuan", Fen::MAX)]
     AdvanceLimitBelowUse { used: Fen },
     #[error("a low-water mark is not negative")]
     LowWaterNegative,
@@ -171,6 +176,7 @@ impl Reserve {
         self.record(ReserveEntryKind::Refund, amount, occasion)
     }
 
+    /// Takes in money that arrived.
     pub fn deposit(&mut self, amount: Fen, occasion: Occasion) -> Result<ReserveEntry, ReserveRefusal> {
         check_amount(amount)?;
         self.deposited += amount;

@@ -14,6 +14,7 @@ use crate::error::{Attempt, Fault, Outcome, Refusal, Step};
 
 /// A range longer than this is replayed in parts.
 pub const REPLAY_MESSAGES_MAX: i64 = 1_000_000;
+/// A sentence or two.
 pub const REASON_CHARS_MAX: usize = 200;
 
 /// Why nothing is done to a partner's events.

@@ -182,11 +182,11 @@ pub struct NewReplay {
     #[schema(example = 90, minimum = 1)]
     #[serde(default)]
     pub to_no: Option<i64>,
-    /// What occurred from here
+    /// Events that occurred then or later.
     #[serde(default)]
     #[schema(value_type = Option<DateTime<Utc>>, example = json!(null))]
     pub from: Option<Moment>,
-    /// until before there.
+    /// Events that occurred before then.
     #[serde(default)]
     #[schema(value_type = Option<DateTime<Utc>>, example = json!(null))]
     pub to: Option<Moment>,

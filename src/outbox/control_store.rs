@@ -21,6 +21,7 @@ pub struct Standing {
     pub kept_after_no: i64,
 }
 
+/// How a partner's delivery stands, whether or not it was ever sent anything.
 pub async fn standing(connection: &mut PgConnection, partner: &str) -> sqlx::Result<Standing> {
     sqlx::query_as!(
         Standing,
@@ -146,8 +147,9 @@ pub struct ReplayRange {
     /// Both ends included.
     pub from_no: i64,
     pub to_no: i64,
-    /// Written from here, until before there.
+    /// Those written then or later.
     pub from_at: Option<DateTime<Utc>>,
+    /// Those written before then.
     pub to_at: Option<DateTime<Utc>>,
 }
 
@@ -214,6 +216,7 @@ pub struct Shown {
     pub last_error: Option<String>,
 }
 
+/// A message by its number, whoever's it is.
 pub async fn find_message(connection: &mut PgConnection, message_no: i64) -> sqlx::Result<Option<Shown>> {
     sqlx::query_as!(
         Shown,
@@ -244,6 +247,7 @@ pub struct Action<'a> {
     pub done_at: DateTime<Utc>,
 }
 
+/// Writes down what was done.
 pub async fn note(connection: &mut PgConnection, action: &Action<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into outbox_action (partner, action, from_no, to_no, messages, done_by, reason, done_at)

@@ -127,7 +127,7 @@ pub async fn prefer_indexes(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Whether anything may be delivered to the partner now, and how often it failed in a row.
+/// How delivery to the partner stands; `None` where it was never paused, and never down.
 pub async fn find_partner(connection: &mut PgConnection, partner: &str) -> sqlx::Result<Option<PartnerState>> {
     sqlx::query_as!(
         PartnerState,
@@ -138,9 +138,12 @@ pub async fn find_partner(connection: &mut PgConnection, partner: &str) -> sqlx:
     .await
 }
 
+/// How delivery to a partner stands.
 #[derive(Debug)]
 pub struct PartnerState {
+    /// Runs in a row that found it down.
     pub failures: i16,
+    /// Nothing is tried before then.
     pub next_attempt_at: DateTime<Utc>,
     pub paused_at: Option<DateTime<Utc>>,
 }

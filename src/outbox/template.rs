@@ -17,7 +17,9 @@ use crate::error::Refusal;
 pub const TEXT_BYTES_MAX: usize = 16 * 1024;
 /// What it may write, far above any event of ours.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// Longer than any path of an interface that is meant to be read.
 pub const PATH_BYTES_MAX: usize = 200;
+/// An expression longer than this is a program, too.
 pub const TAKEN_WHEN_BYTES_MAX: usize = 1_000;
 /// Instructions, and about as many times eight bytes of data: a plan of 60 periods takes a tenth.
 const FUEL: u64 = 100_000;

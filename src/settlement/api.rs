@@ -78,8 +78,8 @@ pub async fn download_statement(
     caller: MerchantCaller,
     Named(settlement_id): Named<SettlementId>,
 ) -> Result<impl IntoResponse, Problem> {
-    let (merchant_id, day) =
-        (caller.merchant_id, find_settlement(&app, caller.merchant_id, settlement_id).await?.business_day);
+    let merchant_id = caller.merchant_id;
+    let day = find_settlement(&app, merchant_id, settlement_id).await?.business_day;
     let file = format!("attachment; filename=\"statement-{day}.csv\"");
     let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, file)];
     Ok((headers, Pieced::new(move || statement(app.clone(), merchant_id, day))))
@@ -120,6 +120,6 @@ pub async fn show_remittance(
     let wanted = Wanted::One(remittance_id);
     let mut rows = api_store::list_remittances(&mut connection, caller.funder_id, wanted, 1).await?;
     let remittance = rows.pop().ok_or_else(Problem::not_found)?;
-    let parts = api_store::list_remittance_parts(&mut connection, remittance_id.uuid()).await?;
+    let parts = api_store::list_remittance_parts(&mut connection, remittance_id).await?;
     Ok(Json(RemittanceDetail { remittance, parts }))
 }

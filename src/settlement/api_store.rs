@@ -3,7 +3,6 @@
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::base::id::{FunderId, MerchantId, ProductId, RemittanceId, SettlementId};
 use crate::base::{BusinessDay, Fen, Wanted};
@@ -116,9 +115,10 @@ pub struct RemittancePartView {
     pub share_fen: Fen,
 }
 
+/// The parts of a remittance, by product version.
 pub async fn list_remittance_parts(
     connection: &mut PgConnection,
-    remittance_id: Uuid,
+    remittance_id: RemittanceId,
 ) -> sqlx::Result<Vec<RemittancePartView>> {
     sqlx::query_as!(
         RemittancePartView,
@@ -126,7 +126,7 @@ pub async fn list_remittance_parts(
                   interest_fen as "interest_fen: Fen", fee_fen as "fee_fen: Fen", penalty_fen as "penalty_fen: Fen",
                   subsidy_fen as "subsidy_fen: Fen", share_fen as "share_fen: Fen"
            from remittance_part where remittance_id = $1 order by product_id, product_version"#,
-        remittance_id
+        remittance_id.uuid()
     )
     .fetch_all(connection)
     .await

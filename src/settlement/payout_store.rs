@@ -255,6 +255,7 @@ pub struct PaidPart {
     pub amount: Fen,
 }
 
+/// What these settlements paid of each funder's money.
 pub async fn load_paid_parts(connection: &mut PgConnection, settlement_ids: &[Uuid]) -> sqlx::Result<Vec<PaidPart>> {
     sqlx::query_as!(
         PaidPart,

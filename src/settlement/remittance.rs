@@ -67,6 +67,7 @@ pub struct CarriedRemittance {
     pub payable: Fen,
 }
 
+/// What one funder is passed on for one business day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remittance {
     pub remittance_id: RemittanceId,
@@ -74,7 +75,9 @@ pub struct Remittance {
     pub business_day: BusinessDay,
     pub pay_on: BusinessDay,
     pub parts: Vec<RemittancePart>,
+    /// Not positive.
     pub carried_in: Fen,
+    /// The remittances whose negative amounts are taken into this one.
     pub carries: Vec<RemittanceId>,
 }
 

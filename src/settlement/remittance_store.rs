@@ -87,6 +87,7 @@ pub async fn lock_carried(connection: &mut PgConnection) -> sqlx::Result<Vec<Car
     .await
 }
 
+/// Writes the remittances of one day.
 pub async fn insert_remittances(connection: &mut PgConnection, remittances: &[Remittance]) -> sqlx::Result<()> {
     let fen = |part: fn(&Remittance) -> Fen| remittances.iter().map(|r| part(r).get()).collect::<Vec<i64>>();
     let remittance_id: Vec<Uuid> = remittances.iter().map(|r| r.remittance_id.uuid()).collect();
@@ -196,6 +197,7 @@ impl PaidChain {
     }
 }
 
+/// What the payment of each of these remittances settles.
 pub async fn load_paid_amounts(connection: &mut PgConnection, remittance_ids: &[Uuid]) -> sqlx::Result<Vec<PaidChain>> {
     sqlx::query_as!(
         PaidChain,

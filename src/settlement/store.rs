@@ -196,6 +196,7 @@ pub async fn take_in_carried(connection: &mut PgConnection, settlements: &[Settl
     Ok(done.rows_affected())
 }
 
+/// A merchant's settlement of a day.
 pub async fn find_settlement(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::base::Fen;
 use crate::base::id::{PurchaseId, RefundId};
 
+/// A purchase of the day. Amounts are positive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurchaseLine {
     pub purchase_id: PurchaseId,
@@ -16,6 +17,7 @@ pub struct PurchaseLine {
     pub subsidy: Fen,
 }
 
+/// A refund of the day. Amounts are positive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefundLine {
     pub refund_id: RefundId,

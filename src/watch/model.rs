@@ -43,6 +43,7 @@ pub struct Outage<'a> {
     pub since: DateTime<Utc>,
 }
 
+/// What is to be done about a partner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
     Nothing,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Batch, Carried, Failure, Fate, Fates, Manner, funder, singly};
+use super::{Batch, Carried, Failure, Fate, Manner, funder, singly};
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::merchant::notify_store;
@@ -24,16 +24,14 @@ pub async fn carry(
     let found = notify_store::find(&mut *app.pool.acquire().await?, merchant_id).await?;
     let Some(address) = found.and_then(|notified| notified.address) else {
         let nowhere = Fate::Undeliverable("the merchant has no notify URL any more".to_owned());
-        return Ok(Carried::all(
-            messages.iter().map(|message| (message.message_no, nowhere.clone())).collect::<Fates>(),
-        ));
+        return Ok(Carried::all_alike(messages, &nowhere));
     };
     // What was allowed when it was saved may not be allowed here.
     let url = match NotifyUrl::parse(&address.url, app.partners.cashiers().reach()) {
         Ok(url) => url,
         Err(refusal) => {
             let refused = Fate::Refused(refusal.to_string());
-            return Ok(Carried::all(messages.iter().map(|message| (message.message_no, refused.clone())).collect()));
+            return Ok(Carried::all_alike(messages, &refused));
         }
     };
     let errand = Errand { app, merchant_id, partner, url, signer: app.access.signer(address.algorithm).await? };

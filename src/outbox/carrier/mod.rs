@@ -67,6 +67,11 @@ impl Carried {
     pub fn all(fates: Fates) -> Carried {
         Carried { fates, broken: None }
     }
+
+    /// The same became of every message.
+    fn all_alike(messages: &[Waiting], fate: &Fate) -> Carried {
+        Carried::all(messages.iter().map(|message| (message.message_no, fate.clone())).collect())
+    }
 }
 
 impl From<CallError> for Carried {

@@ -1,5 +1,6 @@
 //! Messages one a call: those of one object in order, several objects at once.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use futures_util::{StreamExt as _, stream};
@@ -38,7 +39,7 @@ where
 /// The messages of each object, in order.
 fn chains(batch: &[Waiting]) -> Vec<Vec<&Waiting>> {
     let mut chains: Vec<Vec<&Waiting>> = Vec::new();
-    let mut place_of = std::collections::HashMap::new();
+    let mut place_of = HashMap::new();
     for message in batch {
         let place = *place_of.entry(message.object_id).or_insert_with(|| {
             chains.push(Vec::new());
@@ -53,7 +54,7 @@ fn chains(batch: &[Waiting]) -> Vec<Vec<&Waiting>> {
 struct State<'m> {
     understand: Understanding,
     manner: Manner<'m>,
-    /// Calls in a row.
+    /// Calls in a row that nobody answered.
     unanswered: AtomicU32,
     is_down: AtomicBool,
 }

@@ -16,6 +16,10 @@ use crate::outbox::store::Waiting;
 use crate::partner::Client;
 use crate::partner::sms::client::{Sent, ShortMessage, send};
 
+/// Hands a batch over.
+///
+/// # Errors
+/// A failure of our own.
 pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Result<Carried> {
     let reached = reach_all(app, batch).await?;
     let mut fates = Fates::with_capacity(batch.len());

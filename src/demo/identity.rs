@@ -1,10 +1,10 @@
 //! Made-up identities: for a client's number always the same valid resident ID, name, mobile and cards, and for two numbers
-//! never the same. Nobody real is meant; the numbers merely pass their check rules.
+//! never the same. Nobody real is meant; the numbers merely pass their check rules, and check digits are found by trying.
 
 use chrono::{Datelike, Months, NaiveDate};
 
 use crate::base::BusinessDay;
-use crate::base::person::{CardNumber, Mobile, ResidentId, passes_luhn};
+use crate::base::person::{CardNumber, CreditCode, Mobile, ResidentId, passes_luhn};
 use crate::borrower::{PersonName, Registration};
 
 /// Counties of first registration (GB/T 2260).
@@ -25,7 +25,6 @@ const SEQUENCES: u64 = 999;
 const MOBILES: u64 = 100_000_000;
 /// Up to here no two numbers are the same person: 12 regions, 999 sequence numbers and 360 birthdays make a little more.
 pub const NUMBER_MAX: i64 = 4_000_000;
-const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
 
 /// The whole person: `age` completed years on `today`.
 ///
@@ -48,11 +47,11 @@ pub fn resident_id(number: u64, age: u32, today: BusinessDay) -> ResidentId {
     let latest = today.date().checked_sub_months(Months::new(12 * age)).expect("an age lies within the calendar");
     let birth_on: NaiveDate = latest - chrono::Days::new(rest / SEQUENCES % 360);
     let digits = format!("{region}{:04}{:02}{:02}{sequence:03}", birth_on.year(), birth_on.month(), birth_on.day());
-    let sum: u32 = digits.bytes().zip(WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
-    let check = char::from(b"10X98765432"[(sum % 11) as usize]);
-    ResidentId::parse(&format!("{digits}{check}"), today).expect("the number was made by its own rules")
+    let found = "0123456789X".chars().find_map(|check| ResidentId::parse(&format!("{digits}{check}"), today).ok());
+    found.expect("one of eleven check digits is right")
 }
 
+/// A family name and a given name, which others have, too.
 pub fn name(number: u64) -> PersonName {
     let family = FAMILY_NAMES[(number % FAMILY_NAMES.len() as u64) as usize];
     let given = GIVEN_NAMES[(number / FAMILY_NAMES.len() as u64 % GIVEN_NAMES.len() as u64) as usize];
@@ -69,6 +68,18 @@ pub fn card_number(number: u64, nth: u8) -> CardNumber {
     let digits = format!("621700{}{:08}", nth % 10, number % MOBILES);
     let check = (0..10).find(|check| passes_luhn(&format!("{digits}{check}")));
     format!("{digits}{}", check.expect("one of ten digits passes")).parse().expect("sixteen digits with their check")
+}
+
+/// The code of the company whose code begins with these sixteen characters, with both of its check characters.
+///
+/// # Panics
+/// If no code begins so.
+pub fn credit_code(beginning: &str) -> CreditCode {
+    const CHECKS: &str = "0123456789ABCDEFGHJKLMNPQRTUWXY";
+    let both = CHECKS.chars().flat_map(|organisation| CHECKS.chars().map(move |code| [organisation, code]));
+    let found =
+        both.map(|[organisation, code]| format!("{beginning}{organisation}{code}")).find_map(|code| code.parse().ok());
+    found.expect("one pair of check characters is right")
 }
 
 #[cfg(test)]
@@ -96,5 +107,12 @@ mod tests {
         assert_eq!(resident_id(7, 40, today), resident_id(7, 40, today));
         assert_eq!(name(7), name(7));
         assert_ne!(card_number(7, 0), card_number(7, 1));
+    }
+
+    #[test]
+    fn companies_have_codes_of_their_own_whose_check_characters_are_right() {
+        let codes: HashSet<CreditCode> = (1..200).map(|number| credit_code(&format!("91350100M{number:07}"))).collect();
+        assert_eq!(codes.len(), 199);
+        assert_eq!(credit_code("91350100M000100Y").as_str(), "91350100M000100Y43");
     }
 }

@@ -1,4 +1,4 @@
-//! The demo's input: people and purchases read from files, with identities made up for them.
+//! The demo: people and purchases read from files, with identities made up for them, the story that they live, and its report.
 
 pub mod rows;
 pub mod clients;

@@ -15,6 +15,7 @@ use crate::sandbox::{FaultShares, PARTNERS, World};
 
 /// How often the house looks for what is due: a person who has just paid waits about so long for the bank.
 const PAUSE: Duration = Duration::from_secs(1);
+
 /// Keeps house until it is dropped. From here on partners make no mistakes but those that somebody asks for.
 pub async fn keep_house(app: App, world: Arc<World>) {
     for partner in PARTNERS {

@@ -1,8 +1,8 @@
 //! The merchants of the story, onboarded through the real use case.
 
+use super::identity;
 use crate::app::App;
 use crate::base::id::MerchantId;
-use crate::base::person::CreditCode;
 use crate::error::Fault;
 use crate::merchant::actions::{Judgement, LatinLabel, Onboarding};
 use crate::merchant::staff::{Role, StaffRefusal};
@@ -29,7 +29,7 @@ pub async fn open_shops(app: &App) -> anyhow::Result<Vec<Shop>> {
         let name = format!("示范商户{:02}号有限公司", number + 1);
         let onboarding = Onboarding {
             name: name.clone(),
-            credit_code: credit_code(number),
+            credit_code: identity::credit_code(&format!("91310000{number:08}")).as_str().to_owned(),
             category: category.code().to_owned(),
             account_name: name,
             account_number: format!("95588{number:011}"),
@@ -77,14 +77,4 @@ async fn hire(app: &App, merchant_id: MerchantId, person: Person) -> anyhow::Res
         Ok(_) | Err(Fault::Refused(StaffRefusal::StaffAlready)) => Ok(()),
         Err(fault) => Err(fault.into_error()),
     }
-}
-
-/// A company's number with both of its check digits, found by trying: unlike for unlike numbers.
-fn credit_code(number: u64) -> String {
-    const CHECKS: &[u8] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
-    let candidates = CHECKS.iter().flat_map(|organisation| CHECKS.iter().map(move |code| (*organisation, *code)));
-    candidates
-        .map(|(organisation, code)| format!("91310000{number:08}{}{}", char::from(organisation), char::from(code)))
-        .find(|candidate| candidate.parse::<CreditCode>().is_ok())
-        .expect("one pair of check digits is right for every number")
 }

@@ -14,9 +14,11 @@ use super::event::{Event, Risk, with_statement_day};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{ApplicationId, CodeId, LineId, PayoutId, RepaymentId};
+use crate::base::person::CreditCode;
 use crate::credit::actions::{PersonDecision, PersonVerdict};
 use crate::credit::line_actions::{ManualChange, change_line};
 use crate::credit::{self, Change, Freeze};
+use crate::demo::identity;
 use crate::error::{Outcome, Refusal};
 use crate::funder::actions::{BankMovement, TermsChange};
 use crate::merchant::Order;
@@ -226,7 +228,7 @@ impl Stage {
 
     async fn onboard(&mut self, name: &str, terms: MerchantTerms) -> Done {
         let number = self.driver.merchants.len() + 1;
-        let merchant_id = self.driver.onboard(name, &credit_code(number), terms).await?;
+        let merchant_id = self.driver.onboard(name, credit_code(number).as_str(), terms).await?;
         // An account of its own, by which the payout channel's answers are prescribed.
         let account_number = format!("622588{number:010}");
         self.accounts.insert(name.to_owned(), account_number.clone());
@@ -464,30 +466,7 @@ fn plainly<T, R: Refusal>(outcome: Outcome<T, R>) -> Done {
     Ok(told(outcome)?.map(|_| ()))
 }
 
-/// The unified social credit code of the scenario's `number`th merchant, with both of its check characters.
-fn credit_code(number: usize) -> String {
-    const CHARACTERS: &[u8; 31] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
-    const WEIGHTS: [u32; 8] = [3, 7, 9, 10, 5, 8, 4, 2];
-    let body = format!("M{:07}", number % 10_000_000);
-    let value = |byte: u8| u32::from(if byte.is_ascii_digit() { byte - b'0' } else { byte - b'A' + 10 });
-    let sum: u32 = body.bytes().zip(WEIGHTS).map(|(byte, weight)| value(byte) * weight).sum();
-    let organisation = format!("91350100{body}{}", char::from(b"0X987654321"[(sum % 11) as usize]));
-    let place = |byte: u8| CHARACTERS.iter().position(|character| *character == byte).unwrap_or_default();
-    let (sum, _) =
-        organisation.bytes().fold((0, 1), |(sum, weight), byte| ((sum + place(byte) * weight) % 31, weight * 3 % 31));
-    format!("{organisation}{}", char::from(CHARACTERS[(31 - sum) % 31]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::person::CreditCode;
-
-    #[test]
-    fn merchants_have_valid_codes_of_their_own() {
-        assert_eq!(credit_code(100), "91350100M000100Y43".replace("M000100Y43", &credit_code(100)[8..]));
-        for number in 1..200 {
-            assert!(credit_code(number).parse::<CreditCode>().is_ok(), "{}", credit_code(number));
-        }
-    }
+/// The unified social credit code of the scenario's `number`th merchant.
+fn credit_code(number: usize) -> CreditCode {
+    identity::credit_code(&format!("91350100M{:07}", number % 10_000_000))
 }

@@ -134,9 +134,9 @@ struct Keeper<'c> {
 }
 
 impl Keeper<'_> {
-    async fn put(&mut self, name: &str, number: i32, chunk: Vec<u8>) -> sqlx::Result<()> {
-        self.bytes += chunk.len();
-        self.waiting.push((name.to_owned(), number, chunk));
+    async fn put(&mut self, piece: Piece) -> sqlx::Result<()> {
+        self.bytes += piece.content.len();
+        self.waiting.push(piece);
         if self.bytes >= WAITING_BYTES_MAX { self.flush().await } else { Ok(()) }
     }
 
@@ -157,7 +157,7 @@ enum Keep<'k, 'c> {
 impl Keep<'_, '_> {
     async fn put(&mut self, name: &str, chunks: &mut i32, chunk: Vec<u8>) -> sqlx::Result<()> {
         if let Keep::In(keeper) = self {
-            keeper.put(name, *chunks, chunk).await?;
+            keeper.put(Piece { name: name.to_owned(), chunk_no: *chunks, content: chunk }).await?;
         }
         *chunks += 1;
         Ok(())

@@ -19,6 +19,7 @@ const VERSION: u32 = 3;
 /// Of days that were signed before there were `refund_parts`: they come out as they were.
 const VERSION_WITHOUT_REFUND_PARTS: u32 = 2;
 
+/// A manifest as it is written.
 #[derive(Debug, Serialize)]
 pub struct Manifest<'a> {
     manifest_version: u32,
@@ -71,6 +72,7 @@ macro_rules! repaid {
         ]
     };
 }
+
 /// A footing by its name and the figures on either side.
 type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
 

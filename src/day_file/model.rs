@@ -65,6 +65,7 @@ tables! {
     Repayments "repayments",
     /// How it was allocated, installment by installment.
     RepaymentParts "repayment_parts",
+    /// What merchants gave back of purchases.
     Refunds "refunds",
     /// What left each billed installment by them.
     RefundParts "refund_parts",

@@ -67,6 +67,7 @@ pub struct MadeDay {
     pub signatures: Option<Json<Value>>,
 }
 
+/// What was made of a funder's day, where its files were to be made.
 pub async fn find_day(
     connection: &mut PgConnection,
     funder_id: FunderId,
@@ -140,6 +141,7 @@ pub async fn stand_by(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Writes down files that were made.
 pub async fn insert_files(connection: &mut PgConnection, key: &DayKey, files: &[MadeFile]) -> sqlx::Result<()> {
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
     let tables: Vec<&str> = files.iter().map(|file| file.table_name.as_str()).collect();
@@ -211,13 +213,20 @@ pub struct ChunkKey<'a> {
     pub chunk_no: i32,
 }
 
-/// A piece of a file and where it belongs: the file's name, the piece's number, its bytes.
-pub type Piece = (String, i32, Vec<u8>);
+/// A piece of a file and where it belongs.
+#[derive(Debug)]
+pub struct Piece {
+    /// The file's.
+    pub name: String,
+    pub chunk_no: i32,
+    pub content: Vec<u8>,
+}
 
+/// Keeps pieces of a day's files.
 pub async fn insert_chunks(connection: &mut PgConnection, key: &DayKey, pieces: &[Piece]) -> sqlx::Result<()> {
-    let names: Vec<&str> = pieces.iter().map(|(name, ..)| name.as_str()).collect();
-    let numbers: Vec<i32> = pieces.iter().map(|(_, number, _)| *number).collect();
-    let contents: Vec<&[u8]> = pieces.iter().map(|(.., content)| content.as_slice()).collect();
+    let names: Vec<&str> = pieces.iter().map(|piece| piece.name.as_str()).collect();
+    let numbers: Vec<i32> = pieces.iter().map(|piece| piece.chunk_no).collect();
+    let contents: Vec<&[u8]> = pieces.iter().map(|piece| piece.content.as_slice()).collect();
     sqlx::query!(
         "insert into funder_day_chunk (funder_id, business_day, name, chunk_no, content)
          select $1, $2, * from unnest($3::text[], $4::int[], $5::bytea[])",
@@ -232,6 +241,7 @@ pub async fn insert_chunks(connection: &mut PgConnection, key: &DayKey, pieces: 
     Ok(())
 }
 
+/// The bytes of a piece, where they are kept.
 pub async fn load_chunk(connection: &mut PgConnection, key: ChunkKey<'_>) -> sqlx::Result<Option<Vec<u8>>> {
     sqlx::query_scalar!(
         "select content from funder_day_chunk

@@ -4,6 +4,7 @@ use super::answer::Answer;
 use crate::base::Fen;
 use crate::base::id::WithholdingId;
 
+/// A day's orders, as the channel states them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DailyFile {
     pub lines: Vec<FileLine>,
@@ -11,8 +12,16 @@ pub struct DailyFile {
     pub amount: Fen,
     /// What the channel keeps of it.
     pub cost: Fen,
-    /// Count, sum and cost as the trailer says.
-    trailer: Option<(i64, i64, i64)>,
+    /// As the trailer says.
+    trailer: Option<Totals>,
+}
+
+/// What the lines of a file come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Totals {
+    lines: i64,
+    amount_fen: i64,
+    cost_fen: i64,
 }
 
 /// One order that is final for the channel, if its code is one that we know.
@@ -27,6 +36,7 @@ pub struct FileLine {
     pub cost: Fen,
 }
 
+/// Why a daily file is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
     #[error("line {0} of the daily file cannot be read")]
@@ -42,14 +52,21 @@ pub enum FileError {
 }
 
 impl DailyFile {
-    pub(super) fn end(&mut self, count: Option<i64>, sum: Option<i64>, cost: Option<i64>) {
-        self.trailer = count.zip(sum).zip(cost).map(|((count, sum), cost)| (count, sum, cost));
+    /// Takes the trailer; one that is not of numbers is none.
+    pub(super) fn end(&mut self, lines: Option<i64>, amount_fen: Option<i64>, cost_fen: Option<i64>) {
+        let numbers = lines.zip(amount_fen).zip(cost_fen);
+        self.trailer = numbers.map(|((lines, amount_fen), cost_fen)| Totals { lines, amount_fen, cost_fen });
     }
 
+    /// The file with its sums.
+    ///
+    /// # Errors
+    /// Why it is not believed.
     pub(super) fn foots(mut self) -> Result<DailyFile, FileError> {
         self.amount = sum(self.lines.iter().map(|line| line.amount))?;
         self.cost = sum(self.lines.iter().map(|line| line.cost))?;
-        let found = (self.lines.len() as i64, self.amount.get(), self.cost.get());
+        let lines = self.lines.len() as i64;
+        let found = Totals { lines, amount_fen: self.amount.get(), cost_fen: self.cost.get() };
         match self.trailer {
             None => return Err(FileError::NoTrailer),
             Some(trailer) if trailer != found => return Err(FileError::DoesNotFoot),

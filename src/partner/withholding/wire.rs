@@ -6,7 +6,9 @@ pub mod alpha {
 
     use crate::partner::each::each;
 
+    /// The name under which it is configured.
     pub const NAME: &str = "withholding_a";
+    /// The most orders in one call, and the most numbers in one question.
     pub const ORDERS_MAX: usize = 500;
 
     #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,7 +76,9 @@ pub mod beta {
 
     use crate::partner::each::each;
 
+    /// The name under which it is configured.
     pub const NAME: &str = "withholding_b";
+    /// The most orders in one call, and the most numbers in one question.
     pub const ORDERS_MAX: usize = 500;
 
     #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -112,6 +112,7 @@ impl std::fmt::Debug for PartnerSettings {
     }
 }
 
+/// A public key of a partner, as configured.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartnerKey {

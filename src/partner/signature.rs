@@ -15,6 +15,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use super::key::{Algorithm, PrivateKey, PublicKey, Signing, pem_encode};
 
+/// The headers of a signed answer. The first is in whole seconds since 1970.
 pub const HEADER_TIMESTAMP: &str = "fenqi-timestamp";
 pub const HEADER_NONCE: &str = "fenqi-nonce";
 pub const HEADER_SERIAL: &str = "fenqi-serial";

@@ -33,7 +33,7 @@ pub async fn freeze_view(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-// The identities are data, run in a loop; each is prepared by a test, so that none can name a column that is not there.
+/// Where an identity does not hold, at most [`FINDINGS_MAX`] places.
 pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::Result<Vec<Finding>> {
     let exceptions = match identity.exceptions {
         Exceptions::Query(exceptions) => exceptions,
@@ -42,6 +42,7 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
         Exceptions::OverpaidPenalty => return find_overpaid_penalty(connection, identity.sentence).await,
         Exceptions::OtherRates => return find_other_rates(connection, identity.sentence).await,
     };
+    // The identities are data, run in a loop; each is prepared by a test, so that none can name a column that is not there.
     let limited = format!(
         "select subject::text, expected::bigint, found::bigint from ({exceptions}) exceptions limit {FINDINGS_MAX}"
     );
@@ -52,6 +53,7 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
 
 macro_rules! identities {
     ($($sentence:literal: $exceptions:expr,)*) => {
+        /// All identities, in the order in which they are looked at.
         pub const IDENTITIES: &[Identity] =
             &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)*
               OPEN_BILLS, PAID_BILLS, PENALTY, RATES];

@@ -15,6 +15,7 @@ pub struct EventsRequest<Body = Value> {
     pub events: Vec<Event<Body>>,
 }
 
+/// The most events in one call.
 pub const EVENTS_MAX: usize = 500;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

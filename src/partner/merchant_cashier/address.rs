@@ -7,6 +7,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::error::Refusal;
 
+/// Longer than any address that takes notifications.
 pub const URL_BYTES_MAX: usize = 500;
 
 /// An address that was looked at.

@@ -31,4 +31,5 @@ pub struct Verdict {
     pub message: Option<String>,
 }
 
+/// The one code that says that a notification was taken, as WeChat Pay has it.
 pub const SUCCESS: &str = "SUCCESS";

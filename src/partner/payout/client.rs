@@ -19,6 +19,7 @@ pub struct Payment {
     pub remark: &'static str,
 }
 
+/// Whom to pay.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PayTo {
     /// A company's bank account.
@@ -49,6 +50,7 @@ pub struct Heard {
     pub saying: Saying,
 }
 
+/// The channel's word on a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Saying {
     Paid {

@@ -13,6 +13,7 @@ pub struct DecideRequest {
     pub applications: Vec<Application>,
 }
 
+/// The most applications in one call.
 pub const APPLICATIONS_MAX: usize = 200;
 
 /// Of the contract. A partner refuses one that it does not know; within one, only what may be ignored is added.

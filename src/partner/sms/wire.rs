@@ -14,6 +14,7 @@ pub struct SendRequest {
     pub messages: Vec<Message>,
 }
 
+/// The most messages in one call.
 pub const MESSAGES_MAX: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

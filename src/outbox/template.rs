@@ -13,14 +13,12 @@ use super::catalogue::EventKind;
 use crate::base::Fen;
 use crate::error::Refusal;
 
-/// A template longer than this is a program.
-pub const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// A template longer than this is a program, and so is an expression.
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+const TAKEN_WHEN_BYTES_MAX: usize = 1_000;
 /// What it may write, far above any event of ours.
-pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
-/// Longer than any path of an interface that is meant to be read.
-pub const PATH_BYTES_MAX: usize = 200;
-/// An expression longer than this is a program, too.
-pub const TAKEN_WHEN_BYTES_MAX: usize = 1_000;
+const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+const PATH_BYTES_MAX: usize = 200;
 /// Instructions, and about as many times eight bytes of data: a plan of 60 periods takes a tenth.
 const FUEL: u64 = 100_000;
 /// Deeper nesting than any shape needs.

@@ -10,17 +10,22 @@ use rust_decimal::Decimal;
 use super::baseline::SimpleUpdate;
 use super::figure::{Figure, Latencies, median, rate_per_second};
 use super::store;
-use super::world::World;
+use super::world::{Book, PLENTY, World};
 use crate::base::Fen;
+use crate::error::Fault;
+use crate::funder;
 use crate::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest};
 
 /// Lines that the purchases spread over.
 const LINES: i32 = 20_000;
 const MERCHANTS: i32 = 200;
-/// The most that the book of a run can use, so that neither line nor reserve refuses.
-const PLENTY: Fen = Fen::new(1_000_000_000_000);
+/// Callers that keep two cores busy, and those of a quieter hour.
+const MANY_CALLERS: usize = 128;
+const FEWER_CALLERS: usize = 32;
 /// What each purchase costs: a common amount in the real input.
 const AMOUNT: Fen = Fen::new(23_450);
+/// Too little for one more.
+const HALF: Fen = Fen::new(AMOUNT.get() / 2);
 const PERIODS: u16 = 12;
 
 /// What to measure and how often.
@@ -39,7 +44,8 @@ enum Spread {
 }
 
 pub(super) struct Run {
-    purchases_per_second: Decimal,
+    /// Refusals are decisions, too.
+    decisions_per_second: Decimal,
     pub(super) p50_ms: Decimal,
     pub(super) p99_ms: Decimal,
     counts: Counts,
@@ -71,11 +77,11 @@ pub async fn measure(
     options: Options,
     say: &mut dyn FnMut(&Figure),
 ) -> anyhow::Result<Figure> {
-    let mut at_128 = compare(world, baseline, options, 128).await?;
-    say(&at_128);
-    let at_32 = compare(world, baseline, options, 32).await?;
-    say(&at_32);
-    let even = at_128.value;
+    let mut at_many = compare(world, baseline, options, MANY_CALLERS).await?;
+    say(&at_many);
+    let at_fewer = compare(world, baseline, options, FEWER_CALLERS).await?;
+    say(&at_fewer);
+    let even = at_many.value;
     let hot = hot_line(world, options).await?.against(even);
     say(&hot);
     let short = short_line(world, options).await?.against(even);
@@ -83,8 +89,8 @@ pub async fn measure(
     let scarce = scarce_reserve(world, options).await?.against(even);
     say(&scarce);
     world.ensure_books_foot().await?;
-    at_128.more = vec![at_32, hot, short, scarce];
-    Ok(at_128)
+    at_many.more = vec![at_fewer, hot, short, scarce];
+    Ok(at_many)
 }
 
 /// Ours and the baseline in turn, so that a drift of the machine meets both.
@@ -96,7 +102,7 @@ async fn compare(world: &World, baseline: &SimpleUpdate, options: Options, calle
         theirs.push(baseline.measure(callers, options.time).await?);
         let run = shop.run(callers, options.time, Spread::Even).await?;
         run.ensure_nothing_refused()?;
-        ours.push(run.purchases_per_second);
+        ours.push(run.decisions_per_second);
         p50.push(run.p50_ms);
         p99.push(run.p99_ms);
     }
@@ -109,6 +115,16 @@ async fn compare(world: &World, baseline: &SimpleUpdate, options: Options, calle
 }
 
 impl Run {
+    /// The figure of a case that is measured once, with many callers.
+    fn figure(&self, case: &str, unit: &'static str) -> Figure {
+        let name = format!("authorise, {case}, {MANY_CALLERS} callers");
+        let mut figure = Figure::new(name, self.decisions_per_second, unit);
+        figure.p50_ms = Some(self.p50_ms);
+        figure.p99_ms = Some(self.p99_ms);
+        figure.runs = Some(1);
+        figure
+    }
+
     fn ensure_nothing_refused(&self) -> anyhow::Result<()> {
         let Counts { refused_by_line, refused_by_reserve, .. } = self.counts;
         anyhow::ensure!(refused_by_line + refused_by_reserve == 0, "a book of plenty refused: {:?}", self.counts);
@@ -160,28 +176,28 @@ impl Until {
 
 async fn hot_line(world: &World, options: Options) -> anyhow::Result<Figure> {
     let shop = Shop::open(world, PLENTY).await?;
-    let run = shop.run(128, options.time, Spread::HalfOnOneLine).await?;
+    let run = shop.run(MANY_CALLERS, options.time, Spread::HalfOnOneLine).await?;
     run.ensure_nothing_refused()?;
-    let mut figure = Figure::new("authorise, half on one line, 128 callers", run.purchases_per_second, "purchases/s");
-    figure.p50_ms = Some(run.p50_ms);
-    figure.p99_ms = Some(run.p99_ms);
-    figure.runs = Some(1);
-    Ok(figure)
+    Ok(run.figure("half on one line", "purchases/s"))
+}
+
+fn cost_of(purchases: u64) -> Fen {
+    Fen::new(AMOUNT.get() * purchases.cast_signed())
 }
 
 /// A line for a thousand purchases, which half of all callers ask for many more at once: exactly what its limit allows is lent.
 async fn short_line(world: &World, options: Options) -> anyhow::Result<Figure> {
-    let enough_for = 1_000u64;
-    let limit = Fen::new(AMOUNT.get() * 1_000 + AMOUNT.get() / 2);
+    let enough_for = 1_000;
+    let limit = cost_of(enough_for) + HALF;
     let shop = Shop::open_with_first_line(world, limit).await?;
-    let run = shop.run(128, options.time, Spread::HalfOnOneLine).await?;
+    let run = shop.run(MANY_CALLERS, options.time, Spread::HalfOnOneLine).await?;
     let line = store::load_line(&mut *world.app.pool.acquire().await?, shop.book.lines[0]).await?;
     let counts = run.counts;
     anyhow::ensure!(
         counts.authorised_on_first == enough_for
             && counts.refused_by_line > 0
             && line.limit == limit
-            && line.used == Fen::new(AMOUNT.get() * 1_000)
+            && line.used == cost_of(enough_for)
             && line.lent == line.used,
         "a line for {enough_for} purchases was asked for {} more and carried {}: {} of {} yuan are used, {} lent",
         counts.refused_by_line,
@@ -190,40 +206,28 @@ async fn short_line(world: &World, options: Options) -> anyhow::Result<Figure> {
         line.limit,
         line.lent
     );
-    let mut figure =
-        Figure::new("authorise, half on a line that runs out, 128 callers", run.purchases_per_second, "decisions/s");
-    figure.p50_ms = Some(run.p50_ms);
-    figure.p99_ms = Some(run.p99_ms);
-    figure.runs = Some(1);
-    Ok(figure)
+    Ok(run.figure("half on a line that runs out", "decisions/s"))
 }
 
 /// A reserve for one and a half thousand purchases, asked for many more: exactly what it holds is lent.
 async fn scarce_reserve(world: &World, options: Options) -> anyhow::Result<Figure> {
-    let enough_for = 1_500u64;
-    let shop = Shop::open(world, Fen::new(AMOUNT.get() * 1_500 + AMOUNT.get() / 2)).await?;
-    let run = shop.run(128, options.time.min(Duration::from_secs(2)), Spread::Even).await?;
+    let enough_for = 1_500;
+    let shop = Shop::open(world, cost_of(enough_for) + HALF).await?;
+    let run = shop.run(MANY_CALLERS, options.time.min(Duration::from_secs(2)), Spread::Even).await?;
     let reserve = shop.reserve_available().await?;
     anyhow::ensure!(
-        run.counts.authorised == enough_for
-            && reserve == Fen::new(AMOUNT.get() / 2)
-            && run.counts.refused_by_reserve > 0,
+        run.counts.authorised == enough_for && reserve == HALF && run.counts.refused_by_reserve > 0,
         "a reserve for {enough_for} purchases carried {} and is left with {reserve}",
         run.counts.authorised
     );
-    let mut figure =
-        Figure::new("authorise, reserve nearly empty, 128 callers", run.purchases_per_second, "decisions/s");
-    figure.p50_ms = Some(run.p50_ms);
-    figure.p99_ms = Some(run.p99_ms);
-    figure.runs = Some(1);
-    Ok(figure)
+    Ok(run.figure("reserve nearly empty", "decisions/s"))
 }
 
 /// One funder with its product and lines, and the merchants of the world.
 struct Shop<'a> {
     world: &'a World,
     authoriser: Authoriser,
-    book: Arc<super::world::Book>,
+    book: Arc<Book>,
     keys: Arc<AtomicU64>,
 }
 
@@ -244,7 +248,7 @@ impl<'a> Shop<'a> {
 
     async fn reserve_available(&self) -> anyhow::Result<Fen> {
         let mut connection = self.world.app.pool.acquire().await?;
-        let reserve = crate::funder::store::find_reserve(&mut connection, self.book.funder_id).await?;
+        let reserve = funder::store::find_reserve(&mut connection, self.book.funder_id).await?;
         Ok(reserve.map(|reserve| reserve.available).unwrap_or_default())
     }
 
@@ -272,7 +276,7 @@ impl<'a> Shop<'a> {
         }
         let took = started.elapsed();
         Ok(Run {
-            purchases_per_second: rate_per_second(latencies.count() as u64, took),
+            decisions_per_second: rate_per_second(latencies.count() as u64, took),
             p50_ms: latencies.percentile_ms(500),
             p99_ms: latencies.percentile_ms(990),
             counts,
@@ -289,7 +293,7 @@ struct Bought {
 async fn buy_until(
     until: Until,
     authoriser: &Authoriser,
-    book: &super::world::Book,
+    book: &Book,
     keys: &AtomicU64,
     spread: Spread,
 ) -> anyhow::Result<Bought> {
@@ -312,7 +316,7 @@ async fn buy_until(
             amount: AMOUNT,
         };
         let asked = Instant::now();
-        let receipt = authoriser.authorise(request).await.map_err(|fault| anyhow::anyhow!("{fault}"))?;
+        let receipt = authoriser.authorise(request).await.map_err(Fault::into_error)?;
         bought.latencies.push(asked.elapsed());
         let counts = &mut bought.counts;
         match receipt.decision {

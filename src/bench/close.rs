@@ -9,7 +9,7 @@ use super::authorise::Buying;
 use super::book_store::{self, Part};
 use super::figure::{Figure, median, rate_per_second, seconds};
 use super::store::{self, Billed, IdleLines};
-use super::world::World;
+use super::world::{DAYS_TO_DUE, World};
 use super::written_store;
 use crate::base::{BusinessDay, Fen};
 use crate::close::{Closed, close_day};
@@ -23,8 +23,6 @@ const LOANS_PER_LINE: i32 = 2;
 const LATE_EVERY: i64 = 20;
 /// Beside the lines that are billed, so many more of them have a bill that falls due on the day after.
 const DUE_TOMORROW_EVERY: i64 = 20;
-/// Days from statement to due day, as the product says.
-const DAYS_TO_DUE: u32 = 20;
 /// For so many loans one is made on the day that is closed.
 const LOANS_PER_PURCHASE: i64 = 100;
 /// Borrowers who pay by transfer on that day, one by one; fewer where fewer have a bill.

@@ -8,13 +8,10 @@ use uuid::Uuid;
 use super::book_store::Part;
 use super::figure::{Figure, rate_per_second, seconds};
 use super::store::{self, PendingOrder};
-use super::world::World;
+use super::world::{DAYS_TO_DUE, World};
 use crate::close::close_day;
 use crate::partner::withholding::{Answer, ChannelFailure};
 use crate::repayment::result_actions::{ChannelResult, Posted, post_results};
-
-/// Days from statement to due day of the benchmark's loans.
-const DAYS_TO_DUE: u32 = 20;
 
 /// Bills `lines` lines, orders their withholding by the real close, and posts one result for each.
 pub async fn measure(world: &World, lines: i64) -> anyhow::Result<Figure> {

@@ -1,26 +1,25 @@
 //! `fenqi bench pages`: the pages that people wait for, asked for in an open loop by signed-in borrowers with real loans and
 //! bills, against `/healthz` over the same HTTP. Server and callers share the machine.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
-use tokio::net::TcpListener;
 
 use super::figure::{Figure, Latencies, seconds};
+use super::http::serve::serve;
 use super::store;
-use super::world::{Book, World};
+use super::world::{Book, PLENTY, World};
 use crate::base::Fen;
 use crate::close::close_day;
 use crate::error::Fault;
 use crate::merchant::code::token;
 use crate::merchant::open_static_code;
+use crate::page::visit::token_name;
 use crate::partner::client::build_http;
 use crate::purchase::{Authoriser, Decision, PurchaseRequest};
 use crate::router::router;
 
-const PLENTY: Fen = Fen::new(1_000_000_000_000);
 const AMOUNT: Fen = Fen::new(128_000);
 /// The amount as a person types it, in yuan.
 const TYPED: &str = "1280";
@@ -97,15 +96,8 @@ impl Town {
         store::settle_down(&mut connection).await?;
         drop(connection);
         let code = open_static_code(app, book.merchants[0]).await.map_err(Fault::into_error)?;
-        let name = if app.site.is_encrypted() { "__Host-fenqi" } else { "fenqi" };
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = format!("http://{}", listener.local_addr()?);
-        let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, service).await {
-                tracing::error!(%error, "the benchmark is not served any more");
-            }
-        });
+        let name = token_name(app.site.is_encrypted());
+        let address = format!("http://{}", serve(router(app.clone())).await?);
         let cookies = tokens.into_iter().map(|token| format!("{name}={token}")).collect();
         Ok(Town { http: build_http()?, address, cookies, code: token(code.code_id) })
     }

@@ -22,6 +22,12 @@ const PRODUCT: &str = include_str!("../../products/standard.toml");
 /// A day whose working days are known, whenever the benchmark runs.
 const FIRST_DAY: &str = "2026-03-02";
 
+/// More than a book can use, so that neither line nor reserve refuses.
+pub(super) const PLENTY: Fen = Fen::new(1_000_000_000_000);
+
+/// Days from statement to due day of that product.
+pub(super) const DAYS_TO_DUE: u32 = 20;
+
 /// Days on which a line without a purpose of its own can be used.
 const LINE_DAYS: u32 = 720;
 

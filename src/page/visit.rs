@@ -237,7 +237,8 @@ fn own_address(uri: &Uri) -> String {
     asked.map_or_else(|| "/".to_owned(), ToString::to_string)
 }
 
-fn token_name(is_encrypted: bool) -> &'static str {
+/// The name of the cookie that holds a session's token.
+pub fn token_name(is_encrypted: bool) -> &'static str {
     if is_encrypted { TOKEN_ENCRYPTED } else { TOKEN }
 }
 

@@ -5,7 +5,7 @@
 mod caller;
 mod orders;
 mod reads;
-mod serve;
+pub(super) mod serve;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,9 +16,8 @@ use axum::routing::post;
 
 use super::figure::{Figure, median};
 use super::store::settle_down;
-use super::world::{Book, World};
+use super::world::{Book, PLENTY, World};
 use crate::access::PartnerKind;
-use crate::base::Fen;
 use crate::base::id::LoanId;
 use crate::error::Fault;
 use crate::partner::key::Algorithm;
@@ -30,7 +29,6 @@ use orders::{CONFIRM, confirm, wish};
 use reads::{Case, Paths};
 use serve::{add_key, add_partner, bare_router, known_core, serve, unsigned_router};
 
-const PLENTY: Fen = Fen::new(1_000_000_000_000);
 /// Purchases that are made before anything is read: more than a page holds.
 const FIRST_PURCHASES: usize = 64;
 /// Callers that ask one request after the other.

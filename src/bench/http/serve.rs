@@ -98,7 +98,8 @@ pub(super) fn bare_router(app: &App, core: Arc<Known>) -> Router {
     guarded(reads().layer(let_in), app.clone())
 }
 
-pub(super) async fn serve(router: Router) -> anyhow::Result<SocketAddr> {
+/// Serves at a port of this machine, until the program ends.
+pub(in crate::bench) async fn serve(router: Router) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let service = router.into_make_service_with_connect_info::<SocketAddr>();

@@ -10,7 +10,7 @@ use super::house::{House, MORNING};
 use super::next_work::NextWork;
 use super::next_work_store::load_next_work;
 use crate::app::App;
-use crate::base::id::{BorrowerId, FunderId, LineId, LoanId, MerchantId, PurchaseId};
+use crate::base::id::{BorrowerId, CodeId, FunderId, LineId, LoanId, MerchantId, PurchaseId};
 use crate::base::person::CardNumber;
 use crate::base::{BusinessDay, Fen, Rate};
 use crate::borrower::actions::{self as borrower_actions, Signature};
@@ -61,7 +61,6 @@ pub struct Bought {
 pub struct Wish {
     /// Names the purchase, and is its idempotency key.
     pub name: String,
-    pub borrower: String,
     pub merchant: String,
     pub product: String,
     pub amount: Fen,
@@ -306,18 +305,22 @@ impl Driver {
         Ok(state)
     }
 
-    /// Somebody scans and pays; an authorised purchase is remembered under its name.
+    /// Somebody scans and pays on a line, for a merchant's order where there is one; an authorised purchase is remembered under its name.
     ///
     /// # Errors
     /// A failure, or a name that the story did not introduce.
-    pub async fn purchase(&mut self, wish: &Wish) -> anyhow::Result<Result<Bought, Refused>> {
+    pub async fn purchase(
+        &mut self,
+        line_id: LineId,
+        wish: &Wish,
+        order_code: Option<CodeId>,
+    ) -> anyhow::Result<Result<Bought, Refused>> {
         let version = self.product(&wish.product)?;
-        let line_id = self.line(&wish.borrower, &wish.product)?;
         let request = PurchaseRequest {
             line_id,
             idempotency_key: wish.name.clone(),
             merchant_id: self.merchant(&wish.merchant)?,
-            order_code: None,
+            order_code,
             product_id: version.product_id,
             product_version: version.version,
             periods: wish.periods,

@@ -13,7 +13,7 @@ use super::driver::{Bought, Driver, MerchantTerms, Refused, Wish, told};
 use super::event::{Event, Risk, with_statement_day};
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::{ApplicationId, CodeId, LineId, PayoutId, RepaymentId};
+use crate::base::id::{ApplicationId, BreakId, CodeId, LineId, PayoutId, RepaymentId};
 use crate::base::person::CreditCode;
 use crate::credit::actions::{PersonDecision, PersonVerdict};
 use crate::credit::line_actions::{ManualChange, change_line};
@@ -25,8 +25,6 @@ use crate::merchant::Order;
 use crate::merchant::actions::{AccountChange, Judgement};
 use crate::partner::client::ATTEMPTS_MAX;
 use crate::partner::withholding::ChannelName;
-use crate::purchase::authoriser::decide_one;
-use crate::purchase::{Decision, PurchaseRequest};
 use crate::reconcile::Correction;
 use crate::repayment::Proposal;
 use crate::sandbox::{Matcher, Scripted, payout, risk};
@@ -330,52 +328,17 @@ impl Stage {
             bail!("only a purchase is bought");
         };
         // One line serves every product of its funder.
-        let named = self.line(&format!("{borrower}/{product}")).or_else(|_| self.line(borrower))?;
-        let person = self.driver.people.get_mut(borrower).context("the borrower was found before")?;
-        let (line_id, own) = (named.line_id, person.lines.contains_key(product));
-        self.wishes.insert(name.clone());
-        if order.is_none() {
-            let wish = Wish {
-                name: name.clone(),
-                borrower: borrower.clone(),
-                merchant: merchant.clone(),
-                product: product.clone(),
-                amount: *amount,
-                periods: *periods,
-            };
-            // The driver looks for a line of the product's own; it is shown the one that pays, for this purchase.
-            person.lines.insert(product.clone(), line_id);
-            let bought = self.driver.purchase(&wish).await;
-            if let Some(person) = self.driver.people.get_mut(borrower).filter(|_| !own) {
-                person.lines.remove(product);
-            }
-            return Ok(bought?.map(|_| ()));
-        }
-        let order = order.as_deref().unwrap_or_default();
-        let code_id = self.order_code(order)?;
-        let version = self.driver.product(product)?;
-        let request = PurchaseRequest {
-            line_id,
-            idempotency_key: name.clone(),
-            merchant_id: self.driver.merchant(merchant)?,
-            order_code: Some(code_id),
-            product_id: version.product_id,
-            product_version: version.version,
-            periods: *periods,
+        let line = self.line(&format!("{borrower}/{product}")).or_else(|_| self.line(borrower))?;
+        let order_code = order.as_deref().map(|order| self.order_code(order)).transpose()?;
+        let wish = Wish {
+            name: name.clone(),
+            merchant: merchant.clone(),
+            product: product.clone(),
             amount: *amount,
+            periods: *periods,
         };
-        let answer = decide_one(self.app(), request).await;
-        Ok(match told(answer)? {
-            Err(refused) => Err(refused),
-            Ok(receipt) => match receipt.decision {
-                Decision::Refused(refusal) => Err(refusal.code()),
-                Decision::Authorised { loan_id } => {
-                    let bought = Bought { purchase_id: receipt.purchase_id, loan_id, line_id };
-                    self.driver.purchases.insert(name.clone(), bought);
-                    Ok(())
-                }
-            },
-        })
+        self.wishes.insert(name.clone());
+        Ok(self.driver.purchase(line.line_id, &wish, order_code).await?.map(|_| ()))
     }
 
     async fn refund(&self, purchase: &str, amount: Option<Fen>, key: &str) -> Done {
@@ -427,7 +390,7 @@ impl Stage {
         let borrower_id = self.driver.person(borrower)?.borrower_id.uuid();
         let found = store::find_break(&mut *self.app().pool.acquire().await?, borrower_id, nth).await?;
         let found = found.with_context(|| format!("{borrower} has no break {nth} yet"))?;
-        let break_id = crate::base::id::BreakId::from_uuid(id_in(&found, "break_id")?);
+        let break_id = BreakId::from_uuid(id_in(&found, "break_id")?);
         let proposal_no = match by {
             Some(correction) => {
                 let proposed = reconcile::propose_correction(self.app(), break_id, correction, OPERATOR).await;

@@ -62,7 +62,6 @@ fn good_history() -> CardHistory {
 pub fn wish(name: &str, product: &str, fen: i64, periods: u16) -> Wish {
     Wish {
         name: name.into(),
-        borrower: "Wang".into(),
         merchant: "上海老王家居有限公司".into(),
         product: product.into(),
         amount: Fen::new(fen),

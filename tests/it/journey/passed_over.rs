@@ -101,7 +101,8 @@ async fn what_is_passed_over_changes_nothing(pool: PgPool) {
     driver.apart = TimeDelta::hours(6);
     let terms = ReserveTerms { advance_limit: Fen::ZERO, low_water: Fen::new(99_950_000) };
     let _ = funder::set_reserve_terms(driver.app(), driver.funder("harbour-bank").unwrap(), terms).await.unwrap();
-    driver.purchase(&wish("sofa", "harbour-standard", 120_000, 3)).await.unwrap().unwrap();
+    let line_id = driver.line("Wang", "harbour-standard").unwrap();
+    driver.purchase(line_id, &wish("sofa", "harbour-standard", 120_000, 3), None).await.unwrap().unwrap();
     let asks = product.replace("harbour-standard", "harbour-asks");
     driver.publish(&format!("{asks}\n[funder_word]\ndeadline_hours = 1\ndefault = \"approve\"\n")).await.unwrap();
     driver.sign_up("Li", 2, 35).await.unwrap();

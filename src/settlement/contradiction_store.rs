@@ -20,6 +20,15 @@ pub struct Contradiction {
     pub says: String,
 }
 
+/// What was said before of payouts, and is no news.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Told {
+    pub payout_id: PayoutId,
+    pub attempt_no: i16,
+    /// In the channel's words.
+    pub says: String,
+}
+
 /// Holds back payouts until people have settled them, with their event rows; what was proposed before is proposed no more, and
 /// what is booked as paid is asked about no more. What stands already keeps its day. Returns how many were held back.
 pub async fn hold_back(
@@ -111,22 +120,28 @@ pub async fn end(
     Ok(done.rows_affected() == 1)
 }
 
-/// What the channel said of attempts of these payouts, and people have settled since.
-pub async fn load_settled(
+/// What the channel said of attempts of payouts: of the first of these what people have settled since, of the second, which are
+/// cancelled, what it has said since they were.
+pub async fn load_told(
     connection: &mut PgConnection,
-    payout_ids: &[Uuid],
-) -> sqlx::Result<BTreeSet<(PayoutId, i16, String)>> {
-    let rows = sqlx::query!(
-        r#"select e.payout_id as "payout_id: PayoutId", e.attempt_no, e.detail as "detail!"
+    settled: &[Uuid],
+    cancelled: &[Uuid],
+) -> sqlx::Result<BTreeSet<Told>> {
+    let told = sqlx::query_as!(
+        Told,
+        r#"select e.payout_id as "payout_id: PayoutId", e.attempt_no, e.detail as "says!"
            from payout_event e
-           where e.payout_id = any($1) and e.status = 'contradicted'
-             and exists (select from payout_event s
-                         where s.payout_id = e.payout_id and s.status = 'settled' and s.event_no > e.event_no)"#,
-        payout_ids
+           where e.payout_id = any($1::uuid[] || $2::uuid[]) and e.status = 'contradicted'
+             and exists (select from payout_event o
+                         where o.payout_id = e.payout_id
+                           and (o.status = 'settled' and o.event_no > e.event_no and o.payout_id = any($1)
+                                or o.status = 'cancelled' and o.event_no < e.event_no and o.payout_id = any($2)))"#,
+        settled,
+        cancelled
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.payout_id, row.attempt_no, row.detail)).collect())
+    Ok(told.into_iter().collect())
 }
 
 /// Writes down what the channel says of payouts that are cancelled, so that it is told once.
@@ -153,24 +168,6 @@ pub async fn note_of_cancelled(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// What the channel has said of attempts of these payouts since they were cancelled.
-pub async fn load_told_of_cancelled(
-    connection: &mut PgConnection,
-    payout_ids: &[Uuid],
-) -> sqlx::Result<BTreeSet<(PayoutId, i16, String)>> {
-    let rows = sqlx::query!(
-        r#"select e.payout_id as "payout_id: PayoutId", e.attempt_no, e.detail as "detail!"
-           from payout_event e
-           where e.payout_id = any($1) and e.status = 'contradicted'
-             and exists (select from payout_event c
-                         where c.payout_id = e.payout_id and c.status = 'cancelled' and c.event_no < e.event_no)"#,
-        payout_ids
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.payout_id, row.attempt_no, row.detail)).collect())
 }
 
 /// Marks a payout that was taken back as payable from a day on, and what it pays as unpaid; returns of how many sources.

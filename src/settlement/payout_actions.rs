@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::contradiction::ContradictionKind;
-use super::contradiction_store::{self, Contradiction};
+use super::contradiction_store::{self, Contradiction, Told};
 use super::payout::{
     ASK_AGAIN_AFTER, Answer, Cancelling, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay,
 };
@@ -72,7 +72,8 @@ pub async fn learn_in_time(
     let mut round = Round::new(when);
     for payout in &payouts {
         let Some(answer) = answers.get(&payout.payout_id).filter(counts) else { continue };
-        if !known.is_empty() && known.contains(&(payout.payout_id, answer.attempt_no, says(payout, answer))) {
+        let told = || Told { payout_id: payout.payout_id, attempt_no: answer.attempt_no, says: says(payout, answer) };
+        if !known.is_empty() && known.contains(&told()) {
             round.tally.unchanged += 1;
         } else {
             round.take(payout, answer);
@@ -95,7 +96,7 @@ async fn load_known(
     connection: &mut PgConnection,
     payouts: &[Locked],
     answers: &BTreeMap<PayoutId, Answer>,
-) -> sqlx::Result<BTreeSet<(PayoutId, i16, String)>> {
+) -> sqlx::Result<BTreeSet<Told>> {
     let is_over_another = |payout: &&Locked| {
         let answer = answers.get(&payout.payout_id);
         answer.is_some_and(|answer| other_amount(payout, answer).is_some())
@@ -104,14 +105,10 @@ async fn load_known(
     let id = |payout: &Locked| payout.payout_id.uuid();
     let over_another: Vec<Uuid> = payouts.iter().filter(is_over_another).map(id).collect();
     let cancelled: Vec<Uuid> = payouts.iter().filter(is_cancelled).map(id).collect();
-    let mut known = BTreeSet::new();
-    if !over_another.is_empty() {
-        known.extend(contradiction_store::load_settled(&mut *connection, &over_another).await?);
+    if over_another.is_empty() && cancelled.is_empty() {
+        return Ok(BTreeSet::new());
     }
-    if !cancelled.is_empty() {
-        known.extend(contradiction_store::load_told_of_cancelled(connection, &cancelled).await?);
-    }
-    Ok(known)
+    contradiction_store::load_told(connection, &over_another, &cancelled).await
 }
 
 /// What one transaction gathers before it writes.

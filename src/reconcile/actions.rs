@@ -90,9 +90,10 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     let today = business_day::store::hold_today(&mut transaction).await?;
     let when = When { business_day: today, at: now };
     store::close_found(&mut transaction, key, today).await?;
-    let differing = store::open_breaks(&mut transaction, key, today).await?;
-    let twice = store::open_named_twice(&mut transaction, key, today).await?;
-    let breaks = differing + twice + shared_store::open_shared(&mut transaction, key, today).await?;
+    let mut found = store::find_differing(&mut transaction, key).await?;
+    found.extend(shared_store::find_named_twice(&mut transaction, key).await?);
+    found.extend(shared_store::find_shared(&mut transaction, key).await?);
+    let breaks = store::insert_breaks(&mut transaction, key, &found, today).await?;
     if breaks > 0 {
         let told = notices::breaks_found(key, breaks, when);
         notice::raise(&mut transaction, &[told]).await?;

@@ -24,6 +24,15 @@ pub struct Break {
     pub opened_on: BusinessDay,
 }
 
+/// What a comparison has found of one order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub kind: BreakKind,
+    pub withholding_id: WithholdingId,
+    pub ours: Fen,
+    pub theirs: Fen,
+}
+
 words! {
     #[derive(Hash)]
     pub enum BreakKind {
@@ -39,6 +48,21 @@ words! {
         NamedTwice = "named_twice",
         /// The file names one payment for this order and for another one, so that one of them may not have been paid.
         SharedReference = "shared_reference",
+    }
+}
+
+impl BreakKind {
+    /// What the comparison proposes: what follows from the file if it is true, and where that is not clear, to ask the channel.
+    pub fn first_proposal(self) -> Correction {
+        match self {
+            BreakKind::WeFailedTheySucceeded => Correction::Post,
+            BreakKind::WeSucceededTheyFailed => Correction::Reverse,
+            BreakKind::MissingHere
+            | BreakKind::MissingThere
+            | BreakKind::AmountDiffers
+            | BreakKind::NamedTwice
+            | BreakKind::SharedReference => Correction::AskChannel,
+        }
     }
 }
 

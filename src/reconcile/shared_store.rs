@@ -1,14 +1,50 @@
-//! SQL of payments that a channel's file names for several orders.
+//! SQL of payments that a channel names more than once: for one order, or for several.
 
 use sqlx::PgConnection;
 
+use super::model::{BreakKind, Difference};
 use super::store::FileKey;
-use crate::base::BusinessDay;
+use crate::base::Fen;
+use crate::base::id::WithholdingId;
 
-/// Opens a break for each final order of ours whose success the file names by a reference that it gives to another order too. What the
-/// channel took for it is in doubt then, and stands as nothing. What has no digit but zeros names no payment: a dash, a filled field. Returns how many.
-pub async fn open_shared(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
-    let opened = sqlx::query!(
+/// Each order that was paid more than once: the file names its success, another line (of any file) or a payment by hand has told of
+/// money for it too, and all of that together is more than was booked. Days do not matter: a file may come late.
+pub async fn find_named_twice(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<Difference>> {
+    sqlx::query_as!(
+        Difference,
+        r#"with named as (
+               select l.withholding_id, sum(l.amount_fen)::bigint as their_fen
+               from channel_file_line l
+               join channel_file c on c.channel = l.channel and c.business_day = l.business_day
+               where l.channel = $1 and l.succeeded and (c.compared_at is not null or c.business_day = $2)
+                 and l.withholding_id in (select f.withholding_id from channel_file_line f
+                                          where f.channel = $1 and f.business_day = $2 and f.succeeded)
+               group by l.withholding_id
+               having count(*) > 1
+                   or exists (select from reconciliation_break s
+                              where s.withholding_id = l.withholding_id and s.settled_fen > 0)),
+           booked as (
+               select n.withholding_id, n.their_fen,
+                      coalesce((select b.booked_fen from withholding_booked b
+                                where b.line_id = w.line_id and b.withholding_id = w.withholding_id::text), 0) as our_fen,
+                      (select coalesce(sum(settled_fen), 0)::bigint from reconciliation_break s
+                       where s.withholding_id = n.withholding_id) as settled_fen
+               from named n join withholding w on w.withholding_id = n.withholding_id and w.channel = $1)
+           select 'named_twice' as "kind!: BreakKind", withholding_id as "withholding_id!: WithholdingId",
+                  our_fen as "ours!: Fen", their_fen as "theirs!: Fen"
+           from booked where their_fen + settled_fen > our_fen"#,
+        key.channel.name(),
+        key.day.date()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Each final order of ours whose success the file names by a reference that it gives to another order too. What the channel took for it
+/// is in doubt then, and stands as nothing. What has no digit but zeros names no payment: a dash, a filled field.
+pub async fn find_shared(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<Difference>> {
+    sqlx::query_as!(
+        Difference,
         r#"with shared as (
                select channel_reference from channel_file_line
                where channel = $1 and business_day = $2 and succeeded and channel_reference ~ '[1-9]'
@@ -19,17 +55,12 @@ pub async fn open_shared(connection: &mut PgConnection, key: FileKey, today: Bus
                join channel_file_line f on f.channel_reference = s.channel_reference
                join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
                where f.channel = $1 and f.business_day = $2 and f.succeeded and w.status in ('succeeded', 'failed'))
-           insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
-                                             proposed, status, owner, opened_on)
-           select gen_random_uuid(), $1, $2, 'shared_reference', withholding_id, our_fen, 0, 'ask_channel', 'open',
-                  'comparison', $3
-           from doubtful
-           on conflict do nothing"#,
+           select 'shared_reference' as "kind!: BreakKind", withholding_id as "withholding_id!: WithholdingId",
+                  our_fen as "ours!: Fen", 0::bigint as "theirs!: Fen"
+           from doubtful"#,
         key.channel.name(),
-        key.day.date(),
-        today.date()
+        key.day.date()
     )
-    .execute(connection)
-    .await?;
-    Ok(opened.rows_affected())
+    .fetch_all(connection)
+    .await
 }

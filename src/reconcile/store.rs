@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Break, BreakKind, BreakStatus, ChannelShare, Correction};
+use super::model::{Break, BreakKind, BreakStatus, ChannelShare, Correction, Difference};
 use crate::base::id::{BreakId, FunderId, LineId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 use crate::partner::withholding::{ChannelFailure, ChannelName, DailyFile};
@@ -178,7 +178,7 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
     Ok(rows.into_iter().map(|row| (row.withholding_id, row.line_id)).collect())
 }
 
-/// Opens the breaks of a file, and returns how many. A break is opened for
+/// Where a file differs from our orders:
 ///
 /// - a line that differs from our final order;
 /// - a line that names a success of an order that is still to be sent, as after a restore from a back-up;
@@ -187,8 +187,9 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
 /// - money that people booked on the day before for an order that failed, until a file names its success.
 ///
 /// A line whose code means neither success nor failure is ignored.
-pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
-    let opened = sqlx::query!(
+pub async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<Difference>> {
+    sqlx::query_as!(
+        Difference,
         r#"with compared as (
                select f.withholding_id, coalesce(w.collected_fen, 0) as our_fen,
                       case when w.withholding_id is null
@@ -228,54 +229,39 @@ pub async fn open_breaks(connection: &mut PgConnection, key: FileKey, today: Bus
                                    and b.source_reference = r.repayment_id::text)
                  and not exists (select from channel_file_line f
                                  where f.channel = $1 and f.withholding_id = w.withholding_id and f.succeeded))
-           insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
-                                             proposed, status, owner, opened_on)
-           select gen_random_uuid(), $1, $2, kind, withholding_id, our_fen, their_fen,
-                  case kind when 'we_failed_they_succeeded' then 'post'
-                            when 'we_succeeded_they_failed' then 'reverse' else 'ask_channel' end,
-                  'open', 'comparison', $3
-           from compared where kind is not null
-           on conflict do nothing"#,
+           select kind as "kind!: BreakKind", withholding_id as "withholding_id!: WithholdingId", our_fen as "ours!: Fen",
+                  their_fen as "theirs!: Fen"
+           from compared where kind is not null"#,
         key.channel.name(),
-        key.day.date(),
-        today.date()
+        key.day.date()
     )
-    .execute(connection)
-    .await?;
-    Ok(opened.rows_affected())
+    .fetch_all(connection)
+    .await
 }
 
-/// Opens a break for each order that was paid more than once: the file names its success, another line (of any file) or a
-/// payment by hand has told of money for it too, and all of that together is more than was booked. Days do not matter: a file may
-/// come late. Returns how many were opened.
-pub async fn open_named_twice(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
+/// Opens a break for each difference, unless it has one already, and returns how many were opened.
+pub async fn insert_breaks(
+    connection: &mut PgConnection,
+    key: FileKey,
+    found: &[Difference],
+    today: BusinessDay,
+) -> sqlx::Result<u64> {
+    let kinds: Vec<BreakKind> = found.iter().map(|found| found.kind).collect();
+    let proposed: Vec<Correction> = found.iter().map(|found| found.kind.first_proposal()).collect();
     let opened = sqlx::query!(
-        r#"with named as (
-               select l.withholding_id, sum(l.amount_fen)::bigint as their_fen
-               from channel_file_line l
-               join channel_file c on c.channel = l.channel and c.business_day = l.business_day
-               where l.channel = $1 and l.succeeded and (c.compared_at is not null or c.business_day = $2)
-                 and l.withholding_id in (select f.withholding_id from channel_file_line f
-                                          where f.channel = $1 and f.business_day = $2 and f.succeeded)
-               group by l.withholding_id
-               having count(*) > 1
-                   or exists (select from reconciliation_break s
-                              where s.withholding_id = l.withholding_id and s.settled_fen > 0)),
-           booked as (
-               select n.withholding_id, n.their_fen,
-                      coalesce((select b.booked_fen from withholding_booked b
-                                where b.line_id = w.line_id and b.withholding_id = w.withholding_id::text), 0) as our_fen,
-                      (select coalesce(sum(settled_fen), 0)::bigint from reconciliation_break s
-                       where s.withholding_id = n.withholding_id) as settled_fen
-               from named n join withholding w on w.withholding_id = n.withholding_id and w.channel = $1)
-           insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
-                                             proposed, status, owner, opened_on)
-           select gen_random_uuid(), $1, $2, 'named_twice', withholding_id, our_fen, their_fen, 'ask_channel', 'open',
-                  'comparison', $3
-           from booked where their_fen + settled_fen > our_fen
-           on conflict do nothing"#,
+        "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
+                                           proposed, status, owner, opened_on)
+         select gen_random_uuid(), $1, $2, f.kind, f.withholding_id, f.our_fen, f.their_fen, f.proposed, 'open', 'comparison', $8
+         from unnest($3::text[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[])
+              as f(kind, withholding_id, our_fen, their_fen, proposed)
+         on conflict do nothing",
         key.channel.name(),
         key.day.date(),
+        &kinds as &[BreakKind],
+        &found.iter().map(|found| found.withholding_id.uuid()).collect::<Vec<Uuid>>(),
+        &found.iter().map(|found| found.ours.get()).collect::<Vec<i64>>(),
+        &found.iter().map(|found| found.theirs.get()).collect::<Vec<i64>>(),
+        &proposed as &[Correction],
         today.date()
     )
     .execute(connection)

@@ -23,7 +23,7 @@ pub mod card_signing;
 pub mod withholding;
 pub mod payout;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -80,6 +80,9 @@ pub struct PartnerSettings {
     /// replaces another. The risk partner's is also its name in the API, by which alone its late answers are heard.
     pub partner_mchid: String,
     pub partner_keys: Vec<PartnerKey>,
+    /// Of a withholding channel: a reference of its files names a batch, so that it lawfully gives one to several orders.
+    #[serde(default)]
+    pub references_name_batches: bool,
 }
 
 impl PartnerSettings {
@@ -136,6 +139,8 @@ pub enum PartnerSettingsError {
     InClear(String),
     #[error("partner {0} is configured twice")]
     Twice(String),
+    #[error("partner {0}: `references_name_batches` is said of withholding channels alone; leave it out")]
+    NoReferences(String),
     #[error("the HTTP client cannot be set up")]
     Http(#[from] reqwest::Error),
 }
@@ -143,6 +148,7 @@ pub enum PartnerSettingsError {
 /// Every configured partner's client, and what believes their callbacks.
 pub struct Partners {
     clients: HashMap<String, Client>,
+    batching: BTreeSet<ChannelName>,
     ring: Arc<KeyRing>,
     pool: PgPool,
     log: CallLog,
@@ -217,7 +223,8 @@ impl Partners {
         }
         let clocks = Clocks { business: clock.clone(), wire: wire_clock.clone() };
         let cashiers = Cashiers::new(Reach::Internet, log.clone(), clocks)?;
-        Ok(Partners { clients, ring, pool, log, clock, wire_clock, wechat: None, cashiers, is_trial: false })
+        let batching = batching(settings)?;
+        Ok(Partners { clients, batching, ring, pool, log, clock, wire_clock, wechat: None, cashiers, is_trial: false })
     }
 
     /// The same partners and WeChat.
@@ -278,6 +285,11 @@ impl Partners {
         names
     }
 
+    /// Whether a reference of the channel's files names a batch of orders, instead of one payment.
+    pub fn has_batch_references(&self, channel: ChannelName) -> bool {
+        self.batching.contains(&channel)
+    }
+
     /// Whether the partner configured as `name` signed a callback. Whoever asks writes it down, with what was answered.
     ///
     /// # Errors
@@ -327,6 +339,17 @@ impl Partners {
     pub async fn flush_log(&self) {
         self.log.flush().await;
     }
+}
+
+/// The channels whose references name batches.
+fn batching(settings: &[PartnerSettings]) -> Result<BTreeSet<ChannelName>, PartnerSettingsError> {
+    let named = settings.iter().filter(|partner| partner.references_name_batches);
+    named
+        .map(|partner| {
+            ChannelName::from_partner(&partner.name)
+                .ok_or_else(|| PartnerSettingsError::NoReferences(partner.name.clone()))
+        })
+        .collect()
 }
 
 /// Whether what is sent there can be read on the way: by http to another machine than this one.

@@ -82,6 +82,7 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     transaction.commit().await?;
     // The file is the channel's explicit word. Killed after this, the next run finds fewer pending and goes on.
     let resolved = resolve_pending(app, key).await?;
+    let are_shared_lawfully = app.partners.has_batch_references(key.channel);
     let mut transaction = database::begin(&app.pool).await?;
     let now = app.clock.now();
     // Before anything is compared, so that no other file takes its place meanwhile.
@@ -92,7 +93,9 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     store::close_found(&mut transaction, key, today).await?;
     let mut found = store::find_differing(&mut transaction, key).await?;
     found.extend(shared_store::find_named_twice(&mut transaction, key).await?);
-    found.extend(shared_store::find_shared(&mut transaction, key).await?);
+    if !are_shared_lawfully {
+        found.extend(shared_store::find_shared(&mut transaction, key).await?);
+    }
     let breaks = store::insert_breaks(&mut transaction, key, &found, today).await?;
     if breaks > 0 {
         let told = notices::breaks_found(key, breaks, when);

@@ -92,6 +92,7 @@ pub fn partner_settings(base_url: &str, seed: u64) -> Vec<PartnerSettings> {
                     serial_no: partner.serial_no.clone(),
                     public_key: partner.public_key(),
                 }],
+                references_name_batches: false,
             }
         })
         .collect()

@@ -6,7 +6,7 @@ use fenqi::error::Fault;
 use fenqi::partner::withholding::{ChannelName, DailyFile, FileLine};
 use fenqi::reconcile::{self, BreakRefusal, Correction, fetch_channel_files};
 use fenqi::repayment::jobs::submit_withholdings;
-use fenqi::sandbox::{Matcher, Scripted};
+use fenqi::sandbox::{self, Matcher, Scripted};
 use sqlx::PgPool;
 
 use super::authoriser::until_as_many_wait;
@@ -156,6 +156,30 @@ async fn what_fills_the_place_of_a_reference_names_no_payment(pool: PgPool) {
         reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &both(reference)).await.unwrap();
         assert_eq!(book.fen(shared).await, [breaks], "{reference}");
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_reference_that_names_a_batch_puts_none_of_its_orders_in_doubt(pool: PgPool) {
+    let (mut book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let mut partners = sandbox::partner_settings("http://127.0.0.1:9", house::SEED);
+    let alpha = partners.iter_mut().find(|partner| partner.name == ChannelName::Alpha.partner()).unwrap();
+    alpha.references_name_batches = true;
+    book.app = house::with_partners(&book.app, &partners);
+    let foreign = WithholdingId::from_uuid(uuid::Uuid::from_u128(5));
+    let ours = taken(the_order(&book).await, 103_600);
+    let beside = FileLine { channel_reference: ours.channel_reference.clone(), ..taken(foreign, 5_000) };
+    let file = file_of(vec![ours.clone(), beside.clone(), beside]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await;
+    assert_eq!(compared.unwrap().breaks, 1);
+    // What is nobody's is found as ever: both of its lines are one break.
+    let open =
+        "select kind || ' ' || their_fen from reconciliation_break where status = 'open' and $1::uuid is not null";
+    assert_eq!(book.words(open).await, ["missing_here 10000"]);
+    // So is a second payment of an order.
+    let again = reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"again", &file_of(vec![ours])).await;
+    assert_eq!(again.unwrap().breaks, 1);
+    assert_eq!(book.words(open).await, ["missing_here 10000", "named_twice 207200"]);
 }
 
 /// The order of the day itself, whatever was made for the next one.

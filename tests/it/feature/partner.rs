@@ -14,6 +14,7 @@ use fenqi::base::Clock;
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::{Identity, KeyRing, Received, Stamp, Verifier};
 use fenqi::partner::store::{CallSearch, search_calls};
+use fenqi::partner::withholding::ChannelName;
 use fenqi::partner::{CallError, Operation, PartnerKey, PartnerSettings, PartnerSettingsError, Partners};
 use fenqi::sandbox::{self, Fault, FaultShares, World};
 use serde_json::{Value, json};
@@ -201,6 +202,21 @@ async fn serve_bank(ours: &Identity, right: &Identity, other: &Identity) -> Stri
 type Build = fn(&[PartnerSettings], PgPool, Clock, Clock) -> Result<Partners, PartnerSettingsError>;
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn references_of_channels_alone_name_batches(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let said_of = |name: &str| {
+        let mut settings = sandbox::partner_settings("http://127.0.0.1:9", house::SEED);
+        settings.retain(|partner| partner.name == name);
+        settings[0].references_name_batches = true;
+        Partners::new(&settings, app.pool.clone(), app.clock.clone(), Clock::System).map_err(|error| error.to_string())
+    };
+    let partners = said_of("withholding_b").unwrap();
+    assert_eq!(ChannelName::ALL.map(|channel| partners.has_batch_references(channel)), [false, true]);
+    let refused = said_of("payout").err().unwrap();
+    assert!(refused.contains("withholding channels alone; leave it out"), "{refused}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn no_house_but_a_trial_one_reaches_another_machine_in_clear(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     let ask = |base_url: &str, build: Build| {
@@ -230,6 +246,7 @@ async fn a_partner_with_rsa_keys_is_called_believed_and_heard(pool: PgPool) {
         private_key: ours.private_key(),
         partner_mchid: theirs.mchid.clone(),
         partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
+        references_name_batches: false,
     };
     let app = house::with_partners(&house::open(pool, "2026-01-05").await, &[settings]);
     let asked = json!({ "events": [] });

@@ -93,6 +93,7 @@ async fn settings(name: &str, case: &str) -> PartnerSettings {
         private_key: ours.private_key(),
         partner_mchid: theirs.mchid.clone(),
         partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
+        references_name_batches: false,
     }
 }
 

@@ -396,6 +396,7 @@ fn pushing_to(app: &App, address: &str, (ours, theirs): (&Identity, &Identity)) 
         private_key: ours.private_key(),
         partner_mchid: theirs.mchid.clone(),
         partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
+        references_name_batches: false,
     };
     house::with_partners(app, &[settings])
 }

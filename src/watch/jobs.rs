@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::model::{
-    APPLICATION_WAIT_MAX, CALENDAR_DAYS_BEFORE, CLOSE_TIME_MAX, Finding, KEY_DAYS_BEFORE, Outage, clock_off,
-    is_end_told,
+    APPLICATION_WAIT_MAX, CALENDAR_DAYS_BEFORE, CLOSE_TIME_MAX, Finding, KEY_DAYS_BEFORE, Outage, UNSEEN_MAX,
+    clock_off, is_end_told,
 };
 use super::{notices, store};
 use crate::app::App;
@@ -50,12 +50,13 @@ async fn watch_partners(app: &App, when: When) -> anyhow::Result<()> {
     let mut partners = app.partners.names("");
     partners.extend(app.partners.wechat().map(|_| wechat::NAME));
     let mut transaction = database::begin(&app.pool).await?;
+    store::mark_seen(&mut transaction, &partners, when.at).await?;
     let mut told = Vec::new();
     for heard in store::load_heard(&mut transaction, &partners).await? {
         let outage = |since| Outage { partner: &heard.partner, since };
         match heard.finding() {
             Finding::Nothing => {}
-            Finding::Begun { since } => store::note_outage(&mut transaction, outage(since)).await?,
+            Finding::Begun { since } => store::note_outage(&mut transaction, outage(since), when.at).await?,
             Finding::Down { since } => {
                 if store::mark_told(&mut transaction, outage(since), when.at).await? {
                     told.push(notices::partner_down(outage(since), when));
@@ -69,7 +70,7 @@ async fn watch_partners(app: &App, when: When) -> anyhow::Result<()> {
             }
         }
     }
-    store::forget_others(&mut transaction, &partners).await?;
+    store::forget_unseen(&mut transaction, when.at - UNSEEN_MAX).await?;
     notice::raise(&mut transaction, &told).await?;
     transaction.commit().await?;
     Ok(())

@@ -9,6 +9,9 @@ use crate::base::BusinessDay;
 const DOWN_AFTER: TimeDelta = TimeDelta::minutes(45);
 /// Further apart than two clocks that somebody keeps, and well within what signatures allow for.
 const CLOCKS_APART: TimeDelta = TimeDelta::seconds(60);
+/// A partner that no node has been configured for during so long is called no more. Longer than a house stands still that is moved or
+/// mended, so that it still tells that a partner is back.
+pub const UNSEEN_MAX: TimeDelta = TimeDelta::days(1);
 /// From so many days before its last day on, it is told every seventh of them that the table of working days ends; the notice of the next
 /// year comes in November.
 pub const CALENDAR_DAYS_BEFORE: i64 = 49;

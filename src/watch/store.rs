@@ -47,12 +47,27 @@ pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sql
     .await
 }
 
-/// Writes down that a partner does not answer, unless that is known.
-pub async fn note_outage(connection: &mut PgConnection, outage: Outage<'_>) -> sqlx::Result<()> {
+/// Writes down that a node has looked at the outages of partners that it calls, and holds them to the end of the transaction.
+pub async fn mark_seen(connection: &mut PgConnection, partners: &[&str], at: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into partner_outage (partner, since) values ($1, $2) on conflict do nothing",
+        "with held as (
+             select partner from partner_outage where partner = any($1) order by partner for update)
+         update partner_outage o set seen_at = greatest(o.seen_at, $2) from held where o.partner = held.partner",
+        partners as &[&str],
+        at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes down that a partner does not answer, unless that is known.
+pub async fn note_outage(connection: &mut PgConnection, outage: Outage<'_>, at: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into partner_outage (partner, since, seen_at) values ($1, $2, $3) on conflict do nothing",
         outage.partner,
-        outage.since
+        outage.since,
+        at
     )
     .execute(connection)
     .await?;
@@ -62,7 +77,7 @@ pub async fn note_outage(connection: &mut PgConnection, outage: Outage<'_>) -> s
 /// Writes down that operators are told of an outage; `false` where they were.
 pub async fn mark_told(connection: &mut PgConnection, outage: Outage<'_>, at: DateTime<Utc>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "insert into partner_outage as known (partner, since, told_at) values ($1, $2, $3)
+        "insert into partner_outage as known (partner, since, told_at, seen_at) values ($1, $2, $3, $3)
          on conflict (partner) do update set told_at = excluded.told_at where known.told_at is null",
         outage.partner,
         outage.since,
@@ -84,11 +99,15 @@ pub async fn end_outage(connection: &mut PgConnection, outage: Outage<'_>) -> sq
     .await
 }
 
-/// Forgets the outages of all but these partners: who is not called any more never answers.
-pub async fn forget_others(connection: &mut PgConnection, partners: &[&str]) -> sqlx::Result<()> {
-    sqlx::query!("delete from partner_outage where partner <> all($1)", partners as &[&str])
-        .execute(connection)
-        .await?;
+/// Forgets outages that no node has looked at since then, because none calls the partner any more: it never answers.
+pub async fn forget_unseen(connection: &mut PgConnection, since: DateTime<Utc>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from partner_outage where partner in (
+             select partner from partner_outage where seen_at < $1 for update skip locked)",
+        since
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

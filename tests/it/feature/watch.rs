@@ -108,16 +108,39 @@ async fn an_outage_ends_with_whether_it_was_told_and_with_its_partner(pool: PgPo
     let app = house::open(pool, "2026-01-05").await;
     let outage = Outage { partner: "payout", since: app.clock.now() };
     let mut connection = app.pool.acquire().await.unwrap();
-    store::note_outage(&mut connection, outage).await.unwrap();
+    store::note_outage(&mut connection, outage, outage.since).await.unwrap();
     // Another node tells of it after this one has looked.
     assert!(store::mark_told(&mut connection, outage, outage.since).await.unwrap());
     assert_eq!(store::end_outage(&mut connection, outage).await.unwrap(), Some(true));
     assert_eq!(store::end_outage(&mut connection, outage).await.unwrap(), None);
-    // Who is taken out of the configuration is down for nobody.
+    // Who is taken out of every node's configuration is down for nobody after a day.
     assert!(store::mark_told(&mut connection, outage, outage.since).await.unwrap());
-    assert!(told(&app).await.is_empty());
-    let known: i64 = sqlx::query_scalar("select count(*) from partner_outage").fetch_one(&app.pool).await.unwrap();
-    assert_eq!(known, 0);
+    for (hours, known) in [(24, 1), (1, 0)] {
+        app.clock.set(app.clock.now() + TimeDelta::hours(hours));
+        assert!(told(&app).await.is_empty());
+        let count: i64 = sqlx::query_scalar("select count(*) from partner_outage").fetch_one(&app.pool).await.unwrap();
+        assert_eq!(count, known);
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_node_that_calls_other_partners_leaves_an_outage_as_it_is(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let other = house::with_partners(&app, &[]);
+    for minutes in [0, 60] {
+        called(&app, "funder_core", ("unknown", ""), app.clock.now() + TimeDelta::minutes(minutes)).await;
+        told(&app).await;
+    }
+    let pass = |hours| app.clock.set(app.clock.now() + TimeDelta::hours(hours));
+    // It lasts for longer than a day, and one node or the other looks.
+    for _ in 0..3 {
+        assert_eq!(told(&other).await, ["partner_down funder_core"]);
+        pass(20);
+        assert_eq!(told(&app).await, ["partner_down funder_core"]);
+    }
+    called(&app, "funder_core", ("ok", ""), app.clock.now()).await;
+    assert_eq!(told(&other).await, ["partner_down funder_core"]);
+    assert_eq!(told(&app).await, ["partner_down funder_core", "partner_back funder_core"]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

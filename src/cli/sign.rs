@@ -72,7 +72,12 @@ fn command(args: &Args, identity: &Identity) -> anyhow::Result<String> {
         _ => format!("-X {}", quoted(&method)),
     });
     parts.push(format!("-H {}", quoted(&format!("Authorization: {authorization}"))));
-    let made_up = Some(&stamp.nonce).filter(|_| method != "GET" && method != "HEAD" && !has_header("Idempotency-Key"));
+    let key_in_header = has_header("Idempotency-Key");
+    anyhow::ensure!(
+        args.idempotency_key.is_none() || !key_in_header,
+        "the key is given twice; leave out --idempotency-key or the header Idempotency-Key"
+    );
+    let made_up = Some(&stamp.nonce).filter(|_| method != "GET" && method != "HEAD" && !key_in_header);
     if let Some(key) = args.idempotency_key.as_ref().or(made_up) {
         parts.push(format!("-H {}", quoted(&format!("Idempotency-Key: {key}"))));
     }
@@ -124,7 +129,7 @@ mod tests {
 
     #[test]
     fn each_header_is_given_once_and_nobody_waits_for_a_body_that_never_comes() {
-        let of = |method: &str, header: &[&str], idempotency_key: Option<&str>| {
+        let signed = |method: &str, header: &[&str], idempotency_key: Option<&str>| {
             let args = Args {
                 method: method.to_owned(),
                 url: "http://127.0.0.1:8080/api/v1/me".to_owned(),
@@ -136,13 +141,16 @@ mod tests {
                 idempotency_key: idempotency_key.map(str::to_owned),
                 header: header.iter().map(|header| (*header).to_owned()).collect(),
             };
-            command(&args, &Identity::from_seed("my-core", 1)).unwrap()
+            command(&args, &Identity::from_seed("my-core", 1))
         };
+        let of = |method: &str, header: &[&str], key: Option<&str>| signed(method, header, key).unwrap();
         let keys = |command: &str| command.to_ascii_lowercase().matches("idempotency-key: ").count();
         assert_eq!(keys(&of("POST", &[], None)), 1, "made up");
         assert_eq!(keys(&of("POST", &["idempotency-key: k-1"], None)), 1, "given as a header");
         assert_eq!(keys(&of("PUT", &["If-Match: \"3\""], Some("k-1"))), 1);
         assert_eq!(keys(&of("GET", &[], None)), 0);
+        let twice = signed("POST", &["Idempotency-Key: k-1"], Some("k-2")).unwrap_err().to_string();
+        assert!(twice.contains("leave out --idempotency-key or the header"), "{twice}");
         let head = of("head", &[], None);
         assert!(head.contains(" -I ") && !head.contains("-X"), "{head}");
         assert!(of("options", &[], None).contains(" -X 'OPTIONS' "));

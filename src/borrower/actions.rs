@@ -358,7 +358,7 @@ pub async fn reach(app: &App, borrower_ids: &[BorrowerId]) -> anyhow::Result<Has
     Ok(people.iter().map(|sealed| (sealed.borrower_id, open(sealed).map_or(Reach::Sealed, Reach::Mobile))).collect())
 }
 
-fn open_person(vault: &Vault, sealed: &SealedPerson) -> anyhow::Result<Person> {
+pub(super) fn open_person(vault: &Vault, sealed: &SealedPerson) -> anyhow::Result<Person> {
     let key = vault.open_person_key(sealed.borrower_id.uuid(), &sealed.person_key_sealed)?;
     Ok(Person {
         borrower_id: sealed.borrower_id,

@@ -29,7 +29,7 @@ pub use card::{Card, CardRefusal};
 pub use card_actions::{awaiting_code, cards, has_bound_card};
 pub use card_h5::{CardPage, CodePage};
 pub use model::{BorrowerRefusal, PersonName, Registration};
-pub use openid_actions::link_openid;
+pub use openid_actions::{Identified, sign_in_identified};
 pub use pin::PinRefusal;
 pub use pin_actions::{NewPin, Replaced, check_former, check_pin, has_pin, set_pin};
 pub use pin_h5::{is_confirmed as is_pin_confirmed, refuse as refuse_pin};

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
 use crate::database;
+use crate::error::{Fault, Outcome};
 use crate::page::session::{self, Proved, Subject};
 use crate::page::{SessionKind, Visit};
 use crate::vault::{Field, Indexed};
@@ -61,15 +62,49 @@ pub async fn sign_in_by_mobile(app: &App, visit: &Visit, mobile: Mobile, openid:
     Ok(())
 }
 
-/// Leads a WeChat identity to a borrower, who has just proved to hold the mobile too. It is the only one from then on: whoever had
-/// signed in by another one, on a telephone that was given away perhaps, is signed out, and so is the identity's former borrower.
-pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> anyhow::Result<()> {
+/// Somebody who has just said who they are, in a browser that has proved a mobile.
+#[derive(Clone, Debug)]
+pub struct Identified {
+    pub borrower_id: BorrowerId,
+    pub mobile: Mobile,
+    /// The WeChat identity that the browser came by, if any.
+    pub openid: Option<String>,
+}
+
+/// Signs a browser in as the borrower that its visitor has turned out to be; a WeChat identity that it came by leads to that borrower from
+/// then on.
+///
+/// # Errors
+/// Refused where the borrower has been erased meanwhile, or has another mobile by now.
+pub async fn sign_in_identified(app: &App, visit: &Visit, identified: Identified) -> Outcome<(), BorrowerRefusal> {
+    let Identified { borrower_id, mobile, openid } = identified;
     let mut transaction = database::begin(&app.pool).await?;
-    let person = lock_to_link(&mut transaction, app, borrower_id, openid).await?;
-    let person = person.ok_or(BorrowerRefusal::BorrowerUnknown)?;
-    link(&mut transaction, app, &person, openid).await?;
+    if let Some(openid) = &openid {
+        link_openid(&mut transaction, app, borrower_id, openid).await?;
+    }
+    // Whoever erases the person, or unlinks the identity, waits from here on, and ends this session too.
+    let person = store::hold_people(&mut transaction, &[borrower_id]).await?.pop();
+    let person = person.ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
+    if actions::open_person(&app.vault, &person)?.mobile != mobile {
+        return Err(Fault::Refused(BorrowerRefusal::RegisteredElsewhere));
+    }
+    let proved = Proved { subject_id: Some(borrower_id.uuid()), mobile: None, openid };
+    session::begin_within(&mut transaction, app, visit, SessionKind::Borrower, &proved).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// Leads a WeChat identity to a borrower, who has just proved to hold the mobile too. It is the only one from then on: whoever had
+/// signed in by another one, on a telephone that was given away perhaps, is signed out, and so is the identity's former borrower.
+pub async fn link_openid(
+    connection: &mut PgConnection,
+    app: &App,
+    borrower_id: BorrowerId,
+    openid: &str,
+) -> Outcome<(), BorrowerRefusal> {
+    let person = lock_to_link(connection, app, borrower_id, openid).await?;
+    let person = person.ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
+    Ok(link(connection, app, &person, openid).await?)
 }
 
 /// Locks the borrower to whom an identity is to lead, and whomever it leads to: two identities at once, or one that is unlinked or signs
@@ -87,7 +122,7 @@ async fn lock_to_link(
     Ok(people.into_iter().find(|person| person.borrower_id == borrower_id))
 }
 
-/// The same as [`link_openid`], in the transaction that has locked the people.
+/// The same as [`link_openid`], where the people are locked already.
 async fn link(connection: &mut PgConnection, app: &App, person: &SealedPerson, openid: &str) -> anyhow::Result<()> {
     let borrower_id = person.borrower_id;
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;

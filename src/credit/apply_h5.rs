@@ -24,14 +24,14 @@ use crate::borrower::card::{Card, CardStatus};
 use crate::borrower::card_h5::{CardPage, CodePage};
 use crate::borrower::model::Profile;
 use crate::borrower::sign_in_h5::BY_MOBILE;
-use crate::borrower::{self, Agreement, BorrowerRefusal, PersonName, Registration, card_actions, openid_actions};
+use crate::borrower::{self, Agreement, BorrowerRefusal, Identified, PersonName, Registration, card_actions};
 use crate::business_day;
-use crate::error::{Fault, Refusal};
+use crate::error::{Fault, Outcome, Refusal};
 use crate::http::Problem;
 use crate::page::part::{self, Awaited};
 use crate::page::session::{self, Proved, Session, SignedIn};
 use crate::page::texts::AgreementText;
-use crate::page::{Form, Page, SessionKind, unprocessable};
+use crate::page::{Form, Page, SessionKind, Visit, unprocessable};
 use crate::passcode::{self, Window};
 use crate::product::{ProductVersion, price_range};
 
@@ -285,27 +285,36 @@ pub async fn identify(State(app): State<App>, page: Page, mut form: Form) -> Res
         return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
     }
     let registration = Registration { name, resident_id, mobile: mobile.clone() };
-    let borrower_id = match borrower_actions::identify(&app, registration).await {
-        Ok(borrower_id) => borrower_id,
+    match enter(&app, &page.visit, Entering { registration, consents: [personal, sensitive], openid }).await {
+        Ok(()) => Ok(Redirect::to(APPLY).into_response()),
         Err(Fault::Refused(refusal)) => {
             match refusal {
                 BorrowerRefusal::RegisteredElsewhere => form.refuse_field("id_number", refusal.code()),
                 refusal => form.refuse(&refusal),
             }
-            return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
+            Ok(unprocessable(IdentityPage::of(page, form, mobile)))
         }
-        Err(failed) => return Err(failed.into()),
-    };
-    passcode::take_back(&app, IDENTITY_TRIES, mobile.reveal()).await?;
-    let signature =
-        |(agreement, text_sha256)| Signature { borrower_id, agreement, text_sha256, device: page.visit.device.clone() };
-    borrower_actions::sign(&app, &[personal, sensitive].map(signature)).await?;
-    if let Some(openid) = &openid {
-        openid_actions::link_openid(&app, borrower_id, openid).await?;
+        Err(failed) => Err(failed.into()),
     }
-    let proved = Proved { subject_id: Some(borrower_id.uuid()), mobile: None, openid };
-    session::begin(&app, &page.visit, SessionKind::Borrower, &proved).await?;
-    Ok(Redirect::to(APPLY).into_response())
+}
+
+/// Somebody who says who they are, and under which texts.
+struct Entering {
+    registration: Registration,
+    consents: [(Agreement, [u8; 32]); 2],
+    openid: Option<String>,
+}
+
+/// Registers a person, signs what was agreed to, and signs the browser in.
+async fn enter(app: &App, visit: &Visit, entering: Entering) -> Outcome<(), BorrowerRefusal> {
+    let Entering { registration, consents, openid } = entering;
+    let mobile = registration.mobile.clone();
+    let borrower_id = borrower_actions::identify(app, registration).await?;
+    passcode::take_back(app, IDENTITY_TRIES, mobile.reveal()).await?;
+    let signature =
+        |(agreement, text_sha256)| Signature { borrower_id, agreement, text_sha256, device: visit.device.clone() };
+    borrower_actions::sign(app, &consents.map(signature)).await?;
+    borrower::sign_in_identified(app, visit, Identified { borrower_id, mobile, openid }).await
 }
 
 /// `POST /apply/agreement`: one agreement, under the text that was shown.

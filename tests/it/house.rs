@@ -167,3 +167,10 @@ pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRe
     let erased = borrower::erase(&mut transaction, app, borrower_id).await;
     fenqi::database::end(transaction, erased).await
 }
+
+/// Leads a WeChat identity to a borrower.
+pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> Outcome<(), BorrowerRefusal> {
+    let mut transaction = fenqi::database::begin(&app.pool).await?;
+    let linked = borrower::openid_actions::link_openid(&mut transaction, app, borrower_id, openid).await;
+    fenqi::database::end(transaction, linked).await
+}

@@ -6,7 +6,7 @@ use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, CardId};
 use fenqi::borrower::actions::{self, Signature};
 use fenqi::borrower::card::{CardBinding, CardCode, CardStatus};
-use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, Registration, card_actions, openid_actions};
+use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, Registration, card_actions};
 use fenqi::credit::{ApplyRefusal, ApplyRequest, actions as credit_actions, own_store};
 use fenqi::demo::identity;
 use fenqi::error::{Fault, Outcome};
@@ -454,7 +454,7 @@ async fn nobody_is_erased_beside_an_application_or_comes_back_half(pool: PgPool)
         house::erase(&app, leaving),
         async {
             until_as_many_wait(&app.pool, 1).await;
-            openid_actions::link_openid(&app, leaving, "openid-3").await
+            house::link_openid(&app, leaving, "openid-3").await
         },
         async {
             until_as_many_wait(&app.pool, 2).await;
@@ -462,8 +462,7 @@ async fn nobody_is_erased_beside_an_application_or_comes_back_half(pool: PgPool)
         }
     );
     erased.unwrap();
-    let linked = linked.unwrap_err();
-    assert_eq!(linked.downcast_ref::<BorrowerRefusal>(), Some(&BorrowerRefusal::BorrowerUnknown), "{linked:#}");
+    assert_eq!(refused(linked), BorrowerRefusal::BorrowerUnknown);
     assert_eq!(led_to_by(&app, "openid-3").await, None);
 }
 
@@ -473,8 +472,8 @@ async fn of_two_identities_in_wechat_at_once_the_last_one_alone_signs_in(pool: P
     let borrower_id = registered(&app, 1).await;
     let held_up = holding_up(&app, "wechat_identity").await;
     let (one, other, ()) = tokio::join!(
-        openid_actions::link_openid(&app, borrower_id, "openid-1"),
-        openid_actions::link_openid(&app, borrower_id, "openid-2"),
+        house::link_openid(&app, borrower_id, "openid-1"),
+        house::link_openid(&app, borrower_id, "openid-2"),
         async {
             until_as_many_wait(&app.pool, 2).await;
             held_up.commit().await.unwrap();

@@ -69,6 +69,31 @@ async fn whoever_is_erased_as_the_code_is_put_in_is_not_signed_in(pool: PgPool) 
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_is_erased_as_they_say_who_they_are_is_not_signed_in(pool: PgPool) {
+    let mut place = open(pool).await;
+    let app = place.app.clone();
+    let identity = place.sign_in(MOBILE).await;
+    let mut held_up = fenqi::database::begin(&app.pool).await.unwrap();
+    // The session of nobody yet, whose place that of the person takes.
+    sqlx::query("select from session for update").execute(&mut *held_up).await.unwrap();
+    let (_, erased, ()) = tokio::join!(
+        place.identify(&identity),
+        async {
+            until_as_many_wait(&app.pool, 1).await;
+            let registered = sqlx::query_scalar("select borrower_id from borrower").fetch_one(&app.pool).await.unwrap();
+            house::erase(&app, BorrowerId::from_uuid(registered)).await
+        },
+        async {
+            until_as_many_wait(&app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        }
+    );
+    erased.unwrap();
+    let signed_in = sqlx::query_scalar::<_, i64>("select count(*) from session where subject_id is not null");
+    assert_eq!(signed_in.fetch_one(&app.pool).await.unwrap(), 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn signing_in_leads_back_to_where_one_was_and_nowhere_else(pool: PgPool) {
     let mut place = open(pool).await;
     place.settle().await;

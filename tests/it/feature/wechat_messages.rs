@@ -35,7 +35,7 @@ async fn open(pool: PgPool) -> Place {
     let (app, world) = house::open_in_world(pool, "2026-03-05").await;
     town::found(app.clone(), 1_000_000).await;
     let borrower_id = applicant::ready(&app, 1).await;
-    openid_actions::link_openid(&app, borrower_id, OPENID).await.unwrap();
+    house::link_openid(&app, borrower_id, OPENID).await.unwrap();
     deliver_outbox(&app).await.unwrap();
     Place { app, world, borrower_id }
 }
@@ -191,7 +191,7 @@ async fn what_wechat_will_not_take_is_not_tried_for_ever_and_its_silence_loses_n
     deliver_outbox(&place.app).await.unwrap();
     assert_eq!((place.told().len(), place.waiting().await), (1, 0));
     // Another WeChat identity begins without consents; an erased person is nobody to write to.
-    openid_actions::link_openid(&place.app, place.borrower_id, "o-other").await.unwrap();
+    house::link_openid(&place.app, place.borrower_id, "o-other").await.unwrap();
     assert_eq!(place.allowed("withheld").await, (true, 0));
     place.allow(1).await;
     place.raise("withheld").await;

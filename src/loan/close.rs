@@ -16,14 +16,12 @@ pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<
     Ok(vec![AccountRange::ALL])
 }
 
-/// Adds the interest and fees of schedules written on `day` to their spans (taking off the version before), brings every open
-/// span to what has accrued by the end of `day`, and posts the difference: one posting per funder and product. Of loans that were
+/// Adds the interest and fees of schedules written on `day` to their spans (taking off the version before), brings every
+/// span that runs to what has accrued by the end of `day`, and posts the difference: one posting per funder and product. Of loans that were
 /// charged off meanwhile, what falls due later moves to spans of its own, whose interest is no income.
 pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {
     let gathered = store::gather_interest_spans(&mut *connection, day).await?;
-    let mut spans = store::lock_open_spans(&mut *connection, day).await?;
-    // What became smaller, to just what was posted of it, is not open, and has not run so far.
-    spans.extend(gathered.iter().filter(|span| span.from_on < day && span.accrued == span.amount));
+    let spans = store::lock_running_spans(&mut *connection, day).await?;
     let when = When { business_day: day, at: app.clock.now() };
     let mut moved: Vec<(Span, i64)> = Vec::with_capacity(spans.len());
     let mut products: BTreeMap<(Uuid, Uuid), ProductAccrual> = BTreeMap::new();
@@ -40,5 +38,5 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
     store::save_accrued(&mut *connection, &moved).await?;
     let postings: Vec<_> = products.into_values().map(|product| accrual::posting(product, when)).collect();
     ledger::store::insert_postings(connection, &postings).await?;
-    Ok((gathered.len() + moved.len() + postings.len()) as u64)
+    Ok(gathered + (moved.len() + postings.len()) as u64)
 }

@@ -201,13 +201,12 @@ pub async fn has_paid_off(connection: &mut PgConnection, line_id: LineId, loan_i
 
 /// Adds the interest and fees of the schedules written on `day` to their products' spans, and takes off those of the version
 /// that each replaces. Voided loans never were. Once a loan is paid off, its last charges have been earned by that day, however
-/// late the row that carries them falls due. Returns the spans touched, as they stand then.
+/// late the row that carries them falls due. Returns the number of spans touched.
 ///
 /// Of a loan that is charged off on `day`, the rows that fall due later go on as suspended; so does all that a version changes
 /// which was written after its charge-off.
-pub async fn gather_interest_spans(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<Vec<Span>> {
-    sqlx::query_as!(
-        Span,
+pub async fn gather_interest_spans(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<u64> {
+    let touched = sqlx::query!(
         r#"with written as (
              select s.loan_id, s.line_id, s.version, l.funder_id, l.product_id, l.made_on,
                     case when s.version > c.schedule_version then 'suspended_' else '' end as kind
@@ -255,24 +254,23 @@ pub async fn gather_interest_spans(connection: &mut PgConnection, day: BusinessD
            select funder_id, product_id, charge, from_on, greatest(to_on, from_on + 1), sum(amount)
            from spans group by 1, 2, 3, 4, 5 having sum(amount) <> 0
            on conflict (funder_id, product_id, charge, from_on, to_on)
-           do update set amount_fen = interest_span.amount_fen + excluded.amount_fen
-           returning funder_id as "funder_id: FunderId", product_id as "product_id: ProductId", charge as "charge: Charge",
-                     from_on as "from_on: BusinessDay", to_on as "to_on: BusinessDay", amount_fen as "amount: Fen",
-                     accrued_fen as "accrued: Fen""#,
+           do update set amount_fen = interest_span.amount_fen + excluded.amount_fen"#,
         day.date()
     )
-    .fetch_all(connection)
-    .await
+    .execute(connection)
+    .await?;
+    Ok(touched.rows_affected())
 }
 
-/// Spans that have begun by `day` and are not posted in full, locked.
-pub async fn lock_open_spans(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<Vec<Span>> {
+/// Spans that have begun by `day`, and have not ended by then or are not posted in full, locked. What became smaller, to just what was
+/// posted of it, has not run so far.
+pub async fn lock_running_spans(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<Vec<Span>> {
     sqlx::query_as!(
         Span,
         r#"select funder_id as "funder_id: FunderId", product_id as "product_id: ProductId", charge as "charge: Charge",
                   from_on as "from_on: BusinessDay", to_on as "to_on: BusinessDay", amount_fen as "amount: Fen",
                   accrued_fen as "accrued: Fen"
-           from interest_span where is_open and from_on < $1
+           from interest_span where from_on < $1 and (to_on > $1 or is_open)
            order by funder_id, product_id, charge, from_on, to_on for update"#,
         day.date()
     )

@@ -11,8 +11,9 @@ use fenqi::{bill, loan};
 use sqlx::PgPool;
 
 use super::authoriser::{until_as_many_wait, until_somebody_waits};
+use crate::book::{self, Book};
+use crate::house;
 use crate::town::{self, LineWish, Town};
-use crate::{book, house};
 
 const PLAN: (&str, u16) = ("harbour-standard", 3);
 
@@ -187,24 +188,39 @@ async fn a_plan_that_the_database_forgot_is_made_again(pool: PgPool) {
     town.assert_whole("after the close").await;
 }
 
+/// What is posted of the first row's interest once that of a day has been: 3,600 fen run for 31 days, from 25 January on.
+async fn posted_by(book: &Book, day: &str) -> Vec<i64> {
+    let mut transaction = fenqi::database::begin(&book.app.pool).await.unwrap();
+    let day: BusinessDay = day.parse().unwrap();
+    loan::close::run(&mut transaction, &book.app, day, AccountRange::ALL).await.unwrap();
+    transaction.commit().await.unwrap();
+    book.fen("select accrued_fen from interest_span where to_on = '2026-02-25' and $1::uuid is not null").await
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn interest_that_became_smaller_to_just_what_was_posted_is_posted_by_day_again(pool: PgPool) {
     let book = book::keep(house::open(pool, "2026-02-05").await).await;
-    let posted_by = async |day: &str| {
-        let mut transaction = fenqi::database::begin(&book.app.pool).await.unwrap();
-        let day: BusinessDay = day.parse().unwrap();
-        loan::close::run(&mut transaction, &book.app, day, AccountRange::ALL).await.unwrap();
-        transaction.commit().await.unwrap();
-        book.fen("select accrued_fen from interest_span where to_on = '2026-02-25' and $1::uuid is not null").await
-    };
-    // 3,600 fen run for 31 days.
-    assert_eq!(posted_by("2026-01-25").await, [0]);
-    assert_eq!(posted_by("2026-02-10").await, [1_858]);
+    assert_eq!(posted_by(&book, "2026-01-25").await, [0]);
+    assert_eq!(posted_by(&book, "2026-02-10").await, [1_858]);
     let smaller =
         "insert into schedule select loan_id, line_id, 2, 'refund', due_on, principal_fen, '{1858,2400,1200}', fee_fen,
                                                '2026-02-11' from schedule where version = 1";
     sqlx::query(smaller).execute(&book.app.pool).await.unwrap();
     // 17 of 31 days of 1,858.
-    assert_eq!(posted_by("2026-02-11").await, [1_019]);
-    assert_eq!(posted_by("2026-02-25").await, [1_858]);
+    assert_eq!(posted_by(&book, "2026-02-11").await, [1_019]);
+    assert_eq!(posted_by(&book, "2026-02-25").await, [1_858]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn interest_that_an_older_house_has_posted_in_full_before_its_end_is_posted_by_day_again(pool: PgPool) {
+    let book = book::keep(house::open(pool, "2026-02-05").await).await;
+    assert_eq!(posted_by(&book, "2026-01-25").await, [0]);
+    let in_full = "update interest_span set accrued_fen = amount_fen where to_on = '2026-02-25'";
+    sqlx::query(in_full).execute(&book.app.pool).await.unwrap();
+    // 16 of 31 days of 3,600.
+    assert_eq!(posted_by(&book, "2026-02-10").await, [1_858]);
+    let taken_back = "select unnest(amount_fen) from posting where event = 'interest' and business_day = '2026-02-10'
+                      and debit[1] = 205 and $1::uuid is not null";
+    assert_eq!(book.fen(taken_back).await, [1_742]);
+    assert_eq!(posted_by(&book, "2026-02-25").await, [3_600]);
 }

@@ -146,7 +146,7 @@ impl LineAccount {
 
     /// Pays what was billed when the quote was made in full, and of what was billed since the principal alone. Where no other row asks
     /// for anything by now, none is left to bear the charges of the quote: then those billed since do, as far as they ask for as much.
-    /// The fee for paying off early is none of theirs.
+    /// The fee for paying off early is none of theirs: no statement asks for more than when it was cut.
     /// Returns the charges that were waived, too, by period.
     fn settle_billed(
         &mut self,

@@ -63,6 +63,7 @@ scenarios! {
     told_of_late "told-of-late",
     payoff_across_statement "payoff-across-statement",
     payoff_across_last_statement "payoff-across-last-statement",
+    payoff_fee_across_last_statement "payoff-fee-across-last-statement",
     free_period_paid_off "free-period-paid-off",
     fee_of_the_period "fee-of-the-period",
     fee_of_all_periods "fee-of-all-periods",

@@ -41,11 +41,11 @@ async fn open_cards(app: &App, borrower_id: BorrowerId, cards: &mut Value) -> an
     let person = people.first().ok_or(BorrowerRefusal::BorrowerUnknown)?;
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;
     let sealed = export_store::list_sealed_cards(&mut connection, borrower_id).await?;
-    let open = |card: SealedCard| -> anyhow::Result<(CardId, [String; 2])> {
+    let open = |card: &SealedCard| -> anyhow::Result<(CardId, [String; 2])> {
         let number = key.open(Field::CardNumber, &card.number_sealed)?;
         Ok((card.card_id, [number, key.open(Field::CardMobile, &card.mobile_sealed)?]))
     };
-    put_beside(cards, sealed.into_iter().map(open).collect::<anyhow::Result<_>>()?);
+    put_beside(cards, sealed.iter().map(open).collect::<anyhow::Result<_>>()?);
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::{OriginalUri, Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Problem;
@@ -22,21 +23,19 @@ use crate::{repayment, settlement};
 pub async fn take(
     State(app): State<App>,
     Path(partner): Path<String>,
-    OriginalUri(uri): OriginalUri,
-    method: Method,
     CallerAddress(address): CallerAddress,
-    headers: HeaderMap,
+    parts: Parts,
     body: Bytes,
 ) -> Response {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let named = authorization.and_then(|header| app.partners.known_key(header));
     let named = named.map(|(mchid, serial_no)| KeyName::of(&mchid, &serial_no));
     if let Err(denial) = app.access.look_beside_strangers(address, named) {
         return denied(&denial).into_response();
     }
     let received = Received {
-        method: method.as_str(),
-        url: uri.path_and_query().map_or("/", |path| path.as_str()),
+        method: parts.method.as_str(),
+        url: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
         authorization,
         body: &body,
     };

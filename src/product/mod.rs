@@ -21,5 +21,5 @@ pub use catalogue::{Catalogue, ProductVersion};
 pub use proof::Proof;
 pub use quote::{Quote, QuoteRefusal, QuoteRequest, annual_rate, price_range, quote};
 pub use reader::Problem;
-pub use store::find_on_sale;
+pub use store::{FoundVersion, find_on_sale};
 pub use terms::Terms;

@@ -20,6 +20,14 @@ pub struct VersionRow {
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
+/// A version that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundVersion {
+    pub product_id: ProductId,
+    pub version: i32,
+    pub is_on_sale: bool,
+}
+
 /// Inserts a product unless its code is taken; the caller reads back whichever stands.
 pub async fn insert_product(
     connection: &mut PgConnection,
@@ -188,8 +196,9 @@ pub async fn load_all(connection: &mut PgConnection) -> sqlx::Result<Vec<(Produc
 pub async fn find_on_sale(
     connection: &mut PgConnection,
     versions: &[(ProductId, i32)],
-) -> sqlx::Result<Vec<(ProductId, i32, bool)>> {
-    let rows = sqlx::query!(
+) -> sqlx::Result<Vec<FoundVersion>> {
+    sqlx::query_as!(
+        FoundVersion,
         r#"select v.product_id as "product_id: ProductId", v.version, v.withdrawn_at is null as "is_on_sale!"
            from unnest($1::uuid[], $2::int[]) as asked(product_id, version)
            join product_version v on v.product_id = asked.product_id and v.version = asked.version"#,
@@ -197,6 +206,5 @@ pub async fn find_on_sale(
         &versions.iter().map(|(_, version)| *version).collect::<Vec<_>>(),
     )
     .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.product_id, row.version, row.is_on_sale)).collect())
+    .await
 }

@@ -26,7 +26,7 @@ use crate::funder::reserve::{Occasion, ReserveEntryKind};
 use crate::funder::{Reserve, lease_slices, lock_reserve, save_reserve, watch_soon};
 use crate::merchant::code::Code;
 use crate::merchant::{self, MerchantTerms};
-use crate::product;
+use crate::product::{self, FoundVersion};
 
 /// How often a batch is decided at most: one that met another batch's purchase with the same key, a deadlock, or a change of what it
 /// was decided on is decided again.
@@ -361,10 +361,10 @@ async fn merchants(
 async fn listings(
     app: &App,
     connection: &mut PgConnection,
-    versions: Vec<(ProductId, i32, bool)>,
+    versions: Vec<FoundVersion>,
 ) -> anyhow::Result<HashMap<(ProductId, i32), Listing>> {
     let mut listings = HashMap::with_capacity(versions.len());
-    for (product_id, version, is_on_sale) in versions {
+    for FoundVersion { product_id, version, is_on_sale } in versions {
         let product = app.catalogue.get(connection, product_id, version).await?;
         listings.insert((product_id, version), Listing { product, is_on_sale });
     }

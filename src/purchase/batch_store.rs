@@ -18,6 +18,7 @@ use crate::error::Refusal;
 use crate::ledger::Posting;
 use crate::loan::{Loan, Schedule};
 use crate::notice::Notice;
+use crate::product::FoundVersion;
 
 /// A decided batch, with all that came of it.
 pub(super) struct Record<'a> {
@@ -122,7 +123,7 @@ pub(super) async fn record(connection: &mut PgConnection, record: &Record<'_>) -
 pub(super) async fn read_day_and_versions(
     connection: &mut PgConnection,
     versions: &[(ProductId, i32)],
-) -> sqlx::Result<(BusinessDay, Vec<(ProductId, i32, bool)>)> {
+) -> sqlx::Result<(BusinessDay, Vec<FoundVersion>)> {
     let rows = sqlx::query!(
         r#"select today as "today: BusinessDay", v.product_id as "product_id?: ProductId", v.version as "version?",
                   v.withdrawn_at is null as "is_on_sale!"
@@ -135,8 +136,11 @@ pub(super) async fn read_day_and_versions(
     .fetch_all(connection)
     .await?;
     let today = rows.first().ok_or(sqlx::Error::RowNotFound)?.today;
-    let known = rows.into_iter().filter_map(|row| Some((row.product_id?, row.version?, row.is_on_sale)));
-    Ok((today, known.collect()))
+    let found = rows.into_iter().filter_map(|row| {
+        let (product_id, version) = row.product_id.zip(row.version)?;
+        Some(FoundVersion { product_id, version, is_on_sale: row.is_on_sale })
+    });
+    Ok((today, found.collect()))
 }
 
 /// What each of these lines has spent on a business day.

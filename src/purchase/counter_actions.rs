@@ -114,9 +114,9 @@ pub async fn former_plan(
     let today = business_day::store::today(&mut connection).await?;
     // The name comes from outside: only versions are looked up that surely were.
     let known = product::store::find_on_sale(&mut connection, &[(name.product_id, name.version)]).await?;
-    let Some((.., is_on_sale)) = known.into_iter().next() else { return Ok(None) };
+    let Some(known) = known.first() else { return Ok(None) };
     let product = app.catalogue.get(&mut connection, name.product_id, name.version).await?;
-    if is_on_sale && product.terms.is_valid_on(today) {
+    if known.is_on_sale && product.terms.is_valid_on(today) {
         return Ok(None);
     }
     let counter = Counter { category: &shop.merchant.category, amount, today };

@@ -22,6 +22,8 @@ const CHUNK_ROWS: i64 = 1_000;
 #[derive(Clone, Debug)]
 pub struct Sales {
     pub rows: Vec<Sale>,
+    /// Whether they are the newest.
+    pub is_first: bool,
     /// Where the next page begins; `None` at the end.
     pub next: Option<PurchaseId>,
 }
@@ -33,16 +35,17 @@ pub async fn list(
     filter: &SaleFilter,
     after: Option<PurchaseId>,
 ) -> anyhow::Result<Sales> {
-    page(app, merchant_id, filter, after, PAGE_ROWS).await
+    page(app, merchant_id, filter, Piece { after, rows_max: PAGE_ROWS }).await
 }
 
-async fn page(
-    app: &App,
-    merchant_id: MerchantId,
-    filter: &SaleFilter,
+/// What of a list is read at once.
+struct Piece {
     after: Option<PurchaseId>,
     rows_max: i64,
-) -> anyhow::Result<Sales> {
+}
+
+async fn page(app: &App, merchant_id: MerchantId, filter: &SaleFilter, piece: Piece) -> anyhow::Result<Sales> {
+    let Piece { after, rows_max } = piece;
     let mut connection = app.pool.acquire().await?;
     // One more than fits tells whether there is more.
     let limit = rows_max + 1;
@@ -56,7 +59,7 @@ async fn page(
     let has_more = rows.len() > usize::try_from(rows_max)?;
     rows.truncate(usize::try_from(rows_max)?);
     let next = rows.last().filter(|_| has_more).map(|sale| sale.purchase_id);
-    Ok(Sales { rows, next })
+    Ok(Sales { rows, is_first: after.is_none(), next })
 }
 
 /// All sales of a search in pieces, the newest first, up to [`TABLE_ROWS_MAX`].
@@ -68,7 +71,7 @@ pub fn stream(
     let begin = Some((app, filter, None, TABLE_ROWS_MAX));
     stream::try_unfold(begin, move |state| async move {
         let Some((app, filter, after, left)) = state else { return Ok(None) };
-        let mut sales = page(&app, merchant_id, &filter, after, CHUNK_ROWS).await?;
+        let mut sales = page(&app, merchant_id, &filter, Piece { after, rows_max: CHUNK_ROWS }).await?;
         sales.rows.truncate(left);
         let left = left - sales.rows.len();
         let state = sales.next.filter(|_| left > 0).map(|next| (app, filter, Some(next), left));

@@ -47,7 +47,6 @@ pub struct SalesPage {
     /// The search as the query of an address, for the next page and the table.
     query: String,
     sales: Sales,
-    is_first: bool,
     /// Its days were chosen.
     has_days: bool,
     periods: Vec<i16>,
@@ -66,7 +65,7 @@ pub async fn list(
         Some(filter) => sale_actions::list(&app, signed_in.merchant_id, filter, after).await?,
         None => return search.refused(&app, page, signed_in).await,
     };
-    Ok(search.shown(&app, page, signed_in, sales, after.is_none()).await?.into_response())
+    Ok(search.shown(&app, page, signed_in, sales).await?.into_response())
 }
 
 /// A search as it was filled in; without a filter where a field is wrong.
@@ -89,18 +88,17 @@ impl Search {
         page: Page,
         signed_in: MerchantSignedIn,
         sales: Sales,
-        is_first: bool,
     ) -> anyhow::Result<SalesPage> {
         let Search { form, filter, has_days } = self;
         let periods = periods(app, filter.and_then(|filter| filter.periods)).await?;
         let query = query(&form);
-        Ok(SalesPage { page, signed_in, form, query, sales, is_first, has_days, periods })
+        Ok(SalesPage { page, signed_in, form, query, sales, has_days, periods })
     }
 
     /// The search again with what is wrong beside its fields.
     async fn refused(self, app: &App, page: Page, signed_in: MerchantSignedIn) -> Result<Response, Problem> {
-        let none = Sales { rows: Vec::new(), next: None };
-        let shown = self.shown(app, page, signed_in, none, true).await?;
+        let none = Sales { rows: Vec::new(), is_first: true, next: None };
+        let shown = self.shown(app, page, signed_in, none).await?;
         Ok(unprocessable(shown))
     }
 }

@@ -161,16 +161,27 @@ impl Books {
         Verdict::Taken(taken)
     }
 
-    fn word(&self, channel: &str, number: &str, now: DateTime<Utc>, is_first: bool) -> Word {
-        let trade = self.channels.get(channel).and_then(|book| book.trades.get(number));
-        let Some(trade) = trade else { return Word::Unknown };
-        match trade.first_word {
-            Some(FirstWord::Unmapped) if is_first => Word::Unmapped,
-            Some(FirstWord::NotExist) if is_first => Word::Unknown,
-            Some(FirstWord::Processing) if is_first => Word::Processing,
-            Some(_) | None if trade.known_at > now => Word::Processing,
-            Some(_) | None => Word::Final(trade.verdict, trade.reference.clone()),
+    /// What is told as an order is taken.
+    fn first_word(&self, channel: &str, number: &str, now: DateTime<Utc>) -> Word {
+        match self.trade(channel, number).and_then(|trade| trade.first_word) {
+            Some(FirstWord::Unmapped) => Word::Unmapped,
+            Some(FirstWord::NotExist) => Word::Unknown,
+            Some(FirstWord::Processing) => Word::Processing,
+            None => self.word(channel, number, now),
         }
+    }
+
+    /// What is told whenever somebody asks later.
+    fn word(&self, channel: &str, number: &str, now: DateTime<Utc>) -> Word {
+        match self.trade(channel, number) {
+            None => Word::Unknown,
+            Some(trade) if trade.known_at > now => Word::Processing,
+            Some(trade) => Word::Final(trade.verdict, trade.reference.clone()),
+        }
+    }
+
+    fn trade(&self, channel: &str, number: &str) -> Option<&Trade> {
+        self.channels.get(channel).and_then(|book| book.trades.get(number))
     }
 }
 
@@ -209,7 +220,7 @@ fn take_all(world: &World, channel: &'static str, asked: Vec<Asked>) -> Option<V
         if let Some((callback, fault)) = take(world, channel, asked, now, &mut call_fault) {
             called_back.push((number.clone(), callback, fault));
         }
-        let word = lock(&world.withholding).word(channel, &number, now, true);
+        let word = lock(&world.withholding).first_word(channel, &number, now);
         words.push((number, word));
     }
     for (number, trade, fault) in called_back {
@@ -455,7 +466,7 @@ fn words(world: &World, channel: &'static str, numbers: Vec<String>) -> Option<V
     let now = world.clock.now();
     let books = lock(&world.withholding);
     let word = |number: String| {
-        let word = books.word(channel, &number, now, false);
+        let word = books.word(channel, &number, now);
         (number, word)
     };
     Some(numbers.into_iter().map(word).collect())

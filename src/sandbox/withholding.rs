@@ -465,10 +465,7 @@ fn words(world: &World, channel: &'static str, numbers: Vec<String>) -> Option<V
     }
     let now = world.clock.now();
     let books = lock(&world.withholding);
-    let word = |number: String| {
-        let word = books.word(channel, &number, now);
-        (number, word)
-    };
+    let word = |number: String| (number.clone(), books.word(channel, &number, now));
     Some(numbers.into_iter().map(word).collect())
 }
 

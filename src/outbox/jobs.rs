@@ -268,8 +268,9 @@ impl Run<'_> {
     async fn deliver(&mut self) -> anyhow::Result<()> {
         let began = self.app.clock.now();
         let up_to_no = if self.carrier.keeps_to_horizon() { store::settle(self.connection).await? } else { i64::MAX };
+        // A run in which nothing was due, or nothing could be sent, has heard nothing of the partner either.
         if self.deliver_failed(began).await? && self.deliver_fresh(up_to_no).await? {
-            return self.is_there().await;
+            return Ok(());
         }
         let failures = self.failures.saturating_add(1);
         let next_attempt_at = self.app.clock.now() + self.app.delivery.open_for(failures);
@@ -323,9 +324,9 @@ impl Run<'_> {
         let carried = carry(self.app, self.carrier, together, self.pace.patience()).await?;
         let Some(broken) = carried.broken else {
             // A batch of which the partner heard nothing says nothing of it.
-            let is_heard = |fate: &Fate| !matches!(fate, Fate::NotTold | Fate::Left);
-            if carried.fates.is_empty() || carried.fates.values().any(is_heard) {
+            if carried.fates.is_empty() || carried.fates.values().any(Fate::is_heard) {
                 self.pace.succeeded();
+                self.is_there().await?;
             }
             self.apply(&batch, &carried.fates).await?;
             return Ok(Progress::past(last_no, &carried.fates));
@@ -371,7 +372,9 @@ impl Run<'_> {
                 Some(Fate::Held) if is_behind => {}
                 Some(Fate::Left) => {}
                 Some(Fate::Held) => failed.push(self.failure(message, "held behind nothing")),
-                Some(Fate::Refused(code)) => failed.push(self.failure(message, &format!("refused: {code}"))),
+                Some(Fate::Refused(why) | Fate::Unserved(why)) => {
+                    failed.push(self.failure(message, &format!("refused: {why}")));
+                }
                 None => failed.push(self.failure(message, "the answer does not name it")),
             }
         }

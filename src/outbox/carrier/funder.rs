@@ -48,7 +48,7 @@ pub async fn carry(app: &App, client: &Client, batch: Batch<'_>, manner: Manner<
 
 type Templates = HashMap<String, Saved>;
 
-/// The events of one call. One that its template does not serve is refused here, and holds its object back.
+/// The events of one call. One that its template does not serve is not sent, and holds its object back.
 async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting]) -> Carried {
     let (mut events, mut fates) = (Vec::with_capacity(batch.len()), Fates::new());
     let (mut mapped, mut refused) = (Vec::new(), HashSet::new());
@@ -62,7 +62,7 @@ async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting
                 mapped.extend(templates.get(&message.kind).map(|_| message));
                 continue;
             }
-            Err(why) => Fate::Refused(why),
+            Err(why) => Fate::Unserved(why),
         };
         refused.insert(message.object_id);
         fates.insert(message.message_no, verdict);
@@ -85,7 +85,7 @@ async fn carry_one(client: &Client, templates: &Templates, message: &Waiting) ->
         // A neighbour of one that goes alone.
         let event = match event(message, saved) {
             Ok(event) => event,
-            Err(why) => return Ok(Fate::Refused(why)),
+            Err(why) => return Ok(Fate::Unserved(why)),
         };
         let mut results = deliver(client, vec![event], &about(&[message])).await?;
         let result = results.remove(&message.message_no);
@@ -93,7 +93,7 @@ async fn carry_one(client: &Client, templates: &Templates, message: &Waiting) ->
     };
     let text = match render(message, &saved.template) {
         Ok(text) => text,
-        Err(why) => return Ok(Fate::Refused(format!("template version {}: {why}", saved.version))),
+        Err(why) => return Ok(Fate::Unserved(format!("template version {}: {why}", saved.version))),
     };
     let own = OwnForm { path, event_no: message.message_no, about: &about(&[message]), text: &text };
     let answer = match deliver_one(client, own).await {

@@ -30,8 +30,8 @@ pub async fn carry(
     let url = match NotifyUrl::parse(&address.url, app.partners.cashiers().reach()) {
         Ok(url) => url,
         Err(refusal) => {
-            let refused = Fate::Refused(refusal.to_string());
-            return Ok(Carried::all_alike(messages, &refused));
+            let unserved = Fate::Unserved(refusal.to_string());
+            return Ok(Carried::all_alike(messages, &unserved));
         }
     };
     let errand = Errand { app, merchant_id, partner, url, signer: app.access.signer(address.algorithm).await? };

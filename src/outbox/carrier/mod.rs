@@ -31,7 +31,19 @@ pub enum Fate {
     Held,
     /// Not sent, because the partner was paused meanwhile: as if it had not been in the batch.
     Left,
+    /// Not to be sent as things stand, such as by a template that does not serve it: no call was made.
+    Unserved(String),
     Refused(String),
+}
+
+impl Fate {
+    /// Whether the partner has said anything, as far as this tells.
+    pub fn is_heard(&self) -> bool {
+        match self {
+            Fate::Delivered | Fate::Undeliverable(_) | Fate::Refused(_) => true,
+            Fate::NotTold | Fate::Held | Fate::Left | Fate::Unserved(_) => false,
+        }
+    }
 }
 
 /// By message number.

@@ -37,7 +37,7 @@ pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Res
                 continue;
             }
             (None, _) => Fate::Undeliverable("no template".to_owned()),
-            (Some(_), Some(Reach::Sealed)) => Fate::Refused("the mobile cannot be opened".to_owned()),
+            (Some(_), Some(Reach::Sealed)) => Fate::Unserved("the mobile cannot be opened".to_owned()),
             (Some(_), None) => Fate::Undeliverable("erased".to_owned()),
         };
         fates.insert(message.message_no, refused);

@@ -163,6 +163,26 @@ async fn a_core_that_takes_every_other_call_is_not_left_alone_for_longer_and_lon
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_no_template_serves_is_never_sent_and_does_not_find_a_core_back_that_is_down(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let app = &town.app;
+    deliver_outbox(app).await.unwrap();
+    world.set_faults("funder_core", FaultShares { timeout_before: 1_000, ..FaultShares::default() });
+    let messages: Vec<Message> = (1..=3).map(|object| message(&town, object)).collect();
+    store::enqueue(&mut app.pool.acquire().await.unwrap(), &messages).await.unwrap();
+    assert_eq!(deliver_outbox(app).await.unwrap().failed, 3);
+    // It serves the kind's example, and none of these.
+    save(&desk, "loan_made", "t-1", 0, &json!({ "text": "{\"terms\": {{ body.periods }} }" })).await.ok();
+    app.clock.set(app.clock.now() + TimeDelta::minutes(5));
+    let calls = lock(&world.funder_core).calls();
+    assert_eq!(deliver_outbox(app).await.unwrap(), Summary { delivered: 0, failed: 3, died: 0 });
+    assert_eq!(lock(&world.funder_core).calls(), calls);
+    assert_eq!(town.fen("select failures::bigint from outbox_partner where partner = 'harbour-bank'").await, 1);
+    let why = desk.get("/events/failures").await.ok()["items"][0]["last_error"].clone();
+    assert!(why.as_str().unwrap().starts_with("refused: template version 1: line 1: "), "{why}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn loans_that_the_core_does_not_know_hold_up_no_other_on_a_path_of_its_own(pool: PgPool) {
     let (town, desk, world) = open(pool).await;
     deliver_outbox(&town.app).await.unwrap();

@@ -252,6 +252,32 @@ async fn a_core_that_is_down_is_left_alone_by_every_node_and_tried_with_one_mess
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_run_in_which_nothing_is_due_does_not_find_a_core_back_that_is_down(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    world.set_faults("funder_core", FaultShares { timeout_before: 1_000, ..FaultShares::default() });
+    for object in 1..=3 {
+        enqueue(&app, object, 1).await;
+    }
+    assert_eq!(deliver_outbox(&app).await.unwrap().failed, 3);
+    let failures = async || -> i16 {
+        sqlx::query_scalar("select failures from outbox_partner").fetch_one(&app.pool).await.unwrap()
+    };
+    assert_eq!(failures().await, 1);
+    // After some hours each message waits for longer than the core is left alone.
+    let later = "update outbox set next_attempt_at = next_attempt_at + interval '1 hour'";
+    sqlx::query(later).execute(&app.pool).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::minutes(5));
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default());
+    assert_eq!(failures().await, 1, "nothing was heard of it");
+    app.clock.set(app.clock.now() + TimeDelta::hours(1));
+    assert_eq!(deliver_outbox(&app).await.unwrap().failed, 1, "one message tells whether it is there");
+    assert_eq!(failures().await, 2);
+    world.set_faults("funder_core", FaultShares::default());
+    deliver_all(&app).await;
+    assert_eq!((failures().await, lock(&world.funder_core).accepted()), (0, 3));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_call_that_a_core_refuses_outright_fails_what_it_refuses_and_nothing_else(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     for object in 1..=40 {

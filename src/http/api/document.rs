@@ -118,7 +118,7 @@ fn info() -> Value {
             fields that end in `_fen`; times are RFC 3339 with a zone, days are dates in Asia/Shanghai; ids bear the prefix of \
             their kind. Lists come in pages: give `next_cursor` as `cursor`. A request that changes something bears an \
             `Idempotency-Key`: the same key, body and `If-Match` get the first answer again, with `Idempotent-Replayed: true`; what \
-            was refused with 400, 403 (but `same_holder`), 412, 413, 415 or 428 may be mended under its key. Refusals are \
+            was refused with 400, 403, 412, 413, 415 or 428 may be mended under its key. Refusals are \
             problem documents (RFC 9457); a program looks at `code`. What belongs to another partner does not exist for you.",
         "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
     })

@@ -71,7 +71,7 @@ fn sha256_of(arrived: &Arrived) -> [u8; 32] {
     hasher.update("\n");
     hasher.update(&arrived.url);
     hasher.update("\n");
-    if let Some(tag) = arrived.headers.get(header::IF_MATCH) {
+    for tag in arrived.headers.get_all(header::IF_MATCH) {
         hasher.update("if-match: ");
         hasher.update(tag.as_bytes());
         hasher.update("\n");
@@ -80,11 +80,12 @@ fn sha256_of(arrived: &Arrived) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// Whether an answer of this status stands under its key. A failure of ours does not, nor what was refused for its form or for
-/// an old `If-Match`: nothing was decided, and the request may be mended under the same key.
+/// Whether an answer of this status stands under its key. A failure of ours does not, nor what was refused for its form, for who asked
+/// or for an old `If-Match`: nothing was decided, and the request may be mended under the same key, or made by somebody else.
 pub fn is_kept(status: StatusCode) -> bool {
     let mendable = [
         StatusCode::BAD_REQUEST,
+        StatusCode::FORBIDDEN,
         StatusCode::PRECONDITION_FAILED,
         StatusCode::PAYLOAD_TOO_LARGE,
         StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -154,7 +154,9 @@ async fn a_deposit_is_booked_when_it_arrived_and_a_withdrawal_by_two_keys(pool: 
     assert_eq!(desk.post(&confirmation, "w-2", &Value::Null).await.problem(), (403, "same_holder".into()));
     let same_person = desk.with(key_of(&town, "H-3", "HOLDER  of h-1").await);
     assert_eq!(same_person.post(&confirmation, "w-2b", &Value::Null).await.problem(), (403, "same_holder".into()));
-    assert_eq!(second.post(&confirmation, "w-3", &Value::Null).await.ok()["status"], "booked");
+    let confirmed = second.post(&confirmation, "w-2", &Value::Null).await;
+    assert_eq!(confirmed.ok()["status"], "booked", "of another holder's refusal nothing is said to this one");
+    assert_eq!(desk.post(&confirmation, "w-2", &Value::Null).await.header("idempotent-replayed"), "true");
     assert_eq!(desk.get("/funder/reserve").await.ok()["available_fen"], 10_300_000);
     let too_much = json!({ "amount_fen": 99_000_000, "reference": "W-2" });
     let withdrawal = desk.post("/funder/reserve/withdrawals", "w-4", &too_much).await.ok();

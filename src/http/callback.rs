@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Problem;
 use super::client_address::CallerAddress;
+use super::header::sole;
 use crate::access::{Denial, KeyName};
 use crate::app::App;
 use crate::error::{Fault, Refusal, Step};
@@ -27,7 +28,7 @@ pub async fn take(
     parts: Parts,
     body: Bytes,
 ) -> Response {
-    let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let authorization = sole(&parts.headers, header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let named = authorization.and_then(|header| app.partners.known_key(header));
     let named = named.map(|(mchid, serial_no)| KeyName::of(&mchid, &serial_no));
     if let Err(denial) = app.access.look_beside_strangers(address, named) {

@@ -2,6 +2,7 @@
 
 pub mod server;
 pub mod client_address;
+pub mod header;
 pub mod limits;
 pub mod problem;
 pub mod api;

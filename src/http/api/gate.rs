@@ -23,6 +23,7 @@ use super::idempotency::{self, Claim, Met};
 use crate::access::{Admitted, Believed, Denial, address};
 use crate::app::App;
 use crate::error::{Attempt, Fault, Outcome, Refusal as _};
+use crate::http::header::sole;
 use crate::http::health::Door;
 use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, recover};
 use crate::http::problem::FieldProblem;
@@ -248,7 +249,7 @@ pub async fn write_down(app: &App, arrived: &Arrived, by: CalledBy<'_>, response
 }
 
 fn authorization_of(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())
+    sole(headers, header::AUTHORIZATION).and_then(|value| value.to_str().ok())
 }
 
 fn request_id(parts: &axum::http::request::Parts) -> String {

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::strict;
 use crate::http::Problem;
+use crate::http::header::sole;
 
 /// A JSON body, read strictly.
 pub struct Body<T>(pub T);
@@ -27,7 +28,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 /// # Errors
 /// 415 where the body is not said to be JSON in UTF-8.
 pub fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = sole(headers, header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = given.split(';').map(str::trim);
     let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
     // A parameter's value may stand in quotes.
@@ -121,11 +122,14 @@ pub struct IfMatch(String);
 impl<S: Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<IfMatch, Problem> {
-        let given = parts.headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
-        let missing = "Read it first, and give its ETag in the header If-Match.";
-        let given =
-            given.ok_or_else(|| Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition_required", missing))?;
-        Ok(IfMatch(given.trim().to_owned()))
+        let lines = parts.headers.get_all(header::IF_MATCH).iter();
+        // Several lines are one list, and a list is no tag of ours.
+        let given: Vec<&str> = lines.map(|line| line.to_str().unwrap_or_default()).collect();
+        if given.is_empty() {
+            let missing = "Read it first, and give its ETag in the header If-Match.";
+            return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition_required", missing));
+        }
+        Ok(IfMatch(given.join(", ").trim().to_owned()))
     }
 }
 

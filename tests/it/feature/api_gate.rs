@@ -191,6 +191,26 @@ async fn what_was_refused_for_its_form_or_an_old_tag_is_mended_under_its_key(poo
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_a_header_that_is_given_twice_none_is_passed_over(pool: PgPool) {
+    let (_, desk) = open(pool).await;
+    let me = "/api/v1/me";
+    let right = desk.identity.authorization("GET", me, &Stamp::fresh(Clock::System.now()), b"");
+    let twice = desk.send_raw("GET", me, &right, &[("authorization", "Bearer x")], vec![]).await;
+    assert_eq!(twice.problem(), (401, "signature_malformed".into()));
+    assert_eq!(desk.send_raw("GET", me, &right, &[], vec![]).await.status, 200, "no nonce was burnt");
+
+    let body = json!({ "low_water_fen": 700_000 }).to_string();
+    let put = async |more: &[(&str, &str)]| {
+        let once = [("idempotency-key", "l-1"), ("if-match", "\"1\"")];
+        desk.send_with("PUT", "/funder/reserve/low-water-mark", &[&once[..], more].concat(), &body).await
+    };
+    assert_eq!(put(&[("if-match", "\"2\"")]).await.problem(), (412, "precondition_failed".into()));
+    let types = [("content-type", "application/json"), ("content-type", "text/plain")];
+    assert_eq!(put(&types).await.problem(), (415, "media_type_not_supported".into()));
+    assert_eq!(put(&[]).await.status, 200);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_answer_larger_than_may_be_held_is_signed_all_the_same(pool: PgPool) {
     let (app, desk) = open(pool).await;
     let state = Gate::new(app.clone(), api_document().operations);

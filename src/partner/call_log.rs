@@ -123,7 +123,7 @@ impl CallLog {
         if self.queue.send(Entry::Call(Box::new(CallRecord::of(call)))).await.is_err() {
             tracing::error!(
                 partner = call.partner,
-                key = call.call_key,
+                key = plain(call.call_key),
                 "the call log has ended; a call is not recorded"
             );
         }

@@ -11,8 +11,12 @@ use crate::partner::wechat;
 /// Calls of the whole house that are looked through at the most: far more than come between two looks, and few enough for each of them.
 const CALLS_LOOKED_AT: i64 = 300_000;
 
-/// What the log has of calls of ours to these partners. A signed refusal is an answer, but for those by which nobody is let in; WeChat
-/// says so by codes of its own.
+/// Operations whose address is the same for whatever is sent: that nothing is there (404, 405) is said of the address. Elsewhere it may be
+/// said of an object.
+const AT_ONE_ADDRESS: [&str; 4] = ["deliver_events", "send_messages", "submit_orders", "pay"];
+
+/// What the log has of calls of ours to these partners. A signed refusal is an answer, but for those by which nobody is let in, or by
+/// which nobody takes anything at the address; WeChat says so by codes of its own.
 ///
 /// Calls are written down as they end: one that began before another that was answered says nothing of what came after it.
 pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sqlx::Result<Vec<Heard>> {
@@ -30,6 +34,7 @@ pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sql
                select c.call_no, c.called_at from partner_call c
                where c.partner = p.partner and c.call_no > $2 and c.direction = 'out'
                  and (c.outcome = 'ok' or (c.outcome = 'rejected' and c.http_status not in (401, 403, 429)
+                                           and not (c.http_status in (404, 405) and c.operation = any($5))
                                            and not (c.partner = $3 and c.codes && $4)))
                order by c.call_no desc limit 1) as answered on true
            left join lateral (
@@ -42,6 +47,7 @@ pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sql
         last - CALLS_LOOKED_AT,
         wechat::NAME,
         &wechat::SERVES_NOBODY as &[&str],
+        &AT_ONE_ADDRESS as &[&str],
     )
     .fetch_all(connection)
     .await

@@ -5,6 +5,7 @@ use fenqi::app::App;
 use fenqi::base::WorkingCalendar;
 use fenqi::partner::{CallError, Operation};
 use fenqi::sandbox::FaultShares;
+use fenqi::sandbox::world::lock;
 use fenqi::watch::jobs::watch;
 use fenqi::watch::model::Outage;
 use fenqi::watch::store;
@@ -66,6 +67,26 @@ async fn operators_hear_once_of_a_partner_that_is_down_and_once_that_it_is_back(
     assert_eq!(told(&app).await, ["partner_down funder_core", "partner_back funder_core"]);
     let known: i64 = sqlx::query_scalar("select count(*) from partner_outage").fetch_one(&app.pool).await.unwrap();
     assert_eq!(known, 0);
+}
+
+/// As delivery understands it: nothing is sent there any more, and no message is to blame that somebody would find.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_core_at_whose_address_nobody_takes_events_is_down(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    for (status, is_down) in [(422, false), (404, false), (405, true)] {
+        lock(&world.funder_core).reject("/events", Some(status));
+        assert!(!is_answered(&app).await);
+        let expected: &[&str] = if is_down { &["partner_down funder_core"] } else { &[] };
+        assert_eq!(told(&app).await, expected, "{status}");
+        app.clock.set(app.clock.now() + TimeDelta::hours(1));
+    }
+    // On a path of the core's own it is said of a loan.
+    let own = Operation { name: "deliver_event", path: "/loan/made", ..DELIVER };
+    lock(&world.funder_core).reject("/loan/made", Some(404));
+    let core = app.partners.client("funder_core").unwrap();
+    assert!(matches!(core.post(&own, "{}").await, Err(CallError::Rejected { status: 404, .. })));
+    app.partners.flush_log().await;
+    assert_eq!(told(&app).await, ["partner_down funder_core", "partner_back funder_core"]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

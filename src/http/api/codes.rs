@@ -107,7 +107,7 @@ pub const CODES: &[Code] = &[
     // Reserves.
     code(409, "reserve_order_refused", "The order was refused; a deposit is opened again by the same notice."),
     code(409, "reference_booked_with_other_amount", "The bank's reference was used with another amount."),
-    code(422, "reference_malformed", "A bank reference has 1 to 128 characters."),
+    code(422, "reference_malformed", "A bank reference stands on one line and has 1 to 128 characters."),
     code(409, "reserve_not_available", "Less is free to withdraw than was asked for."),
     code(
         422,

@@ -109,7 +109,7 @@ impl<S: Send + Sync, T: FromStr, U: FromStr> FromRequestParts<S> for NamedWithin
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<NamedWithin<T, U>, Problem> {
         let path = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
-        let named: Vec<&str> = path.iter().map(|(_, value)| value).collect();
+        let named: Vec<&str> = path.iter().map(|(_, value)| value).filter(|value| !value.contains('\0')).collect();
         let [.., outer, inner] = named.as_slice() else { return Err(Problem::not_found()) };
         let both = outer.parse().ok().zip(inner.parse().ok());
         both.map(|(outer, inner)| NamedWithin(outer, inner)).ok_or_else(Problem::not_found)

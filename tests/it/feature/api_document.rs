@@ -318,6 +318,35 @@ async fn the_document_and_the_routes_are_the_same(pool: PgPool) {
     assert!(problems.text().await.unwrap().contains("signature_stale"));
 }
 
+/// Each name of a path alone, beside others that there may be: what is asked for with it is not there, whatever else is wrong.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_nothing_can_be_called_is_not_found_wherever_it_stands_in_a_path(pool: PgPool) {
+    let (_town, desk, _) = super::api_funder::open(pool).await;
+    let mut walked = 0;
+    for (route, item) in api_document().json["paths"].as_object().unwrap() {
+        if item["get"].is_null() || !["/api/v1/funder/", "/api/v1/events/"].iter().any(|of| route.starts_with(of)) {
+            continue;
+        }
+        for odd in ["%00", "a%00b", "%FF", "%2F", "%20"] {
+            let name = |segment: &str| match segment {
+                "{version}" => "1".to_owned(),
+                "{business_day}" => "2026-01-05".to_owned(),
+                "{name}" => "loans.csv.gz".to_owned(),
+                named if named.starts_with('{') => odd.to_owned(),
+                other => other.to_owned(),
+            };
+            let path: Vec<String> = route.trim_start_matches("/api/v1").split('/').map(name).collect();
+            let path = path.join("/");
+            if path.contains(odd) {
+                let answer = desk.get(&path).await;
+                assert_eq!(answer.problem().0, 404, "{path}: {answer:?}");
+                walked += 1;
+            }
+        }
+    }
+    assert!(walked > 50, "only {walked} paths");
+}
+
 #[test]
 fn no_way_into_the_api_stands_outside_its_operations() {
     let source = include_str!("../../../src/router.rs");

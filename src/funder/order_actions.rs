@@ -10,6 +10,7 @@ use super::reserve::{REFERENCE_CHARS_MAX, ReserveRefusal};
 use super::{notices, store};
 use crate::app::App;
 use crate::base::id::{FunderId, ReserveOrderId};
+use crate::base::typed::is_one_line;
 use crate::base::{Fen, When};
 use crate::error::{Fault, Outcome, Step};
 use crate::notice::{self, Notice};
@@ -32,7 +33,9 @@ pub struct Noting {
 /// again.
 pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, OrderRefusal> {
     let reference = noting.reference.trim();
-    if reference.is_empty() || reference.chars().count() > REFERENCE_CHARS_MAX {
+    let is_long = reference.chars().count() > REFERENCE_CHARS_MAX;
+    // Operators read it beside the amount before they confirm it, also in a terminal.
+    if reference.is_empty() || is_long || !is_one_line(reference) {
         return Err(Fault::Refused(OrderRefusal::Reserve(ReserveRefusal::ReferenceMalformed)));
     }
     let now = app.clock.now();

@@ -82,7 +82,7 @@ pub enum ReserveRefusal {
     NotAvailable { available: Fen },
     #[error("bank reference {reference} was booked before with {booked} yuan")]
     ReferenceBookedWithOtherAmount { reference: String, booked: Fen },
-    #[error("a bank reference has 1 to {REFERENCE_CHARS_MAX} characters")]
+    #[error("a bank reference stands on one line and has 1 to {REFERENCE_CHARS_MAX} characters")]
     ReferenceMalformed,
     #[error("an advance limit is at least the {used} yuan of advance in use, and at most {} yuan", Fen::MAX)]
     AdvanceLimitBelowUse { used: Fen },

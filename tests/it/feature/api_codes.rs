@@ -44,6 +44,9 @@ async fn a_funder_is_told_what_is_wrong_with_a_key_a_reference_a_simulation_or_a
         (deposits, &*long, deposit("R-1"), 400, "idempotency_key_malformed"),
         (deposits, "d-1", deposit(" "), 422, "reference_malformed"),
         (deposits, "d-2", deposit(&"R".repeat(129)), 422, "reference_malformed"),
+        // It would stand over the amount that an operator reads before confirming it.
+        (deposits, "d-3", deposit("R-1\r\u{1b}[2KDeposit of 1.00 yuan, R-1"), 422, "reference_malformed"),
+        (deposits, "d-4", deposit("R-1\u{202e}"), 422, "reference_malformed"),
         (simulations, "s-1", simulation("start_on", json!("2200-06-01")), 422, "schedule_impossible"),
         (simulations, "s-2", simulation("statement_day", json!(40)), 422, "simulation_malformed"),
         (simulations, "s-3", simulation("amount_fen", json!(999)), 422, "amount_out_of_bounds"),

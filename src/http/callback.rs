@@ -15,7 +15,7 @@ use crate::access::{Denial, KeyName};
 use crate::app::App;
 use crate::error::{Fault, Refusal, Step};
 use crate::partner::call_log::Ended;
-use crate::partner::signature::Received;
+use crate::partner::signature::{Received, SignatureError};
 use crate::partner::withholding::ChannelName;
 use crate::partner::{payout, withholding};
 use crate::{repayment, settlement};
@@ -82,6 +82,8 @@ pub async fn take(
 
 fn denied(denial: &Denial) -> Problem {
     let (status, retry_after) = match denial {
+        // Its signature is right, and ours is the fault: whoever hears 401 calls nobody until a key is mended.
+        Denial::Signature(SignatureError::TooMany) => return Problem::failed(),
         Denial::TooManyNotBelieved { reset_seconds } => {
             (StatusCode::TOO_MANY_REQUESTS, u32::try_from(*reset_seconds).ok())
         }

@@ -282,6 +282,18 @@ async fn a_partner_with_rsa_keys_is_called_believed_and_heard(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_callback_whose_nonce_cannot_be_kept_is_our_failure_and_not_its_partners(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let pages = serve_pages(&app).await;
+    sqlx::query("alter table nonce rename to nonce_elsewhere").execute(&app.pool).await.unwrap();
+    let (theirs, stamp) = (Identity::from_seed("payout", house::SEED), Stamp::fresh(Clock::System.now()));
+    let authorization = theirs.authorization("POST", "/partner/payout", &stamp, b"{}");
+    let http = fenqi::partner::client::build_http().unwrap();
+    let request = http.post(format!("{pages}/partner/payout")).header("authorization", authorization).body("{}");
+    assert_eq!(request.send().await.unwrap().status().as_u16(), 500);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn callbacks_come_twice_late_or_never_as_the_faults_say(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -376,6 +376,8 @@ pub async fn rotate_platform_key(app: &App, rotation: Rotation<'_>) -> Outcome<P
     let signs_from = rotation.signs_from.map_or(now, |from| from.max(now));
     let made = make_platform_key(&app.vault, algorithm, now)?;
     let mut transaction = database::begin(&app.pool).await?;
+    // Of two at once each would leave the other's key, which it does not see, without an end.
+    store::lock_platform_keys(&mut transaction).await?;
     let before = Some(show_signing(&store::list_platform_keys(&mut transaction).await?, algorithm, now));
     store::insert_platform_key(&mut transaction, &made).await?;
     store::retire_platform_keys(&mut transaction, algorithm, &made.serial_no, signs_from).await?;

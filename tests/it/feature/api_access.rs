@@ -471,6 +471,16 @@ async fn nodes_that_need_a_key_at_once_make_one(pool: PgPool) {
     assert_eq!(one, other);
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_keys_of_ours_that_are_made_at_once_one_has_no_end(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let rotation = Rotation { algorithm: Algorithm::Sm2Sm3, signs_from: None, by: "operator" };
+    let rotated = futures_util::future::join_all((0..6).map(|_| rotate_platform_key(&app, rotation))).await;
+    assert!(rotated.iter().all(Result::is_ok), "{}", rotated.len());
+    let endless = "select count(*) from platform_key where retired_at is null";
+    assert_eq!(sqlx::query_scalar::<_, i64>(endless).fetch_one(&app.pool).await.unwrap(), 1);
+}
+
 /// Whoever gives a key again with an end would take it that the key ends then.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_key_that_is_there_is_not_said_to_have_another_holder_or_end(pool: PgPool) {

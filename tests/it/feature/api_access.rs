@@ -221,6 +221,28 @@ async fn addresses_rates_and_switching_off_hold_at_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn behind_a_proxy_of_ours_the_address_is_the_one_that_the_proxy_saw(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let directory = Directory::new(app.pool.clone(), app.vault.clone(), Clock::System);
+    let behind = App { access: Arc::new(directory.behind(vec!["127.0.0.0/8".parse().unwrap()])), ..app.clone() };
+    let change = PartnerChange { addresses: Some(vec!["203.0.113.0/24".parse().unwrap()]), ..Default::default() };
+    access::change_partner(&app, "harbour-core", &change, "operator").await.unwrap();
+    let ask = async |desk: &Desk, lines: &[&str]| {
+        let headers: Vec<(&str, &str)> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
+        desk.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &headers, "").await
+    };
+    let named = ["203.0.113.7"];
+    assert_eq!(ask(&desk, &named).await.problem().0, 403, "nobody's word but a proxy's");
+    let desk = desk.at(desk::serve(&behind).await);
+    for let_in in [&named[..], &["6.6.6.6, 203.0.113.7"], &["6.6.6.6", "203.0.113.7, 127.0.0.9"]] {
+        assert_eq!(ask(&desk, let_in).await.status, 200, "{let_in:?}");
+    }
+    for refused in [&[][..], &["203.0.113.7, 6.6.6.6"], &["203.0.113.7", "6.6.6.6"], &["203.0.113.7", ""]] {
+        assert_eq!(ask(&desk, refused).await.problem(), (403, "address_not_allowed".into()), "{refused:?}");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_address_that_is_not_believed_again_and_again_is_not_looked_at(pool: PgPool) {
     let (app, desk, clock) = open_stopped(pool).await;
     let ask = async || desk.send_raw("GET", "/api/v1/me", "Bearer x", &[], vec![]).await;

@@ -148,7 +148,7 @@ async fn an_order_that_no_plan_is_for_is_refused_and_one_that_was_opened_before_
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn orders_come_in_pages(pool: PgPool) {
-    let (_, desk) = open(pool).await;
+    let (town, desk) = open(pool).await;
     for number in 0..5 {
         desk.post("/merchant/orders", &format!("o-{number}"), &order(&format!("A-{number}"), 10_000)).await.ok();
     }
@@ -160,10 +160,16 @@ async fn orders_come_in_pages(pool: PgPool) {
         seen.extend(items.iter().map(|order| order["reference"].as_str().unwrap().to_owned()));
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         path = format!("/merchant/orders?limit=2&cursor={cursor}");
+        // What comes between two pages stands on a later one, and moves none that was read.
+        town.app.clock.set(town.app.clock.now() + chrono::TimeDelta::seconds(1));
+        let between = format!("B-{}", seen.len());
+        if seen.len() <= 4 {
+            desk.post("/merchant/orders", &between, &order(&between, 10_000)).await.ok();
+        }
     }
     // Within one millisecond there is no order.
     seen.sort();
-    assert_eq!(seen, ["A-0", "A-1", "A-2", "A-3", "A-4"]);
+    assert_eq!(seen, ["A-0", "A-1", "A-2", "A-3", "A-4", "B-2", "B-4"]);
     for (query, status, code) in [
         ("limit=0", 400, "parameter_malformed"),
         ("limit=-1", 400, "parameter_malformed"),

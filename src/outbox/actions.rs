@@ -9,6 +9,7 @@ use super::model::Stretch;
 use super::template::TemplateRefusal;
 use super::{event_store, store as message_store};
 use crate::app::App;
+use crate::base::typed::is_one_line;
 use crate::database;
 use crate::error::{Attempt, Fault, Outcome, Refusal, Step};
 
@@ -38,7 +39,7 @@ pub enum EventRefusal {
         "a range is given by numbers or by times, its end is not before its beginning, and it holds up to {REPLAY_MESSAGES_MAX} numbers"
     )]
     RangeMalformed,
-    #[error("a reason has 1 to {REASON_CHARS_MAX} characters")]
+    #[error("a reason stands on one line and has 1 to {REASON_CHARS_MAX} characters")]
     ReasonMissing,
     #[error("somebody saved another version meanwhile")]
     Overtaken,
@@ -225,7 +226,8 @@ pub struct Discard<'a> {
 /// Gives a message up that failed: what waits behind it goes on without it. Asked again, what was done is done.
 pub async fn discard(app: &App, asked: Asked<'_>, wanted: Discard<'_>, attempt: Attempt) -> Outcome<(), EventRefusal> {
     let (message_no, reason) = (wanted.message_no, wanted.reason.trim());
-    if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+    // Whoever looks at the message reads it, also in a terminal.
+    if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX || !is_one_line(reason) {
         return Err(Fault::Refused(EventRefusal::ReasonMissing));
     }
     let action = Action { messages: Some(1), reason: Some(reason), ..noted(asked, "discard", app.clock.now()) };

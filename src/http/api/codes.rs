@@ -127,7 +127,7 @@ pub const CODES: &[Code] = &[
     ),
     code(404, "unknown_event_kind", "There is no such kind of event; GET /events/kinds lists them."),
     code(409, "event_not_failed", "The event has not failed, or has been delivered or discarded."),
-    code(422, "reason_missing", "A reason of 1 to 200 characters is needed."),
+    code(422, "reason_missing", "A reason of 1 to 200 characters on one line is needed."),
     code(409, "event_not_told", "Your core is not told of events of this kind; name a template to try one."),
     code(
         422,

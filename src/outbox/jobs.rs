@@ -268,9 +268,11 @@ impl Run<'_> {
     async fn deliver(&mut self) -> anyhow::Result<()> {
         let began = self.app.clock.now();
         let up_to_no = if self.carrier.keeps_to_horizon() { store::settle(self.connection).await? } else { i64::MAX };
-        // A run in which nothing was due, or nothing could be sent, has heard nothing of the partner either.
         if self.deliver_failed(began).await? && self.deliver_fresh(up_to_no).await? {
-            return Ok(());
+            // Where nothing was due, or could be sent, nothing was heard of the partner. Only where nothing will ever be tried that
+            // waits, it is for what comes next to find out.
+            let is_left = self.failures > 0 && store::has_living(self.connection, self.partner).await?;
+            return if is_left { Ok(()) } else { self.is_there().await };
         }
         let failures = self.failures.saturating_add(1);
         let next_attempt_at = self.app.clock.now() + self.app.delivery.open_for(failures);

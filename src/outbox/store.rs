@@ -167,6 +167,16 @@ pub async fn save_partner(
     Ok(())
 }
 
+/// Whether any message of a partner waits that was not given up.
+pub async fn has_living(connection: &mut PgConnection, partner: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from outbox where partner = $1 and delivered_at is null and dead_at is null) as "has!""#,
+        partner
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Messages that failed before, or are replayed, and are due again, an object's in order: none while an earlier one of its
 /// object is not due or was given up. None at all while the partner is paused.
 pub async fn failed_due(

@@ -272,7 +272,14 @@ async fn a_run_in_which_nothing_is_due_does_not_find_a_core_back_that_is_down(po
     app.clock.set(app.clock.now() + TimeDelta::hours(1));
     assert_eq!(deliver_outbox(&app).await.unwrap().failed, 1, "one message tells whether it is there");
     assert_eq!(failures().await, 2);
+    // Where none will be tried again, it is for the next one to find out.
+    sqlx::query("update outbox set dead_at = created_at").execute(&app.pool).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::minutes(5));
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default());
+    assert_eq!(failures().await, 0);
     world.set_faults("funder_core", FaultShares::default());
+    let asked = Asked { partner: "funder_core", by: "li" };
+    assert_eq!(actions::retry_dead(&app, asked).await.unwrap(), 3);
     deliver_all(&app).await;
     assert_eq!((failures().await, lock(&world.funder_core).accepted()), (0, 3));
 }

@@ -30,8 +30,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Idle connections are dropped before a server's usual keep-alive of 60 s or more ends.
 const IDLE_LIMIT: Duration = Duration::from_secs(50);
 const IDLE_CONNECTIONS_MAX: usize = 16;
-/// The largest answer that is read: a daily file of half a million orders.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest answer that is read to what is posted, many times what five hundred results take: a partner may answer without end, and what
+/// is read as JSON takes many times its bytes.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest file that is fetched: a day of half a million orders.
+const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Attempts of an operation that is safe to repeat, the first included.
 pub const ATTEMPTS_MAX: u32 = 3;
@@ -312,12 +315,13 @@ impl Client {
             .await
             .map_err(|error| self.failed_to_send(error))?;
         let status = response.status().as_u16();
+        let bytes_max = if method == "GET" { FILE_BYTES_MAX } else { ANSWER_BYTES_MAX };
         let mut received = Vec::new();
         while let Some(chunk) =
             response.chunk().await.map_err(|error| self.unknown(format!("the answer broke off: {}", chain(&error))))?
         {
-            if received.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(self.unknown(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes")));
+            if received.len() + chunk.len() > bytes_max {
+                return Err(self.unknown(format!("the answer is larger than {bytes_max} bytes")));
             }
             received.extend_from_slice(&chunk);
         }

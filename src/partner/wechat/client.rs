@@ -21,6 +21,8 @@ use crate::base::syntax::said_of_toml;
 use crate::partner::call_log::{CallLog, Ended};
 use crate::partner::client::TIME_LIMIT_PERSON;
 
+/// A token or a verdict takes some hundred.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Tokens are renewed so long before they end.
 const EARLY: TimeDelta = TimeDelta::minutes(5);
 
@@ -367,10 +369,17 @@ struct Settings<'a> {
     secret: &'a str,
 }
 
+/// Nothing where no answer comes, or one without end.
 async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Vec<u8>)> {
-    let response = request.timeout(TIME_LIMIT_PERSON).send().await.ok()?;
-    let status = response.status().as_u16();
-    Some((status, response.bytes().await.ok()?.to_vec()))
+    let mut response = request.timeout(TIME_LIMIT_PERSON).send().await.ok()?;
+    let (status, mut body) = (response.status().as_u16(), Vec::new());
+    while let Some(chunk) = response.chunk().await.ok()? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Some((status, body))
 }
 
 /// SHA-1 in hexadecimal, as WeChat's JSSDK wants it.

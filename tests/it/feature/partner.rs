@@ -114,6 +114,20 @@ async fn a_held_answer_runs_into_the_time_limit(pool: PgPool) {
     assert!(matches!(call(&app, &impatient).await, Err(CallError::Unknown { .. })));
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_an_answer_without_end_no_more_is_read_than_any_answer_has(pool: PgPool) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let endless = Router::new().fallback(|| async { vec![b' '; 5 << 20] });
+    tokio::spawn(async move { axum::serve(listener, endless).await });
+    let app = house::open(pool, "2026-01-05").await;
+    let app = house::with_partners(&app, &sandbox::partner_settings(&base_url, 1));
+    let answered = call(&app, &DELIVER).await.unwrap_err();
+    assert!(answered.to_string().ends_with("the answer is larger than 4194304 bytes"), "{answered}");
+    let file = app.partners.client("funder_core").unwrap().fetch(&DELIVER).await.unwrap_err();
+    assert!(!file.to_string().contains("larger"), "a file may have more: {file}");
+}
+
 /// The app's pages on a port of this machine.
 async fn serve_pages(app: &App) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

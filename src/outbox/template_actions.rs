@@ -5,7 +5,7 @@ use super::carrier::funder::render;
 use super::catalogue::{self, Audience, EventKind};
 use super::event_store;
 use super::store::Waiting;
-use super::template::{Telling, Template};
+use super::template::{Telling, Template, TemplateRefusal};
 use super::template_store::{self as store, Active, NewVersion, Version};
 use crate::app::App;
 use crate::base::id::FunderId;
@@ -28,8 +28,8 @@ pub struct Saving<'a> {
 /// wait are told by it, or end. Asked again, what was saved is saved.
 pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
     let kind = kind_for_funders(saving.kind).map_err(Fault::Refused)?;
-    if let Some(template) = saving.telling.template() {
-        template.check(kind).map_err(|refusal| Fault::Refused(refusal.into()))?;
+    if let Some(template) = saving.telling.template().cloned() {
+        apart(move || template.check(kind)).await?;
     }
     let version = saving.after_version.saturating_add(1);
     let new = NewVersion {
@@ -98,11 +98,12 @@ pub async fn preview(
         (None, None) => (None, None),
     };
     // What is saved was checked when it was, and may serve this event though the catalogue has grown since.
-    if let (Some(template), Ok(kind)) = (given, kind_for_funders(&message.kind)) {
-        template.check(kind).map_err(|refusal| Fault::Refused(refusal.into()))?;
+    if let (Some(template), Ok(kind)) = (given.cloned(), kind_for_funders(&message.kind)) {
+        apart(move || template.check(kind)).await?;
     }
-    let told = tell(&message, template.as_ref()).map_err(|refusal| Fault::Refused(refusal.into()))?;
-    let path = template.and_then(|template| template.path);
+    let path = template.as_ref().and_then(|template| template.path.clone());
+    let event = message.clone();
+    let told = apart(move || tell(&event, template.as_ref())).await?;
     let body = match &path {
         Some(_) => told,
         None => serde_json::json!({ "events": [envelope(&message, &told)?] }).to_string(),
@@ -110,7 +111,15 @@ pub async fn preview(
     Ok(Preview { kind: message.kind, path: path.unwrap_or_else(|| "/events".to_owned()), body, template_version })
 }
 
-fn tell(message: &Waiting, template: Option<&Template>) -> Result<String, super::template::TemplateRefusal> {
+/// A template may work hard: nobody else's request waits for that.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TemplateRefusal> + Send + 'static,
+) -> Outcome<T, EventRefusal> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(anyhow::Error::from)?;
+    done.map_err(|refusal| Fault::Refused(refusal.into()))
+}
+
+fn tell(message: &Waiting, template: Option<&Template>) -> Result<String, TemplateRefusal> {
     match template {
         Some(template) => render(message, template),
         None => Ok(message.body.clone()),

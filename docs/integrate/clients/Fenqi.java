@@ -251,6 +251,10 @@ public final class Fenqi {
             throw new Refused(answer, answer.body());
         }
         Map<String, Object> manifest = believedManifest(platformKeys, object(Json.read(answer.body())));
+        if (!day.equals(manifest.get("business_day"))) {
+            // What signs an answer does not name what was asked for: somebody on the way could give you another day's.
+            throw new NotBelieved("the manifest is of " + manifest.get("business_day"));
+        }
         Files.createDirectories(folder);
         Map<String, Long> figures = new HashMap<>();
         for (Object listed : list(manifest.get("files"))) {

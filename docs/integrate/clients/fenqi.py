@@ -511,6 +511,9 @@ class Client:
         if status != 200:
             raise Refused(status, headers, answer)
         manifest = believed_manifest(self.keys, json.loads(answer))
+        if manifest["business_day"] != day:
+            # What signs an answer does not name what was asked for: somebody on the way could give you another day's.
+            raise NotBelieved(f"the manifest is of {manifest['business_day']}")
         os.makedirs(folder, exist_ok=True)
         figures = {}
         for file in manifest["files"]:

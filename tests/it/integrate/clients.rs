@@ -526,6 +526,27 @@ async fn the_sample_clients_believe_a_manifest_by_a_key_that_is_retired_since(po
     }
 }
 
+/// Somebody on the way who keeps an answer may give it to another question.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_clients_believe_no_manifest_of_another_day(pool: PgPool) {
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    town.close_today().await;
+    town.close_today().await;
+    fenqi::day_file::jobs::make_files(&town.app).await.unwrap();
+    let clients = Clients::of_core(&town.app, "other-day").await;
+    let swap =
+        "update funder_day d set manifest = e.manifest, manifest_sha256 = e.manifest_sha256, signatures = e.signatures
+                from funder_day e
+                where e.funder_id = d.funder_id and e.business_day = '2026-01-05' and d.business_day = '2026-01-06'";
+    assert_eq!(sqlx::query(swap).execute(&town.app.pool).await.unwrap().rows_affected(), 1);
+    let fetch = ["fetch-day", &clients.base, "2026-01-06", "files"];
+    for output in [clients.python(&fetch).await, clients.java(&fetch).await] {
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains("the manifest is of 2026-01-05"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn the_python_client_forgets_nonces_that_are_too_old_to_come_again() {
     let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/integrate/clients");

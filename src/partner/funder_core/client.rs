@@ -1,6 +1,7 @@
 //! Telling the funder's core what happened.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use crate::partner::{CallError, Client, Operation};
@@ -57,5 +58,41 @@ pub async fn deliver(client: &Client, events: Vec<Outgoing>, about: &[String]) -
         time_limit: TIME_LIMIT,
     };
     let answer: EventsAnswer = client.call(&operation, &EventsRequest { events }).await?;
-    Ok(answer.results.into_iter().map(|result| (result.event_no, result)).collect())
+    Ok(by_number(answer.results))
+}
+
+/// What was said of each event. Of one of which two things were said, nothing was: it comes again, and the core knows it by its number.
+fn by_number(results: Vec<EventResult>) -> Results {
+    let mut said: HashMap<i64, Option<EventResult>> = HashMap::with_capacity(results.len());
+    for result in results {
+        match said.entry(result.event_no) {
+            Entry::Vacant(place) => {
+                place.insert(Some(result));
+            }
+            Entry::Occupied(place) if place.get().as_ref() == Some(&result) => {}
+            Entry::Occupied(mut place) => {
+                place.insert(None);
+            }
+        }
+    }
+    said.into_iter().filter_map(|(event_no, result)| Some((event_no, result?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::EventVerdict;
+    use super::*;
+
+    #[test]
+    fn of_an_event_of_which_two_things_are_said_nothing_is_known() {
+        let said = |event_no, result| EventResult { event_no, result, code: None };
+        let taken = by_number(vec![
+            said(1, EventVerdict::Refused),
+            said(2, EventVerdict::Accepted),
+            said(1, EventVerdict::Accepted),
+            said(2, EventVerdict::Accepted),
+            said(1, EventVerdict::Accepted),
+        ]);
+        assert_eq!(taken.into_keys().collect::<Vec<_>>(), [2]);
+    }
 }

@@ -1,7 +1,7 @@
 //! Subscription messages to borrowers in WeChat: one call each, a borrower's in order, those of several side by side.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use chrono::Datelike as _;
 use futures_util::{StreamExt as _, stream};
@@ -19,14 +19,14 @@ use crate::partner::wechat::{self, Sending, WeChat, WeChatError};
 /// Calls that are open at once.
 const CALLS_AT_ONCE: usize = 8;
 
-/// Hands a batch over. After the first call without an answer no other is begun.
+/// Hands a batch over. After the first call without an answer, or with one by which nobody of ours gets anything, no other is begun.
 ///
 /// # Errors
 /// A failure of our own.
 pub async fn carry(app: &App, wechat: &WeChat, batch: &[Waiting]) -> anyhow::Result<Carried> {
     let borrower_ids: Vec<BorrowerId> = batch.iter().map(borrower).collect();
     let wanting = subscription_actions::find_wanting(app, &borrower_ids).await?;
-    let run = Run { app, wechat, wanting, is_silent: AtomicBool::new(false) };
+    let run = Run { app, wechat, wanting, ended: OnceLock::new() };
     let mut by_borrower: BTreeMap<BorrowerId, Vec<&Waiting>> = BTreeMap::new();
     for message in batch {
         by_borrower.entry(borrower(message)).or_default().push(message);
@@ -36,11 +36,19 @@ pub async fn carry(app: &App, wechat: &WeChat, batch: &[Waiting]) -> anyhow::Res
     let told: Vec<(&Waiting, Fate)> = told.into_iter().flatten().collect();
     run.spend(&told).await?;
     let fates: Fates = told.into_iter().map(|(message, fate)| (message.message_no, fate)).collect();
-    let broken = run.is_silent.into_inner().then(|| Broken {
-        error: CallError::Unknown { partner: wechat::NAME.to_owned(), reason: WeChatError::Silent.to_string() },
-        failure: Failure::Silence,
-    });
+    let broken = run.ended.into_inner().map(broken);
     Ok(Carried { fates, broken })
+}
+
+/// No message is to blame for what WeChat refuses to all.
+fn broken(error: WeChatError) -> Broken {
+    let (partner, reason) = (wechat::NAME.to_owned(), error.to_string());
+    match error {
+        WeChatError::Silent => Broken { error: CallError::Unknown { partner, reason }, failure: Failure::Silence },
+        WeChatError::Refused { .. } => {
+            Broken { error: CallError::NotSent { partner, reason }, failure: Failure::NobodyThere }
+        }
+    }
 }
 
 fn borrower(message: &Waiting) -> BorrowerId {
@@ -52,28 +60,30 @@ struct Run<'a> {
     wechat: &'a WeChat,
     /// WeChat identities, by borrower and kind.
     wanting: HashMap<(BorrowerId, String), String>,
-    is_silent: AtomicBool,
+    /// Why no other call is begun.
+    ended: OnceLock<WeChatError>,
 }
 
 impl Run<'_> {
-    /// One borrower's messages, as far as WeChat answers.
+    /// One borrower's messages, as far as WeChat serves us.
     async fn tell<'m>(&self, messages: Vec<&'m Waiting>) -> Vec<(&'m Waiting, Fate)> {
         let mut told = Vec::with_capacity(messages.len());
         for message in messages {
-            if self.is_silent.load(Ordering::Relaxed) {
+            if self.ended.get().is_some() {
                 break;
             }
             match self.send(message).await {
-                Some(fate) => told.push((message, fate)),
-                None => self.is_silent.store(true, Ordering::Relaxed),
+                Ok(fate) => told.push((message, fate)),
+                // Of several at once the first one tells.
+                Err(error) => drop(self.ended.set(error)),
             }
         }
         told
     }
 
-    /// `None` where WeChat does not answer.
-    async fn send(&self, message: &Waiting) -> Option<Fate> {
-        let undeliverable = |why: &str| Some(Fate::Undeliverable(why.to_owned()));
+    /// The error is no answer, or one by which nobody of ours gets anything.
+    async fn send(&self, message: &Waiting) -> Result<Fate, WeChatError> {
+        let undeliverable = |why: &str| Ok(Fate::Undeliverable(why.to_owned()));
         let Some(openid) = self.wanting.get(&(borrower(message), message.kind.clone())) else {
             return undeliverable(NOT_SUBSCRIBED);
         };
@@ -86,10 +96,12 @@ impl Run<'_> {
         let about = [borrower(message).to_string(), message.message_no.to_string()];
         let sending = Sending { about: &about, openid, template: &template.id, page: &page, keywords };
         match self.wechat.send(sending).await {
-            Ok(()) => Some(Fate::Delivered),
-            Err(WeChatError::Silent) => None,
+            Ok(()) => Ok(Fate::Delivered),
             Err(WeChatError::Refused { code: wechat::wire::NOT_SUBSCRIBED, .. }) => undeliverable(NOT_SUBSCRIBED),
-            Err(WeChatError::Refused { code, message }) => Some(Fate::Refused(format!("{code} {message}"))),
+            Err(WeChatError::Refused { code, message }) if !wechat::serves_nobody(code) => {
+                Ok(Fate::Refused(format!("{code} {message}")))
+            }
+            Err(error) => Err(error),
         }
     }
 

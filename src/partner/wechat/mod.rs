@@ -4,7 +4,7 @@ pub mod client;
 pub mod wire;
 
 pub use client::{PageSignature, Sending, Template, WeChat, WeChatError, WeChatSettings};
-pub use wire::SERVES_NOBODY;
+pub use wire::{SERVES_NOBODY, serves_nobody};
 
 /// The name under which its calls are recorded.
 pub const NAME: &str = "wechat";

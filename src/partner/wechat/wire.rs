@@ -32,6 +32,11 @@ pub const NOT_SUBSCRIBED: i64 = 43_101;
 /// not known to it; we call too often; our account is barred.
 pub const SERVES_NOBODY: [&str; 8] = ["-1", "40001", "40013", "40125", "40164", "45009", "45011", "48004"];
 
+/// Whether a refusal is one of those.
+pub fn serves_nobody(code: i64) -> bool {
+    SERVES_NOBODY.contains(&code.to_string().as_str())
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OpenIdAnswer {
     pub openid: String,

@@ -8,7 +8,7 @@ use crate::loan::words::{self, RowWords};
 use crate::loan::{Price, ScheduleRequest, reduction};
 use crate::page::Page;
 use crate::product::quote::{Quote, QuoteRequest, quote, schedule_request};
-use crate::product::terms::PenaltyRate;
+use crate::product::terms::{PenaltyBase, PenaltyRate};
 
 /// A period as the purchase agreed it.
 pub struct Agreed {
@@ -190,23 +190,34 @@ fn penalty(page: &Page, story: &LoanStory, one: &Installment) -> Vec<String> {
         return Vec::new();
     }
     let span = &one.own.billed.span;
-    let unpaid = one.own.billed.unpaid_principal();
+    let unpaid = one.own.billed.unpaid();
     let (rate, basis_days) = one.rule.rate();
     let mut lines = Vec::new();
     if let PenaltyRate::Multiple(multiple) = story.product.terms.penalty.rate {
         let said = page.say("why-penalty-rate").with("contract", percent(page, story.loan.annual_rate));
         lines.push(said.with("multiple", multiple).with("rate", page.percent(&rate)).to_string());
     }
+    let overdue = match one.rule.base() {
+        PenaltyBase::Principal => page.say("why-overdue-principal"),
+        PenaltyBase::PrincipalAndInterest => page.say("why-overdue-with-interest"),
+    };
+    let overdue = overdue.to_string();
+    let base = one.rule.base_of(unpaid);
+    if base != unpaid.principal && unpaid.principal.is_positive() {
+        let sum = page.sum(&[unpaid.principal, unpaid.interest]);
+        lines.push(page.say("why-penalty-base").with("overdue", &overdue).with("sum", sum).to_string());
+    }
     // Yuan times days, so that it can be followed: 3,000 yuan for 5 days are 15,000.
     let yuan_days = |fen_days: i128| rust_decimal::Decimal::from_i128_with_scale(fen_days, 2).normalize();
-    let fen_days = span.fen_days_on(unpaid, one.today);
+    let fen_days = span.fen_days_on(base, one.today);
     let since = span.fen_days_to.map_or(span.due_on, |to| to.max(span.due_on));
     let days = one.today.days_since(since).max(0);
     let said = match span.fen_days {
         0 => page.say("why-penalty-days"),
         before => page.say("why-penalty-days-more").with("before", yuan_days(i128::from(before))),
     };
-    let said = said.with("unpaid", page.yuan(&unpaid)).with("count", days).with("since", page.date(&since));
+    let said = said.with("overdue", overdue).with("unpaid", page.yuan(&base));
+    let said = said.with("count", days).with("since", page.date(&since));
     lines.push(said.with("days", yuan_days(fen_days)).to_string());
     let said = match basis_days {
         1 => page.say("why-penalty-daily"),

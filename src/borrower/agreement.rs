@@ -28,7 +28,7 @@ pub struct Wording {
 }
 
 /// The version of the texts in `web/agreements`; it changes with any of them.
-const VERSION: &str = "2026-11";
+const VERSION: &str = "2026-12";
 
 static WORDINGS: LazyLock<[Wording; 5]> = LazyLock::new(|| {
     Agreement::ALL.map(|agreement| {
@@ -101,6 +101,8 @@ mod tests {
         // Products without a contract rate charge a rate a day.
         let credit = Agreement::Credit.wording().body;
         assert!(credit.contains("合同利率倍数或者日利率") && credit.contains("宽限期"));
+        // A product may let unpaid interest bear penalty, and no product penalty on penalty.
+        assert!(credit.contains("对账单载明而未还的利息按同一利率计收复利") && credit.contains("罚息本身不再计收罚息"));
         // More than a bill asks for is taken where the borrower pays early.
         let withholding = Agreement::Withholding.wording().body;
         assert!(withholding.contains("主动还款或者提前结清的，不超过其确认的金额") && withholding.contains("罚息"));

@@ -161,7 +161,8 @@ fn print_proof(file: &Passed) {
             plan.last_row_reason,
         );
     }
-    println!("  penalty at most {} a year", percent(proof.penalty_a_year_max));
+    let of = if terms.penalty.base.has_interest() { " of the principal, as interest bears it too" } else { "" };
+    println!("  penalty at most {} a year{of}", percent(proof.penalty_a_year_max));
     for note in &proof.notes {
         println!("  note: {note}");
     }

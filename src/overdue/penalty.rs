@@ -1,10 +1,12 @@
-//! Penalty (罚息): a function of overdue principal, days and terms, rounded once per installment for its whole span.
+//! Penalty (罚息): a function of what is overdue, days and terms, rounded once per installment for its whole span. What bears it is the
+//! unpaid principal and, if the product says so, the billed interest that is unpaid (复利); never a fee, and never penalty.
 
 use rust_decimal::Decimal;
 
 use crate::base::money::round_half_up;
 use crate::base::{BusinessDay, Fen, Rate};
-use crate::product::terms::{PenaltyRate, PenaltyTerms};
+use crate::bill::Parts;
+use crate::product::terms::{PenaltyBase, PenaltyRate, PenaltyTerms};
 
 /// Days in a year of a penalty whose rate is per day.
 const DAILY_BASIS: u16 = 1;
@@ -16,16 +18,17 @@ pub struct PenaltyRule {
     rate: Decimal,
     /// What the rate is divided by to be per day: 360 or 365, or 1 where it is per day already.
     basis_days: u16,
+    base: PenaltyBase,
     grace_days: u16,
 }
 
-/// The overdue history of one installment's principal: what `bill_line` stores of it.
+/// The overdue history of what bears penalty of one installment, its base: what `bill_line` stores of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverdueSpan {
     pub due_on: BusinessDay,
-    /// Overdue principal × days, summed up to `fen_days_to`, in fen-days.
+    /// Overdue base × days, summed up to `fen_days_to`, in fen-days.
     pub fen_days: i64,
-    /// The last day on which the principal changed after grace, or was owed again after its due day; `None` while it has not.
+    /// The last day on which the base changed after grace, or was owed again after its due day; `None` while it has not.
     pub fen_days_to: Option<BusinessDay>,
 }
 
@@ -36,7 +39,19 @@ impl PenaltyRule {
             PenaltyRate::Multiple(multiple) => (annual_rate.fraction() * multiple.fraction(), terms.basis_days),
             PenaltyRate::Daily(daily) => (daily.fraction(), DAILY_BASIS),
         };
-        PenaltyRule { rate: rate.normalize(), basis_days, grace_days: terms.grace_days }
+        PenaltyRule { rate: rate.normalize(), basis_days, base: terms.base, grace_days: terms.grace_days }
+    }
+
+    /// What of an amount bears penalty.
+    pub fn base_of(&self, parts: Parts) -> Fen {
+        match self.base {
+            PenaltyBase::Principal => parts.principal,
+            PenaltyBase::PrincipalAndInterest => parts.principal + parts.interest,
+        }
+    }
+
+    pub fn base(&self) -> PenaltyBase {
+        self.base
     }
 
     /// Whether an installment due on `due_on` is past due and past grace on `day`.
@@ -49,12 +64,12 @@ impl PenaltyRule {
         due_on.plus_days(self.grace_days.into())
     }
 
-    /// The day from which on nothing runs on principal that is paid on `day`: what is paid within grace never was overdue.
+    /// The day from which on nothing runs on what is paid on `day`: what is paid within grace never was overdue.
     pub fn runs_until(&self, due_on: BusinessDay, day: BusinessDay) -> BusinessDay {
         if self.is_overdue(due_on, day) { day } else { due_on }
     }
 
-    /// What the rate is, as a fraction of the principal, for each of so many days a year (or each day, where that is 1).
+    /// What the rate is, as a fraction of the base, for each of so many days a year (or each day, where that is 1).
     pub fn rate(&self) -> (Decimal, u16) {
         (self.rate, self.basis_days)
     }
@@ -79,7 +94,7 @@ impl OverdueSpan {
         OverdueSpan { due_on, fen_days: 0, fen_days_to: None }
     }
 
-    /// Fen-days up to and including `day`, with `unpaid` principal since the last change.
+    /// Fen-days up to and including `day`, with `unpaid` of the base since its last change.
     pub fn fen_days_on(&self, unpaid: Fen, day: BusinessDay) -> i128 {
         let since = self.fen_days_to.map_or(self.due_on, |to| to.max(self.due_on));
         i128::from(self.fen_days) + i128::from(unpaid.get()) * i128::from(day.days_since(since).max(0))
@@ -95,16 +110,16 @@ impl OverdueSpan {
         rule.amount(self.fen_days_on(unpaid, day))
     }
 
-    /// Takes note that the principal changes on `day`, having been `unpaid_before` until then.
+    /// Takes note that the base changes on `day`, having been `unpaid_before` until then.
     ///
-    /// Principal that is paid within grace never was overdue, so nothing is summed up for it.
-    pub fn principal_changes_on(&mut self, rule: &PenaltyRule, unpaid_before: Fen, day: BusinessDay) {
+    /// What is paid within grace never was overdue, so nothing is summed up for it.
+    pub fn base_changes_on(&mut self, rule: &PenaltyRule, unpaid_before: Fen, day: BusinessDay) {
         if rule.is_overdue(self.due_on, day) {
             self.sum_up(unpaid_before, day);
         }
     }
 
-    /// Takes note that principal is owed again from `day` on, having been `unpaid_before` until then. Within grace, too: should it
+    /// Takes note that some of the base is owed again from `day` on, having been `unpaid_before` until then. Within grace, too: should it
     /// stay unpaid, nothing runs for the days on which the rest was held for paid.
     pub fn owed_again_on(&mut self, unpaid_before: Fen, day: BusinessDay) {
         if day > self.due_on {
@@ -112,12 +127,12 @@ impl OverdueSpan {
         }
     }
 
-    /// What has been summed up within grace, because other principal was owed again, on `principal` that is paid or falls on
+    /// What has been summed up within grace, because something else was owed again, on as much of the base as is `paid` or falls on
     /// `day`, within grace after all.
-    pub fn summed_within_grace(&self, rule: &PenaltyRule, principal: Fen, day: BusinessDay) -> i128 {
+    pub fn summed_within_grace(&self, rule: &PenaltyRule, paid: Fen, day: BusinessDay) -> i128 {
         match self.fen_days_to {
             Some(to) if !rule.is_overdue(self.due_on, to.max(day)) => {
-                i128::from(principal.get()) * i128::from(to.days_since(self.due_on))
+                i128::from(paid.get()) * i128::from(to.days_since(self.due_on))
             }
             Some(_) | None => 0,
         }
@@ -129,7 +144,7 @@ impl OverdueSpan {
         self.fen_days_to = Some(self.fen_days_to.map_or(day, |to| to.max(day)));
     }
 
-    /// Takes off `fen_days` of those that were summed up, because the principal was there already.
+    /// Takes off `fen_days` of those that were summed up, because what bears them was there already.
     pub fn take_off(&mut self, fen_days: i128) {
         let left = (i128::from(self.fen_days) - fen_days).max(0);
         self.fen_days = i64::try_from(left).expect("no more than it was");
@@ -149,8 +164,12 @@ mod tests {
     }
 
     fn rule(annual_rate: &str, multiple: &str, basis_days: u16, grace_days: u16) -> PenaltyRule {
-        let terms = PenaltyTerms { rate: PenaltyRate::Multiple(rate(multiple)), basis_days, grace_days };
-        PenaltyRule::new(&terms, rate(annual_rate))
+        PenaltyRule::new(&terms(multiple, basis_days, grace_days), rate(annual_rate))
+    }
+
+    fn terms(multiple: &str, basis_days: u16, grace_days: u16) -> PenaltyTerms {
+        let rate = PenaltyRate::Multiple(rate(multiple));
+        PenaltyTerms { rate, base: PenaltyBase::Principal, basis_days, grace_days }
     }
 
     #[test]
@@ -167,7 +186,7 @@ mod tests {
     fn principal_paid_within_grace_carries_no_penalty() {
         let rule = rule("0.24", "1.5", 360, 3);
         let mut span = OverdueSpan::new(day("2026-01-10"));
-        span.principal_changes_on(&rule, Fen::new(100_000), day("2026-01-12"));
+        span.base_changes_on(&rule, Fen::new(100_000), day("2026-01-12"));
         assert_eq!(span.penalty_on(&rule, Fen::new(40_000), day("2026-01-20")), Fen::new(400));
     }
 
@@ -190,7 +209,7 @@ mod tests {
     fn a_part_payment_lowers_what_runs_from_then_on() {
         let rule = rule("0.24", "1.5", 360, 0);
         let mut span = OverdueSpan::new(day("2026-01-10"));
-        span.principal_changes_on(&rule, Fen::new(100_000), day("2026-01-20"));
+        span.base_changes_on(&rule, Fen::new(100_000), day("2026-01-20"));
         assert_eq!(span.fen_days, 1_000_000);
         // 1,000,000 fen-days and then 50,000 fen for 10 days, at 0.36 ÷ 360 a day.
         assert_eq!(span.penalty_on(&rule, Fen::new(50_000), day("2026-01-30")), Fen::new(1_500));
@@ -201,16 +220,27 @@ mod tests {
     fn an_earlier_value_day_adds_nothing_twice() {
         let rule = rule("0.24", "1.5", 360, 0);
         let mut span = OverdueSpan::new(day("2026-01-10"));
-        span.principal_changes_on(&rule, Fen::new(100_000), day("2026-01-20"));
-        span.principal_changes_on(&rule, Fen::new(50_000), day("2026-01-15"));
+        span.base_changes_on(&rule, Fen::new(100_000), day("2026-01-20"));
+        span.base_changes_on(&rule, Fen::new(50_000), day("2026-01-15"));
         assert_eq!((span.fen_days, span.fen_days_to), (1_000_000, Some(day("2026-01-20"))));
     }
 
     #[test]
     fn a_daily_rate_needs_no_contract_rate() {
-        let terms = PenaltyTerms { rate: PenaltyRate::Daily(rate("0.0005")), basis_days: 365, grace_days: 0 };
+        let rate = PenaltyRate::Daily(rate("0.0005"));
+        let terms = PenaltyTerms { rate, base: PenaltyBase::Principal, basis_days: 365, grace_days: 0 };
         let rule = PenaltyRule::new(&terms, Rate::ZERO);
         let span = OverdueSpan::new(day("2026-01-10"));
         assert_eq!(span.penalty_on(&rule, Fen::new(123_456), day("2026-01-13")), Fen::new(185));
+    }
+
+    #[test]
+    fn interest_bears_penalty_where_the_terms_say_so_and_fees_and_penalty_never_do() {
+        let [fee, penalty, interest, principal] = [1, 20, 300, 4_000].map(Fen::new);
+        let parts = Parts { fee, penalty, interest, principal };
+        let mut terms = terms("1.5", 360, 0);
+        assert_eq!(PenaltyRule::new(&terms, rate("0.24")).base_of(parts), Fen::new(4_000));
+        terms.base = PenaltyBase::PrincipalAndInterest;
+        assert_eq!(PenaltyRule::new(&terms, rate("0.24")).base_of(parts), Fen::new(4_300));
     }
 }

@@ -208,6 +208,7 @@ fn read_penalty(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Pen
     let allowed = format!("a fraction a day from 0 to {}", rules::PENALTY_PER_DAY_MAX);
     let per_day =
         reader.optional(&mut section, "rate_per_day", &allowed, |value| rate(value, rules::PENALTY_PER_DAY_MAX));
+    let base = read_choice_or(reader, &mut section, "base", &PenaltyBase::ALL, PenaltyBase::Principal);
     let basis_days = reader.required(&mut section, "basis_days", "360 or 365", |value| {
         integer(value, 360, 365).filter(|days| [360, 365].contains(days)).and_then(|days| u16::try_from(days).ok())
     });
@@ -225,7 +226,7 @@ fn read_penalty(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Pen
             None
         }
     };
-    Some(PenaltyTerms { rate: rate?, basis_days: basis_days?, grace_days: grace_days? })
+    Some(PenaltyTerms { rate: rate?, base: base?, basis_days: basis_days?, grace_days: grace_days? })
 }
 
 fn read_early_payoff(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<EarlyPayoffTerms> {

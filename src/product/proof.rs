@@ -25,7 +25,8 @@ pub struct Proof {
     pub schedules: u64,
     /// One for each number of periods, the dearest grade.
     pub plans: Vec<PlanProof>,
-    /// Highest penalty a year, as a fraction.
+    /// Highest penalty a year, as a fraction of the principal that is not paid; where unpaid interest bears it too, as if nothing were
+    /// ever paid from some period on.
     #[schema(value_type = String, example = "0.21")]
     pub penalty_a_year_max: Decimal,
     pub notes: Vec<String>,
@@ -77,7 +78,8 @@ const BETWEEN_MAX: u64 = 20_000;
 
 /// Computes the whole grid. Either everything holds, or the problems are told.
 pub fn prove(terms: &Terms) -> Result<Proof, Vec<ProofProblem>> {
-    let mut prover = Prover { terms, schedules: 0, between: 0, problems: Vec::new() };
+    let penalty_a_year_max = rules::penalty_a_year_max(terms);
+    let mut prover = Prover { terms, schedules: 0, between: 0, penalty_a_year_max, problems: Vec::new() };
     let mut plans = Vec::new();
     for plan in &terms.plans {
         for periods in &plan.periods {
@@ -88,11 +90,12 @@ pub fn prove(terms: &Terms) -> Result<Proof, Vec<ProofProblem>> {
     if !prover.problems.is_empty() {
         return Err(prover.problems);
     }
-    let penalty_a_year_max = rules::penalty_a_year_max(terms);
+    let penalty_a_year_max = prover.penalty_a_year_max;
     let mut notes = Vec::new();
     if penalty_a_year_max > terms.apr_cap.fraction() {
+        let of = if terms.penalty.base.has_interest() { " of the principal, as interest bears it too" } else { "" };
         notes.push(format!(
-            "the penalty reaches {penalty_a_year_max} a year, above the cap of {}: a court may reduce it",
+            "the penalty reaches {penalty_a_year_max} a year{of}, above the cap of {}: a court may reduce it",
             terms.apr_cap
         ));
     }
@@ -107,6 +110,7 @@ struct Prover<'t> {
     schedules: u64,
     /// Amounts between those of the grid that were computed.
     between: u64,
+    penalty_a_year_max: Decimal,
     problems: Vec<ProofProblem>,
 }
 
@@ -199,6 +203,11 @@ impl<'t> Prover<'t> {
                 let difference =
                     if is_of_another { 0 } else { last_row_difference(&quote.gross_schedule()).get().abs() };
                 proof.last_row_difference_fen = proof.last_row_difference_fen.max(difference);
+                if self.terms.penalty.base.has_interest() {
+                    let bearing = bearing_max(&quote.schedule);
+                    let penalty = rules::penalty_a_year(&self.terms.penalty, quote.annual_rate.fraction(), bearing);
+                    self.penalty_a_year_max = self.penalty_a_year_max.max(penalty);
+                }
             }
             Err(reason) => self.report(periods, case, reason),
         }
@@ -259,6 +268,20 @@ fn check_cap(terms: &Terms, quote: &Quote) -> Result<Price, String> {
     }
     let Price { nominal, effective } = price;
     Err(format!("costs {nominal} nominal, {effective} effective a year, above the cap of {}", terms.apr_cap))
+}
+
+/// The most that bears penalty for each fen of principal that is not paid, where interest bears it too: all that a borrower still owes from
+/// some period on, and never pays. What the merchant pays of the interest is no part of it.
+fn bearing_max(schedule: &Schedule) -> Decimal {
+    let (mut principal, mut bearing, mut most) = (Fen::ZERO, Fen::ZERO, Decimal::ONE);
+    for row in schedule.installments.iter().rev() {
+        principal += row.principal;
+        bearing += row.principal + row.interest;
+        if principal.is_positive() {
+            most = most.max(Decimal::from(bearing.get()) / Decimal::from(principal.get()));
+        }
+    }
+    most
 }
 
 /// Whether the cap holds with a fen more in each payment. Rounding an interest or fee changes one by half a fen: where all were rounded

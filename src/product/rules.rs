@@ -53,6 +53,7 @@ pub fn check(terms: &Terms, reader: &mut Reader<'_>) {
         check_plan(plan, &format!("plan[{index}]"), reader);
         check_contract_rate(terms, plan, index, reader);
     }
+    check_penalty_base(terms, reader);
     check_periods_once(&terms.plans, reader);
     check_withholding(&terms.withholding, reader);
     check_overdue(terms, reader);
@@ -187,6 +188,22 @@ fn check_contract_rate(terms: &Terms, plan: &Plan, index: usize, reader: &mut Re
     }
 }
 
+/// Where interest bears penalty, some plan must have interest, and none a fee a period. The law lets unpaid interest bear it, and no fee;
+/// but borrowers are shown such a fee as interest, and would read that it bears penalty.
+fn check_penalty_base(terms: &Terms, reader: &mut Reader<'_>) {
+    if !terms.penalty.base.has_interest() {
+        return;
+    }
+    let of_method = |method: Method| terms.plans.iter().position(|plan| plan.method == method);
+    if let Some(index) = of_method(Method::FlatFee) {
+        let found = format!("principal_and_interest, while plan[{index}] is flat_fee, whose price is a fee");
+        reader.problem("penalty.base", found, "principal, or plans with a rate a year");
+    } else if !terms.plans.is_empty() && terms.plans.iter().all(|plan| plan.method == Method::InterestFree) {
+        let found = "principal_and_interest, while every plan is interest_free";
+        reader.problem("penalty.base", found, "principal, as there is no interest to bear it");
+    }
+}
+
 /// A number of periods names one plan, so that a borrower's choice is never ambiguous.
 fn check_periods_once(plans: &[Plan], reader: &mut Reader<'_>) {
     let mut seen = std::collections::BTreeMap::new();
@@ -231,17 +248,23 @@ fn distinct<T: PartialEq>(list: &[T], path: &str, reader: &mut Reader<'_>) {
     }
 }
 
-/// The highest penalty that a year of 365 days can bring, as a fraction; above 0.24 a court may reduce it.
+/// The highest penalty that a year of 365 days can bring, as a fraction of what bears it; above 0.24 a court may reduce it.
 pub fn penalty_a_year_max(terms: &Terms) -> Decimal {
-    let of_a_year = match terms.penalty.rate {
+    let rates = terms.plans.iter().flat_map(|plan| plan.prices.iter());
+    let highest = rates.map(|rate| rate.fraction()).max().unwrap_or(Decimal::ZERO);
+    penalty_a_year(&terms.penalty, highest, Decimal::ONE)
+}
+
+/// The penalty of a year of 365 days, as a fraction of the principal that is not paid, at a contract rate a year. `bearing` is what bears
+/// penalty for each fen of that principal: 1, or more where unpaid interest does so too.
+pub fn penalty_a_year(terms: &PenaltyTerms, annual_rate: Decimal, bearing: Decimal) -> Decimal {
+    let of_a_year = match terms.rate {
         PenaltyRate::Daily(rate) => rate.fraction() * DAYS_OF_A_YEAR,
         PenaltyRate::Multiple(multiple) => {
-            let rates = terms.plans.iter().flat_map(|plan| plan.prices.iter());
-            let highest = rates.map(|rate| rate.fraction()).max().unwrap_or(Decimal::ZERO);
-            highest * multiple.fraction() * DAYS_OF_A_YEAR / Decimal::from(terms.penalty.basis_days)
+            annual_rate * multiple.fraction() * DAYS_OF_A_YEAR / Decimal::from(terms.basis_days)
         }
     };
-    of_a_year.round_dp(YEAR_RATE_DECIMALS).normalize()
+    (of_a_year * bearing).round_dp(YEAR_RATE_DECIMALS).normalize()
 }
 
 #[cfg(test)]

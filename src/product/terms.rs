@@ -111,10 +111,11 @@ pub enum Level {
     Monthly,
 }
 
-/// Interest on overdue principal (罚息), in place of the contract rate.
+/// Interest on what is overdue (罚息), in place of the contract rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PenaltyTerms {
     pub rate: PenaltyRate,
+    pub base: PenaltyBase,
     /// Days in a year for the penalty: 360 or 365.
     pub basis_days: u16,
     /// Days after the due day on which nothing is overdue yet; afterwards the penalty counts from day 1.
@@ -127,6 +128,14 @@ pub enum PenaltyRate {
     Multiple(Rate),
     /// A rate a day, for products without a contract rate.
     Daily(Rate),
+}
+
+/// What of an overdue installment bears penalty. Fees and penalty never do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PenaltyBase {
+    Principal,
+    /// Billed interest that is unpaid bears it as well (复利, 银发〔2003〕251号 item 3).
+    PrincipalAndInterest,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -268,6 +277,19 @@ impl Level {
 
     pub fn name(self) -> &'static str {
         name_of(&Self::ALL, self)
+    }
+}
+
+impl PenaltyBase {
+    /// The words of product files.
+    pub const ALL: [(&str, PenaltyBase); 2] =
+        [("principal", PenaltyBase::Principal), ("principal_and_interest", PenaltyBase::PrincipalAndInterest)];
+
+    pub fn has_interest(self) -> bool {
+        match self {
+            PenaltyBase::Principal => false,
+            PenaltyBase::PrincipalAndInterest => true,
+        }
     }
 }
 

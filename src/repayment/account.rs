@@ -44,7 +44,7 @@ pub struct OpenInstallment {
     pub billed: BilledInstallment,
     pub product: Arc<ProductVersion>,
     pub rule: PenaltyRule,
-    /// How much of its principal was unpaid on each day, where that matters because money counts from an earlier one.
+    /// How much of what bears penalty was unpaid on each day, where that matters because money counts from an earlier one.
     pub unpaid: Option<Unpaid>,
     /// Whether it changed and must be saved.
     pub touched: bool,
@@ -120,15 +120,30 @@ impl OpenInstallment {
         self.billed.owed_on(&self.rule, day)
     }
 
-    /// Counts `taken` as paid on `day`: no penalty runs on its principal from then on.
+    /// Counts `taken` as paid on `day`: no penalty runs on it from then on.
     pub fn pay(&mut self, taken: Parts, day: BusinessDay) {
-        let from = self.runs_until(day);
-        let ran = match &mut self.unpaid {
-            Some(unpaid) => unpaid.count_as_paid(taken.principal, from),
-            None => self.billed.span.summed_within_grace(&self.rule, taken.principal, day),
-        };
-        self.billed.pay(&self.rule, Payment { taken, day, fen_days: ran });
+        let payment = self.count_as_paid(taken, day);
+        self.billed.pay(&self.rule, payment);
         self.touched = true;
+    }
+
+    /// Lets charges fall as of `day`, and returns them: all that are still unpaid but those that it `bears`. No penalty has run on them
+    /// since.
+    pub(super) fn waive_charges(&mut self, bears: Parts, day: BusinessDay) -> Parts {
+        let fell = self.billed.charges_beyond(bears);
+        let waived = self.count_as_paid(fell, day);
+        self.billed.waive(&self.rule, waived);
+        self.touched = true;
+        fell
+    }
+
+    fn count_as_paid(&mut self, taken: Parts, day: BusinessDay) -> Payment {
+        let (base, from) = (self.rule.base_of(taken), self.runs_until(day));
+        let fen_days = match &mut self.unpaid {
+            Some(unpaid) => unpaid.count_as_paid(base, from),
+            None => self.billed.span.summed_within_grace(&self.rule, base, day),
+        };
+        Payment { taken, day, fen_days }
     }
 
     /// The day from which on nothing runs on what is paid on `day`.

@@ -17,8 +17,9 @@ use crate::base::id::LoanId;
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
 use crate::overdue::PenaltyRule;
+use crate::product::terms::PenaltyBase;
 
-/// What became of a line since the day that money counts from: of its installments whose late principal changed since.
+/// What became of a line since the day that money counts from: of its installments of which what bears penalty changed since.
 #[derive(Clone, Debug, Default)]
 pub struct Since {
     pub paid: Vec<PaidSince>,
@@ -28,7 +29,7 @@ pub struct Since {
     pub idle: Vec<Idle>,
 }
 
-/// Principal of an installment that was paid since, or fell by a refund; negative where a payment was taken back.
+/// What of an installment was paid since, or fell by a refund; negative where a payment was taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaidSince {
     pub loan_id: LoanId,
@@ -36,6 +37,7 @@ pub struct PaidSince {
     /// The day that it counts from.
     pub value_on: BusinessDay,
     pub principal: Fen,
+    pub interest: Fen,
     /// Whether it takes back what was booked before of the very order whose money is booked now: its channel had told of it wrongly.
     pub is_own: bool,
 }
@@ -79,16 +81,16 @@ impl Spare<'_> {
     }
 }
 
-/// How much of an installment's principal was unpaid on each day that fen-days have been summed up for.
+/// How much of what bears penalty of an installment was unpaid on each day that fen-days have been summed up for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unpaid {
     /// The day that the money counts from, or the due day, where it came within grace.
     first: BusinessDay,
     /// Unpaid on the first day, as if what was booked before of the same order, and taken back, had never been.
-    at_first: Fen,
+    at_first: Parts,
     grace_until: BusinessDay,
-    /// Element k ran penalty from k days after the first to the day that follows. Up to the last change of the principal; from then on
-    /// penalty runs on what is unpaid now, and nothing has been summed up yet.
+    /// Element k ran penalty from k days after the first to the day that follows. Up to the last change; from then on penalty runs on what
+    /// is unpaid now, and nothing has been summed up yet.
     by_day: Vec<Fen>,
 }
 
@@ -100,25 +102,28 @@ impl Unpaid {
         let last = billed.span.fen_days_to.unwrap_or(first);
         let days = u32::try_from(last.days_since(first)).unwrap_or_default();
         // What is paid within grace never was overdue; what is owed again is so from its own day.
-        let counts_from = |paid: &PaidSince| match paid.principal.is_negative() {
+        let counts_from = |paid: &PaidSince| match rule.base_of(paid.parts()).is_negative() {
             true => paid.value_on,
             false => runs_until(paid.value_on),
         };
         let unpaid_on = |day: BusinessDay| {
-            let later = paid.iter().filter(|paid| counts_from(paid) > day);
-            (billed.unpaid_principal() + later.map(|paid| paid.principal).sum::<Fen>()).or_zero()
+            let mut unpaid = billed.unpaid();
+            paid.iter().filter(|paid| counts_from(paid) > day).for_each(|paid| unpaid += paid.parts());
+            let (principal, interest) = (unpaid.principal.or_zero(), unpaid.interest.or_zero());
+            Parts { principal, interest, ..Parts::default() }
         };
-        let by_day = (0..days).map(|k| unpaid_on(first.plus_days(k))).collect();
-        let own: Fen = paid.iter().filter(|paid| paid.is_own).map(|paid| -paid.principal).sum();
-        Unpaid { first, at_first: unpaid_on(first) + own, grace_until: rule.grace_until(billed.due_on()), by_day }
+        let by_day = (0..days).map(|k| rule.base_of(unpaid_on(first.plus_days(k)))).collect();
+        let mut at_first = unpaid_on(first);
+        paid.iter().filter(|paid| paid.is_own).for_each(|paid| at_first += -paid.parts());
+        Unpaid { first, at_first, grace_until: rule.grace_until(billed.due_on()), by_day }
     }
 
-    /// Counts as much of `principal` as was unpaid on each day from `day` on as paid; returns the fen-days that ran on it.
-    pub(super) fn count_as_paid(&mut self, principal: Fen, day: BusinessDay) -> i128 {
+    /// Counts as much of `base` as was unpaid on each day from `day` on as paid; returns the fen-days that ran on it.
+    pub(super) fn count_as_paid(&mut self, base: Fen, day: BusinessDay) -> i128 {
         let days = usize::try_from(day.days_since(self.first)).unwrap_or_default();
         let mut ran = 0;
         for unpaid in self.by_day.iter_mut().skip(days) {
-            let covered = principal.min(*unpaid);
+            let covered = base.min(*unpaid);
             *unpaid -= covered;
             ran += i128::from(covered.get());
         }
@@ -140,7 +145,19 @@ impl Unpaid {
     }
 }
 
+impl PaidSince {
+    fn parts(&self) -> Parts {
+        Parts { principal: self.principal, interest: self.interest, ..Parts::default() }
+    }
+}
+
 impl OpenInstallment {
+    /// Whether something was paid of it on which penalty would have run.
+    pub(super) fn is_changed_by(&self, paid: &PaidSince) -> bool {
+        (paid.loan_id, paid.period) == (self.billed.loan_id, self.billed.period)
+            && !self.rule.base_of(paid.parts()).is_zero()
+    }
+
     /// The part of its present debt that was due and unpaid on `day`, from which the money counts. Left out are what other money had
     /// paid then that was taken back since, and penalty that has run since.
     pub(super) fn owed_then(&self, day: BusinessDay) -> Parts {
@@ -149,8 +166,14 @@ impl OpenInstallment {
         }
         let owed = self.owed_without_later_penalty(day);
         match self.unpaid.as_ref().filter(|unpaid| !unpaid.by_day.is_empty()) {
-            Some(unpaid) if unpaid.at_first.is_zero() => Parts::default(),
-            Some(unpaid) => Parts { principal: owed.principal.min(unpaid.at_first), ..owed },
+            Some(unpaid) if self.rule.base_of(unpaid.at_first).is_zero() => Parts::default(),
+            Some(unpaid) => {
+                let interest = match self.rule.base() {
+                    PenaltyBase::Principal => owed.interest,
+                    PenaltyBase::PrincipalAndInterest => owed.interest.min(unpaid.at_first.interest),
+                };
+                Parts { principal: owed.principal.min(unpaid.at_first.principal), interest, ..owed }
+            }
             None => owed,
         }
     }
@@ -172,8 +195,7 @@ impl LineAccount {
             return;
         }
         for open in self.installments.iter_mut().chain(&mut self.since.settled) {
-            let is_of = |later: &&PaidSince| (later.loan_id, later.period) == (open.billed.loan_id, open.billed.period);
-            let paid: Vec<PaidSince> = all.iter().filter(is_of).copied().collect();
+            let paid: Vec<PaidSince> = all.iter().filter(|paid| open.is_changed_by(paid)).copied().collect();
             if !paid.is_empty() {
                 open.unpaid = Some(Unpaid::since(day, &open.billed, &open.rule, &paid));
             }
@@ -184,7 +206,7 @@ impl LineAccount {
     }
 
     /// Gives penalty back that was never due, where money counts from before today: on the days on which it paid nothing that was
-    /// owed, it would have paid what other money paid later (principal first, which favours the borrower), so no penalty was due on
+    /// owed, it would have paid what other money paid later (what bears penalty first, which favours the borrower), so none was due on
     /// that. What goes back is allocated as the money was, and added to its `items`. Returns what no installment can take of it
     /// and of what is left.
     pub(super) fn give_back_undue(&mut self, money: &Money, items: &mut Vec<RepaymentItem>, mut left: Left) -> Fen {
@@ -212,7 +234,7 @@ impl LineAccount {
         left.amount
     }
 
-    /// Takes off what ran on principal that money would have paid while these payments of it, and what is left, were idle.
+    /// Takes off what ran on what money would have paid while these payments of it, and what is left, were idle.
     fn take_off_while_idle(&mut self, money: &Money, items: &[RepaymentItem], left: Left) {
         let idle = self.idle(money, items, left);
         for (open, ran) in self.count_idle_as_paid(&idle) {
@@ -298,10 +320,12 @@ mod tests {
     }
 
     fn rule(grace_days: u16) -> PenaltyRule {
-        PenaltyRule::new(
-            &PenaltyTerms { rate: PenaltyRate::Daily(Rate::ZERO), basis_days: 365, grace_days },
-            Rate::ZERO,
-        )
+        rule_of(PenaltyBase::Principal, grace_days)
+    }
+
+    fn rule_of(base: PenaltyBase, grace_days: u16) -> PenaltyRule {
+        let rate = PenaltyRate::Daily(Rate::ZERO);
+        PenaltyRule::new(&PenaltyTerms { rate, base, basis_days: 365, grace_days }, Rate::ZERO)
     }
 
     /// Due on 10 January with 100,000 fen, all of it paid on the 20th at last.
@@ -326,7 +350,8 @@ mod tests {
 
     fn paid_on(billed: &BilledInstallment, value_on: &str, fen: i64) -> PaidSince {
         let (loan_id, period) = (billed.loan_id, billed.period);
-        PaidSince { loan_id, period, value_on: day(value_on), principal: Fen::new(fen), is_own: false }
+        let (value_on, principal) = (day(value_on), Fen::new(fen));
+        PaidSince { loan_id, period, value_on, principal, interest: Fen::ZERO, is_own: false }
     }
 
     #[test]
@@ -405,8 +430,24 @@ mod tests {
         let taken_back = paid_on(&billed, "2026-01-20", -60_000);
         let since = |is_own| Unpaid::since(day("2026-01-12"), &billed, &rule(0), &[PaidSince { is_own, ..taken_back }]);
         // Penalty has run on 40,000 alone, whosever the money was.
-        assert_eq!((since(false).at_first, since(false).by_day), (Fen::new(40_000), vec![Fen::new(40_000); 8]));
-        assert_eq!((since(true).at_first, since(true).by_day), (Fen::new(100_000), vec![Fen::new(40_000); 8]));
+        let principal = |fen| Parts { principal: Fen::new(fen), ..Parts::default() };
+        assert_eq!((since(false).at_first, since(false).by_day), (principal(40_000), vec![Fen::new(40_000); 8]));
+        assert_eq!((since(true).at_first, since(true).by_day), (principal(100_000), vec![Fen::new(40_000); 8]));
+    }
+
+    #[test]
+    fn interest_that_was_paid_since_was_unpaid_until_then_where_it_bears_penalty() {
+        let mut billed = paid_at_last();
+        (billed.billed.interest, billed.paid.interest) = (Fen::new(1_000), Fen::new(1_000));
+        let interest = PaidSince { interest: Fen::new(1_000), ..paid_on(&billed, "2026-01-16", 0) };
+        let paid = [interest, paid_on(&billed, "2026-01-20", 100_000)];
+        let since = |base| Unpaid::since(day("2026-01-14"), &billed, &rule_of(base, 0), &paid);
+        assert_eq!(since(PenaltyBase::Principal).by_day, vec![Fen::new(100_000); 6]);
+        let mut unpaid = since(PenaltyBase::PrincipalAndInterest);
+        assert_eq!((unpaid.at_first.principal, unpaid.at_first.interest), (Fen::new(100_000), Fen::new(1_000)));
+        // 100,500 for two days and 100,000 for four; 500 for two days are left.
+        assert_eq!(unpaid.count_as_paid(Fen::new(100_500), day("2026-01-14")), 601_000);
+        assert_eq!(unpaid.count_as_paid(Fen::new(100_500), day("2026-01-14")), 1_000);
     }
 
     #[test]

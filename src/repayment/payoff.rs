@@ -167,8 +167,7 @@ impl LineAccount {
                 let bears = Parts { interest, fee, ..Parts::default() };
                 charges += -bears;
                 taken = Parts { principal: taken.principal, ..bears };
-                waived.push((open.billed.period, open.billed.waive_charges(bears)));
-                open.touched = true;
+                waived.push((open.billed.period, open.waive_charges(bears, money.value_on)));
             }
             if !taken.is_zero() {
                 open.pay(taken, money.value_on);
@@ -254,7 +253,8 @@ mod tests {
     fn paid_since(open: &OpenInstallment) -> PaidSince {
         let billed = &open.billed;
         let (loan_id, period, principal) = (billed.loan_id, billed.period, billed.paid.principal);
-        PaidSince { loan_id, period, value_on: billed.span.fen_days_to.unwrap(), principal, is_own: false }
+        let (value_on, interest) = (billed.span.fen_days_to.unwrap(), Fen::ZERO);
+        PaidSince { loan_id, period, value_on, principal, interest, is_own: false }
     }
 
     fn payoff_of(open: &OpenInstallment) -> PayoffLoan {

@@ -119,7 +119,10 @@ impl Batch {
             let mut settled = Vec::with_capacity(wanted.len());
             for billed in bill::store::load_billed_installments(&mut *connection, line_id, &wanted).await? {
                 let product = app.catalogue.get(&mut *connection, billed.product_id, billed.product_version).await?;
-                settled.push(OpenInstallment::new(billed, product));
+                let open = OpenInstallment::new(billed, product);
+                if paid.iter().any(|later| open.is_changed_by(later)) {
+                    settled.push(open);
+                }
             }
             let idle = store::load_idle(&mut *connection, line_id, order.business_day).await?;
             let account = account_mut(&mut self.accounts, line_id)?;

@@ -84,7 +84,7 @@ impl LineAccount {
             let is_it =
                 |open: &&mut OpenInstallment| open.billed.loan_id == item.loan_id && open.billed.period == item.period;
             if let Some(open) = self.installments.iter_mut().find(is_it) {
-                open.billed.unpay(item.taken, today);
+                open.billed.unpay(&open.rule, item.taken, today);
                 open.touched = true;
             }
             if let Some(open) = self.loans.iter_mut().find(|open| open.loan.loan_id == item.loan_id) {

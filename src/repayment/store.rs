@@ -281,8 +281,8 @@ pub async fn has_repayment(
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-/// The lines, of orders that are told of late, on which late principal has changed since the order's day; also where it was paid in
-/// time and taken back since.
+/// The lines, of orders that are told of late, on which what bears penalty has changed since the order's day; also where it was paid
+/// in time and taken back since.
 pub async fn list_changed_since(connection: &mut PgConnection, late: &[&Withholding]) -> sqlx::Result<HashSet<LineId>> {
     if late.is_empty() {
         return Ok(HashSet::new());
@@ -301,13 +301,13 @@ pub async fn list_changed_since(connection: &mut PgConnection, late: &[&Withhold
     Ok(changed.into_iter().collect())
 }
 
-/// Late principal that was paid by money that counts from later than an order's day, or fell by a refund or was taken back later.
+/// What of late installments was paid by money that counts from later than an order's day, or fell by a refund or was taken back later.
 pub async fn load_paid_since(connection: &mut PgConnection, order: &Withholding) -> sqlx::Result<Vec<PaidSince>> {
     sqlx::query_as!(
         PaidSince,
         r#"select paid.loan_id as "loan_id!: LoanId", paid.period as "period!", paid.value_on as "value_on!: BusinessDay",
-                  paid.principal_fen as "principal!: Fen", paid.is_own as "is_own!"
-           from (select part.loan_id, part.period, part.principal_fen,
+                  paid.principal_fen as "principal!: Fen", paid.interest_fen as "interest!: Fen", paid.is_own as "is_own!"
+           from (select part.loan_id, part.period, part.principal_fen, part.interest_fen,
                         coalesce((select w.business_day from withholding w
                                   where w.line_id = r.line_id
                                     and w.withholding_id = case when r.source in ('withholding', 'channel_file')
@@ -318,17 +318,19 @@ pub async fn load_paid_since(connection: &mut PgConnection, order: &Withholding)
                                         where o.line_id = r.line_id and o.repayment_id::text = r.source_reference
                                           and o.source in ('withholding', 'channel_file') and o.source_reference = $3) as is_own
                  from repayment r
-                 cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen) as part(loan_id, period, principal_fen)
+                 cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen, r.interest_fen)
+                      as part(loan_id, period, principal_fen, interest_fen)
                  where r.line_id = $1
                  union all
-                 select f.loan_id, part.period, part.principal_fen, part.fell_on, false
+                 -- Refunds from before they told it say nothing of interest.
+                 select f.loan_id, part.period, part.principal_fen, coalesce(part.interest_fen, 0), part.fell_on, false
                  from refund f
-                 cross join lateral unnest(f.fell_periods, f.fell_principal_fen, f.fell_on)
-                      as part(period, principal_fen, fell_on)
+                 cross join lateral unnest(f.fell_periods, f.fell_principal_fen, f.fell_interest_fen, f.fell_on)
+                      as part(period, principal_fen, interest_fen, fell_on)
                  where f.line_id = $1) paid
            join bill_line i on i.line_id = $1 and i.loan_id = paid.loan_id and i.period = paid.period
                            and i.origin = 'statement' and i.fen_days_to > $2
-           where paid.value_on > $2 and paid.principal_fen <> 0"#,
+           where paid.value_on > $2 and (paid.principal_fen <> 0 or paid.interest_fen <> 0)"#,
         order.line_id.uuid(),
         order.business_day.date(),
         order.withholding_id.uuid().to_string()

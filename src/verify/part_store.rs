@@ -139,10 +139,3 @@ pub(super) const OPENED: &str = "
     from application a
     left join line_entry e on e.line_id = a.line_id and e.kind = 'opened' and e.source_id = a.application_id
     where a.status = 'approved' and a.limit_fen is distinct from e.limit_change_fen";
-
-/// A bound of what penalty is reckoned from: as if nothing had been paid until the day up to which it was summed up.
-pub(super) const FEN_DAYS: &str = "
-    select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period as subject, most.fen_days as expected, i.fen_days as found
-    from bill_line i
-    cross join lateral (values (i.principal_fen * greatest(i.fen_days_to - i.due_on, 0))) as most(fen_days)
-    where i.fen_days > most.fen_days";

@@ -11,6 +11,7 @@ use super::rate_store::find_terms;
 use super::{FINDINGS_MAX, Finding};
 use crate::base::id::{LineId, LoanId, ProductId};
 use crate::base::{BusinessDay, Fen, Rate};
+use crate::bill::Parts;
 use crate::overdue::{OverdueSpan, PenaltyRule};
 use crate::product::Catalogue;
 use crate::repayment::account::OpenInstallment;
@@ -19,7 +20,7 @@ use crate::{bill, business_day};
 /// Paid installments that are looked at together, so that no book is held in memory.
 const PAGE_ROWS: i64 = 100_000;
 
-/// Open bills of which nothing is owed though late principal has left its fen-days behind.
+/// Open bills of which nothing is owed though something late has left its fen-days behind.
 ///
 /// # Errors
 /// Failures of the database.
@@ -78,15 +79,17 @@ async fn list_owing_penalty_at_most(connection: &mut PgConnection) -> sqlx::Resu
     Ok(rows.into_iter().map(|row| (row.line_id, row.due_on)).collect())
 }
 
-/// An installment whose principal was late, and all that its penalty follows from.
+/// An installment that was late, and all that its penalty follows from.
 struct LateInstallment {
     line_id: LineId,
     loan_id: LoanId,
     period: i16,
     due_on: BusinessDay,
     penalty_paid: Fen,
-    /// The principal on which penalty still runs.
-    unpaid: Fen,
+    /// On which penalty still runs.
+    unpaid_principal: Fen,
+    /// On which it runs as well, where its terms say so.
+    unpaid_interest: Fen,
     fen_days: i64,
     fen_days_to: Option<BusinessDay>,
     product_id: ProductId,
@@ -135,7 +138,7 @@ impl Walk {
             let product = find_terms(&self.catalogue, &mut *connection, product_id, version).await?;
             let Some(product) = product else { continue };
             let rule = PenaltyRule::new(&product.terms.penalty, late.annual_rate);
-            let due = late.span().penalty_on(&rule, late.unpaid, late.counted_to);
+            let due = late.span().penalty_on(&rule, rule.base_of(late.unpaid()), late.counted_to);
             if (self.is_wrong)(late.penalty_paid, due) {
                 self.findings.push(Finding {
                     identity: self.identity,
@@ -158,6 +161,10 @@ impl LateInstallment {
     fn span(&self) -> OverdueSpan {
         OverdueSpan { due_on: self.due_on, fen_days: self.fen_days, fen_days_to: self.fen_days_to }
     }
+
+    fn unpaid(&self) -> Parts {
+        Parts { principal: self.unpaid_principal, interest: self.unpaid_interest, ..Parts::default() }
+    }
 }
 
 /// Installments of paid bills that left penalty unpaid, as it stood on the day on which they were settled. Nothing runs on a bill that
@@ -179,9 +186,9 @@ async fn list_paid_late(connection: &mut PgConnection, after: Key) -> sqlx::Resu
     sqlx::query_as!(
         LateInstallment,
         r#"select i.line_id as "line_id: LineId", i.loan_id as "loan_id: LoanId", i.period, i.due_on as "due_on: BusinessDay",
-                  i.penalty_paid_fen as "penalty_paid: Fen", 0::bigint as "unpaid!: Fen", i.fen_days,
-                  i.fen_days_to as "fen_days_to: BusinessDay", l.product_id as "product_id: ProductId", l.product_version,
-                  l.annual_rate as "annual_rate: Rate",
+                  i.penalty_paid_fen as "penalty_paid: Fen", 0::bigint as "unpaid_principal!: Fen",
+                  0::bigint as "unpaid_interest!: Fen", i.fen_days, i.fen_days_to as "fen_days_to: BusinessDay",
+                  l.product_id as "product_id: ProductId", l.product_version, l.annual_rate as "annual_rate: Rate",
                   coalesce(b.paid_on, i.due_on) as "counted_to!: BusinessDay"
            from bill b
            join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
@@ -226,7 +233,8 @@ async fn list_penalised(
         LateInstallment,
         r#"select i.line_id as "line_id: LineId", i.loan_id as "loan_id: LoanId", i.period, i.due_on as "due_on: BusinessDay",
                   i.penalty_paid_fen as "penalty_paid: Fen",
-                  i.principal_fen - i.principal_paid_fen - i.principal_returned_fen as "unpaid!: Fen", i.fen_days,
+                  i.principal_fen - i.principal_paid_fen - i.principal_returned_fen as "unpaid_principal!: Fen",
+                  i.interest_fen - i.interest_paid_fen - i.interest_returned_fen as "unpaid_interest!: Fen", i.fen_days,
                   i.fen_days_to as "fen_days_to: BusinessDay", l.product_id as "product_id: ProductId", l.product_version,
                   l.annual_rate as "annual_rate: Rate", $5::date as "counted_to!: BusinessDay"
            from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id

@@ -2,6 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::fen_days_store::find_too_many_fen_days;
 use super::rate_store::find_other_rates;
 use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_penalty};
 use super::{FINDINGS_MAX, Finding, balance_store, billed_store, income_store, line_store, part_store, told_store};
@@ -23,6 +24,8 @@ enum Exceptions {
     UnpaidPenalty,
     /// Among installments that were late, by the terms of products.
     OverpaidPenalty,
+    /// Likewise.
+    FenDays,
     /// Among all loans, by the terms of products.
     OtherRates,
 }
@@ -40,6 +43,7 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
         Exceptions::Settled => return find_settled(connection, identity.sentence).await,
         Exceptions::UnpaidPenalty => return find_unpaid_penalty(connection, identity.sentence).await,
         Exceptions::OverpaidPenalty => return find_overpaid_penalty(connection, identity.sentence).await,
+        Exceptions::FenDays => return find_too_many_fen_days(connection, identity.sentence).await,
         Exceptions::OtherRates => return find_other_rates(connection, identity.sentence).await,
     };
     // The identities are data, run in a loop; each is prepared by a test, so that none can name a column that is not there.
@@ -56,17 +60,21 @@ macro_rules! identities {
         /// All identities, in the order in which they are looked at.
         pub const IDENTITIES: &[Identity] =
             &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)*
-              OPEN_BILLS, PAID_BILLS, PENALTY, RATES];
+              OPEN_BILLS, PAID_BILLS, PENALTY, FEN_DAYS, RATES];
     };
 }
 
-/// Completes "a paid bill owes nothing and an open one something" for bills whose principal was late.
+/// Completes "a paid bill owes nothing and an open one something" for bills that were paid late.
 const OPEN_BILLS: Identity =
     Identity { sentence: "an open bill that owes nothing else owes penalty", exceptions: Exceptions::Settled };
 const PAID_BILLS: Identity =
     Identity { sentence: "a paid bill owes no penalty", exceptions: Exceptions::UnpaidPenalty };
 const PENALTY: Identity =
     Identity { sentence: "no more penalty was collected than has run", exceptions: Exceptions::OverpaidPenalty };
+const FEN_DAYS: Identity = Identity {
+    sentence: "penalty is reckoned from no more than all that bears it on every day",
+    exceptions: Exceptions::FenDays,
+};
 const RATES: Identity =
     Identity { sentence: "a loan stands on the rate that its plan names", exceptions: Exceptions::OtherRates };
 
@@ -206,7 +214,7 @@ identities! {
          having b.principal_fen <> coalesce(sum(i.principal_fen), 0) or b.interest_fen <> coalesce(sum(i.interest_fen), 0)
              or b.fee_fen <> coalesce(sum(i.fee_fen), 0)",
 
-    // An open bill may owe penalty alone: then its principal was late, and has left its fen-days behind. Whether it does is
+    // An open bill may owe penalty alone: then it was paid late, and has left its fen-days behind. Whether it does is
     // looked at by the last identities, as is what a paid one owes of it.
     "a paid bill owes nothing and an open one something":
         "select b.line_id || ' due ' || b.due_on || ' ' || b.status as subject, 0 as expected, sum(owed.fen) as found
@@ -246,8 +254,6 @@ identities! {
     "what refunds took off billed installments stands on them": income_store::FELL,
 
     "what refunds waived of interest and fees is asked for no more": part_store::WAIVED,
-
-    "penalty is reckoned from no more than the whole principal on every day": part_store::FEN_DAYS,
 
     "each collected withholding is one repayment": income_store::COLLECTED,
 

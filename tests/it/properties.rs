@@ -21,9 +21,13 @@ use crate::town::{self, LineWish, Town, unless_failed};
 
 /// Days of the random months: every line is billed twice, and late bills freeze.
 const DAYS: u32 = 55;
-/// Beside the town's own products: two that return billed interest, and a billed fee a period, with a refund.
-const RETURNING: [&str; 2] =
-    [include_str!("../scenarios/interest-falls.toml"), include_str!("../scenarios/flat-fee.toml")];
+/// Beside the town's own products: some that return billed interest, or a billed fee a period, with a refund; under one of them interest
+/// bears penalty.
+const RETURNING: [&str; 3] = [
+    include_str!("../scenarios/interest-falls.toml"),
+    include_str!("../scenarios/flat-fee.toml"),
+    include_str!("../scenarios/penalty-on-interest.toml"),
+];
 const PLANS: [(&str, u16); 8] = [
     ("harbour-standard", 2),
     ("harbour-standard", 6),
@@ -31,7 +35,7 @@ const PLANS: [(&str, u16); 8] = [
     ("harbour-shared-fee", 3),
     ("harbour-shared-fee", 12),
     ("harbour-interest-falls", 2),
-    ("harbour-interest-falls", 6),
+    ("harbour-on-interest", 6),
     ("harbour-flat-fee", 3),
 ];
 

@@ -53,6 +53,7 @@ scenarios! {
     frozen_twice "frozen-twice",
     late "late",
     part_overdue "part-overdue",
+    penalty_on_interest "penalty-on-interest",
     two_bills_late "two-bills-late",
     missing_in_file "missing-in-file",
     taken_back "taken-back",

@@ -5,7 +5,7 @@ use fenqi::base::{AccountRange, BusinessDay, Fen, Rate};
 use fenqi::bill::{Parts, load_recovered};
 use fenqi::ledger::Account;
 use fenqi::overdue::{OverdueSpan, PenaltyRule};
-use fenqi::product::terms::{PenaltyRate, PenaltyTerms};
+use fenqi::product::terms::{PenaltyBase, PenaltyRate, PenaltyTerms};
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -32,6 +32,7 @@ fn the_golden_penalties_hold_in_one_span_and_in_parts() {
     for case in cases {
         let terms = PenaltyTerms {
             rate: PenaltyRate::Multiple(text(case, "multiplier").parse().unwrap()),
+            base: PenaltyBase::Principal,
             basis_days: case["day_basis"].as_u64().unwrap() as u16,
             grace_days: 0,
         };
@@ -45,7 +46,7 @@ fn the_golden_penalties_hold_in_one_span_and_in_parts() {
         let end = due_on.plus_days(days);
         assert_eq!(span.penalty_on(&rule, principal, end), expected, "{case}");
         // Noting the principal in the middle splits the span; one rounding at the end keeps the sum.
-        span.principal_changes_on(&rule, principal, due_on.plus_days(days / 2));
+        span.base_changes_on(&rule, principal, due_on.plus_days(days / 2));
         assert_eq!(span.penalty_on(&rule, principal, end), expected, "in parts: {case}");
     }
     assert_eq!(cases.len(), 7);

@@ -147,6 +147,9 @@ fn each_rule_refuses_what_it_is_for() {
         ("standard", "\"equal_installment\"", "\"interest_first\"", "plan[0].periods"),
         ("interest-first", "[3, 6, 9]", "[3, 6, 12]", "plan[0].periods"),
         ("standard", "\"equal_installment\"", "\"flat_fee\"", "penalty.multiple"),
+        ("standard", "basis_days", "base = \"interest\"\nbasis_days", "penalty.base"),
+        ("merchant-subsidy", "basis_days", "base = \"principal_and_interest\"\nbasis_days", "penalty.base"),
+        ("interest-free", "basis_days", "base = \"principal_and_interest\"\nbasis_days", "penalty.base"),
         ("standard", "\"penalty\", \"interest\"", "\"fee\", \"interest\"", "allocation.order"),
         ("standard", "per_day_max = 50", "per_day_max = 1_001", "purchase.per_day_max"),
         ("standard", "claim_day = 80", "claim_day = 3", "overdue.claim_day"),
@@ -220,6 +223,26 @@ fn a_plan_that_breaks_its_cap_is_not_published() {
         }
         other => panic!("expected a refusal, found {other:?}"),
     }
+}
+
+#[test]
+fn the_highest_penalty_has_the_interest_in_it_that_bears_it() {
+    let on_interest = |text: &str| text.replace("basis_days", "base = \"principal_and_interest\"\nbasis_days");
+    let highest = |text: &str| product::check(text).unwrap().1.penalty_a_year_max;
+    // 11.5 % × 1.5 × 365 ÷ 360 of what is overdue: of the principal, and of nine months' interest, 8.625 % of it, which is rounded to fen
+    // nine times.
+    let first = text("interest-first");
+    assert_eq!(highest(&first).to_string(), "0.17489583");
+    assert_eq!(highest(&first.replace("basis_days", "base = \"principal\"\nbasis_days")).to_string(), "0.17489583");
+    assert_eq!(highest(&on_interest(&first)).round_dp(4).normalize().to_string(), "0.19");
+    // By 18 % in 24 periods, a fifth of the principal is interest.
+    let standard = text("standard");
+    assert_eq!(highest(&standard).to_string(), "0.23725");
+    let (_, proof) = product::check(&on_interest(&standard)).unwrap();
+    assert!(proof.notes[0].contains("a year of the principal, as interest bears it too, above the cap of 0.24"));
+    // Where the merchant pays all of it, there is none.
+    let free = on_interest(&first.replace("day_count", "subsidy_share = 1\nday_count"));
+    assert_eq!(highest(&free).to_string(), "0.17489583");
 }
 
 #[test]

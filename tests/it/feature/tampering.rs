@@ -275,11 +275,11 @@ const TAMPERED: &[(&str, &str)] = &[
         "update refund set interest_waived_fen = interest_waived_fen + 1",
     ),
     (
-        "penalty is reckoned from no more than the whole principal on every day",
+        "penalty is reckoned from no more than all that bears it on every day",
         "update bill_line set fen_days = fen_days + principal_fen * 1000",
     ),
     (
-        "penalty is reckoned from no more than the whole principal on every day",
+        "penalty is reckoned from no more than all that bears it on every day",
         "update bill_line set fen_days_to = due_on where fen_days > 0",
     ),
     (

@@ -189,6 +189,28 @@ async fn a_bill_that_is_paid_but_for_its_penalty_is_found(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn interest_leaves_fen_days_behind_only_where_its_terms_let_it_bear_penalty(pool: PgPool) {
+    let book = book::keep(house::open(pool, "2026-02-05").await).await;
+    book.live_until("2026-03-02").await;
+    let too_many = async |fen_days: i64| {
+        let late = "update bill_line set fen_days = $1, fen_days_to = '2026-03-02'";
+        sqlx::query(late).bind(fen_days).execute(&book.app.pool).await.unwrap();
+        let findings = verify(&book.app.pool).await.unwrap().into_iter();
+        let sentence = "penalty is reckoned from no more than all that bears it on every day";
+        let found = findings.filter(|finding| finding.identity == sentence);
+        found.map(|finding| (finding.expected, finding.found)).collect::<Vec<(i64, i64)>>()
+    };
+    // 100,000 of principal for five days, and 3,600 of interest.
+    assert_eq!(too_many(500_000).await, []);
+    assert_eq!(too_many(518_000).await, [(500_000, 518_000)]);
+    let on_interest = book::TERMS.replace("basis_days", "base = \"principal_and_interest\"\nbasis_days");
+    fenqi::product::publish(&book.app, &on_interest).await.unwrap();
+    sqlx::query("update loan set product_version = 2").execute(&book.app.pool).await.unwrap();
+    assert_eq!(too_many(518_000).await, []);
+    assert_eq!(too_many(518_001).await, [(518_000, 518_001)]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn loans_whose_terms_are_not_there_are_named_and_all_else_is_looked_at(pool: PgPool) {
     // Some of them were late: what their penalty follows from cannot be read.
     let town = lived_in(pool).await;

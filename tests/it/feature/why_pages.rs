@@ -100,6 +100,27 @@ async fn penalty_is_followed_day_by_day_and_part_by_part(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn penalty_on_interest_is_said_with_what_bears_it(pool: PgPool) {
+    let (mut shopper, _world) = shopper(pool).await;
+    product::publish(&shopper.town.app, include_str!("../../scenarios/penalty-on-interest.toml")).await.unwrap();
+    let on_sale = shopper.town.app.catalogue.load_on_sale(&mut shopper.town.app.pool.acquire().await.unwrap()).await;
+    shopper.town.products = on_sale.unwrap();
+    let receipts = live(&mut shopper, &[("harbour-on-interest", 3, 120_000)], "2026-03-06").await;
+    sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
+    until_day(&mut shopper, "2026-04-01").await;
+    hold(&mut shopper).await;
+    let loan = loan_of(&receipts[0]);
+    let why = shopper.browser.get(&format!("/loans/{loan}/periods/1")).await;
+    let sums = reckoning::sums(&why);
+    let says = |start: &str| sums.iter().any(|line| line.starts_with(start));
+    assert!(says("overdue principal and interest: ¥"), "{sums:?}");
+    assert!(says("overdue principal and interest ¥"), "{sums:?}");
+    shopper.browser.get(&format!("/loans/{loan}/agreement")).await.shows(", on unpaid principal and interest");
+    let chinese = format!("/loans/{loan}/periods/1?lang=zh-CN");
+    shopper.browser.get(&chinese).await.shows("逾期本金和利息：¥").shows("逾期本金和利息 ¥");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn every_way_to_reckon_is_said_in_arithmetic(pool: PgPool) {
     let (mut shopper, _world) = shopper(pool).await;
     for text in [

@@ -73,8 +73,11 @@ why-grace =
        *[other] There are { $days } days of grace after the due day; later, penalty interest counts from the day after the due day.
     }
 why-penalty-rate = Penalty rate a year: contract rate { $contract } × { $multiple } = { $rate }
-why-penalty-days = overdue principal { $unpaid } × { $count } days since { $since } = { $days } yuan-days
-why-penalty-days-more = { $before } yuan-days until then + overdue principal { $unpaid } × { $count } days since { $since } = { $days } yuan-days
+why-overdue-principal = overdue principal
+why-overdue-with-interest = overdue principal and interest
+why-penalty-base = { $overdue }: { $sum }
+why-penalty-days = { $overdue } { $unpaid } × { $count } days since { $since } = { $days } yuan-days
+why-penalty-days-more = { $before } yuan-days until then + { $overdue } { $unpaid } × { $count } days since { $since } = { $days } yuan-days
 why-penalty = Penalty interest: { $days } yuan-days × { $rate } a year ÷ { $basis } = { $penalty }
 why-penalty-daily = Penalty interest: { $days } yuan-days × { $rate } a day = { $penalty }
 version-made = Made
@@ -123,6 +126,7 @@ contract-made = Made on
 contract-rate-period = Rate each time
 contract-penalty-multiple = { $multiple } times the contract rate a year, by { $basis } days
 contract-penalty-daily = { $rate } a day
+contract-penalty-base = , on unpaid principal and interest
 contract-grace = Grace
 contract-days =
     { $days ->

@@ -61,8 +61,11 @@ paid-by-channel_file = 银行卡扣款
 paid-by-reversal = 撤回
 why-grace = 到期后有 { $days } 天宽限期；超过宽限期未还，罚息从到期次日起算。
 why-penalty-rate = 年罚息率：合同年利率 { $contract } × { $multiple } = { $rate }
-why-penalty-days = 逾期本金 { $unpaid } × 自 { $since } 起 { $count } 天 = { $days } 元天
-why-penalty-days-more = 此前累计 { $before } 元天 + 逾期本金 { $unpaid } × 自 { $since } 起 { $count } 天 = { $days } 元天
+why-overdue-principal = 逾期本金
+why-overdue-with-interest = 逾期本金和利息
+why-penalty-base = { $overdue }：{ $sum }
+why-penalty-days = { $overdue } { $unpaid } × 自 { $since } 起 { $count } 天 = { $days } 元天
+why-penalty-days-more = 此前累计 { $before } 元天 + { $overdue } { $unpaid } × 自 { $since } 起 { $count } 天 = { $days } 元天
 why-penalty = 罚息：{ $days } 元天 × 年罚息率 { $rate } ÷ { $basis } = { $penalty }
 why-penalty-daily = 罚息：{ $days } 元天 × 日罚息率 { $rate } = { $penalty }
 version-made = 借款
@@ -111,6 +114,7 @@ contract-made = 借款日
 contract-rate-period = 每期利率
 contract-penalty-multiple = 合同年利率的 { $multiple } 倍，按 { $basis } 天计
 contract-penalty-daily = 每天 { $rate }
+contract-penalty-base = ，对逾期本金和利息计收
 contract-grace = 宽限期
 contract-days = { $days } 天
 contract-payoff-fee = ；提前结清按本金收取 { $rate }

@@ -210,8 +210,9 @@ mod tests {
     use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId, RepaymentId, WithholdingId};
     use crate::credit::LineStatus;
     use crate::credit::line::tests::line;
+    use crate::overdue::PenaltyRule;
     use crate::product::file;
-    use crate::product::terms::PenaltyRate;
+    use crate::product::terms::{PenaltyBase, PenaltyRate, PenaltyTerms};
 
     fn day(text: &str) -> BusinessDay {
         text.parse().unwrap()
@@ -349,6 +350,30 @@ mod tests {
         assert_eq!((repayment.taken().principal, repayment.taken().interest), (Fen::new(100_000), Fen::ZERO));
         assert_eq!(account.installments[0].billed.returned.interest, Fen::new(300));
         assert_eq!(done.schedule.unwrap().installments[0].interest, Fen::new(200));
+    }
+
+    #[test]
+    fn interest_that_is_waived_bore_no_penalty_though_it_was_late_when_the_payoff_was_told_of() {
+        let mut open = installment(1, "2026-02-10", Late { grace_days: 3, paid: 40_000, paid_on: "2026-02-16" });
+        let on_interest =
+            PenaltyTerms { base: PenaltyBase::PrincipalAndInterest, ..open.product.terms.penalty.clone() };
+        open.rule = PenaltyRule::new(&on_interest, Rate::ZERO);
+        let mut payoff = payoff_of(&open);
+        // Billed after the quote of the 12th: 100,500 ran for six days, until other money paid 40,000 of principal.
+        open.billed.billed.interest = Fen::new(500);
+        open.billed.span.fen_days = 603_000;
+        (payoff.loan.first_statement_on, payoff.loan.last_statement_on) = (day("2026-01-20"), day("2026-01-20"));
+        payoff.schedule.installments[0].interest = Fen::new(500);
+        let product = Arc::clone(&open.product);
+        let mut account = LineAccount::new(line(LineStatus::Active, 60_000));
+        account.since.paid = vec![paid_since(&open)];
+        account.installments = vec![open];
+        let (repayment, _) = account.receive_payoff(told_on("2026-02-20", 100_000), &payoff, &product);
+        assert_eq!((repayment.taken().principal, repayment.excess), (Fen::new(60_000), Fen::new(40_000)));
+        // 3,000 on the interest, 360,000 on what the payoff paid, and 240,000 on what it was there for.
+        let billed = &account.installments[0].billed;
+        assert_eq!((billed.returned.interest, billed.span.fen_days), (Fen::new(500), 0));
+        assert_eq!(account.loans[0].loan.status, LoanStatus::Paid);
     }
 
     #[test]

@@ -226,6 +226,15 @@ fn a_plan_that_breaks_its_cap_is_not_published() {
 }
 
 #[test]
+fn interest_may_bear_penalty_beside_a_plan_that_has_none() {
+    let priced = "[[plan]]\nperiods = [9]\nmethod = \"equal_installment\"\nprices = { A = 0.1, B = 0.1, C = 0.1, D = 0.1, E = 0.1 }\n";
+    let penalty = "\n[penalty]\nbase = \"principal_and_interest\"";
+    let mixed = text("interest-free").replacen("\n[penalty]", &format!("{priced}{penalty}"), 1);
+    assert!(file::parse(&mixed).unwrap().penalty.base.has_interest());
+    assert!(!terms("standard").penalty.base.has_interest(), "where it is left out");
+}
+
+#[test]
 fn the_highest_penalty_has_the_interest_in_it_that_bears_it() {
     let on_interest = |text: &str| text.replace("basis_days", "base = \"principal_and_interest\"\nbasis_days");
     let highest = |text: &str| product::check(text).unwrap().1.penalty_a_year_max;

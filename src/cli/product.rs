@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use rust_decimal::Decimal;
 
+use crate::base::Rate;
 use crate::cli::trial;
 use crate::error::Fault;
 use crate::loan::price::in_percent;
@@ -151,11 +152,12 @@ fn print_proof(file: &Passed) {
     println!("{path}: {} holds, {} schedules proven", terms.code, proof.schedules);
     for plan in &proof.plans {
         println!(
-            "  {:>2} × {:<17} at most {} nominal, {} effective{}; last payment differs by up to {} fen: {}",
+            "  {:>2} × {:<17} at most {} nominal, {} effective{}{}; last payment differs by up to {} fen: {}",
             plan.periods,
             plan.method,
             percent(plan.apr_nominal_max),
             percent(plan.apr_effective_max),
+            guaranteed(plan.guarantee_rate_per_period),
             subsidised(plan.apr_with_subsidy_max, plan.apr_effective_max),
             plan.last_row_difference_fen,
             plan.last_row_reason,
@@ -166,6 +168,13 @@ fn print_proof(file: &Passed) {
     for note in &proof.notes {
         println!("  note: {note}");
     }
+}
+
+fn guaranteed(rate_per_period: Rate) -> String {
+    if rate_per_period.is_zero() {
+        return String::new();
+    }
+    format!(", with a guarantee charge of {} of the amount each period", in_percent(rate_per_period.fraction(), 4))
 }
 
 fn subsidised(with_subsidy: Decimal, without: Decimal) -> String {

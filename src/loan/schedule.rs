@@ -24,7 +24,7 @@ pub struct Installment {
     pub principal: Fen,
     /// What the borrower pays as interest, the merchant's subsidy already taken off.
     pub interest: Fen,
-    /// The flat fee per period, shown to the borrower as interest.
+    /// The flat fee per period, shown to the borrower as interest; or the guarantee charge beside interest, shown as that.
     pub fee: Fen,
 }
 
@@ -38,7 +38,7 @@ pub struct ScheduleRequest {
     pub periods: u16,
     /// A year, as a fraction; ignored by `flat_fee` and `interest_free`.
     pub annual_rate: Rate,
-    /// Of the principal, per period; used by `flat_fee` alone and added to any other method when not zero.
+    /// Of the principal, per period: the price of `flat_fee`; beside any other method a guarantee charge.
     pub fee_rate_per_period: Rate,
     /// The first so many periods carry no interest and no fee; their principal falls as in any other period.
     pub free_periods: u16,
@@ -177,6 +177,11 @@ fn spread<'a>(total: Fen, part: Fen, rows: impl Iterator<Item = &'a mut Fen>) {
 }
 
 impl ScheduleRequest {
+    /// Whether the fee is charged beside a price, for a guarantor.
+    pub fn has_guarantee_charge(&self) -> bool {
+        self.method != Method::FlatFee && !self.fee_rate_per_period.is_zero()
+    }
+
     /// The due date of the period at `index`.
     pub fn due_on(&self, index: u16) -> BusinessDay {
         match self.due {

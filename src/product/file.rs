@@ -155,6 +155,10 @@ fn read_plan(reader: &mut Reader<'_>, mut section: Section<'_>, grades: Option<&
     let free_periods = reader.optional(&mut section, "free_periods", "a whole number from 0 to 59", |value| {
         integer(value, 0, 59).and_then(|number| u16::try_from(number).ok())
     });
+    let per_period = format!("a fraction from 0 to {}", rules::GUARANTEE_RATE_MAX);
+    let guarantee_rate_per_period = reader.optional(&mut section, "guarantee_rate_per_period", &per_period, |value| {
+        rate(value, rules::GUARANTEE_RATE_MAX)
+    });
     let share = "a fraction from 0 to 1";
     let subsidy_share = reader.optional(&mut section, "subsidy_share", share, |value| rate(value, "1"));
     let per_period = format!("a fraction from 0 to {}", rules::SUBSIDY_RATE_MAX);
@@ -170,6 +174,7 @@ fn read_plan(reader: &mut Reader<'_>, mut section: Section<'_>, grades: Option<&
         level: level?,
         prices: prices?,
         free_periods: free_periods?.unwrap_or(0),
+        guarantee_rate_per_period: guarantee_rate_per_period?.unwrap_or(Rate::ZERO),
         subsidy_share: subsidy_share?.unwrap_or(Rate::ZERO),
         subsidy_rate_per_period: subsidy_rate_per_period?.unwrap_or(Rate::ZERO),
     })

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::base::day::MonthDay;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, Rate};
 use crate::loan::Price;
 use crate::loan::schedule::{Installment, Schedule};
 
@@ -39,6 +39,9 @@ pub struct PlanProof {
     pub periods: u16,
     #[schema(example = "equal_installment")]
     pub method: &'static str,
+    /// What the borrower pays for a guarantor each period, of the amount bought, as a fraction. The rates below hold it.
+    #[schema(value_type = String, example = "0")]
+    pub guarantee_rate_per_period: Rate,
     #[schema(value_type = String, example = "0.13996415")]
     pub apr_nominal_max: Decimal,
     #[schema(value_type = String, example = "0.14929417")]
@@ -144,6 +147,7 @@ impl<'t> Prover<'t> {
         let mut proof = PlanProof {
             periods,
             method: plan.method.name(),
+            guarantee_rate_per_period: plan.guarantee_rate_per_period,
             apr_nominal_max: Decimal::ZERO,
             apr_effective_max: Decimal::ZERO,
             apr_with_subsidy_max: Decimal::ZERO,
@@ -166,12 +170,13 @@ impl<'t> Prover<'t> {
         let mut case = least;
         while self.problems.is_empty()
             && case.amount <= self.terms.purchase.amount_max_fen
-            && !has_room_for_rounding(self.terms, proof.periods, case)
+            && !has_room_for_rounding(self.terms, plan, proof.periods, case)
         {
             if self.between == BETWEEN_MAX {
                 let (least, cap) = (case.amount.get(), self.terms.apr_cap);
+                let more = if plan.has_guarantee_charge() { "two" } else { "a" };
                 let reason = format!(
-                    "costs so near the cap of {cap} that a fen more in each payment of {least} fen is above it"
+                    "costs so near the cap of {cap} that {more} fen more in each payment of {least} fen is above it"
                 );
                 return self.report(proof.periods, case, reason);
             }
@@ -201,7 +206,7 @@ impl<'t> Prover<'t> {
                 let with_subsidy = quote.price_with_subsidy().map_or(Decimal::ZERO, |price| price.higher());
                 proof.apr_with_subsidy_max = proof.apr_with_subsidy_max.max(with_subsidy);
                 let difference =
-                    if is_of_another { 0 } else { last_row_difference(&quote.gross_schedule()).get().abs() };
+                    if is_of_another { 0 } else { last_row_difference(plan, &quote.gross_schedule()).get().abs() };
                 proof.last_row_difference_fen = proof.last_row_difference_fen.max(difference);
                 if self.terms.penalty.base.has_interest() {
                     let bearing = bearing_max(&quote.schedule);
@@ -248,7 +253,8 @@ fn check_sums(schedule: &Schedule, amount: Fen, periods: u16) -> Result<(), Stri
 }
 
 /// A loan is paid with its last principal: what a later row asked for would be billed to nobody. Tiny amounts of a flat fee come to it,
-/// whose principal runs out before the fee that the last row absorbs.
+/// whose principal runs out before the fee that the last row absorbs; and a guarantee charge, where a first period is so long that its
+/// interest alone is more than the payment.
 fn check_ends_with_principal(schedule: &Schedule, amount: Fen) -> Result<(), String> {
     let mut left = amount;
     for (row, number) in schedule.installments.iter().zip(1..) {
@@ -285,10 +291,11 @@ fn bearing_max(schedule: &Schedule) -> Decimal {
 }
 
 /// Whether the cap holds with a fen more in each payment. Rounding an interest or fee changes one by half a fen: where all were rounded
-/// down here, all of a greater amount may be rounded up.
-fn has_room_for_rounding(terms: &Terms, periods: u16, case: Case<'_>) -> bool {
+/// down here, all of a greater amount may be rounded up. A guarantee charge beside interest is rounded for itself, and is another fen.
+fn has_room_for_rounding(terms: &Terms, plan: &Plan, periods: u16, case: Case<'_>) -> bool {
     let Ok(quote) = quote(terms, &case.request(periods)) else { return false };
-    let payments: Vec<Fen> = quote.schedule.installments.iter().map(|row| row.total() + Fen::new(1)).collect();
+    let more = Fen::new(if plan.has_guarantee_charge() { 2 } else { 1 });
+    let payments: Vec<Fen> = quote.schedule.installments.iter().map(|row| row.total() + more).collect();
     Price::of_payments(case.amount, &payments).is_some_and(|price| price.is_within(terms.apr_cap))
 }
 
@@ -298,6 +305,7 @@ fn has_room_for_rounding(terms: &Terms, periods: u16, case: Case<'_>) -> bool {
 /// periods after them, at most by the whole cost of the schedule. Under `act/*` with the monthly payment the last
 /// period absorbs the drift of the days, and the other methods' last row takes what n roundings of the part leave. Where a long
 /// first period's interest is more than the payment, it is paid whole, nothing else with it, and the last payment is the smaller.
+/// A guarantee charge leaves half a fen of each period to the last one, which the same bound holds.
 fn check_last_row(plan: &Plan, schedule: &Schedule) -> Result<(), String> {
     let by_days = plan.day_count != DayCount::Monthly;
     let drifts = by_days && plan.level == super::terms::Level::Monthly;
@@ -307,15 +315,17 @@ fn check_last_row(plan: &Plan, schedule: &Schedule) -> Result<(), String> {
     }
     let periods = schedule.installments.len() as i64;
     let growth = 2 + schedule.total().get() / schedule.principal().get().max(1);
-    let difference = last_row_difference(schedule).get().abs();
+    let difference = last_row_difference(plan, schedule).get().abs();
     if difference > periods * growth {
         return Err(format!("the last payment differs by {difference} fen, more than rounding explains"));
     }
     Ok(())
 }
 
-fn last_row_difference(schedule: &Schedule) -> Fen {
-    match (schedule.installments.first(), schedule.installments.last()) {
+/// The last payment less the first one; beside a guarantee charge less the first one that bears it, which free periods do not.
+fn last_row_difference(plan: &Plan, schedule: &Schedule) -> Fen {
+    let first = if plan.has_guarantee_charge() { usize::from(plan.free_periods) } else { 0 };
+    match (schedule.installments.get(first), schedule.installments.last()) {
         (Some(first), Some(last)) => last.total() - first.total(),
         _ => Fen::ZERO,
     }
@@ -323,6 +333,9 @@ fn last_row_difference(schedule: &Schedule) -> Fen {
 
 fn last_row_reason(plan: &Plan) -> &'static str {
     match (plan.method, plan.day_count) {
+        (Method::EqualInstallment, DayCount::Monthly) if plan.has_guarantee_charge() => {
+            "it takes what rounding the payment, each interest and each guarantee charge leaves"
+        }
         (Method::EqualInstallment, DayCount::Monthly) => "it takes what rounding the payment and each interest leaves",
         (Method::EqualInstallment, _) => {
             "it takes what rounding leaves, the drift of the actual days, and what a long first period paid beyond the level"

@@ -29,9 +29,10 @@ pub struct Quote {
     pub schedule: Schedule,
     /// What the merchant pays at clearing (贴息), in all.
     pub subsidy: Fen,
-    /// The merchant's part of each period's interest or fee; empty without such a part.
+    /// The merchant's part of each period's interest or flat fee; empty without such a part.
     pub subsidies: Vec<Fen>,
-    /// The contract rate a year, on which penalty and early payoff stand; zero for flat fee and interest-free.
+    /// The contract rate a year, on which penalty and early payoff stand; zero for flat fee and interest-free. No guarantee charge
+    /// is in it.
     pub annual_rate: Rate,
     pub first_statement_on: BusinessDay,
     pub last_statement_on: BusinessDay,
@@ -101,7 +102,6 @@ pub fn quote(terms: &Terms, request: &QuoteRequest<'_>) -> Result<Quote, QuoteRe
 /// Period k is billed on the k-th statement after the business day and falls due on the due day after that.
 pub fn schedule_request(plan: &Plan, price: Rate, request: &QuoteRequest<'_>) -> ScheduleRequest {
     let first_statement_on = request.statement_day.next_after(request.business_day);
-    let fee_rate_per_period = if plan.method == Method::FlatFee { price } else { Rate::ZERO };
     ScheduleRequest {
         method: plan.method,
         day_count: plan.day_count,
@@ -109,7 +109,7 @@ pub fn schedule_request(plan: &Plan, price: Rate, request: &QuoteRequest<'_>) ->
         principal: request.amount,
         periods: request.periods,
         annual_rate: contract_rate(plan, price),
-        fee_rate_per_period,
+        fee_rate_per_period: plan.fee_rate_per_period(price),
         free_periods: plan.free_periods,
         start_on: request.business_day,
         due: DueDates::From { first: request.due_day.next_after(first_statement_on), day: request.due_day },
@@ -154,7 +154,7 @@ fn contract_rate(plan: &Plan, price: Rate) -> Rate {
     }
 }
 
-/// Moves the merchant's share of each row's interest or fee, rounded per row, off the schedule.
+/// Moves the merchant's share of each row's interest or flat fee, rounded per row, off the schedule. A guarantee charge stays.
 fn take_subsidies_off(plan: &Plan, rows: &mut [Installment]) -> Vec<Fen> {
     if plan.subsidy_share.is_zero() {
         return Vec::new();

@@ -32,6 +32,12 @@ const DAYS_OF_A_YEAR: Decimal = Decimal::from_parts(365, 0, 0, false, 0);
 /// Decimals of a rate a year that is shown.
 const YEAR_RATE_DECIMALS: u32 = 8;
 pub const SUBSIDY_RATE_MAX: &str = "0.02";
+/// Two per cent of the amount each period are 24 % a year though all of it be owed until the end: no greater charge passes the proof.
+pub const GUARANTEE_RATE_MAX: &str = "0.02";
+/// Beside a guarantee charge a purchase is of so many fen at least for each square of the periods. The payment and each interest are rounded
+/// by half a fen, which grows to about a fen for each period until the last, and the payment is a part of the amount: of a smaller
+/// amount rounding alone might repay the whole before the last charge, which would then be billed to nobody.
+const GUARANTEE_FEN_PER_SQUARE: i64 = 2;
 pub const PAYOFF_FEE_MAX: &str = "0.03";
 /// With fewer than 5 days, the due day of a statement of 28 February could clamp onto that statement.
 pub const DUE_DAYS_AFTER: RangeInclusive<i64> = 5..=28;
@@ -52,6 +58,7 @@ pub fn check(terms: &Terms, reader: &mut Reader<'_>) {
     for (index, plan) in terms.plans.iter().enumerate() {
         check_plan(plan, &format!("plan[{index}]"), reader);
         check_contract_rate(terms, plan, index, reader);
+        check_guarantee_charge(terms, plan, index, reader);
     }
     check_penalty_base(terms, reader);
     check_periods_once(&terms.plans, reader);
@@ -201,6 +208,34 @@ fn check_penalty_base(terms: &Terms, reader: &mut Reader<'_>) {
     } else if !terms.plans.is_empty() && terms.plans.iter().all(|plan| plan.method == Method::InterestFree) {
         let found = "principal_and_interest, while every plan is interest_free";
         reader.problem("penalty.base", found, "principal, as there is no interest to bear it");
+    }
+}
+
+/// A guarantee charge stands beside interest, in the place of a schedule's fee.
+fn check_guarantee_charge(terms: &Terms, plan: &Plan, index: usize, reader: &mut Reader<'_>) {
+    if plan.guarantee_rate_per_period.is_zero() {
+        return;
+    }
+    let refused = match plan.method {
+        Method::FlatFee => Some("0 for flat_fee, whose price is a fee each period: let the price hold it"),
+        Method::InterestFree => Some("0 for interest_free, which would not be free"),
+        Method::EqualInstallment | Method::EqualPrincipal | Method::InterestFirst => None,
+    };
+    if let Some(allowed) = refused {
+        let path = format!("plan[{index}].guarantee_rate_per_period");
+        reader.problem(&path, plan.guarantee_rate_per_period, allowed);
+    }
+    // After a short first period the payment of equal months repays the whole too soon.
+    if plan.method == Method::EqualInstallment && plan.day_count != DayCount::Monthly && plan.level == Level::Monthly {
+        let allowed = "actual beside a guarantee charge, so that none outlives its principal";
+        reader.problem(&format!("plan[{index}].level"), plan.level.name(), allowed);
+    }
+    let most = plan.periods.iter().copied().max().unwrap_or(0);
+    let least = Fen::new(GUARANTEE_FEN_PER_SQUARE * i64::from(most).pow(2));
+    if terms.purchase.amount_min_fen < least {
+        let found = format!("{}, while plan[{index}] has a guarantee charge", terms.purchase.amount_min_fen.get());
+        let allowed = format!("{} or more for {most} periods, so that no charge outlives its principal", least.get());
+        reader.problem("purchase.amount_min_fen", found, allowed);
     }
 }
 

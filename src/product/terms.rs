@@ -72,9 +72,12 @@ pub struct Plan {
     pub level: Level,
     /// Annual rate by grade (parallel to `purchase.grades`); for `flat_fee` the rate of the fee per period; empty for `interest_free`.
     pub prices: Vec<Rate>,
-    /// The first so many periods carry no interest and no fee.
+    /// The first so many periods carry no interest, no fee and no guarantee charge.
     pub free_periods: u16,
-    /// The part of the interest or fee that the merchant pays, at clearing, instead of the borrower: 0 to 1.
+    /// What the borrower pays for a guarantor each period (担保费), of the amount bought, beside interest; the fee of its schedules.
+    pub guarantee_rate_per_period: Rate,
+    /// The part of the interest or flat fee that the merchant pays, at clearing, instead of the borrower: 0 to 1. A guarantee charge
+    /// is the borrower's alone.
     pub subsidy_share: Rate,
     /// What the merchant pays on the principal for each period of an `interest_free` plan.
     pub subsidy_rate_per_period: Rate,
@@ -342,11 +345,28 @@ fn name_of<T: PartialEq>(all: &[(&'static str, T)], wanted: T) -> &'static str {
     found.expect("every variant stands in the list of its words").0
 }
 
+impl Plan {
+    /// Of the amount bought, what a schedule's fee is each period: a price (`flat_fee`), or a guarantee charge beside one.
+    pub fn fee_rate_per_period(&self, price: Rate) -> Rate {
+        if self.method == Method::FlatFee { price } else { self.guarantee_rate_per_period }
+    }
+
+    /// Whether the fee of its schedules is paid for a guarantor; where it is a price, it is interest by another name.
+    pub fn has_guarantee_charge(&self) -> bool {
+        self.method != Method::FlatFee && !self.guarantee_rate_per_period.is_zero()
+    }
+}
+
 impl Terms {
+    /// The plan sold in `periods`, whatever the grade. A number of periods names one plan.
+    pub fn plan_in(&self, periods: u16) -> Option<&Plan> {
+        self.plans.iter().find(|plan| plan.periods.contains(&periods))
+    }
+
     /// The plan sold in `periods`, with its price for `grade`; `None` when it is not sold so.
     pub fn plan(&self, periods: u16, grade: &str) -> Option<(&Plan, Rate)> {
         let grade_index = self.purchase.grades.iter().position(|allowed| allowed == grade)?;
-        let plan = self.plans.iter().find(|plan| plan.periods.contains(&periods))?;
+        let plan = self.plan_in(periods)?;
         Some((plan, plan.prices.get(grade_index).copied().unwrap_or(Rate::ZERO)))
     }
 

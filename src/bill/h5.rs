@@ -45,7 +45,7 @@ impl BillPage {
     /// What each installment asks for (the parts of one alone), and what was paid of all: together what is owed.
     fn asked(&self) -> Vec<Fen> {
         let asked = match self.installments.as_slice() {
-            [one] => vec![one.principal(), one.interest(), one.penalty()],
+            [one] => one.parts().to_vec(),
             many => many.iter().map(Installment::due).collect(),
         };
         asked.into_iter().chain([-self.paid]).collect()
@@ -53,10 +53,9 @@ impl BillPage {
 
     /// What each installment asked for when the bill was cut; the parts of one alone.
     fn billed(&self) -> Vec<Fen> {
-        let parts = |one: &Installment| one.own.billed.billed;
         match self.installments.as_slice() {
-            [one] => vec![parts(one).principal, parts(one).interest + parts(one).fee],
-            many => many.iter().map(|one| parts(one).total()).collect(),
+            [one] => one.billed_parts().to_vec(),
+            many => many.iter().map(|one| one.own.billed.billed.total()).collect(),
         }
     }
 

@@ -64,7 +64,7 @@ struct ScheduleRow {
 pub struct AgreementPage {
     page: Page,
     plan: Option<Plan>,
-    /// A year, or for a fee per period each time.
+    /// A year, or for a flat fee each time.
     rate: Rate,
     price: Option<Price>,
     story: LoanStory,
@@ -95,7 +95,9 @@ impl AgreementPage {
 
     /// What a payment settles first, second, third and last.
     fn in_order(&self, parts: &[Part; 4]) -> String {
-        parts.map(|part| self.page.say_of("part", part.name()).to_string()).join(" → ")
+        let is_guaranteed = self.plan.as_ref().is_some_and(Plan::has_guarantee_charge);
+        let name = |part: Part| if part == Part::Fee && is_guaranteed { "guarantee" } else { part.name() };
+        parts.map(|part| self.page.say_of("part", name(part)).to_string()).join(" → ")
     }
 }
 

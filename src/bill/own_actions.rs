@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::model::Parts;
+use super::model::{BilledInstallment, Parts};
 use super::own_store::{
     self, Loans, OwnBill, OwnInstallment, OwnLine, OwnLoan, OwnPayment, OwnPending, OwnSchedule, Which,
 };
@@ -13,13 +13,17 @@ use crate::base::{BusinessDay, Fen};
 use crate::credit::Line;
 use crate::ledger::store::Entry;
 use crate::overdue::PenaltyRule;
-use crate::product::ProductVersion;
+use crate::product::shown::guarantee_name;
+use crate::product::terms::Plan;
+use crate::product::{ProductVersion, ShownCharges};
 use crate::{business_day, credit, ledger};
 
 /// A billed installment as of today.
 #[derive(Clone, Debug)]
 pub struct Installment {
     pub own: OwnInstallment,
+    /// The version that its loan was made under.
+    pub product: Arc<ProductVersion>,
     pub rule: PenaltyRule,
     pub owed: Parts,
     pub today: BusinessDay,
@@ -43,10 +47,48 @@ impl Installment {
         (is_in_grace && self.owed.total().is_positive()).then(|| self.rule.grace_until(due_on))
     }
 
-    /// Billed interest and fees, less what refunds took off. A fee a period is interest by another name.
+    /// Billed interest and fees as their borrower reads them, less what refunds took off.
+    fn charges(&self) -> ShownCharges {
+        let BilledInstallment { billed, returned, .. } = &self.own.billed;
+        self.shown(billed.interest - returned.interest, billed.fee - returned.fee)
+    }
+
+    fn shown(&self, interest: Fen, fee: Fen) -> ShownCharges {
+        let periods = u16::try_from(self.own.periods).unwrap_or_default();
+        ShownCharges::of(self.product.terms.plan_in(periods), interest, fee)
+    }
+
+    /// Billed interest, with a flat fee a period, less what refunds took off.
     pub fn interest(&self) -> Fen {
-        let billed = &self.own.billed;
-        billed.billed.interest + billed.billed.fee - billed.returned.interest - billed.returned.fee
+        self.charges().interest
+    }
+
+    /// The billed guarantee charge, less what refunds took off; `None` under a plan without one.
+    pub fn guarantee(&self) -> Option<Fen> {
+        self.charges().guarantee
+    }
+
+    /// The end of the key of that charge's name.
+    pub fn guarantee_name(&self) -> &'static str {
+        guarantee_name(&self.product.terms, self.own.is_payoff)
+    }
+
+    /// What adds up to all that it asks for.
+    pub fn parts(&self) -> [Fen; 4] {
+        [self.principal(), self.interest(), self.guarantee().unwrap_or_default(), self.penalty()]
+    }
+
+    /// What adds up to what is left of it.
+    pub fn parts_left(&self) -> [Fen; 5] {
+        let [principal, interest, guarantee, penalty] = self.parts();
+        [principal, interest, guarantee, penalty, -self.own.billed.paid.total()]
+    }
+
+    /// What it asked for when its bill was cut, as parts of a sum.
+    pub fn billed_parts(&self) -> [Fen; 3] {
+        let billed = self.own.billed.billed;
+        let shown = self.shown(billed.interest, billed.fee);
+        [billed.principal, shown.interest, shown.guarantee.unwrap_or_default()]
     }
 
     /// Billed principal, less what refunds took off.
@@ -175,7 +217,7 @@ async fn installments(app: &App, line_ids: &[LineId], which: Which) -> anyhow::R
         let billed = &own.billed;
         let product = app.catalogue.get(&mut connection, billed.product_id, billed.product_version).await?;
         let rule = PenaltyRule::new(&product.terms.penalty, billed.annual_rate);
-        found.push(Installment { owed: billed.owed_on(&rule, today), rule, own, today });
+        found.push(Installment { owed: billed.owed_on(&rule, today), rule, own, product, today });
     }
     Ok(found)
 }
@@ -208,6 +250,11 @@ pub struct LoanStory {
 impl LoanStory {
     pub fn current(&self) -> &OwnSchedule {
         self.versions.last().expect("a loan is written with its schedule")
+    }
+
+    /// The plan that was chosen.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.product.terms.plan_in(u16::try_from(self.loan.periods).ok()?)
     }
 
     /// Of a period (from 1), once it was billed.

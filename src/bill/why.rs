@@ -1,13 +1,17 @@
 //! "Why this number": the arithmetic behind one period of a loan, as it was agreed, as it changed since, and as it is owed today.
 
+use super::model::Parts;
 use super::own_actions::{Installment, LoanStory};
 use super::own_store::OwnSchedule;
 use crate::base::{BusinessDay, Fen, Rate};
-use crate::loan::payoff::{PayoffRequest, quote as quote_payoff};
+use crate::loan::payoff::{PayoffQuote, PayoffRequest, quote as quote_payoff};
+use crate::loan::rescaling::{self, RescaledRow};
 use crate::loan::words::{self, RowWords};
-use crate::loan::{Price, ScheduleRequest, reduction};
+use crate::loan::{Price, ScheduleRequest};
 use crate::page::Page;
+use crate::product::ShownCharges;
 use crate::product::quote::{Quote, QuoteRequest, quote, schedule_request};
+use crate::product::shown::guarantee_name;
 use crate::product::terms::{PenaltyBase, PenaltyRate};
 
 /// A period as the purchase agreed it.
@@ -25,16 +29,26 @@ pub struct Changed {
     pub reason: String,
     pub day: BusinessDay,
     pub principal: Fen,
-    /// With fees, which are interest by another name.
-    pub interest: Fen,
+    pub charges: ShownCharges,
+    /// The end of the key of the guarantee charge's name.
+    pub guarantee_name: &'static str,
     pub principal_why: Option<String>,
     pub interest_why: Vec<String>,
+    pub guarantee_why: Vec<String>,
+}
+
+impl Changed {
+    /// What adds up to the new total.
+    pub fn parts(&self) -> [Fen; 3] {
+        [self.principal, self.charges.interest, self.charges.guarantee.unwrap_or_default()]
+    }
 }
 
 /// The lines of arithmetic behind a billed installment as of today; empty where a number stands as it was billed.
 pub struct Owed {
     pub principal_why: Option<String>,
     pub interest_why: Option<String>,
+    pub guarantee_why: Option<String>,
     pub penalty_why: Vec<String>,
 }
 
@@ -81,14 +95,16 @@ pub fn changes(page: &Page, story: &LoanStory, period: usize) -> Vec<Changed> {
             reason: after.reason.clone(),
             day: after.business_day,
             principal: new.principal,
-            interest: new.interest + new.fee,
+            charges: ShownCharges::of(story.plan(), new.interest, new.fee),
+            guarantee_name: guarantee_name(&story.product.terms, after.reason == "payoff"),
             principal_why: None,
             interest_why: Vec::new(),
+            guarantee_why: Vec::new(),
         };
         match after.reason.as_str() {
             "refund" => {
                 changed.principal_why = Some(page.sum(&[old.principal, new.principal - old.principal]));
-                changed.interest_why = after_refund(page, story, Step { before, after, period });
+                after_refund(page, story, Step { before, after, period }, &mut changed);
             }
             "payoff" if new.total().is_zero() => changed.principal_why = Some(page.say("why-paid-off").to_string()),
             "payoff" => after_payoff(page, story, Step { before, after, period }, &mut changed),
@@ -107,24 +123,29 @@ struct Step<'a> {
     period: usize,
 }
 
-fn after_refund(page: &Page, story: &LoanStory, step: Step<'_>) -> Vec<String> {
+fn after_refund(page: &Page, story: &LoanStory, step: Step<'_>, changed: &mut Changed) {
     let Step { before, after, period } = step;
-    let reduced = reduction::Reduced {
+    let reduced = rescaling::Reduced {
         before: &before.schedule,
         after: &after.schedule,
         periods_billed: periods_billed_before(story, after.business_day),
         made_on: story.loan.made_on,
         day: after.business_day,
     };
-    let how = reduction::explain(reduced, period - 1);
-    how.iter().map(|scaled| words::rescaled(page, scaled)).collect()
+    let RescaledRow { interest, fee } = rescaling::explain(reduced, period - 1);
+    let fee_of_interest = fee.filter(|_| changed.charges.guarantee.is_none());
+    changed.interest_why = interest.iter().chain(&fee_of_interest).map(|how| words::rescaled(page, how)).collect();
+    // That no principal is left is said once of both.
+    changed.interest_why.dedup();
+    if changed.charges.guarantee.is_some() {
+        changed.guarantee_why = fee.iter().map(|how| words::rescaled_guarantee(page, how)).collect();
+    }
 }
 
 /// The period that a payoff collapsed everything into; one that was billed between quote and payment only lost interest.
 fn after_payoff(page: &Page, story: &LoanStory, step: Step<'_>, changed: &mut Changed) {
     let Step { before, period, .. } = step;
-    let periods = u16::try_from(story.loan.periods).unwrap_or_default();
-    let plan = story.product.terms.plan(periods, &story.loan.grade).map(|(plan, _)| plan);
+    let plan = story.plan();
     let billed = periods_billed_before(story, changed.day);
     let quote = quote_payoff(&PayoffRequest {
         schedule: &before.schedule,
@@ -141,28 +162,51 @@ fn after_payoff(page: &Page, story: &LoanStory, step: Step<'_>, changed: &mut Ch
     let principals: Vec<Fen> = rows.map(|row| row.principal).collect();
     // Rows after it took the rest: of its charges it keeps what was paid before, or had fallen by a refund.
     let is_one_of_more = changed.principal != principals.iter().copied().sum::<Fen>();
-    if is_one_of_more || (changed.interest.is_zero() && changed.principal != quote.principal) {
+    if is_one_of_more || (changed.charges.total().is_zero() && changed.principal != quote.principal) {
         changed.interest_why.push(page.say("payoff-waived").to_string());
+        let waived = changed.charges.guarantee.map(|_| page.say("payoff-guarantee-waived").to_string());
+        changed.guarantee_why.extend(waived);
         return;
     }
     changed.principal_why = Some(page.sum(&principals));
-    let mut charges = vec![quote.interest_shown()];
-    charges.extend(Some(quote.fee).filter(|fee| fee.is_positive()));
     // Paid off before a close had come to the statement that it counts as cut: that row's charges are in it whole.
     let whole = before.schedule.installments.get(period - 1..usize::from(billed)).unwrap_or_default();
-    charges.extend(whole.iter().map(|row| row.interest + row.fee).filter(|charge| charge.is_positive()));
+    let whole = whole.iter().map(|row| ShownCharges::of(plan, row.interest, row.fee)).collect();
+    let shown = ShownCharges::of(plan, quote.interest, quote.period_fee);
+    explain_payoff(page, PaidOff { quote, shown, whole }, changed);
+}
+
+/// What a payoff asked for beside principal.
+struct PaidOff {
+    quote: PayoffQuote,
+    /// Its interest and fees of periods.
+    shown: ShownCharges,
+    /// Of rows that it took whole.
+    whole: Vec<ShownCharges>,
+}
+
+fn explain_payoff(page: &Page, paid_off: PaidOff, changed: &mut Changed) {
+    let PaidOff { quote, shown, whole } = paid_off;
+    let positive = |charge: &Fen| charge.is_positive();
+    let mut interest = vec![shown.interest];
+    let mut guarantee: Vec<Fen> = shown.guarantee.into_iter().collect();
+    // The fee for paying off early stands with the fees of periods.
+    let fees = if shown.guarantee.is_some() { &mut guarantee } else { &mut interest };
+    fees.extend(Some(quote.fee).filter(positive));
+    interest.extend(whole.iter().map(|row| row.interest).filter(positive));
+    guarantee.extend(whole.iter().filter_map(|row| row.guarantee).filter(positive));
+    let sum = |charges: &[Fen]| charges.iter().copied().sum::<Fen>();
     // The bank told of it on a later day than it was quoted for.
-    if charges.iter().copied().sum::<Fen>() != changed.interest {
+    if sum(&interest) != changed.charges.interest || sum(&guarantee) != changed.charges.guarantee.unwrap_or_default() {
         changed.interest_why.push(page.say("payoff-quoted-before").to_string());
         return;
     }
-    changed.interest_why = words::payoff_interest(page, &quote);
-    if quote.fee.is_positive() {
-        changed.interest_why.push(words::payoff_fee(page, &quote));
-    }
-    if charges.len() > 1 {
-        changed.interest_why.push(page.sum(&charges));
-    }
+    changed.interest_why = words::payoff_interest(page, &quote, shown);
+    changed.guarantee_why.extend(shown.guarantee.map(|_| words::payoff_guarantee(page, &quote)));
+    let fee_why = if shown.guarantee.is_some() { &mut changed.guarantee_why } else { &mut changed.interest_why };
+    fee_why.extend(quote.fee.is_positive().then(|| words::payoff_fee(page, &quote)));
+    changed.interest_why.extend((interest.len() > 1).then(|| page.sum(&interest)));
+    changed.guarantee_why.extend((guarantee.len() > 1).then(|| page.sum(&guarantee)));
 }
 
 /// How many periods the statements had billed before a day.
@@ -178,9 +222,12 @@ fn periods_billed_before(story: &LoanStory, day: BusinessDay) -> u16 {
 pub fn owed(page: &Page, story: &LoanStory, one: &Installment) -> Owed {
     let (billed, returned) = (one.own.billed.billed, one.own.billed.returned);
     let less = |whole: Fen, off: Fen| off.is_positive().then(|| page.sum(&[whole, -off]));
+    let shown = |parts: Parts| ShownCharges::of(story.plan(), parts.interest, parts.fee);
+    let (asked, fallen) = (shown(billed), shown(returned));
     Owed {
         principal_why: less(billed.principal, returned.principal),
-        interest_why: less(billed.interest + billed.fee, returned.interest + returned.fee),
+        interest_why: less(asked.interest, fallen.interest),
+        guarantee_why: less(asked.guarantee.unwrap_or_default(), fallen.guarantee.unwrap_or_default()),
         penalty_why: penalty(page, story, one),
     }
 }

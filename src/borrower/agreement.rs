@@ -103,6 +103,7 @@ mod tests {
         assert!(credit.contains("合同利率倍数或者日利率") && credit.contains("宽限期"));
         // A product may let unpaid interest bear penalty, and no product penalty on penalty.
         assert!(credit.contains("对账单载明而未还的利息按同一利率计收复利") && credit.contains("罚息本身不再计收罚息"));
+        assert!(credit.contains("以“担保费”单独展示，不并入利息"));
         // More than a bill asks for is taken where the borrower pays early.
         let withholding = Agreement::Withholding.wording().body;
         assert!(withholding.contains("主动还款或者提前结清的，不超过其确认的金额") && withholding.contains("罚息"));

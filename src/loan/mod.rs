@@ -5,6 +5,7 @@ pub mod close;
 pub mod model;
 pub mod payoff;
 pub mod reduction;
+pub mod rescaling;
 pub mod schedule;
 pub mod level_payment;
 pub mod price;

@@ -37,7 +37,8 @@ pub struct PayoffQuote {
     pub principal: Fen,
     /// The unbilled interest that is still owed.
     pub interest: Fen,
-    /// The unbilled fees of periods that are still owed; interest to the borrower, a fee in the books.
+    /// The unbilled fees of periods that are still owed, by the rule of the interest. A flat fee is interest to the borrower and a fee in
+    /// the books, a guarantee charge is one by that name.
     pub period_fee: Fen,
     /// For paying off early.
     pub fee: Fen,
@@ -58,6 +59,7 @@ pub enum InterestReason {
         from: BusinessDay,
         days: i64,
         scheduled: Fen,
+        running_fee: RunningFee,
     },
     CurrentPeriod {
         from: BusinessDay,
@@ -68,15 +70,25 @@ pub enum InterestReason {
     Waived,
 }
 
-impl PayoffQuote {
-    /// What ends the loan: billed and unpaid, all other principal, interest, and the payoff's fee.
-    pub fn total(&self) -> Fen {
-        self.billed_unpaid + self.principal + self.interest_shown() + self.fee
-    }
+/// The fee of the running period, of which the days so far are owed: `whole` × `days` ÷ `period_days`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunningFee {
+    pub whole: Fen,
+    /// At most those of the period.
+    pub days: i64,
+    pub period_days: i64,
+}
 
-    /// What the borrower is shown as interest: a fee a period is interest by another name.
-    pub fn interest_shown(&self) -> Fen {
-        self.interest + self.period_fee
+impl RunningFee {
+    fn to_date(self) -> Fen {
+        self.whole.share(self.days, self.period_days)
+    }
+}
+
+impl PayoffQuote {
+    /// What ends the loan: billed and unpaid, all other principal, interest and fees of periods, and the payoff's fee.
+    pub fn total(&self) -> Fen {
+        self.billed_unpaid + self.principal + self.interest + self.period_fee + self.fee
     }
 
     /// The interest of the days so far alone, before it is held to what the schedule asks; zero by the other rules.
@@ -168,8 +180,9 @@ impl<'a> Unbilled<'a> {
                     true => scheduled.interest.min(self.interest_to_date(request.day)),
                     false => scheduled.interest,
                 };
-                let earned = Charges { interest: interest.min(scheduled), fee: self.fee_to_date(days) };
-                (earned, InterestReason::ToDate { balance, rate, from, days, scheduled })
+                let running_fee = self.running_fee(days);
+                let earned = Charges { interest: interest.min(scheduled), fee: running_fee.to_date() };
+                (earned, InterestReason::ToDate { balance, rate, from, days, scheduled, running_fee })
             }
             PayoffInterest::CurrentPeriod => {
                 let current = self.rows.first().filter(|_| request.day > self.from);
@@ -199,11 +212,13 @@ impl<'a> Unbilled<'a> {
         interest
     }
 
-    /// The part of the running period's fee that its days so far have earned.
-    fn fee_to_date(&self, days: i64) -> Fen {
-        let Some(row) = self.rows.first() else { return Fen::ZERO };
-        let period_days = row.due_on.days_since(self.from).max(1);
-        row.fee.share(days.min(period_days), period_days)
+    /// The running period's fee, and how much of it the days so far have earned.
+    fn running_fee(&self, days: i64) -> RunningFee {
+        let (whole, period_days) = match self.rows.first() {
+            Some(row) => (row.fee, row.due_on.days_since(self.from).max(1)),
+            None => (Fen::ZERO, 1),
+        };
+        RunningFee { whole, days: days.min(period_days), period_days }
     }
 }
 
@@ -339,7 +354,7 @@ mod tests {
             let mut request = request(&schedule, &terms, (on, 1));
             request.annual_rate = Rate::ZERO;
             let quote = quote(&request);
-            assert_eq!((quote.interest, quote.interest_shown()), (Fen::ZERO, quote.period_fee));
+            assert_eq!(quote.interest, Fen::ZERO);
             assert_eq!(quote.total(), Fen::new(202_000) + quote.period_fee);
             let (collapsed, _) = collapse(&schedule, 1, &quote).unwrap();
             assert_eq!(collapsed.installments[1].interest, Fen::ZERO);
@@ -353,6 +368,27 @@ mod tests {
         assert_eq!(ended(PayoffInterest::None, "2026-03-01"), 0);
         // 390 × 9 ÷ 28 = 125.4.
         assert_eq!(ended(PayoffInterest::ToDate, "2026-03-01"), 125);
+    }
+
+    #[test]
+    fn a_guarantee_charge_is_owed_beside_the_interest_by_the_same_rule() {
+        let mut schedule = schedule();
+        schedule.installments.iter_mut().for_each(|row| row.fee = Fen::new(600));
+        let ended = |rule| {
+            let terms = EarlyPayoffTerms { interest: rule, fee_rate: "0.01".parse().unwrap() };
+            let quote = quote(&request(&schedule, &terms, ("2026-03-01", 1)));
+            // 200,000 of principal, and 1 % of it for paying off early.
+            assert_eq!(quote.total(), Fen::new(202_000) + quote.interest + quote.period_fee);
+            let (collapsed, _) = collapse(&schedule, 1, &quote).unwrap();
+            let row = collapsed.installments[1];
+            assert_eq!((row.interest, row.fee), (quote.interest, quote.period_fee + quote.fee));
+            (quote.interest.get(), quote.period_fee.get())
+        };
+        // 200,000 × 14.4 % × 9 ÷ 365 = 710.1, and 600 × 9 ÷ 28 = 192.9: the period has 28 days.
+        assert_eq!(ended(PayoffInterest::ToDate), (710, 193));
+        assert_eq!(ended(PayoffInterest::CurrentPeriod), (2_400, 600));
+        assert_eq!(ended(PayoffInterest::All), (3_600, 1_200));
+        assert_eq!(ended(PayoffInterest::None), (0, 0));
     }
 
     #[test]

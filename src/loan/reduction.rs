@@ -226,75 +226,6 @@ fn rescale(schedule: &mut Schedule, billed_count: usize, falls: &[Fen], made_on:
     before - (schedule.total() - schedule.principal())
 }
 
-/// How a refund scaled what a period that was not billed yet asked for beside principal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rescaling {
-    /// No principal is left that could bear any.
-    Nothing,
-    /// Old × (balance before × days before + balance after × the other days) ÷ (balance before × days).
-    Interest { old: Fen, balance_before: Fen, balance_after: Fen, days: i64, days_before: i64, new: Fen },
-    /// Old × principal after ÷ principal before, of all that was not billed.
-    Fee { old: Fen, balance_before: Fen, balance_after: Fen, new: Fen },
-}
-
-impl Rescaling {
-    /// The old amount, the balances before and after, and the new amount.
-    pub fn amounts(&self) -> [Fen; 4] {
-        match *self {
-            Rescaling::Nothing => [Fen::ZERO; 4],
-            Rescaling::Interest { old, balance_before, balance_after, new, .. }
-            | Rescaling::Fee { old, balance_before, balance_after, new } => [old, balance_before, balance_after, new],
-        }
-    }
-}
-
-/// What a refund made of a schedule.
-#[derive(Clone, Copy, Debug)]
-pub struct Reduced<'a> {
-    pub before: &'a Schedule,
-    pub after: &'a Schedule,
-    pub periods_billed: u16,
-    pub made_on: BusinessDay,
-    /// The refund's.
-    pub day: BusinessDay,
-}
-
-/// Says how [`reduce`] came from one schedule to the next in the row at `index`, which was not billed on the refund's day: for the
-/// interest, and for the fee a period, where either was asked for.
-pub fn explain(reduced: Reduced<'_>, index: usize) -> Vec<Rescaling> {
-    let Reduced { before, after, periods_billed, made_on, day } = reduced;
-    let billed = usize::from(periods_billed);
-    let principal = |schedule: &Schedule, from: usize| -> Fen {
-        schedule.installments.iter().skip(from).map(|row| row.principal).sum()
-    };
-    let (Some(old), Some(new)) = (before.installments.get(index), after.installments.get(index)) else {
-        return Vec::new();
-    };
-    if principal(after, billed).is_zero() {
-        return vec![Rescaling::Nothing];
-    }
-    let from = index.checked_sub(1).map_or(made_on, |last| before.installments[last].due_on);
-    let days = old.due_on.days_since(from).max(1);
-    let interest = Rescaling::Interest {
-        old: old.interest,
-        balance_before: principal(before, index),
-        balance_after: principal(after, index),
-        days,
-        days_before: day.days_since(from).clamp(0, days),
-        new: new.interest,
-    };
-    let (balance_before, balance_after) = (principal(before, billed), principal(after, billed));
-    let fee = match principal(after, index).is_zero() {
-        true => Rescaling::Nothing,
-        false => Rescaling::Fee { old: old.fee, balance_before, balance_after, new: new.fee },
-    };
-    [(old.interest, interest), (old.fee, fee)]
-        .into_iter()
-        .filter(|(asked, _)| asked.is_positive())
-        .map(|(_, how)| how)
-        .collect()
-}
-
 /// The balances that a period's interest stands on, before and after a day within it.
 struct BalanceWeight {
     from: BusinessDay,
@@ -329,6 +260,7 @@ pub fn emptied(schedule: &Schedule, periods_billed: u16) -> Schedule {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rescaling::{Reduced, RescaledRow, Rescaling, explain};
     use super::*;
 
     fn day(text: &str) -> BusinessDay {
@@ -395,7 +327,24 @@ mod tests {
         assert_eq!(reduction.interest_waived, Fen::new(60));
         let (made_on, day) = (day("2026-01-25"), day("2026-02-04"));
         let reduced = Reduced { before: &schedule, after: &reduction.schedule, periods_billed: 0, made_on, day };
-        assert_eq!(explain(reduced, 2), [Rescaling::Nothing]);
+        assert_eq!(explain(reduced, 2), RescaledRow { interest: None, fee: Some(Rescaling::Nothing) });
+    }
+
+    #[test]
+    fn interest_and_a_guarantee_charge_are_made_smaller_each_by_its_own_rule() {
+        let mut schedule = three_periods();
+        schedule.installments.iter_mut().for_each(|row| row.fee = Fen::new(9));
+        let reduction = reduce(&standing(&schedule, &[]), fall(1_500, RefundOrder::LastFirst, "2026-02-04"));
+        let rows = reduction.schedule.installments.iter();
+        let rows: Vec<_> = rows.map(|row| (row.principal.get(), row.interest.get(), row.fee.get())).collect();
+        // Interest as of the days, 19.8 and 20 × 500 ÷ 2,000; of each 9 a half, rounded up; and nothing on nothing.
+        assert_eq!(rows, [(1_000, 20, 5), (500, 5, 5), (0, 0, 0)]);
+        assert_eq!(reduction.interest_waived, Fen::new(60 - 25 + 27 - 10));
+        let (made_on, day) = (day("2026-01-25"), day("2026-02-04"));
+        let reduced = Reduced { before: &schedule, after: &reduction.schedule, periods_billed: 0, made_on, day };
+        let how = explain(reduced, 1);
+        assert_eq!(how.interest.unwrap().amounts(), [20, 2_000, 500, 5].map(Fen::new));
+        assert_eq!(how.fee.unwrap().amounts(), [9, 3_000, 1_500, 5].map(Fen::new));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The arithmetic behind a schedule in the reader's language, for "why this number".
 
-use super::explain::{Reason, RowReasons, reasons};
-use super::payoff::{InterestReason, PayoffQuote};
-use super::reduction::Rescaling;
+use super::explain::{Reason, reasons};
+use super::payoff::{InterestReason, PayoffQuote, RunningFee};
+use super::rescaling::Rescaling;
 use super::schedule::{Schedule, ScheduleRequest};
 use crate::base::{BusinessDay, Fen};
 use crate::page::Page;
+use crate::product::ShownCharges;
 use crate::product::terms::{DayCount, Level, Method};
 
 /// One row of a schedule with its arithmetic in words.
@@ -15,15 +16,23 @@ pub struct RowWords {
     pub period: usize,
     pub due_on: BusinessDay,
     pub principal: Fen,
-    /// What the borrower pays of it; a fee a period is interest by another name.
+    /// What the borrower pays of it; a flat fee a period is interest by another name.
     pub interest: Fen,
+    /// What is paid for a guarantor; `None` in a plan without such a charge.
+    pub guarantee: Option<Fen>,
     pub principal_why: String,
     pub interest_why: Vec<String>,
+    pub guarantee_why: String,
 }
 
 impl RowWords {
     pub fn total(&self) -> Fen {
-        self.principal + self.interest
+        self.principal + self.interest + self.guarantee.unwrap_or_default()
+    }
+
+    /// What adds up to the total.
+    pub fn parts(&self) -> [Fen; 3] {
+        [self.principal, self.interest, self.guarantee.unwrap_or_default()]
     }
 }
 
@@ -32,21 +41,26 @@ pub fn rows(page: &Page, request: &ScheduleRequest, gross: &Schedule, subsidies:
     let rows = reasons(request, gross).into_iter().zip(&gross.installments).enumerate();
     rows.map(|(index, (reasons, row))| {
         let subsidy = subsidies.get(index).copied().unwrap_or_default();
-        let interest = row.interest + row.fee - subsidy;
+        // No subsidy is of a guarantee charge.
+        let guarantee = request.has_guarantee_charge().then_some(row.fee);
+        let interest = row.interest + row.fee - guarantee.unwrap_or_default() - subsidy;
+        let interest_fee = if guarantee.is_some() { Reason::Nothing } else { reasons.fee };
         RowWords {
             period: index + 1,
             due_on: row.due_on,
             principal: row.principal,
             interest,
+            guarantee,
             principal_why: say(page, reasons.principal).unwrap_or_default(),
-            interest_why: interest_lines(page, &reasons, subsidy, interest),
+            interest_why: interest_lines(page, [reasons.interest, interest_fee], subsidy, interest),
+            guarantee_why: guarantee.and_then(|_| say_guarantee(page, reasons.fee)).unwrap_or_default(),
         }
     })
     .collect()
 }
 
-fn interest_lines(page: &Page, reasons: &RowReasons, subsidy: Fen, interest: Fen) -> Vec<String> {
-    let mut lines: Vec<String> = [reasons.interest, reasons.fee].into_iter().filter_map(|why| say(page, why)).collect();
+fn interest_lines(page: &Page, reasons: [Reason; 2], subsidy: Fen, interest: Fen) -> Vec<String> {
+    let mut lines: Vec<String> = reasons.into_iter().filter_map(|why| say(page, why)).collect();
     if subsidy.is_positive() {
         let shared = page.say("why-subsidy").with("gross", page.yuan(&(interest + subsidy)));
         let shared = shared.with("subsidy", page.yuan(&subsidy));
@@ -56,6 +70,25 @@ fn interest_lines(page: &Page, reasons: &RowReasons, subsidy: Fen, interest: Fen
         lines.push(page.say("why-no-interest").to_string());
     }
     lines
+}
+
+/// The words of a guarantee charge's line of arithmetic: of a fee a period, but by its own name.
+fn say_guarantee(page: &Page, reason: Reason) -> Option<String> {
+    let yuan = |amount: Fen| page.yuan(&amount);
+    let (said, principal, rate, part) = match reason {
+        Reason::FreePeriod => return Some(page.say("why-guarantee-free").to_string()),
+        Reason::PerPeriod { principal, rate, part } => (page.say("why-guarantee"), principal, rate, part),
+        Reason::PerPeriodKept { principal, rate, total, part } => {
+            (page.say("why-guarantee-kept").with("total", yuan(total)), principal, rate, part)
+        }
+        Reason::PerPeriodRest { principal, rate, periods, total, part } => {
+            let said = page.say("why-guarantee-rest").with("periods", periods).with("total", yuan(total));
+            (said.with("before", yuan(total - part)), principal, rate, part)
+        }
+        other => return say(page, other),
+    };
+    let said = said.with("principal", yuan(principal)).with("rate", page.percent(&rate.fraction()));
+    Some(said.with("part", yuan(part)).to_string())
 }
 
 /// The words of one line of arithmetic; `None` where there is nothing to say.
@@ -162,10 +195,21 @@ pub fn rescaled(page: &Page, scaled: &Rescaling) -> String {
     said.with("new", new).to_string()
 }
 
-/// The arithmetic of the interest that a payoff asks for, line by line; a fee a period is interest by another name.
-pub fn payoff_interest(page: &Page, quote: &PayoffQuote) -> Vec<String> {
+/// How a refund left the guarantee charge of a period that was not billed yet.
+pub fn rescaled_guarantee(page: &Page, scaled: &Rescaling) -> String {
+    if *scaled == Rescaling::Nothing {
+        return page.say("why-no-guarantee-left").to_string();
+    }
+    let [old, before, after, new] = scaled.amounts().map(|amount| page.yuan(&amount));
+    let said = page.say("why-rescaled-guarantee").with("old", old).with("before", before);
+    said.with("after", after).with("new", new).to_string()
+}
+
+/// The arithmetic of the interest that a payoff asks for, line by line, as it is shown: with a flat fee a period, which is interest by
+/// another name.
+pub fn payoff_interest(page: &Page, quote: &PayoffQuote, shown: ShownCharges) -> Vec<String> {
     let said = match quote.interest_reason {
-        InterestReason::ToDate { balance, rate, from, days, scheduled } => {
+        InterestReason::ToDate { balance, rate, from, days, scheduled, .. } => {
             let interest = quote.interest_to_date();
             let words = page.say("payoff-to-date").with("balance", page.yuan(&balance)).with("days", days);
             let words = words.with("rate", page.percent(&rate.fraction())).with("from", page.date(&from));
@@ -173,7 +217,7 @@ pub fn payoff_interest(page: &Page, quote: &PayoffQuote) -> Vec<String> {
             if interest > scheduled {
                 lines.push(page.say("payoff-at-most").with("most", page.yuan(&scheduled)).to_string());
             }
-            if quote.period_fee.is_positive() {
+            if shown.guarantee.is_none() && quote.period_fee.is_positive() {
                 let sum = page.sum(&[quote.interest, quote.period_fee]);
                 lines.push(format!("{} {sum}", page.say("payoff-to-date-fee")));
             }
@@ -184,6 +228,20 @@ pub fn payoff_interest(page: &Page, quote: &PayoffQuote) -> Vec<String> {
         InterestReason::Waived => page.say("payoff-waived"),
     };
     vec![said.to_string()]
+}
+
+/// The arithmetic of the guarantee charge that a payoff asks for: it goes by the rule of the interest.
+pub fn payoff_guarantee(page: &Page, quote: &PayoffQuote) -> String {
+    let said = match quote.interest_reason {
+        InterestReason::ToDate { running_fee: RunningFee { whole, days, period_days }, .. } => {
+            let said = page.say("payoff-guarantee-to-date").with("whole", page.yuan(&whole)).with("days", days);
+            said.with("period_days", period_days).with("charge", page.yuan(&quote.period_fee))
+        }
+        InterestReason::CurrentPeriod { from } => page.say("payoff-guarantee-current").with("from", page.date(&from)),
+        InterestReason::All { periods } => page.say("payoff-guarantee-all").count("periods", &periods),
+        InterestReason::Waived => page.say("payoff-guarantee-waived"),
+    };
+    said.to_string()
 }
 
 /// The arithmetic of what is asked for a payoff itself.

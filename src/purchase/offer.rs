@@ -15,8 +15,8 @@ use crate::base::{BusinessDay, Fen};
 use crate::credit::Line;
 use crate::loan::{Price, ScheduleRequest};
 use crate::product::quote::schedule_request;
-use crate::product::terms::Method;
-use crate::product::{ProductVersion, Quote, QuoteRequest, quote};
+use crate::product::terms::{Method, Plan};
+use crate::product::{ProductVersion, Quote, QuoteRequest, ShownCharges, quote};
 
 /// One plan as it is named between pages: the version whose price was seen, and the number of periods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,9 +129,25 @@ pub fn offer(product: &Arc<ProductVersion>, line: &Line, counter: Counter<'_>, p
 }
 
 impl PlanOffer {
-    /// Interest that the borrower pays in all; a fee a period is interest by another name, and shown as interest.
+    /// What is sold.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.product.terms.plan_in(self.name.periods)
+    }
+
+    fn charges(&self) -> ShownCharges {
+        let rows = &self.quote.schedule.installments;
+        let (interest, fee) = (rows.iter().map(|row| row.interest).sum(), rows.iter().map(|row| row.fee).sum());
+        ShownCharges::of(self.plan(), interest, fee)
+    }
+
+    /// Interest that the borrower pays in all; a flat fee a period is interest by another name, and shown as interest.
     pub fn interest(&self) -> Fen {
-        self.quote.schedule.installments.iter().map(|row| row.interest + row.fee).sum()
+        self.charges().interest
+    }
+
+    /// What the borrower pays for a guarantor in all; `None` under a plan without such a charge.
+    pub fn guarantee(&self) -> Option<Fen> {
+        self.charges().guarantee
     }
 
     /// What falls due first, interest and fee included.
@@ -156,7 +172,7 @@ impl PlanOffer {
 
     /// Whether the borrower pays any interest or fee; not where the merchant pays all of it or nobody does.
     pub fn costs_borrower(&self) -> bool {
-        self.interest().is_positive()
+        self.charges().total().is_positive()
     }
 
     /// The schedule by its hash, as a page hands it back: what was seen is agreed to, and nothing else. A business day that ends

@@ -12,6 +12,8 @@ use crate::borrower::card::{Card, CardStatus};
 use crate::error::{Outcome, Refusal};
 use crate::jobs::{JobKind, NewJob};
 use crate::ledger::store::Entry;
+use crate::product::ShownCharges;
+use crate::product::shown::guarantee_name;
 use crate::{bill, borrower, ledger};
 
 /// What the button is pressed for.
@@ -98,8 +100,28 @@ pub async fn find_own(app: &App, borrower_id: BorrowerId, id: WithholdingId) -> 
     Ok(own_store::find(&mut *app.pool.acquire().await?, borrower_id, id).await?)
 }
 
+/// What a payment settled of one installment, as its borrower reads it.
+pub struct SettledItem {
+    pub own: OwnItem,
+    pub charges: ShownCharges,
+    /// The end of the key of a guarantee charge's name.
+    pub guarantee_name: &'static str,
+}
+
+impl SettledItem {
+    pub fn total(&self) -> Fen {
+        self.own.principal + self.charges.total() + self.own.penalty
+    }
+
+    /// What adds up to the total.
+    pub fn parts(&self) -> [Fen; 4] {
+        let ShownCharges { interest, guarantee } = self.charges;
+        [self.own.penalty, interest, guarantee.unwrap_or_default(), self.own.principal]
+    }
+}
+
 /// What the money of an order settled, and the ledger entries that say so.
-pub async fn settled(app: &App, order: &OwnOrder) -> anyhow::Result<(Vec<OwnItem>, Vec<Entry>)> {
+pub async fn settled(app: &App, order: &OwnOrder) -> anyhow::Result<(Vec<SettledItem>, Vec<Entry>)> {
     let mut connection = app.pool.acquire().await?;
     let items = own_store::list_items(&mut connection, order.line_id, order.withholding_id).await?;
     // More than one where the bank's daily file told of more than its answer had.
@@ -107,7 +129,15 @@ pub async fn settled(app: &App, order: &OwnOrder) -> anyhow::Result<(Vec<OwnItem
     booked.dedup();
     let (sources, days): (Vec<_>, Vec<_>) = booked.into_iter().unzip();
     let entries = ledger::store::list_entries(&mut connection, order.line_id, &sources, &days).await?;
-    Ok((items, entries))
+    let mut settled = Vec::with_capacity(items.len());
+    for own in items {
+        let product = app.catalogue.get(&mut connection, own.product_id, own.product_version).await?;
+        let plan = product.terms.plan_in(u16::try_from(own.loan_periods).unwrap_or_default());
+        let charges = ShownCharges::of(plan, own.interest, own.fee);
+        let guarantee_name = guarantee_name(&product.terms, order.purpose == "payoff");
+        settled.push(SettledItem { own, charges, guarantee_name });
+    }
+    Ok((settled, entries))
 }
 
 /// The order that must end before the button works again on a line; without one named, of any line of the borrower.

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::actions::{RepayRefusal, payoff_quote};
-use super::button_actions::{self as button, Press, PressRefusal, Wish};
-use super::own_store::{OwnItem, OwnOrder};
+use super::button_actions::{self as button, Press, PressRefusal, SettledItem, Wish};
+use super::own_store::OwnOrder;
 use super::withholding::Failure;
 use crate::app::App;
 use crate::base::Fen;
@@ -27,6 +27,7 @@ use crate::loan::words;
 use crate::page::part::{self, Awaited};
 use crate::page::session::SignedIn;
 use crate::page::{Form, Page, unprocessable};
+use crate::product::ShownCharges;
 
 /// Keys of ours are 32 letters and digits; an order's key may be as long as a purchase's.
 const KEY_CHARS: std::ops::RangeInclusive<usize> = 16..=64;
@@ -56,7 +57,10 @@ pub struct PayoffPage {
     form: Form,
     story: LoanStory,
     quote: Option<PayoffQuote>,
+    /// What the quote asks for of interest and fees of periods.
+    charges: ShownCharges,
     interest_why: Vec<String>,
+    guarantee_why: String,
     fee_why: String,
     cards: Vec<Card>,
     pending: Option<OwnPending>,
@@ -69,7 +73,7 @@ pub struct OrderPage {
     page: Page,
     order: OwnOrder,
     /// What the money settled, and the ledger entries that say so; none before it came.
-    items: Vec<OwnItem>,
+    items: Vec<SettledItem>,
     entries: Vec<Entry>,
 }
 
@@ -292,8 +296,12 @@ async fn payoff_page(
         }
         Err(failed) => return Err(failed.map_refusal(PressRefusal::Repay).into()),
     };
+    let shown = |quote: &PayoffQuote| ShownCharges::of(story.plan(), quote.interest, quote.period_fee);
+    let charges = quote.as_ref().map(shown).unwrap_or_default();
     Ok(PayoffPage {
-        interest_why: quote.as_ref().map(|quote| words::payoff_interest(&page, quote)).unwrap_or_default(),
+        charges,
+        interest_why: quote.as_ref().map(|quote| words::payoff_interest(&page, quote, charges)).unwrap_or_default(),
+        guarantee_why: quote.as_ref().map(|quote| words::payoff_guarantee(&page, quote)).unwrap_or_default(),
         fee_why: quote.as_ref().map(|quote| words::payoff_fee(&page, quote)).unwrap_or_default(),
         cards: button::chargeable_cards(app, borrower_id).await?,
         pending: button::find_pending(app, borrower_id, Some(story.loan.line_id)).await?,
@@ -398,7 +406,28 @@ impl OrderPage {
     }
 
     fn settled(&self) -> Vec<Fen> {
-        self.items.iter().map(OwnItem::total).collect()
+        self.items.iter().map(SettledItem::total).collect()
+    }
+
+    /// What was paid for guarantors; `None` where no loan that was paid has such a charge.
+    fn guarantee(&self) -> Option<Fen> {
+        self.items.iter().filter_map(|item| item.charges.guarantee).reduce(|sum, charge| sum + charge)
+    }
+
+    /// The end of the key of that charge's name.
+    fn guarantee_name(&self) -> &'static str {
+        let names = self.items.iter().filter(|item| item.charges.guarantee.is_some()).map(|item| item.guarantee_name);
+        names.max().unwrap_or("guarantee")
+    }
+
+    fn interest(&self) -> Fen {
+        self.order.interest - self.guarantee().unwrap_or_default()
+    }
+
+    /// What adds up to what came.
+    fn parts(&self) -> [Fen; 5] {
+        let OwnOrder { principal, penalty, excess, .. } = self.order;
+        [principal, self.interest(), self.guarantee().unwrap_or_default(), penalty, excess]
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::base::id::{BorrowerId, LineId, LoanId, RepaymentId, WithholdingId};
+use crate::base::id::{BorrowerId, LineId, LoanId, ProductId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 
 /// One order to take money from a card, and where it went once it came.
@@ -25,7 +25,7 @@ pub struct OwnOrder {
     pub booked: Fen,
     /// What was settled with that.
     pub principal: Fen,
-    /// With fees a period, which are interest by another name.
+    /// With fees a period, whatever they are for.
     pub interest: Fen,
     pub penalty: Fen,
     /// What nothing could take: it goes back to the card.
@@ -114,16 +114,15 @@ pub struct OwnItem {
     /// From 1.
     pub period: i16,
     pub merchant_name: String,
+    /// The version that the loan was made under.
+    pub product_id: ProductId,
+    pub product_version: i32,
+    /// How many periods the loan has.
+    pub loan_periods: i16,
     pub principal: Fen,
-    /// With fees a period, which are interest by another name.
     pub interest: Fen,
+    pub fee: Fen,
     pub penalty: Fen,
-}
-
-impl OwnItem {
-    pub fn total(&self) -> Fen {
-        self.principal + self.interest + self.penalty
-    }
 }
 
 /// What the money of an order settled, in the order in which it was allocated; nothing before it came, or once it was taken back.
@@ -136,8 +135,9 @@ pub async fn list_items(
         OwnItem,
         r#"select r.repayment_id as "repayment_id: RepaymentId", r.business_day as "business_day: BusinessDay",
                   item.loan_id as "loan_id!: LoanId", item.period as "period!", m.name as merchant_name,
-                  item.principal_fen as "principal!: Fen", item.interest_fen + item.fee_fen as "interest!: Fen",
-                  item.penalty_fen as "penalty!: Fen"
+                  l.product_id as "product_id: ProductId", l.product_version, l.periods as loan_periods,
+                  item.principal_fen as "principal!: Fen", item.interest_fen as "interest!: Fen",
+                  item.fee_fen as "fee!: Fen", item.penalty_fen as "penalty!: Fen"
            from repayment r
            cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen, r.interest_fen, r.fee_fen, r.penalty_fen)
                 with ordinality as item(loan_id, period, principal_fen, interest_fen, fee_fen, penalty_fen, place)

@@ -32,6 +32,8 @@ bill-paid = Paid
 bill-left = Left
 part-penalty = Penalty interest
 part-fee = Interest each time
+part-guarantee = Guarantee charge
+part-guarantee_payoff = Guarantee charge, and for paying off early
 loans-title = My loans
 loans-none = No loans yet.
 loan-title = Loan
@@ -107,8 +109,8 @@ account-funding_in_transit = funding in transit
 account-reserve_at_platform = reserve at the platform
 account-interest_receivable = interest due
 account-interest_income = interest income
-account-fee_receivable = interest due each time
-account-funder_fee_income = income of interest each time
+account-fee_receivable = interest or guarantee charge due each time
+account-funder_fee_income = income of interest or guarantee charge each time
 account-penalty_income = penalty income
 account-subsidy_income = subsidy income
 account-collections_in_transit = collections in transit
@@ -124,6 +126,12 @@ contract-lender = Lender
 contract-merchant = Paid to
 contract-made = Made on
 contract-rate-period = Rate each time
+contract-guarantee = { $rate } of the amount bought, each payment; less in proportion after a refund; if you pay off early, by the rule for interest
+contract-guarantee-free =
+    { $periods ->
+        [one] ; none in the first payment
+       *[other] ; none in the first { $periods } payments
+    }
 contract-penalty-multiple = { $multiple } times the contract rate a year, by { $basis } days
 contract-penalty-daily = { $rate } a day
 contract-penalty-base = , on unpaid principal and interest

@@ -31,6 +31,7 @@ plan-periods = { $periods } payments
 plan-period = Payment { $period }
 plan-free = No interest
 plan-interest = Interest { $interest } in all
+plan-guarantee = guarantee charge { $guarantee } in all
 plan-rates = { $nominal } a year (simple), { $effective } (compound, IRR)
 plan-merchant-pays = The merchant pays the interest: { $subsidy }
 plan-merchant-pays-part = The merchant pays part of the interest: { $subsidy }
@@ -55,6 +56,7 @@ confirm-plan = Plan
 confirm-each = Each payment
 confirm-last = the last one { $amount }
 confirm-interest = Interest in all
+confirm-guarantee = Guarantee charge in all
 confirm-total = To repay in all
 rate-nominal = Annual rate (simple)
 rate-effective = Annual rate (compound, IRR)
@@ -151,6 +153,10 @@ why-days = balance { $balance } × { $rate } a year × { $days } days ÷ { $basi
 why-per-period = principal { $principal } × { $rate } a period = { $part }
 why-per-period-kept = principal { $principal } × { $rate } a period, at most what is left of { $total } in all = { $part }
 why-per-period-rest = principal { $principal } × { $rate } × { $periods } periods = { $total }; { $total } − { $before } of the periods before = { $part }
+why-guarantee = principal { $principal } × { $rate } a period for the guarantor = { $part }
+why-guarantee-kept = principal { $principal } × { $rate } a period for the guarantor, at most what is left of { $total } in all = { $part }
+why-guarantee-rest = principal { $principal } × { $rate } × { $periods } periods for the guarantor = { $total }; { $total } − { $before } of the periods before = { $part }
+why-guarantee-free = a period without a guarantee charge
 why-subsidy = interest { $gross } − { $subsidy } that the merchant pays = { $interest } that you pay
 why-no-interest = no interest is charged
 why-balance = balance: principal { $principal } − { $before } of the payments before = { $balance }
@@ -159,5 +165,7 @@ why-payment-free = payment: { $principal } ÷ { $periods } = { $payment }
 why-payment-actual = payment { $payment }: the one equal amount that clears { $principal } in { $periods } payments at { $rate } a year over the days that bear interest
 why-rescaled = interest before { $old } × (balance { $before } × { $before_days } days before the refund + { $after } × { $after_days } days after) ÷ ({ $before } × { $days } days) = { $new }
 why-rescaled-fee = interest before { $old } × principal not billed { $after } ÷ { $before } before the refund = { $new }
+why-rescaled-guarantee = guarantee charge before { $old } × principal not billed { $after } ÷ { $before } before the refund = { $new }
+why-no-guarantee-left = no principal is left, so no guarantee charge is asked for
 why-nothing-left = no principal is left, so no interest is charged
 why-in-all = In all

@@ -11,7 +11,7 @@ repay-card-default = default
 repay-bind-card = Bind a bank card
 repay-pending = { $amount } is being collected; you can pay again once the bank has said what became of it.
 repay-pending-see = See how it stands
-repay-what = The bill that fell due first is settled first. Of each installment penalty and interest come before principal as a rule; once it is overdue for more days than your agreement names, principal comes first.
+repay-what = The bill that fell due first is settled first. Of each installment a guarantee charge, penalty and interest come before principal as a rule; once it is overdue for more days than your agreement names, principal comes first.
 repay-lost = The network is gone, and it is not known yet whether the payment was ordered. Asking again for the same payment; you will not be charged twice.
 repay-asking = Sending, one moment.
 repay-give-up = Still no connection. Check your network and press again: the same payment is taken only once.
@@ -36,6 +36,15 @@ payoff-all =
        *[other] all interest of the { $periods } payments that are left
     }
 payoff-waived = interest that is not billed is not charged
+payoff-guarantee = Guarantee charge not billed yet
+payoff-guarantee-to-date = the running period’s charge { $whole } × { $days } days so far ÷ { $period_days } days = { $charge }
+payoff-guarantee-current = the guarantee charge of the period that began on { $from }
+payoff-guarantee-all =
+    { $periods ->
+        [one] the guarantee charge of the { $periods } payment that is left
+       *[other] the guarantee charges of the { $periods } payments that are left
+    }
+payoff-guarantee-waived = a guarantee charge that is not billed is not asked for
 payoff-quoted-before = as it was quoted on the earlier day on which the payoff was ordered
 payoff-see-schedule = See the schedule
 payoff-go = Pay off { $amount }
@@ -68,6 +77,7 @@ order-asked-button = The amount that you chose to pay.
 order-asked-payoff = What it took to end this loan when it was ordered.
 order-settled = What the money settled
 order-parts = Principal + interest + penalty
+order-parts-guarantee = Principal + interest + guarantee charge + penalty
 order-for = For
 order-time = Ordered at
 order-excess = Left over, goes back to the card

@@ -28,6 +28,7 @@ plan-periods = { $periods } 期
 plan-period = 第 { $period } 期
 plan-free = 免息
 plan-interest = 总利息 { $interest }
+plan-guarantee = 总担保费 { $guarantee }
 plan-rates = 年化利率 { $nominal }（单利），{ $effective }（复利 IRR）
 plan-merchant-pays = 利息由商户承担，商户支付 { $subsidy }
 plan-merchant-pays-part = 商户承担部分利息，商户支付 { $subsidy }
@@ -44,6 +45,7 @@ confirm-plan = 分期方案
 confirm-each = 每期应还
 confirm-last = 最后一期 { $amount }
 confirm-interest = 总利息
+confirm-guarantee = 总担保费
 confirm-total = 还款总额
 rate-nominal = 年化利率（单利）
 rate-effective = 年化利率（复利，IRR）
@@ -140,6 +142,10 @@ why-days = 剩余本金 { $balance } × 年利率 { $rate } × { $days } 天 ÷ 
 why-per-period = 借款本金 { $principal } × 每期利率 { $rate } = { $part }
 why-per-period-kept = 借款本金 { $principal } × 每期利率 { $rate }，不超过总额 { $total } 中还没有计的部分 = { $part }
 why-per-period-rest = 借款本金 { $principal } × 每期利率 { $rate } × { $periods } 期 = { $total }；{ $total } − 前面各期 { $before } = { $part }
+why-guarantee = 借款本金 { $principal } × 每期担保费率 { $rate } = { $part }
+why-guarantee-kept = 借款本金 { $principal } × 每期担保费率 { $rate }，不超过总额 { $total } 中还没有计的部分 = { $part }
+why-guarantee-rest = 借款本金 { $principal } × 每期担保费率 { $rate } × { $periods } 期 = { $total }；{ $total } − 前面各期 { $before } = { $part }
+why-guarantee-free = 这一期不收担保费
 why-subsidy = 利息 { $gross } − 商户承担 { $subsidy } = 您承担 { $interest }
 why-no-interest = 免息，不计利息
 why-balance = 剩余本金：借款本金 { $principal } − 前面各期本金 { $before } = { $balance }
@@ -148,5 +154,7 @@ why-payment-free = 每期还款：{ $principal } ÷ { $periods } = { $payment }
 why-payment-actual = 每期还款 { $payment }：按年利率 { $rate } 和实际计息天数，使 { $principal } 在 { $periods } 期后正好还清的相等金额
 why-rescaled = 原利息 { $old } × (剩余本金 { $before } × 退款前 { $before_days } 天 + { $after } × 退款后 { $after_days } 天) ÷ ({ $before } × { $days } 天) = { $new }
 why-rescaled-fee = 原利息 { $old } × 未出账本金 { $after } ÷ 退款前 { $before } = { $new }
+why-rescaled-guarantee = 原担保费 { $old } × 未出账本金 { $after } ÷ 退款前 { $before } = { $new }
+why-no-guarantee-left = 没有剩余本金，不再收担保费
 why-nothing-left = 没有剩余本金，不再计息
 why-in-all = 合计

@@ -68,6 +68,8 @@ scenarios! {
     free_period_paid_off "free-period-paid-off",
     fee_of_the_period "fee-of-the-period",
     fee_of_all_periods "fee-of-all-periods",
+    guaranteed "guaranteed",
+    guaranteed_charged_off "guaranteed-charged-off",
     refund_during_payoff "refund-during-payoff",
     refund_during_payoff_late "refund-during-payoff-late",
     refused "refused",

@@ -122,6 +122,33 @@ async fn what_paying_late_or_early_costs_is_said_before_and_after_it_is_agreed_t
     asking.shows("no other charges if you pay as planned");
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_guarantee_charge_is_told_by_its_name_before_and_after_it_is_agreed_to(pool: PgPool) {
+    let mut shopper = shopper(pool, &[include_str!("../../scenarios/guaranteed.toml")]).await;
+    let code = shopper.poster().await;
+    // Grade A: 10.00, 6.67 and 3.33 of interest, and 0.3 % of 1,200.00 three times.
+    let plans = shopper.browser.get(&format!("{code}?amount=1200")).await;
+    plans.shows("Interest ¥20.00 in all · guarantee charge ¥10.80 in all").hides("Interest ¥30.80");
+    let (asking, loan) = buy(&mut shopper, "1200", ("harbour-guaranteed", 3)).await;
+    assert_eq!(figure(&asking, "Interest in all"), "¥20.00");
+    assert_eq!(figure(&asking, "Guarantee charge in all"), "¥10.80");
+    assert_eq!(figure(&asking, "To repay in all"), "¥1,230.80");
+    asking.shows("principal ¥1,200.00 × 0.3% a period for the guarantor = ¥3.60");
+    let contract = shopper.browser.get(&format!("{loan}/agreement")).await;
+    let shown = shopper.browser.get(&loan).await;
+    for page in [&asking, &contract, &shown] {
+        page.shows("<dt>Guarantee charge</dt><dd>0.3% of the amount bought, each payment");
+    }
+    contract.shows("Guarantee charge → Penalty interest → Interest → Principal").hides("Interest each time");
+    let chinese = shopper.browser.get(&format!("{loan}/agreement?lang=zh-CN")).await;
+    chinese.shows("<dt>担保费</dt>").shows("担保费 → 罚息 → 利息 → 本金");
+    // Elsewhere there is none.
+    let (asking, loan) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
+    let contract = shopper.browser.get(&format!("{loan}/agreement?lang=en")).await;
+    asking.hides("uarantee charge");
+    contract.hides("<dt>Guarantee charge</dt>");
+}
+
 /// The borrower agreed to a wording of the credit agreement.
 async fn sign(shopper: &Shopper, version: &str, body: &str, at: DateTime<Utc>) {
     let pool = &shopper.town.app.pool;

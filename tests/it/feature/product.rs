@@ -13,6 +13,7 @@ use fenqi::product::draft_actions::{self, DraftRead, Signatory};
 use fenqi::product::reader::PROBLEMS_MAX;
 use fenqi::product::terms::Method;
 use fenqi::product::{self, Problem, ProductRefusal, QuoteRequest, Terms, file};
+use rust_decimal::Decimal;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -134,6 +135,8 @@ fn all_problems_are_told_at_once() {
     assert!(problems.is_sorted_by_key(|problem| problem.line));
 }
 
+const GUARANTEE: &str = "plan[0].guarantee_rate_per_period";
+
 #[test]
 fn each_rule_refuses_what_it_is_for() {
     let cases = [
@@ -169,6 +172,12 @@ fn each_rule_refuses_what_it_is_for() {
         ("merchant-subsidy", "\"current_period\"", "\"to_date\"", "early_payoff.interest"),
         ("merchant-subsidy", "[12, 24]", "[6, 24]", "plan[1].periods"),
         ("first-months-free", "free_periods = 1", "free_periods = 6", "plan[0].free_periods"),
+        ("merchant-subsidy", "\"flat_fee\"\n", "\"flat_fee\"\nguarantee_rate_per_period = 0.001\n", GUARANTEE),
+        ("interest-free", "\"interest_free\"\n", "\"interest_free\"\nguarantee_rate_per_period = 0.001\n", GUARANTEE),
+        ("equal-principal", "[[plan]]\n", "[[plan]]\nguarantee_rate_per_period = 0.0201\n", GUARANTEE),
+        // 24 periods: 10.00 yuan are less than 2 × 24² fen.
+        ("standard", "[[plan]]\n", "[[plan]]\nguarantee_rate_per_period = 0.001\n", "purchase.amount_min_fen"),
+        ("first-months-free", "\"actual\"\n", "\"monthly\"\nguarantee_rate_per_period = 0.001\n", "plan[0].level"),
     ];
     for (name, from, to, field) in cases {
         let problems = broken(name, from, to);
@@ -277,6 +286,73 @@ fn an_amount_between_those_of_the_grid_breaks_the_cap_as_any_other() {
     assert!(told.starts_with("1038 fen in 1 periods, grade E"), "{told}");
     assert!(told.contains("0.24317310 effective a year, above the cap of 0.24"), "{told}");
     assert!(product::check(&priced("1", "0.209")).is_ok());
+}
+
+/// The standard product in so many periods, at one price for every grade, with a guarantee charge.
+fn guaranteed(periods: u16, price: &str, guarantee: &str) -> String {
+    let text = text("standard");
+    let (before, after) = text.split_once("[[plan]]").unwrap();
+    let (_, after) = after.split_once("\n[penalty]").unwrap();
+    let plan = format!(
+        "[[plan]]\nperiods = [{periods}]\nmethod = \"equal_installment\"\nguarantee_rate_per_period = {guarantee}\n\
+         prices = {{ A = {price}, B = {price}, C = {price}, D = {price}, E = {price} }}\n"
+    );
+    format!("{before}{plan}\n[penalty]{after}")
+}
+
+#[test]
+fn a_guarantee_charge_alone_breaks_the_cap() {
+    // From 100 yuan on, where a fen is too little to matter.
+    let terms = |price: &str, charge: &str| {
+        guaranteed(12, price, charge).replace("amount_min_fen = 1_000", "amount_min_fen = 10_000")
+    };
+    // No interest at all; 1.2 % of the amount each month, on a balance that is half of it on average, cost 25.6 % a year.
+    match product::check(&terms("0", "0.012")) {
+        Err(ProductRefusal::Unproven(problems)) => {
+            assert!(problems[0].reason.contains("above the cap of 0.24"), "{}", problems[0]);
+        }
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+    let (_, proof) = product::check(&terms("0", "0.009")).unwrap();
+    let plan = &proof.plans[0];
+    assert_eq!(plan.guarantee_rate_per_period.to_string(), "0.009");
+    assert!(plan.apr_nominal_max > Decimal::new(193, 3), "0.9 % a month cost 19.4 % a year: {plan:?}");
+    // Beside interest each takes what the other leaves.
+    assert!(product::check(&terms("0.18", "0.005")).is_err());
+    assert!(product::check(&terms("0.10", "0.005")).is_ok());
+}
+
+#[test]
+fn interest_and_a_guarantee_charge_that_are_both_rounded_up_break_the_cap_between_the_grid() {
+    // 12.15 yuan bear 12.555 fen of interest and 8.505 of the charge: 22 fen are 1.81 % a month. At 10.00 yuan 17 of 10.33 and 7.00 are
+    // so cheap that a fen more would hold, but not two.
+    match product::check(&guaranteed(1, "0.124", "0.007")) {
+        Err(ProductRefusal::Unproven(problems)) => {
+            let told = problems[0].to_string();
+            assert!(told.starts_with("1215 fen in 1 periods, grade A"), "{told}");
+            assert!(told.contains("0.24028377 effective a year, above the cap of 0.24"), "{told}");
+        }
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+#[test]
+fn periods_that_are_free_bear_no_guarantee_charge_and_a_subsidy_takes_none_off() {
+    // Half of the interest is the merchant's, the first period is free.
+    let text = text("first-months-free")
+        .replace("subsidy_share = 0.5", "guarantee_rate_per_period = 0.002\nsubsidy_share = 0.5");
+    let (terms, proof) = product::check(&text).unwrap();
+    let apart = proof.plans[0].last_row_difference_fen;
+    assert!(apart <= 6 * 3, "the payments are level from the second on, but for {apart} fen");
+    let quote = product::quote(&terms, &request("A", 6, 100_000, "2026-03-01")).unwrap();
+    let fees: Vec<i64> = quote.schedule.installments.iter().map(|row| row.fee.get()).collect();
+    assert_eq!(fees, [0, 200, 200, 200, 200, 200]);
+    let gross = quote.gross_schedule();
+    for (index, (row, before)) in quote.schedule.installments.iter().zip(&gross.installments).enumerate() {
+        assert_eq!((row.fee, row.interest + quote.subsidies[index]), (before.fee, before.interest));
+    }
+    assert!(quote.subsidy.is_positive());
+    assert_eq!(quote.annual_rate.to_string(), "0.09", "the charge is no part of the contract rate");
 }
 
 #[test]

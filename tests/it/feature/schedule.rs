@@ -301,6 +301,33 @@ fn free_periods_carry_no_interest_and_leave_the_payments_level() {
     assert!(apart.get().abs() <= 12, "the last payment differs by roundings alone, found {apart}");
 }
 
+#[test]
+fn a_guarantee_charge_stands_beside_interest_and_its_roundings_go_to_the_last_period() {
+    let mut request = request(Method::EqualPrincipal, Fen::new(100_300), 3);
+    request.annual_rate = "0.12".parse().unwrap();
+    request.fee_rate_per_period = "0.0025".parse().unwrap();
+    let found = schedule::build(&request).unwrap();
+    let rows = found.installments.iter().map(|row| [row.principal, row.interest, row.fee].map(Fen::get));
+    // Interest of 1,003.00, 668.67 and 334.34; of the charge 250.75 each time, and 752.25 in all.
+    assert_eq!(rows.collect::<Vec<_>>(), [[33_433, 1_003, 251], [33_433, 669, 251], [33_434, 334, 250]]);
+    // The payments are what the loan costs: 10,130 for 10,000 after a month are 1.3 %.
+    request.principal = Fen::new(10_000);
+    request.periods = 1;
+    request.fee_rate_per_period = "0.003".parse().unwrap();
+    let price = fenqi::loan::Price::of(request.principal, &schedule::build(&request).unwrap()).unwrap();
+    // 1.013^12 = 1.16765178.
+    assert_eq!((price.nominal.to_string(), price.effective.to_string()), ("0.15600000".into(), "0.16765178".into()));
+    // A level payment is level without the charge.
+    request.method = Method::EqualInstallment;
+    request.periods = 12;
+    let with = schedule::build(&request).unwrap();
+    request.fee_rate_per_period = Rate::ZERO;
+    let without = schedule::build(&request).unwrap();
+    for (row, alone) in with.installments.iter().zip(&without.installments) {
+        assert_eq!((row.principal, row.interest, row.fee), (alone.principal, alone.interest, Fen::new(30)));
+    }
+}
+
 fn any_request() -> impl Strategy<Value = ScheduleRequest> {
     let method = prop::sample::select(vec![
         Method::EqualInstallment,

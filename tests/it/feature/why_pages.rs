@@ -128,6 +128,7 @@ async fn every_way_to_reckon_is_said_in_arithmetic(pool: PgPool) {
         include_str!("../../../products/interest-first.toml"),
         include_str!("../../../products/first-months-free.toml"),
         include_str!("../../../products/pay-next-bill.toml"),
+        include_str!("../../scenarios/guaranteed.toml"),
     ] {
         // Sold everywhere, the shop of this town included.
         let (before, rest) = text.split_once("merchant_categories = [").unwrap();
@@ -143,7 +144,7 @@ async fn every_way_to_reckon_is_said_in_arithmetic(pool: PgPool) {
         .map(|product| (product.terms.code.clone(), product.terms.plans[0].periods[0]))
         .collect();
     let buys: Vec<(&str, u16, i64)> = others.iter().map(|(code, periods)| (code.as_str(), *periods, 121_003)).collect();
-    assert_eq!(buys.len(), 7);
+    assert_eq!(buys.len(), 8);
     let receipts = live(&mut shopper, &buys, "2026-04-06").await;
     assert!(hold(&mut shopper).await > 200);
     for receipt in &receipts {
@@ -153,6 +154,40 @@ async fn every_way_to_reckon_is_said_in_arithmetic(pool: PgPool) {
             reckoning::hold(&mut shopper.browser, &[&payoff]).await;
         }
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_guarantee_charge_has_arithmetic_of_its_own(pool: PgPool) {
+    let (mut shopper, _world) = shopper(pool).await;
+    product::publish(&shopper.town.app, include_str!("../../scenarios/guaranteed.toml")).await.unwrap();
+    let on_sale = shopper.town.app.catalogue.load_on_sale(&mut shopper.town.app.pool.acquire().await.unwrap()).await;
+    shopper.town.products = on_sale.unwrap();
+    let buys = [("harbour-guaranteed", 3, 120_007), ("harbour-guaranteed", 6, 66_667)];
+    let receipts = live(&mut shopper, &buys, "2026-03-06").await;
+    assert!(hold(&mut shopper).await > 50);
+    let ordered = pay(&mut shopper, "/bills/pay", &[("how", "part"), ("amount", "10")]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    reckoning::hold(&mut shopper.browser, &["/home", &ordered.at]).await;
+    let paid = shopper.browser.get(&ordered.at).await;
+    paid.shows("<dt>Guarantee charge</dt>").shows("Principal + interest + guarantee charge + penalty");
+    // What was not billed becomes smaller: interest by its days, the charge by the principal.
+    shopper.town.refund(&receipts[0], 50_000, "R-1").await;
+    hold(&mut shopper).await;
+    let changed = shopper.browser.get(&format!("/loans/{}/periods/2", loan_of(&receipts[0]))).await;
+    changed.shows("interest before ¥").shows("guarantee charge before ¥3.60 × principal not billed");
+    until_day(&mut shopper, "2026-03-29").await;
+    hold(&mut shopper).await;
+    // Four of 31 days of the second period's 2.00.
+    let loan = loan_of(&receipts[1]);
+    let payoff = format!("/loans/{loan}/payoff");
+    reckoning::hold(&mut shopper.browser, &[&payoff]).await;
+    let quoted = shopper.browser.get(&payoff).await;
+    quoted.shows("Guarantee charge not billed yet").shows("¥2.00 × 4 days so far ÷ 31 days = ¥0.26");
+    let ended = pay(&mut shopper, &payoff, &[]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    reckoning::hold(&mut shopper.browser, &["/home", &ended.at, &format!("/loans/{loan}")]).await;
+    shopper.browser.get(&ended.at).await.shows("Guarantee charge, and for paying off early");
+    hold(&mut shopper).await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

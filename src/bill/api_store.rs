@@ -15,6 +15,7 @@ pub struct BillView {
     pub statement_on: BusinessDay,
     pub principal_fen: Fen,
     pub interest_fen: Fen,
+    /// Fees a period of its loans: flat fees, and guarantee charges beside interest.
     pub fee_fen: Fen,
     #[schema(example = "open")]
     pub status: String,

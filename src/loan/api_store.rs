@@ -23,7 +23,7 @@ pub struct LoanView {
     pub grade: String,
     #[schema(example = 12)]
     pub periods: i16,
-    /// The contract rate a year as a fraction; zero for a flat fee and interest-free.
+    /// The contract rate a year as a fraction; zero for a flat fee and interest-free. A guarantee charge is not in it.
     #[schema(value_type = String, example = "0.14")]
     pub annual_rate: Decimal,
     pub principal_fen: Fen,
@@ -110,6 +110,7 @@ pub struct PlanView {
     pub due_on: Vec<BusinessDay>,
     pub principal_fen: Vec<Fen>,
     pub interest_fen: Vec<Fen>,
+    /// A fee a period: the price of `flat_fee`, or a guarantee charge beside interest; and what an early payoff cost.
     pub fee_fen: Vec<Fen>,
     pub business_day: BusinessDay,
 }
@@ -148,6 +149,7 @@ pub struct InstallmentView {
     pub due_on: BusinessDay,
     pub principal_fen: Fen,
     pub interest_fen: Fen,
+    /// A fee a period: the price of `flat_fee`, or a guarantee charge beside interest; and what an early payoff cost.
     pub fee_fen: Fen,
     /// Whether it stands on a bill.
     pub is_billed: bool,

@@ -170,14 +170,14 @@ pub struct SimulationResult {
     /// One for each period.
     pub rows: Vec<Row>,
     pub total_fen: Fen,
-    /// Twelve times the rate of a month, as a fraction; null where the payments have no rate.
+    /// Twelve times the rate of a month, as a fraction, a guarantee charge counted as interest is; null where the payments have no rate.
     #[schema(value_type = Option<String>, example = "0.13996415")]
     pub apr_nominal: Option<Decimal>,
     /// The rate of a month compounded over twelve, likewise.
     #[schema(value_type = Option<String>, example = "0.14929417")]
     pub apr_effective: Option<Decimal>,
     pub first_statement_on: BusinessDay,
-    /// What the merchant pays at clearing.
+    /// What the merchant pays at clearing, of interest or a flat fee; of a guarantee charge nothing.
     pub subsidy_fen: Fen,
     /// The higher rate when the subsidy is counted as cost too.
     #[schema(value_type = Option<String>, example = "0.14929417")]
@@ -189,7 +189,7 @@ pub struct SimulationResult {
 
 /// Simulate a purchase
 ///
-/// The whole schedule, its true yearly cost, and how each row was computed; nothing is kept.
+/// The whole schedule, its true yearly cost with guarantee charges, and how each row was computed; nothing is kept.
 #[utoipa::path(post, path = "/funder/products/simulations", tag = "products", request_body = Simulation,
     responses((status = 200, body = SimulationResult)),
     security(("signature" = ["products:write"])),

@@ -47,10 +47,10 @@ pub struct Inquiry {
     /// Due date of period 1, the others following by months; without it, period k falls k months after the start
     #[arg(long)]
     pub first_due: Option<BusinessDay>,
-    /// Fee of each period as a fraction of the principal, such as 0.006
+    /// Fee of each period as a fraction of the principal, such as 0.006: the price of flat_fee, a guarantee charge beside another
     #[arg(long, allow_negative_numbers = true)]
     pub fee_rate_per_period: Option<RateWord>,
-    /// The first so many periods carry no interest and no fee
+    /// The first so many periods carry no interest and no fee, guarantee charge or other
     #[arg(long)]
     pub free_periods: Option<u16>,
     /// Borrower's grade, with --product
@@ -88,7 +88,7 @@ pub enum InquiryError {
 pub struct Answer {
     pub rows: Vec<Row>,
     pub total_fen: Fen,
-    /// The monthly root × 12 as a fraction with 8 decimals; `null` where the payments have no such root.
+    /// The monthly root × 12 as a fraction with 8 decimals, all interest and fees counted; `null` where the payments have no such root.
     pub apr_nominal: Option<Decimal>,
     /// (1 + monthly root)¹² − 1, likewise.
     pub apr_effective: Option<Decimal>,
@@ -120,6 +120,7 @@ pub struct Row {
     pub due_date: BusinessDay,
     pub principal_fen: Fen,
     pub interest_fen: Fen,
+    /// The price of `flat_fee`, or the guarantee charge beside interest.
     pub fee_fen: Fen,
     pub total_fen: Fen,
     /// Principal that is left after this row.

@@ -32,7 +32,8 @@ const DAYS_OF_A_YEAR: Decimal = Decimal::from_parts(365, 0, 0, false, 0);
 /// Decimals of a rate a year that is shown.
 const YEAR_RATE_DECIMALS: u32 = 8;
 pub const SUBSIDY_RATE_MAX: &str = "0.02";
-/// Two per cent of the amount each period are 24 % a year though all of it be owed until the end: no greater charge passes the proof.
+/// What guarantors cost a borrower is counted with the interest (金规〔2025〕9号 item 6). Two per cent of the amount each period are 24 % a
+/// year though all of it be owed until the end: no greater charge passes the proof.
 pub const GUARANTEE_RATE_MAX: &str = "0.02";
 /// Beside a guarantee charge a purchase is of so many fen at least for each square of the periods. The payment and each interest are rounded
 /// by half a fen, which grows to about a fen for each period until the last, and the payment is a part of the amount: of a smaller

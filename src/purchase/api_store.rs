@@ -156,6 +156,7 @@ pub struct LoanRefundView {
     pub principal_fell_fen: Fen,
     /// Is paid to the borrower's card.
     pub owed_back_fen: Fen,
+    /// Interest and fees a period that the borrower owes no more.
     pub interest_waived_fen: Fen,
     /// Billed interest that was paid, and goes back to the card out of the funder's remittance.
     pub interest_back_fen: Fen,

@@ -25,6 +25,7 @@ pub struct RepaymentView {
     pub periods: Vec<i16>,
     pub principal_fen: Vec<Fen>,
     pub interest_fen: Vec<Fen>,
+    /// A fee a period: the price of `flat_fee`, or a guarantee charge beside interest; and what an early payoff cost.
     pub fee_fen: Vec<Fen>,
     /// Below zero where money that counts from an earlier day shows that penalty was not due which was paid.
     pub penalty_fen: Vec<Fen>,

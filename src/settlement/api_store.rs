@@ -109,6 +109,7 @@ pub struct RemittancePartView {
     pub product_version: i32,
     pub principal_fen: Fen,
     pub interest_fen: Fen,
+    /// Fees of periods, guarantee charges among them, and of early payoffs.
     pub fee_fen: Fen,
     pub penalty_fen: Fen,
     pub subsidy_fen: Fen,

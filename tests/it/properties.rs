@@ -23,12 +23,17 @@ use crate::town::{self, LineWish, Town, unless_failed};
 const DAYS: u32 = 55;
 /// Beside the town's own products: some that return billed interest, or a billed fee a period, with a refund; under one of them interest
 /// bears penalty.
-const RETURNING: [&str; 3] = [
+const RETURNING: [&str; 4] = [
     include_str!("../scenarios/interest-falls.toml"),
     include_str!("../scenarios/flat-fee.toml"),
+    include_str!("../scenarios/guaranteed.toml"),
     include_str!("../scenarios/penalty-on-interest.toml"),
 ];
-const PLANS: [(&str, u16); 8] = [
+/// A product and its periods.
+type SoldAs = (&'static str, u16);
+/// Interest and a fee at once, written off after weeks.
+const GUARANTEED: [SoldAs; 2] = [("harbour-guaranteed", 3), ("harbour-guaranteed", 6)];
+const PLANS: [SoldAs; 8] = [
     ("harbour-standard", 2),
     ("harbour-standard", 6),
     ("harbour-free", 3),
@@ -43,6 +48,7 @@ const PLANS: [(&str, u16); 8] = [
 struct Crowd<'a> {
     town: &'a Town,
     world: &'a World,
+    plans: &'a [SoldAs],
     lines: Vec<LineId>,
     chance: StdRng,
     sold: Vec<Receipt>,
@@ -78,7 +84,7 @@ impl Crowd<'_> {
     }
 
     async fn buy(&mut self) -> bool {
-        let (line_id, plan) = (self.line(), PLANS[self.chance.random_range(0..PLANS.len())]);
+        let (line_id, plan) = (self.line(), self.plans[self.chance.random_range(0..self.plans.len())]);
         let fen = self.chance.random_range(10_000..200_000);
         let wish = self.town.wish(line_id, &format!("k{}", self.acts), fen, plan);
         let receipt = Authoriser::start(self.town.app.clone()).authorise(wish).await.unwrap();
@@ -181,7 +187,7 @@ pub async fn assert_used_is_what_was_lent(town: &Town, when: &str) {
 }
 
 /// Lives through weeks of a seed's choice, with partners that fail, and then until nothing is pending.
-async fn live_at_random(pool: PgPool, seed: u64) {
+async fn live_at_random(pool: PgPool, seed: u64, plans: &[SoldAs]) {
     let (app, world) = house::open_in_world(pool, "2026-03-01").await;
     let mut town = town::found(app, 3_000_000).await;
     for text in RETURNING {
@@ -203,6 +209,7 @@ async fn live_at_random(pool: PgPool, seed: u64) {
     let mut crowd = Crowd {
         town: &town,
         world: &world,
+        plans,
         lines,
         chance,
         sold: Vec::new(),
@@ -227,12 +234,17 @@ async fn live_at_random(pool: PgPool, seed: u64) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn anything_in_any_order_keeps_every_identity(pool: PgPool) {
-    live_at_random(pool, 1).await;
+    live_at_random(pool, 1, &PLANS).await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn anything_in_another_order_keeps_every_identity(pool: PgPool) {
-    live_at_random(pool, 2).await;
+    live_at_random(pool, 2, &PLANS).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn anything_that_is_done_to_interest_and_a_fee_at_once_keeps_every_identity(pool: PgPool) {
+    live_at_random(pool, 3, &GUARANTEED).await;
 }
 
 /// 64 tills on two nodes ask for everything at the same time, each purchase twice: once on either node.

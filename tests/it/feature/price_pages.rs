@@ -140,13 +140,12 @@ async fn a_guarantee_charge_is_told_by_its_name_before_and_after_it_is_agreed_to
         page.shows("<dt>Guarantee charge</dt><dd>0.3% of the amount bought, each payment");
     }
     contract.shows("Guarantee charge → Penalty interest → Interest → Principal").hides("Interest each time");
+    // Elsewhere there is none.
+    let (asking, other) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
+    asking.hides("uarantee charge");
+    shopper.browser.get(&format!("{other}/agreement")).await.hides("<dt>Guarantee charge</dt>");
     let chinese = shopper.browser.get(&format!("{loan}/agreement?lang=zh-CN")).await;
     chinese.shows("<dt>担保费</dt>").shows("担保费 → 罚息 → 利息 → 本金");
-    // Elsewhere there is none.
-    let (asking, loan) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
-    let contract = shopper.browser.get(&format!("{loan}/agreement?lang=en")).await;
-    asking.hides("uarantee charge");
-    contract.hides("<dt>Guarantee charge</dt>");
 }
 
 /// The borrower agreed to a wording of the credit agreement.

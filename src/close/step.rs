@@ -19,7 +19,8 @@ pub enum Step {
     Overdue,
     /// The day's interest, one posting for each funder and product.
     Interest,
-    /// Lines whose last day it was and that owe nothing.
+    /// Lines whose last day it was and that owe nothing. Quotes need no step: a payoff's names its business day, a schedule that a page
+    /// showed is compared with that of the day on which it is agreed to, and an order's code bears its time.
     Expiry,
     /// What each funder gets of the day's collections.
     Remittance,

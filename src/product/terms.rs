@@ -187,8 +187,8 @@ pub struct WithholdingTerms {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefundTerms {
     pub order: RefundOrder,
-    /// Whether interest, or a fee a period, that is billed and still owed falls in proportion to the principal of its installment
-    /// that does. What was paid of it stays paid: no part of a refund is there to give it back from.
+    /// Whether billed interest, or a billed fee a period, leaves in proportion to the principal of its installment that does: what is
+    /// still owed of it falls, and what was paid goes back to the card, out of the funder's next remittance.
     pub returns_billed_interest: bool,
 }
 

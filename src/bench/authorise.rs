@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rust_decimal::Decimal;
 
 use super::baseline::SimpleUpdate;
-use super::figure::{Figure, Latencies, median, rate_per_second};
+use super::figure::{Figure, Latencies, median, rate_per_second, seconds};
 use super::store;
 use super::world::{Book, PLENTY, World};
 use crate::base::Fen;
@@ -110,6 +110,7 @@ async fn compare(world: &World, baseline: &SimpleUpdate, options: Options, calle
         Figure::new(format!("authorise, {callers} callers"), median(ours), "purchases/s").against(median(theirs));
     figure.p50_ms = Some(median(p50));
     figure.p99_ms = Some(median(p99));
+    figure.seconds = Some(seconds(options.time));
     figure.runs = Some(options.runs);
     Ok(figure)
 }

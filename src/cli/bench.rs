@@ -1,6 +1,7 @@
 //! `fenqi bench`: measures on data of its own in a scratch database, and removes it.
 
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -34,16 +35,16 @@ enum Bench {
     /// Purchases a second, against pgbench's simple-update on the same cluster
     Authorise {
         /// Runs of each case; the median is reported
-        #[arg(long, default_value_t = 5)]
-        runs: usize,
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
+        runs: u8,
         /// Seconds of each run
-        #[arg(long, default_value_t = 5)]
-        seconds: u64,
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+        seconds: u16,
     },
     /// The whole daily close of a large book, against a plain copy of the rows that it writes
     Close {
         /// Loans that are billed that day
-        #[arg(long, default_value_t = 1_000_000)]
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(BOOK))]
         loans: i64,
         /// Closes without and with loans of which nothing is due; medians are compared
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
@@ -52,20 +53,20 @@ enum Bench {
     /// Results of withholding posted a second, each with its waterfall
     Collect {
         /// Lines, each with one result
-        #[arg(long, default_value_t = 100_000)]
+        #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(i64).range(BOOK))]
         lines: i64,
     },
     /// The partner API: signed reads against unsigned ones, purchases over HTTP against authorisation in the process
     Http {
         /// Runs of each case; the median is reported
-        #[arg(long, default_value_t = 3)]
-        runs: usize,
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+        runs: u8,
         /// Reads of each run
-        #[arg(long, default_value_t = 6_000)]
-        reads: usize,
+        #[arg(long, default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(32..))]
+        reads: u32,
         /// Purchases of each run
-        #[arg(long, default_value_t = 3_000)]
-        purchases: usize,
+        #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u32).range(32..))]
+        purchases: u32,
     },
     /// The borrower's pages at a steady rate, against /healthz over the same HTTP
     Pages {
@@ -76,15 +77,19 @@ enum Bench {
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
         per_second: u16,
         /// Seconds for each page
-        #[arg(long, default_value_t = 20)]
-        seconds: u64,
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+        seconds: u16,
     },
     /// Quotes a second, on one thread and as lines of JSON on every core
     Quote {
-        #[arg(long, default_value_t = 200_000)]
-        quotes: u64,
+        /// Quotes of each kind
+        #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..))]
+        quotes: u32,
     },
 }
+
+/// How large a book may be: as large as a disk holds, and not so small that a step of its close would have no work.
+const BOOK: RangeInclusive<i64> = 100..=100_000_000;
 
 /// Connections of the measured node: a few beat many, as each statement is short.
 const CONNECTIONS: u32 = 8;
@@ -92,7 +97,7 @@ const CONNECTIONS: u32 = 8;
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = set_up()?;
     let figure = match args.bench {
-        Bench::Quote { quotes } => bench_quote(quotes)?,
+        Bench::Quote { quotes } => bench_quote(quotes.into())?,
         needs_database => bench_on_database(&config, needs_database).await?,
     };
     if args.json {
@@ -152,7 +157,7 @@ async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figu
     let database = find_database(config, Sharing::Shared).await?;
     let figure = match bench {
         Bench::Authorise { runs, seconds } => {
-            let options = authorise::Options { runs, time: Duration::from_secs(seconds) };
+            let options = authorise::Options { runs: runs.into(), time: Duration::from_secs(seconds.into()) };
             bench_authorise(config, &database.url, options).await?
         }
         Bench::Close { loans, runs } => bench_close(config, &database.url, loans, usize::from(runs)).await?,
@@ -166,16 +171,17 @@ async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figu
         }
         Bench::Http { runs, reads, purchases } => {
             let (scratch, world) = scratch_world(config, &database.url).await?;
-            let options = http::Options { runs, reads, purchases };
+            let (reads, purchases) = (usize::try_from(reads)?, usize::try_from(purchases)?);
+            let options = http::Options { runs: runs.into(), reads, purchases };
             let measured = http::measure(&world, options, &mut |figure| println!("{}", figure.line())).await;
             remove(scratch, world).await?;
             measured?
         }
         Bench::Pages { people, per_second, seconds } => {
-            let options = pages::Options { people, per_second, time: Duration::from_secs(seconds) };
+            let options = pages::Options { people, per_second, time: Duration::from_secs(seconds.into()) };
             bench_pages(config, &database.url, options).await?
         }
-        Bench::Quote { quotes } => bench_quote(quotes)?,
+        Bench::Quote { quotes } => bench_quote(quotes.into())?,
     };
     Ok(figure)
 }

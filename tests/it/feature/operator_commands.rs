@@ -103,6 +103,18 @@ async fn how_a_core_is_told_is_changed_by_command(fenqi: &Program, pool: &PgPool
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_benchmark_writes_down_its_last_calls_before_its_database_goes(pool: PgPool) {
     let fenqi = Program::on(&pool).await;
+    for (nothing, allowed) in [
+        (["authorise", "--runs", "0"], "0 is not in 1.."),
+        (["authorise", "--seconds", "0"], "0 is not in 1.."),
+        (["close", "--loans", "0"], "0 is not in 100..=100000000"),
+        (["collect", "--lines", "99"], "99 is not in 100..=100000000"),
+        (["http", "--reads", "0"], "0 is not in 32.."),
+        (["pages", "--seconds", "0"], "0 is not in 1.."),
+        (["quote", "--quotes", "0"], "0 is not in 1.."),
+    ] {
+        let told = fenqi.misspelt(&[&["bench"][..], &nothing].concat());
+        assert!(told.contains(allowed), "{told}");
+    }
     let few = ["bench", "http", "--runs", "1", "--reads", "64", "--purchases", "64", "--json"];
     let told = fenqi.done_without_error(&few);
     assert!(told.contains("signed order and confirmation"), "{told}");

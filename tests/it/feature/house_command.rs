@@ -126,6 +126,45 @@ async fn a_house_is_opened_by_commands_and_lives_through_its_first_day(pool: PgP
     assert!(refused.contains(&format!("{present} lasts until midnight in Shanghai")), "{refused}");
 }
 
+/// A command that cannot begin says one sentence of why and what to do, and nothing of the program's inside.
+fn assert_one_sentence(complaint: &str, expected: &str) {
+    let last = complaint.lines().last().unwrap_or_default();
+    assert!(last.starts_with("error: ") && last.contains(expected), "{complaint}");
+    assert!(!complaint.contains("panicked") && !complaint.contains("stack backtrace"), "{complaint}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_keeps_a_command_from_beginning_is_one_sentence_with_what_to_do(pool: PgPool) {
+    let fenqi = Program::on(&pool).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let port = address.rsplit_once(':').unwrap().1;
+    let in_use = format!("port {port} of 127.0.0.1 is in use by another program; stop that one or set");
+    assert_one_sentence(&fenqi.refused(&["serve", "--listen", &address]), &format!("{in_use} --listen"));
+    assert_one_sentence(&fenqi.refused(&["sandbox", "--port", port]), &format!("{in_use} --port"));
+    // Before anything is lived through.
+    let demo = Program::on(&pool).await.with("FENQI_LISTEN", &address);
+    assert_one_sentence(&demo.refused(&["demo", "--days", "1"]), &format!("{in_use} FENQI_LISTEN"));
+
+    let missing = house::other_database(&std::env::var("DATABASE_URL").unwrap(), "no_such_database");
+    let missing = Program::on(&pool).await.with("DATABASE_URL", &missing);
+    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                 values (9000, 'from the future', true, '\\x00', 0)";
+    sqlx::query(newer).execute(&pool).await.unwrap();
+    for command in [
+        &["migrate"][..],
+        &["verify"],
+        &["work"],
+        &["close", "--date", "2026-03-02"],
+        &["demo", "--no-serve", "--days", "1"],
+    ] {
+        assert_one_sentence(&fenqi.refused(command), "this database was migrated by a newer fenqi");
+        let of_none = missing.refused(command);
+        assert_one_sentence(&of_none, "the database no_such_database does not exist");
+        assert_one_sentence(&of_none, "create it with: createdb no_such_database");
+    }
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn of_several_products_none_is_published_unless_all_can_be(pool: PgPool) {
     let fenqi = Program::on(&pool).await;

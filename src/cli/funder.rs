@@ -1,4 +1,6 @@
-//! `fenqi funder`: opens funders with the terms of their reserves, and lists them.
+//! `fenqi funder`: opens funders with the terms of their reserves, lists them, and shows how one stands.
+
+mod standing;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,15 @@ pub enum Args {
         /// of those that it or its own system set; left as they are if left out
         #[arg(long, value_parser = lower_marks)]
         lower_marks_fen: Option<LowerMarks>,
+    },
+    /// Show how a funder stands: its reserve and what made it, an advance, when it runs dry, and what its borrowers have not paid by
+    /// days past due
+    Show {
+        /// By its code in `fenqi funder list`
+        code: String,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show every funder and its reserve
     List {
@@ -65,6 +76,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             };
             open(&app, &code, &name, change).await?;
         }
+        Args::Show { code, json } => standing::show(&app, &code, json).await?,
         Args::List { json } => list(&app, json).await?,
     }
     Ok(ExitCode::SUCCESS)

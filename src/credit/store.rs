@@ -55,6 +55,16 @@ pub async fn find_lines(connection: &mut PgConnection, line_ids: &[LineId]) -> s
     rows.into_iter().map(LineRow::into_line).collect()
 }
 
+/// What is used of all lines of a funder: the unpaid principal of its loans. Reads every line: for reports.
+pub async fn sum_used(connection: &mut PgConnection, funder_id: FunderId) -> sqlx::Result<Fen> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(used_fen), 0)::bigint as "used!: Fen" from credit_line where funder_id = $1"#,
+        funder_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// A borrower's lines that are not closed, oldest first.
 pub async fn list_open_lines(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Line>> {
     let rows =

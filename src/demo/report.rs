@@ -1,13 +1,13 @@
 //! The report at the end of a story: what a funder would want to know of these months.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::store::{self, Count, Unpaid};
+use super::store::{self, Count};
 use crate::app::App;
 use crate::base::{BusinessDay, Fen};
-use crate::overdue::Bucket;
+use crate::overdue::bucket::InBucket;
+use crate::overdue::{self, by_bucket};
 
 /// Everything the report says; amounts are of the whole story.
 #[derive(Debug)]
@@ -45,7 +45,10 @@ impl Report {
             refunds: store::count_refunds(&mut connection).await?,
             money: store::sum_money(&mut connection).await?,
             reserves: store::load_reserves(&mut connection).await?,
-            overdue: by_bucket(&store::list_unpaid(&mut connection).await?, today),
+            overdue: by_bucket(&overdue::store::list_unpaid(&mut connection, None).await?, today)
+                .into_iter()
+                .map(counted)
+                .collect(),
             withholdings: store::count_withholdings(&mut connection).await?,
             unknown_withholdings: store::count_unknown_withholdings(&mut connection).await?,
             payouts: store::count_payouts(&mut connection).await?,
@@ -55,15 +58,8 @@ impl Report {
     }
 }
 
-fn by_bucket(unpaid: &[Unpaid], today: BusinessDay) -> Vec<Count> {
-    let mut buckets: BTreeMap<Bucket, (i64, Fen)> = BTreeMap::new();
-    for Unpaid { due_on, bills, principal } in unpaid {
-        let (count, amount) = buckets.entry(Bucket::of_days_past_due(today.days_since(*due_on))).or_default();
-        *count += bills;
-        *amount += *principal;
-    }
-    let counts = buckets.into_iter();
-    counts.map(|(bucket, (count, amount))| Count { name: bucket.name().to_owned(), count, amount }).collect()
+fn counted(band: InBucket) -> Count {
+    Count { name: band.bucket.name().to_owned(), count: band.bills, amount: band.principal }
 }
 
 impl fmt::Display for Report {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::base::Fen;
 use crate::base::id::CardId;
-use crate::base::{BusinessDay, Fen};
 use crate::ledger::Account;
 
 /// How many of a kind, and how much.
@@ -159,27 +159,6 @@ pub async fn count_unknown_payouts(connection: &mut PgConnection) -> sqlx::Resul
            where exists (select from payout_event e where e.payout_id = p.payout_id and e.status = 'unknown')"#
     )
     .fetch_one(connection)
-    .await
-}
-
-/// The open bills of one due day, with the principal that is unpaid of them.
-#[derive(Clone, Copy, Debug)]
-pub struct Unpaid {
-    pub due_on: BusinessDay,
-    pub bills: i64,
-    pub principal: Fen,
-}
-
-pub async fn list_unpaid(connection: &mut PgConnection) -> sqlx::Result<Vec<Unpaid>> {
-    sqlx::query_as!(
-        Unpaid,
-        r#"select b.due_on as "due_on: BusinessDay", count(distinct b.line_id) as "bills!",
-                  coalesce(sum(i.principal_fen - i.principal_paid_fen - i.principal_returned_fen), 0)::bigint
-                      as "principal!: Fen"
-           from bill b join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
-           where b.status = 'open' group by b.due_on order by b.due_on"#
-    )
-    .fetch_all(connection)
     .await
 }
 

@@ -1,5 +1,9 @@
 //! Buckets: how late a debt is, in bands of days past due.
 
+use std::collections::BTreeMap;
+
+use crate::base::{BusinessDay, Fen};
+
 /// A band of days past due, as reports and portfolios count them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bucket {
@@ -10,6 +14,34 @@ pub enum Bucket {
     Days61To90,
     Days91To180,
     Days181AndMore,
+}
+
+/// The open bills of one due day, with the principal that is unpaid of them.
+#[derive(Clone, Copy, Debug)]
+pub struct UnpaidOf {
+    pub due_on: BusinessDay,
+    pub bills: i64,
+    pub principal: Fen,
+}
+
+/// What is unpaid in one band.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InBucket {
+    pub bucket: Bucket,
+    pub bills: i64,
+    pub principal: Fen,
+}
+
+/// Open bills by how late they are on `today`, the least late first; bands without any are left out.
+pub fn by_bucket(unpaid: &[UnpaidOf], today: BusinessDay) -> Vec<InBucket> {
+    let mut bands: BTreeMap<Bucket, InBucket> = BTreeMap::new();
+    for UnpaidOf { due_on, bills, principal } in unpaid {
+        let bucket = Bucket::of_days_past_due(today.days_since(*due_on));
+        let band = bands.entry(bucket).or_insert(InBucket { bucket, bills: 0, principal: Fen::ZERO });
+        band.bills += bills;
+        band.principal += *principal;
+    }
+    bands.into_values().collect()
 }
 
 impl Bucket {
@@ -48,5 +80,22 @@ mod tests {
         assert_eq!([at(-5), at(0), at(1), at(30)], ["current", "current", "1-30", "1-30"]);
         assert_eq!([at(31), at(60), at(61), at(90)], ["31-60", "31-60", "61-90", "61-90"]);
         assert_eq!([at(91), at(180), at(181)], ["91-180", "91-180", "181+"]);
+    }
+
+    #[test]
+    fn due_days_of_one_band_are_counted_together() {
+        let unpaid =
+            |due_on: &str, bills, fen| UnpaidOf { due_on: due_on.parse().unwrap(), bills, principal: Fen::new(fen) };
+        // 32, 31, 30 and 1 days past due, and due today.
+        let all = [
+            unpaid("2026-02-28", 1, 100),
+            unpaid("2026-03-01", 2, 200),
+            unpaid("2026-03-02", 3, 400),
+            unpaid("2026-03-31", 4, 800),
+            unpaid("2026-04-01", 5, 1_600),
+        ];
+        let bands = by_bucket(&all, "2026-04-01".parse().unwrap());
+        let told: Vec<_> = bands.iter().map(|band| (band.bucket.name(), band.bills, band.principal.get())).collect();
+        assert_eq!(told, [("current", 5, 1_600), ("1-30", 7, 1_200), ("31-60", 3, 300)]);
     }
 }

@@ -12,6 +12,6 @@ mod charge_off_actions;
 pub mod close;
 
 pub use actions::tell_passed;
-pub use bucket::Bucket;
+pub use bucket::by_bucket;
 pub use penalty::{OverdueSpan, PenaltyRule};
 pub use stage::Stage;

@@ -1,11 +1,12 @@
-//! SQL of lateness: which unpaid bills reach a stage today. Bills that reach none are not read.
+//! SQL of lateness: which unpaid bills reach a stage today (bills that reach none are not read), and what is unpaid in all.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::base::id::{BorrowerId, LineId, ProductId};
-use crate::base::{AccountRange, BusinessDay};
+use super::bucket::UnpaidOf;
+use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
+use crate::base::{AccountRange, BusinessDay, Fen};
 
 /// A due day whose unpaid bills reach a stage, for the lines of one product version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +70,23 @@ pub async fn load_late_bills(
         &stage_days.iter().map(|day| day.due_on.date()).collect::<Vec<NaiveDate>>(),
         range.from,
         range.to
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The open bills of a funder's lines, or of all, by due day, the oldest first. Reads every open bill: for reports.
+pub async fn list_unpaid(connection: &mut PgConnection, funder_id: Option<FunderId>) -> sqlx::Result<Vec<UnpaidOf>> {
+    sqlx::query_as!(
+        UnpaidOf,
+        r#"select b.due_on as "due_on: BusinessDay", count(distinct b.line_id) as "bills!",
+                  coalesce(sum(i.principal_fen - i.principal_paid_fen - i.principal_returned_fen), 0)::bigint
+                      as "principal!: Fen"
+           from bill b join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
+           where b.status = 'open'
+             and ($1::uuid is null or b.line_id in (select line_id from credit_line where funder_id = $1))
+           group by b.due_on order by b.due_on"#,
+        funder_id.map(FunderId::uuid)
     )
     .fetch_all(connection)
     .await

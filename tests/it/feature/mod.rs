@@ -13,6 +13,7 @@ mod transfer_command;
 mod trial_command;
 mod operator_commands;
 mod line_command;
+mod funder_command;
 mod application_command;
 mod access_command;
 mod price;

@@ -68,6 +68,7 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
         (&["outbox", "discard", "4711", "--reason", "gone", "--by", "Li Na"][..], "fenqi outbox list"),
         (&["reserve", "confirm", &order, "--by", "Li Na"][..], "fenqi reserve list"),
         (&["line", "show", &line][..], "--mobile"),
+        (&["funder", "show", "harbor-bank"][..], "fenqi funder list"),
     ] {
         let refused = fenqi.refused(arguments);
         assert!(refused.contains(hint), "{refused}");

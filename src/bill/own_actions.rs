@@ -266,10 +266,21 @@ impl LoanStory {
 /// A borrower's own loan; `None` where it is somebody else's, or none.
 pub async fn loan(app: &App, borrower_id: BorrowerId, loan_id: LoanId) -> anyhow::Result<Option<LoanStory>> {
     let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
-    let line_ids = ids(&lines);
+    story(app, &ids(&lines), loan_id).await
+}
+
+/// Anybody's loan, for whoever operates the house; `None` where there is none.
+pub async fn any_loan(app: &App, loan_id: LoanId) -> anyhow::Result<Option<LoanStory>> {
+    match own_store::find_line_of(&mut *app.pool.acquire().await?, loan_id).await? {
+        Some(line_id) => story(app, &[line_id], loan_id).await,
+        None => Ok(None),
+    }
+}
+
+async fn story(app: &App, line_ids: &[LineId], loan_id: LoanId) -> anyhow::Result<Option<LoanStory>> {
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
-    let found = own_store::list_loans(&mut connection, &line_ids, Loans::One(loan_id), 1).await?.pop();
+    let found = own_store::list_loans(&mut connection, line_ids, Loans::One(loan_id), 1).await?.pop();
     let Some(loan) = found else { return Ok(None) };
     let line = credit::store::find_line(&mut connection, loan.line_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let product = app.catalogue.get(&mut connection, loan.product_id, loan.product_version).await?;

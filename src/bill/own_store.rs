@@ -227,6 +227,13 @@ pub async fn list_loans(
     .await
 }
 
+/// The line that a loan is of.
+pub async fn find_line_of(connection: &mut PgConnection, loan_id: LoanId) -> sqlx::Result<Option<LineId>> {
+    sqlx::query_scalar!(r#"select line_id as "line_id: LineId" from loan where loan_id = $1"#, loan_id.uuid())
+        .fetch_optional(connection)
+        .await
+}
+
 /// The principal left of every loan of a line that has any, the latest first.
 pub async fn list_outstanding(connection: &mut PgConnection, line_id: LineId) -> sqlx::Result<Vec<Fen>> {
     sqlx::query_scalar!(

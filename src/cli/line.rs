@@ -1,14 +1,17 @@
-//! `fenqi line`: a borrower's line, shown to operators and changed by them.
+//! `fenqi line`: a borrower's line and its loans, shown to operators; the line is changed by them.
+
+mod loan;
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::LineId;
 use crate::base::person::Mobile;
+use crate::bill::own_store::{self, Loans, OwnLoan};
 use crate::borrower;
 use crate::cli::trial;
 use crate::credit::line_actions::{self, ManualChange};
@@ -16,12 +19,12 @@ use crate::credit::store::{self, Changed};
 use crate::credit::{self, Change, Freeze, Line, LineRefusal};
 use crate::error::Fault;
 
-/// Changes that are shown of one line.
+/// Changes, and loans, that are shown of one line.
 const SHOWN_MAX: i64 = 20;
 
 #[derive(clap::Subcommand)]
 pub enum Args {
-    /// Show a line: its state, and the last twenty changes of limit and state with who made them
+    /// Show a line: its state, its last twenty loans, and the last twenty changes of limit and state with who made them
     Show {
         #[command(flatten)]
         named: Named,
@@ -29,6 +32,8 @@ pub enum Args {
         #[arg(long)]
         json: bool,
     },
+    /// Show one loan as its borrower reads it: every figure with the arithmetic and the terms that it comes from, and its ledger entries
+    Loan(loan::Args),
     /// Let nothing be bought on a line until it is unfrozen
     Freeze {
         #[command(flatten)]
@@ -110,6 +115,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
         Args::Show { named, json } => show(&app, &named, json).await?,
+        Args::Loan(wanted) => loan::show(&app, wanted).await?,
         Args::Freeze { named, why, who } => change(&app, &named, Change::Freeze(why.freeze()), who).await?,
         Args::Unfreeze { named, why, who } => change(&app, &named, Change::Unfreeze(why.freeze()), who).await?,
         Args::Limit { named, limit_fen, who } => change(&app, &named, Change::Limit(Fen::new(limit_fen)), who).await?,
@@ -132,6 +138,7 @@ async fn show(app: &App, named: &Named, is_json: bool) -> anyhow::Result<()> {
     let line = store::find_line(&mut connection, line_id).await?.context("the line was found before")?;
     let product = app.catalogue.get(&mut connection, line.product_id, line.product_version).await?;
     let changes = store::list_changes(&mut connection, line_id, SHOWN_MAX).await?;
+    let loans = own_store::list_loans(&mut connection, &[line_id], Loans::Before(None), SHOWN_MAX).await?;
     if is_json {
         let (status, frozen_for) = line.status.stored();
         let shown = json!({
@@ -147,6 +154,7 @@ async fn show(app: &App, named: &Named, is_json: bool) -> anyhow::Result<()> {
             "available_fen": line.available(),
             "expires_on": line.expires_on,
             "changes": changes,
+            "loans": loans.iter().map(of_loan).collect::<Vec<Value>>(),
         });
         println!("{shown}");
         return Ok(());
@@ -159,7 +167,27 @@ async fn show(app: &App, named: &Named, is_json: bool) -> anyhow::Result<()> {
         let reason = reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
         println!("    {business_day}  {kind:<8}  limit {limit_after_fen} yuan{reason}");
     }
+    for loan in loans.iter().rev() {
+        let (principal, left, status) = (loan.principal, loan.outstanding(), loan.status.name());
+        println!(
+            "    {}  {}  {principal} yuan in {} periods at {}: {status}, {left} of principal left",
+            loan.made_on, loan.loan_id, loan.periods, loan.merchant_name
+        );
+    }
     Ok(())
+}
+
+fn of_loan(loan: &OwnLoan) -> Value {
+    json!({
+        "loan_id": loan.loan_id,
+        "purchase_id": loan.purchase_id,
+        "made_on": loan.made_on,
+        "merchant": loan.merchant_name,
+        "periods": loan.periods,
+        "status": loan.status,
+        "principal_fen": loan.principal,
+        "outstanding_fen": loan.outstanding(),
+    })
 }
 
 fn state(line: &Line) -> String {

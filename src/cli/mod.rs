@@ -130,7 +130,7 @@ enum Command {
     /// Applications that wait for a person: list them, decide one
     #[command(subcommand)]
     Application(application::Args),
-    /// A borrower's line: show it, freeze or unfreeze it, set its limit, close it
+    /// A borrower's line: show it or one of its loans, freeze or unfreeze it, set its limit, close it
     #[command(subcommand)]
     Line(line::Args),
     /// Price a purchase or plain terms: the schedule and the true cost

@@ -95,6 +95,22 @@ impl Visit {
         visit
     }
 
+    /// The visit of nobody's browser: for what a page says where there is none, as in a terminal.
+    pub fn of_nobody(app: &App, language: Language) -> Visit {
+        Visit {
+            language,
+            in_wechat: false,
+            address: "/".to_owned(),
+            device: String::new(),
+            flash: None,
+            now: app.clock.now(),
+            support: None,
+            token: random_token().into(),
+            set: Arc::default(),
+            is_encrypted: app.site.is_encrypted(),
+        }
+    }
+
     /// SHA-256 of the browser's token: the name of its sessions.
     pub fn token_hash(&self) -> [u8; 32] {
         token_hash(&self.token)

@@ -8,6 +8,7 @@ use sqlx::PgPool;
 
 use super::applicant;
 use super::house_command::Program;
+use crate::town::{self, LineWish};
 use crate::{book, house};
 
 const WHO: [&str; 4] = ["--by", "Li Na", "--reason", "a stolen phone"];
@@ -73,4 +74,53 @@ async fn a_line_is_found_by_its_borrowers_mobile_until_it_is_closed(pool: PgPool
     assert!(fenqi.refused(&close).contains("has no open line"));
     assert!(fenqi.done(&["line", "show", &line_id.to_string()]).contains("is closed"));
     assert_eq!(fenqi.done(&["verify"]), "");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_loan_is_shown_with_what_each_of_its_figures_comes_from(pool: PgPool) {
+    let town = town::found(house::open(pool.clone(), "2026-03-02").await, 10_000_000).await;
+    let wish = LineWish { limit_fen: 500_000, statement_day: 5, due_day: 25, expires_on: "2029-01-01" };
+    let line_id = town.open_lines(1, wish).await[0];
+    let bought = town.buy(vec![town.wish(line_id, "sofa", 120_000, ("harbour-standard", 3))]).await;
+    // The close of the 5th cuts the first statement.
+    for _ in 0..4 {
+        town.close_today().await;
+    }
+    town.refund(&bought[0], 60_000, "half").await;
+    let fenqi = Program::on(&pool).await;
+    let line: Value = serde_json::from_str(&fenqi.done(&["line", "show", &line_id.to_string(), "--json"])).unwrap();
+    let loan = &line["loans"][0];
+    assert_eq!((&loan["status"], &loan["outstanding_fen"]), (&json!("open"), &json!(60_000)));
+    let loan = loan["loan_id"].as_str().unwrap();
+    let shown = fenqi.done(&["line", "show", &line_id.to_string()]);
+    assert!(shown.contains(&format!("2026-03-02  {loan}  1,200.00 yuan in 3 periods")), "{shown}");
+
+    let shown = fenqi.done(&["line", "loan", loan]);
+    assert!(shown.contains("under harbour-standard version 1, grade A"), "{shown}");
+    assert!(shown.contains("open, principal left: ¥1,200.00 − ¥600.00 = ¥600.00"), "{shown}");
+    // 1,200.00 × 8.6 % ÷ 12; the rest falls due as it was agreed until the refund takes it from the last period backwards.
+    assert!(shown.contains("balance ¥1,200.00 × 8.6% a year ÷ 12 = ¥8.60"), "{shown}");
+    for told in ["period 1, due 2026-03-25", "period 3, due 2026-05-25", "billed, and as it stands on 2026-03-06"] {
+        assert!(shown.lines().any(|line| line.trim() == told), "{told} is not in {shown}");
+    }
+    assert_eq!(shown.matches("changed on 2026-03-06: refund").count(), 2, "{shown}");
+    let ledger = shown.split_once("\nledger\n").unwrap().1;
+    let of_purchase = |line: &str| {
+        line.split_whitespace().eq([
+            "2026-03-02",
+            "purchase",
+            "debit",
+            "loan_principal",
+            "credit",
+            "funding_in_transit",
+            "1,200.00",
+        ])
+    };
+    assert!(ledger.lines().any(of_purchase) && ledger.contains("2026-03-06  refund"), "{ledger}");
+    let chinese = fenqi.done(&["line", "loan", loan, "--lang", "zh-CN"]);
+    assert!(chinese.contains("剩余本金 ¥1,200.00 × 年利率 8.6% ÷ 12 = ¥8.60"), "{chinese}");
+
+    assert!(fenqi.misspelt(&["line", "loan", loan, "--lang", "fr"]).contains("say en or zh-CN"));
+    let nowhere = format!("loan_{}", "0".repeat(32));
+    assert!(fenqi.refused(&["line", "loan", &nowhere]).contains("`fenqi line show` lists those of a line"));
 }

@@ -5,7 +5,9 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::fen_days_store::find_too_many_fen_days;
 use super::rate_store::find_other_rates;
 use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_penalty};
-use super::{FINDINGS_MAX, Finding, balance_store, billed_store, income_store, line_store, part_store, told_store};
+use super::{
+    FINDINGS_MAX, Finding, balance_store, billed_store, income_store, line_store, part_store, told_store, waiting_store,
+};
 
 /// An identity and how its exceptions are found.
 #[derive(Debug)]
@@ -482,20 +484,13 @@ identities! {
         "select business_day as subject, 1 as expected, 0 as found from close_run
          where finished_at is null and business_day < (select today from business_day) - 1",
 
+    "no application waits for the risk hook for more than a day": waiting_store::UNDECIDED,
+
     "no application waits for its funder after the time to answer":
         "select application_id as subject, 0 as expected, (select today from business_day) - answer_by::date as found
          from application where status = 'with_funder' and answer_by::date < (select today from business_day) - 1",
 
-    "no order to collect or pay is pending for more than three days":
-        "select 'withholding ' || withholding_id as subject, 3 as expected, (select today from business_day) - business_day as found
-         from withholding where is_pending and business_day < (select today from business_day) - 3
-         union all
-         select 'payout ' || payout_id, 3, (select today from business_day) - pay_on
-         from payout where status in ('created', 'submitted', 'unknown') and pay_on < (select today from business_day) - 3",
+    "no order to collect or pay is pending for more than three days": waiting_store::PENDING,
 
-    "no payment that the channel refused waits for a person for more than three days":
-        "select payout_id as subject, 3 as expected, (select today from business_day) - pay_on as found
-         from payout where status = 'failed' and pay_on < (select today from business_day) - 3
-           -- Whoever has closed the account may ask for it whenever they like.
-           and not exists (select from borrower where borrower_id = beneficiary_id and person_key_sealed is null)",
+    "no payment that the channel refused waits for a person for more than three days": waiting_store::REFUSED,
 }

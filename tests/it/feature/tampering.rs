@@ -526,6 +526,13 @@ const TAMPERED: &[(&str, &str)] = &[
         "update close_run set finished_at = null where business_day = (select min(business_day) from close_run)",
     ),
     (
+        "no application waits for the risk hook for more than a day",
+        "insert into application (borrower_id, application_id, product_id, product_version, idempotency_key, request_sha256, facts,
+                                  status, created_at)
+         select gen_random_uuid(), gen_random_uuid(), product_id, 1, 'k', sha256('k'), '{}', 'submitted', '2020-01-01'
+         from product limit 1",
+    ),
+    (
         "no application waits for its funder after the time to answer",
         "alter table application drop constraint application_with_funder;
          insert into application (borrower_id, application_id, product_id, product_version, idempotency_key, request_sha256, facts,

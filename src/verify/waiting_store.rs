@@ -1,0 +1,19 @@
+//! What waits for longer than anything of its kind should, as SQL.
+
+/// Every minute the hook is asked again, and its silence is for a person to mend: only an application that cannot be put to it stays.
+pub(super) const UNDECIDED: &str = "
+    select application_id as subject, 0 as expected, (select today from business_day) - created_at::date as found
+    from application where status = 'submitted' and created_at::date < (select today from business_day) - 1";
+
+pub(super) const PENDING: &str = "
+    select 'withholding ' || withholding_id as subject, 3 as expected, (select today from business_day) - business_day as found
+    from withholding where is_pending and business_day < (select today from business_day) - 3
+    union all
+    select 'payout ' || payout_id, 3, (select today from business_day) - pay_on
+    from payout where status in ('created', 'submitted', 'unknown') and pay_on < (select today from business_day) - 3";
+
+/// Whoever has closed the account may ask for it whenever they like.
+pub(super) const REFUSED: &str = "
+    select payout_id as subject, 3 as expected, (select today from business_day) - pay_on as found
+    from payout where status = 'failed' and pay_on < (select today from business_day) - 3
+      and not exists (select from borrower where borrower_id = beneficiary_id and person_key_sealed is null)";

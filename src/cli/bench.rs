@@ -13,7 +13,7 @@ use crate::bench::figure::{rate_per_second, seconds};
 use crate::bench::quote::{Depth, batch_lines, run_quotes};
 use crate::bench::{Figure, World, authorise, close, collect, http, pages};
 use crate::cli::quote::batch;
-use crate::cli::{Sharing, app_on, find_database, set_up};
+use crate::cli::{Sharing, app_on, find_database, progress, set_up};
 use crate::config::Config;
 use crate::database::Scratch;
 use crate::{launcher, product};
@@ -88,6 +88,15 @@ enum Bench {
     },
 }
 
+/// Prints a figure as soon as it is known.
+type Say<'a> = &'a dyn Fn(&Figure);
+
+/// How much is closed, how often.
+struct ClosesOf {
+    loans: i64,
+    runs: usize,
+}
+
 /// How large a book may be: as large as a disk holds, and not so small that a step of its close would have no work.
 const BOOK: RangeInclusive<i64> = 100..=100_000_000;
 
@@ -96,10 +105,13 @@ const CONNECTIONS: u32 = 8;
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = set_up()?;
+    let since = progress::clock("Measuring");
+    let say = |figure: &Figure| since.suspend(|| println!("{}", figure.line()));
     let figure = match args.bench {
-        Bench::Quote { quotes } => bench_quote(quotes.into())?,
-        needs_database => bench_on_database(&config, needs_database).await?,
+        Bench::Quote { quotes } => bench_quote(quotes.into(), &say)?,
+        needs_database => bench_on_database(&config, needs_database, &say).await?,
     };
+    since.finish_and_clear();
     if args.json {
         println!("{}", serde_json::to_string(&figure)?);
     }
@@ -107,7 +119,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Schedules alone are the baseline of schedules with their annualised rates, and these of lines of JSON that ask for them.
-fn bench_quote(quotes: u64) -> anyhow::Result<Figure> {
+fn bench_quote(quotes: u64, say: Say<'_>) -> anyhow::Result<Figure> {
     let (terms, _) = product::check(QUOTED)?;
     let took = run_quotes(&terms, quotes, Depth::Price)?;
     let priced = rate_per_second(quotes, took);
@@ -115,10 +127,10 @@ fn bench_quote(quotes: u64) -> anyhow::Result<Figure> {
     let mut figure = Figure::new("quote, schedule and annualised rates", priced, "quotes/s").against(plain);
     figure.seconds = Some(seconds(took));
     figure.runs = Some(1);
-    println!("{}", figure.line());
+    say(&figure);
     let lines = rate_per_second(quotes, run_batch(quotes)?);
     let batch = Figure::new("quote --batch, JSON lines in and out", lines, "quotes/s").against(priced);
-    println!("{}", batch.line());
+    say(&batch);
     figure.more = vec![batch];
     Ok(figure)
 }
@@ -153,42 +165,45 @@ impl Write for LinesWritten {
     }
 }
 
-async fn bench_on_database(config: &Config, bench: Bench) -> anyhow::Result<Figure> {
+async fn bench_on_database(config: &Config, bench: Bench, say: Say<'_>) -> anyhow::Result<Figure> {
     let database = find_database(config, Sharing::Shared).await?;
     let figure = match bench {
         Bench::Authorise { runs, seconds } => {
             let options = authorise::Options { runs: runs.into(), time: Duration::from_secs(seconds.into()) };
-            bench_authorise(config, &database.url, options).await?
+            bench_authorise(config, &database.url, options, say).await?
         }
-        Bench::Close { loans, runs } => bench_close(config, &database.url, loans, usize::from(runs)).await?,
+        Bench::Close { loans, runs } => {
+            bench_close(config, &database.url, ClosesOf { loans, runs: runs.into() }, say).await?
+        }
         Bench::Collect { lines } => {
             let (scratch, world) = scratch_world(config, &database.url).await?;
             let measured = collect::measure(&world, lines).await;
             remove(scratch, world).await?;
             let figure = measured?;
-            println!("{}", figure.line());
+            say(&figure);
             figure
         }
         Bench::Http { runs, reads, purchases } => {
             let (scratch, world) = scratch_world(config, &database.url).await?;
             let (reads, purchases) = (usize::try_from(reads)?, usize::try_from(purchases)?);
             let options = http::Options { runs: runs.into(), reads, purchases };
-            let measured = http::measure(&world, options, &mut |figure| println!("{}", figure.line())).await;
+            let measured = http::measure(&world, options, &mut |figure| say(figure)).await;
             remove(scratch, world).await?;
             measured?
         }
         Bench::Pages { people, per_second, seconds } => {
             let options = pages::Options { people, per_second, time: Duration::from_secs(seconds.into()) };
-            bench_pages(config, &database.url, options).await?
+            bench_pages(config, &database.url, options, say).await?
         }
-        Bench::Quote { quotes } => bench_quote(quotes.into())?,
+        Bench::Quote { quotes } => bench_quote(quotes.into(), say)?,
     };
     Ok(figure)
 }
 
-async fn bench_close(config: &Config, url: &str, loans: i64, runs: usize) -> anyhow::Result<Figure> {
+async fn bench_close(config: &Config, url: &str, size: ClosesOf, say: Say<'_>) -> anyhow::Result<Figure> {
+    let ClosesOf { loans, runs } = size;
     let (scratch, world) = scratch_world(config, url).await?;
-    let measured = close::measure(&world, loans, &mut |figure| println!("{}", figure.line())).await;
+    let measured = close::measure(&world, loans, &mut |figure| say(figure)).await;
     remove(scratch, world).await?;
     let mut whole = measured?;
     let mut nothing_due = close::NothingDue::default();
@@ -203,24 +218,29 @@ async fn bench_close(config: &Config, url: &str, loans: i64, runs: usize) -> any
         measured?;
     }
     let nothing_due = nothing_due.figure();
-    println!("{}", nothing_due.line());
+    say(&nothing_due);
     whole.more.push(nothing_due);
     Ok(whole)
 }
 
-async fn bench_pages(config: &Config, url: &str, options: pages::Options) -> anyhow::Result<Figure> {
+async fn bench_pages(config: &Config, url: &str, options: pages::Options, say: Say<'_>) -> anyhow::Result<Figure> {
     let (scratch, world) = scratch_world(config, url).await?;
-    let measured = pages::measure(&world, options, &mut |figure| println!("{}", figure.line())).await;
+    let measured = pages::measure(&world, options, &mut |figure| say(figure)).await;
     remove(scratch, world).await?;
     measured
 }
 
-async fn bench_authorise(config: &Config, url: &str, options: authorise::Options) -> anyhow::Result<Figure> {
+async fn bench_authorise(
+    config: &Config,
+    url: &str,
+    options: authorise::Options,
+    say: Say<'_>,
+) -> anyhow::Result<Figure> {
     let (scratch, world) = scratch_world(config, url).await?;
     let pgbench_home = Scratch::create(url, "pgbench", 1).await?;
     let baseline =
         SimpleUpdate::prepare(launcher::program(&config.private_postgres(), "pgbench")?, pgbench_home.url()).await?;
-    let measured = authorise::measure(&world, &baseline, options, &mut |figure| println!("{}", figure.line())).await;
+    let measured = authorise::measure(&world, &baseline, options, &mut |figure| say(figure)).await;
     pgbench_home.remove().await?;
     remove(scratch, world).await?;
     measured

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use crate::base::{BusinessDay, Clock};
 use crate::business_day::store::find_today;
-use crate::cli::trial;
-use crate::close::{CHUNK_ROWS, close_day_in_chunks, has_ended};
+use crate::cli::{progress, trial};
+use crate::close::{CHUNK_ROWS, Step, close_day_in_chunks, has_ended};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -28,7 +28,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if is_present && !args.early && matches!(app.clock, Clock::System) {
         check_over(args.date, has_ended(&app, args.date).await?)?;
     }
-    let closed = close_day_in_chunks(&app, args.date, args.chunk_rows).await?;
+    let bar = progress::bar("Closing", Step::ALL.len());
+    let told = |step: Step, left: u64| {
+        bar.set_position(step.place() as u64);
+        bar.set_message(format!("{}, {left} chunks left", step.name()));
+    };
+    let closed = close_day_in_chunks(&app, args.date, args.chunk_rows, &told).await?;
+    bar.finish_and_clear();
     for done in closed.steps {
         println!("{:<16} {:>10} rows {:>8} ms", done.step.name(), done.rows, done.took.as_millis());
     }

@@ -110,7 +110,7 @@ async fn report(app: &App, times: &Times, cost: Cost) -> anyhow::Result<bool> {
         println!("  {part:<38} {:>8} ms", took.as_millis());
     }
     println!("\n{cost}");
-    let findings = crate::verify::verify(&app.pool).await?;
+    let findings = verify::verify_with_bar(&app.pool).await?;
     verify::print(&findings);
     if findings.is_empty() {
         println!("verify: every identity holds.");

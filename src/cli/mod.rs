@@ -15,6 +15,7 @@ mod merchant;
 mod calls;
 mod check_risk;
 mod trial;
+mod progress;
 mod apply;
 mod pay_order;
 mod reserve;

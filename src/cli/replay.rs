@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::cli::{Sharing, find_database, set_up};
+use crate::cli::{Sharing, find_database, progress, set_up};
 use crate::database::Scratch;
 use crate::replay::play::{Failure, Played, play};
 use crate::replay::script::{Mistake, Script};
@@ -50,11 +50,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = set_up()?;
     let database = find_database(&config, Sharing::Shared).await?;
     let mut failed = 0;
+    let bar = progress::bar("Playing", scenarios.len());
     for scenario in &scenarios {
+        bar.set_message(scenario.path.display().to_string());
         let played = play_one(&database.url, scenario).await?;
         failed += usize::from(played.failure.is_some());
-        print_played(&scenario.path, &played, args.json);
+        bar.suspend(|| print_played(&scenario.path, &played, args.json));
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
-use crate::cli::{Sharing, find_database, set_up};
+use sqlx::PgPool;
+
+use crate::cli::{Sharing, find_database, progress, set_up};
 use crate::database;
-use crate::verify::{Finding, verify};
+use crate::verify::store::IDENTITIES;
+use crate::verify::{Finding, verify_telling};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -17,7 +20,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = set_up()?;
     let database = find_database(&config, Sharing::Shared).await?;
     let pool = database::open(&database.url, 1).await?;
-    let findings = verify(&pool).await?;
+    let findings = verify_with_bar(&pool).await?;
     pool.close().await;
     if args.json {
         for finding in &findings {
@@ -27,6 +30,18 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         print(&findings);
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As [`crate::verify::verify`], with a bar on a terminal: a large book takes minutes.
+pub async fn verify_with_bar(pool: &PgPool) -> sqlx::Result<Vec<Finding>> {
+    let bar = progress::bar("Verifying", IDENTITIES.len());
+    let findings = verify_telling(pool, |sentence| {
+        bar.set_message(sentence);
+        bar.inc(1);
+    })
+    .await;
+    bar.finish_and_clear();
+    findings
 }
 
 /// One line a finding.

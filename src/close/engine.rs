@@ -2,7 +2,7 @@
 //!
 //! A chunk and its control row commit together. Killed anywhere, the close goes on where it was and ends the same.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -102,11 +102,19 @@ fn is_over(today: BusinessDay, now: DateTime<Utc>, database: DateTime<Utc>) -> R
 
 /// Closes `day`, or goes on with a close of it that was interrupted; a day that is closed already is left as it is.
 pub async fn close_day(app: &App, day: BusinessDay) -> Result<Closed, CloseError> {
-    close_day_in_chunks(app, day, CHUNK_ROWS).await
+    close_day_in_chunks(app, day, CHUNK_ROWS, &|_, _| ()).await
 }
 
+/// Called as a step begins and after each of its chunks, with how many are left of it.
+pub type Told<'a> = &'a (dyn Fn(Step, u64) + Sync);
+
 /// As [`close_day`], with steps that are not planned yet cut into chunks of about `chunk_rows` rows.
-pub async fn close_day_in_chunks(app: &App, day: BusinessDay, chunk_rows: i64) -> Result<Closed, CloseError> {
+pub async fn close_day_in_chunks(
+    app: &App,
+    day: BusinessDay,
+    chunk_rows: i64,
+    told: Told<'_>,
+) -> Result<Closed, CloseError> {
     begin(app, day).await?;
     let mut steps = Vec::with_capacity(Step::ALL.len());
     for step in Step::ALL {
@@ -114,8 +122,9 @@ pub async fn close_day_in_chunks(app: &App, day: BusinessDay, chunk_rows: i64) -
         let failed = |source| CloseError::Step { step: step.name(), day, source };
         let mut left = plan(app, day, step, chunk_rows).await?;
         let mut rows = 0;
+        told(step, left);
         while left > 0 {
-            let shift = Shift { app, day, step, left, is_over: AtomicBool::new(false) };
+            let shift = Shift { app, day, step, left, done: AtomicU64::new(0), is_over: AtomicBool::new(false), told };
             // The last chunk is the leader's.
             let helpers = (1..left).take(HELPERS).map(|_| shift.help());
             let (led, helped) = tokio::join!(shift.lead(), futures_util::future::join_all(helpers));
@@ -211,8 +220,11 @@ struct Shift<'a> {
     step: Step,
     /// Chunks that were not done when it began.
     left: u64,
+    /// Of these, done by this node's workers.
+    done: AtomicU64,
     /// Whoever leads has ended, well or not.
     is_over: AtomicBool,
+    told: Told<'a>,
 }
 
 impl Shift<'_> {
@@ -256,6 +268,8 @@ impl Shift<'_> {
         let written = step.run(&mut transaction, app, day, chunk.range).await?;
         store::finish_chunk(&mut transaction, day, step, &chunk, written, app.clock.now()).await?;
         transaction.commit().await?;
+        let together = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        (self.told)(step, self.left.saturating_sub(together));
         done.chunks += 1;
         done.rows += written;
         Ok(true)

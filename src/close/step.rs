@@ -46,6 +46,11 @@ impl Step {
         Step::TrialBalance,
     ];
 
+    /// How many steps come before it.
+    pub fn place(self) -> usize {
+        Self::ALL.iter().take_while(|step| **step != self).count()
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Step::Clearing => "clearing",

@@ -1,0 +1,29 @@
+//! How far long work has come, on standard error and only where that is a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Often enough to be seen to live, and too seldom to weigh in what is measured.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A bar of so many parts.
+pub fn bar(what: &'static str, parts: usize) -> ProgressBar {
+    let bar = ProgressBar::new(parts as u64);
+    bar.set_style(style("{prefix} [{bar:40}] {pos}/{len} {msg} {elapsed}").progress_chars("=> "));
+    bar.set_prefix(what);
+    bar
+}
+
+/// For work of which nobody knows how long it takes: how long it has.
+pub fn clock(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(style("{spinner} {prefix} {elapsed}"));
+    bar.set_prefix(what);
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates above are templates")
+}

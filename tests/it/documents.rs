@@ -9,6 +9,7 @@ use fenqi::day_file::Table;
 use fenqi::day_file::row::columns;
 use fenqi::error::Refusal;
 use fenqi::jobs::JobKind;
+use fenqi::ledger::Account;
 use fenqi::notice::WECHAT_MESSAGES;
 use fenqi::outbox::catalogue::{self, Audience};
 use fenqi::partner::PartnerSettings;
@@ -175,10 +176,11 @@ fn every_column_of_the_daily_files_is_documented_in_its_order() {
     }
 }
 
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/AUDIT.md",
+    "docs/BOOKS.md",
     "docs/GLOSSARY.md",
     "docs/OPERATIONS.md",
     "docs/PAGES.md",
@@ -216,6 +218,18 @@ fn links_between_documents_lead_somewhere() {
             assert!(has_section, "{path} leads to {target}, where no heading is called so");
         }
     }
+}
+
+#[test]
+fn every_account_is_documented_in_its_order() {
+    let text = document("docs/BOOKS.md");
+    let listed = text.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | `"));
+    let listed: Vec<String> = listed
+        .filter(|(number, _)| number.parse::<i16>().is_ok())
+        .map(|(number, rest)| format!("{number} {}", rest.split('`').next().unwrap_or_default()))
+        .collect();
+    let accounts = Account::ALL.map(|account| format!("{} {}", account.number(), account.name()));
+    assert_eq!(listed, accounts);
 }
 
 /// By what a heading is reached in an address.

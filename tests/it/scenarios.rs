@@ -11,7 +11,7 @@ use fenqi::replay::script::{Command, Script};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
-use crate::journey::told_as_documented;
+use crate::journey::{booked_as_documented, told_as_documented};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
@@ -30,6 +30,7 @@ async fn passes(pool: PgPool, name: &str) {
     }
     assert!(played.met > 0, "{name} expects nothing");
     told_as_documented(&own).await;
+    booked_as_documented(&own).await;
     own.close().await;
 }
 

@@ -9,10 +9,12 @@ mod kill_work;
 mod kill_delivery;
 mod kill_postgres;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::credit::{ApplicationState, CardHistory, CardMonth, RiskHook};
+use fenqi::ledger::Account;
 use fenqi::outbox::catalogue;
 use fenqi::replay::driver::{Driver, MerchantTerms, Wish};
 use fenqi::replay::house::{House, HouseSettings};
@@ -85,6 +87,29 @@ pub async fn told_as_documented(pool: &PgPool) {
     }
 }
 
+/// Every leg that was booked stands in the row of its event in docs/BOOKS.md, as it is written there or the other way round.
+pub async fn booked_as_documented(pool: &PgPool) {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BOOKS.md")).unwrap();
+    let mut documented: BTreeSet<String> = BTreeSet::new();
+    for row in text.lines().filter(|line| line.starts_with("| `")) {
+        let pieces: Vec<&str> = row.split('`').collect();
+        for pair in pieces.windows(3).filter(|pair| pair[1] == " / ") {
+            documented.insert(format!("{}: {} / {}", pieces[1], pair[0], pair[2]));
+            documented.insert(format!("{}: {} / {}", pieces[1], pair[2], pair[0]));
+        }
+    }
+    let booked: Vec<(String, i16, i16)> = sqlx::query_as(
+        "select distinct event, leg.debit, leg.credit from posting cross join lateral unnest(debit, credit) as leg(debit, credit)",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let name = |number| Account::from_number(number).map_or("none", Account::name);
+    let legs = booked.into_iter().map(|(event, debit, credit)| format!("{event}: {} / {}", name(debit), name(credit)));
+    let missing: Vec<String> = legs.filter(|leg| !documented.contains(leg)).collect();
+    assert!(missing.is_empty(), "docs/BOOKS.md lacks\n{}", missing.join("\n"));
+}
+
 /// Every identity holds, every message was delivered, nobody waits for anything, and every script was played.
 pub async fn ends_clean(driver: Driver) {
     driver.settle().await.unwrap();
@@ -96,6 +121,7 @@ pub async fn ends_clean(driver: Driver) {
         .unwrap();
     assert_eq!(waiting, 0, "messages wait");
     told_as_documented(&app.pool).await;
+    booked_as_documented(&app.pool).await;
     let world = &driver.house.world;
     assert_eq!((world.scripts_left(), world.callbacks_pending()), (0, 0), "scripts left, callbacks pending");
     assert!(fenqi::sandbox::world::lock(&world.funder_core).out_of_order().is_empty());

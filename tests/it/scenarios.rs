@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fenqi::error::Refusal;
 use fenqi::purchase::PurchaseRefusal;
 use fenqi::replay::event::Event;
+use fenqi::replay::expect::SUBJECTS;
 use fenqi::replay::play::{Failure, play};
 use fenqi::replay::script::{Command, Script};
 use sqlx::PgPool;
@@ -149,6 +150,38 @@ fn every_reason_for_which_a_purchase_is_refused_occurs_in_a_scenario() {
     let codes = PurchaseRefusal::ALL.iter().map(|refusal| refusal.code());
     let missing: Vec<&str> = codes.filter(|code| !occurring.contains(*code)).collect();
     assert!(missing.is_empty(), "no scenario has a purchase refused for {missing:?}");
+}
+
+/// The sentence that refuses a word lists all that are allowed in its place, and so does the document.
+#[test]
+fn every_word_of_a_scenario_is_documented() {
+    let document = std::fs::read_to_string(folder().join("../../docs/SCENARIOS.md")).unwrap();
+    let mut missing = Vec::new();
+    for (line, before) in [
+        ("nonsense", ""),
+        ("expect nonsense", "expect "),
+        ("channel anna nonsense", ""),
+        ("payout shop nonsense", ""),
+        ("risk anna nonsense", ""),
+    ] {
+        let mistakes = Script::parse(&format!("start 2026-03-02\n{line}")).unwrap_err();
+        let sentence = &mistakes[0].sentence;
+        let allowed = sentence.split_once("allowed: ").unwrap_or_else(|| panic!("{sentence}")).1;
+        let words = allowed.split(';').next().unwrap_or_default().split(", ");
+        let is_told = |word: &str| {
+            let told =
+                [format!("`{word}`"), format!("`{word} "), format!("`{before}{word}`"), format!("`{before}{word} ")];
+            told.iter().any(|told| document.contains(told))
+        };
+        missing.extend(words.filter(|word| !is_told(word)).map(|word| format!("{word} of {line}")));
+    }
+    for (subject, names, fields) in SUBJECTS {
+        let row = document.lines().find(|line| line.starts_with(&format!("| `{subject} {names}` | ")));
+        let is_told = |field: &str| row.is_some_and(|row| row.contains(&format!("`{field}`")));
+        let untold = fields.iter().filter(|(field, _)| !is_told(field));
+        missing.extend(untold.map(|(field, _)| format!("{field} of {subject} {names}")));
+    }
+    assert!(missing.is_empty(), "docs/SCENARIOS.md does not tell of {missing:?}");
 }
 
 /// Whoever copies the example out of the documents plays what is played here.

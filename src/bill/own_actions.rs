@@ -271,7 +271,8 @@ pub async fn loan(app: &App, borrower_id: BorrowerId, loan_id: LoanId) -> anyhow
 
 /// Anybody's loan, for whoever operates the house; `None` where there is none.
 pub async fn any_loan(app: &App, loan_id: LoanId) -> anyhow::Result<Option<LoanStory>> {
-    match own_store::find_line_of(&mut *app.pool.acquire().await?, loan_id).await? {
+    let line_id = own_store::find_line_of(&mut *app.pool.acquire().await?, loan_id).await?;
+    match line_id {
         Some(line_id) => story(app, &[line_id], loan_id).await,
         None => Ok(None),
     }

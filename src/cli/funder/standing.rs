@@ -102,7 +102,9 @@ impl Standing {
     fn outlook(&self) -> String {
         let a_day = self.forecast.net_use_a_day;
         match self.forecast.runs_dry_on {
-            Some(day) => format!("an average day of the last {DAYS} uses {a_day} yuan: it runs dry on {day}"),
+            Some(day) => format!(
+                "an average day (of the last {DAYS}, or since its first use) takes {a_day} yuan: it runs dry on {day}"
+            ),
             None => format!("not drawn down in the last {DAYS} days"),
         }
     }

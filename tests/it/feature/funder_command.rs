@@ -42,7 +42,7 @@ async fn a_funder_is_shown_with_its_advance_its_forecast_and_what_is_unpaid(pool
     let shown = fenqi.done(&SHOW);
     assert!(shown.contains("by the end of 2026-03-09: overdue, nothing is lent until it is repaid\n"), "{shown}");
     // 1,200.00 in the four days since the reserve was first used.
-    assert!(shown.contains("an average day of the last 14 uses 300.00 yuan: it runs dry on 2026-03-10\n"), "{shown}");
+    assert!(shown.contains("or since its first use) takes 300.00 yuan: it runs dry on 2026-03-10\n"), "{shown}");
     let is_band = |line: &str| line.split_whitespace().eq(["current", "400.00", "yuan,", "bills:", "1"]);
     assert!(shown.contains("1,200.00 yuan of principal outstanding") && shown.lines().any(is_band), "{shown}");
 

@@ -136,7 +136,7 @@ enum Command {
     Line(line::Args),
     /// Price a purchase or plain terms: the schedule and the true cost
     Quote(quote::Args),
-    /// Check, publish and list products
+    /// Check, publish, withdraw and list products
     Product(product::Args),
     /// Let partners call the API: add them, their keys, their scopes
     #[command(subcommand)]

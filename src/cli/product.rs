@@ -1,4 +1,4 @@
-//! `fenqi product`: checks product files, publishes them, and lists what is on sale.
+//! `fenqi product`: checks product files, publishes them, takes products off sale, and lists what is on sale.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +25,13 @@ enum Action {
     Check(Files),
     /// Check all files, then publish each as its product's next version; nothing is published if any is refused
     Publish(Files),
+    /// Take a product off sale: nothing is bought under it from then on, and what was goes on under its terms
+    Withdraw {
+        /// By its code in `fenqi product list`
+        code: String,
+        /// Which version; the one that is on sale if left out
+        version: Option<i32>,
+    },
     /// List the versions that are on sale
     List {
         /// Print one line of JSON
@@ -47,6 +54,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Check(files) => check(&files),
         Action::Publish(files) => publish(&files).await,
+        Action::Withdraw { code, version } => withdraw(&code, version).await,
         Action::List { json } => list(json).await,
     }
 }
@@ -106,6 +114,21 @@ async fn publish(files: &Files) -> anyhow::Result<ExitCode> {
     if files.json {
         println!("{}", serde_json::json!({ "published": published }));
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn withdraw(code: &str, version: Option<i32>) -> anyhow::Result<ExitCode> {
+    let (app, _database) = trial::open_any().await?;
+    let current = app.catalogue.current(&mut *app.pool.acquire().await?, code).await?;
+    let on_sale = current.map(|current| current.version);
+    let version = version.or(on_sale);
+    let version = version.with_context(|| format!("no version of {code} is on sale; see `fenqi product list`"))?;
+    let withdrawn = product::withdraw(&app, code, version).await.map_err(|fault| match fault {
+        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi product list`"),
+        Fault::Failed(failure) => failure,
+    })?;
+    let done = if withdrawn { "is off sale" } else { "was off sale already" };
+    println!("{code} version {version} {done}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -186,6 +186,14 @@ async fn of_several_products_none_is_published_unless_all_can_be(pool: PgPool) {
     let done: Vec<&str> = done.lines().collect();
     assert!(done[0].starts_with("products/standard.toml: harbour-standard published as version 1"), "{done:?}");
     assert!(done[1].starts_with("products/equal-principal.toml: harbour-principal published as"), "{done:?}");
+    let withdraw = ["product", "withdraw", "harbour-principal"];
+    assert_eq!(fenqi.done(&withdraw), "harbour-principal version 1 is off sale\n");
+    assert_eq!(fenqi.done(&[&withdraw[..], &["1"]].concat()), "harbour-principal version 1 was off sale already\n");
+    assert!(fenqi.refused(&withdraw).contains("no version of harbour-principal is on sale"));
+    assert!(fenqi.refused(&[&withdraw[..], &["2"]].concat()).contains("has no version 2"));
+    assert!(fenqi.refused(&["product", "withdraw", "harbour", "1"]).contains("no product with the code"));
+    let listed = fenqi.done(&["product", "list"]);
+    assert!(listed.starts_with("harbour-standard version 1") && !listed.contains("harbour-principal"), "{listed}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -1,5 +1,7 @@
 //! `fenqi merchant`: merchants, shown to an operator and decided on, with their accounts, codes and owners.
 
+mod adding;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,6 +47,8 @@ pub enum Args {
         #[arg(long)]
         json: bool,
     },
+    /// File the application of a merchant that has a contract of its own and did not apply on the pages
+    Add(adding::Args),
     /// Accept an application; the merchant sells from then on
     Approve(Deciding),
     /// Refuse an application; the reason is shown to the applicant, who may correct it and apply again
@@ -129,6 +133,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args {
         Args::List { status, after, json } => list(&app, status, after, json).await?,
         Args::Show { merchant, json } => show(&app, merchant, json).await?,
+        Args::Add(stated) => adding::add(&app, stated).await?,
         Args::Approve(deciding) => decide(&app, deciding, Decision::Accept).await?,
         Args::Refuse(deciding) => decide(&app, deciding, Decision::Refuse).await?,
         Args::Suspend(deciding) => decide(&app, deciding, Decision::Suspend).await?,

@@ -85,6 +85,29 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
     assert_eq!((&told["code"], &told["available_fen"]), (&json!("harbour-bank"), &json!(10_000_000)));
 }
 
+/// As somebody files a merchant at this price.
+fn filing(rate: &str) -> Vec<&str> {
+    let company = ["merchant", "add", "--name", "上海老王家居有限公司", "--credit-code", "91350100M000100Y43"];
+    let account = ["--category", "home", "--account-number", "31001500400050123456", "--contact-mobile", "13800138000"];
+    [&company[..], &account, &["--discount-rate", rate, "--keeps-discount"]].concat()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_merchant_with_a_contract_of_its_own_is_added_and_decided_by_command(pool: PgPool) {
+    let _app = house::open(pool.clone(), "2026-03-02").await;
+    let fenqi = Program::on(&pool).await;
+    assert!(fenqi.misspelt(&filing("4%")).contains("a rate is a fraction"));
+    assert!(fenqi.refused(&filing("0.2")).contains("the discount rate is a fraction from 0 to 0.1"));
+    let added = fenqi.done(&filing("0.004"));
+    assert!(added.contains("is submitted; decide with `fenqi merchant approve`"), "{added}");
+    assert_eq!(fenqi.done(&filing("0.004")), added, "the same once more is the same merchant");
+    assert!(fenqi.refused(&filing("0.005")).contains("has a merchant account already, with other particulars"));
+    let merchant = added.split_whitespace().next().unwrap();
+    assert!(fenqi.done(&["merchant", "show", merchant]).contains("discount fee 0.004, kept on a refund"));
+    fenqi.done(&["merchant", "approve", merchant, "--by", "Li Na", "--reason", "contract 17"]);
+    assert_eq!(fenqi.done(&filing("0.004")), format!("{merchant} is active already\n"));
+}
+
 async fn how_a_core_is_told_is_changed_by_command(fenqi: &Program, pool: &PgPool) {
     let number = "select message_no from outbox where kind = 'reserve_deposited'";
     let number: i64 = sqlx::query_scalar(number).fetch_one(pool).await.unwrap();

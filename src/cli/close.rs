@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
 use crate::base::{BusinessDay, Clock};
 use crate::business_day::store::find_today;
 use crate::cli::{progress, trial};
+use crate::close::engine::StepDone;
 use crate::close::{CHUNK_ROWS, Step, close_day_in_chunks, has_ended};
 
 #[derive(clap::Args)]
@@ -18,6 +21,9 @@ pub struct Args {
     /// Close the day before it is over: what is bought from then on belongs to the next one
     #[arg(long)]
     early: bool,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -35,6 +41,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let closed = close_day_in_chunks(&app, args.date, args.chunk_rows, &told).await?;
     bar.finish_and_clear();
+    if args.json {
+        let step = |done: &StepDone| json!({ "step": done.step.name(), "rows": done.rows, "ms": u64::try_from(done.took.as_millis()).ok() });
+        let steps: Vec<Value> = closed.steps.iter().map(step).collect();
+        println!("{}", json!({ "day": closed.day, "steps": steps }));
+        return Ok(ExitCode::SUCCESS);
+    }
     for done in closed.steps {
         println!("{:<16} {:>10} rows {:>8} ms", done.step.name(), done.rows, done.took.as_millis());
     }

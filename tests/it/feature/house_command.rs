@@ -4,6 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use fenqi::borrower::actions::register;
 use fenqi::cli::refuse_new_key;
+use fenqi::close::Step;
 use fenqi::config::Config;
 use fenqi::demo::identity::registration;
 use fenqi::jobs::{JobKind, dispatch};
@@ -114,7 +115,12 @@ async fn a_house_is_opened_by_commands_and_lives_through_its_first_day(pool: PgP
     assert!(fenqi.refused(&["funder", "open", "harbour-bank", "--name", "Another"]).contains("Harbour Bank"));
 
     fenqi.done(&product);
-    fenqi.done(&["close", "--date", "2026-03-02"]);
+    let closed = fenqi.done(&["close", "--date", "2026-03-02", "--json"]);
+    let closed: serde_json::Value = serde_json::from_str(&closed).unwrap();
+    let first = &closed["steps"][0];
+    assert!(closed["day"] == "2026-03-02" && first["step"] == "clearing" && first["rows"].is_u64(), "{closed}");
+    assert_eq!(closed["steps"].as_array().unwrap().len(), Step::ALL.len());
+    assert!(fenqi.done(&["close", "--date", "2026-03-02"]).ends_with("2026-03-02 is closed\n"), "it was closed before");
     assert!(fenqi.refused(&["house", "open", "--date", "2026-03-02"]).contains("its business day is 2026-03-03"));
     assert_eq!(fenqi.done(&["verify"]), "");
     assert!(verify(&pool).await.unwrap().is_empty());

@@ -35,6 +35,7 @@ mod bench;
 mod demo;
 mod migrate;
 mod db;
+mod stop;
 
 use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -44,10 +45,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use sqlx::PgPool;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use uuid::Uuid;
+
+pub use stop::stop_signal;
 
 use crate::access::Directory;
 use crate::app::App;
@@ -245,37 +247,6 @@ fn be_quiet_when_output_fails() {
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
     ExitCode::FAILURE
-}
-
-/// Resolves on Ctrl-C, SIGTERM, or SIGHUP (the terminal was closed).
-pub async fn stop_signal() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-        () = hang_up() => {}
-    }
-}
-
-/// Resolves on SIGHUP; never for a program that was started to outlive its terminal (`nohup`).
-async fn hang_up() {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    // Listening to it would end its being ignored.
-    if !ignores_hang_up(&status)
-        && let Ok(mut hang_up) = signal(SignalKind::hangup())
-    {
-        hang_up.recv().await;
-        return;
-    }
-    std::future::pending().await
-}
-
-/// Reads `/proc/<pid>/status`: `SigIgn` is a hexadecimal mask of the ignored signals, of which SIGHUP is the lowest bit.
-fn ignores_hang_up(status: &str) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Reads the configuration and starts logging to standard error.
@@ -484,13 +455,5 @@ mod tests {
             }
         }
         assert!(told > 100, "only {told} are found");
-    }
-
-    #[test]
-    fn a_program_that_was_started_to_outlive_its_terminal_ignores_its_closing() {
-        let status = |mask: &str| format!("Name:\tfenqi\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t1\n");
-        assert!(ignores_hang_up(&status("0000000000001001")));
-        assert!(!ignores_hang_up(&status("0000000000001000")));
-        assert!(!ignores_hang_up(""));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use crate::access::{AddressRange, Directory};
+use crate::audit::Person;
 use crate::base::{Clock, WorkingCalendar};
 use crate::credit::RiskHook;
 use crate::day_file;
@@ -44,6 +45,15 @@ pub struct App {
     pub delivery: DeliverySettings,
     /// Where the pages are seen from outside.
     pub site: Site,
+    /// Who does by hand what is done with this app; nobody where the program acts by itself, or on its pages.
+    pub person: Option<Arc<Person>>,
+}
+
+impl App {
+    /// The same in a person's hands: what is done with it stands in the audit trail.
+    pub fn by(&self, person: Person) -> App {
+        App { person: Some(Arc::new(person)), ..self.clone() }
+    }
 }
 
 /// For how many days things are kept, beside the bytes of daily files.

@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod jobs;
 pub mod notice;
 pub mod watch;
+pub mod audit;
 pub mod access;
 pub mod passcode;
 pub mod product;

@@ -11,6 +11,7 @@ use super::history_store::{self, AccessEventRow, NewAccessEvent};
 use super::model::{AccessChange, PartnerKind, Scope, is_same_holder};
 use super::store::{self, KeyRow, PartnerRow, PlatformKeyRow};
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::id::{self, MerchantId};
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal, Step};
@@ -126,7 +127,7 @@ pub async fn add_partner(app: &App, partner: &NewPartner, by: &str) -> Outcome<(
     let after = history_store::show_partner(&mut transaction, row.partner_id).await?;
     let what = AccessChange::PartnerAdded;
     let event = NewAccessEvent { what, partner: &row.code, serial_no: None, before: None, after, by, at: now };
-    history_store::insert_event(&mut transaction, &event).await?;
+    write_down(&mut transaction, app, &event).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -145,6 +146,17 @@ pub async fn is_there(app: &App, partner: &NewPartner) -> Outcome<bool, AccessRe
         && sorted(known.scopes) == sorted(texts(&partner.scopes))
         && sorted(known.addresses) == sorted(texts(&partner.addresses))
         && known.rate_per_minute == partner.rate_per_minute)
+}
+
+/// Writes a change down, in the history of access and in the audit trail; there without who holds a key, who is a person.
+async fn write_down(connection: &mut PgConnection, app: &App, event: &NewAccessEvent<'_>) -> sqlx::Result<()> {
+    history_store::insert_event(connection, event).await?;
+    let mut after = event.after.clone();
+    if let Some(fields) = after.as_object_mut() {
+        fields.remove("holder");
+    }
+    let detail = json!({ "what": event.what, "serial_no": event.serial_no, "after": after });
+    audit::record(connection, app, Act::new(Action::AccessChanged, event.partner, detail)).await
 }
 
 /// The name of whoever asks for a change.
@@ -251,7 +263,7 @@ pub async fn add_key(app: &App, new: &NewKey, by: &str) -> Outcome<Step, AccessR
         let after = shown.ok_or(sqlx::Error::RowNotFound)?;
         let (what, serial_no, at) = (AccessChange::KeyAdded, Some(key.serial_no.as_str()), key.added_at);
         let event = NewAccessEvent { what, partner: &partner.code, serial_no, before: None, after, by, at };
-        history_store::insert_event(&mut transaction, &event).await?;
+        write_down(&mut transaction, app, &event).await?;
         transaction.commit().await?;
         return Ok(Step::Applied);
     }
@@ -290,7 +302,7 @@ pub async fn revoke_key(app: &App, partner: &str, serial_no: &str, by: &str) -> 
     let after = shown.ok_or(sqlx::Error::RowNotFound)?;
     let (what, serial_no) = (AccessChange::KeyRevoked, Some(serial_no));
     let event = NewAccessEvent { what, partner: &code, serial_no, before, after, by, at };
-    history_store::insert_event(&mut transaction, &event).await?;
+    write_down(&mut transaction, app, &event).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -333,7 +345,7 @@ pub async fn change_partner(app: &App, code: &str, change: &PartnerChange, by: &
     let after = history_store::show_partner(&mut transaction, partner_id).await?;
     let what = AccessChange::GrantChanged;
     let event = NewAccessEvent { what, partner: code, serial_no: None, before, after, by, at };
-    history_store::insert_event(&mut transaction, &event).await?;
+    write_down(&mut transaction, app, &event).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -387,7 +399,7 @@ pub async fn rotate_platform_key(app: &App, rotation: Rotation<'_>) -> Outcome<P
     }
     let (what, serial_no) = (AccessChange::PlatformKeyRotated, Some(made.serial_no.as_str()));
     let event = NewAccessEvent { what, partner: PLATFORM, serial_no, before, after, by, at: now };
-    history_store::insert_event(&mut transaction, &event).await?;
+    write_down(&mut transaction, app, &event).await?;
     transaction.commit().await?;
     Ok(made)
 }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::audit::Person;
 use crate::base::id::ApplicationId;
 use crate::base::{BusinessDay, Fen};
 use crate::cli::line::Who;
@@ -78,8 +79,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn decide(app: &App, application_id: ApplicationId, verdict: PersonVerdict, who: Who) -> anyhow::Result<()> {
     let borrower_id = application_store::find_applicant_of(&mut *app.pool.acquire().await?, application_id).await?;
     let borrower_id = borrower_id.with_context(|| format!("there is no application {application_id}"))?;
+    let app = app.by(Person::typed(&who.by));
     let decision = PersonDecision { borrower_id, application_id, person: who.by, reason: who.reason, verdict };
-    let applied = actions::decide_referred(app, decision).await.map_err(said)?;
+    let applied = actions::decide_referred(&app, decision).await.map_err(said)?;
     match applied.state {
         ApplicationState::Approved { line_id, grade, limit } => {
             println!("{application_id} is approved: {line_id}, grade {grade}, {limit} yuan");

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::app::App;
+use crate::audit::Person;
 use crate::base::id::BreakId;
 use crate::cli::trial;
 use crate::error::Fault;
@@ -77,14 +78,17 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::List { open, json } => list(&app, open, json).await?,
         Args::Show { break_id, json } => show(&find(&app, break_id).await?, json)?,
         Args::Propose { break_id, correction, by } => {
+            let app = app.by(Person::typed(&by));
             let number = reconcile::propose_correction(&app, break_id, correction, &by).await.map_err(said)?;
             println!("{} is proposal {number} for {break_id}; somebody else confirms it", correction.name());
         }
         Args::Confirm { break_id, proposal, by } => {
+            let app = app.by(Person::typed(&by));
             reconcile::confirm_break(&app, break_id, proposal, &by).await.map_err(said)?;
             println!("{break_id} is corrected: {}", find(&app, break_id).await?.proposed.name());
         }
         Args::Dismiss { break_id, by, reason } => {
+            let app = app.by(Person::typed(&by));
             reconcile::dismiss_break(&app, break_id, &by, &reason).await.map_err(said)?;
             println!("{break_id} is dismissed; nothing was booked");
         }

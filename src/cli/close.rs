@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::base::{BusinessDay, Clock};
 use crate::business_day::store::find_today;
+use crate::cli::by::By;
 use crate::cli::{progress, trial};
 use crate::close::engine::StepDone;
 use crate::close::{CHUNK_ROWS, Step, close_day_in_chunks, has_ended};
@@ -24,6 +25,8 @@ pub struct Args {
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    by: By,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -39,7 +42,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         bar.set_position(step.place() as u64);
         bar.set_message(format!("{}, {left} chunks left", step.name()));
     };
-    let closed = close_day_in_chunks(&app, args.date, args.chunk_rows, &told).await?;
+    let closed = close_day_in_chunks(&app.by(args.by.person()), args.date, args.chunk_rows, &told).await?;
     bar.finish_and_clear();
     if args.json {
         let step = |done: &StepDone| json!({ "step": done.step.name(), "rows": done.rows, "ms": u64::try_from(done.took.as_millis()).ok() });

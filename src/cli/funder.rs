@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::base::Fen;
+use crate::cli::by::By;
 use crate::cli::{ensure_open, trial};
 use crate::error::{Fault, Refusal};
 use crate::funder::actions::TermsChange;
@@ -33,6 +34,8 @@ pub enum Args {
         /// of those that it or its own system set; left as they are if left out
         #[arg(long, value_parser = lower_marks)]
         lower_marks_fen: Option<LowerMarks>,
+        #[command(flatten)]
+        by: By,
     },
     /// Show how a funder stands: its reserve and what made it, an advance, when it runs dry, and what its borrowers have not paid by
     /// days past due
@@ -67,14 +70,14 @@ fn lower_marks(text: &str) -> Result<LowerMarks, String> {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
-        Args::Open { code, name, advance_fen, low_water_fen, lower_marks_fen } => {
+        Args::Open { code, name, advance_fen, low_water_fen, lower_marks_fen, by } => {
             ensure_open(&app).await?;
             let change = TermsChange {
                 advance_limit: advance_fen.map(Fen::new),
                 low_water: low_water_fen.map(Fen::new),
                 lower_marks: lower_marks_fen.map(|LowerMarks(marks)| marks),
             };
-            open(&app, &code, &name, change).await?;
+            open(&app.by(by.person()), &code, &name, change).await?;
         }
         Args::Show { code, json } => standing::show(&app, &code, json).await?,
         Args::List { json } => list(&app, json).await?,

@@ -3,9 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use serde_json::json;
 
+use crate::audit::{self, Act, Action};
 use crate::base::BusinessDay;
 use crate::business_day::store;
+use crate::cli::by::By;
 use crate::cli::open_house;
 use crate::database;
 
@@ -16,12 +19,15 @@ pub enum Args {
         /// The first business day, such as 2026-03-02: today, as a rule
         #[arg(long)]
         date: BusinessDay,
+        #[command(flatten)]
+        by: By,
     },
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args::Open { date } = args;
+    let Args::Open { date, by } = args;
     let (app, _database) = open_house().await?;
+    let app = app.by(by.person());
     // A day that was mistyped could never be closed, nor opened anew.
     app.calendar.next_working_day(date).context("the house is not opened")?;
     let mut transaction = database::begin(&app.pool).await?;
@@ -29,6 +35,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let today = store::today(&mut transaction).await?;
         anyhow::bail!("this house is open already; its business day is {today}, and only `fenqi close` moves it");
     }
+    audit::record(&mut transaction, &app, Act::new(Action::HouseOpened, date, json!({}))).await?;
     transaction.commit().await?;
     println!("the house is open; its business day is {date}");
     Ok(ExitCode::SUCCESS)

@@ -3,9 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
+use serde_json::json;
 
+use crate::audit::{self, Act, Action};
 use crate::base::id::JobId;
+use crate::cli::by::By;
 use crate::cli::trial;
+use crate::database;
 use crate::jobs::store;
 
 /// More open jobs than anyone reads.
@@ -23,15 +27,17 @@ pub enum Args {
     Retry {
         /// By its id in `fenqi jobs list`
         job_id: JobId,
+        #[command(flatten)]
+        by: By,
     },
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = trial::open_any().await?;
-    let mut connection = app.pool.acquire().await?;
     match args {
         Args::List { json } => {
+            let mut connection = app.pool.acquire().await?;
             for job in store::list_open(&mut connection, LIST_MAX).await? {
                 if json {
                     println!("{}", serde_json::to_string(&job)?);
@@ -47,10 +53,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 }
             }
         }
-        Args::Retry { job_id } => {
-            if !store::retry(&mut connection, job_id.uuid(), app.clock.now()).await? {
+        Args::Retry { job_id, by } => {
+            let app = app.by(by.person());
+            let mut transaction = database::begin(&app.pool).await?;
+            if !store::retry(&mut transaction, job_id.uuid(), app.clock.now()).await? {
                 bail!("{job_id} is neither dead nor waiting; `fenqi jobs list` shows which are");
             }
+            audit::record(&mut transaction, &app, Act::new(Action::JobRetried, job_id, json!({}))).await?;
+            transaction.commit().await?;
             println!("{job_id} is ready");
         }
     }

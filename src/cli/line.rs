@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::audit::Person;
 use crate::base::Fen;
 use crate::base::id::LineId;
 use crate::base::person::Mobile;
@@ -126,8 +127,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn change(app: &App, named: &Named, change: Change, who: Who) -> anyhow::Result<()> {
     let line_id = find_line(app, named).await?;
+    let app = app.by(Person::typed(&who.by));
     let manual = ManualChange { line_id, change, person: who.by, reason: who.reason };
-    let line = line_actions::change_line(app, manual).await.map_err(said)?;
+    let line = line_actions::change_line(&app, manual).await.map_err(said)?;
     println!("{line_id} is {}: limit {} yuan, used {}", state(&line), line.limit, line.used);
     Ok(())
 }

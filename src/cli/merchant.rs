@@ -10,8 +10,10 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::app::App;
+use crate::audit::Person;
 use crate::base::id::MerchantId;
 use crate::base::person::Mobile;
+use crate::cli::by::By;
 use crate::cli::line::filled;
 use crate::cli::trial;
 use crate::error::{Fault, Refusal, Step};
@@ -78,6 +80,8 @@ pub enum Args {
         merchant: MerchantId,
         /// An https address; without it, they are told what to do instead
         link: Option<String>,
+        #[command(flatten)]
+        by: By,
     },
     /// Let somebody sign in on a merchant's pages as its owner, such as the first one of a merchant that applied by other ways
     AddOwner {
@@ -140,6 +144,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Resume(deciding) => decide(&app, deciding, Decision::Resume).await?,
         Args::Close(deciding) => decide(&app, deciding, Decision::Close).await?,
         Args::SetAccount { merchant: merchant_id, number: account_number, by: changed_by } => {
+            let app = app.by(Person::typed(&changed_by));
             let change = AccountChange { merchant_id, account_number, changed_by };
             match merchant::change_settlement_account(&app, &change).await.map_err(said)? {
                 AccountStep::Proposed => {
@@ -151,13 +156,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Args::Code(coding) => code(&app, coding).await?,
-        Args::SetLink { merchant, link } => {
-            merchant::set_other_link(&app, merchant, link.as_deref()).await.map_err(said)?;
+        Args::SetLink { merchant, link, by } => {
+            merchant::set_other_link(&app.by(by.person()), merchant, link.as_deref()).await.map_err(said)?;
             println!("{merchant} {}", link.as_deref().unwrap_or("has no link for other apps"));
         }
         Args::AddOwner { merchant, mobile, name, by } => {
             let name = parse_staff_name(&name)
                 .map_err(|_| anyhow::anyhow!("a name has 1 to 40 characters and no control characters"))?;
+            let app = app.by(Person::typed(&by));
             let hiring = Hiring { merchant_id: merchant, name, mobile, role: Role::Owner, hired_by: by };
             let staff_id = staff_actions::hire(&app, &hiring).await.map_err(said)?;
             println!("{} owns {merchant} and signs in at {} ({staff_id})", hiring.name, app.site.link("/m"));
@@ -249,7 +255,8 @@ fn day(at: DateTime<Utc>) -> String {
 
 async fn decide(app: &App, deciding: Deciding, decision: Decision) -> anyhow::Result<()> {
     let Deciding { merchant: merchant_id, by: decided_by, reason, json } = deciding;
-    let step = merchant::decide(app, &Judgement { merchant_id, decision, decided_by, reason }).await.map_err(said)?;
+    let app = app.by(Person::typed(&decided_by));
+    let step = merchant::decide(&app, &Judgement { merchant_id, decision, decided_by, reason }).await.map_err(said)?;
     let row = join_store::find_application(&mut *app.pool.acquire().await?, merchant_id).await?;
     let status = row.map_or("unknown", |row| row.status.name());
     if json {

@@ -35,6 +35,8 @@ mod bench;
 mod demo;
 mod migrate;
 mod db;
+mod audit;
+mod by;
 mod stop;
 
 use std::io::IsTerminal;
@@ -105,6 +107,9 @@ enum Command {
     Close(close::Args),
     /// Check every identity of the books; silent when all hold, else exit code 1 and a list
     Verify(verify::Args),
+    /// What people did by hand: show it, print its head, check a head that was kept
+    #[command(subcommand)]
+    Audit(audit::Args),
     /// Live through months of real purchases in a counterfeit world, report, and serve
     Demo(demo::Args),
     /// Play scenario files in scratch databases; name the first line that fails
@@ -169,6 +174,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Outbox(args) => outbox::run(args).await,
         Command::Close(args) => close::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Bench(args) => bench::run(args).await,
@@ -395,6 +401,7 @@ pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App
         metrics_from: config.metrics_from.clone().into(),
         delivery: config.delivery,
         site: config.site(),
+        person: None,
     })
 }
 

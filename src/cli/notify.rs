@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::base::id::MerchantId;
+use crate::cli::by::By;
 use crate::cli::trial;
 use crate::merchant::notify_actions::{Wanted, set_notify_url};
 use crate::partner::key::Algorithm;
@@ -20,13 +21,15 @@ pub struct Args {
     /// In which we sign
     #[arg(long, default_value = "rsa")]
     algorithm: Algorithm,
+    #[command(flatten)]
+    by: By,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = trial::open_any().await?;
     let wanted = Wanted { url: args.url.as_deref().filter(|_| !args.off), algorithm: args.algorithm };
-    match set_notify_url(&app, args.merchant, wanted).await?.address {
+    match set_notify_url(&app.by(args.by.person()), args.merchant, wanted).await?.address {
         Some(address) => println!("{} is notified at {}", args.merchant, address.url),
         None => println!("{} is not notified", args.merchant),
     }

@@ -8,6 +8,8 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::app::App;
+use crate::audit::Person;
+use crate::cli::by::By;
 use crate::cli::line::filled;
 use crate::cli::{template, trial};
 use crate::error::Attempt;
@@ -131,9 +133,8 @@ pub struct ReplayArgs {
     /// Until before there
     #[arg(long, requires = "from")]
     to: Option<DateTime<Utc>>,
-    /// Who does it
-    #[arg(long, default_value = "command line", value_parser = filled)]
-    by: String,
+    #[command(flatten)]
+    by: By,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -160,18 +161,18 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Replay(replay) => run_replay(&app, replay).await?,
         Args::Discard { message_no, reason, by } => {
             let partner = partner_of(&app, message_no).await?;
-            let asked = Asked { partner: &partner, by: &by };
+            let (app, asked) = (app.by(Person::typed(&by)), Asked { partner: &partner, by: &by });
             actions::discard(&app, asked, Discard { message_no, reason: &reason }, Attempt::First).await?;
             println!("message {message_no} is discarded");
         }
         Args::Pause { partner, by } => {
             check_name(&app, &partner).await?;
-            let _ = actions::pause(&app, Asked { partner: &partner, by: &by }).await?;
+            let _ = actions::pause(&app.by(Person::typed(&by)), Asked { partner: &partner, by: &by }).await?;
             println!("{partner} is paused");
         }
         Args::Resume { partner, by } => {
             check_name(&app, &partner).await?;
-            let _ = actions::resume(&app, Asked { partner: &partner, by: &by }).await?;
+            let _ = actions::resume(&app.by(Person::typed(&by)), Asked { partner: &partner, by: &by }).await?;
             println!("{partner} is delivered to");
         }
         Args::Try { message_no, template, path } => try_out(&app, message_no, template, path).await?,
@@ -335,9 +336,11 @@ fn print_done(done: &Done) {
 }
 
 async fn run_replay(app: &App, replay: ReplayArgs) -> anyhow::Result<()> {
+    let person = replay.by.person();
+    let (app, by) = (&app.by(person.clone()), person.name());
     if let Some(message_no) = replay.message_no {
         let partner = partner_of(app, message_no).await?;
-        let asked = Asked { partner: &partner, by: &replay.by };
+        let asked = Asked { partner: &partner, by };
         actions::retry(app, asked, message_no, Attempt::First).await?;
         println!("message {message_no} is delivered next");
         return Ok(());
@@ -347,12 +350,12 @@ async fn run_replay(app: &App, replay: ReplayArgs) -> anyhow::Result<()> {
     };
     check_name(app, partner).await?;
     if replay.dead {
-        let messages = actions::retry_dead(app, Asked { partner, by: &replay.by }).await?;
+        let messages = actions::retry_dead(app, Asked { partner, by }).await?;
         println!("{messages} messages that were given up are delivered next");
         return Ok(());
     }
     let wanted = Replay { from_no: replay.from_no, to_no: replay.to_no, from_at: replay.from, to_at: replay.to };
-    let messages = actions::replay(app, Asked { partner, by: &replay.by }, wanted, Attempt::First).await?;
+    let messages = actions::replay(app, Asked { partner, by }, wanted, Attempt::First).await?;
     println!("{messages} messages are delivered again");
     Ok(())
 }

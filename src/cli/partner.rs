@@ -14,6 +14,7 @@ use crate::access::actions::{
 };
 use crate::access::{self, AccessRefusal, AddressRange, PartnerKind, Scope, store};
 use crate::app::App;
+use crate::audit::Person;
 use crate::base::Clock;
 use crate::cli::{Sharing, apply, check_risk, find_database, notify, open_app, pay_order, set_up};
 use crate::error::{Fault, Refusal, Step};
@@ -252,7 +253,7 @@ async fn add_partner(app: &App, add: Add) -> anyhow::Result<()> {
         addresses: add.addresses,
         rate_per_minute: add.rate_per_minute,
     };
-    match access::add_partner(app, &partner, &add.by).await {
+    match access::add_partner(&app.by(Person::typed(&add.by)), &partner, &add.by).await {
         Ok(()) => println!("partner {} is added; give it a key with `fenqi partner key add`", partner.code),
         Err(Fault::Refused(AccessRefusal::PartnerExists(_))) if is_there(app, &partner).await.map_err(said)? => {
             println!("partner {} was there already", partner.code);
@@ -269,14 +270,14 @@ async fn change_keys(app: &App, key: Key) -> anyhow::Result<()> {
             let shown = public_key.display();
             let text = std::fs::read_to_string(&public_key).with_context(|| format!("cannot read {shown}"))?;
             let new = NewKey { partner, serial_no: serial, public_key: text, holder, expires_at };
-            match access::add_key(app, &new, &by).await.map_err(said)? {
+            match access::add_key(&app.by(Person::typed(&by)), &new, &by).await.map_err(said)? {
                 Step::Applied => println!("key {} of {} is believed from now on", new.serial_no, new.partner),
                 Step::AlreadyApplied => println!("key {} of {} was there already", new.serial_no, new.partner),
             }
             Ok(())
         }
         Key::Revoke { partner, serial, by } => {
-            access::revoke_key(app, &partner, &serial, &by).await.map_err(said)?;
+            access::revoke_key(&app.by(Person::typed(&by)), &partner, &serial, &by).await.map_err(said)?;
             println!("key {serial} of {partner} is revoked");
             Ok(())
         }
@@ -297,7 +298,7 @@ async fn change_grant(app: &App, grant: Grant) -> anyhow::Result<()> {
         rate_per_minute: terms.rate_per_minute,
         is_disabled: (terms.disable || terms.enable).then_some(terms.disable),
     };
-    access::change_partner(app, &partner, &change, &by).await.map_err(said)?;
+    access::change_partner(&app.by(Person::typed(&by)), &partner, &change, &by).await.map_err(said)?;
     println!("partner {partner} is changed");
     Ok(())
 }
@@ -382,7 +383,8 @@ async fn list_owners(app: &App, kind: Option<PartnerKind>, is_json: bool) -> any
 async fn platform_keys(app: &App, which: PlatformKey) -> anyhow::Result<()> {
     match which {
         PlatformKey::Rotate { algorithm, signs_from, by } => {
-            let made = rotate_platform_key(app, Rotation { algorithm, signs_from, by: &by }).await.map_err(said)?;
+            let app = app.by(Person::typed(&by));
+            let made = rotate_platform_key(&app, Rotation { algorithm, signs_from, by: &by }).await.map_err(said)?;
             let from =
                 signs_from.filter(|from| *from > made.created_at).map_or("now".to_owned(), |from| from.to_rfc3339());
             println!("key {} signs from {from} on, on every node within half a minute", made.serial_no);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::audit::Person;
 use crate::base::id::PayoutId;
 use crate::cli::trial;
 use crate::error::{Fault, Step};
@@ -64,13 +65,17 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let listed = payout_store::list_payouts(&mut connection, wanted, LISTED_MAX).await?;
             listed.iter().rev().for_each(|payout| print(payout, json));
         }
-        Args::Retry { payout, by } => match settlement::retry_payout(&app, payout, &by).await.map_err(said)? {
-            Step::Applied => println!("{payout} is sent again with the next payouts"),
-            Step::AlreadyApplied => println!("{payout} waits to be sent again already; nothing changed"),
-        },
+        Args::Retry { payout, by } => {
+            let app = app.by(Person::typed(&by));
+            match settlement::retry_payout(&app, payout, &by).await.map_err(said)? {
+                Step::Applied => println!("{payout} is sent again with the next payouts"),
+                Step::AlreadyApplied => println!("{payout} waits to be sent again already; nothing changed"),
+            }
+        }
         Args::Settle { payout, paid, by, .. } => {
             let ending = paid.map_or(Ending::Failed, |bank_reference| Ending::Paid { bank_reference });
             let words = ending.words();
+            let app = app.by(Person::typed(&by));
             match settlement::settle_payout(&app, payout, ending, &by).await.map_err(said)? {
                 Settling::Proposed => println!("{payout}: {words}; it ends so once somebody else says the same"),
                 Settling::Confirmed { proposed_by: first } => println!("{payout} is settled: {words}, as {first} said"),

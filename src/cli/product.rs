@@ -8,6 +8,7 @@ use clap::Subcommand;
 use rust_decimal::Decimal;
 
 use crate::base::Rate;
+use crate::cli::by::By;
 use crate::cli::trial;
 use crate::error::Fault;
 use crate::loan::price::in_percent;
@@ -24,13 +25,16 @@ enum Action {
     /// Parse and prove product files, without a database
     Check(Files),
     /// Check all files, then publish each as its product's next version; nothing is published if any is refused
-    Publish(Files),
+    Publish(Publishing),
     /// Take a product off sale: nothing is bought under it from then on, and what was goes on under its terms
     Withdraw {
         /// By its code in `fenqi product list`
         code: String,
         /// Which version; the one that is on sale if left out
-        version: Option<i32>,
+        #[arg(value_name = "VERSION")]
+        version_no: Option<i32>,
+        #[command(flatten)]
+        by: By,
     },
     /// List the versions that are on sale
     List {
@@ -50,11 +54,19 @@ struct Files {
     json: bool,
 }
 
+#[derive(clap::Args)]
+struct Publishing {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    by: By,
+}
+
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Check(files) => check(&files),
-        Action::Publish(files) => publish(&files).await,
-        Action::Withdraw { code, version } => withdraw(&code, version).await,
+        Action::Publish(publishing) => publish(&publishing).await,
+        Action::Withdraw { code, version_no, by } => withdraw(&code, version_no, &by).await,
         Action::List { json } => list(json).await,
     }
 }
@@ -83,7 +95,7 @@ fn check(files: &Files) -> anyhow::Result<ExitCode> {
     Ok(if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn publish(files: &Files) -> anyhow::Result<ExitCode> {
+async fn publish(Publishing { files, by }: &Publishing) -> anyhow::Result<ExitCode> {
     let (passed, refused) = check_all(&files.files)?;
     if !refused.is_empty() {
         refused.iter().for_each(print_refusal);
@@ -92,7 +104,7 @@ async fn publish(files: &Files) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = trial::open_any().await?;
     let texts: Vec<&str> = passed.iter().map(|file| file.text.as_str()).collect();
-    let versions = product::publish_all(&app, &texts).await.map_err(|fault| match fault {
+    let versions = product::publish_all(&app.by(by.person()), &texts).await.map_err(|fault| match fault {
         Fault::Refused((place, refusal)) => {
             anyhow::anyhow!("nothing was published: {}: {refusal}", passed[place].path)
         }
@@ -117,13 +129,13 @@ async fn publish(files: &Files) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn withdraw(code: &str, version: Option<i32>) -> anyhow::Result<ExitCode> {
+async fn withdraw(code: &str, version_no: Option<i32>, by: &By) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     let current = app.catalogue.current(&mut *app.pool.acquire().await?, code).await?;
     let on_sale = current.map(|current| current.version);
-    let version = version.or(on_sale);
+    let version = version_no.or(on_sale);
     let version = version.with_context(|| format!("no version of {code} is on sale; see `fenqi product list`"))?;
-    let withdrawn = product::withdraw(&app, code, version).await.map_err(|fault| match fault {
+    let withdrawn = product::withdraw(&app.by(by.person()), code, version).await.map_err(|fault| match fault {
         Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi product list`"),
         Fault::Failed(failure) => failure,
     })?;

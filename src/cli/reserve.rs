@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::audit::Person;
 use crate::base::id::ReserveOrderId;
 use crate::cli::trial;
 use crate::error::Fault;
@@ -57,9 +58,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Args::Confirm { order, by } => {
+            let app = app.by(Person::typed(&by));
             print(&order_actions::confirm_deposit(&app, order, &by).await.map_err(said)?);
         }
         Args::Refuse { order, by, reason } => {
+            let app = app.by(Person::typed(&by));
             print(&order_actions::refuse_order(&app, order, &by, &reason).await.map_err(said)?);
         }
     }

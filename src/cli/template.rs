@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use crate::app::App;
+use crate::audit::Person;
 use crate::base::id::FunderId;
 use crate::cli::line::filled;
 use crate::error::Attempt;
@@ -59,7 +60,7 @@ pub async fn run(app: &App, args: Args) -> anyhow::Result<()> {
         let after_version = newest.map_or(0, |newest| newest.version);
         let attempt = Attempt::First;
         let saving = Saving { funder_id, kind: kind.name, after_version, attempt, telling: &telling, by };
-        template_actions::save(app, saving).await?;
+        template_actions::save(&app.by(Person::typed(by)), saving).await?;
     }
     match template_store::newest(&mut *app.pool.acquire().await?, funder_id, kind.name).await? {
         Some(version) => print(kind.name, &version, args.json),

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use crate::app::App;
+use crate::audit::Person;
 use crate::base::Fen;
 use crate::base::id::RepaymentId;
 use crate::cli::{line, trial};
@@ -71,6 +72,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args {
         Args::Record(wanted) => record(&app, wanted).await?,
         Args::TakeBack { transfer, by, reason } => {
+            let app = app.by(Person::typed(&by));
             let proposal = Proposal { by, reason };
             let number = repayment::propose_taking_back(&app, transfer, &proposal).await.map_err(not_taken_back)?;
             println!(
@@ -79,6 +81,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             );
         }
         Args::Confirm { transfer, proposal, by } => {
+            let app = app.by(Person::typed(&by));
             let taken_back = repayment::confirm_taking_back(&app, transfer, proposal, &by).await;
             let reversal = taken_back.map_err(not_taken_back)?;
             println!(
@@ -104,9 +107,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn record(app: &App, wanted: Record) -> anyhow::Result<()> {
     let line_id = line::find_line(app, &wanted.named).await?;
-    let amount = Fen::new(wanted.amount_fen);
+    let (app, amount) = (app.by(Person::typed(&wanted.by)), Fen::new(wanted.amount_fen));
     let transfer = Transfer { line_id, amount, bank_reference: wanted.reference, operator: wanted.by };
-    let repayment = repayment::record_transfer(app, &transfer).await.map_err(said)?;
+    let repayment = repayment::record_transfer(&app, &transfer).await.map_err(said)?;
     println!(
         "{} books {amount} yuan on {line_id}: {} pay what is due, {} go back to the borrower",
         repayment.repayment_id,

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::step::{CHUNK_ROWS, Step};
 use super::store;
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::{BusinessDay, Clock, When};
 use crate::business_day;
 use crate::database;
@@ -169,6 +171,7 @@ async fn begin(app: &App, day: BusinessDay) -> Result<(), CloseError> {
             return Err(CloseError::Unfinished { unfinished });
         }
         store::begin(&mut transaction, day, app.clock.now()).await?;
+        audit::record(&mut transaction, app, Act::new(Action::DayEnded, day, json!({}))).await?;
     } else {
         let today = match business_day::store::today(&mut transaction).await {
             Err(sqlx::Error::RowNotFound) => return Err(CloseError::NoHouse),

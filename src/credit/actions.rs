@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::application_store::{self, ApplicantRow};
@@ -12,12 +13,14 @@ use super::decision::{Decider, Decision, Opening};
 use super::facts::Facts;
 use super::line::Line;
 use super::model::{
-    Applicant, Application, ApplicationStatus, Applied, ApplyRefusal, ApplyRequest, Transition, Wanted,
+    Applicant, Application, ApplicationState, ApplicationStatus, Applied, ApplyRefusal, ApplyRequest, Transition,
+    Wanted,
 };
 use super::risk::Question;
 use super::store;
 use super::verdict::Verdict;
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::id::{ApplicationId, BorrowerId, LineId, ProductId};
 use crate::base::{BusinessDay, Fen, When};
 use crate::borrower::Agreement;
@@ -404,9 +407,27 @@ pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<App
     };
     let decider = Decider::Person { name: decision.person, reason: decision.reason };
     let decision = Decision { application, product, verdict, decider };
+    let is_new = decision.transition() != Transition::AlreadyApplied;
     let applied = record_one(&mut transaction, app, decision, today).await?;
+    if is_new {
+        audit::record(&mut transaction, app, decided(&applied)).await?;
+    }
     transaction.commit().await?;
     Ok(applied)
+}
+
+/// What a person's decision came to.
+fn decided(applied: &Applied) -> Act {
+    let detail = match &applied.state {
+        ApplicationState::Approved { line_id, grade, limit } => {
+            json!({ "status": "approved", "line_id": line_id, "grade": grade, "limit_fen": limit })
+        }
+        ApplicationState::Refused { reason } => json!({ "status": "refused", "code": reason }),
+        ApplicationState::WithFunder => json!({ "status": "with_funder" }),
+        ApplicationState::Submitted => json!({ "status": "submitted" }),
+        ApplicationState::Referred { .. } => json!({ "status": "referred" }),
+    };
+    Act::new(Action::ApplicationDecided, applied.application_id, detail)
 }
 
 /// What a risk partner answers after its time was over.

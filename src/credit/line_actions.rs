@@ -1,11 +1,13 @@
 //! Changing a line by hand: freeze, unfreeze, another limit, the end.
 
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::change::{self, Change, LineRefusal, Note};
 use super::line::{Line, LineStatus};
 use super::store;
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::id::LineId;
 use crate::base::{BusinessDay, When};
 use crate::business_day;
@@ -29,7 +31,13 @@ pub async fn change_line(app: &App, manual: ManualChange) -> Outcome<Line, LineR
     let line = store::lock_lines(&mut transaction, &[manual.line_id]).await?.pop();
     let line = line.ok_or(Fault::Refused(LineRefusal::LineUnknown))?;
     let day = business_day::store::hold_today(&mut transaction).await?;
+    let before = line.clone();
     let changed = change_locked(&mut transaction, app, Locked { line, day }, manual).await?;
+    if changed != before {
+        let (status, frozen_for) = changed.status.stored();
+        let detail = json!({ "status": status, "frozen_for": frozen_for, "limit_fen": changed.limit });
+        audit::record(&mut transaction, app, Act::new(Action::LineChanged, changed.line_id, detail)).await?;
+    }
     transaction.commit().await?;
     Ok(changed)
 }

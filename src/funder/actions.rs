@@ -12,6 +12,7 @@ use super::slice_actions::lock_reserve;
 use super::slice_store;
 use super::store::{self, Funder};
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::id::{FunderId, mint};
 use crate::base::{BusinessDay, Fen, When};
 use crate::business_day;
@@ -55,6 +56,8 @@ pub async fn open_funder(app: &App, code: &str, name: &str) -> Outcome<FunderId,
     let funder = Funder { funder_id: FunderId::mint(now), code: code.to_owned(), name: name.trim().to_owned() };
     let mut transaction = database::begin(&app.pool).await?;
     if store::insert_funder(&mut transaction, &funder, now).await? {
+        let act = Act::new(Action::FunderOpened, funder.funder_id, json!({ "code": funder.code }));
+        audit::record(&mut transaction, app, act).await?;
         transaction.commit().await?;
         return Ok(funder.funder_id);
     }
@@ -226,6 +229,12 @@ pub async fn change_reserve_terms(
     }
     reserve.set_terms(advance_limit, marks).map_err(Fault::Refused)?;
     save_terms(&mut transaction, &reserve).await?;
+    let terms = json!({
+        "advance_limit_fen": reserve.advance_limit,
+        "low_water_fen": reserve.low_water,
+        "lower_marks_fen": reserve.lower_marks,
+    });
+    audit::record(&mut transaction, app, Act::new(Action::ReserveTermsSet, funder_id, terms)).await?;
     transaction.commit().await?;
     Ok((Step::Applied, reserve))
 }

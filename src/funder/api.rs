@@ -16,6 +16,7 @@ use super::order_store::{self, WantedOrders};
 use super::reserve::Reserve;
 use super::store;
 use crate::app::App;
+use crate::audit::Person;
 use crate::base::id::{FunderId, ReserveOrderId};
 use crate::base::{BusinessDay, Fen};
 use crate::business_day;
@@ -240,6 +241,7 @@ async fn note(
     kind: ReserveOrderKind,
     order: NewReserveOrder,
 ) -> Result<(StatusCode, Json<ReserveOrder>), Problem> {
+    let app = app.by(Person::key_holder(&caller.caller.holder));
     let key = format!("{}/{}", caller.caller.known.code, caller.caller.key());
     let noting = Noting {
         funder_id: caller.funder_id,
@@ -249,7 +251,7 @@ async fn note(
         noted_by: caller.caller.holder,
         key,
     };
-    Ok((StatusCode::CREATED, Json(order_actions::note_order(app, noting).await?)))
+    Ok((StatusCode::CREATED, Json(order_actions::note_order(&app, noting).await?)))
 }
 
 /// Confirm a withdrawal by a second key
@@ -269,7 +271,8 @@ pub async fn confirm_withdrawal(
         // Whether a deposit arrived is not its sender's to say.
         return Err(Problem::not_found());
     }
-    Ok(Json(order_actions::confirm_withdrawal(&app, order_id, &caller.caller.holder).await?))
+    let holder = &caller.caller.holder;
+    Ok(Json(order_actions::confirm_withdrawal(&app.by(Person::key_holder(holder)), order_id, holder).await?))
 }
 
 /// Which orders.

@@ -1,6 +1,7 @@
 //! Use cases of orders about a reserve: note, confirm, refuse.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::actions::{BankMovement, Direction, book_movement};
@@ -9,6 +10,7 @@ use super::order_store::{self, Decided, NotedAgain};
 use super::reserve::{REFERENCE_CHARS_MAX, ReserveRefusal};
 use super::{notices, store};
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::id::{FunderId, ReserveOrderId};
 use crate::base::typed::is_one_line;
 use crate::base::{Fen, When};
@@ -76,8 +78,17 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
         let noted = lock(&mut transaction, stored.order_id).await?;
         tell(&mut transaction, &noted, notices::deposit_noted, now).await?;
     }
+    if is_told {
+        audit::record(&mut transaction, app, act(Action::ReserveOrderNoted, &stored)).await?;
+    }
     transaction.commit().await?;
     find(app, stored.order_id).await
+}
+
+/// What somebody does to an order.
+fn act(action: Action, order: &ReserveOrder) -> Act {
+    let ReserveOrder { order_id, funder_id, kind, amount_fen, .. } = order;
+    Act::new(action, order_id, json!({ "funder_id": funder_id, "kind": kind, "amount_fen": amount_fen }))
 }
 
 /// Tells operators of an order that they have something to do for.
@@ -144,6 +155,7 @@ async fn confirm(
     if is_booked_now && order.kind == ReserveOrderKind::Withdrawal {
         tell(&mut transaction, &order, notices::withdrawal_booked, now).await?;
     }
+    audit::record(&mut transaction, app, act(Action::ReserveOrderBooked, &order)).await?;
     transaction.commit().await?;
     find(app, order_id).await
 }
@@ -168,6 +180,7 @@ pub async fn refuse_order(
     let decided =
         Decided { order_id, status: ReserveOrderStatus::Refused, by, reason: Some(reason), at: app.clock.now() };
     order_store::decide_order(&mut transaction, decided).await?;
+    audit::record(&mut transaction, app, act(Action::ReserveOrderRefused, &order)).await?;
     transaction.commit().await?;
     find(app, order_id).await
 }

@@ -12,6 +12,7 @@ use super::staff_store;
 use super::store::{self, AccountProposal, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
 use crate::access::is_same_holder;
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::id::MerchantId;
 use crate::base::person::{CreditCode, Mobile};
 use crate::base::{Rate, When};
@@ -66,6 +67,7 @@ pub async fn onboard(app: &App, onboarding: &Onboarding) -> Outcome<MerchantId, 
     let merchant = new_merchant(app, merchant_id, &checked);
     let mut transaction = database::begin(&app.pool).await?;
     if store::insert_merchant(&mut transaction, &merchant).await? {
+        audit::record(&mut transaction, app, Act::new(Action::MerchantAdded, merchant_id, json!({}))).await?;
         transaction.commit().await?;
         return Ok(merchant_id);
     }
@@ -147,8 +149,14 @@ impl Checked {
 /// Says where the merchant takes payment from people who open its code in another wallet's app; `None` for nowhere.
 pub async fn set_other_link(app: &App, merchant_id: MerchantId, link: Option<&str>) -> Outcome<(), MerchantRefusal> {
     let link = link.map(parse_link).transpose().map_err(Fault::Refused)?;
-    let is_known = store::update_other_link(&mut *app.pool.acquire().await?, merchant_id, link).await?;
-    if is_known { Ok(()) } else { Err(Fault::Refused(MerchantRefusal::UnknownMerchant)) }
+    let mut transaction = database::begin(&app.pool).await?;
+    if !store::update_other_link(&mut transaction, merchant_id, link).await? {
+        return Err(Fault::Refused(MerchantRefusal::UnknownMerchant));
+    }
+    let detail = json!({ "link_sha256": link.map(audit::fingerprint) });
+    audit::record(&mut transaction, app, Act::new(Action::LinkSet, merchant_id, detail)).await?;
+    transaction.commit().await?;
+    Ok(())
 }
 
 /// Who decides about a merchant, and why.
@@ -186,6 +194,8 @@ pub async fn decide(app: &App, judgement: &Judgement) -> Outcome<Step, MerchantR
         return Err(Fault::Failed(anyhow::anyhow!("a locked merchant changed its status")));
     }
     tell_applicant(&mut transaction, &change).await?;
+    let detail = json!({ "before": before.name(), "after": after.name() });
+    audit::record(&mut transaction, app, Act::new(Action::MerchantDecided, change.merchant_id, detail)).await?;
     transaction.commit().await?;
     Ok(step)
 }
@@ -251,6 +261,7 @@ pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Out
     let Some(AccountProposal { by: proposed_by, .. }) = confirmed else {
         let proposal = AccountProposal { sealed, by: by.to_owned() };
         store::put_account_proposal(&mut transaction, merchant_id, &proposal).await?;
+        audit::record(&mut transaction, app, Act::new(Action::AccountStated, merchant_id, json!({}))).await?;
         transaction.commit().await?;
         return Ok(AccountStep::Proposed);
     };
@@ -259,6 +270,7 @@ pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Out
     if !store::update_settlement_account(&mut transaction, merchant_id, &account, &both, now).await? {
         return Err(Fault::Refused(MerchantRefusal::UnknownMerchant));
     }
+    audit::record(&mut transaction, app, Act::new(Action::AccountChanged, merchant_id, json!({}))).await?;
     transaction.commit().await?;
     Ok(AccountStep::Changed { proposed_by })
 }

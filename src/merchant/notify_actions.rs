@@ -1,9 +1,12 @@
 //! Where a merchant's system hears of payments: set and clear it.
 
+use serde_json::json;
+
 use super::model::MerchantRefusal;
 use super::notification::{Notified, NotifyAddress};
 use super::notify_store;
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::id::MerchantId;
 use crate::database;
 use crate::error::{Attempt, Fault, Outcome, Refusal};
@@ -98,6 +101,9 @@ async fn set_where(
         }
     }
     let version = notify_store::set(&mut transaction, merchant_id, address.as_ref()).await?;
+    let url_sha256 = address.as_ref().map(|address| audit::fingerprint(&address.url));
+    let detail = json!({ "url_sha256": url_sha256, "version": version });
+    audit::record(&mut transaction, app, Act::new(Action::NotifyAddressSet, merchant_id, detail)).await?;
     transaction.commit().await?;
     Ok(Notified { address, version })
 }

@@ -1,5 +1,6 @@
 //! Use cases of a merchant's staff: hire, change a role, remove; find who signs in.
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::model::MerchantStatus;
@@ -7,6 +8,7 @@ use super::staff::{Role, Staff, StaffRefusal, Team};
 use super::staff_store::{self, By, NewStaff, RoleChange, StaffRow};
 use super::store;
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::id::{MerchantId, StaffId};
 use crate::base::person::Mobile;
 use crate::database;
@@ -77,6 +79,8 @@ pub async fn hire(app: &App, hiring: &Hiring) -> Outcome<StaffId, StaffRefusal> 
     let team = lock_team(app, &mut transaction, hiring.merchant_id).await?;
     team.may_hire(&hiring.mobile).map_err(Fault::Refused)?;
     let staff_id = insert(app, &mut transaction, hiring).await?;
+    let detail = json!({ "staff_id": staff_id, "role": hiring.role.name() });
+    audit::record(&mut transaction, app, Act::new(Action::StaffHired, hiring.merchant_id, detail)).await?;
     transaction.commit().await?;
     Ok(staff_id)
 }

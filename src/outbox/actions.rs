@@ -1,6 +1,7 @@
 //! Use cases of delivery: pause, resume, replay, discard, each noted with who did it; and forgetting what ended long ago.
 
 use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::control_store::{self as store, Action, Pausing, ReplayRange};
@@ -9,6 +10,7 @@ use super::model::Stretch;
 use super::template::TemplateRefusal;
 use super::{event_store, store as message_store};
 use crate::app::App;
+use crate::audit::{self, Act};
 use crate::base::typed::is_one_line;
 use crate::database;
 use crate::error::{Attempt, Fault, Outcome, Refusal, Step};
@@ -77,7 +79,7 @@ pub async fn pause(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
     if !store::set_paused(&mut transaction, asked.partner, Pausing::Pause, now).await? {
         return Ok(Step::AlreadyApplied);
     }
-    store::note(&mut transaction, &noted(asked, "pause", now)).await?;
+    note(&mut transaction, app, &noted(asked, "pause", now)).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
 }
@@ -93,9 +95,17 @@ pub async fn resume(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> 
         return database::end(transaction, Ok(Step::AlreadyApplied)).await;
     }
     let action = Action { messages: i64::try_from(hastened).ok(), ..noted(asked, "resume", now) };
-    store::note(&mut transaction, &action).await?;
+    note(&mut transaction, app, &action).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
+}
+
+/// Notes what is done, for whoever looks at the partner and in the audit trail.
+async fn note(connection: &mut PgConnection, app: &App, action: &Action<'_>) -> sqlx::Result<()> {
+    store::note(connection, action).await?;
+    let (from_no, to_no) = action.range.unzip();
+    let detail = json!({ "action": action.action, "from_no": from_no, "to_no": to_no, "messages": action.messages });
+    audit::record(connection, app, Act::new(audit::Action::DeliveryChanged, action.partner, detail)).await
 }
 
 fn noted<'a>(asked: Asked<'a>, action: &'static str, now: DateTime<Utc>) -> Action<'a> {
@@ -132,7 +142,7 @@ pub async fn replay(app: &App, asked: Asked<'_>, wanted: Replay, attempt: Attemp
     }
     let messages = store::replay(&mut transaction, asked.partner, range, now).await?;
     let action = Action { messages: i64::try_from(messages).ok(), ..action };
-    store::note(&mut transaction, &action).await?;
+    note(&mut transaction, app, &action).await?;
     transaction.commit().await?;
     Ok(messages)
 }
@@ -196,7 +206,7 @@ pub async fn retry(app: &App, asked: Asked<'_>, message_no: i64, attempt: Attemp
         return database::end(transaction, done).await;
     }
     let action = Action { range: Some((message_no, message_no)), ..action };
-    store::note(&mut transaction, &action).await?;
+    note(&mut transaction, app, &action).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -210,7 +220,7 @@ pub async fn retry_dead(app: &App, asked: Asked<'_>) -> Outcome<i64, EventRefusa
         let (range, messages) = (revived.from_no.zip(revived.to_no), Some(revived.messages));
         let reason = Some("of these, those that were given up");
         let action = Action { range, messages, reason, ..noted(asked, "replay", now) };
-        store::note(&mut transaction, &action).await?;
+        note(&mut transaction, app, &action).await?;
         transaction.commit().await?;
     }
     Ok(revived.messages)
@@ -237,7 +247,7 @@ pub async fn discard(app: &App, asked: Asked<'_>, wanted: Discard<'_>, attempt: 
         return database::end(transaction, done).await;
     }
     let action = Action { range: Some((message_no, message_no)), ..action };
-    store::note(&mut transaction, &action).await?;
+    note(&mut transaction, app, &action).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Use cases of templates: save the next version, and try one on a past event without sending anything.
 
+use serde_json::json;
+
 use super::actions::{EventRefusal, not_found};
 use super::carrier::funder::render;
 use super::catalogue::{self, Audience, EventKind};
@@ -8,6 +10,7 @@ use super::store::Waiting;
 use super::template::{Telling, Template, TemplateRefusal};
 use super::template_store::{self as store, Active, NewVersion, Version};
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::id::FunderId;
 use crate::database;
 use crate::error::{Attempt, Fault, Outcome};
@@ -52,6 +55,10 @@ pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
     if !is_next || !store::insert(&mut transaction, &new).await? {
         return Err(Fault::Refused(EventRefusal::Overtaken));
     }
+    let text_sha256 = saving.telling.template().map(|template| audit::fingerprint(&template.text));
+    let is_told = !saving.telling.is_not_told();
+    let detail = json!({ "kind": kind.name, "version": version, "is_told": is_told, "text_sha256": text_sha256 });
+    audit::record(&mut transaction, app, Act::new(Action::TemplateSaved, saving.funder_id, detail)).await?;
     transaction.commit().await?;
     Ok(version)
 }
@@ -106,7 +113,7 @@ pub async fn preview(
     let told = apart(move || tell(&event, template.as_ref())).await?;
     let body = match &path {
         Some(_) => told,
-        None => serde_json::json!({ "events": [envelope(&message, &told)?] }).to_string(),
+        None => json!({ "events": [envelope(&message, &told)?] }).to_string(),
     };
     Ok(Preview { kind: message.kind, path: path.unwrap_or_else(|| "/events".to_owned()), body, template_version })
 }
@@ -127,7 +134,7 @@ fn tell(message: &Waiting, template: Option<&Template>) -> Result<String, Templa
 }
 
 fn envelope(message: &Waiting, told: &str) -> anyhow::Result<serde_json::Value> {
-    Ok(serde_json::json!({
+    Ok(json!({
         "event_no": message.message_no,
         "kind": message.kind,
         "version": super::carrier::funder::version(&message.kind),

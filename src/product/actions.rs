@@ -5,11 +5,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use chrono::NaiveDate;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::id::ProductId;
 use crate::business_day;
 use crate::database;
@@ -154,6 +156,11 @@ pub async fn publish_all(app: &App, texts: &[&str]) -> Outcome<Vec<PublishedVers
         let version = publish_one(&mut transaction, app, proven).await;
         published.push((place, version.map_err(|fault| fault.map_refusal(|refusal| (place, refusal)))?));
     }
+    for (place, version) in published.iter().filter(|(_, version)| !version.already_published) {
+        let PublishedVersion { product_id, code, version, .. } = version;
+        let detail = json!({ "code": code, "version": version, "text_sha256": audit::fingerprint(texts[*place]) });
+        audit::record(&mut transaction, app, Act::new(Action::ProductPublished, product_id, detail)).await?;
+    }
     transaction.commit().await?;
     published.sort_by_key(|(place, _)| *place);
     Ok(published.into_iter().map(|(_, version)| version).collect())
@@ -228,6 +235,10 @@ pub async fn withdraw(app: &App, code: &str, version: i32) -> Outcome<bool, Prod
         return Err(Fault::Refused(ProductRefusal::UnknownVersion { code: code.to_owned(), version }));
     }
     let changed = store::withdraw_version(&mut transaction, product.product_id, version, app.clock.now()).await?;
+    if changed {
+        let act = Act::new(Action::ProductWithdrawn, product.product_id, json!({ "code": code, "version": version }));
+        audit::record(&mut transaction, app, act).await?;
+    }
     transaction.commit().await?;
     Ok(changed)
 }

@@ -17,6 +17,7 @@ use super::proof::{Proof, ProofProblem};
 use super::reader::Problem as FileFault;
 use super::{draft_store, file};
 use crate::app::App;
+use crate::audit::Person;
 use crate::base::id::ProductDraftId;
 use crate::base::{BusinessDay, Fen, Wanted};
 use crate::error::Refusal as _;
@@ -259,7 +260,8 @@ pub async fn submit_draft(
     caller: FunderCaller,
     Body(text): Body<ProductText>,
 ) -> Result<impl IntoResponse, Problem> {
-    let draft = draft_actions::submit(&app, &signatory(caller), text.terms_text).await?;
+    let by = signatory(caller);
+    let draft = draft_actions::submit(&app.by(Person::key_holder(&by.holder)), &by, text.terms_text).await?;
     Ok((StatusCode::CREATED, tagged(draft)))
 }
 
@@ -325,7 +327,9 @@ pub async fn edit_draft(
     Body(text): Body<ProductText>,
 ) -> Result<impl IntoResponse, Problem> {
     let read = DraftRead { draft_id, edit_no: if_match.number()? };
-    Ok(tagged(draft_actions::edit(&app, &signatory(caller), read, text.terms_text).await?))
+    let by = signatory(caller);
+    let app = app.by(Person::key_holder(&by.holder));
+    Ok(tagged(draft_actions::edit(&app, &by, read, text.terms_text).await?))
 }
 
 /// Approve a draft by a second key
@@ -345,7 +349,8 @@ pub async fn approve_draft(
     if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
     let read = DraftRead { draft_id, edit_no: if_match.number()? };
-    Ok(tagged(draft_actions::approve(&app, &signatory(caller), read).await?))
+    let by = signatory(caller);
+    Ok(tagged(draft_actions::approve(&app.by(Person::key_holder(&by.holder)), &by, read).await?))
 }
 
 /// Publish an approved draft
@@ -365,5 +370,6 @@ pub async fn publish_draft(
     caller: FunderCaller,
     Named(draft_id): Named<ProductDraftId>,
 ) -> Result<impl IntoResponse, Problem> {
-    Ok(tagged(draft_actions::publish(&app, &signatory(caller), draft_id).await?))
+    let by = signatory(caller);
+    Ok(tagged(draft_actions::publish(&app.by(Person::key_holder(&by.holder)), &by, draft_id).await?))
 }

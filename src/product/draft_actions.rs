@@ -1,12 +1,14 @@
 //! Use cases of drafts: submit, edit, approve by a second key, publish.
 
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::actions::{self, ProductRefusal, ProvenText};
+use super::actions::{self, ProductRefusal, ProvenText, PublishedVersion};
 use super::draft::{Draft, DraftRefusal, DraftStatus};
 use super::draft_store::{self, Submission};
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::Wanted;
 use crate::base::id::{FunderId, ProductDraftId};
 use crate::database;
@@ -53,6 +55,7 @@ pub async fn submit(app: &App, by: &Signatory, text: String) -> Outcome<Draft, D
     let submission = Submission { partner_id: by.partner_id, idempotency_key: &by.idempotency_key, text_sha256 };
     let mut transaction = database::begin(&app.pool).await?;
     if draft_store::insert_draft(&mut transaction, &draft, &submission).await? {
+        audit::record(&mut transaction, app, act(Action::DraftSubmitted, &draft)).await?;
         transaction.commit().await?;
         return Ok(draft);
     }
@@ -76,6 +79,7 @@ pub async fn edit(app: &App, by: &Signatory, read: DraftRead, text: String) -> O
     if !draft_store::edit_draft(&mut transaction, &draft, read.edit_no).await? {
         return Err(Fault::Refused(DraftRefusal::EditedSince));
     }
+    audit::record(&mut transaction, app, act(Action::DraftEdited, &draft)).await?;
     transaction.commit().await?;
     find(app, by.funder_id, read.draft_id).await
 }
@@ -94,6 +98,7 @@ pub async fn approve(app: &App, by: &Signatory, read: DraftRead) -> Outcome<Draf
     if !draft_store::approve_draft(&mut transaction, draft_id, edit_no, &by.holder, now).await? {
         return Err(Fault::Refused(DraftRefusal::EditedSince));
     }
+    audit::record(&mut transaction, app, act(Action::DraftApproved, &draft)).await?;
     transaction.commit().await?;
     find(app, by.funder_id, draft_id).await
 }
@@ -113,9 +118,21 @@ pub async fn publish(app: &App, by: &Signatory, draft_id: ProductDraftId) -> Out
     let mut transaction = database::begin(&app.pool).await?;
     let published = actions::publish_one(&mut transaction, app, proven).await;
     let published = published.map_err(|fault| fault.map_refusal(DraftRefusal::Product))?;
-    draft_store::mark_published(&mut transaction, draft_id, published.version).await?;
+    let PublishedVersion { product_id, version, .. } = published;
+    if draft_store::mark_published(&mut transaction, draft_id, version).await? {
+        let text_sha256 = audit::fingerprint(&draft.terms_text);
+        let detail =
+            json!({ "draft_id": draft_id, "code": draft.code, "version": version, "text_sha256": text_sha256 });
+        audit::record(&mut transaction, app, Act::new(Action::ProductPublished, product_id, detail)).await?;
+    }
     transaction.commit().await?;
     find(app, by.funder_id, draft_id).await
+}
+
+/// What somebody does to a draft.
+fn act(action: Action, draft: &Draft) -> Act {
+    let Draft { draft_id, code, terms_text, .. } = draft;
+    Act::new(action, draft_id, json!({ "code": code, "text_sha256": audit::fingerprint(terms_text) }))
 }
 
 /// The product's code, if the text holds and is the funder's own.

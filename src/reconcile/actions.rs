@@ -1,5 +1,6 @@
 //! Taking in daily files, and correcting what differs once a second person has confirmed it.
 
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -9,6 +10,7 @@ use super::store::{self, FileKey};
 use super::{notices, posting, shared_store};
 use crate::access::is_same_holder;
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::When;
 use crate::base::id::{BreakId, LineId, WithholdingId};
 use crate::database;
@@ -188,6 +190,8 @@ pub async fn propose_correction(
     open_break(&mut transaction, break_id).await?;
     let proposal_no = store::propose(&mut transaction, break_id, proposed, person).await?;
     let proposal_no = proposal_no.ok_or(Fault::Refused(BreakRefusal::NotOpen))?;
+    let detail = json!({ "proposal_no": proposal_no, "correction": proposed });
+    audit::record(&mut transaction, app, Act::new(Action::CorrectionProposed, break_id, detail)).await?;
     transaction.commit().await?;
     Ok(proposal_no)
 }
@@ -232,7 +236,10 @@ async fn correct(
             }
         }
     }
-    close(connection, &found, BreakStatus::Corrected, person, None).await
+    close(connection, &found, BreakStatus::Corrected, person, None).await?;
+    let detail = json!({ "proposal_no": proposal_no, "correction": found.proposed });
+    audit::record(connection, app, Act::new(Action::BreakCorrected, break_id, detail)).await?;
+    Ok(())
 }
 
 /// Closes a break without a correction, with the reason.
@@ -244,6 +251,7 @@ pub async fn dismiss_break(app: &App, break_id: BreakId, person: &str, reason: &
     let mut transaction = database::begin(&app.pool).await?;
     let found = break_of_another(&mut transaction, break_id, person).await?;
     close(&mut transaction, &found, BreakStatus::Dismissed, person, Some(reason)).await?;
+    audit::record(&mut transaction, app, Act::new(Action::BreakDismissed, break_id, json!({}))).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Use cases of collection: the borrower's button, early payoff, and transfers that an operator records.
 
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -10,6 +11,7 @@ use super::transfer_store::NewTransfer;
 use super::withholding::{Failure, Purpose, State, Withholding};
 use super::{card_store, notices, transfer_store};
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::Fen;
 use crate::base::id::{CardId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::borrower;
@@ -211,6 +213,8 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     }
     batch.save(&mut transaction).await?;
     notice::raise(&mut transaction, &[notices::transfer_received(borrower_id, &repayment)]).await?;
+    let detail = json!({ "line_id": line_id, "amount_fen": transfer.amount });
+    audit::record(&mut transaction, app, Act::new(Action::TransferRecorded, repayment_id, detail)).await?;
     transaction.commit().await?;
     Ok(repayment)
 }

@@ -1,6 +1,7 @@
 //! Use cases of transfers that were recorded wrongly: one person proposes to take one back, another one confirms it.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::account::{Repayment, Source};
@@ -8,6 +9,7 @@ use super::reversal_actions::{ToReverse, reverse};
 use super::transfer::{Proposal, TakeBackRefusal, Transferred};
 use super::{notices, reversal_store, transfer_store};
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::When;
 use crate::base::id::RepaymentId;
 use crate::database;
@@ -27,6 +29,8 @@ pub async fn propose_taking_back(
     let transfer = lock_transfer(&mut transaction, repayment_id).await?;
     let proposal_no = transfer.next_proposal().map_err(Fault::Refused)?;
     transfer_store::save_proposal(&mut transaction, repayment_id, proposal_no, &proposal).await?;
+    let act = Act::new(Action::TakingBackProposed, repayment_id, json!({ "proposal_no": proposal_no }));
+    audit::record(&mut transaction, app, act).await?;
     transaction.commit().await?;
     Ok(proposal_no)
 }
@@ -84,6 +88,8 @@ async fn take_back(
     let told = notices::transfer_taken_back(reversed.borrower_id, &reversed.reversal);
     notice::raise(connection, &[told]).await?;
     overdue::tell_passed(connection, app, line_id, &reversed.reopened).await?;
+    let detail = json!({ "proposal_no": proposal_no, "reversal_id": reversal_id });
+    audit::record(connection, app, Act::new(Action::TransferTakenBack, repayment_id, detail)).await?;
     Ok(reversed.reversal)
 }
 

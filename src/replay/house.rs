@@ -90,6 +90,7 @@ impl House {
             metrics_from: AddressList::near().0.into(),
             delivery: DeliverySettings::default(),
             site: site.in_sandbox(&base_url),
+            person: None,
         };
         let mut servers = JoinSet::new();
         let (pages, partners) = (axum::serve(pages_at, router(app.clone())), sandbox::router(world.clone()));

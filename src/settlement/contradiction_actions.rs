@@ -1,7 +1,7 @@
 //! Use case of payouts whose channel contradicts itself: two people say what became of one.
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::contradiction::{Ending, Proposal, Settling};
@@ -12,6 +12,7 @@ use super::payout_actions::{becomes, book_paid, is_payee_forgotten};
 use super::payout_store::{self as store, Change, Locked};
 use super::posting;
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::When;
 use crate::base::id::{FunderId, PayoutId};
 use crate::business_day;
@@ -37,16 +38,17 @@ pub async fn settle_payout(
     }
     let mut transaction = database::begin(&app.pool).await?;
     let proposal = Proposal { ending, by: by.to_owned() };
-    let settled = settle(&mut transaction, payout_id, proposal, app.clock.now()).await;
+    let settled = settle(&mut transaction, app, payout_id, proposal).await;
     database::end(transaction, settled).await
 }
 
 async fn settle(
     connection: &mut PgConnection,
+    app: &App,
     payout_id: PayoutId,
     proposal: Proposal,
-    now: DateTime<Utc>,
 ) -> Outcome<Settling, PayoutRefusal> {
+    let now = app.clock.now();
     let today = business_day::store::hold_today(connection).await?;
     let locked = store::lock_payouts(connection, &[payout_id]).await?;
     let payout = locked.first().ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
@@ -66,7 +68,16 @@ async fn settle(
             is_ended
         }
     };
-    if is_done { Ok(settling) } else { Err(Fault::Refused(PayoutRefusal::NotContradicted)) }
+    if !is_done {
+        return Err(Fault::Refused(PayoutRefusal::NotContradicted));
+    }
+    let action = match settling {
+        Settling::Proposed => Action::PayoutEndingStated,
+        Settling::Confirmed { .. } => Action::PayoutSettled,
+    };
+    let is_paid = matches!(proposal.ending, Ending::Paid { .. });
+    audit::record(connection, app, Act::new(action, payout_id, json!({ "is_paid": is_paid }))).await?;
+    Ok(settling)
 }
 
 fn trimmed(ending: Ending) -> Result<Ending, Fault<PayoutRefusal>> {

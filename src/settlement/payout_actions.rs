@@ -17,6 +17,7 @@ use super::payout_store::{self as store, Change, Locked, PaidSource};
 use super::posting::{self, FunderAmount};
 use super::{notices, remittance_store};
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::id::{BorrowerId, FunderId, PayoutId, RepaymentId};
 use crate::base::{Fen, When};
 use crate::borrower;
@@ -343,16 +344,17 @@ pub async fn retry_payout(app: &App, payout_id: PayoutId, asked_by: &str) -> Out
         return Err(Fault::Refused(PayoutRefusal::NameMissing));
     }
     let mut transaction = database::begin(&app.pool).await?;
-    let retried = retry(&mut transaction, payout_id, asked_by.trim(), app.clock.now()).await;
+    let retried = retry(&mut transaction, app, payout_id, asked_by.trim()).await;
     database::end(transaction, retried).await
 }
 
 async fn retry(
     connection: &mut PgConnection,
+    app: &App,
     payout_id: PayoutId,
     asked_by: &str,
-    now: DateTime<Utc>,
 ) -> Outcome<Step, PayoutRefusal> {
+    let now = app.clock.now();
     let locked = store::lock_payouts(connection, &[payout_id]).await?;
     let payout = locked.first().ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
     if payout.contradicted_attempt.is_some() {
@@ -373,11 +375,14 @@ async fn retry(
     if is_payee_forgotten(connection, payout).await? {
         return Err(Fault::Refused(PayoutRefusal::PayeeForgotten));
     }
-    let change = Change { attempt_no: payout.attempt_no + 1, ..becomes(payout, PayoutStatus::Created) };
+    let attempt_no = payout.attempt_no + 1;
+    let change = Change { attempt_no, ..becomes(payout, PayoutStatus::Created) };
     if store::save_changes(connection, &[change], now).await? != 1 {
         return Err(Fault::Failed(anyhow::anyhow!("a locked payout changed its status")));
     }
     store::insert_retry_event(connection, payout_id, asked_by, now).await?;
+    let act = Act::new(Action::PayoutRetried, payout_id, json!({ "attempt_no": attempt_no }));
+    audit::record(connection, app, act).await?;
     Ok(Step::Applied)
 }
 

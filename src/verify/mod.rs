@@ -10,6 +10,7 @@ mod part_store;
 mod rate_store;
 mod settled_store;
 mod told_store;
+mod trail_store;
 mod waiting_store;
 
 use sqlx::PgPool;

@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::fen_days_store::find_too_many_fen_days;
 use super::rate_store::find_other_rates;
 use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_penalty};
+use super::trail_store::find_misfit;
 use super::{
     FINDINGS_MAX, Finding, balance_store, billed_store, income_store, line_store, part_store, told_store, waiting_store,
 };
@@ -20,16 +21,14 @@ pub struct Identity {
 enum Exceptions {
     /// By a query for `subject`, `expected` and `found`.
     Query(&'static str),
-    /// Among open bills, by the terms of products.
+    /// Among open bills, by the terms of products, as the next four.
     Settled,
-    /// Among paid bills, by the terms of products.
     UnpaidPenalty,
-    /// Among installments that were late, by the terms of products.
     OverpaidPenalty,
-    /// Likewise.
     FenDays,
-    /// Among all loans, by the terms of products.
     OtherRates,
+    /// Along the audit trail, by its hashes.
+    Misfit,
 }
 
 /// One snapshot for all checks.
@@ -47,6 +46,7 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
         Exceptions::OverpaidPenalty => return find_overpaid_penalty(connection, identity.sentence).await,
         Exceptions::FenDays => return find_too_many_fen_days(connection, identity.sentence).await,
         Exceptions::OtherRates => return find_other_rates(connection, identity.sentence).await,
+        Exceptions::Misfit => return find_misfit(connection, identity.sentence).await,
     };
     // The identities are data, run in a loop; each is prepared by a test, so that none can name a column that is not there.
     let limited = format!(
@@ -62,7 +62,7 @@ macro_rules! identities {
         /// All identities, in the order in which they are looked at.
         pub const IDENTITIES: &[Identity] =
             &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)*
-              OPEN_BILLS, PAID_BILLS, PENALTY, FEN_DAYS, RATES];
+              OPEN_BILLS, PAID_BILLS, PENALTY, FEN_DAYS, RATES, TRAIL];
     };
 }
 
@@ -79,6 +79,8 @@ const FEN_DAYS: Identity = Identity {
 };
 const RATES: Identity =
     Identity { sentence: "a loan stands on the rate that its plan names", exceptions: Exceptions::OtherRates };
+const TRAIL: Identity =
+    Identity { sentence: "the audit trail is one chain up to its head", exceptions: Exceptions::Misfit };
 
 identities! {
     "every leg of a posting is positive and stays within one book":

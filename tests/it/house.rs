@@ -98,6 +98,7 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
         metrics_from: AddressList::near().0.into(),
         delivery: DeliverySettings::default(),
         site: Site::at(crate::browser::PUBLIC),
+        person: None,
     }
 }
 
@@ -159,6 +160,12 @@ pub fn other_database(url: &str, name: &str) -> String {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let server = address.rsplit_once('/').unwrap().0;
     format!("{server}/{name}?{query}")
+}
+
+/// Who did such a thing by hand, one after the other, as the audit trail tells it.
+pub async fn did(pool: &PgPool, action: &str) -> Vec<String> {
+    let told = "select done_by from audit_entry where action = $1 order by entry_no";
+    sqlx::query_scalar(told).bind(action).fetch_all(pool).await.unwrap()
 }
 
 /// Erases a person, all by itself.

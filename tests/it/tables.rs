@@ -64,6 +64,8 @@ const TABLES: &[(&str, Spread)] = &[
     ("reserve_order", Reference),
     ("reserve_order_refusal", Reference),
     ("api_answer", Local),
+    ("audit_entry", Local),
+    ("audit_head", Local),
     ("api_rate", Local),
     ("nonce", Local),
     ("channel_file", Local),

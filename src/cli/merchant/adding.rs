@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::base::Rate;
+use crate::cli::by::By;
 use crate::merchant::actions::{LatinLabel, Onboarding};
 use crate::merchant::join_store;
 use crate::merchant::{self, MerchantStatus};
@@ -37,6 +38,8 @@ pub struct Args {
     /// Its city in Latin letters
     #[arg(long, requires = "latin_name")]
     latin_city: Option<String>,
+    #[command(flatten)]
+    by: By,
 }
 
 /// Files the application; the same once more is the same merchant. Somebody decides it like any other.
@@ -53,7 +56,7 @@ pub async fn add(app: &App, stated: Args) -> anyhow::Result<()> {
         discount_rate: stated.discount_rate,
         discount_returned_on_refund: !stated.keeps_discount,
     };
-    let merchant_id = merchant::onboard(app, &onboarding).await.map_err(said)?;
+    let merchant_id = merchant::onboard(&app.by(stated.by.person()), &onboarding).await.map_err(said)?;
     let row = join_store::find_application(&mut *app.pool.acquire().await?, merchant_id).await?;
     match row.map(|row| row.status) {
         Some(MerchantStatus::Submitted) | None => {

@@ -62,6 +62,8 @@ async fn every_change_of_access_is_written_down_with_who_made_it(pool: PgPool) {
     assert!(may_read(&granted["before"]) && !may_read(&granted["after"]), "{granted}");
     assert_eq!((&key_added["after"], &key_added["after"]["holder"]), (&revoked["before"], &json!("Chen Wei")));
     assert!(revoked["before"]["revoked_at"].is_null() && revoked["after"]["revoked_at"].is_string(), "{revoked}");
+    assert_eq!(house::did(&pool, "access_changed").await, ["Li Na", "Wang Wei", "Wang Wei", "Li Na"]);
+    assert!(!fenqi.done(&["audit", "list"]).contains("Chen Wei"), "who holds a key is a person");
     let shown = fenqi.done(&["partner", "history", "harbour-core"]);
     assert!(shown.contains("key_added  H-1  by Wang Wei"), "{shown}");
 

@@ -177,6 +177,8 @@ async fn a_deposit_is_booked_when_it_arrived_and_a_withdrawal_by_two_keys(pool: 
     assert_eq!((anothers.status, anothers.without_its_own()), (404, nobodys.without_its_own()));
     let told = ["deposit_noted harbour-bank 500000", "withdrawal_booked harbour-bank 200000"];
     assert_eq!(told_of_orders(&town).await, told, "each once");
+    assert_eq!(house::did(&town.app.pool, "reserve_order_noted").await, ["holder of H-1"; 3]);
+    assert_eq!(house::did(&town.app.pool, "reserve_order_booked").await, ["holder of H-2"]);
     town.assert_whole("after orders").await;
 }
 
@@ -392,6 +394,10 @@ async fn a_product_is_published_by_two_keys(pool: PgPool) {
     let other = second.send_with("POST", &approval, &[("idempotency-key", "f-8"), ("if-match", "\"1\"")], "").await;
     assert_eq!(other.problem(), (412, "precondition_failed".into()), "another edit than the approved one was read");
     assert_eq!(desk.post(&publication, "f-7", &Value::Null).await.ok()["published_version"], 2);
+    for submitters in ["draft_submitted", "draft_edited", "product_published"] {
+        assert_eq!(house::did(&town.app.pool, submitters).await, ["holder of H-1"], "{submitters}");
+    }
+    assert_eq!(house::did(&town.app.pool, "draft_approved").await, ["holder of H-2"]);
     let versions = desk.get("/funder/products/harbour-standard/versions").await.ok();
     assert_eq!(versions["items"].as_array().unwrap().len(), 2);
     assert!(versions["items"][0]["withdrawn_at"].is_string());

@@ -48,6 +48,7 @@ async fn what_waits_for_a_person_is_listed_and_approved_once(pool: PgPool) {
     assert!(approved.contains("is approved: line_") && approved.contains("grade C, 5,000.00 yuan"), "{approved}");
     assert_eq!(fenqi.done(&approve("C", "500000")), approved);
     assert_eq!(decided(&pool).await, ("person:Li Na".to_owned(), Some("salary shown".to_owned())));
+    assert_eq!(house::did(&pool, "application_decided").await, ["Li Na"]);
     assert_eq!(fenqi.done(&["application", "list"]), "");
     assert_eq!(fenqi.done(&["verify"]), "");
 }

@@ -9,6 +9,7 @@ use sqlx::PgPool;
 use super::house_command::Program;
 use super::reconcile::{sent, the_break};
 use crate::book::Book;
+use crate::house;
 
 /// A book with one break, over a success that we hold for a failure, and the break's id.
 pub(super) async fn with_a_break(pool: PgPool) -> (Book, String) {
@@ -56,6 +57,8 @@ async fn what_one_operator_proposes_another_one_confirms(pool: PgPool) {
     assert!(fenqi.done(&["break", "show", &id]).contains("corrected 2026-02-26 by Wang Wei"));
     assert!(fenqi.refused(&confirm("2", "Wang Wei")).contains("not open any more"));
     assert_eq!(book.words("select source from repayment where line_id = $1").await, ["channel_file"]);
+    assert_eq!(house::did(&pool, "correction_proposed").await, ["Li Na"]);
+    assert_eq!(house::did(&pool, "break_corrected").await, ["Wang Wei"]);
     book.assert_whole().await;
 }
 
@@ -77,4 +80,5 @@ async fn a_break_is_dismissed_by_another_operator_with_the_reason(pool: PgPool) 
     let unknown = fenqi.refused(&["break", "confirm", &nowhere, "--proposal", "1", "--by", "Wang Wei"]);
     assert!(unknown.contains("there is no such break"), "{unknown}");
     assert!(fenqi.refused(&["break", "show", &nowhere]).contains("fenqi break list"));
+    assert_eq!(house::did(&pool, "break_dismissed").await, ["Wang Wei"]);
 }

@@ -192,9 +192,10 @@ async fn of_several_products_none_is_published_unless_all_can_be(pool: PgPool) {
     let done: Vec<&str> = done.lines().collect();
     assert!(done[0].starts_with("products/standard.toml: harbour-standard published as version 1"), "{done:?}");
     assert!(done[1].starts_with("products/equal-principal.toml: harbour-principal published as"), "{done:?}");
-    let withdraw = ["product", "withdraw", "harbour-principal"];
+    let withdraw = ["product", "withdraw", "harbour-principal", "--by", "Li Na"];
     assert_eq!(fenqi.done(&withdraw), "harbour-principal version 1 is off sale\n");
     assert_eq!(fenqi.done(&[&withdraw[..], &["1"]].concat()), "harbour-principal version 1 was off sale already\n");
+    assert_eq!(house::did(&pool, "product_withdrawn").await, ["Li Na"]);
     assert!(fenqi.refused(&withdraw).contains("no version of harbour-principal is on sale"));
     assert!(fenqi.refused(&[&withdraw[..], &["2"]].concat()).contains("has no version 2"));
     assert!(fenqi.refused(&["product", "withdraw", "harbour", "1"]).contains("no product with the code"));

@@ -30,6 +30,7 @@ async fn a_line_is_frozen_and_unfrozen_for_each_reason_by_itself(pool: PgPool) {
     assert!(fenqi.done(&[&unfreeze[..], &risk].concat()).contains("is active"));
     let reasons = book.words("select distinct reason from line_entry where line_id = $1 and reason is not null").await;
     assert_eq!(reasons, ["person:Li Na: a stolen phone"]);
+    assert_eq!(house::did(&pool, "line_changed").await, ["Li Na"; 4], "one of five changed nothing");
     book.assert_whole().await;
 }
 

@@ -16,6 +16,7 @@ mod line_command;
 mod funder_command;
 mod application_command;
 mod access_command;
+mod audit_command;
 mod price;
 mod product;
 mod quote_command;

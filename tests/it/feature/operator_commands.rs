@@ -51,6 +51,7 @@ async fn a_partner_whose_name_is_misspelt_is_not_said_to_be_paused(pool: PgPool)
     let told = fenqi.done(&show);
     assert!(told.contains(": discarded, attempts 1") && told.contains("by Li Na: entered by hand"), "{told}");
     assert!(told.contains(&format!("replay of {number} by Li Na")), "{told}");
+    assert_eq!(house::did(&pool, "delivery_changed").await, ["Li Na"; 6], "four pauses, a replay of one, a discard");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -102,6 +103,7 @@ async fn a_merchant_with_a_contract_of_its_own_is_added_and_decided_by_command(p
     assert!(added.contains("is submitted; decide with `fenqi merchant approve`"), "{added}");
     assert_eq!(fenqi.done(&filing("0.004")), added, "the same once more is the same merchant");
     assert!(fenqi.refused(&filing("0.005")).contains("has a merchant account already, with other particulars"));
+    assert_eq!(house::did(&pool, "merchant_added").await.len(), 1);
     let merchant = added.split_whitespace().next().unwrap();
     assert!(fenqi.done(&["merchant", "show", merchant]).contains("discount fee 0.004, kept on a refund"));
     fenqi.done(&["merchant", "approve", merchant, "--by", "Li Na", "--reason", "contract 17"]);
@@ -122,6 +124,7 @@ async fn how_a_core_is_told_is_changed_by_command(fenqi: &Program, pool: &PgPool
     change(&["--as-version", "1"]);
     let newest: Value = serde_json::from_str(&fenqi.done(&["outbox", "template", "harbour-bank", "--json"])).unwrap();
     assert_eq!((&newest["version"], &newest["not_told"]), (&json!(3), &json!(true)));
+    assert_eq!(house::did(pool, "template_saved").await, ["Li Na"; 3]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

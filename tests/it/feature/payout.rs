@@ -166,6 +166,9 @@ async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(poo
     assert!(fenqi.done(&["payout", "list"]).contains("attempt 2  succeeded"));
     assert_eq!(lock(&street.world.payout).paid_to("6222021234567890123"), 9_940);
     assert!(fenqi.refused(&["payout", "retry", &payout_id, "--by", "Li Na"]).contains("only a payout that failed"));
+    assert_eq!(house::did(&pool, "account_stated").await, ["Li Na"]);
+    assert_eq!(house::did(&pool, "account_changed").await, ["Wang Wei"]);
+    assert_eq!(house::did(&pool, "payout_retried").await, ["Li Na"]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -151,6 +151,8 @@ async fn a_contradicted_payout_that_was_paid_is_booked_by_two_operators(pool: Pg
 
     let confirmed = fenqi.done(&[&paid[..], &["Wang Wei"]].concat());
     assert!(confirmed.contains("is settled: paid under BANK0000000007"), "{confirmed}");
+    assert_eq!(house::did(&pool, "payout_ending_stated").await, ["Li Na"]);
+    assert_eq!(house::did(&pool, "payout_settled").await, ["Wang Wei"]);
     assert_eq!(fenqi.done(&["payout", "list", "--contradicted"]), "");
     let booked = "select count(*) from settlement where status = 'paid' and bank_reference = 'BANK0000000007'";
     assert_eq!(town.fen(booked).await, 1);

@@ -549,6 +549,8 @@ const TAMPERED: &[(&str, &str)] = &[
         "no payment that the channel refused waits for a person for more than three days",
         "alter table payout drop constraint payout_check, drop constraint payout_check1; update payout set status = 'failed', pay_on = '2020-01-01'",
     ),
+    ("the audit trail is one chain up to its head", "update audit_head set entry_no = entry_no + 1"),
+    ("the audit trail is one chain up to its head", "delete from audit_head"),
 ];
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -68,6 +68,9 @@ async fn a_transfer_that_was_recorded_wrongly_is_taken_back_by_two_operators_and
     let nowhere = format!("rep_{}", "0".repeat(32));
     let unknown = fenqi.refused(&["transfer", "take-back", &nowhere, "--by", "Li Na", "--reason", "twice"]);
     assert!(unknown.contains("no transfer was recorded under this id"), "{unknown}");
+    assert_eq!(house::did(&pool, "transfer_recorded").await, ["Li Na", "Li Na"]);
+    assert_eq!(house::did(&pool, "taking_back_proposed").await, ["Li Na"]);
+    assert_eq!(house::did(&pool, "transfer_taken_back").await, ["Wang Wei"]);
     book.assert_whole().await;
 }
 

@@ -147,6 +147,7 @@ async fn a_line_a_merchant_a_funder_and_a_job_change_at_the_houses_time(pool: Pg
         "select occurred_at from merchant_event where decision = 'suspend'",
         "select created_at from funder where code = 'second-bank'",
         "select run_at from job where unique_key = 'a-test'",
+        "select distinct done_at from audit_entry",
     ] {
         assert_eq!(times(&pool, select).await, [now], "{select}");
     }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Role, Source, expand, none, sources};
 
-/// Folders whose files play the roles of a feature. One may know those before it. Access and passcodes stand below all of them,
-/// funders' files above.
-pub const ORDER: [&str; 15] = [
+/// Folders whose files play the roles of a feature. One may know those before it. The audit trail, access and passcodes
+/// stand below all of them, funders' files above.
+pub const ORDER: [&str; 16] = [
+    "audit",
     "access",
     "passcode",
     "product",

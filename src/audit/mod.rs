@@ -1,0 +1,9 @@
+//! The audit trail: what people did by hand, each entry chained to the one before it by its hash.
+
+pub mod entry;
+pub mod store;
+pub mod actions;
+
+pub use actions::{find_misfit, is_in_trail, record};
+pub use entry::{Act, Action, Entry, Link, Misfit, Person, fingerprint};
+pub use store::Search;

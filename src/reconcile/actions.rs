@@ -317,8 +317,8 @@ async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break)
     let when = When { business_day: business_day::store::hold_today(connection).await?, at: app.clock.now() };
     let posting = match locked {
         None => posting::suspense_returned(found, when),
-        // It is still to be sent, and would be collected after that.
-        Some((order, _)) if order.is_pending() && found.kind == BreakKind::WeFailedTheySucceeded => {
+        // It is still to be sent, or its end is not known, and would be collected after that. Over its amount people say how it ends.
+        Some((order, _)) if order.is_pending() && found.kind != BreakKind::AmountDiffers => {
             return Err(Fault::Refused(BreakRefusal::DoesNotFit));
         }
         Some((order, line)) => {

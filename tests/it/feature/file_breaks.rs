@@ -224,6 +224,29 @@ async fn a_success_of_an_order_that_is_still_to_be_sent_is_a_break_and_is_booked
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_a_file_names_twice_of_an_order_that_is_still_to_be_sent_is_settled_once_that_is_booked(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-02-05").await;
+    world.script("withholding_a", Some(Matcher::new("card", AGREEMENT)), vec![Scripted::answer("success")]);
+    let book = book::keep(app).await;
+    book.live_until("2026-02-25").await;
+    let line = taken(the_order(&book).await, 103_600);
+    let file = file_of(vec![line.clone(), line]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-24"), b"file", &file).await.unwrap();
+    assert_eq!(compared.breaks, 2);
+    let twice = break_of_kind(&book, "named_twice").await;
+    let refused = confirm(&book, twice, "Wang").await;
+    assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::DoesNotFit))), "{refused:?}");
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
+    let once = break_of_kind(&book, "we_failed_they_succeeded").await;
+    reconcile::dismiss_break(&book.app, once, "Wang", "it was sent again").await.unwrap();
+    // The channel keeps 207 of each of two payments of 103,600, and has the second one back.
+    assert_eq!(balances(&book).await, [206_786, -103_600, 0]);
+    confirm(&book, twice, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [103_186, 0, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn until_a_file_is_compared_another_one_takes_its_place_and_afterwards_none(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("success")).await;
     book.live_until("2026-02-26").await;

@@ -19,6 +19,8 @@ pub struct BilledParts {
     pub fallen: Parts,
     /// Of what was paid, given back to the card.
     pub back: Parts,
+    /// What refunds had taken off the loan's price, on whatever installments, until its statement was cut; nothing of an early payoff.
+    pub refunded_before: Fen,
 }
 
 /// What was billed of a loan, paid or not, by period.
@@ -28,13 +30,17 @@ pub async fn load_billed_parts(
     loan_id: LoanId,
 ) -> sqlx::Result<Vec<BilledParts>> {
     let rows = sqlx::query!(
-        r#"select period, origin = 'payoff' as "is_payoff!", principal_fen as "principal: Fen", interest_fen as "interest: Fen",
-                  fee_fen as "fee: Fen", principal_paid_fen as "principal_paid: Fen", interest_paid_fen as "interest_paid: Fen",
-                  fee_paid_fen as "fee_paid: Fen", principal_returned_fen as "principal_returned: Fen",
-                  interest_returned_fen as "interest_returned: Fen", fee_returned_fen as "fee_returned: Fen",
-                  principal_back_fen as "principal_back: Fen", interest_back_fen as "interest_back: Fen",
-                  fee_back_fen as "fee_back: Fen"
-           from bill_line where line_id = $1 and loan_id = $2 order by period"#,
+        r#"select i.period, i.origin = 'payoff' as "is_payoff!", i.principal_fen as "principal: Fen", i.interest_fen as "interest: Fen",
+                  i.fee_fen as "fee: Fen", i.principal_paid_fen as "principal_paid: Fen", i.interest_paid_fen as "interest_paid: Fen",
+                  i.fee_paid_fen as "fee_paid: Fen", i.principal_returned_fen as "principal_returned: Fen",
+                  i.interest_returned_fen as "interest_returned: Fen", i.fee_returned_fen as "fee_returned: Fen",
+                  i.principal_back_fen as "principal_back: Fen", i.interest_back_fen as "interest_back: Fen",
+                  i.fee_back_fen as "fee_back: Fen",
+                  (select coalesce(sum(f.amount_fen), 0)::bigint
+                   from bill b
+                   join refund f on f.line_id = b.line_id and f.loan_id = i.loan_id and f.business_day <= b.statement_on
+                   where b.line_id = i.line_id and b.due_on = i.due_on and i.origin = 'statement') as "refunded_before!: Fen"
+           from bill_line i where i.line_id = $1 and i.loan_id = $2 order by i.period"#,
         line_id.uuid(),
         loan_id.uuid(),
     )
@@ -48,6 +54,7 @@ pub async fn load_billed_parts(
         paid: parts(row.principal_paid, row.interest_paid, row.fee_paid),
         fallen: parts(row.principal_returned, row.interest_returned, row.fee_returned),
         back: parts(row.principal_back, row.interest_back, row.fee_back),
+        refunded_before: row.refunded_before,
     });
     Ok(billed.collect())
 }

@@ -45,6 +45,8 @@ pub struct Billed {
     pub fallen: Amounts,
     /// Of what was paid, given back to the card by earlier refunds.
     pub back: Amounts,
+    /// What of the loan was refunded before it was billed, and so is asked for in it no more.
+    pub refunded_before: Fen,
 }
 
 /// How much is to fall, and how.
@@ -152,11 +154,12 @@ impl Billed {
     /// Interest and fee that leave with `principal`: first what is not paid of them, which falls, then what was, which goes back.
     ///
     /// All that has left is to what was billed as the principal that has left is to that of the installment, so that any number
-    /// of refunds comes out exactly. An installment without principal goes by the whole loan: refunded ÷ lent.
+    /// of refunds comes out exactly. An installment without principal goes by the loan as it was billed: refunded since ÷ lent then.
     fn charges_with(&self, principal: Fen, standing: &Standing<'_>, fall: Fall) -> (Amounts, Amounts) {
+        let (until_billed, refunded) = (self.refunded_before, standing.refunded + fall.amount + fall.owed_back);
         let (left, whole) = match self.asked.principal.is_positive() {
             true => (self.fallen.principal + self.back.principal + principal, self.asked.principal),
-            false => (standing.refunded + fall.amount + fall.owed_back, standing.principal),
+            false => (refunded - until_billed, standing.principal - until_billed),
         };
         let (unpaid, kept) = (self.unpaid(), self.kept());
         let leave = |charge: fn(&Amounts) -> Fen| {

@@ -110,6 +110,7 @@ pub fn billed_of(row: &BilledParts, schedule: &Schedule) -> Billed {
         paid: amounts(row.paid),
         fallen: less_waived(row.fallen),
         back: amounts(row.back),
+        refunded_before: row.refunded_before,
     }
 }
 
@@ -222,6 +223,7 @@ mod tests {
             paid: parts(39_359, 119),
             fallen: parts(1_000, 244),
             back: Parts::default(),
+            refunded_before: Fen::ZERO,
         };
         let due_on = "2026-05-25".parse().unwrap();
         let (principal, interest, fee) = (Fen::new(40_359), Fen::new(139), Fen::ZERO);

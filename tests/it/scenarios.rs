@@ -106,6 +106,7 @@ scenarios! {
     left_over_denied "left-over-denied",
     billed_interest_falls "billed-interest-falls",
     billed_interest_parts "billed-interest-parts",
+    interest_first_parts "interest-first-parts",
     billed_fee_falls "billed-fee-falls",
     given_back_owed_again "given-back-owed-again",
     refunded_owed_again "refunded-owed-again",

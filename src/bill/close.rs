@@ -5,6 +5,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::store;
 use crate::app::App;
+use crate::base::id::LineId;
 use crate::base::{AccountRange, BusinessDay, When};
 
 /// Days of month that are cut on `day`: its own, and at the month's end every later one too.
@@ -42,6 +43,14 @@ pub async fn run(
     let cut = cut(connection, range, when).await?;
     let reminded = store::remind(connection, day.plus_days(REMINDED_BEFORE), range, when).await?;
     Ok(cut + reminded)
+}
+
+/// Cuts the statements of one line on a day that has ended, as far as the close has not come to them. The caller holds the line, and the
+/// business day after that one.
+pub async fn cut_of_line(connection: &mut PgConnection, line_id: LineId, when: When) -> sqlx::Result<()> {
+    let only = AccountRange { from: line_id.uuid(), to: line_id.uuid() };
+    store::cut_rest_of_statements(connection, &statement_days(when.business_day), only, when).await?;
+    Ok(())
 }
 
 /// Cuts the statements of `range`. Nothing is in the way of its first run; where something is, because it was cut before, this run

@@ -12,6 +12,7 @@ pub mod close;
 pub mod api_store;
 pub mod api;
 
+pub use close::cut_of_line;
 pub use given_back_store::{BilledParts, add_given_back, load_billed_parts, load_recovered};
 pub use loan_h5::find as find_story;
 pub use model::{BilledInstallment, Parts, Payment, ReopenedBill};

@@ -1,5 +1,6 @@
 //! The loan (借据): what was agreed at purchase, and how much of its principal is still owed.
 
+use super::schedule::Schedule;
 use crate::base::day::MonthDay;
 use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
 use crate::base::{BusinessDay, Fen, Rate, words};
@@ -52,6 +53,18 @@ impl Loan {
     pub fn periods_billed_by(&self, closed_day: BusinessDay) -> u16 {
         let is_billed = |period: &u16| self.statement_on(*period) <= closed_day;
         u16::try_from((1..=self.periods).take_while(is_billed).count()).unwrap_or(self.periods)
+    }
+
+    /// How many periods the statements before `day` bill, of which `periods_cut` are cut: all of them, or all but the last, while the
+    /// close has not come to it. A row that asks for nothing is never billed, nor is any of a loan that has ended.
+    pub fn periods_billed_before(&self, day: BusinessDay, periods_cut: u16, schedule: &Schedule) -> u16 {
+        if self.status != LoanStatus::Open {
+            return periods_cut;
+        }
+        let due = self.periods_billed_by(day.minus_days(1));
+        let row = |period: u16| schedule.installments.get(usize::from(period) - 1);
+        let asks = |period: u16| row(period).is_some_and(|row| !row.total().is_zero());
+        (1..=due).rev().find(|period| *period <= periods_cut || asks(*period)).unwrap_or_default()
     }
 
     /// The statement day on which a period (from 1) is billed.

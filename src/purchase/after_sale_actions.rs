@@ -20,7 +20,7 @@ use crate::funder::reserve::Occasion;
 use crate::funder::{lock_reserve, save_reserve};
 use crate::loan::reduction::{self, Amounts, Billed, BilledFall, Fall, Reduction, Standing};
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
-use crate::loan::{Installment, Loan, LoanStatus};
+use crate::loan::{Installment, Loan, LoanStatus, Schedule};
 use crate::merchant::Payment;
 use crate::outbox::{self, Message};
 use crate::product::ProductVersion;
@@ -193,6 +193,7 @@ impl Sale {
     /// Lets principal fall off the loan, in memory.
     async fn reduce(&self, connection: &mut PgConnection, app: &App, amount: Fen) -> anyhow::Result<Reduced> {
         let schedule = loan::store::current_schedule(connection, &self.loan).await?;
+        let periods_billed = self.bill_ended_day(connection, &schedule).await?;
         let mut account = LineAccount::new(self.line.clone());
         for billed in bill::store::load_open_installments(connection, &[self.line.line_id.uuid()]).await? {
             let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
@@ -200,10 +201,9 @@ impl Sale {
         }
         let billed = given_back_store::load_billed_parts(connection, self.line.line_id, self.loan.loan_id).await?;
         let billed: Vec<Billed> = billed.iter().map(|row| billed_of(row, &schedule)).collect();
-        let periods_billed = bill::store::last_period_billed(connection, self.line.line_id, self.loan.loan_id).await?;
         let standing = Standing {
             schedule: &schedule,
-            periods_billed: periods_billed.unsigned_abs(),
+            periods_billed,
             billed: &billed,
             made_on: self.loan.made_on,
             principal: self.loan.principal,
@@ -229,6 +229,19 @@ impl Sale {
             recovered: self.recovered_of(connection, &reduction.billed, &billed).await?,
         };
         Ok(Reduced { reduction, account, charges, installments, unbilled_owes })
+    }
+
+    /// Cuts the statement of the day that has ended, where the close has not come to it yet: a refund leaves as much owed then as it does
+    /// a minute later. Returns how many periods are billed.
+    async fn bill_ended_day(&self, connection: &mut PgConnection, schedule: &Schedule) -> sqlx::Result<u16> {
+        let (line_id, loan_id) = (self.line.line_id, self.loan.loan_id);
+        let cut = bill::store::last_period_billed(connection, line_id, loan_id).await?.unsigned_abs();
+        if self.loan.periods_billed_before(self.today, cut, schedule) <= cut {
+            return Ok(cut);
+        }
+        let ended = When { business_day: self.today.minus_days(1), at: self.now };
+        bill::cut_of_line(connection, line_id, ended).await?;
+        Ok(bill::store::last_period_billed(connection, line_id, loan_id).await?.unsigned_abs())
     }
 
     /// Takes what leaves billed installments off those that are open, in memory; returns what left each that anything left.

@@ -87,13 +87,9 @@ impl PayoffLoan {
         self.schedule.installments.get(billed..usize::from(self.periods_billed_before(day))).unwrap_or_default()
     }
 
-    /// How many periods the statements before `day` bill, whether all of them are cut or the last is being cut. A row that asks
-    /// for nothing is never billed.
+    /// How many periods the statements before `day` bill, whether all of them are cut or the last is being cut.
     fn periods_billed_before(&self, day: BusinessDay) -> u16 {
-        let due = self.loan.periods_billed_by(day.minus_days(1));
-        let row = |period: u16| self.schedule.installments.get(usize::from(period) - 1);
-        let asks = |period: u16| row(period).is_some_and(|row| !row.total().is_zero());
-        (1..=due).rev().find(|period| *period <= self.last_billed || asks(*period)).unwrap_or_default()
+        self.loan.periods_billed_before(day, self.last_billed, &self.schedule)
     }
 
     /// Whether any row that is not billed asks for something.

@@ -8,7 +8,7 @@ use fenqi::base::id::{LineId, LoanId};
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::close::close_day;
 use fenqi::error::Fault;
-use fenqi::purchase::actions::void;
+use fenqi::purchase::actions::{preview, void};
 use fenqi::purchase::model::AfterSaleRefusal;
 use fenqi::purchase::{Decision, Receipt};
 use fenqi::repayment::jobs::{query_unknowns, submit_withholdings};
@@ -97,6 +97,7 @@ async fn a_purchase_that_was_paid_off_is_refunded_the_next_day_and_not_voided(po
 struct StatementDay {
     town: Town,
     line_id: LineId,
+    receipt: Receipt,
     loan_id: LoanId,
     day: BusinessDay,
 }
@@ -111,20 +112,16 @@ impl StatementDay {
         let Decision::Authorised { loan_id } = receipt.decision else { panic!("{receipt:?}") };
         town.live_until("2026-03-10").await;
         let day = town.today().await;
-        StatementDay { town, line_id, loan_id, day }
+        StatementDay { town, line_id, receipt, loan_id, day }
     }
 
     async fn quote(&self) -> Fen {
         payoff_quote(&self.town.app, self.line_id, self.loan_id).await.unwrap().total()
     }
 
-    /// Closes the day as far as its statements, and orders the payoff then. What is quoted, and what becomes of the close, which
-    /// goes on when `then` has come back.
-    async fn pay_off_before_the_statements<T>(
-        &self,
-        then: impl AsyncFnOnce(tokio::task::JoinHandle<()>) -> T,
-    ) -> (Fen, T) {
-        let (app, line_id, loan_id, day) = (self.town.app.clone(), self.line_id, self.loan_id, self.day);
+    /// Closes the day as far as its statements. What becomes of the close, which goes on when `then` has come back.
+    async fn come_to_the_statements<T>(&self, then: impl AsyncFnOnce(tokio::task::JoinHandle<()>) -> T) -> T {
+        let (app, day) = (self.town.app.clone(), self.day);
         self.town.set_time(day.next(), "00:05:00");
         let mut gate = database::begin(&app.pool).await.unwrap();
         bill::store::enter_schedules(&mut gate).await.unwrap();
@@ -135,12 +132,25 @@ impl StatementDay {
         while self.town.fen(AT_THE_GATE).await == 0 {
             tokio::task::yield_now().await;
         }
-        let quoted = self.quote().await;
-        let idempotency_key = "payoff".to_owned();
-        early_payoff(&app, &PayoffOrder { loan_id, line_id, quoted, card_id: None, idempotency_key }).await.unwrap();
         let gone_on = then(close).await;
         gate.rollback().await.unwrap();
-        (quoted, gone_on)
+        gone_on
+    }
+
+    /// The same, with the payoff ordered before anything becomes of the close. What is quoted comes first.
+    async fn pay_off_before_the_statements<T>(
+        &self,
+        then: impl AsyncFnOnce(tokio::task::JoinHandle<()>) -> T,
+    ) -> (Fen, T) {
+        let (line_id, loan_id) = (self.line_id, self.loan_id);
+        self.come_to_the_statements(async |close| {
+            let quoted = self.quote().await;
+            let idempotency_key = "payoff".to_owned();
+            let order = PayoffOrder { loan_id, line_id, quoted, card_id: None, idempotency_key };
+            early_payoff(&self.town.app, &order).await.unwrap();
+            (quoted, then(close).await)
+        })
+        .await
     }
 
     async fn collect(&self, quoted: Fen) {
@@ -166,6 +176,11 @@ impl StatementDay {
     }
 }
 
+async fn die(close: tokio::task::JoinHandle<()>) {
+    close.abort();
+    close.await.unwrap_err();
+}
+
 /// How many wait for the statements to be let through.
 const AT_THE_GATE: &str = "select count(*) from pg_locks where relation = 'schedule_gate'::regclass and not granted
                            and database = (select oid from pg_database where datname = current_database())";
@@ -187,13 +202,35 @@ async fn a_payoff_that_is_ordered_just_before_the_statement_ends_the_loan_after_
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_payoff_that_is_paid_before_the_statement_leaves_nothing_to_bill(pool: PgPool) {
     let come = StatementDay::come(pool).await;
-    let died = async |close: tokio::task::JoinHandle<()>| {
-        close.abort();
-        close.await.unwrap_err();
-    };
-    let (quoted, ()) = come.pay_off_before_the_statements(died).await;
+    let (quoted, ()) = come.pay_off_before_the_statements(die).await;
     come.collect(quoted).await;
     close_day(&come.town.app, come.day).await.unwrap();
     assert_eq!(come.town.fen("select count(*) from bill").await, 0);
     come.assert_ended(quoted).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refund_before_the_statement_of_the_day_before_is_cut_leaves_its_interest_billed(pool: PgPool) {
+    let come = StatementDay::come(pool).await;
+    come.come_to_the_statements(die).await;
+    let of_plan = "select sum(interest)::bigint from schedule cross join lateral unnest(interest_fen) as interest
+                   where version = 1";
+    let interest = come.town.fen(of_plan).await;
+    let shown = preview(&come.town.app, come.receipt.purchase_id, Fen::new(PRICE)).await.unwrap();
+    assert_eq!(shown.effect.interest_waived, Fen::new(interest - 430));
+    assert_eq!(come.town.fen("select count(*) from bill").await, 0, "nothing is billed by looking");
+    come.town.refund(&come.receipt, PRICE / 2, "half").await;
+    come.town.refund(&come.receipt, PRICE / 2, "rest").await;
+    close_day(&come.town.app, come.day).await.unwrap();
+    // A month of 60,000 at 8.6 % a year is 430, which is billed interest and stands, as it would a minute later.
+    assert_eq!(come.town.fen("select sum(interest_waived_fen)::bigint from refund").await, interest - 430);
+    assert_eq!(come.town.fen("select interest_fen from bill").await, 430);
+    assert_eq!(come.town.fen("select principal_fen - principal_returned_fen from bill_line").await, 0);
+    assert_eq!(come.town.fen("select used_fen from credit_line").await, 0);
+    assert_eq!(come.town.fen("select count(*) from notice where kind = 'bill_issued'").await, 1);
+    come.town.assert_whole("when its price was back").await;
+    come.town.live_until("2026-04-02").await;
+    assert_eq!(come.town.fen("select count(*) from loan where status = 'open'").await, 0);
+    assert_eq!(come.town.fen("select sum(amount_fen)::bigint from repayment").await, 430);
+    come.town.assert_whole("when that was paid").await;
 }

@@ -297,13 +297,15 @@ async fn quote_locked(
     line_id: LineId,
     loan_id: LoanId,
 ) -> Outcome<PayoffQuote, RepayRefusal> {
-    let payoff = load_payoff_loan(connection, loan_id).await?;
+    let mut payoff = load_payoff_loan(connection, loan_id).await?;
     if payoff.loan.line_id != line_id || payoff.loan.status != LoanStatus::Open {
         return Err(Fault::Refused(RepayRefusal::LoanNotOpen));
     }
     batch.load(connection, app, &[line_id.uuid()]).await?;
     let product = app.catalogue.get(connection, payoff.loan.product_id, payoff.loan.product_version).await?;
-    Ok(payoff.quote_on(batch.account(line_id)?, &product, batch.today))
+    let account = batch.account(line_id)?;
+    payoff.catch_up(account);
+    Ok(payoff.quote_on(account, &product, batch.today))
 }
 
 /// Makes the order that is asked for, to be sent by the next run.

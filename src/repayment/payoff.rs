@@ -51,6 +51,14 @@ impl PayoffLoan {
         })
     }
 
+    /// Takes note of a statement that was cut after this loan was read and before the account was: whoever only quotes does not hold
+    /// statements back, and would count it as billed and as being billed.
+    pub fn catch_up(&mut self, account: &LineAccount) {
+        let of_loan = account.installments.iter().filter(|open| open.billed.loan_id == self.loan.loan_id);
+        let billed = of_loan.map(|open| open.billed.period.unsigned_abs()).max().unwrap_or_default();
+        self.last_billed = self.last_billed.max(billed);
+    }
+
     /// The schedule after the payoff, and the bill line of what was not billed yet; none where everything was, or a refund has emptied
     /// the rest. What was billed after the quote loses the charges that were `waived`; what the quote counted as billed before it was
     /// keeps them.
@@ -329,6 +337,17 @@ mod tests {
         assert_eq!((taken.principal, taken.penalty, repayment.excess), (Fen::new(60_000), Fen::ZERO, Fen::new(40_000)));
         assert_eq!(account.loans[0].loan.status, LoanStatus::Paid);
         assert_eq!(account.since.settled[0].billed.span.fen_days, 1_100_000);
+    }
+
+    #[test]
+    fn a_statement_that_is_cut_while_a_quote_is_read_is_counted_once() {
+        let open = installment(1, "2026-01-10", Late { grace_days: 3, paid: 0, paid_on: "2026-01-10" });
+        let (mut payoff, product) = (payoff_of(&open), Arc::clone(&open.product));
+        payoff.last_billed = 0;
+        let mut account = LineAccount::new(line(LineStatus::Active, 100_000));
+        account.installments = vec![open];
+        payoff.catch_up(&account);
+        assert_eq!(payoff.quote_on(&account, &product, day("2026-01-12")).total(), Fen::new(100_000));
     }
 
     #[test]

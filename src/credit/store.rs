@@ -9,20 +9,54 @@ use super::line::{Line, LineEntry, LineStatus};
 use crate::base::day::MonthDay;
 use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
 use crate::base::{AccountRange, BusinessDay, Fen};
+use crate::product::FoundVersion;
 
-/// A query for whole lines; `$rest` goes on from the table.
+/// A query for whole lines, each row for `line_of`; `$rest` goes on from the table, `$more` are columns beside those of a line.
 macro_rules! select_lines {
     ($rest:tt, $($argument:tt)*) => {
-        sqlx::query_as!(
-            LineRow,
+        select_lines!(and "", $rest, $($argument)*)
+    };
+    (and $more:tt, $rest:tt, $($argument:tt)*) => {
+        sqlx::query!(
             r#"select line_id as "line_id: LineId", borrower_id as "borrower_id: BorrowerId",
                       funder_id as "funder_id: FunderId", product_id as "product_id: ProductId", product_version, grade, status,
                       frozen_for, limit_fen as "limit: Fen", used_fen as "used: Fen", statement_day, due_day, expires_on,
-                      purchases_on, purchases_count, last_entry_no
-               from credit_line "# + $rest,
+                      purchases_on, purchases_count, last_entry_no "# + $more + " from credit_line " + $rest,
             $($argument)*
         )
     };
+}
+
+/// The line in a row of `select_lines`.
+macro_rules! line_of {
+    ($row:ident) => {
+        Ok(Line {
+            line_id: $row.line_id,
+            borrower_id: $row.borrower_id,
+            funder_id: $row.funder_id,
+            product_id: $row.product_id,
+            product_version: $row.product_version,
+            status: stored_status($row.line_id, &$row.status, $row.frozen_for.as_deref())?,
+            grade: $row.grade,
+            limit: $row.limit,
+            used: $row.used,
+            statement_day: month_day($row.statement_day)?,
+            due_day: month_day($row.due_day)?,
+            expires_on: $row.expires_on,
+            purchases_on: $row.purchases_on,
+            purchases_count: $row.purchases_count,
+            last_entry_no: $row.last_entry_no,
+        })
+    };
+}
+
+/// Lines as they are on a business day, and the versions of products that are there to buy under.
+#[derive(Debug)]
+pub struct LinesToday {
+    pub today: BusinessDay,
+    pub lines: Vec<Line>,
+    /// Each with whether it is on sale.
+    pub versions: Vec<FoundVersion>,
 }
 
 /// Locks lines for a change, in id order so that two batches never wait for each other in a circle.
@@ -31,7 +65,7 @@ pub async fn lock_lines(connection: &mut PgConnection, line_ids: &[LineId]) -> s
     let line_ids: Vec<Uuid> = line_ids.iter().map(|line_id| line_id.uuid()).collect();
     let rows =
         select_lines!("where line_id = any($1) order by line_id for update", &line_ids).fetch_all(connection).await?;
-    rows.into_iter().map(LineRow::into_line).collect()
+    rows.into_iter().map(|row| line_of!(row)).collect()
 }
 
 /// Locks all lines of a person, closed ones too.
@@ -39,20 +73,45 @@ pub async fn lock_lines_of(connection: &mut PgConnection, borrower_id: BorrowerI
     let rows = select_lines!("where borrower_id = $1 order by line_id for update", borrower_id.uuid())
         .fetch_all(connection)
         .await?;
-    rows.into_iter().map(LineRow::into_line).collect()
+    rows.into_iter().map(|row| line_of!(row)).collect()
 }
 
 /// Reads a line without locking it.
 pub async fn find_line(connection: &mut PgConnection, line_id: LineId) -> sqlx::Result<Option<Line>> {
     let row = select_lines!("where line_id = $1", line_id.uuid()).fetch_optional(connection).await?;
-    row.map(LineRow::into_line).transpose()
+    row.map(|row| line_of!(row)).transpose()
 }
 
-/// Reads lines without locking them. Lines that do not exist are missing from the answer.
-pub async fn find_lines(connection: &mut PgConnection, line_ids: &[LineId]) -> sqlx::Result<Vec<Line>> {
-    let line_ids: Vec<Uuid> = line_ids.iter().map(|line_id| line_id.uuid()).collect();
-    let rows = select_lines!("where line_id = any($1)", &line_ids).fetch_all(connection).await?;
-    rows.into_iter().map(LineRow::into_line).collect()
+/// Reads lines, the business day and product versions as of one instant, without locking them. Lines and versions that do not exist
+/// are missing from the answer; there is none where no line does.
+pub async fn find_lines_today(
+    connection: &mut PgConnection,
+    line_ids: &[LineId],
+    versions: &[(ProductId, i32)],
+) -> sqlx::Result<Option<LinesToday>> {
+    let rows = select_lines!(
+        // What is the same beside every line is looked up once.
+        and r#", (select today from business_day) as "today!: BusinessDay",
+                 array(select (select v.withdrawn_at is null from product_version v
+                               where v.product_id = asked.product_id and v.version = asked.version)
+                       from unnest($2::uuid[], $3::int[]) with ordinality as asked(product_id, version, place)
+                       order by asked.place) as "are_on_sale!: Vec<Option<bool>>""#,
+        "where line_id = any($1)",
+        &line_ids.iter().map(|line_id| line_id.uuid()).collect::<Vec<Uuid>>(),
+        &versions.iter().map(|(product_id, _)| product_id.uuid()).collect::<Vec<Uuid>>(),
+        &versions.iter().map(|(_, version)| *version).collect::<Vec<i32>>(),
+    )
+    .fetch_all(connection)
+    .await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let today = first.today;
+    let asked = versions.iter().zip(&first.are_on_sale);
+    let found = asked.filter_map(|((product_id, version), is_on_sale)| {
+        Some(FoundVersion { product_id: *product_id, version: *version, is_on_sale: (*is_on_sale)? })
+    });
+    let versions = found.collect();
+    let lines: sqlx::Result<Vec<Line>> = rows.into_iter().map(|row| line_of!(row)).collect();
+    Ok(Some(LinesToday { today, lines: lines?, versions }))
 }
 
 /// What is used of all lines of a funder: the unpaid principal of its loans. Reads every line: for reports.
@@ -71,7 +130,7 @@ pub async fn list_open_lines(connection: &mut PgConnection, borrower_id: Borrowe
         select_lines!("where borrower_id = $1 and status <> 'closed' order by opened_at, line_id", borrower_id.uuid())
             .fetch_all(connection)
             .await?;
-    rows.into_iter().map(LineRow::into_line).collect()
+    rows.into_iter().map(|row| line_of!(row)).collect()
 }
 
 /// Lines whose last day is `day` or earlier, that are not closed and have no unpaid principal.
@@ -238,47 +297,9 @@ impl EntryColumns<'_> {
     }
 }
 
-struct LineRow {
-    line_id: LineId,
-    borrower_id: BorrowerId,
-    funder_id: FunderId,
-    product_id: ProductId,
-    product_version: i32,
-    grade: String,
-    status: String,
-    frozen_for: Option<String>,
-    limit: Fen,
-    used: Fen,
-    statement_day: i16,
-    due_day: i16,
-    expires_on: NaiveDate,
-    purchases_on: Option<NaiveDate>,
-    purchases_count: i32,
-    last_entry_no: i64,
-}
-
-impl LineRow {
-    fn into_line(self) -> sqlx::Result<Line> {
-        let status = LineStatus::from_stored(&self.status, self.frozen_for.as_deref())
-            .ok_or_else(|| sqlx::Error::Decode(format!("line {} has status {:?}", self.line_id, self.status).into()))?;
-        Ok(Line {
-            line_id: self.line_id,
-            borrower_id: self.borrower_id,
-            funder_id: self.funder_id,
-            product_id: self.product_id,
-            product_version: self.product_version,
-            grade: self.grade,
-            status,
-            limit: self.limit,
-            used: self.used,
-            statement_day: month_day(self.statement_day)?,
-            due_day: month_day(self.due_day)?,
-            expires_on: self.expires_on,
-            purchases_on: self.purchases_on,
-            purchases_count: self.purchases_count,
-            last_entry_no: self.last_entry_no,
-        })
-    }
+fn stored_status(line_id: LineId, status: &str, frozen_for: Option<&str>) -> sqlx::Result<LineStatus> {
+    LineStatus::from_stored(status, frozen_for)
+        .ok_or_else(|| sqlx::Error::Decode(format!("line {line_id} has status {status:?}").into()))
 }
 
 fn month_day(stored: i16) -> sqlx::Result<MonthDay> {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::code::{Code, CodeKind, CodeStatus};
 use super::model::MerchantStatus;
 use super::store::MerchantTerms;
-use crate::base::id::{CodeId, MerchantId, PurchaseId};
+use crate::base::id::{CodeId, LineId, MerchantId, PurchaseId};
 use crate::base::{Fen, Rate};
 
 struct CodeRow {
@@ -165,27 +165,48 @@ pub async fn list_orders(
     Ok(rows.into_iter().map(Code::from).collect())
 }
 
-/// What purchases are presented with: merchants by id, and codes by id, whoever's they are, as they stand; in one round trip. Whoever
-/// pays a code finds out then whether it is still open. Unknown ids are left out.
+/// What purchases meet at the shops that they are presented to.
+#[derive(Debug)]
+pub struct Shops {
+    pub merchants: HashMap<MerchantId, MerchantTerms>,
+    pub codes: Vec<Code>,
+    /// Whether a purchase may be recorded under one of the keys already.
+    pub is_asked_again: bool,
+}
+
+/// What purchases are presented with: merchants by id, and codes by id, whoever's they are, as they stand, with whether any of the
+/// purchases' keys, each of its line, is known; in one round trip. Whoever pays a code finds out then whether it is still open.
+/// Unknown ids are left out.
 pub async fn load_presented(
     connection: &mut PgConnection,
     merchant_ids: &[MerchantId],
     code_ids: &[CodeId],
-) -> sqlx::Result<(HashMap<MerchantId, MerchantTerms>, Vec<Code>)> {
+    keys: &[(LineId, &str)],
+) -> sqlx::Result<Shops> {
     let rows = sqlx::query!(
+        // Each key is looked up by itself: a plan that is kept must not read the whole table because it once was small.
         r#"select m.merchant_id as "known_id?: MerchantId", m.name as "name?", m.status as "merchant_status?: MerchantStatus",
                   m.category as "category?", m.discount_rate as "discount_rate?: Rate",
                   m.discount_returned_on_refund as "discount_returned_on_refund?", m.notify_url is not null as "is_notified!",
                   c.code_id as "code_id?: CodeId", c.merchant_id as "merchant_id?: MerchantId", c.amount_fen as "amount_fen?",
                   c.order_reference as "order_reference?", c.expires_at as "expires_at?", c.status as "status?",
-                  c.paid_purchase_id as "paid_purchase_id?"
+                  c.paid_purchase_id as "paid_purchase_id?",
+                  exists(select from unnest($3::uuid[], $4::text[]) as asked(line_id, idempotency_key)
+                         cross join lateral (
+                             select from purchase p
+                             where p.line_id = asked.line_id and p.idempotency_key = asked.idempotency_key limit 1) as known)
+                      as "is_asked_again!"
            from (select * from merchant where merchant_id = any($1)) as m
            full join (select * from merchant_code where code_id = any($2)) as c on c.merchant_id = m.merchant_id"#,
         &merchant_ids.iter().map(|id| id.uuid()).collect::<Vec<Uuid>>(),
         &code_ids.iter().map(|id| id.uuid()).collect::<Vec<Uuid>>(),
+        &keys.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
+        &keys.iter().map(|(_, key)| *key).collect::<Vec<&str>>() as &[&str],
     )
     .fetch_all(connection)
     .await?;
+    // Where there is neither merchant nor code, there is no row to say so.
+    let is_asked_again = rows.first().is_none_or(|row| row.is_asked_again);
     let (mut merchants, mut codes) = (HashMap::new(), Vec::with_capacity(code_ids.len()));
     for row in rows {
         // A merchant stands beside each of its codes.
@@ -214,7 +235,7 @@ pub async fn load_presented(
             codes.push(Code::from(code));
         }
     }
-    Ok((merchants, codes))
+    Ok(Shops { merchants, codes, is_asked_again })
 }
 
 /// Codes by id, locked in id order, so that an order is paid once however many try.

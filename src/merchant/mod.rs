@@ -37,7 +37,7 @@ pub use actions::{AccountStep, change_settlement_account, decide, onboard, set_o
 pub use agreement::Agreement;
 pub use code::{Code, CodeKind, CodeRefusal, CodeStatus, Order};
 pub use code_actions::{close_code, open_static_code};
-pub use code_store::{find_code, load_presented, lock_code_of_purchase, lock_codes, mark_voided};
+pub use code_store::{Shops, find_code, load_presented, lock_code_of_purchase, lock_codes, mark_voided};
 pub use desk_actions::OrderDesk;
 pub use h5::MerchantSignedIn;
 pub use model::{Category, Decision, MerchantDay, MerchantRefusal, MerchantStatus};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
 
-use super::batch_store::{Hold, Holding, Record, read_day_and_versions, read_spent, record};
+use super::batch_store::{Hold, Holding, Record, read_spent, record};
 use super::decision::{Batch, Listing, Written};
 use super::model::{Receipt, RequestRefusal};
 use super::notices;
@@ -20,12 +20,12 @@ use crate::app::App;
 use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
 use crate::base::{BusinessDay, Fen, When};
 use crate::business_day;
-use crate::credit::{self, Line};
+use crate::credit::{self, Line, LinesToday};
 use crate::error::{Fault, Outcome};
 use crate::funder::reserve::{Occasion, ReserveEntryKind};
 use crate::funder::{Reserve, lease_slices, lock_reserve, save_reserve, watch_soon};
 use crate::merchant::code::Code;
-use crate::merchant::{self, MerchantTerms};
+use crate::merchant::{self, MerchantTerms, Shops};
 use crate::product::{self, FoundVersion};
 
 /// How often a batch is decided at most: one that met another batch's purchase with the same key, a deadlock, or a change of what it
@@ -160,18 +160,22 @@ async fn try_unlocked(
     let Some(slice_no) = lane.slice_no else { return Ok(None) };
     let Connections { deciding, reading, .. } = connections;
     let first = async {
-        let lines = credit::store::find_lines(deciding, &line_ids(requests)).await?;
-        let (today, versions) = read_day_and_versions(deciding, &versions(requests)).await?;
-        let products = listings(app, deciding, versions).await?;
-        anyhow::Ok((lines, today, products))
+        let found = credit::find_lines_today(deciding, &line_ids(requests), &versions(requests)).await?;
+        let Some(LinesToday { today, lines, versions }) = found else { return anyhow::Ok(None) };
+        Ok(Some((today, lines, listings(app, deciding, versions).await?)))
     };
     let beside = async {
-        let earlier = find_earlier(reading, requests).await?;
-        let (merchants, orders) =
-            merchant::load_presented(reading, &merchant_ids(requests), &code_ids(requests)).await?;
-        anyhow::Ok((earlier, merchants, orders))
+        let keys = keys(requests);
+        let shops = merchant::load_presented(reading, &merchant_ids(requests), &code_ids(requests), &keys).await?;
+        let earlier = if shops.is_asked_again { store::find_earlier(reading, &keys).await? } else { Earlier::new() };
+        anyhow::Ok((shops, earlier))
     };
-    let ((lines, today, products), (earlier, merchants, orders)) = tokio::try_join!(first, beside)?;
+    let (first, (shops, earlier)) = tokio::try_join!(first, beside)?;
+    let Some((today, lines, products)) = first else {
+        // Without a line there is no earlier answer either.
+        return Ok(Some(requests.iter().map(|_| Err(Fault::Refused(RequestRefusal::UnknownLine))).collect()));
+    };
+    let Shops { merchants, codes: orders, .. } = shops;
     let wanted = wanted_of_reserves(requests, &products);
     let Some(reserves) = lane.sufficient(&wanted) else { return Ok(None) };
     // After the lines: what is bought on one of them meanwhile makes the batch stale.
@@ -205,7 +209,8 @@ async fn try_locked(
 ) -> anyhow::Result<Vec<Answer>> {
     let Connections { deciding, reading, .. } = connections;
     let beside = async {
-        let (earlier, merchants) = (find_earlier(reading, requests).await?, merchants(reading, requests).await?);
+        let (earlier, merchants) =
+            (store::find_earlier(reading, &keys(requests)).await?, merchants(reading, requests).await?);
         let versions = product::store::find_on_sale(reading, &versions(requests)).await?;
         anyhow::Ok((earlier, merchants, listings(app, reading, versions).await?))
     };
@@ -344,12 +349,6 @@ fn undecidable(batch: &Batch, request: &Weighed) -> Option<RequestRefusal> {
     }
 }
 
-async fn find_earlier(connection: &mut PgConnection, requests: &[Weighed]) -> sqlx::Result<Earlier> {
-    let keys: Vec<(LineId, &str)> =
-        requests.iter().map(|request| (request.line_id, request.idempotency_key.as_str())).collect();
-    store::find_earlier(connection, &keys).await
-}
-
 async fn merchants(
     connection: &mut PgConnection,
     requests: &[Weighed],
@@ -382,6 +381,10 @@ fn bounded_lines(requests: &[Weighed], products: &HashMap<(ProductId, i32), List
         listing.and_then(|listing| listing.product.terms.purchase_risk).and_then(Rules::of).is_some()
     };
     distinct(requests.iter().filter(is_bounded).map(|request| request.line_id))
+}
+
+fn keys(requests: &[Weighed]) -> Vec<(LineId, &str)> {
+    requests.iter().map(|request| (request.line_id, request.idempotency_key.as_str())).collect()
 }
 
 fn merchant_ids(requests: &[Weighed]) -> Vec<MerchantId> {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::decision::{NewPurchase, Written};
 use super::model::Decision;
 use super::weighing::SpentToday;
-use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
+use crate::base::id::{CodeId, FunderId, LineId, MerchantId};
 use crate::base::{BusinessDay, Fen};
 use crate::credit::Line;
 use crate::credit::line::LineEntry;
@@ -18,7 +18,6 @@ use crate::error::Refusal;
 use crate::ledger::Posting;
 use crate::loan::{Loan, Schedule};
 use crate::notice::Notice;
-use crate::product::FoundVersion;
 
 /// A decided batch, with all that came of it.
 pub(super) struct Record<'a> {
@@ -117,30 +116,6 @@ pub(super) async fn record(connection: &mut PgConnection, record: &Record<'_>) -
     )
     .fetch_all(connection)
     .await
-}
-
-/// The business day, and of the product versions asked for those that exist, with whether each is on sale: in one round trip.
-pub(super) async fn read_day_and_versions(
-    connection: &mut PgConnection,
-    versions: &[(ProductId, i32)],
-) -> sqlx::Result<(BusinessDay, Vec<FoundVersion>)> {
-    let rows = sqlx::query!(
-        r#"select today as "today: BusinessDay", v.product_id as "product_id?: ProductId", v.version as "version?",
-                  v.withdrawn_at is null as "is_on_sale!"
-           from business_day
-           left join (unnest($1::uuid[], $2::int[]) as asked(product_id, version)
-                      join product_version v using (product_id, version)) on true"#,
-        &versions.iter().map(|(product_id, _)| product_id.uuid()).collect::<Vec<Uuid>>(),
-        &versions.iter().map(|(_, version)| *version).collect::<Vec<i32>>(),
-    )
-    .fetch_all(connection)
-    .await?;
-    let today = rows.first().ok_or(sqlx::Error::RowNotFound)?.today;
-    let found = rows.into_iter().filter_map(|row| {
-        let (product_id, version) = row.product_id.zip(row.version)?;
-        Some(FoundVersion { product_id, version, is_on_sale: row.is_on_sale })
-    });
-    Ok((today, found.collect()))
 }
 
 /// What each of these lines has spent on a business day.

@@ -1,13 +1,14 @@
 //! The authoriser decides on what nobody has locked, where there is plenty of money: what changes meanwhile is noticed.
 
 use fenqi::base::Fen;
-use fenqi::base::id::CodeId;
-use fenqi::error::Fault;
+use fenqi::base::id::{CodeId, LineId, MerchantId};
+use fenqi::error::{Fault, Outcome, Refusal};
 use fenqi::funder::actions::BankMovement;
 use fenqi::merchant::{self, CodeRefusal, Order};
+use fenqi::product::{self, ProductVersion};
 use fenqi::purchase::authoriser::decide_one;
 use fenqi::purchase::model::RequestRefusal;
-use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest, trading_store};
+use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest, Receipt, trading_store};
 use sqlx::PgPool;
 
 use crate::house;
@@ -66,6 +67,74 @@ async fn a_line_that_has_ended_is_refused_by_a_code_of_its_own(pool: PgPool) {
     assert_eq!(ask("on-the-next").await, ended, "one key, one answer");
     assert_eq!(town.fen("select count(*) from purchase where refusal = 'line_ended'").await, 2);
     assert_eq!(town.fen("select count(*) from loan").await, 1);
+}
+
+/// Asks for all of these at once, and hears in one word what becomes of each.
+async fn heard(authoriser: &Authoriser, asked: Vec<PurchaseRequest>) -> Vec<&'static str> {
+    let answers = futures_util::future::join_all(asked.into_iter().map(|wish| authoriser.authorise(wish))).await;
+    let word = |answer: Outcome<Receipt, RequestRefusal>| match answer {
+        Ok(Receipt { decision: Decision::Authorised { .. }, .. }) => "authorised",
+        Ok(Receipt { decision: Decision::Refused(refusal), .. }) => refusal.code(),
+        Err(Fault::Refused(refusal)) => refusal.code(),
+        Err(Fault::Failed(failure)) => panic!("{failure:#}"),
+    };
+    answers.into_iter().map(word).collect()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whatever_is_asked_beside_it_each_request_gets_its_own_answer(pool: PgPool) {
+    let town = shopping(pool).await;
+    let lines = town.open_lines(2, WISH).await;
+    let now = town.app.clock.now();
+    let (no_line, no_merchant) = (LineId::mint(now), MerchantId::mint(now));
+    let wish = |line, key: &str, fen: i64| town.wish(line, key, fen, ("harbour-standard", 3));
+    let at_no_merchant = |wish: PurchaseRequest| PurchaseRequest { merchant_id: no_merchant, ..wish };
+    // Its terms are known without a look into the database, where it is not, so that it gets into a batch with the others.
+    let never_published = ProductVersion { version: 99, ..town.product("harbour-standard").clone() };
+    town.app.catalogue.put(never_published);
+    let free = || town.wish(lines[1], "p-4", 10_000, ("harbour-free", 3));
+    assert!(product::withdraw(&town.app, "harbour-free", free().product_version).await.unwrap());
+
+    let authoriser = Authoriser::start(town.app.clone());
+    assert_eq!(heard(&authoriser, vec![wish(no_line, "p-1", 10_000)]).await, ["unknown_line"]);
+    let first = authoriser.authorise(wish(lines[0], "p-1", 10_000)).await.unwrap();
+    // From now on the authoriser knows that there is plenty, and locks nothing while it decides.
+    let asked = vec![
+        wish(lines[0], "p-1", 10_000),
+        wish(lines[0], "p-1", 10_001),
+        wish(lines[1], "p-1", 10_000),
+        wish(lines[0], "p-2", 10_000),
+        wish(no_line, "p-1", 10_000),
+        at_no_merchant(wish(lines[1], "p-3", 10_000)),
+        free(),
+        PurchaseRequest { product_version: 99, ..wish(lines[1], "p-5", 10_000) },
+    ];
+    let answers = [
+        "authorised",
+        "idempotency_key_reused",
+        "authorised",
+        "authorised",
+        "unknown_line",
+        "unknown_merchant",
+        "product_not_on_sale",
+        "unknown_product",
+    ];
+    assert_eq!(heard(&authoriser, asked).await, answers);
+    // The same where nothing is known but the one thing.
+    let alone = [
+        (wish(no_line, "p-1", 10_000), "unknown_line"),
+        (at_no_merchant(wish(lines[1], "p-3", 10_000)), "unknown_merchant"),
+        (at_no_merchant(wish(lines[0], "p-1", 10_000)), "idempotency_key_reused"),
+        (PurchaseRequest { product_version: 99, ..wish(lines[1], "p-5", 10_000) }, "unknown_product"),
+    ];
+    for (asked, answer) in alone {
+        assert_eq!(heard(&authoriser, vec![asked]).await, [answer]);
+    }
+    assert_eq!(authoriser.authorise(wish(lines[0], "p-1", 10_000)).await.unwrap(), first);
+    // Three are authorised, and one refusal is recorded with its code.
+    assert_eq!(town.fen("select count(*) from purchase").await, 4);
+    assert_eq!(town.fen("select count(*) from loan").await, 3);
+    town.assert_whole("after the odd requests").await;
 }
 
 /// Waits until purchases are being made in this database, or no longer.

@@ -196,16 +196,24 @@ impl Collector {
     /// Lets callers that are about to ask get into the next batch, as long as each turn of the scheduler brings another one.
     /// Without it those whom a batch has just answered would miss the next one, and batches would stay half full.
     async fn let_others_ask(&mut self) {
-        let mut before = None;
-        while before != Some(self.waiting.len()) && self.waiting.len() < BATCH_MAX {
-            before = Some(self.waiting.len());
-            while self.waiting.len() < WAITING_MAX
-                && let Ok(next) = self.queue.try_recv()
-            {
-                self.waiting.push_back(next);
-            }
+        self.take_queued();
+        while self.waiting.len() < BATCH_MAX {
             tokio::task::yield_now().await;
+            if !self.take_queued() {
+                break;
+            }
         }
+    }
+
+    /// Whether there was anybody in the queue.
+    fn take_queued(&mut self) -> bool {
+        let before = self.waiting.len();
+        while self.waiting.len() < WAITING_MAX
+            && let Ok(next) = self.queue.try_recv()
+        {
+            self.waiting.push_back(next);
+        }
+        self.waiting.len() > before
     }
 
     /// Those that the next batch decides: its half of all who ask at present, but nobody whose line is in another batch.

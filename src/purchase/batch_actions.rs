@@ -49,21 +49,26 @@ impl Connections {
         let (deciding, reading) = tokio::try_join!(pool.acquire(), pool.acquire())?;
         // Before it is changed, so that whoever gives up meanwhile does not leave the pool a changed one.
         let mut connections = Connections { deciding, reading, is_as_before: false };
-        trading_store::begin(&mut connections.deciding).await?;
+        let Connections { deciding, reading, .. } = &mut connections;
+        tokio::try_join!(trading_store::begin(deciding), trading_store::begin_beside(reading))?;
         Ok(connections)
     }
 
     /// Back to the pool, as they came from it.
     pub(super) async fn give_back(mut self) {
-        self.is_as_before = trading_store::end(&mut self.deciding).await.is_ok();
+        let Connections { deciding, reading, .. } = &mut self;
+        let ended = tokio::try_join!(trading_store::end(deciding), trading_store::end_beside(reading));
+        self.is_as_before = ended.is_ok();
     }
 }
 
 impl Drop for Connections {
     fn drop(&mut self) {
-        // Whoever gave up half-way would leave the pool a connection that says for ever that purchases are being made.
+        // Whoever gave up half-way would leave the pool a connection that says for ever that purchases are being made, and one that
+        // plans as they did.
         if !self.is_as_before {
             self.deciding.close_on_drop();
+            self.reading.close_on_drop();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod client;
 mod each;
+mod agreed;
 mod send_by;
 pub mod key;
 mod sm2_key;

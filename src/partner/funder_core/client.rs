@@ -1,9 +1,9 @@
 //! Telling the funder's core what happened.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::time::Duration;
 
+use crate::partner::agreed::agreed;
 use crate::partner::{CallError, Client, Operation};
 
 use super::wire::{EventResult, EventsAnswer, EventsRequest, Outgoing};
@@ -63,19 +63,7 @@ pub async fn deliver(client: &Client, events: Vec<Outgoing>, about: &[String]) -
 
 /// What was said of each event. Of one of which two things were said, nothing was: it comes again, and the core knows it by its number.
 fn by_number(results: Vec<EventResult>) -> Results {
-    let mut said: HashMap<i64, Option<EventResult>> = HashMap::with_capacity(results.len());
-    for result in results {
-        match said.entry(result.event_no) {
-            Entry::Vacant(place) => {
-                place.insert(Some(result));
-            }
-            Entry::Occupied(place) if place.get().as_ref() == Some(&result) => {}
-            Entry::Occupied(mut place) => {
-                place.insert(None);
-            }
-        }
-    }
-    said.into_iter().filter_map(|(event_no, result)| Some((event_no, result?))).collect()
+    agreed(results.into_iter().map(|result| (result.event_no, result)))
 }
 
 #[cfg(test)]

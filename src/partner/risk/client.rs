@@ -1,10 +1,7 @@
 //! Asking the risk partner, in our words.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::time::Duration;
-
-use uuid::Uuid;
 
 use super::purchase_wire::{Purchase, PurchaseAnswer, PurchaseDecision, PurchaseRequest};
 use super::wire::{
@@ -14,6 +11,7 @@ use crate::base::Fen;
 use crate::base::id::ApplicationId;
 use crate::credit::risk::Question;
 use crate::credit::{self, Verdict};
+use crate::partner::agreed::agreed;
 use crate::partner::client::TIME_LIMIT_PERSON;
 use crate::partner::{CallError, Client, Operation};
 use crate::purchase::weighing::{self, Question as PurchaseQuestion};
@@ -40,20 +38,8 @@ pub async fn decide(client: &Client, questions: &[Question<'_>]) -> Result<HashM
 
 /// What was said of each application. Of one of which two things were said, nothing was.
 fn by_application(answers: Vec<Answer>) -> HashMap<ApplicationId, Verdict> {
-    let mut said: HashMap<Uuid, Option<Decision>> = HashMap::with_capacity(answers.len());
-    for Answer { application_id, decision } in answers {
-        match said.entry(application_id) {
-            Entry::Vacant(place) => {
-                place.insert(Some(decision));
-            }
-            Entry::Occupied(place) if place.get().as_ref() == Some(&decision) => {}
-            Entry::Occupied(mut place) => {
-                place.insert(None);
-            }
-        }
-    }
-    let decided = said.into_iter().filter_map(|(id, decision)| Some((id, decision?)));
-    decided.map(|(id, decision)| (ApplicationId::from_uuid(id), verdict(decision))).collect()
+    let decided = agreed(answers.into_iter().map(|answer| (answer.application_id, answer.decision)));
+    decided.into_iter().map(|(id, decision)| (ApplicationId::from_uuid(id), verdict(decision))).collect()
 }
 
 /// Asks about one purchase, once: whoever stands at the till does not wait for repetitions.
@@ -143,6 +129,8 @@ fn kept(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]

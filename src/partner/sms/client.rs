@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use super::wire::{MESSAGES_MAX, Message, SendAnswer, SendRequest, SendVerdict};
+use super::wire::{MESSAGES_MAX, Message, SendAnswer, SendRequest, SendResult, SendVerdict};
 use crate::base::person::Mobile;
+use crate::partner::agreed::agreed;
 use crate::partner::client::TIME_LIMIT_PERSON;
 use crate::partner::{CallError, Client, Operation};
 
@@ -32,12 +33,12 @@ pub enum Sent {
     },
 }
 
-/// Hands messages over and returns what became of each; those without an answer are missing.
+/// Hands messages over and returns what became of each; those without an answer, or with two that differ, are missing.
 ///
 /// # Errors
 /// As [`CallError`] says, at the first call that fails; the same messages may be handed over again.
 pub async fn send(client: &Client, messages: Vec<ShortMessage>) -> Result<HashMap<Uuid, Sent>, CallError> {
-    let mut sent = HashMap::with_capacity(messages.len());
+    let mut said = Vec::with_capacity(messages.len());
     for batch in messages.chunks(MESSAGES_MAX) {
         let key = batch[0].message_id.to_string();
         let about: Vec<String> = batch.iter().flat_map(|message| message.about.iter().cloned()).collect();
@@ -52,15 +53,17 @@ pub async fn send(client: &Client, messages: Vec<ShortMessage>) -> Result<HashMa
         };
         let request = SendRequest { messages: batch.iter().map(on_wire).collect() };
         let answer: SendAnswer = client.call(&operation, &request).await?;
-        sent.extend(answer.results.into_iter().map(|result| {
-            let became = match result.result {
-                SendVerdict::Accepted | SendVerdict::Duplicate => Sent::Sent,
-                SendVerdict::Refused => Sent::Refused { code: result.code.unwrap_or_default() },
-            };
-            (result.message_id, became)
-        }));
+        said.extend(answer.results.into_iter().map(became));
     }
-    Ok(sent)
+    Ok(agreed(said))
+}
+
+fn became(result: SendResult) -> (Uuid, Sent) {
+    let sent = match result.result {
+        SendVerdict::Accepted | SendVerdict::Duplicate => Sent::Sent,
+        SendVerdict::Refused => Sent::Refused { code: result.code.unwrap_or_default() },
+    };
+    (result.message_id, sent)
 }
 
 fn on_wire(message: &ShortMessage) -> Message {
@@ -69,5 +72,22 @@ fn on_wire(message: &ShortMessage) -> Message {
         mobile: message.mobile.reveal().to_owned(),
         template: message.template.to_owned(),
         parameters: message.parameters.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_which_two_things_are_said_has_no_answer() {
+        let said = |id, result| became(SendResult { message_id: Uuid::from_u128(id), result, code: None });
+        let sent = agreed([
+            said(1, SendVerdict::Refused),
+            said(2, SendVerdict::Accepted),
+            said(1, SendVerdict::Accepted),
+            said(2, SendVerdict::Duplicate),
+        ]);
+        assert_eq!(sent, HashMap::from([(Uuid::from_u128(2), Sent::Sent)]));
     }
 }

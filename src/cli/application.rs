@@ -10,11 +10,11 @@ use crate::audit::Person;
 use crate::base::id::ApplicationId;
 use crate::base::{BusinessDay, Fen};
 use crate::cli::line::Who;
+use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::credit::actions::{self, PersonDecision, PersonVerdict};
 use crate::credit::model::Application;
-use crate::credit::{ApplicationState, ApplyRefusal, CardMonth, application_store};
-use crate::error::Fault;
+use crate::credit::{ApplicationState, CardMonth, application_store};
 use crate::product::Terms;
 
 /// More than anyone reads through.
@@ -81,7 +81,7 @@ async fn decide(app: &App, application_id: ApplicationId, verdict: PersonVerdict
     let borrower_id = borrower_id.with_context(|| format!("there is no application {application_id}"))?;
     let app = app.by(Person::typed(&who.by));
     let decision = PersonDecision { borrower_id, application_id, person: who.by, reason: who.reason, verdict };
-    let applied = actions::decide_referred(&app, decision).await.map_err(said)?;
+    let applied = actions::decide_referred(&app, decision).await.map_err(look_at("fenqi application list"))?;
     match applied.state {
         ApplicationState::Approved { line_id, grade, limit } => {
             println!("{application_id} is approved: {line_id}, grade {grade}, {limit} yuan");
@@ -150,13 +150,6 @@ fn paid(repay_status: i8) -> String {
         -1 => "paid in full".to_owned(),
         0 => "revolving".to_owned(),
         months => format!("{months} months late"),
-    }
-}
-
-fn said(fault: Fault<ApplyRefusal>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi application list`"),
-        Fault::Failed(failure) => failure,
     }
 }
 

@@ -7,13 +7,14 @@ use anyhow::Context as _;
 use crate::app::App;
 use crate::audit::Person;
 use crate::base::id::BreakId;
+use crate::cli::look_at::look_at;
 use crate::cli::trial;
-use crate::error::Fault;
 use crate::reconcile::list_store::{self, Listed, Wanted};
-use crate::reconcile::{self, BreakRefusal, BreakStatus, Correction};
+use crate::reconcile::{self, BreakStatus, Correction};
 
 /// More than anyone reads through.
 const LISTED_MAX: i64 = 500;
+const LIST: &str = "fenqi break list";
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -79,17 +80,17 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Show { break_id, json } => show(&find(&app, break_id).await?, json)?,
         Args::Propose { break_id, correction, by } => {
             let app = app.by(Person::typed(&by));
-            let number = reconcile::propose_correction(&app, break_id, correction, &by).await.map_err(said)?;
+            let number = reconcile::propose_correction(&app, break_id, correction, &by).await.map_err(look_at(LIST))?;
             println!("{} is proposal {number} for {break_id}; somebody else confirms it", correction.name());
         }
         Args::Confirm { break_id, proposal, by } => {
             let app = app.by(Person::typed(&by));
-            reconcile::confirm_break(&app, break_id, proposal, &by).await.map_err(said)?;
+            reconcile::confirm_break(&app, break_id, proposal, &by).await.map_err(look_at(LIST))?;
             println!("{break_id} is corrected: {}", find(&app, break_id).await?.proposed.name());
         }
         Args::Dismiss { break_id, by, reason } => {
             let app = app.by(Person::typed(&by));
-            reconcile::dismiss_break(&app, break_id, &by, &reason).await.map_err(said)?;
+            reconcile::dismiss_break(&app, break_id, &by, &reason).await.map_err(look_at(LIST))?;
             println!("{break_id} is dismissed; nothing was booked");
         }
     }
@@ -158,12 +159,5 @@ fn does(correction: Correction) -> &'static str {
         Correction::Refund => "books what the channel took, all of which goes back to the card if nothing is owed",
         Correction::AskChannel => "records that people settled it with the channel; a pending order ends as failed",
         Correction::Reverse => "takes back what we booked; it is owed again",
-    }
-}
-
-fn said(fault: Fault<BreakRefusal>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi break list`"),
-        Fault::Failed(failure) => failure,
     }
 }

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::cli::by::By;
 use crate::cli::{ensure_open, trial};
-use crate::error::{Fault, Refusal};
+use crate::error::Fault;
 use crate::funder::actions::TermsChange;
 use crate::funder::{self, Reserve, ReserveRefusal, store};
 
@@ -86,7 +86,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn open(app: &App, code: &str, name: &str, change: TermsChange) -> anyhow::Result<()> {
-    let funder_id = funder::open_funder(app, code, name).await.map_err(said)?;
+    let funder_id = funder::open_funder(app, code, name).await.map_err(Fault::into_error)?;
     // The same terms again are no change.
     let reserve = match funder::change_reserve_terms(app, funder_id, change).await {
         Ok((_, reserve)) => reserve,
@@ -97,7 +97,7 @@ async fn open(app: &App, code: &str, name: &str, change: TermsChange) -> anyhow:
                 "{refusal}: {code} is warned below {present} yuan; give --low-water-fen and --lower-marks-fen, or none for these"
             );
         }
-        Err(fault) => return Err(said(fault)),
+        Err(fault) => return Err(fault.into_error()),
     };
     println!(
         "{code} is open ({funder_id}): an advance of up to {} yuan, warned below {} yuan",
@@ -139,11 +139,4 @@ async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
         println!("no funder is open; open one with `fenqi funder open CODE --name NAME`");
     }
     Ok(())
-}
-
-fn said<R: Refusal>(fault: Fault<R>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}"),
-        Fault::Failed(failure) => failure,
-    }
 }

@@ -17,7 +17,7 @@ use crate::borrower;
 use crate::cli::trial;
 use crate::credit::line_actions::{self, ManualChange};
 use crate::credit::store::{self, Changed};
-use crate::credit::{self, Change, Freeze, Line, LineRefusal};
+use crate::credit::{self, Change, Freeze, Line};
 use crate::error::Fault;
 
 /// Changes, and loans, that are shown of one line.
@@ -129,7 +129,7 @@ async fn change(app: &App, named: &Named, change: Change, who: Who) -> anyhow::R
     let line_id = find_line(app, named).await?;
     let app = app.by(Person::typed(&who.by));
     let manual = ManualChange { line_id, change, person: who.by, reason: who.reason };
-    let line = line_actions::change_line(&app, manual).await.map_err(said)?;
+    let line = line_actions::change_line(&app, manual).await.map_err(Fault::into_error)?;
     println!("{line_id} is {}: limit {} yuan, used {}", state(&line), line.limit, line.used);
     Ok(())
 }
@@ -220,13 +220,6 @@ pub async fn find_line(app: &App, named: &Named) -> anyhow::Result<LineId> {
             let named: Vec<String> = several.iter().map(|line| line.line_id.to_string()).collect();
             bail!("{borrower_id} has several lines, name one: {}", named.join(", "))
         }
-    }
-}
-
-fn said(fault: Fault<LineRefusal>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}"),
-        Fault::Failed(failure) => failure,
     }
 }
 

@@ -15,8 +15,9 @@ use crate::base::id::MerchantId;
 use crate::base::person::Mobile;
 use crate::cli::by::By;
 use crate::cli::line::filled;
+use crate::cli::look_at::look_at;
 use crate::cli::trial;
-use crate::error::{Fault, Refusal, Step};
+use crate::error::Step;
 use crate::merchant::actions::{AccountChange, Judgement};
 use crate::merchant::code_actions::{CodeForms, code_forms};
 use crate::merchant::join_store::{self, ApplicationRow};
@@ -26,6 +27,7 @@ use crate::merchant::{self, AccountStep, Decision, MerchantStatus, Role, picture
 
 /// More than anyone reads through; `--after` goes on.
 const LISTED_MAX: i64 = 100;
+const LIST: &str = "fenqi merchant list";
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -146,7 +148,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::SetAccount { merchant: merchant_id, number: account_number, by: changed_by } => {
             let app = app.by(Person::typed(&changed_by));
             let change = AccountChange { merchant_id, account_number, changed_by };
-            match merchant::change_settlement_account(&app, &change).await.map_err(said)? {
+            match merchant::change_settlement_account(&app, &change).await.map_err(look_at(LIST))? {
                 AccountStep::Proposed => {
                     println!("{merchant_id} is paid to the account that was stated once somebody else states the same");
                 }
@@ -157,7 +159,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Args::Code(coding) => code(&app, coding).await?,
         Args::SetLink { merchant, link, by } => {
-            merchant::set_other_link(&app.by(by.person()), merchant, link.as_deref()).await.map_err(said)?;
+            merchant::set_other_link(&app.by(by.person()), merchant, link.as_deref()).await.map_err(look_at(LIST))?;
             println!("{merchant} {}", link.as_deref().unwrap_or("has no link for other apps"));
         }
         Args::AddOwner { merchant, mobile, name, by } => {
@@ -165,7 +167,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 .map_err(|_| anyhow::anyhow!("a name has 1 to 40 characters and no control characters"))?;
             let app = app.by(Person::typed(&by));
             let hiring = Hiring { merchant_id: merchant, name, mobile, role: Role::Owner, hired_by: by };
-            let staff_id = staff_actions::hire(&app, &hiring).await.map_err(said)?;
+            let staff_id = staff_actions::hire(&app, &hiring).await.map_err(look_at(LIST))?;
             println!("{} owns {merchant} and signs in at {} ({staff_id})", hiring.name, app.site.link("/m"));
         }
     }
@@ -256,7 +258,8 @@ fn day(at: DateTime<Utc>) -> String {
 async fn decide(app: &App, deciding: Deciding, decision: Decision) -> anyhow::Result<()> {
     let Deciding { merchant: merchant_id, by: decided_by, reason, json } = deciding;
     let app = app.by(Person::typed(&decided_by));
-    let step = merchant::decide(&app, &Judgement { merchant_id, decision, decided_by, reason }).await.map_err(said)?;
+    let judgement = Judgement { merchant_id, decision, decided_by, reason };
+    let step = merchant::decide(&app, &judgement).await.map_err(look_at(LIST))?;
     let row = join_store::find_application(&mut *app.pool.acquire().await?, merchant_id).await?;
     let status = row.map_or("unknown", |row| row.status.name());
     if json {
@@ -273,7 +276,7 @@ async fn decide(app: &App, deciding: Deciding, decision: Decision) -> anyhow::Re
 
 async fn code(app: &App, coding: Coding) -> anyhow::Result<()> {
     let Coding { merchant: merchant_id, order, svg, emvco, json } = coding;
-    let CodeForms { link, payload } = code_forms(app, merchant_id, order.as_deref()).await.map_err(said)?;
+    let CodeForms { link, payload } = code_forms(app, merchant_id, order.as_deref()).await.map_err(look_at(LIST))?;
     let without = "no EMVCo payload: the merchant stated no name and city in Latin letters";
     if let Some(path) = svg {
         let text = if emvco { payload.as_deref().context(without)? } else { link.as_str() };
@@ -286,11 +289,4 @@ async fn code(app: &App, coding: Coding) -> anyhow::Result<()> {
         println!("{link}\n{}", payload.as_deref().unwrap_or(without));
     }
     Ok(())
-}
-
-fn said<R: Refusal>(fault: Fault<R>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi merchant list`"),
-        Fault::Failed(failure) => failure,
-    }
 }

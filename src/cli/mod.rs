@@ -37,6 +37,7 @@ mod migrate;
 mod db;
 mod audit;
 mod by;
+mod look_at;
 mod stop;
 
 use std::io::IsTerminal;

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::Clock;
 use crate::cli::{Sharing, apply, check_risk, find_database, notify, open_app, pay_order, set_up};
-use crate::error::{Fault, Refusal, Step};
+use crate::error::{Fault, Step};
 use crate::partner::key::{Algorithm, PrivateKey, PublicKey, pem_encode};
 
 /// More funders or merchants than anyone reads through.
@@ -255,10 +255,12 @@ async fn add_partner(app: &App, add: Add) -> anyhow::Result<()> {
     };
     match access::add_partner(&app.by(Person::typed(&add.by)), &partner, &add.by).await {
         Ok(()) => println!("partner {} is added; give it a key with `fenqi partner key add`", partner.code),
-        Err(Fault::Refused(AccessRefusal::PartnerExists(_))) if is_there(app, &partner).await.map_err(said)? => {
+        Err(Fault::Refused(AccessRefusal::PartnerExists(_)))
+            if is_there(app, &partner).await.map_err(Fault::into_error)? =>
+        {
             println!("partner {} was there already", partner.code);
         }
-        Err(fault) => return Err(said(fault)),
+        Err(fault) => return Err(fault.into_error()),
     }
     Ok(())
 }
@@ -270,14 +272,14 @@ async fn change_keys(app: &App, key: Key) -> anyhow::Result<()> {
             let shown = public_key.display();
             let text = std::fs::read_to_string(&public_key).with_context(|| format!("cannot read {shown}"))?;
             let new = NewKey { partner, serial_no: serial, public_key: text, holder, expires_at };
-            match access::add_key(&app.by(Person::typed(&by)), &new, &by).await.map_err(said)? {
+            match access::add_key(&app.by(Person::typed(&by)), &new, &by).await.map_err(Fault::into_error)? {
                 Step::Applied => println!("key {} of {} is believed from now on", new.serial_no, new.partner),
                 Step::AlreadyApplied => println!("key {} of {} was there already", new.serial_no, new.partner),
             }
             Ok(())
         }
         Key::Revoke { partner, serial, by } => {
-            access::revoke_key(&app.by(Person::typed(&by)), &partner, &serial, &by).await.map_err(said)?;
+            access::revoke_key(&app.by(Person::typed(&by)), &partner, &serial, &by).await.map_err(Fault::into_error)?;
             println!("key {serial} of {partner} is revoked");
             Ok(())
         }
@@ -298,13 +300,13 @@ async fn change_grant(app: &App, grant: Grant) -> anyhow::Result<()> {
         rate_per_minute: terms.rate_per_minute,
         is_disabled: (terms.disable || terms.enable).then_some(terms.disable),
     };
-    access::change_partner(&app.by(Person::typed(&by)), &partner, &change, &by).await.map_err(said)?;
+    access::change_partner(&app.by(Person::typed(&by)), &partner, &change, &by).await.map_err(Fault::into_error)?;
     println!("partner {partner} is changed");
     Ok(())
 }
 
 async fn history(app: &App, partner: &str, is_json: bool) -> anyhow::Result<()> {
-    let events = list_changes(app, partner).await.map_err(said)?;
+    let events = list_changes(app, partner).await.map_err(Fault::into_error)?;
     if is_json {
         println!("{}", serde_json::to_string(&events)?);
         return Ok(());
@@ -384,7 +386,8 @@ async fn platform_keys(app: &App, which: PlatformKey) -> anyhow::Result<()> {
     match which {
         PlatformKey::Rotate { algorithm, signs_from, by } => {
             let app = app.by(Person::typed(&by));
-            let made = rotate_platform_key(&app, Rotation { algorithm, signs_from, by: &by }).await.map_err(said)?;
+            let rotation = Rotation { algorithm, signs_from, by: &by };
+            let made = rotate_platform_key(&app, rotation).await.map_err(Fault::into_error)?;
             let from =
                 signs_from.filter(|from| *from > made.created_at).map_or("now".to_owned(), |from| from.to_rfc3339());
             println!("key {} signs from {from} on, on every node within half a minute", made.serial_no);
@@ -422,11 +425,4 @@ async fn list_platform_keys(app: &App, is_json: bool) -> anyhow::Result<()> {
         println!("{}", serde_json::Value::from(shown));
     }
     Ok(())
-}
-
-fn said<R: Refusal>(fault: Fault<R>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}"),
-        Fault::Failed(failure) => failure,
-    }
 }

@@ -7,15 +7,16 @@ use serde_json::json;
 
 use crate::audit::Person;
 use crate::base::id::PayoutId;
+use crate::cli::look_at::look_at;
 use crate::cli::trial;
-use crate::error::{Fault, Step};
+use crate::error::Step;
 use crate::settlement::contradiction::ContradictionKind;
-use crate::settlement::payout::PayoutRefusal;
 use crate::settlement::payout_store::{self, Listed, Wanted};
 use crate::settlement::{self, Ending, Settling};
 
 /// More than anyone reads through.
 const LISTED_MAX: i64 = 500;
+const LIST: &str = "fenqi payout list";
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -67,7 +68,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Args::Retry { payout, by } => {
             let app = app.by(Person::typed(&by));
-            match settlement::retry_payout(&app, payout, &by).await.map_err(said)? {
+            match settlement::retry_payout(&app, payout, &by).await.map_err(look_at(LIST))? {
                 Step::Applied => println!("{payout} is sent again with the next payouts"),
                 Step::AlreadyApplied => println!("{payout} waits to be sent again already; nothing changed"),
             }
@@ -76,20 +77,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let ending = paid.map_or(Ending::Failed, |bank_reference| Ending::Paid { bank_reference });
             let words = ending.words();
             let app = app.by(Person::typed(&by));
-            match settlement::settle_payout(&app, payout, ending, &by).await.map_err(said)? {
+            match settlement::settle_payout(&app, payout, ending, &by).await.map_err(look_at(LIST))? {
                 Settling::Proposed => println!("{payout}: {words}; it ends so once somebody else says the same"),
                 Settling::Confirmed { proposed_by: first } => println!("{payout} is settled: {words}, as {first} said"),
             }
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn said(fault: Fault<PayoutRefusal>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi payout list`"),
-        Fault::Failed(failure) => failure,
-    }
 }
 
 fn print(payout: &Listed, as_json: bool) {

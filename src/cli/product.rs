@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 
 use crate::base::Rate;
 use crate::cli::by::By;
+use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Fault;
 use crate::loan::price::in_percent;
@@ -135,10 +136,8 @@ async fn withdraw(code: &str, version_no: Option<i32>, by: &By) -> anyhow::Resul
     let on_sale = current.map(|current| current.version);
     let version = version_no.or(on_sale);
     let version = version.with_context(|| format!("no version of {code} is on sale; see `fenqi product list`"))?;
-    let withdrawn = product::withdraw(&app.by(by.person()), code, version).await.map_err(|fault| match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi product list`"),
-        Fault::Failed(failure) => failure,
-    })?;
+    let withdrawn = product::withdraw(&app.by(by.person()), code, version).await;
+    let withdrawn = withdrawn.map_err(look_at("fenqi product list"))?;
     let done = if withdrawn { "is off sale" } else { "was off sale already" };
     println!("{code} version {version} {done}");
     Ok(ExitCode::SUCCESS)

@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use crate::audit::Person;
 use crate::base::id::ReserveOrderId;
+use crate::cli::look_at::look_at;
 use crate::cli::trial;
-use crate::error::Fault;
-use crate::funder::order::{OrderRefusal, ReserveOrder};
+use crate::funder::order::ReserveOrder;
 use crate::funder::order_actions;
 use crate::funder::order_store::{self, WantedOrders};
 
 /// More waiting orders than anyone reads.
 const LIST_MAX: i64 = 500;
+const LIST: &str = "fenqi reserve list";
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -59,11 +60,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Args::Confirm { order, by } => {
             let app = app.by(Person::typed(&by));
-            print(&order_actions::confirm_deposit(&app, order, &by).await.map_err(said)?);
+            print(&order_actions::confirm_deposit(&app, order, &by).await.map_err(look_at(LIST))?);
         }
         Args::Refuse { order, by, reason } => {
             let app = app.by(Person::typed(&by));
-            print(&order_actions::refuse_order(&app, order, &by, &reason).await.map_err(said)?);
+            print(&order_actions::refuse_order(&app, order, &by, &reason).await.map_err(look_at(LIST))?);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -72,11 +73,4 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn print(order: &ReserveOrder) {
     let ReserveOrder { order_id, kind, amount_fen, reference, status, noted_by, .. } = order;
     println!("{order_id} {kind:?} of {amount_fen} yuan, {reference}, noted by {noted_by}: {status:?}");
-}
-
-fn said(fault: Fault<OrderRefusal>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi reserve list`"),
-        Fault::Failed(failure) => failure,
-    }
 }

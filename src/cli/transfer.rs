@@ -7,14 +7,16 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::Fen;
 use crate::base::id::RepaymentId;
+use crate::cli::look_at::look_at;
 use crate::cli::{line, trial};
 use crate::error::Fault;
 use crate::funder::reserve::REFERENCE_CHARS_MAX;
 use crate::repayment::transfer_store::{self, Recorded};
-use crate::repayment::{self, Proposal, RepayRefusal, TakeBackRefusal, Transfer};
+use crate::repayment::{self, Proposal, RepayRefusal, Transfer};
 
 /// More than anyone reads through.
 const LISTED_MAX: i64 = 500;
+const LIST: &str = "fenqi transfer list";
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -74,7 +76,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::TakeBack { transfer, by, reason } => {
             let app = app.by(Person::typed(&by));
             let proposal = Proposal { by, reason };
-            let number = repayment::propose_taking_back(&app, transfer, &proposal).await.map_err(not_taken_back)?;
+            let number = repayment::propose_taking_back(&app, transfer, &proposal).await.map_err(look_at(LIST))?;
             println!(
                 "{transfer} is taken back once somebody else types: fenqi transfer confirm {transfer} --proposal {number} \
                  --by NAME"
@@ -83,7 +85,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Confirm { transfer, proposal, by } => {
             let app = app.by(Person::typed(&by));
             let taken_back = repayment::confirm_taking_back(&app, transfer, proposal, &by).await;
-            let reversal = taken_back.map_err(not_taken_back)?;
+            let reversal = taken_back.map_err(look_at(LIST))?;
             println!(
                 "{transfer} is taken back by {}: {} yuan are owed again, {} do not go back to the borrower",
                 reversal.repayment_id,
@@ -109,7 +111,7 @@ async fn record(app: &App, wanted: Record) -> anyhow::Result<()> {
     let line_id = line::find_line(app, &wanted.named).await?;
     let (app, amount) = (app.by(Person::typed(&wanted.by)), Fen::new(wanted.amount_fen));
     let transfer = Transfer { line_id, amount, bank_reference: wanted.reference, operator: wanted.by };
-    let repayment = repayment::record_transfer(&app, &transfer).await.map_err(said)?;
+    let repayment = repayment::record_transfer(&app, &transfer).await.map_err(not_booked)?;
     println!(
         "{} books {amount} yuan on {line_id}: {} pay what is due, {} go back to the borrower",
         repayment.repayment_id,
@@ -143,20 +145,12 @@ fn taken_back(recorded: &Recorded) -> String {
     }
 }
 
-fn said(fault: Fault<RepayRefusal>) -> anyhow::Error {
+fn not_booked(fault: Fault<RepayRefusal>) -> anyhow::Error {
     match fault {
         Fault::Refused(RepayRefusal::KeyReused) => {
-            anyhow::anyhow!("a transfer with this reference was booked before; see `fenqi transfer list`")
+            anyhow::anyhow!("a transfer with this reference was booked before; see `{LIST}`")
         }
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}"),
-        Fault::Failed(failure) => failure,
-    }
-}
-
-fn not_taken_back(fault: Fault<TakeBackRefusal>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi transfer list`"),
-        Fault::Failed(failure) => failure,
+        fault => fault.into_error(),
     }
 }
 

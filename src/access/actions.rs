@@ -12,6 +12,7 @@ use super::model::{AccessChange, PartnerKind, Scope, is_same_holder};
 use super::store::{self, KeyRow, PartnerRow, PlatformKeyRow};
 use crate::app::App;
 use crate::audit::{self, Act, Action};
+use crate::base::code::{CODE_BYTES_MAX, is_code};
 use crate::base::id::{self, MerchantId};
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal, Step};
@@ -169,8 +170,7 @@ fn named(by: &str) -> Result<&str, AccessRefusal> {
 }
 
 fn check_form(partner: &NewPartner) -> Result<(), AccessRefusal> {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !(2..=32).contains(&partner.code.len()) || !partner.code.bytes().all(is_plain) {
+    if !is_code(&partner.code, CODE_BYTES_MAX) {
         return Err(AccessRefusal::CodeMalformed);
     }
     check_terms(partner.kind, &partner.scopes, partner.rate_per_minute)

@@ -9,6 +9,7 @@ pub mod id;
 pub mod person;
 pub mod range;
 pub mod hex;
+pub mod code;
 pub mod syntax;
 pub mod wanted;
 mod worded;

@@ -15,11 +15,11 @@ use crate::cli::trial;
 use crate::credit::actions::{self, PersonDecision, PersonVerdict};
 use crate::credit::model::Application;
 use crate::credit::{ApplicationState, CardMonth, application_store};
+use crate::partner::risk::wire::{REASON_CHARS_MAX, is_reason};
 use crate::product::Terms;
 
 /// More than anyone reads through.
 const LISTED_MAX: i64 = 500;
-const CODE_BYTES_MAX: usize = 64;
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -154,10 +154,5 @@ fn paid(repay_status: i8) -> String {
 }
 
 fn code(text: &str) -> Result<String, String> {
-    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    if (1..=CODE_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_letter) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("a code has 1 to {CODE_BYTES_MAX} of a-z and _"))
-    }
+    if is_reason(text) { Ok(text.to_owned()) } else { Err(format!("a code has 1 to {REASON_CHARS_MAX} of a-z and _")) }
 }

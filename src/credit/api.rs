@@ -226,7 +226,7 @@ pub async fn decide_application(
     let application = find_application(&app, caller.funder_id, application_id).await?;
     let said = match (decision.decision, decision.grade, decision.limit_fen, decision.code) {
         (Word::Approve, grade, limit, None) => Said::Approve { grade, limit: limit.map(|limit| limit.0) },
-        (Word::Refuse, None, None, Some(code)) if is_code(&code) => Said::Refuse { code },
+        (Word::Refuse, None, None, Some(code)) if is_reason(&code) => Said::Refuse { code },
         _ => return Err(malformed("an approval bears no code, a refusal only a code in lower-case letters")),
     };
     let reason = decision.reason.trim();
@@ -242,10 +242,6 @@ pub async fn decide_application(
     };
     word_actions::decide_as_funder(&app, by).await?;
     find_application(&app, caller.funder_id, application_id).await.map(Json)
-}
-
-fn is_code(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 fn malformed(detail: &str) -> Problem {

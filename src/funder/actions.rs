@@ -13,6 +13,7 @@ use super::slice_store;
 use super::store::{self, Funder};
 use crate::app::App;
 use crate::audit::{self, Act, Action};
+use crate::base::code::{CODE_BYTES_MAX, is_code};
 use crate::base::id::{FunderId, mint};
 use crate::base::{BusinessDay, Fen, When};
 use crate::business_day;
@@ -70,8 +71,7 @@ pub async fn open_funder(app: &App, code: &str, name: &str) -> Outcome<FunderId,
 }
 
 fn check_code(code: &str) -> Result<(), OpenFunderRefusal> {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !(2..=32).contains(&code.len()) || !code.bytes().all(is_plain) {
+    if !is_code(code, CODE_BYTES_MAX) {
         return Err(OpenFunderRefusal::CodeMalformed);
     }
     // Events to a core go by the funder's code.

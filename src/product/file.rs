@@ -6,6 +6,7 @@ use std::str::FromStr;
 use chrono::{NaiveDate, NaiveTime};
 use toml::de::DeValue;
 
+use crate::base::code::{CODE_BYTES_MAX, is_code};
 use crate::base::day::MonthDay;
 use crate::base::{Fen, Rate};
 
@@ -63,7 +64,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Terms> {
     let code = reader.required(root, "code", "2 to 48 of a-z, 0-9 and -", |value| code_text(value, 48));
     let name = reader.required(root, "name", "a text of 1 to 60 characters", |value| short_text(value, 60));
     let name_en = reader.optional(root, "name_en", "a text of 1 to 60 characters", |value| short_text(value, 60));
-    let funder = reader.required(root, "funder", "2 to 32 of a-z, 0-9 and -", |value| code_text(value, 32));
+    let funder = reader.required(root, "funder", "2 to 32 of a-z, 0-9 and -", |value| code_text(value, CODE_BYTES_MAX));
     let valid_from = reader.required(root, "valid_from", "a date such as 2026-01-01", date);
     let valid_until = reader.optional(root, "valid_until", "a date such as 2026-12-31", date);
     let apr_cap = read_rate(reader, root, "apr_cap", rules::APR_CAP_MAX);
@@ -129,7 +130,8 @@ fn read_purchase(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Pu
     let amount_max_fen = read_fen(reader, &mut section, "amount_max_fen", rules::LIMIT_MAX);
     let per_day_max = read_integer(reader, &mut section, "per_day_max", 1..=PER_DAY_MAX);
     let category = "2 to 32 of a-z, 0-9 and -";
-    let merchant_categories = reader.list(&mut section, "merchant_categories", category, |value| code_text(value, 32));
+    let merchant_categories =
+        reader.list(&mut section, "merchant_categories", category, |value| code_text(value, CODE_BYTES_MAX));
     let grades = reader.list(&mut section, "grades", "1 to 8 of A-Z and 0-9", |value| {
         let grade = value.as_str().filter(|text| (1..=8).contains(&text.len()))?;
         grade.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()).then(|| grade.to_owned())
@@ -413,9 +415,7 @@ fn choose<T: Copy>(value: &DeValue<'_>, options: &[(&'static str, T)]) -> Option
 }
 
 fn code_text(value: &DeValue<'_>, most: usize) -> Option<String> {
-    let text = value.as_str().filter(|text| (2..=most).contains(&text.len()))?;
-    let fits = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    fits.then(|| text.to_owned())
+    value.as_str().filter(|text| is_code(text, most)).map(str::to_owned)
 }
 
 fn short_text(value: &DeValue<'_>, most: usize) -> Option<String> {

@@ -9,7 +9,7 @@ use serde::de::value::{MapAccessDeserializer, StringDeserializer};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::base::{BusinessDay, Fen};
@@ -86,8 +86,7 @@ impl<'de> Deserialize<'de> for Day {
 
 impl PartialSchema for Day {
     fn schema() -> RefOr<Schema> {
-        let date = SchemaFormat::KnownFormat(KnownFormat::Date);
-        Schema::from(ObjectBuilder::new().schema_type(Type::String).format(Some(date)).examples(["2026-03-02"])).into()
+        BusinessDay::schema()
     }
 }
 

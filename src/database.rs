@@ -166,8 +166,17 @@ pub async fn holds_sealed_data(pool: &PgPool) -> sqlx::Result<bool> {
     .await
 }
 
-/// A person, the key that is sealed under the master key, the sealed ID number, and its blind index.
-pub type IndexedPerson = (Uuid, Vec<u8>, Vec<u8>, Vec<u8>);
+/// A person who can be found by an ID number.
+#[derive(sqlx::FromRow)]
+pub struct IndexedPerson {
+    pub borrower_id: Uuid,
+    /// Under the master key.
+    pub person_key_sealed: Vec<u8>,
+    /// Under the person's key.
+    pub id_number_sealed: Vec<u8>,
+    /// The blind index by which the number is found.
+    pub id_number_hash: Vec<u8>,
+}
 
 /// Some people who were registered last in this migrated database, each with the key that is sealed under the master key.
 ///

@@ -114,7 +114,6 @@ pub struct OpenSigning {
     pub number_sealed: Vec<u8>,
     pub mobile_sealed: Vec<u8>,
     pub started_at: DateTime<Utc>,
-    pub expires_at: DateTime<Utc>,
     pub codes_tried: i16,
 }
 
@@ -126,7 +125,7 @@ pub async fn find_open_signing(
 ) -> sqlx::Result<Option<OpenSigning>> {
     sqlx::query_as!(
         OpenSigning,
-        r#"select card_id as "card_id: CardId", number_tail, number_sealed, mobile_sealed, started_at, expires_at, codes_tried
+        r#"select card_id as "card_id: CardId", number_tail, number_sealed, mobile_sealed, started_at, codes_tried
            from card_signing where borrower_id = $1 and status = 'started' and expires_at > $2
            order by started_at desc, card_id desc limit 1"#,
         borrower_id.uuid(),

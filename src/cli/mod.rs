@@ -344,9 +344,10 @@ async fn refuse_wrong_keys(vault: &Vault, pool: &PgPool) -> anyhow::Result<()> {
          under; set the one that the house was run with, and former ones in FENQI_FORMER_MASTER_KEYS"
     );
     let people = database::load_indexed_people(pool).await?;
-    let mut indexes = people.iter().filter_map(|(owner, key, id_number, index)| {
-        let id_number = vault.open_person_key(*owner, key).ok()?.open(Field::IdNumber, id_number).ok()?;
-        Some(vault.index(Indexed::IdNumber, &id_number).as_slice() == index.as_slice())
+    let mut indexes = people.iter().filter_map(|person| {
+        let key = vault.open_person_key(person.borrower_id, &person.person_key_sealed).ok()?;
+        let id_number = key.open(Field::IdNumber, &person.id_number_sealed).ok()?;
+        Some(vault.index(Indexed::IdNumber, &id_number).as_slice() == person.id_number_hash.as_slice())
     });
     anyhow::ensure!(
         indexes.next().is_none_or(|fits| fits || indexes.any(|fits| fits)),

@@ -96,10 +96,9 @@ impl Draft {
 
     /// Whether `by` may approve it, who read the edit `edit_no`. Approved before is approved.
     pub fn check_approval(&self, by: &str, edit_no: i32) -> Result<(), DraftRefusal> {
-        match () {
-            () if is_same_holder(&self.submitted_by, by) => Err(DraftRefusal::SameHolder),
-            () if self.edit_no != edit_no => Err(DraftRefusal::EditedSince),
-            () => Ok(()),
+        if is_same_holder(&self.submitted_by, by) {
+            return Err(DraftRefusal::SameHolder);
         }
+        if self.edit_no == edit_no { Ok(()) } else { Err(DraftRefusal::EditedSince) }
     }
 }

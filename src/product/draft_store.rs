@@ -118,7 +118,7 @@ pub async fn approve_draft(
     Ok(done.rows_affected() == 1)
 }
 
-/// Notes the version that an approved draft became.
+/// Notes the version that an approved draft became; `false` where somebody else has just done so.
 pub async fn mark_published(
     connection: &mut PgConnection,
     draft_id: ProductDraftId,

@@ -31,6 +31,8 @@ pub const PENALTY_PER_DAY_MAX: &str = "0.000657";
 const DAYS_OF_A_YEAR: Decimal = Decimal::from_parts(365, 0, 0, false, 0);
 /// Decimals of a rate a year that is shown.
 const YEAR_RATE_DECIMALS: u32 = 8;
+/// Ours, as no rule bounds what a merchant pays: the merchant pays in the borrower's place, and no borrower's price passes 24 % a year,
+/// which is 2 % a month.
 pub const SUBSIDY_RATE_MAX: &str = "0.02";
 /// What guarantors cost a borrower is counted with the interest (金规〔2025〕9号 item 6). Two per cent of the amount each period are 24 % a
 /// year though all of it be owed until the end: no greater charge passes the proof.
@@ -39,6 +41,7 @@ pub const GUARANTEE_RATE_MAX: &str = "0.02";
 /// by half a fen, which grows to about a fen for each period until the last, and the payment is a part of the amount: of a smaller
 /// amount rounding alone might repay the whole before the last charge, which would then be billed to nobody.
 const GUARANTEE_FEN_PER_SQUARE: i64 = 2;
+/// Ours, as no rule names a number: paying early costs no more than a month and a half of the dearest price, which is 2 % a month.
 pub const PAYOFF_FEE_MAX: &str = "0.03";
 /// With fewer than 5 days, the due day of a statement of 28 February could clamp onto that statement.
 pub const DUE_DAYS_AFTER: RangeInclusive<i64> = 5..=28;

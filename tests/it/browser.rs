@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use fenqi::app::App;
 use fenqi::router::router;
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, HeaderMap, LOCATION, SET_COOKIE, USER_AGENT};
@@ -35,18 +34,10 @@ pub struct Shown {
     pub headers: HeaderMap,
 }
 
-/// Serves on a free port; returns the address.
-pub async fn serve(router: Router) -> String {
-    let listener = fenqi::http::bind("127.0.0.1:0".parse().unwrap(), "FENQI_LISTEN").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    address
-}
-
 impl Browser {
     /// A browser that speaks English, so that tests can be read, before pages of this app.
     pub async fn open(app: &App) -> Browser {
-        Browser::at(&serve(router(app.clone())).await)
+        Browser::at(&house::serve(router(app.clone())).await)
     }
 
     pub fn at(address: &str) -> Browser {

@@ -102,6 +102,14 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
     }
 }
 
+/// Serves on a free port; returns the address.
+pub async fn serve(router: axum::Router) -> String {
+    let listener = fenqi::http::bind("127.0.0.1:0".parse().unwrap(), "FENQI_LISTEN").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
 /// Looks again and again until it is so; fails the test where it never is.
 pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();

@@ -303,7 +303,7 @@ async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
     let router = axum::Router::new()
         .route("/applications", axum::routing::post(leave_out))
         .route("/purchases", axum::routing::post(async || r#"{"question_id":"x","decision":"perhaps"}"#));
-    let address = endpoint(router).await;
+    let address = house::serve(router).await;
     let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7", "--late-at", &late_at];
     let arguments = [&arguments[..], &["--late-purchase-fen", "1500000"]].concat();
     let output = trial.run(env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
@@ -332,14 +332,6 @@ async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
     ] {
         assert!(said.contains(fault), "{said}");
     }
-}
-
-/// Serves a risk partner's endpoint; returns its address.
-async fn endpoint(router: axum::Router) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    format!("http://{address}")
 }
 
 async fn refuse_what_was_added(body: String) -> StatusCode {
@@ -373,7 +365,7 @@ async fn an_endpoint_that_refuses_what_was_added_or_repeats_what_came_too_late_i
     let router = axum::Router::new()
         .route("/applications", axum::routing::post(refuse_what_was_added))
         .route("/purchases", axum::routing::post(purchases));
-    let address = endpoint(router).await;
+    let address = house::serve(router).await;
     let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7", "--late-at", &late_at];
     let arguments = [&arguments[..], &["--late-purchase-fen", "1500000"]].concat();
     let output = run_in(&std::env::temp_dir(), env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
@@ -410,7 +402,7 @@ async fn an_endpoint_whose_reasons_are_no_codes_is_told_so() {
     let router = axum::Router::new()
         .route("/applications", axum::routing::post(refuse_in_a_sentence))
         .route("/purchases", axum::routing::post(refuse_in_a_sentence));
-    let address = endpoint(router).await;
+    let address = house::serve(router).await;
     let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7"];
     let output = run_in(&std::env::temp_dir(), env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
     assert_eq!(output.status.code(), Some(1));
@@ -426,7 +418,7 @@ async fn an_endpoint_whose_reasons_are_no_codes_is_told_so() {
         assert!(told.starts_with("WRONG") && told.contains("the signature's headers are missing"), "{told}");
     }
     // One whose answer does not end is not read to its end.
-    let address = endpoint(axum::Router::new().fallback(answer_without_end)).await;
+    let address = house::serve(axum::Router::new().fallback(answer_without_end)).await;
     let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7", "--applications-only"];
     let output = run_in(&std::env::temp_dir(), env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
     let said = String::from_utf8_lossy(&output.stdout);

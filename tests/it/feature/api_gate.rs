@@ -25,7 +25,6 @@ use tokio::net::TcpStream;
 
 use super::api_access::open;
 use super::authoriser::until_somebody_waits;
-use crate::browser;
 use crate::desk;
 use crate::house;
 
@@ -87,7 +86,7 @@ async fn a_panic_is_answered_in_our_signature_and_written_down_and_gives_its_key
     let state = Gate::new(app.clone(), api_document().operations);
     let routes = Router::new().route(&format!("/api/v1{DRAFTS}"), post(handler));
     let routes = routes.layer(from_fn_with_state(state, gate::gate));
-    let desk = desk.at(browser::serve(guarded(routes, app.clone())).await);
+    let desk = desk.at(house::serve(guarded(routes, app.clone())).await);
     let failed = desk.post(DRAFTS, "d-1", &draft()).await;
     assert_eq!(failed.problem(), (500, "failed".into()));
     assert_eq!(failed.header("ratelimit-limit"), "1000000");
@@ -122,7 +121,7 @@ async fn a_body_that_does_not_come_to_its_end_is_answered_in_our_form(pool: PgPo
     let operations = api_document().operations;
     let state = Gate { patience: Duration::from_millis(300), ..Gate::new(app.clone(), operations) };
     let routes = Router::new().route(&format!("/api/v1{DRAFTS}"), post(served));
-    let address = browser::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app)).await;
+    let address = house::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app)).await;
     let mut stream = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
     let request = format!("POST /api/v1{DRAFTS} HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{{}}");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -153,7 +152,7 @@ async fn what_is_not_in_the_document_is_not_served_though_a_route_is_there(pool:
     let routes = Router::new()
         .route("/api/v1/funder/forgotten", get(served).post(served))
         .route("/api/v1/funder/loans", get(served).delete(served));
-    let desk = desk.at(browser::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app)).await);
+    let desk = desk.at(house::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app)).await);
     assert_eq!(desk.get("/funder/forgotten").await.problem(), (404, "not_found".into()));
     assert_eq!(desk.post("/funder/forgotten", "f-1", &Value::Null).await.problem(), (404, "not_found".into()));
     let deleted = desk.send("DELETE", "/funder/loans", Some("f-2"), "").await;
@@ -217,7 +216,7 @@ async fn an_answer_larger_than_may_be_held_is_signed_all_the_same(pool: PgPool) 
     let pieces = || stream::iter((0..20).map(|number| Ok(Bytes::from(vec![b'a' + number; 1 << 20]))));
     let routes = Router::new().route("/api/v1/funder/loans", get(async move || Pieced::new(pieces)));
     let routes = routes.layer(from_fn_with_state(state, gate::gate));
-    let desk = desk.at(browser::serve(guarded(routes, app.clone())).await);
+    let desk = desk.at(house::serve(guarded(routes, app.clone())).await);
     let rsa = desk.with(desk::add_key(&app, "harbour-core", "H-2", Algorithm::RsaSha256).await);
     for desk in [&desk, &rsa] {
         let answer = desk.get("/funder/loans").await;

@@ -24,7 +24,6 @@ use uuid::Uuid;
 
 use super::api_access::open;
 use super::authoriser::until_somebody_waits;
-use crate::browser;
 use crate::desk::{self, Desk};
 use crate::house;
 use crate::town::{self, Town};
@@ -212,7 +211,7 @@ async fn a_notice_whose_answer_was_lost_opens_no_deposit_that_was_refused_since(
 async fn impatient(app: &App, desk: &Desk, patience: Duration) -> Desk {
     let state = Gate { patience, ..Gate::new(app.clone(), api_document().operations) };
     let routes = Router::new().route(&format!("/api/v1{DRAFTS}"), post(submit_draft));
-    desk.at(browser::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app.clone())).await)
+    desk.at(house::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app.clone())).await)
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -253,8 +252,7 @@ async fn what_failed_after_it_was_done_is_answered_when_it_is_asked_for_again(po
         }
     };
     let routes = Router::new().route(&format!("/api/v1{path}"), put(handler));
-    let broken =
-        desk.at(browser::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app.clone())).await);
+    let broken = desk.at(house::serve(guarded(routes.layer(from_fn_with_state(state, gate::gate)), app.clone())).await);
     let ask = async |desk: &Desk, fen: i64| {
         let headers = [("idempotency-key", "l-1"), ("if-match", "\"1\"")];
         desk.send_with("PUT", path, &headers, &json!({ "low_water_fen": fen }).to_string()).await

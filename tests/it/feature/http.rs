@@ -15,7 +15,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
-use crate::browser::{Browser, serve};
+use crate::browser::Browser;
 use crate::{desk, house};
 
 fn client() -> reqwest::Client {
@@ -83,7 +83,7 @@ async fn metrics_answer_only_to_whom_the_house_names(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_node_without_an_address_to_go_by_shows_no_metrics(pool: PgPool) {
-    let address = serve(router(open(pool).await)).await;
+    let address = house::serve(router(open(pool).await)).await;
     let response = client().get(format!("{address}/metrics")).send().await.unwrap();
     assert_eq!(problem(response).await, (404, "not_found".to_owned()));
 }
@@ -110,7 +110,7 @@ async fn a_close_that_hangs_or_a_database_that_is_gone_makes_the_node_unready(po
     let app = open(pool.clone()).await;
     let hanging = "insert into close_run (business_day, started_at) values ('2026-01-04', $1)";
     sqlx::query(hanging).bind(app.clock.now() - chrono::TimeDelta::hours(2)).execute(&pool).await.unwrap();
-    let address = serve(router(app)).await;
+    let address = house::serve(router(app)).await;
     let response = client().get(format!("{address}/readyz")).send().await.unwrap();
     assert_eq!(problem(response).await, (503, "close_stuck".to_owned()));
     // So does a database that is gone, without which it lives all the same.
@@ -161,7 +161,7 @@ async fn a_database_that_was_never_migrated_makes_the_node_unready(pool: PgPool)
     fenqi::database::migrate(&migrated).await.unwrap();
     let app = open(pool.clone()).await;
     sqlx::query("drop table _sqlx_migrations").execute(&pool).await.unwrap();
-    let address = serve(router(app)).await;
+    let address = house::serve(router(app)).await;
     let response = client().get(format!("{address}/readyz")).send().await.unwrap();
     assert_eq!(problem(response).await, (503, "database_not_migrated".to_owned()));
 }
@@ -170,7 +170,7 @@ async fn a_database_that_was_never_migrated_makes_the_node_unready(pool: PgPool)
 async fn bad_requests_are_problems_with_codes(pool: PgPool) {
     let app = open(pool).await;
     let routes = Router::new().route("/panic", get(panics)).route("/echo", post(async |body: String| body));
-    let address = serve(guarded(routes, app)).await;
+    let address = house::serve(guarded(routes, app)).await;
     let missing = client().get(format!("{address}/nothing")).send().await.unwrap();
     assert_eq!(problem(missing).await, (404, "not_found".to_owned()));
     let method = client().delete(format!("{address}/echo")).send().await.unwrap();

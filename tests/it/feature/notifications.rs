@@ -253,9 +253,7 @@ async fn nobody_makes_us_call_what_stands_behind_our_walls(pool: PgPool) {
     // A redirect is not followed, and an answer that does not say so is no success.
     town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(1));
     let elsewhere = axum::Router::new().fallback(async || axum::response::Redirect::temporary("http://127.0.0.1:1/"));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, elsewhere).await.unwrap() });
+    let at = format!("{}/", house::serve(elsewhere).await);
     set_url(&desk, "u-2", json!({ "url": at })).await.ok();
     assert_eq!(deliver_outbox(&town.app).await.unwrap(), Summary { delivered: 1, failed: 1, died: 0 });
     let why: String = sqlx::query_scalar("select last_error from outbox where partner like 'merchant:%'")
@@ -295,9 +293,7 @@ async fn a_cashier_that_does_not_answer_is_left_alone_and_tried_with_one_notific
 async fn whatever_a_cashier_answers_is_kept_in_a_form_that_can_be_kept(pool: PgPool) {
     let (town, desk, _, _) = open(pool).await;
     let odd = axum::Router::new().fallback(async || format!(r#"{{"code":"\\u0000no{}"}}"#, "x".repeat(3_000)));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, odd).await.unwrap() });
+    let at = format!("{}/", house::serve(odd).await);
     set_url(&desk, "u-1", json!({ "url": at })).await.ok();
     let made = order(&desk, "F-1").await;
     pay(&town, &made, "p-1").await;

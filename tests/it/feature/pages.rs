@@ -8,7 +8,7 @@ use fenqi::page::{Form, Page, visit};
 use fenqi::router::guarded;
 use sqlx::PgPool;
 
-use crate::browser::{Browser, serve};
+use crate::browser::Browser;
 use crate::house;
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -61,7 +61,7 @@ async fn asking(pool: PgPool) -> Browser {
     let app = house::open(pool, "2026-03-05").await;
     let routes =
         Router::new().route("/ask", get(ask).post(answer)).layer(from_fn_with_state(app.clone(), visit::visit));
-    Browser::at(&serve(guarded(routes, app)).await)
+    Browser::at(&house::serve(guarded(routes, app)).await)
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

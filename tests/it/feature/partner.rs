@@ -71,10 +71,8 @@ async fn an_explicit_refusal_is_believed_only_when_signed(pool: PgPool) {
     let rejected = call(&app, &elsewhere).await;
     assert!(matches!(rejected, Err(CallError::Rejected { status: 404, .. })), "{rejected:?}");
 
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("http://{}", listener.local_addr().unwrap());
     let unsigned = Router::new().route("/funder_core/events", post(|| async { axum::http::StatusCode::FORBIDDEN }));
-    tokio::spawn(async move { axum::serve(listener, unsigned).await });
+    let base_url = house::serve(unsigned).await;
     let app = house::with_partners(&app, &sandbox::partner_settings(&base_url, house::SEED));
     assert!(matches!(call(&app, &DELIVER).await, Err(CallError::Unknown { .. })));
 }
@@ -104,10 +102,8 @@ async fn a_partner_that_keeps_failing_is_left_alone_and_tried_again(pool: PgPool
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_held_answer_runs_into_the_time_limit(pool: PgPool) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("http://{}", listener.local_addr().unwrap());
     let slow = Router::new().fallback(|| async { tokio::time::sleep(Duration::from_secs(30)).await });
-    tokio::spawn(async move { axum::serve(listener, slow).await });
+    let base_url = house::serve(slow).await;
     let app = house::open(pool, "2026-01-05").await;
     let app = house::with_partners(&app, &sandbox::partner_settings(&base_url, 1));
     let impatient = Operation { time_limit: Duration::from_millis(50), ..DELIVER };
@@ -116,10 +112,7 @@ async fn a_held_answer_runs_into_the_time_limit(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn of_an_answer_without_end_no_more_is_read_than_any_answer_has(pool: PgPool) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("http://{}", listener.local_addr().unwrap());
-    let endless = Router::new().fallback(|| async { vec![b' '; 5 << 20] });
-    tokio::spawn(async move { axum::serve(listener, endless).await });
+    let base_url = house::serve(Router::new().fallback(|| async { vec![b' '; 5 << 20] })).await;
     let app = house::open(pool, "2026-01-05").await;
     let app = house::with_partners(&app, &sandbox::partner_settings(&base_url, 1));
     let answered = call(&app, &DELIVER).await.unwrap_err();
@@ -130,11 +123,7 @@ async fn of_an_answer_without_end_no_more_is_read_than_any_answer_has(pool: PgPo
 
 /// The app's pages on a port of this machine.
 async fn serve_pages(app: &App) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let pages = fenqi::router::router(app.clone());
-    tokio::spawn(async move { axum::serve(listener, pages).await });
-    format!("http://{address}")
+    house::serve(fenqi::router::router(app.clone())).await
 }
 
 /// What the log says of calls that came in.
@@ -207,10 +196,7 @@ async fn serve_bank(ours: &Identity, right: &Identity, other: &Identity) -> Stri
     let bank = Router::new()
         .route("/bank/events", answering("/bank/events", right))
         .route("/bank/forged", answering("/bank/forged", other));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("http://{}/bank", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, bank).await });
-    base_url
+    format!("{}/bank", house::serve(bank).await)
 }
 
 type Build = fn(&[PartnerSettings], PgPool, Clock, Clock) -> Result<Partners, PartnerSettingsError>;
@@ -310,10 +296,8 @@ async fn a_callback_whose_nonce_cannot_be_kept_is_our_failure_and_not_its_partne
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn callbacks_come_twice_late_or_never_as_the_faults_say(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    world.set_callback_base(Some(format!("http://{}", listener.local_addr().unwrap())));
     let anything = Router::new().fallback(async || axum::http::StatusCode::NO_CONTENT);
-    tokio::spawn(async move { axum::serve(listener, anything).await });
+    world.set_callback_base(Some(house::serve(anything).await));
     let body = json!({});
     world.call_back("payout", &body, Some(Fault::LostCallback));
     assert_eq!(world.deliver_callbacks().await, 0);

@@ -81,10 +81,8 @@ async fn settings(name: &str, case: &str) -> PartnerSettings {
         let signer = signer.clone();
         async move { answer(&signer, &case) }
     });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("http://{}/{case}", listener.local_addr().unwrap());
     let channel = Router::new().route("/{case}/orders", answering);
-    tokio::spawn(async move { axum::serve(listener, channel).await });
+    let base_url = format!("{}/{case}", house::serve(channel).await);
     PartnerSettings {
         name: name.to_owned(),
         base_url,

@@ -8,7 +8,7 @@ use fenqi::router::router_with;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::browser::{Browser, serve};
+use crate::browser::Browser;
 use crate::counter::hire;
 use crate::house;
 use crate::shopper::sign_in_as;
@@ -138,7 +138,7 @@ async fn a_page_that_was_away_is_told_what_it_missed(pool: PgPool) {
     drop(stream);
     let missed = till.sell(60_000, STANDARD).await;
     // Back at another node, which knows nothing of the first connection.
-    let address = serve(fenqi::router::router(till.town.app.clone())).await;
+    let address = house::serve(fenqi::router::router(till.town.app.clone())).await;
     let mut browser = Browser::at(&address);
     browser.cookies.clone_from(&till.browser.cookies);
     let mut stream = Stream::open(&browser, &after(&page.text), Some(&last_id)).await;
@@ -227,7 +227,7 @@ async fn an_open_page_ends_with_its_session_and_sees_no_other_shop(pool: PgPool)
 async fn open_pages_are_bounded_and_end_when_the_node_stops(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let live = LiveReceipts::new(till.town.app.clone());
-    let address = serve(router_with(till.town.app.clone(), live.clone())).await;
+    let address = house::serve(router_with(till.town.app.clone(), live.clone())).await;
     let mut browser = Browser::at(&address);
     browser.cookies.clone_from(&till.browser.cookies);
     let mut streams = Vec::new();

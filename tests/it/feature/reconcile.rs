@@ -21,10 +21,8 @@ use crate::house;
 pub(super) async fn sent(pool: PgPool, outcome: Scripted) -> (Book, Arc<World>) {
     let (app, world) = house::open_in_world(pool, "2026-02-05").await;
     world.script("withholding_a", Some(Matcher::new("card", AGREEMENT)), vec![outcome]);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    world.set_callback_base(Some(format!("http://{}/partner", listener.local_addr().unwrap())));
-    let pages = fenqi::router::router(app.clone());
-    tokio::spawn(async move { axum::serve(listener, pages).await });
+    let pages = house::serve(fenqi::router::router(app.clone())).await;
+    world.set_callback_base(Some(format!("{pages}/partner")));
     let book = book::keep(app).await;
     book.live_until("2026-02-25").await;
     submit_withholdings(&book.app).await.unwrap();

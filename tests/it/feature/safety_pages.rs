@@ -116,7 +116,7 @@ async fn every_route_that_is_posted_to_refuses_a_post_without_the_word(pool: PgP
 
 /// The cookies that a page sets, by name, with their attributes.
 async fn cookies(app: &App, path: &str) -> BTreeMap<String, String> {
-    let address = crate::browser::serve(fenqi::router::router(app.clone())).await;
+    let address = house::serve(fenqi::router::router(app.clone())).await;
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let answer = client.get(format!("{address}{path}")).header("accept", "text/html").send().await.unwrap();
     let set = answer.headers().get_all(SET_COOKIE).iter().map(|cookie| cookie.to_str().unwrap().to_owned());

@@ -28,7 +28,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use super::{Trial, WISH, endpoint, run_in, said};
+use super::{Trial, WISH, run_in, said};
 use crate::house::free_address;
 use crate::{desk, house, town};
 
@@ -243,7 +243,7 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-    let stalled = format!("{}/", endpoint(axum::Router::new().fallback(begin_an_answer)).await);
+    let stalled = format!("{}/", house::serve(axum::Router::new().fallback(begin_an_answer)).await);
     let endless = lying(&serial_no, &"9".repeat(400), "AAAA").await;
     let (untimed, wrong) = (["call", "GET", &untimed], ["call", "POST", &wrong, "{}"]);
     let (endless, silent) = (["call", "GET", &endless], ["call", "POST", &silent, "{}"]);
@@ -332,7 +332,7 @@ async fn lying(serial_no: &str, timestamp: &str, signature: &str) -> String {
         let signed = signed.clone();
         async move { (signed, "{}") }
     };
-    format!("{}/", endpoint(axum::Router::new().fallback(serve)).await)
+    format!("{}/", house::serve(axum::Router::new().fallback(serve)).await)
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

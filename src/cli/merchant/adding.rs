@@ -3,11 +3,12 @@
 use crate::app::App;
 use crate::base::Rate;
 use crate::cli::by::By;
+use crate::cli::look_at::look_at;
 use crate::merchant::actions::{LatinLabel, Onboarding};
 use crate::merchant::join_store;
 use crate::merchant::{self, MerchantStatus};
 
-use super::said;
+use super::LIST;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -56,7 +57,7 @@ pub async fn add(app: &App, stated: Args) -> anyhow::Result<()> {
         discount_rate: stated.discount_rate,
         discount_returned_on_refund: !stated.keeps_discount,
     };
-    let merchant_id = merchant::onboard(&app.by(stated.by.person()), &onboarding).await.map_err(said)?;
+    let merchant_id = merchant::onboard(&app.by(stated.by.person()), &onboarding).await.map_err(look_at(LIST))?;
     let row = join_store::find_application(&mut *app.pool.acquire().await?, merchant_id).await?;
     match row.map(|row| row.status) {
         Some(MerchantStatus::Submitted) | None => {

@@ -42,12 +42,16 @@ impl Source {
         let is = |role: &str| {
             stem == role || stem.ends_with(&format!("_{role}")) || self.path.contains(&format!("/{role}/"))
         };
-        match () {
-            () if is("store") => Role::Store,
-            () if is("actions") || ACTORS.contains(&self.path.as_str()) => Role::Actions,
-            () if ["close", "jobs", "h5", "api", "console"].iter().any(|role| is(role)) => Role::Face,
-            () if stem == "mod" => Role::Front,
-            () => Role::Pure,
+        if is("store") {
+            Role::Store
+        } else if is("actions") || ACTORS.contains(&self.path.as_str()) {
+            Role::Actions
+        } else if ["close", "jobs", "h5", "api", "console"].iter().any(|role| is(role)) {
+            Role::Face
+        } else if stem == "mod" {
+            Role::Front
+        } else {
+            Role::Pure
         }
     }
 

@@ -12,6 +12,7 @@ pub mod control_store;
 pub mod kept_store;
 pub mod carrier;
 pub mod jobs;
+mod run;
 pub mod actions;
 pub mod template_actions;
 pub mod api;

@@ -1,0 +1,300 @@
+//! One run for one partner: batches in order, and whatever fails holds back its own object only.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::ops::Add;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::carrier::{Batch, Carried, Carrier, Failure, Fate, Fates, Manner};
+use super::model::{AfterFailure, Pace};
+use super::store::{self, Failed, Waiting};
+use crate::app::App;
+use crate::partner::shape;
+
+/// The longest error that is kept.
+const ERROR_CHARS_MAX: usize = 500;
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Dealt with: delivered, not wanted by the partner, or found to be undeliverable for ever.
+    pub delivered: u64,
+    pub failed: u64,
+    /// Given up after the last attempt.
+    pub died: u64,
+}
+
+impl Add for Summary {
+    type Output = Summary;
+    fn add(self, other: Summary) -> Summary {
+        Summary {
+            delivered: self.delivered + other.delivered,
+            failed: self.failed + other.failed,
+            died: self.died + other.died,
+        }
+    }
+}
+
+/// Delivers what is due to a partner, whom nobody else delivers to meanwhile: nothing while it is paused or left alone.
+///
+/// # Errors
+/// Failures of the database; the partner's own are noted with its messages.
+pub async fn deliver_due(app: &App, connection: &mut PgConnection, partner: &str) -> anyhow::Result<Summary> {
+    let state = store::find_partner(connection, partner).await?;
+    let now = app.clock.now();
+    if state.as_ref().is_some_and(|state| state.paused_at.is_some() || state.next_attempt_at > now) {
+        return Ok(Summary::default());
+    }
+    store::prefer_indexes(connection).await?;
+    let there_since = state.as_ref().filter(|state| state.failures == 0).map(|state| state.next_attempt_at);
+    let failures = state.map_or(0, |state| state.failures);
+    match Carrier::find(app, partner) {
+        Ok(carrier) => {
+            // Somebody resumed it, or another node found it back: what this node remembers from before is out of date.
+            if let Some(since) = there_since {
+                carrier.try_again(since);
+            }
+            let pace = if failures > 0 { Pace::trial() } else { Pace::new() };
+            let mut run = Run { app, carrier, connection, partner, failures, pace, summary: Summary::default() };
+            run.deliver().await?;
+            Ok(run.summary)
+        }
+        Err(error) => {
+            tracing::warn!(partner, %error, "messages wait for a partner that is not configured");
+            let failures = failures.saturating_add(1);
+            store::save_partner(connection, partner, failures, now + app.delivery.open_for(failures)).await?;
+            Ok(Summary::default())
+        }
+    }
+}
+
+/// One run for one partner.
+struct Run<'a> {
+    app: &'a App,
+    carrier: Carrier<'a>,
+    connection: &'a mut PgConnection,
+    partner: &'a str,
+    /// Runs in a row that found the partner down, as the row of the partner has it.
+    failures: i16,
+    pace: Pace,
+    summary: Summary,
+}
+
+/// Whether the run goes on.
+#[derive(PartialEq)]
+enum Progress {
+    /// Everything up to here was dealt with.
+    Past(i64),
+    /// The same place again, with fewer.
+    Again,
+    Stopped,
+}
+
+impl Progress {
+    /// Past a batch, unless something of it was left: that comes before whatever follows, should the partner be resumed by now.
+    fn past(last_no: i64, fates: &Fates) -> Progress {
+        let has_left = fates.values().any(|fate| *fate == Fate::Left);
+        if has_left { Progress::Again } else { Progress::Past(last_no) }
+    }
+}
+
+impl Run<'_> {
+    async fn deliver(&mut self) -> anyhow::Result<()> {
+        let began = self.app.clock.now();
+        let up_to_no = if self.carrier.keeps_to_horizon() { store::settle(self.connection).await? } else { i64::MAX };
+        if self.deliver_failed(began).await? && self.deliver_fresh(up_to_no).await? {
+            // Where nothing was due, or could be sent, nothing was heard of the partner. Only where nothing will ever be tried that
+            // waits, it is for what comes next to find out.
+            let is_left = self.failures > 0 && store::has_living(self.connection, self.partner).await?;
+            return if is_left { Ok(()) } else { self.is_there().await };
+        }
+        let failures = self.failures.saturating_add(1);
+        let next_attempt_at = self.app.clock.now() + self.app.delivery.open_for(failures);
+        Ok(store::save_partner(self.connection, self.partner, failures, next_attempt_at).await?)
+    }
+
+    /// The partner is not down, or not any more: the row of failures ends. Noted as soon as it is known, so that a node that is
+    /// killed before its run is over does not leave the partner alone for longer and longer.
+    async fn is_there(&mut self) -> anyhow::Result<()> {
+        if self.failures > 0 {
+            store::save_partner(self.connection, self.partner, 0, self.app.clock.now()).await?;
+            self.failures = 0;
+        }
+        Ok(())
+    }
+
+    /// What failed before and is due again. Each is moved on whatever happens, so this ends. `false` if the partner is down.
+    async fn deliver_failed(&mut self, due_at: DateTime<Utc>) -> anyhow::Result<bool> {
+        loop {
+            let limit = self.pace.size() as i64;
+            let batch = store::failed_due(self.connection, self.partner, due_at, limit).await?;
+            if batch.is_empty() {
+                return Ok(true);
+            }
+            if self.send(batch).await? == Progress::Stopped {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// What was never tried, up to a number. `false` if the partner is down.
+    async fn deliver_fresh(&mut self, up_to_no: i64) -> anyhow::Result<bool> {
+        let mut from_no = 0;
+        loop {
+            let limit = self.pace.size() as i64;
+            let batch = store::fresh(self.connection, self.partner, from_no..=up_to_no, limit).await?;
+            if batch.is_empty() {
+                return Ok(true);
+            }
+            match self.send(batch).await? {
+                Progress::Past(message_no) => from_no = message_no + 1,
+                Progress::Again => {}
+                Progress::Stopped => return Ok(false),
+            }
+        }
+    }
+
+    async fn send(&mut self, mut batch: Vec<Waiting>) -> anyhow::Result<Progress> {
+        let last_no = batch.last().map_or(0, |message| message.message_no);
+        let together = Batch { partner: self.partner, messages: &batch };
+        let carried = carry(self.app, self.carrier, together, self.pace.patience()).await?;
+        let Some(broken) = carried.broken else {
+            // A batch of which the partner heard nothing says nothing of it.
+            if carried.fates.is_empty() || carried.fates.values().any(Fate::is_heard) {
+                self.pace.succeeded();
+                self.is_there().await?;
+            }
+            self.apply(&batch, &carried.fates).await?;
+            return Ok(Progress::past(last_no, &carried.fates));
+        };
+        let unknown =
+            batch.extract_if(.., |message| !carried.fates.contains_key(&message.message_no)).collect::<Vec<_>>();
+        self.apply(&batch, &carried.fates).await?;
+        let after = match broken.failure {
+            Failure::NobodyThere => return Ok(Progress::Stopped),
+            Failure::Refusal => {
+                self.is_there().await?;
+                self.pace.refused(unknown.len())
+            }
+            Failure::Silence => self.pace.unanswered(unknown.len()),
+        };
+        if matches!(after, AfterFailure::Blame | AfterFailure::BlameAndLeaveAlone) {
+            let error = broken.error.to_string();
+            let failed = unknown.iter().map(|message| self.failure(message, &error)).collect();
+            self.note_failed(failed).await?;
+        }
+        Ok(match after {
+            AfterFailure::SendFewer => Progress::Again,
+            AfterFailure::Blame => Progress::past(last_no, &carried.fates),
+            AfterFailure::BlameAndLeaveAlone => Progress::Stopped,
+        })
+    }
+
+    async fn apply(&mut self, batch: &[Waiting], fates: &Fates) -> anyhow::Result<()> {
+        let (mut delivered, mut undeliverable) = (Vec::with_capacity(batch.len()), Vec::new());
+        let mut not_told = Vec::new();
+        let (mut failed, mut stopped) = (Vec::new(), HashSet::new());
+        for message in batch {
+            let fate = fates.get(&message.message_no);
+            let is_behind = stopped.contains(&message.object_id);
+            if !matches!(fate, Some(Fate::Delivered | Fate::NotTold | Fate::Undeliverable(_))) {
+                stopped.insert(message.object_id);
+            }
+            match fate {
+                Some(Fate::Delivered) => delivered.push(message),
+                Some(Fate::NotTold) => not_told.push(message),
+                Some(Fate::Undeliverable(why)) => undeliverable.push((message, kept(why))),
+                // It waits behind the one that was refused, and was not tried.
+                Some(Fate::Held) if is_behind => {}
+                Some(Fate::Left) => {}
+                Some(Fate::Held) => failed.push(self.failure(message, "held behind nothing")),
+                Some(Fate::Refused(why) | Fate::Unserved(why)) => {
+                    failed.push(self.failure(message, &format!("refused: {why}")));
+                }
+                None => failed.push(self.failure(message, "the answer does not name it")),
+            }
+        }
+        store::mark_undeliverable(self.connection, &undeliverable, self.app.clock.now()).await?;
+        store::mark_not_told(self.connection, &not_told, self.app.clock.now()).await?;
+        store::mark_delivered(self.connection, &delivered, self.app.clock.now()).await?;
+        self.summary.delivered += (delivered.len() + undeliverable.len() + not_told.len()) as u64;
+        if !delivered.is_empty() {
+            self.is_there().await?;
+        }
+        self.note_failed(failed).await
+    }
+
+    fn failure(&self, message: &Waiting, error: &str) -> Failed {
+        let now = self.app.clock.now();
+        let delay = self.carrier.retries().after(message.attempts.saturating_add(1), self.app.delivery);
+        Failed {
+            message_no: message.message_no,
+            due_at: message.next_attempt_at,
+            next_attempt_at: now + delay.unwrap_or_default(),
+            dead_at: delay.is_none().then_some(now),
+            error: kept(error),
+        }
+    }
+
+    async fn note_failed(&mut self, failed: Vec<Failed>) -> anyhow::Result<()> {
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let died = failed.iter().filter(|message| message.dead_at.is_some()).count() as u64;
+        if died > 0 {
+            tracing::error!(partner = self.partner, died, "messages are given up; see `fenqi outbox list`");
+        }
+        self.summary.failed += failed.len() as u64;
+        self.summary.died += died;
+        Ok(store::mark_failed(self.connection, &failed).await?)
+    }
+}
+
+/// What is kept of an error, which may be in the words of a partner: they may hold a NUL, which the database does not take, or
+/// somebody's number.
+fn kept(error: &str) -> String {
+    let plain: String = error.chars().filter(|character| !character.is_control()).collect();
+    shape::hidden(&plain).unwrap_or(plain).chars().take(ERROR_CHARS_MAX).collect()
+}
+
+/// Hands a batch over, and looks meanwhile whether the partner is paused: hundreds of calls may take minutes.
+async fn carry(app: &App, carrier: Carrier<'_>, batch: Batch<'_>, patience: u32) -> anyhow::Result<Carried> {
+    let is_paused = AtomicBool::new(false);
+    let manner = Manner { patience, is_paused: &is_paused };
+    tokio::select! {
+        carried = carrier.carry(app, batch, manner) => carried,
+        never = look_for_pause(app, batch.partner, &is_paused) => match never {},
+    }
+}
+
+async fn look_for_pause(app: &App, partner: &str, is_paused: &AtomicBool) -> Infallible {
+    loop {
+        tokio::time::sleep(app.delivery.pause).await;
+        let found = async { store::find_partner(&mut *app.pool.acquire().await?, partner).await };
+        match found.await {
+            Ok(state) => is_paused.store(state.is_some_and(|state| state.paused_at.is_some()), Ordering::Relaxed),
+            Err(error) => tracing::warn!(partner, %error, "it could not be seen whether a partner is paused"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_comes_before_what_follows_also_when_a_call_failed_meanwhile() {
+        let failed = (1, Fate::Refused("no answer".to_owned()));
+        assert!(Progress::past(2, &Fates::from([failed.clone()])) == Progress::Past(2));
+        assert!(Progress::past(2, &Fates::from([failed, (2, Fate::Left)])) == Progress::Again);
+    }
+
+    #[test]
+    fn of_an_error_no_number_of_a_person_is_kept() {
+        assert_eq!(kept("refused:\u{0} nobody has 13812345678"), "refused: nobody has ***5678");
+        assert_eq!(kept(&"备".repeat(600)).chars().count(), ERROR_CHARS_MAX);
+    }
+}

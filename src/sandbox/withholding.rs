@@ -1,21 +1,19 @@
 //! Both counterfeit withholding channels: take each order once, from cards with known or boundless balances, and give
-//! account of it in answers, callbacks and a daily file.
+//! account of it in answers, callbacks and a daily file, each in words of its own.
+
+pub mod alpha;
+pub mod beta;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
-use axum::extract::{Query, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Deserialize;
 
+use super::Scripted;
 use super::fault::Fault;
 use super::world::{World, lock};
-use super::{PLATFORM, Scripted};
 use crate::base::Fen;
-use crate::partner::withholding::wire::{alpha, beta};
+use crate::partner::withholding::wire;
 
 /// A late answer is known to the channel itself only after so long.
 const LATE_BY: TimeDelta = TimeDelta::minutes(10);
@@ -287,175 +285,17 @@ fn take(
 }
 
 fn call_back(world: &World, channel: &'static str, number: &str, trade: &Trade, fault: Option<Fault>) {
-    let (out_order_no, mch_id) = (number.to_owned(), PLATFORM.to_owned());
-    let word = Word::Final(trade.verdict, trade.reference.clone());
-    if channel == alpha::NAME {
-        let answer = alpha_answer(out_order_no.clone(), &word);
-        let callback = alpha::Callback {
-            mch_id,
-            out_order_no,
-            amount: trade.amount.get(),
-            code: answer.code,
-            paid_amount: answer.paid_amount,
-            trade_no: answer.trade_no,
-        };
-        world.call_back(channel, &callback, fault);
+    if channel == wire::alpha::NAME {
+        world.call_back(channel, &alpha::callback(number, trade), fault);
     } else {
-        let answer = beta_answer(out_order_no.clone(), &word);
-        let callback = beta::Callback {
-            mer_id: mch_id,
-            req_sn: out_order_no,
-            amt: yuan(trade.amount),
-            ret_code: answer.ret_code,
-            amt_paid: answer.amt_paid,
-            serial: answer.serial,
-        };
-        world.call_back(channel, &callback, fault);
+        world.call_back(channel, &beta::callback(number, trade), fault);
     }
 }
 
+/// Of which day a daily file is asked for.
 #[derive(Deserialize)]
 struct FileOf {
     day: NaiveDate,
-}
-
-pub fn alpha_router() -> Router<Arc<World>> {
-    Router::new()
-        .route("/orders", post(alpha_orders))
-        .route("/query", post(alpha_query))
-        .route("/file", get(alpha_file))
-}
-
-async fn alpha_orders(State(world): State<Arc<World>>, Json(batch): Json<alpha::Batch>) -> Response {
-    if batch.orders.len() > alpha::ORDERS_MAX {
-        return super::refusal(400, "TOO_MANY", "at most 500 orders a call");
-    }
-    if batch.orders.iter().any(|order| order.agreement_no.is_empty()) {
-        return super::refusal(400, "INCOMPLETE", "an order names no agreement");
-    }
-    let asked = batch.orders.into_iter().map(|order| Asked {
-        number: order.out_order_no,
-        agreement: order.agreement_no,
-        amount: Fen::new(order.amount),
-        allows_part: order.allow_part,
-        day: order.trade_date.parse().ok(),
-    });
-    match take_all(&world, alpha::NAME, asked.collect()) {
-        Some(words) => alpha_answers(words),
-        None => world.silence(),
-    }
-}
-
-async fn alpha_query(State(world): State<Arc<World>>, Json(question): Json<alpha::Question>) -> Response {
-    match words(&world, alpha::NAME, question.out_order_nos) {
-        Some(words) => alpha_answers(words),
-        None => world.silence(),
-    }
-}
-
-fn alpha_answers(words: Vec<(String, Word)>) -> Response {
-    let results = words.into_iter().map(|(number, word)| alpha_answer(number, &word)).collect();
-    Json(alpha::Answers { results }).into_response()
-}
-
-fn alpha_answer(out_order_no: String, word: &Word) -> alpha::Answer {
-    let code = match word {
-        Word::Final(Verdict::Taken(_), _) => "SUCCESS",
-        Word::Final(Verdict::TooLittle, _) => "BALANCE_LOW",
-        Word::Final(Verdict::CardInvalid, _) => "CARD_CLOSED",
-        Word::Final(Verdict::Refused, _) => "RISK_REFUSED",
-        Word::Final(Verdict::Down, _) => "BANK_DOWN",
-        Word::Processing => "PROCESSING",
-        Word::Unmapped => "E_777",
-        Word::Unknown => "NOT_EXIST",
-    };
-    let (paid_amount, trade_no) = match word {
-        Word::Final(Verdict::Taken(amount), reference) => (Some(amount.get()), Some(reference.clone())),
-        _ => (None, None),
-    };
-    alpha::Answer { out_order_no, code: code.to_owned(), paid_amount, trade_no }
-}
-
-async fn alpha_file(State(world): State<Arc<World>>, Query(of): Query<FileOf>) -> Response {
-    let rows = file_rows(&world, alpha::NAME, of.day);
-    let mut text = String::from("out_order_no,trade_no,code,amount,cost\n");
-    for row in &rows {
-        let word = Word::Final(row.verdict, row.reference.clone());
-        let code = alpha_answer(row.number.clone(), &word).code;
-        let (amount, cost) = row.money();
-        text.push_str(&format!("{},{},{code},{},{}\n", row.number, row.reference, amount.get(), cost.get()));
-    }
-    let (amount, cost) = sums(&rows);
-    text.push_str(&format!("#{},{},{}\n", rows.len(), amount.get(), cost.get()));
-    text.into_response()
-}
-
-pub fn beta_router() -> Router<Arc<World>> {
-    Router::new().route("/orders", post(beta_orders)).route("/query", post(beta_query)).route("/file", get(beta_file))
-}
-
-async fn beta_orders(State(world): State<Arc<World>>, Json(batch): Json<beta::Batch>) -> Response {
-    if batch.reqs.len() > beta::ORDERS_MAX {
-        return super::refusal(400, "4001", "at most 500 requests a call");
-    }
-    if batch.reqs.iter().any(|order| order.contract_no.is_empty()) {
-        return super::refusal(400, "4002", "a request names no contract");
-    }
-    let asked = batch.reqs.into_iter().map(|order| Asked {
-        number: order.req_sn,
-        agreement: order.contract_no,
-        amount: fen(&order.amt),
-        allows_part: order.part == "Y",
-        day: NaiveDate::parse_from_str(&order.settle_day, "%Y%m%d").ok(),
-    });
-    match take_all(&world, beta::NAME, asked.collect()) {
-        Some(words) => beta_answers(words),
-        None => world.silence(),
-    }
-}
-
-async fn beta_query(State(world): State<Arc<World>>, Json(question): Json<beta::Question>) -> Response {
-    match words(&world, beta::NAME, question.req_sns) {
-        Some(words) => beta_answers(words),
-        None => world.silence(),
-    }
-}
-
-fn beta_answers(words: Vec<(String, Word)>) -> Response {
-    let rsps = words.into_iter().map(|(number, word)| beta_answer(number, &word)).collect();
-    Json(beta::Answers { rsps }).into_response()
-}
-
-fn beta_answer(req_sn: String, word: &Word) -> beta::Answer {
-    let ret_code = match word {
-        Word::Final(Verdict::Taken(_), _) => "0000",
-        Word::Final(Verdict::TooLittle, _) => "3008",
-        Word::Final(Verdict::CardInvalid, _) => "3004",
-        Word::Final(Verdict::Refused, _) => "3999",
-        Word::Final(Verdict::Down, _) => "1002",
-        Word::Processing => "2000",
-        Word::Unmapped => "7777",
-        Word::Unknown => "1000",
-    };
-    let (amt_paid, serial) = match word {
-        Word::Final(Verdict::Taken(amount), reference) => (Some(yuan(*amount)), Some(reference.clone())),
-        _ => (None, None),
-    };
-    beta::Answer { req_sn, ret_code: ret_code.to_owned(), amt_paid, serial }
-}
-
-async fn beta_file(State(world): State<Arc<World>>, Query(of): Query<FileOf>) -> Response {
-    let rows = file_rows(&world, beta::NAME, of.day);
-    let mut text = String::new();
-    for row in &rows {
-        let word = Word::Final(row.verdict, row.reference.clone());
-        let code = beta_answer(row.number.clone(), &word).ret_code;
-        let (amount, cost) = row.money();
-        text.push_str(&format!("{}|{}|{code}|{}|{}\n", row.number, row.reference, yuan(amount), yuan(cost)));
-    }
-    let (amount, cost) = sums(&rows);
-    text.push_str(&format!("END|{}|{}|{}\n", rows.len(), yuan(amount), yuan(cost)));
-    text.into_response()
 }
 
 fn words(world: &World, channel: &'static str, numbers: Vec<String>) -> Option<Vec<(String, Word)>> {
@@ -487,13 +327,4 @@ impl FileRow {
 fn sums(rows: &[FileRow]) -> (Fen, Fen) {
     let money = rows.iter().map(FileRow::money);
     money.fold((Fen::ZERO, Fen::ZERO), |(amount, cost), row| (amount + row.0, cost + row.1))
-}
-
-fn yuan(amount: Fen) -> String {
-    format!("{}.{:02}", amount.get() / 100, amount.get() % 100)
-}
-
-fn fen(yuan: &str) -> Fen {
-    let digits: String = yuan.chars().filter(char::is_ascii_digit).collect();
-    Fen::new(digits.parse().unwrap_or(0))
 }

@@ -1,9 +1,9 @@
 //! Configuration: one TOML file and the environment, each key documented, anything wrong refused at start.
 
 mod keys;
+mod values;
 mod kept;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,6 @@ use crate::access::address::AddressList;
 use crate::app::Kept;
 use crate::base::WorkingCalendar;
 use crate::base::hex::hex_encode;
-use crate::base::syntax::said_of_toml;
 use crate::credit::RiskHook;
 use crate::outbox::DeliverySettings;
 use crate::page::{Site, Support};
@@ -30,10 +29,8 @@ use crate::vault::{MasterKey, Vault};
 use crate::{day_file, launcher, notice, sandbox};
 
 pub use keys::{KEYS, Key};
-use keys::{key_named, names};
+use values::Values;
 
-/// Names of the environment that begin like ours but are read elsewhere.
-const NOT_CONFIGURATION: [&str; 2] = ["FENQI_CONFIG", "FENQI_SHARED"];
 /// Read where `FENQI_CONFIG` names no file.
 const FILE: &str = "fenqi.toml";
 
@@ -230,77 +227,6 @@ impl FromStr for LogFormat {
             "text" => Ok(LogFormat::Text),
             "json" => Ok(LogFormat::Json),
             _ => Err(()),
-        }
-    }
-}
-
-/// The values found, each with where it was found.
-#[derive(Default)]
-struct Values(BTreeMap<&'static str, (String, String)>);
-
-impl Values {
-    fn add_file(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
-        let table: toml::Table = text.parse().map_err(|error| {
-            anyhow::anyhow!("the configuration file {name} is not TOML: {}", said_of_toml(text, &error))
-        })?;
-        for (found, value) in table {
-            let Some(key) = KEYS.iter().find(|key| key.name == found) else {
-                bail!("{name} has an unknown key `{found}`; allowed are {}", names());
-            };
-            let text = match value {
-                toml::Value::String(text) => text,
-                toml::Value::Integer(number) => number.to_string(),
-                other => bail!("`{found}` in {name} is a {}; allowed is {}", other.type_str(), key.allowed),
-            };
-            self.0.insert(key.name, (text, format!("in {name}")));
-        }
-        Ok(())
-    }
-
-    fn add_environment(&mut self, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<()> {
-        for (name, value) in environment {
-            let own = name.strip_prefix("FENQI_").map(str::to_ascii_lowercase);
-            let found = match (name.as_str(), &own) {
-                // Ours wins over the name that every tool reads.
-                ("DATABASE_URL", _) if !self.is_set_by("database_url", "FENQI_DATABASE_URL") => "database_url",
-                (_, Some(own)) if !NOT_CONFIGURATION.contains(&name.as_str()) => own,
-                _ => continue,
-            };
-            let Some(key) = KEYS.iter().find(|key| key.name == found) else {
-                bail!(
-                    "the environment has an unknown name {name}; allowed are FENQI_ and a key in capitals: {}",
-                    names()
-                );
-            };
-            self.0.insert(key.name, (value, name));
-        }
-        Ok(())
-    }
-
-    fn is_set_by(&self, key: &str, place: &str) -> bool {
-        self.0.get(key).is_some_and(|(_, found)| found == place)
-    }
-
-    fn required<T: FromStr>(&self, name: &'static str, allows: impl Fn(&T) -> bool) -> anyhow::Result<T> {
-        let value = self.optional(name, allows)?;
-        value.with_context(|| format!("`{name}` is empty; allowed is {}", key_named(name).allowed))
-    }
-
-    /// The value, its default, or `None` where it is empty and has none.
-    fn optional<T: FromStr>(&self, name: &'static str, allows: impl Fn(&T) -> bool) -> anyhow::Result<Option<T>> {
-        let key = key_named(name);
-        let default = || key.default.map(|default| (default.to_owned(), "the default".to_owned()));
-        let Some((text, place)) = self.0.get(name).cloned().filter(|(text, _)| !text.is_empty()).or_else(default)
-        else {
-            return Ok(None);
-        };
-        match text.parse().ok().filter(allows) {
-            Some(value) => Ok(Some(value)),
-            // A wrong key or address may hold a secret, so it is not repeated.
-            None if name.contains("key") || name == "database_url" => {
-                bail!("`{name}` ({place}) is not what it must be; allowed is {}", key.allowed)
-            }
-            None => bail!("`{name}` is \"{text}\" ({place}); allowed is {}", key.allowed),
         }
     }
 }

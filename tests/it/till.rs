@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fenqi::base::id::{LineId, MerchantId};
-use fenqi::merchant::Role;
+use fenqi::merchant::{Decision, Role};
 use fenqi::purchase::Receipt;
 use fenqi::sandbox::World;
 use sqlx::PgPool;
@@ -12,7 +12,7 @@ use crate::browser::{Browser, Shown};
 use crate::counter::{self, hire};
 use crate::house;
 use crate::shopper::sign_in_as;
-use crate::town::{LineWish, Town, found};
+use crate::town::{self, LineWish, Town, found};
 
 pub const OWNER: &str = "13900139001";
 pub const CASHIER: &str = "13900139002";
@@ -88,25 +88,8 @@ pub async fn sign_in_at(browser: &mut Browser, town: &Town, (merchant_id, mobile
 
 /// A second merchant of the town, and a browser of its owner.
 pub async fn neighbour(town: &Town, address: &str) -> Browser {
-    let onboarding = fenqi::merchant::actions::Onboarding {
-        name: "上海小李数码有限公司".into(),
-        credit_code: "91310000000000123W".into(),
-        category: "electronics".into(),
-        account_name: "上海小李数码有限公司".into(),
-        account_number: "9558800000001234567".into(),
-        contact_mobile: "13800138000".into(),
-        latin: None,
-        discount_rate: "0.006".parse().unwrap(),
-        discount_returned_on_refund: true,
-    };
-    let merchant_id = fenqi::merchant::onboard(&town.app, &onboarding).await.unwrap();
-    let accept = fenqi::merchant::actions::Judgement {
-        merchant_id,
-        decision: fenqi::merchant::Decision::Accept,
-        decided_by: "operator:li".into(),
-        reason: "papers checked".into(),
-    };
-    let _ = fenqi::merchant::decide(&town.app, &accept).await.unwrap();
+    let merchant_id = town::neighbour_applies(&town.app).await;
+    town::judge(&town.app, merchant_id, Decision::Accept).await;
     let mut browser = Browser::at(address);
     sign_in_at(&mut browser, town, (merchant_id, "13900139009", Role::Owner)).await;
     browser

@@ -56,27 +56,48 @@ pub async fn found(app: App, reserve_fen: i64) -> Town {
 
 /// Opens the shop and finds what is on sale; the funder and its products are there already.
 pub async fn open_shop(app: App, funder_id: FunderId) -> Town {
-    let onboarding = Onboarding {
-        name: "上海老王家居有限公司".into(),
-        credit_code: "91350100M000100Y43".into(),
-        category: "home".into(),
-        account_name: "上海老王家居有限公司".into(),
+    let merchant_id = accept_shop(&app).await;
+    let products = app.catalogue.load_on_sale(&mut app.pool.acquire().await.unwrap()).await.unwrap();
+    Town { app, funder_id, merchant_id, products }
+}
+
+/// The shop applies, and is accepted.
+pub async fn accept_shop(app: &App) -> MerchantId {
+    let merchant_id =
+        merchant::onboard(app, &stated("上海老王家居有限公司", "91350100M000100Y43", "home")).await.unwrap();
+    judge(app, merchant_id, merchant::Decision::Accept).await;
+    merchant_id
+}
+
+/// Another merchant of the town applies, and waits to be accepted.
+pub async fn neighbour_applies(app: &App) -> MerchantId {
+    let stated = Onboarding {
+        account_number: "9558800000001234567".into(),
+        ..stated("上海小李数码有限公司", "91310000000000123W", "electronics")
+    };
+    merchant::onboard(app, &stated).await.unwrap()
+}
+
+/// What a merchant states that is paid at the shop's account.
+fn stated(name: &str, credit_code: &str, category: &str) -> Onboarding {
+    Onboarding {
+        name: name.into(),
+        credit_code: credit_code.into(),
+        category: category.into(),
+        account_name: name.into(),
         account_number: SHOP_ACCOUNT.into(),
         contact_mobile: "13800138000".into(),
         latin: None,
         discount_rate: "0.006".parse().unwrap(),
         discount_returned_on_refund: true,
-    };
-    let merchant_id = merchant::onboard(&app, &onboarding).await.unwrap();
-    let accept = Judgement {
-        merchant_id,
-        decision: merchant::Decision::Accept,
-        decided_by: "operator:li".into(),
-        reason: "papers checked".into(),
-    };
-    let _ = merchant::decide(&app, &accept).await.unwrap();
-    let products = app.catalogue.load_on_sale(&mut app.pool.acquire().await.unwrap()).await.unwrap();
-    Town { app, funder_id, merchant_id, products }
+    }
+}
+
+/// Decides on a merchant, as the operator Li.
+pub async fn judge(app: &App, merchant_id: MerchantId, decision: merchant::Decision) {
+    let judgement =
+        Judgement { merchant_id, decision, decided_by: "operator:li".into(), reason: "papers checked".into() };
+    let _ = merchant::decide(app, &judgement).await.unwrap();
 }
 
 /// The town that another process founded, as its database has it.

@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::id::MerchantId;
-use fenqi::merchant::actions::{Judgement, Onboarding};
 use fenqi::merchant::h5::MerchantSignedIn;
 use fenqi::merchant::{self, Decision, MerchantStatus, Right, Role};
 use fenqi::sandbox::World;
@@ -33,31 +32,9 @@ async fn open(pool: PgPool) -> Place {
 
 /// A second merchant, accepted.
 async fn second(app: &App) -> MerchantId {
-    let merchant_id = applied(app).await;
-    judge(app, merchant_id, Decision::Accept).await;
+    let merchant_id = town::neighbour_applies(app).await;
+    town::judge(app, merchant_id, Decision::Accept).await;
     merchant_id
-}
-
-/// A second merchant that waits to be accepted.
-async fn applied(app: &App) -> MerchantId {
-    let onboarding = Onboarding {
-        name: "上海小李数码有限公司".into(),
-        credit_code: "91310000000000123W".into(),
-        category: "electronics".into(),
-        account_name: "上海小李数码有限公司".into(),
-        account_number: "9558800000001234567".into(),
-        contact_mobile: "13800138000".into(),
-        latin: None,
-        discount_rate: "0.006".parse().unwrap(),
-        discount_returned_on_refund: true,
-    };
-    merchant::onboard(app, &onboarding).await.unwrap()
-}
-
-async fn judge(app: &App, merchant_id: MerchantId, decision: Decision) {
-    let judgement =
-        Judgement { merchant_id, decision, decided_by: "operator:li".into(), reason: "papers checked".into() };
-    let _ = merchant::decide(app, &judgement).await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -147,11 +124,11 @@ async fn whoever_works_at_no_merchant_is_told_where_to_turn(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_merchant_that_is_not_accepted_sees_where_its_application_stands(pool: PgPool) {
     let mut place = open(pool).await;
-    let waiting = applied(&place.app).await;
+    let waiting = town::neighbour_applies(&place.app).await;
     hire(&place.app, waiting, "13700137000", Role::Owner).await;
     let shown = counter::sign_in_from(&mut place.browser, &place.world, "13700137000", "/m/purchases").await;
     shown.is_at("/m/join").has_status(200).shows("上海小李数码有限公司").shows("Under review");
-    judge(&place.app, waiting, Decision::Refuse).await;
+    town::judge(&place.app, waiting, Decision::Refuse).await;
     place.browser.get("/m").await.is_at("/m/join").shows("Not accepted").shows("papers checked");
     let out = place.browser.get("/m/join").await;
     place.browser.submit(&out, "/m/sign-out", &[]).await.is_at("/m/sign-in");

@@ -17,8 +17,9 @@ use uuid::Uuid;
 
 use super::authoriser::until_somebody_waits;
 use super::house_command::Program;
-use super::settlement::{ACCOUNT, street};
+use super::settlement::{Street, street};
 use crate::house;
+use crate::town::SHOP_ACCOUNT;
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_answer_that_is_lost_is_asked_for_and_never_paid_twice(pool: PgPool) {
@@ -35,7 +36,7 @@ async fn an_answer_that_is_lost_is_asked_for_and_never_paid_twice(pool: PgPool) 
     street.wait(2);
     assert_eq!(settlement::query_payouts(&street.app).await.unwrap().paid, 1);
     assert_eq!(lock(&street.world.payout).payments(), 1);
-    assert_eq!(lock(&street.world.payout).paid_to(ACCOUNT), 9_940);
+    assert_eq!(lock(&street.world.payout).paid_to(SHOP_ACCOUNT), 9_940);
     assert_eq!(street.balance(fenqi::ledger::Account::Bank).await, 10_000_000 - 9_940);
 }
 
@@ -282,19 +283,8 @@ async fn a_payment_that_the_channel_does_not_take_holds_up_no_other(pool: PgPool
     let mut cards = Vec::new();
     for number in 0..4 {
         let borrower_id = BorrowerId::mint(now);
-        let owed = NewPayout {
-            payout_id: PayoutId::mint(now),
-            paid_for: PayoutFor::Borrower {
-                source_id: mint(now),
-                line_id: LineId::mint(now),
-                funder_id: street.funder_id,
-                borrower_id,
-                card_id: None,
-            },
-            amount: Fen::new(1_200),
-            pay_on: street.today().await,
-            created_at: now,
-        };
+        let owed =
+            owed(&street, Debt { borrower_id, line_id: LineId::mint(now), source_id: mint(now), card_id: None }).await;
         let mut connection = app.pool.acquire().await.unwrap();
         assert_eq!(settlement::insert_payouts(&mut connection, &[owed]).await.unwrap(), 1);
         let card = fenqi::demo::identity::card_number(number, 0);
@@ -352,20 +342,8 @@ async fn what_is_owed_back_goes_to_the_borrowers_default_card_once(pool: PgPool)
     let (app, now) = (&street.app, street.app.clock.now());
     let borrower_id = BorrowerId::mint(now);
     let line_id = LineId::mint(now);
-    let refund_id = mint(now);
-    let owed = NewPayout {
-        payout_id: PayoutId::mint(now),
-        paid_for: PayoutFor::Borrower {
-            source_id: refund_id,
-            line_id,
-            funder_id: street.funder_id,
-            borrower_id,
-            card_id: Some(CardId::mint(now)),
-        },
-        amount: Fen::new(1_200),
-        pay_on: street.today().await,
-        created_at: now,
-    };
+    let card_id = Some(CardId::mint(now));
+    let owed = owed(&street, Debt { borrower_id, line_id, source_id: mint(now), card_id }).await;
     let mut connection = app.pool.acquire().await.unwrap();
     assert_eq!(settlement::insert_payouts(&mut connection, &[owed]).await.unwrap(), 1);
     let again = NewPayout { payout_id: PayoutId::mint(now), ..owed };
@@ -391,19 +369,8 @@ async fn what_may_still_arrive_is_not_given_up_when_its_card_is_gone(pool: PgPoo
     let street = street(pool, "2026-03-02").await;
     let (app, now, number) = (&street.app, street.app.clock.now(), "6222021234567890128");
     let (borrower_id, repayment_id) = (BorrowerId::mint(now), RepaymentId::mint(now));
-    let owed = NewPayout {
-        payout_id: PayoutId::mint(now),
-        paid_for: PayoutFor::Borrower {
-            source_id: repayment_id.uuid(),
-            line_id: LineId::mint(now),
-            funder_id: street.funder_id,
-            borrower_id,
-            card_id: None,
-        },
-        amount: Fen::new(1_200),
-        pay_on: street.today().await,
-        created_at: now,
-    };
+    let source_id = repayment_id.uuid();
+    let owed = owed(&street, Debt { borrower_id, line_id: LineId::mint(now), source_id, card_id: None }).await;
     let mut connection = app.pool.acquire().await.unwrap();
     assert_eq!(settlement::insert_payouts(&mut connection, &[owed]).await.unwrap(), 1);
 
@@ -441,6 +408,28 @@ async fn what_may_still_arrive_is_not_given_up_when_its_card_is_gone(pool: PgPoo
     assert_eq!(settlement::submit_payouts(app).await.unwrap().failed, 1, "now the channel's word can be believed");
     let cancelled = payout_actions::cancel_left_over(&mut connection, repayment_id, now).await.unwrap();
     assert_eq!((cancelled, lock(&street.world.payout).payments()), (Cancelling::Cancelled, 0));
+}
+
+/// What somebody is owed, and for what.
+struct Debt {
+    borrower_id: BorrowerId,
+    line_id: LineId,
+    source_id: Uuid,
+    /// The card that the money came from.
+    card_id: Option<CardId>,
+}
+
+/// Twelve yuan that are owed back, to be paid on the street's day.
+async fn owed(street: &Street, debt: Debt) -> NewPayout {
+    let Debt { borrower_id, line_id, source_id, card_id } = debt;
+    let created_at = street.app.clock.now();
+    NewPayout {
+        payout_id: PayoutId::mint(created_at),
+        paid_for: PayoutFor::Borrower { source_id, line_id, funder_id: street.funder_id, borrower_id, card_id },
+        amount: Fen::new(1_200),
+        pay_on: street.today().await,
+        created_at,
+    }
 }
 
 async fn bind_card(app: &App, borrower_id: BorrowerId, number: &str) {

@@ -8,8 +8,6 @@ use fenqi::base::{AccountRange, BusinessDay, Fen, When};
 use fenqi::funder::actions::BankMovement;
 use fenqi::funder::reserve::{Occasion, ReserveEntryKind};
 use fenqi::funder::{self, Reserve};
-use fenqi::merchant::actions::{Judgement, Onboarding};
-use fenqi::merchant::{self, Decision};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Matcher, Scripted, World};
 use fenqi::settlement::payout_actions::Tally;
@@ -20,8 +18,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::house;
-
-pub(super) const ACCOUNT: &str = "31001500400050123456";
+use crate::town::{self, SHOP_ACCOUNT};
 
 /// A shop, a funder with a reserve, and the counterfeit payout channel.
 pub(super) struct Street {
@@ -46,25 +43,7 @@ pub(super) async fn street(pool: PgPool, today: &str) -> Street {
     let _ = funder::deposit(&app, deposit).await.unwrap();
     let text = include_str!("../../../products/merchant-subsidy.toml");
     let published = product::publish(&app, text).await.unwrap();
-    let onboarding = Onboarding {
-        name: "上海老王家居有限公司".into(),
-        credit_code: "91350100M000100Y43".into(),
-        category: "home".into(),
-        account_name: "上海老王家居有限公司".into(),
-        account_number: ACCOUNT.into(),
-        contact_mobile: "13800138000".into(),
-        latin: None,
-        discount_rate: "0.006".parse().unwrap(),
-        discount_returned_on_refund: true,
-    };
-    let merchant_id = merchant::onboard(&app, &onboarding).await.unwrap();
-    let accept = Judgement {
-        merchant_id,
-        decision: Decision::Accept,
-        decided_by: "operator:li".into(),
-        reason: "papers checked".into(),
-    };
-    let _ = merchant::decide(&app, &accept).await.unwrap();
+    let merchant_id = town::accept_shop(&app).await;
     let (product_id, version) = (published.product_id.uuid(), published.version);
     Street { app, world, funder_id, merchant_id, product_id, version }
 }
@@ -228,7 +207,7 @@ impl Street {
     }
 
     pub(super) fn script(&self, scripted: Scripted) {
-        self.world.script("payout", Some(Matcher::new("account", ACCOUNT)), vec![scripted]);
+        self.world.script("payout", Some(Matcher::new("account", SHOP_ACCOUNT)), vec![scripted]);
     }
 }
 
@@ -258,7 +237,7 @@ async fn a_day_goes_from_gross_to_net_and_is_paid_on_the_next_working_day(pool: 
     let paid = street.settlement("2026-03-06").await;
     assert_eq!(paid.paid_on, Some("2026-03-09".parse().unwrap()));
     assert!(paid.bank_reference.is_some());
-    assert_eq!(lock(&street.world.payout).paid_to(ACCOUNT), 12_722);
+    assert_eq!(lock(&street.world.payout).paid_to(SHOP_ACCOUNT), 12_722);
 
     let pieces = settlement::statement(street.app.clone(), street.merchant_id, "2026-03-06".parse().unwrap());
     let pieces: Vec<_> = pieces.map(|piece| piece.unwrap()).collect().await;

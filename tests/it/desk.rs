@@ -7,6 +7,7 @@ use fenqi::access::actions::{NewKey, NewPartner};
 use fenqi::access::{self, PLATFORM, PartnerKind, Scope};
 use fenqi::app::App;
 use fenqi::base::Clock;
+use fenqi::base::id::MerchantId;
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::{AnswerHeaders, Identity, KeyRing, Stamp};
 use fenqi::router::router;
@@ -119,6 +120,13 @@ pub async fn add_key(app: &App, partner: &str, serial_no: &str, algorithm: Algor
     };
     let _ = access::add_key(app, &key, "operator").await.unwrap();
     identity
+}
+
+/// The desk of a merchant's cashier, at a node that is served here.
+pub async fn of_cashier(app: &App, merchant_id: MerchantId) -> Desk {
+    add_partner(app, "wang-cashier", PartnerKind::Merchant, Some(merchant_id.to_string())).await;
+    let identity = add_key(app, "wang-cashier", "W-1", Algorithm::RsaSha256).await;
+    Desk::new(app, &serve(app).await, identity).await
 }
 
 impl Desk {

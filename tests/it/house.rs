@@ -17,7 +17,8 @@ use fenqi::error::Outcome;
 use fenqi::merchant::OrderDesk;
 use fenqi::outbox::DeliverySettings;
 use fenqi::page::Site;
-use fenqi::partner::{PartnerSettings, Partners};
+use fenqi::partner::signature::Identity;
+use fenqi::partner::{PartnerKey, PartnerSettings, Partners};
 use fenqi::product::Catalogue;
 use fenqi::sandbox::{self, Silence, World, WorldSettings};
 use fenqi::vault::Vault;
@@ -70,6 +71,20 @@ pub async fn with_connections(app: &App, connections: u32) -> App {
 pub fn with_partners(app: &App, partners: &[PartnerSettings]) -> App {
     let partners = Partners::new(partners, app.pool.clone(), app.clock.clone(), Clock::System).unwrap();
     App { partners: Arc::new(partners), ..app.clone() }
+}
+
+/// What a house that signs as `ours` is told of a partner that signs as `theirs`.
+pub fn partner_at(name: &str, base_url: String, (ours, theirs): (&Identity, &Identity)) -> PartnerSettings {
+    PartnerSettings {
+        name: name.to_owned(),
+        base_url,
+        mchid: ours.mchid.clone(),
+        serial_no: ours.serial_no.clone(),
+        private_key: ours.private_key(),
+        partner_mchid: theirs.mchid.clone(),
+        partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
+        references_name_batches: false,
+    }
 }
 
 /// The one place in the tests that builds an [`App`].

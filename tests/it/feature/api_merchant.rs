@@ -21,11 +21,7 @@ pub(super) async fn open(pool: PgPool) -> (Town, Desk) {
 async fn open_on(pool: PgPool, day: &str) -> (Town, Desk) {
     let (app, _) = house::open_in_world(pool, day).await;
     let town = town::found(app, 10_000_000).await;
-    let owner = Some(town.merchant_id.to_string());
-    desk::add_partner(&town.app, "wang-cashier", PartnerKind::Merchant, owner).await;
-    let identity = desk::add_key(&town.app, "wang-cashier", "W-1", Algorithm::RsaSha256).await;
-    let address = desk::serve(&town.app).await;
-    let desk = Desk::new(&town.app, &address, identity).await;
+    let desk = desk::of_cashier(&town.app, town.merchant_id).await;
     (town, desk)
 }
 

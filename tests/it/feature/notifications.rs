@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use fenqi::access::{PLATFORM, PartnerKind};
+use fenqi::access::PLATFORM;
 use fenqi::base::id::CodeId;
 use fenqi::error::Fault;
 use fenqi::merchant::notify_actions::{NotifyRefusal, Wanted, set_notify_url};
@@ -25,11 +25,7 @@ const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 5, due_da
 async fn open(pool: PgPool) -> (Town, Desk, Arc<World>, String) {
     let (app, world, world_at) = house::open_in_world_that(pool, "2026-01-05", fenqi::sandbox::Silence::Drop).await;
     let town = town::found(app, 10_000_000).await;
-    let owner = Some(town.merchant_id.to_string());
-    desk::add_partner(&town.app, "wang-cashier", PartnerKind::Merchant, owner).await;
-    let identity = desk::add_key(&town.app, "wang-cashier", "W-1", Algorithm::RsaSha256).await;
-    let address = desk::serve(&town.app).await;
-    let desk = Desk::new(&town.app, &address, identity).await;
+    let desk = desk::of_cashier(&town.app, town.merchant_id).await;
     for algorithm in Algorithm::ALL {
         let signer = town.app.access.signer(algorithm).await.unwrap();
         assert!(lock(&world.merchant_cashier).trust(PLATFORM, &signer.serial_no, &signer.public_key()));

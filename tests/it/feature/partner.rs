@@ -15,14 +15,14 @@ use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::{Identity, KeyRing, Received, Stamp, Verifier};
 use fenqi::partner::store::{CallSearch, search_calls};
 use fenqi::partner::withholding::ChannelName;
-use fenqi::partner::{CallError, Operation, PartnerKey, PartnerSettings, PartnerSettingsError, Partners};
+use fenqi::partner::{CallError, Operation, PartnerSettings, PartnerSettingsError, Partners};
 use fenqi::sandbox::{self, Fault, FaultShares, World};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::house;
 
-const DELIVER: Operation<'static> = Operation {
+pub(super) const DELIVER: Operation<'static> = Operation {
     name: "deliver_events",
     path: "/events",
     key: "k1",
@@ -238,16 +238,8 @@ async fn no_house_but_a_trial_one_reaches_another_machine_in_clear(pool: PgPool)
 async fn a_partner_with_rsa_keys_is_called_believed_and_heard(pool: PgPool) {
     let ours = with_rsa("our-house", "HOUSE-1");
     let (theirs, nobodys) = (with_rsa("bank", "BANK-1"), with_rsa("bank", "BANK-1"));
-    let settings = PartnerSettings {
-        name: "payout".to_owned(),
-        base_url: serve_bank(&ours, &theirs, &nobodys).await,
-        mchid: ours.mchid.clone(),
-        serial_no: ours.serial_no.clone(),
-        private_key: ours.private_key(),
-        partner_mchid: theirs.mchid.clone(),
-        partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
-        references_name_batches: false,
-    };
+    let bank_at = serve_bank(&ours, &theirs, &nobodys).await;
+    let settings = house::partner_at("payout", bank_at, (&ours, &theirs));
     let app = house::with_partners(&house::open(pool, "2026-01-05").await, &[settings]);
     let asked = json!({ "events": [] });
     let client = app.partners.client("payout").unwrap();

@@ -14,7 +14,7 @@ use fenqi::base::{BusinessDay, Clock, Fen};
 use fenqi::partner::payout::client::{PayTo, Payment, Saying, pay};
 use fenqi::partner::signature::{Identity, Stamp};
 use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, Order, Said, submit};
-use fenqi::partner::{CallError, PartnerKey, PartnerSettings, SendBy};
+use fenqi::partner::{CallError, PartnerSettings, SendBy};
 use sqlx::PgPool;
 
 use crate::house;
@@ -83,16 +83,7 @@ async fn settings(name: &str, case: &str) -> PartnerSettings {
     });
     let channel = Router::new().route("/{case}/orders", answering);
     let base_url = format!("{}/{case}", house::serve(channel).await);
-    PartnerSettings {
-        name: name.to_owned(),
-        base_url,
-        mchid: ours.mchid.clone(),
-        serial_no: ours.serial_no.clone(),
-        private_key: ours.private_key(),
-        partner_mchid: theirs.mchid.clone(),
-        partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
-        references_name_batches: false,
-    }
+    house::partner_at(name, base_url, (&ours, &theirs))
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

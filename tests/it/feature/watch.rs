@@ -12,16 +12,8 @@ use fenqi::watch::store;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use super::partner::DELIVER;
 use crate::house;
-
-const DELIVER: Operation<'static> = Operation {
-    name: "deliver_events",
-    path: "/events",
-    key: "k1",
-    also: &[],
-    safe_to_retry: false,
-    time_limit: house::PATIENCE,
-};
 
 async fn is_answered(app: &App) -> bool {
     let core = app.partners.client("funder_core").unwrap();

@@ -20,7 +20,6 @@ use fenqi::outbox::template_actions::{Saving, save};
 use fenqi::outbox::{Message, store};
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::{Identity, SKEW_MAX, Stamp};
-use fenqi::partner::{PartnerKey, PartnerSettings};
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -388,17 +387,7 @@ async fn push_both(app: &App) {
 
 /// A house that pushes to a core at an address, both with keys of RSA.
 fn pushing_to(app: &App, address: &str, (ours, theirs): (&Identity, &Identity)) -> App {
-    let settings = PartnerSettings {
-        name: "harbour-bank".to_owned(),
-        base_url: format!("http://{address}"),
-        mchid: ours.mchid.clone(),
-        serial_no: ours.serial_no.clone(),
-        private_key: ours.private_key(),
-        partner_mchid: theirs.mchid.clone(),
-        partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
-        references_name_batches: false,
-    };
-    house::with_partners(app, &[settings])
+    house::with_partners(app, &[house::partner_at("harbour-bank", format!("http://{address}"), (ours, theirs))])
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -231,10 +231,6 @@ impl Client {
         &self.settings.their_mchid
     }
 
-    pub fn breaker_is_closed(&self) -> bool {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).is_closed()
-    }
-
     /// Lets one call through at once if the breaker opened before `since`, when the partner was known or said to be there.
     pub fn try_again(&self, since: DateTime<Utc>) {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner).try_again(since);

@@ -9,15 +9,13 @@ use fenqi::sandbox::world::lock;
 use fenqi::watch::jobs::watch;
 use fenqi::watch::model::Outage;
 use fenqi::watch::store;
-use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::partner::DELIVER;
+use super::partner::{DELIVER, call};
 use crate::house;
 
 async fn is_answered(app: &App) -> bool {
-    let core = app.partners.client("funder_core").unwrap();
-    let called: Result<Value, CallError> = core.call(&DELIVER, &json!({ "events": [] })).await;
+    let called = call(app, &DELIVER).await;
     app.partners.flush_log().await;
     called.is_ok()
 }

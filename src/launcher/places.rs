@@ -1,0 +1,151 @@
+//! Where a private cluster lives, and the account that it runs as.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
+
+use crate::base::hex::hex_encode;
+
+/// A Unix socket's path holds at most 107 bytes on Linux; `/.s.PGSQL.5432` takes 14 of them.
+const SOCKET_DIR_BYTES_MAX: usize = 107 - 14;
+
+/// The directories of one cluster.
+pub(super) struct Places {
+    pub(super) home: PathBuf,
+    pub(super) socket: PathBuf,
+}
+
+impl Places {
+    /// Creates the home, gives it to the account, and falls back to places that the account can reach.
+    pub(super) fn choose(home: &Path, account: Option<&Account>) -> anyhow::Result<Places> {
+        let wanted = create_private(home, account)?;
+        let home = match account {
+            Some(account) if !account.reaches(&wanted) => {
+                create_private(&Path::new("/var/lib").join(format!("fenqi-{}", short_hash(&wanted))), Some(account))?
+            }
+            _ => wanted,
+        };
+        let socket = home.join("socket");
+        let is_short = socket.as_os_str().len() <= SOCKET_DIR_BYTES_MAX;
+        let socket = if is_short { socket } else { short_socket_dir(&home, account)? };
+        let socket = create_private(&socket, account)?;
+        Ok(Places { home, socket })
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
+    pub(super) fn version_file(&self) -> PathBuf {
+        self.data().join("PG_VERSION")
+    }
+
+    /// The major version that made the cluster, where there is one.
+    pub(super) fn made_by(&self) -> Option<String> {
+        fs::read_to_string(self.version_file()).ok().map(|version| version.trim().to_owned())
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.home.join("server.log")
+    }
+
+    /// Present while `fenqi db start` wants the server to outlive other processes.
+    pub(super) fn kept_mark(&self) -> PathBuf {
+        self.home.join("kept")
+    }
+
+    /// The process of the server, if it is alive.
+    pub(super) fn postmaster(&self) -> Option<u32> {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        let pid: u32 = file.lines().next()?.trim().parse().ok()?;
+        // A pid is reused after a reboot, so its name counts too.
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        name.starts_with("postgres").then_some(pid)
+    }
+}
+
+/// Where a socket's path fits when the home's does not. Others may write there, so that only a directory of ours is used and no link
+/// is followed.
+fn short_socket_dir(home: &Path, account: Option<&Account>) -> anyhow::Result<PathBuf> {
+    let base = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| !is_root()).map_or_else(|| "/tmp".into(), PathBuf::from);
+    let place = base.join(format!("fenqi-{}", short_hash(home)));
+    let own = fs::metadata("/proc/self").context("cannot read /proc/self")?.uid();
+    match fs::symlink_metadata(&place) {
+        Ok(there) if !there.is_dir() || ![own, account.map_or(own, |account| account.uid)].contains(&there.uid()) => {
+            bail!("{} belongs to somebody else; remove it or choose another FENQI_VAR_DIR", place.display())
+        }
+        Ok(_) | Err(_) => Ok(place),
+    }
+}
+
+/// A directory with mode 0700 that belongs to the account (or to us), with its absolute path.
+fn create_private(path: &Path, account: Option<&Account>) -> anyhow::Result<PathBuf> {
+    let shown = path.display();
+    fs::create_dir_all(path).with_context(|| format!("cannot create the directory {shown}"))?;
+    let path = path.canonicalize().with_context(|| format!("cannot open the directory {shown}"))?;
+    if let Some(account) = account {
+        // Whoever made it could not use it any more.
+        let owner = fs::metadata(&path)?.uid();
+        if ![0, account.uid].contains(&owner) {
+            let way = format!("choose another FENQI_VAR_DIR, or give it away: chown -R {} {shown}", account.name);
+            bail!("{shown} belongs to another user ({owner}); run as that one, {way}");
+        }
+        chown(&path, Some(account.uid), Some(account.gid))
+            .with_context(|| format!("cannot give {shown} to its account"))?;
+    }
+    // In a shared place such as /tmp somebody else may have made it first; then this fails.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("{shown} belongs to somebody else; remove it or choose another FENQI_VAR_DIR"))?;
+    Ok(path)
+}
+
+/// The unprivileged account that the server runs as when we are root, which PostgreSQL refuses.
+pub(super) struct Account {
+    name: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Account {
+    /// `None` where we are not root.
+    pub(super) fn to_drop_to() -> anyhow::Result<Option<Account>> {
+        if !is_root() {
+            return Ok(None);
+        }
+        let table = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
+        let found = ["postgres", "nobody"].into_iter().find_map(|name| Account::parse(&table, name));
+        let account =
+            found.context("PostgreSQL refuses to run as root and there is no account `postgres` or `nobody`")?;
+        Ok(Some(account))
+    }
+
+    fn parse(table: &str, name: &str) -> Option<Account> {
+        let row = table.lines().find_map(|row| row.strip_prefix(name)?.strip_prefix(':'))?;
+        let mut fields = row.split(':').skip(1);
+        Some(Account { name: name.to_owned(), uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+    }
+
+    /// Whether the account can enter the directory: every directory above it must let it pass.
+    fn reaches(&self, directory: &Path) -> bool {
+        let mut test = Command::new("test");
+        test.arg("-x").arg(directory.join(".")).current_dir("/").uid(self.uid).gid(self.gid);
+        let reached = test.status().is_ok_and(|status| status.success());
+        if !reached {
+            tracing::debug!("{} cannot be reached by {}", directory.display(), self.name);
+        }
+        reached
+    }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+fn short_hash(path: &Path) -> String {
+    hex_encode(&Sha256::digest(path.as_os_str().as_encoded_bytes())[..6])
+}

@@ -33,6 +33,7 @@ pub mod elsewhere_h5;
 pub mod closed_h5;
 pub mod result_h5;
 pub mod pay_h5;
+mod plans_h5;
 pub mod sale_h5;
 pub mod receipt_h5;
 pub mod refund_h5;

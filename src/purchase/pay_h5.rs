@@ -15,6 +15,7 @@ use super::counter_actions::{self as counter, AtCounter, ConfirmRefusal, Confirm
 use super::elsewhere_h5;
 use super::model::{IDEMPOTENCY_KEY_CHARS_MAX, PurchaseRefusal};
 use super::offer::{PlanName, PlanOffer};
+use super::plans_h5::PlansPage;
 use super::result_h5::{to_earlier_result, to_result};
 use crate::app::App;
 use crate::base::Fen;
@@ -32,10 +33,6 @@ use crate::page::{Form, Page, Said, unprocessable};
 
 /// Longer than any amount; what is shown back of one is not longer.
 const AMOUNT_CHARS_MAX: usize = 24;
-
-/// So many plans are shown without folding any away.
-const FEW_PLANS: usize = 8;
-const USUAL_PERIODS: [u16; 6] = [1, 3, 6, 12, 24, 36];
 
 /// What another amount would mend.
 const OF_AMOUNT: [PurchaseRefusal; 3] =
@@ -83,24 +80,6 @@ impl KeypadPage {
         let is_of_amount = OF_AMOUNT.iter().any(|refusal| refusal.code() == code);
         is_wanted(is_of_amount).then(|| said(&self.page, code, self.bounds))
     }
-}
-
-#[derive(Template, WebTemplate)]
-#[template(path = "purchase/plans.html")]
-pub struct PlansPage {
-    page: Page,
-    token: String,
-    merchant_name: String,
-    key: String,
-    amount: Fen,
-    plain_amount: String,
-    expires_at: Option<DateTime<Utc>>,
-    /// The page that led here was older than the terms.
-    has_changed: bool,
-    /// The plan that was chosen there.
-    former: Option<PlanOffer>,
-    chosen: String,
-    plans: Vec<PlanOffer>,
 }
 
 #[derive(Template, WebTemplate)]
@@ -177,45 +156,6 @@ struct Visit<'a> {
     lines: Vec<Line>,
     token: String,
     key: String,
-}
-
-impl PlansPage {
-    /// The plans that most people look for: paid at once, at somebody else's cost, or over a usual number of periods. Where
-    /// there are few, all of them.
-    fn usual(&self) -> Vec<&PlanOffer> {
-        self.plans.iter().filter(|plan| self.is_usual(plan)).collect()
-    }
-
-    fn others(&self) -> Vec<&PlanOffer> {
-        self.plans.iter().filter(|plan| !self.is_usual(plan)).collect()
-    }
-
-    fn is_usual(&self, plan: &PlanOffer) -> bool {
-        self.plans.len() <= FEW_PLANS || !plan.costs_borrower() || USUAL_PERIODS.contains(&plan.name.periods)
-    }
-
-    fn has_chosen_other(&self) -> bool {
-        self.others().iter().any(|plan| plan.name.to_string() == self.chosen)
-    }
-
-    /// What a plan asks for each time, in words.
-    fn pays(&self, plan: &PlanOffer) -> String {
-        if plan.name.periods == 1 {
-            return self.page.yuan(&plan.first_payment());
-        }
-        let said = if plan.is_level() {
-            self.page.say("plan-pays-level").with("amount", self.page.yuan(&plan.first_payment()))
-        } else {
-            let said = self.page.say("plan-pays-uneven").with("first", self.page.yuan(&plan.first_payment()));
-            said.with("last", self.page.yuan(&plan.last_payment()))
-        };
-        said.to_string()
-    }
-
-    /// What a plan of an earlier version is now.
-    fn now(&self, former: &PlanOffer) -> Option<&PlanOffer> {
-        self.plans.iter().find(|plan| plan.name.is_successor(&former.name))
-    }
 }
 
 impl Visit<'_> {

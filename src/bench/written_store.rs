@@ -17,12 +17,22 @@ pub(super) async fn next_transaction(connection: &mut PgConnection) -> sqlx::Res
         .await
 }
 
-/// Every table with the columns of its key, and all columns that are written; none is left out because somebody forgot to list it.
-async fn list_tables(connection: &mut PgConnection) -> sqlx::Result<Vec<(String, String, String)>> {
+/// A table as SQL names its parts.
+#[derive(sqlx::FromRow)]
+struct Table {
+    name: String,
+    /// The columns of its key.
+    key: String,
+    /// All columns that are written.
+    columns: String,
+}
+
+/// Every table; none is left out because somebody forgot to list it.
+async fn list_tables(connection: &mut PgConnection) -> sqlx::Result<Vec<Table>> {
     sqlx::query_as(
-        "select t.relname::text, coalesce(string_agg(quote_ident(a.attname), ', ' order by k.place), '1'),
+        "select t.relname::text as name, coalesce(string_agg(quote_ident(a.attname), ', ' order by k.place), '1') as key,
                 (select string_agg(quote_ident(w.attname), ', ' order by w.attnum) from pg_attribute w
-                 where w.attrelid = t.oid and w.attnum > 0 and not w.attisdropped and w.attgenerated = '')
+                 where w.attrelid = t.oid and w.attnum > 0 and not w.attisdropped and w.attgenerated = '') as columns
          from pg_class t
          left join pg_constraint c on c.conrelid = t.oid and c.contype = 'p'
          left join lateral unnest(c.conkey) with ordinality as k(number, place) on true
@@ -38,7 +48,7 @@ async fn list_tables(connection: &mut PgConnection) -> sqlx::Result<Vec<(String,
 /// kind, of the same shape and indexes as its own.
 pub(super) async fn set_aside(connection: &mut PgConnection, since: i64) -> sqlx::Result<Written> {
     let mut written = Written { rows: 0, tables: Vec::new() };
-    for (table, key, columns) in list_tables(connection).await? {
+    for Table { name: table, key, columns } in list_tables(connection).await? {
         let aside = format!(
             r#"create temporary table "written_{table}" as
                select {columns} from "{table}" where xmin::text::bigint >= {since} order by {key}"#

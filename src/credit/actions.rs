@@ -301,12 +301,12 @@ pub(super) async fn record(
     let now = app.clock.now();
     let when = When { business_day: today, at: now };
     let mut applied = Vec::with_capacity(decisions.len());
-    let mut moving: Vec<(Decision, ApplicationStatus, Option<Opening>)> = Vec::with_capacity(decisions.len());
+    let mut moving = Vec::with_capacity(decisions.len());
     for decision in decisions {
         match decision.transition() {
             Transition::To(to) => {
                 let opening = decision.opening(to, when);
-                moving.push((decision, to, opening));
+                moving.push(Moving { decision, to, opening });
             }
             Transition::AlreadyApplied | Transition::Illegal => applied.push(Applied {
                 application_id: decision.application.application_id,
@@ -314,11 +314,11 @@ pub(super) async fn record(
             }),
         }
     }
-    let lines: Vec<_> = moving.iter().filter_map(|(.., opening)| Some(opening.as_ref()?.line.clone())).collect();
+    let lines: Vec<_> = moving.iter().filter_map(|moving| Some(moving.opening.as_ref()?.line.clone())).collect();
     let opened: HashSet<LineId> = application_store::insert_lines(connection, &lines, now).await?.into_iter().collect();
     let (mut rows, mut entries, mut messages) = (Vec::with_capacity(moving.len()), Vec::new(), Vec::new());
     let mut told = Vec::with_capacity(moving.len());
-    for (decision, to, opening) in moving {
+    for Moving { decision, to, opening } in moving {
         let (decision, to, line_id) = match opening {
             Some(Opening { line, entry }) if opened.contains(&line.line_id) => {
                 messages.push(decision.line_opened(&line, when));
@@ -339,6 +339,13 @@ pub(super) async fn record(
     outbox::store::enqueue(connection, &messages).await?;
     notice::raise(connection, &told).await?;
     Ok(applied)
+}
+
+/// A decision on its way: to which status it moves its application, and which line it opens.
+struct Moving {
+    decision: Decision,
+    to: ApplicationStatus,
+    opening: Option<Opening>,
 }
 
 /// What a person decides about an application that was referred.

@@ -1,4 +1,4 @@
-//! What every part of Fenqi is made of, pure: money, rates, days, ids, time, person numbers, enums with words, and what of a list is read.
+//! What every part of Fenqi is made of, pure: money, rates, days, ids, codes, time, person numbers, enums with words, and what of a list is read.
 
 pub mod money;
 pub mod rate;

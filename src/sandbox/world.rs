@@ -136,8 +136,9 @@ impl World {
         response
     }
 
-    pub fn set_callback_base(&self, base: Option<String>) {
-        *lock(&self.callback_base) = base;
+    /// From now on results are called back to `{base}/{partner}`: whoever serves there may have begun after the world.
+    pub fn set_callback_base(&self, base: String) {
+        *lock(&self.callback_base) = Some(base);
     }
 
     /// Calls `body` back to the platform as `partner`, or not, as `fault` says.

@@ -142,11 +142,11 @@ async fn a_callback_is_believed_from_the_partner_itself_alone(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     let pages = serve_pages(&app).await;
     let body = json!({ "said": "in no words of the protocol" });
-    world.set_callback_base(Some(format!("{pages}/partner")));
+    world.set_callback_base(format!("{pages}/partner"));
     world.call_back("payout", &body, None);
     assert_eq!(world.deliver_callbacks().await, 0, "it is believed, but not understood");
     // The same place, signed by another partner.
-    world.set_callback_base(Some(format!("{pages}/partner/payout?from=")));
+    world.set_callback_base(format!("{pages}/partner/payout?from="));
     world.call_back("sms", &body, None);
     assert_eq!(world.deliver_callbacks().await, 0);
     let said = [("payout", "callback_unreadable"), ("(not believed)", "signature_key_unknown")];
@@ -156,7 +156,7 @@ async fn a_callback_is_believed_from_the_partner_itself_alone(pool: PgPool) {
     assert_eq!(unsigned.unwrap().status(), 401);
     // What is understood is found again by its order, whatever comes of it.
     let nobodys = "pay_0197f3c2a4b07cc39b1c2d3e4f506172-1";
-    world.set_callback_base(Some(format!("{pages}/partner")));
+    world.set_callback_base(format!("{pages}/partner"));
     world.call_back("payout", &json!({ "order_key": nobodys, "state": "failed", "code": "refused" }), None);
     world.deliver_callbacks().await;
     app.partners.flush_log().await;
@@ -293,7 +293,7 @@ async fn a_callback_whose_nonce_cannot_be_kept_is_our_failure_and_not_its_partne
 async fn callbacks_come_twice_late_or_never_as_the_faults_say(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     let anything = Router::new().fallback(async || axum::http::StatusCode::NO_CONTENT);
-    world.set_callback_base(Some(house::serve(anything).await));
+    world.set_callback_base(house::serve(anything).await);
     let body = json!({});
     world.call_back("payout", &body, Some(Fault::LostCallback));
     assert_eq!(world.deliver_callbacks().await, 0);

@@ -22,7 +22,7 @@ pub(super) async fn sent(pool: PgPool, outcome: Scripted) -> (Book, Arc<World>) 
     let (app, world) = house::open_in_world(pool, "2026-02-05").await;
     world.script("withholding_a", Some(Matcher::new("card", AGREEMENT)), vec![outcome]);
     let pages = house::serve(fenqi::router::router(app.clone())).await;
-    world.set_callback_base(Some(format!("{pages}/partner")));
+    world.set_callback_base(format!("{pages}/partner"));
     let book = book::keep(app).await;
     book.live_until("2026-02-25").await;
     submit_withholdings(&book.app).await.unwrap();

@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod model;
 pub mod horizon;
 pub mod template;
+mod template_language;
 pub mod store;
 pub mod template_store;
 pub mod event_store;

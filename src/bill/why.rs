@@ -96,7 +96,7 @@ pub fn changes(page: &Page, story: &LoanStory, period: usize) -> Vec<Changed> {
             day: after.business_day,
             principal: new.principal,
             charges: ShownCharges::of(story.plan(), new.interest, new.fee),
-            guarantee_name: guarantee_name(&story.product.terms, after.reason == "payoff"),
+            guarantee_name: guarantee_name(&story.product.terms, false),
             principal_why: None,
             interest_why: Vec::new(),
             guarantee_why: Vec::new(),
@@ -169,6 +169,7 @@ fn after_payoff(page: &Page, story: &LoanStory, step: Step<'_>, changed: &mut Ch
         return;
     }
     changed.principal_why = Some(page.sum(&principals));
+    changed.guarantee_name = guarantee_name(&story.product.terms, true);
     // Paid off before a close had come to the statement that it counts as cut: that row's charges are in it whole.
     let whole = before.schedule.installments.get(period - 1..usize::from(billed)).unwrap_or_default();
     let whole = whole.iter().map(|row| ShownCharges::of(plan, row.interest, row.fee)).collect();

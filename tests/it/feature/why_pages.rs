@@ -187,6 +187,10 @@ async fn a_guarantee_charge_has_arithmetic_of_its_own(pool: PgPool) {
     repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
     reckoning::hold(&mut shopper.browser, &["/home", &ended.at, &format!("/loans/{loan}")]).await;
     shopper.browser.get(&ended.at).await.shows("Guarantee charge, and for paying off early");
+    // The row that took all of it has that fee, and none that it has emptied.
+    let row = |period: u8| format!("/loans/{loan}/periods/{period}");
+    shopper.browser.get(&row(2)).await.shows("Guarantee charge, and for paying off early");
+    shopper.browser.get(&row(3)).await.shows("<dt>Guarantee charge <b").hides("and for paying off early");
     hold(&mut shopper).await;
 }
 

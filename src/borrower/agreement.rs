@@ -107,5 +107,9 @@ mod tests {
         // More than a bill asks for is taken where the borrower pays early.
         let withholding = Agreement::Withholding.wording().body;
         assert!(withholding.contains("主动还款或者提前结清的，不超过其确认的金额") && withholding.contains("罚息"));
+        // What unpaid interest bears is collected with the penalty.
+        assert!(
+            credit.contains("与罚息合并展示，合称罚息") && withholding.contains("罚息（含产品条款约定的复利，下同）")
+        );
     }
 }

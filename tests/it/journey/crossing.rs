@@ -104,15 +104,26 @@ struct StatementDay {
 
 impl StatementDay {
     async fn come(pool: PgPool) -> StatementDay {
+        StatementDay::come_with(pool, &["lamp"]).await
+    }
+
+    /// With as many loans on the line; the first is looked at.
+    async fn come_with(pool: PgPool, bought: &[&str]) -> StatementDay {
         let (app, _) = house::open_in_world(pool, "2026-03-02").await;
         let town = town::found(app, 1_000_000).await;
         let wish = LineWish { limit_fen: 200_000, statement_day: 10, due_day: 30, expires_on: "2029-03-01" };
         let line_id = town.open_lines(1, wish).await[0];
-        let receipt = town.buy(vec![town.wish(line_id, "lamp", PRICE, ("harbour-standard", 6))]).await[0];
+        let wishes = bought.iter().map(|key| town.wish(line_id, key, PRICE, ("harbour-standard", 6)));
+        let receipt = town.buy(wishes.collect()).await[0];
         let Decision::Authorised { loan_id } = receipt.decision else { panic!("{receipt:?}") };
         town.live_until("2026-03-10").await;
         let day = town.today().await;
         StatementDay { town, line_id, receipt, loan_id, day }
+    }
+
+    /// What a refund has taken off the bill.
+    async fn fallen(&self) -> i64 {
+        self.town.fen("select sum(principal_returned_fen)::bigint from bill_line").await
     }
 
     async fn quote(&self) -> Fen {
@@ -232,5 +243,25 @@ async fn a_refund_before_the_statement_of_the_day_before_is_cut_leaves_its_inter
     come.town.live_until("2026-04-02").await;
     assert_eq!(come.town.fen("select count(*) from loan where status = 'open'").await, 0);
     assert_eq!(come.town.fen("select sum(amount_fen)::bigint from repayment").await, 430);
+    come.town.assert_whole("when that was paid").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refund_bills_its_whole_line_and_the_close_bills_none_of_it_again(pool: PgPool) {
+    let come = StatementDay::come_with(pool, &["lamp", "desk"]).await;
+    come.come_to_the_statements(die).await;
+    come.town.refund(&come.receipt, PRICE, "all").await;
+    let asked = "select principal_fen + interest_fen from bill";
+    let billed = come.town.fen(asked).await;
+    close_day(&come.town.app, come.day).await.unwrap();
+    assert_eq!(come.town.fen(asked).await, billed);
+    assert_eq!(come.town.fen("select count(*) from bill_line").await, 2);
+    assert_eq!(come.town.fen("select sum(interest_fen)::bigint from bill_line").await, 2 * 430);
+    assert_eq!(come.town.fen("select count(*) from notice where kind = 'bill_issued'").await, 1);
+    come.town.assert_whole("after the close").await;
+    // The desk is still to be paid for, but for its first row; of the lamp the bill asks for 430 of interest.
+    come.town.live_until("2026-04-02").await;
+    assert_eq!(come.town.fen("select count(*) from loan where status = 'open'").await, 1);
+    assert_eq!(come.town.fen("select sum(amount_fen)::bigint from repayment").await, billed - come.fallen().await);
     come.town.assert_whole("when that was paid").await;
 }

@@ -45,8 +45,8 @@ pub async fn run(
     Ok(cut + reminded)
 }
 
-/// Cuts the statements of one line on a day that has ended, as far as the close has not come to them. The caller holds the line, and the
-/// business day after that one.
+/// Cuts the statements of one line on a day that has ended, as far as the close has not come to them. The caller holds the line and the
+/// business day after that one, and keeps chunks of statements away.
 pub async fn cut_of_line(connection: &mut PgConnection, line_id: LineId, when: When) -> sqlx::Result<()> {
     let only = AccountRange { from: line_id.uuid(), to: line_id.uuid() };
     store::cut_rest_of_statements(connection, &statement_days(when.business_day), only, when).await?;

@@ -239,6 +239,8 @@ impl Sale {
         if self.loan.periods_billed_before(self.today, cut, schedule) <= cut {
             return Ok(cut);
         }
+        // Not beside a chunk of statements, also to look only: each might have cut what the other is about to.
+        bill::store::enter_schedules(connection).await?;
         let ended = When { business_day: self.today.minus_days(1), at: self.now };
         bill::cut_of_line(connection, line_id, ended).await?;
         Ok(bill::store::last_period_billed(connection, line_id, loan_id).await?.unsigned_abs())

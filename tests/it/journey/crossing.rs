@@ -265,3 +265,19 @@ async fn a_refund_bills_its_whole_line_and_the_close_bills_none_of_it_again(pool
     assert_eq!(come.town.fen("select sum(amount_fen)::bigint from repayment").await, billed - come.fallen().await);
     come.town.assert_whole("when that was paid").await;
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn who_looks_at_a_refund_before_the_statement_waits_for_statements_that_are_being_cut(pool: PgPool) {
+    let come = StatementDay::come(pool).await;
+    come.come_to_the_statements(die).await;
+    let (app, purchase_id) = (come.town.app.clone(), come.receipt.purchase_id);
+    let mut chunk = database::begin(&come.town.app.pool).await.unwrap();
+    bill::store::hold_schedules(&mut chunk).await.unwrap();
+    let looking = tokio::spawn(async move { preview(&app, purchase_id, Fen::new(PRICE)).await.unwrap() });
+    while come.town.fen(AT_THE_GATE).await == 0 {
+        assert!(!looking.is_finished(), "it cut a statement beside others");
+        tokio::task::yield_now().await;
+    }
+    chunk.rollback().await.unwrap();
+    assert_eq!(looking.await.unwrap().effect.parts.principal_fell, Fen::new(PRICE));
+}

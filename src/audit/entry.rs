@@ -79,6 +79,7 @@ words! {
         TransferRecorded = "transfer_recorded",
         TakingBackProposed = "taking_back_proposed",
         TransferTakenBack = "transfer_taken_back",
+        BreakTaken = "break_taken",
         CorrectionProposed = "correction_proposed",
         BreakCorrected = "break_corrected",
         BreakDismissed = "break_dismissed",
@@ -112,7 +113,7 @@ impl Action {
             Action::ApplicationDecided => "application",
             Action::LineChanged => "line",
             Action::TransferRecorded | Action::TakingBackProposed | Action::TransferTakenBack => "repayment",
-            Action::CorrectionProposed | Action::BreakCorrected | Action::BreakDismissed => "break",
+            Action::BreakTaken | Action::CorrectionProposed | Action::BreakCorrected | Action::BreakDismissed => "break",
             Action::PayoutRetried | Action::PayoutEndingStated | Action::PayoutSettled => "payout",
             Action::JobRetried => "job",
         }

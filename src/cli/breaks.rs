@@ -9,6 +9,7 @@ use crate::audit::Person;
 use crate::base::id::BreakId;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
+use crate::error::Step;
 use crate::reconcile::list_store::{self, Listed, Wanted};
 use crate::reconcile::{self, BreakStatus, Correction};
 
@@ -36,7 +37,16 @@ pub enum Args {
         #[arg(long)]
         json: bool,
     },
-    /// Propose another correction of an open one; whoever does cannot confirm it
+    /// Look after an open one from now on; what is proposed for it stays as it is
+    Take {
+        /// By its id in `fenqi break list`
+        #[arg(value_name = "BREAK")]
+        break_id: BreakId,
+        /// Who takes it
+        #[arg(long)]
+        by: String,
+    },
+    /// Propose another correction of an open one; whoever does looks after it, and cannot confirm it
     Propose {
         /// By its id in `fenqi break list`
         #[arg(value_name = "BREAK")]
@@ -78,6 +88,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args {
         Args::List { open, json } => list(&app, open, json).await?,
         Args::Show { break_id, json } => show(&find(&app, break_id).await?, json)?,
+        Args::Take { break_id, by } => {
+            let app = app.by(Person::typed(&by));
+            let owner = by.trim();
+            match reconcile::take_break(&app, break_id, &by).await.map_err(look_at(LIST))? {
+                Step::Applied => println!("{break_id} is {owner}'s"),
+                Step::AlreadyApplied => println!("{break_id} was {owner}'s already; nothing changed"),
+            }
+        }
         Args::Propose { break_id, correction, by } => {
             let app = app.by(Person::typed(&by));
             let number = reconcile::propose_correction(&app, break_id, correction, &by).await.map_err(look_at(LIST))?;
@@ -112,9 +130,9 @@ async fn list(app: &App, open_only: bool, is_json: bool) -> anyhow::Result<()> {
             continue;
         }
         let (kind, ours, theirs) = (found.kind.name(), found.our_fen, found.their_fen);
-        let (proposed, owner) = (found.proposed.name(), &found.owner);
+        let (proposed, proposed_by, owner) = (found.proposed.name(), &found.proposed_by, &found.owner);
         println!(
-            "{}  {}  {:<5}  {kind:<24}  ours {ours} theirs {theirs} yuan  {proposed} by {owner}  {}, {} days",
+            "{}  {}  {:<5}  {kind:<24}  ours {ours} theirs {theirs} yuan  {proposed} by {proposed_by}  {}, {} days, owner {owner}",
             found.break_id,
             found.opened_on,
             found.channel,
@@ -141,7 +159,8 @@ fn show(found: &Listed, is_json: bool) -> anyhow::Result<()> {
         _ => println!("    over {}, which is no order of ours", found.withholding_id),
     }
     let number = found.proposal_no;
-    println!("    proposal {number}, by {}: {}, which {}", found.owner, proposed.name(), does(proposed));
+    println!("    proposal {number}, by {}: {}, which {}", found.proposed_by, proposed.name(), does(proposed));
+    println!("    owner {}", found.owner);
     let person = found.confirmed_by.as_deref().unwrap_or("a later file");
     let ended = found.closed_on.map_or_else(String::new, |day| format!(" {day} by {person}"));
     let note = found.note.as_ref().map_or_else(String::new, |note| format!(": {note}"));

@@ -14,7 +14,7 @@ use crate::audit::{self, Act, Action};
 use crate::base::When;
 use crate::base::id::{BreakId, LineId, WithholdingId};
 use crate::database;
-use crate::error::{Fault, Outcome, Refusal};
+use crate::error::{Fault, Outcome, Refusal, Step};
 use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, DailyFile};
 use crate::repayment::{self, ChannelResult, Posted, ReversalRefusal};
 use crate::{borrower, business_day, credit, ledger, notice, overdue};
@@ -178,7 +178,32 @@ fn in_no_file(answer: Answer) -> Answer {
     }
 }
 
-/// Changes what is proposed for a break; whoever does so cannot be the one who confirms it. Returns the proposal's number.
+/// Has `person` look after an open break from now on, in the place of whoever did; what is proposed stays, and who may confirm it.
+pub async fn take_break(app: &App, break_id: BreakId, person: &str) -> Outcome<Step, BreakRefusal> {
+    let person = named(person)?;
+    let mut transaction = database::begin(&app.pool).await?;
+    let taken = take(&mut transaction, app, break_id, person).await;
+    database::end(transaction, taken).await
+}
+
+async fn take(
+    connection: &mut PgConnection,
+    app: &App,
+    break_id: BreakId,
+    person: &str,
+) -> Outcome<Step, BreakRefusal> {
+    let found = open_break(connection, break_id).await?;
+    if found.owner == person {
+        return Ok(Step::AlreadyApplied);
+    }
+    if !store::take(connection, break_id, person).await? {
+        return Err(Fault::Refused(BreakRefusal::NotOpen));
+    }
+    audit::record(connection, app, Act::new(Action::BreakTaken, break_id, json!({}))).await?;
+    Ok(Step::Applied)
+}
+
+/// Changes what is proposed for a break; whoever does so looks after it, too, and cannot be the one who confirms it. Returns the proposal's number.
 pub async fn propose_correction(
     app: &App,
     break_id: BreakId,
@@ -268,7 +293,7 @@ async fn break_of_another(
     person: &str,
 ) -> Outcome<Break, BreakRefusal> {
     let found = open_break(connection, break_id).await?;
-    if is_same_holder(&found.owner, person) { Err(Fault::Refused(BreakRefusal::OwnProposal)) } else { Ok(found) }
+    if is_same_holder(&found.proposed_by, person) { Err(Fault::Refused(BreakRefusal::OwnProposal)) } else { Ok(found) }
 }
 
 async fn open_break(connection: &mut PgConnection, break_id: BreakId) -> Outcome<Break, BreakRefusal> {

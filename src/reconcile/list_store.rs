@@ -27,7 +27,9 @@ pub struct Listed {
     pub proposed: Correction,
     /// Counts the proposals; whoever confirms one names it.
     pub proposal_no: i32,
-    /// Who proposed it: `comparison`, `callback`, or a person.
+    /// `comparison`, `callback`, or a person.
+    pub proposed_by: String,
+    /// Who looks after it: whoever proposed its correction, until somebody else takes it.
     pub owner: String,
     pub confirmed_by: Option<String>,
     pub note: Option<String>,
@@ -53,7 +55,7 @@ pub async fn list_breaks(connection: &mut PgConnection, wanted: Wanted, limit: i
                   b.channel, b.business_day as "business_day: BusinessDay",
                   b.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id?: LineId",
                   w.status as "order_status?", b.our_fen as "our_fen: Fen", b.their_fen as "their_fen: Fen",
-                  b.proposed as "proposed: Correction", b.proposal_no, b.owner, b.confirmed_by, b.note,
+                  b.proposed as "proposed: Correction", b.proposal_no, b.proposed_by, b.owner, b.confirmed_by, b.note,
                   b.settled_fen as "settled_fen: Fen", b.opened_on as "opened_on: BusinessDay",
                   b.closed_on as "closed_on: BusinessDay"
            from reconciliation_break b left join withholding w on w.withholding_id = b.withholding_id

@@ -9,7 +9,7 @@ pub mod list_store;
 pub mod actions;
 pub mod jobs;
 
-pub use actions::{BreakRefusal, confirm_break, dismiss_break, propose_correction, take_in};
+pub use actions::{BreakRefusal, confirm_break, dismiss_break, propose_correction, take_break, take_in};
 pub use jobs::{Reconciled, fetch_channel_files};
 pub use model::{Break, BreakStatus, Correction};
 pub use store::FileKey;

@@ -19,7 +19,9 @@ pub struct Break {
     /// Counts the proposals, so that the second person confirms the one that was shown.
     pub proposal_no: i32,
     pub status: BreakStatus,
-    /// Who found it: the comparison or a callback, or the person who changed the proposal.
+    /// Who found it, the comparison or a callback, or the person who changed the proposal.
+    pub proposed_by: String,
+    /// Who looks after it: whoever proposed its correction, until somebody else takes it.
     pub owner: String,
     pub opened_on: BusinessDay,
 }

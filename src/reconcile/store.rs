@@ -250,8 +250,9 @@ pub async fn insert_breaks(
     let proposed: Vec<Correction> = found.iter().map(|found| found.kind.first_proposal()).collect();
     let opened = sqlx::query!(
         "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
-                                           proposed, status, owner, opened_on)
-         select gen_random_uuid(), $1, $2, f.kind, f.withholding_id, f.our_fen, f.their_fen, f.proposed, 'open', 'comparison', $8
+                                           proposed, proposed_by, owner, status, opened_on)
+         select gen_random_uuid(), $1, $2, f.kind, f.withholding_id, f.our_fen, f.their_fen, f.proposed, 'comparison',
+                'comparison', 'open', $8
          from unnest($3::text[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[])
               as f(kind, withholding_id, our_fen, their_fen, proposed)
          on conflict do nothing",
@@ -391,8 +392,8 @@ pub async fn lock_break(connection: &mut PgConnection, break_id: BreakId) -> sql
     let row = sqlx::query!(
         r#"select channel, business_day as "business_day: BusinessDay", kind as "kind: BreakKind",
                   withholding_id as "withholding_id: WithholdingId", our_fen as "ours: Fen", their_fen as "theirs: Fen",
-                  proposed as "proposed: Correction", proposal_no, status as "status: BreakStatus", owner,
-                  opened_on as "opened_on: BusinessDay"
+                  proposed as "proposed: Correction", proposal_no, proposed_by, owner,
+                  status as "status: BreakStatus", opened_on as "opened_on: BusinessDay"
            from reconciliation_break where break_id = $1 for update"#,
         break_id.uuid()
     )
@@ -411,6 +412,7 @@ pub async fn lock_break(connection: &mut PgConnection, break_id: BreakId) -> sql
             proposed: row.proposed,
             proposal_no: row.proposal_no,
             status: row.status,
+            proposed_by: row.proposed_by,
             owner: row.owner,
             opened_on: row.opened_on,
         })
@@ -438,7 +440,7 @@ pub async fn close_break(
     Ok(closed.rows_affected() == 1)
 }
 
-/// Changes what is proposed; whoever proposes it owns the break and cannot confirm it. Returns the proposal's number, unless the break
+/// Changes what is proposed; whoever proposes it owns the break, too, and cannot confirm it. Returns the proposal's number, unless the break
 /// is closed.
 pub async fn propose(
     connection: &mut PgConnection,
@@ -447,7 +449,7 @@ pub async fn propose(
     person: &str,
 ) -> sqlx::Result<Option<i32>> {
     sqlx::query_scalar!(
-        "update reconciliation_break set proposed = $2, owner = $3, proposal_no = proposal_no + 1
+        "update reconciliation_break set proposed = $2, proposed_by = $3, owner = $3, proposal_no = proposal_no + 1
          where break_id = $1 and status = 'open' returning proposal_no",
         break_id.uuid(),
         proposed as Correction,
@@ -455,4 +457,16 @@ pub async fn propose(
     )
     .fetch_optional(connection)
     .await
+}
+
+/// Has somebody else look after a break, unless it is closed.
+pub async fn take(connection: &mut PgConnection, break_id: BreakId, owner: &str) -> sqlx::Result<bool> {
+    let taken = sqlx::query!(
+        "update reconciliation_break set owner = $2 where break_id = $1 and status = 'open'",
+        break_id.uuid(),
+        owner
+    )
+    .execute(connection)
+    .await?;
+    Ok(taken.rows_affected() == 1)
 }

@@ -377,13 +377,13 @@ pub async fn insert_contradictions(
         let (kind, proposed) = contradiction.stored();
         sqlx::query!(
             "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
-                                               proposed, status, owner, opened_on)
+                                               proposed, proposed_by, owner, status, opened_on)
              values ($1, $2,
                      case when exists (select from reconciliation_break c
                                        where c.channel = $2 and c.business_day = $3 and c.withholding_id = $5 and c.kind = $4
                                          and c.status <> 'open' and c.their_fen <> $7)
                           then $9::date else $3::date end,
-                     $4, $5, $6, $7, $8, 'open', 'callback', $9)
+                     $4, $5, $6, $7, $8, 'callback', 'callback', 'open', $9)
              on conflict do nothing",
             crate::base::id::BreakId::mint(when.at).uuid(),
             order.channel.name(),

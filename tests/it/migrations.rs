@@ -206,6 +206,8 @@ async fn a_break_that_was_closed_under_two_spellings_of_one_name_stays_closed(po
     database::migrate(&pool).await.unwrap();
     let kept: i64 = sqlx::query_scalar("select count(*) from reconciliation_break").fetch_one(&pool).await.unwrap();
     assert_eq!(kept, 2);
+    let proposed = "select bool_and(proposed_by = 'Chen Wei' and owner = proposed_by) from reconciliation_break";
+    assert!(sqlx::query_scalar::<_, bool>(proposed).fetch_one(&pool).await.unwrap());
     let close = "update reconciliation_break set status = 'corrected', confirmed_by = 'CHEN WEI' where status = 'open'";
     let refused = sqlx::query(close).execute(&pool).await.unwrap_err().to_string();
     assert!(refused.contains("reconciliation_break_two_people"), "{refused}");

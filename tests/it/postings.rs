@@ -111,6 +111,7 @@ fn unknown_order(theirs: Fen) -> Break {
         proposed: Correction::AskChannel,
         proposal_no: 1,
         status: BreakStatus::Open,
+        proposed_by: "comparison".into(),
         owner: "comparison".into(),
         opened_on: event().when.business_day,
     }

@@ -63,6 +63,36 @@ async fn what_one_operator_proposes_another_one_confirms(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_break_is_taken_over_without_another_proposal(pool: PgPool) {
+    let (_book, id) = with_a_break(pool.clone()).await;
+    let fenqi = Program::on(&pool).await;
+    fenqi.done(&["break", "propose", &id, "refund", "--by", "Li Na"]);
+    assert!(fenqi.done(&["break", "list", "--open"]).trim_end().ends_with("owner Li Na"));
+    let take = |by| ["break", "take", &id, "--by", by];
+    assert_eq!(fenqi.done(&take(" Zhao Liu ")).trim_end(), format!("{id} is Zhao Liu's"));
+    // Again is no change, and leaves no second entry.
+    assert!(fenqi.done(&take("Zhao Liu")).contains("nothing changed"));
+    assert_eq!(house::did(&pool, "break_taken").await, ["Zhao Liu"]);
+    let told: Value = serde_json::from_str(&fenqi.done(&["break", "show", &id, "--json"])).unwrap();
+    assert_eq!((&told["owner"], &told["proposed_by"]), (&json!("Zhao Liu"), &json!("Li Na")));
+    assert_eq!((&told["proposal_no"], &told["proposed"]), (&json!(2), &json!("refund")));
+    let shown = fenqi.done(&["break", "show", &id]);
+    assert!(shown.contains("proposal 2, by Li Na: refund") && shown.contains("    owner Zhao Liu\n"), "{shown}");
+    assert!(
+        fenqi.done(&["break", "list", "--open"]).trim_end().ends_with("refund by Li Na  open, 0 days, owner Zhao Liu")
+    );
+
+    assert!(fenqi.refused(&take(" ")).contains("a name is needed"));
+    let nowhere = format!("brk_{}", "0".repeat(32));
+    assert!(fenqi.refused(&["break", "take", &nowhere, "--by", "Zhao Liu"]).contains("there is no such break"));
+    // Whoever gave it away is still whom another person confirms; the one who looks after it may.
+    let confirm = |by| ["break", "confirm", &id, "--proposal", "2", "--by", by];
+    assert!(fenqi.refused(&confirm("Li Na")).contains("whoever proposed the correction"));
+    fenqi.done(&confirm("Zhao Liu"));
+    assert!(fenqi.refused(&take("Wang Wei")).contains("not open any more"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_break_is_dismissed_by_another_operator_with_the_reason(pool: PgPool) {
     let (book, id) = with_a_break(pool.clone()).await;
     let fenqi = Program::on(&pool).await;

@@ -6,8 +6,7 @@ use uuid::Uuid;
 
 use super::answer_store::Wanted;
 use super::model::PartnerKind;
-use crate::base::Fen;
-use crate::base::id::{BorrowerId, FunderId, LineId, MerchantId, ProductId};
+use crate::base::id::{FunderId, MerchantId};
 use crate::partner::key::Algorithm;
 
 /// A partner as stored.
@@ -423,33 +422,6 @@ pub async fn list_owners(connection: &mut PgConnection, limit: i64) -> sqlx::Res
            union all
            (select 'merchant', null, merchant_id, name from merchant where status = 'active' order by merchant_id limit $1)"#,
         limit
-    )
-    .fetch_all(connection)
-    .await
-}
-
-/// A line that can pay an amount.
-pub struct Payer {
-    pub line_id: LineId,
-    pub product_id: ProductId,
-    pub product_version: i32,
-    pub grade: String,
-}
-
-/// A few active lines with room for `amount`, or those of the borrower who is named.
-pub async fn list_payers(
-    connection: &mut PgConnection,
-    amount: Fen,
-    borrower_id: Option<BorrowerId>,
-) -> sqlx::Result<Vec<Payer>> {
-    sqlx::query_as!(
-        Payer,
-        r#"select line_id as "line_id: LineId", product_id as "product_id: ProductId", product_version, grade
-           from credit_line
-           where status = 'active' and limit_fen - used_fen >= $1 and ($2::uuid is null or borrower_id = $2)
-           order by line_id limit 20"#,
-        amount.get(),
-        borrower_id.map(BorrowerId::uuid),
     )
     .fetch_all(connection)
     .await

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
-use crate::access::store::{self, Payer};
 use crate::base::id::{BorrowerId, MerchantId};
 use crate::cli::trial;
+use crate::credit::store::{self, Payer};
 use crate::merchant::{CodeKind, code_store};
 use crate::purchase::{Authoriser, Decision, PurchaseRequest};
 

@@ -124,6 +124,33 @@ pub async fn sum_used(connection: &mut PgConnection, funder_id: FunderId) -> sql
     .await
 }
 
+/// A line that can pay an amount.
+pub struct Payer {
+    pub line_id: LineId,
+    pub product_id: ProductId,
+    pub product_version: i32,
+    pub grade: String,
+}
+
+/// A few active lines with room for `amount`, or those of the borrower who is named.
+pub async fn list_payers(
+    connection: &mut PgConnection,
+    amount: Fen,
+    borrower_id: Option<BorrowerId>,
+) -> sqlx::Result<Vec<Payer>> {
+    sqlx::query_as!(
+        Payer,
+        r#"select line_id as "line_id: LineId", product_id as "product_id: ProductId", product_version, grade
+           from credit_line
+           where status = 'active' and limit_fen - used_fen >= $1 and ($2::uuid is null or borrower_id = $2)
+           order by line_id limit 20"#,
+        amount.get(),
+        borrower_id.map(BorrowerId::uuid),
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// A borrower's lines that are not closed, oldest first.
 pub async fn list_open_lines(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Line>> {
     let rows =

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use crate::app::App;
 use crate::audit::Person;
 use crate::base::id::BreakId;
+use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Step;
@@ -43,7 +44,7 @@ pub enum Args {
         #[arg(value_name = "BREAK")]
         break_id: BreakId,
         /// Who takes it
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
     },
     /// Propose another correction of an open one; whoever does looks after it, and cannot confirm it
@@ -54,7 +55,7 @@ pub enum Args {
         /// What is to be booked; docs/OPERATIONS.md says which is for what
         correction: Correction,
         /// Who proposes it
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
     },
     /// Do what is proposed for an open one, and close it; for somebody else than who proposed it
@@ -66,7 +67,7 @@ pub enum Args {
         #[arg(long, value_name = "N")]
         proposal: i32,
         /// Who confirms it
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
     },
     /// Close an open one without booking anything; for somebody else than who proposed its correction
@@ -75,10 +76,10 @@ pub enum Args {
         #[arg(value_name = "BREAK")]
         break_id: BreakId,
         /// Who dismisses it
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
         /// Why nothing is to be booked
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         reason: String,
     },
 }

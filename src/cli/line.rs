@@ -12,6 +12,7 @@ use crate::audit::Person;
 use crate::base::Fen;
 use crate::base::id::LineId;
 use crate::base::person::Mobile;
+use crate::base::typed::is_one_line;
 use crate::bill::own_store::{self, Loans, OwnLoan};
 use crate::borrower;
 use crate::cli::trial;
@@ -226,5 +227,14 @@ pub async fn find_line(app: &App, named: &Named) -> anyhow::Result<LineId> {
 /// A word or sentence that says something.
 pub fn filled(text: &str) -> Result<String, String> {
     let text = text.trim();
-    if text.is_empty() { Err("it must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+    if text.is_empty() { Err("it must not be empty".to_owned()) } else { one_line(text) }
+}
+
+/// What lists, and the audit trail, show beside other things, also in a terminal.
+pub fn one_line(text: &str) -> Result<String, String> {
+    if is_one_line(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("it must stand on one line, without control characters".to_owned())
+    }
 }

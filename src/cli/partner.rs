@@ -16,6 +16,7 @@ use crate::access::{self, AccessRefusal, AddressRange, PartnerKind, Scope, store
 use crate::app::App;
 use crate::audit::Person;
 use crate::base::Clock;
+use crate::cli::line::one_line;
 use crate::cli::{Sharing, apply, check_risk, find_database, notify, open_app, pay_order, set_up};
 use crate::error::{Fault, Step};
 use crate::partner::key::{Algorithm, PrivateKey, PublicKey, pem_encode};
@@ -87,7 +88,7 @@ pub struct Add {
     #[arg(long, default_value_t = RATE_PER_MINUTE_DEFAULT)]
     rate_per_minute: i32,
     /// Who does it
-    #[arg(long)]
+    #[arg(long, value_parser = one_line)]
     by: String,
 }
 
@@ -119,7 +120,7 @@ pub enum Key {
         #[arg(long)]
         expires_at: Option<DateTime<Utc>>,
         /// Who does it
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
     },
     /// Revoke a key at once, for ever
@@ -129,7 +130,7 @@ pub enum Key {
         /// The key's serial number
         serial: String,
         /// Who does it
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
     },
 }
@@ -141,7 +142,7 @@ pub struct Grant {
     #[command(flatten)]
     terms: Terms,
     /// Who does it
-    #[arg(long)]
+    #[arg(long, value_parser = one_line)]
     by: String,
 }
 
@@ -187,7 +188,7 @@ pub enum PlatformKey {
         #[arg(long)]
         signs_from: Option<DateTime<Utc>>,
         /// Who does it
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
     },
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::audit::Person;
 use crate::base::id::PayoutId;
+use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Step;
@@ -37,7 +38,7 @@ pub enum Args {
         /// By its id in `fenqi payout list`
         payout: PayoutId,
         /// Who asks for it
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
     },
     /// Say what became of a payout that the channel contradicts itself about, or that was paid by hand since its payee's account is closed;
@@ -52,7 +53,7 @@ pub enum Args {
         #[arg(long)]
         failed: bool,
         /// Who says so
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
     },
 }

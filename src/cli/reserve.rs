@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::audit::Person;
 use crate::base::id::ReserveOrderId;
+use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::funder::order::ReserveOrder;
@@ -27,7 +28,7 @@ pub enum Args {
         /// By its id in the list
         order: ReserveOrderId,
         /// Who says so
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
     },
     /// It never arrived, or must not be paid
@@ -35,10 +36,10 @@ pub enum Args {
         /// By its id in the list
         order: ReserveOrderId,
         /// Who says so
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
         /// Why, for the funder
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         reason: String,
     },
 }

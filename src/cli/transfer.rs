@@ -7,8 +7,9 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::Fen;
 use crate::base::id::RepaymentId;
+use crate::cli::line::{self, one_line};
 use crate::cli::look_at::look_at;
-use crate::cli::{line, trial};
+use crate::cli::trial;
 use crate::error::Fault;
 use crate::funder::reserve::REFERENCE_CHARS_MAX;
 use crate::repayment::transfer_store::{self, Recorded};
@@ -28,10 +29,10 @@ pub enum Args {
         #[arg(value_name = "TRANSFER")]
         transfer: RepaymentId,
         /// Who proposes it
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
         /// What was wrong
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         reason: String,
     },
     /// Take a transfer back as somebody else has proposed: what it had paid is owed again
@@ -43,7 +44,7 @@ pub enum Args {
         #[arg(long, value_name = "N")]
         proposal: i32,
         /// Who confirms it
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         by: String,
     },
     /// List recorded transfers, newest last, at most five hundred, with what is proposed for them or became of them
@@ -165,5 +166,5 @@ fn reference(text: &str) -> Result<String, String> {
 
 fn name(text: &str) -> Result<String, String> {
     let name = text.trim();
-    if name.is_empty() { Err("a name is needed".to_owned()) } else { Ok(name.to_owned()) }
+    if name.is_empty() { Err("a name is needed".to_owned()) } else { one_line(name) }
 }

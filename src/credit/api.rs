@@ -16,6 +16,7 @@ use super::word_actions::{self, FunderDecision};
 use crate::app::App;
 use crate::base::Wanted;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId};
+use crate::base::typed::is_one_line;
 use crate::http::Problem;
 use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Named, Numbered, Page, Params, word};
 use crate::partner::risk::is_reason;
@@ -201,7 +202,7 @@ pub struct DecisionBody {
     /// With a refusal: the code that the applicant is told.
     #[schema(example = "income_not_proven", max_length = 64)]
     pub code: Option<String>,
-    /// Why, for the record.
+    /// Why, for the record, on one line.
     #[schema(example = "Papers checked", min_length = 1, max_length = 500)]
     pub reason: String,
 }
@@ -230,8 +231,9 @@ pub async fn decide_application(
         _ => return Err(malformed("an approval bears no code, a refusal only a code in lower-case letters")),
     };
     let reason = decision.reason.trim();
-    if !(1..=REASON_CHARS_MAX).contains(&reason.chars().count()) {
-        return Err(malformed("a reason has 1 to 500 characters"));
+    // People read it beside the decision, also in a terminal.
+    if !(1..=REASON_CHARS_MAX).contains(&reason.chars().count()) || !is_one_line(reason) {
+        return Err(malformed("a reason stands on one line and has 1 to 500 characters"));
     }
     let by = FunderDecision {
         borrower_id: application.borrower_id,

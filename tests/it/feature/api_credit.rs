@@ -41,7 +41,8 @@ async fn a_funder_decides_what_waits_for_a_person(pool: PgPool) {
     assert_eq!(funder.post(&path, "w-0", &in_an_object).await.problem(), (400, "wrong_type".into()));
     let graded = json!({ "decision": "approve", "grade": "Z", "limit_fen": 500_000, "reason": "papers" });
     assert_eq!(funder.post(&path, "g-0", &graded).await.problem(), (422, "grade_unknown".into()));
-    for (key, reason) in [("r-0", String::new()), ("r-1", "  ".to_owned()), ("r-2", "备".repeat(501))] {
+    let over = "papers\u{1b}[2K checked".to_owned();
+    for (key, reason) in [("r-0", String::new()), ("r-1", "  ".to_owned()), ("r-2", "备".repeat(501)), ("r-3", over)] {
         let body = json!({ "decision": "approve", "grade": "C", "limit_fen": 500_000, "reason": reason });
         let refused = funder.post(&path, key, &body).await;
         assert_eq!(refused.problem(), (422, "decision_malformed".into()), "{reason:?}");

@@ -81,6 +81,16 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
     ] {
         assert!(fenqi.misspelt(nameless).contains("it must not be empty"), "{nameless:?}");
     }
+    // What is listed beside other things, in the audit trail too, is no line of its own, and moves nothing in a terminal.
+    for written_over in [
+        &["close", "--date", "2026-01-05", "--by", "Li\u{1b}[2KNa"][..],
+        &["reserve", "refuse", &order, "--by", "Li\nNa", "--reason", "it never arrived"],
+        &["reserve", "refuse", &order, "--by", "Li Na", "--reason", "it never arrived\r1  2026-01-05"],
+        &["partner", "key", "revoke", "my-core", "MY-1", "--by", "Li\nNa"],
+        &["line", "freeze", &line, "--by", "Li Na", "--reason", "lost\nphone"],
+    ] {
+        assert!(fenqi.misspelt(written_over).contains("it must stand on one line"), "{written_over:?}");
+    }
     how_a_core_is_told_is_changed_by_command(&fenqi, &pool).await;
     let told: Value = serde_json::from_str(&fenqi.done(&["funder", "list", "--json"])).unwrap();
     assert_eq!((&told["code"], &told["available_fen"]), (&json!("harbour-bank"), &json!(10_000_000)));

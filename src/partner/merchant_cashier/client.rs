@@ -64,9 +64,12 @@ impl Cashiers {
         notification: &Notification,
     ) -> Result<(), CallError> {
         let Recipient { partner, url } = recipient;
+        let body = serde_json::to_vec(notification).map_err(|error| CallError::NotSent {
+            partner: partner.to_owned(),
+            reason: format!("the notification has no JSON: {error}"),
+        })?;
         let called_at = self.clocks.business.now();
         let started = Instant::now();
-        let body = serde_json::to_vec(notification).unwrap_or_default();
         let mut heard = Heard { status: None, answer: Vec::new() };
         let sent = tokio::time::timeout(TIME_LIMIT, self.send(url, identity, &body, &mut heard)).await;
         let result = match sent {

@@ -167,7 +167,8 @@ pub async fn refuse_order(
     by: &str,
     reason: &str,
 ) -> Outcome<ReserveOrder, OrderRefusal> {
-    if by.trim().is_empty() || reason.trim().is_empty() {
+    let (by, reason) = (by.trim(), reason.trim());
+    if by.is_empty() || reason.is_empty() {
         return Err(Fault::Refused(OrderRefusal::ReasonMissing));
     }
     let mut transaction = database::begin(&app.pool).await?;

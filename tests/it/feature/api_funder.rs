@@ -212,7 +212,7 @@ async fn a_deposit_that_was_refused_by_mistake_is_opened_by_the_same_notice_and_
     assert_eq!((&first["status"], &first["refused_before"]), (&json!("noted"), &json!(0)));
     let deposit: ReserveOrderId = first["order_id"].as_str().unwrap().parse().unwrap();
     for times in 1..=2 {
-        order_actions::refuse_order(app, deposit, "operator:li", "it never arrived").await.unwrap();
+        order_actions::refuse_order(app, deposit, " operator:li ", " it never arrived ").await.unwrap();
         let early = order_actions::confirm_deposit(app, deposit, "operator:li").await;
         assert!(matches!(early, Err(Fault::Refused(OrderRefusal::OrderRefused))), "{early:?}");
         let replayed = desk.post("/funder/reserve/deposits", "d-1", &noted).await.ok();

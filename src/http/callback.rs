@@ -15,7 +15,7 @@ use crate::access::{Denial, KeyName};
 use crate::app::App;
 use crate::error::{Fault, Refusal, Step};
 use crate::partner::call_log::Ended;
-use crate::partner::signature::{Received, SignatureError};
+use crate::partner::signature::Received;
 use crate::partner::withholding::ChannelName;
 use crate::partner::{payout, withholding};
 use crate::{repayment, settlement};
@@ -42,34 +42,35 @@ pub async fn take(
     };
     let (called_at, started) = (app.clock.now(), Instant::now());
     let believed = app.partners.believe(&partner, received).await;
-    if let Err(error) = believed
-        && Denial::Signature(error).is_of_a_stranger()
-    {
-        app.access.distrust(address, authorization);
-    }
+    let is_believed = believed.is_ok();
     let mut object = String::new();
-    let booked = match &believed {
+    let mut why_not = None;
+    let booked = match believed {
         Ok(()) => book(&app, &partner, &body, &mut object).await,
-        Err(error) => Err(denied(&app.access.told(Denial::Signature(*error), address))),
+        Err(Fault::Refused(error)) => {
+            if Denial::Signature(error).is_of_a_stranger() {
+                app.access.distrust(address, authorization);
+            }
+            why_not = Some(error.code());
+            Err(denied(&app.access.told(Denial::Signature(error), address)))
+        }
+        // Whoever hears 401 calls nobody until a key is mended.
+        Err(Fault::Failed(failure)) => Err(Problem::from(failure.context("a callback's nonce could not be kept"))),
     };
-    let outcome = match (&believed, &booked) {
-        (Err(error), _) => error.code(),
-        (Ok(()), Err(problem)) => problem.code,
-        (Ok(()), Ok(())) => "ok",
-    };
+    let outcome = why_not.unwrap_or_else(|| booked.as_ref().err().map_or("ok", |problem| problem.code));
     let response = match booked {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(problem) => problem.into_response(),
     };
     app.partners
         .record(&Ended {
-            partner: if believed.is_ok() { &partner } else { "(not believed)" },
+            partner: if is_believed { &partner } else { "(not believed)" },
             direction: "in",
             operation: "callback",
             call_key: &object,
             also: &[],
             // What a stranger says is not kept.
-            request: if believed.is_ok() { &body } else { &[] },
+            request: if is_believed { &body } else { &[] },
             response: &[],
             outcome,
             http_status: Some(response.status().as_u16()),
@@ -82,8 +83,6 @@ pub async fn take(
 
 fn denied(denial: &Denial) -> Problem {
     let (status, retry_after) = match denial {
-        // Its signature is right, and ours is the fault: whoever hears 401 calls nobody until a key is mended.
-        Denial::Signature(SignatureError::TooMany) => return Problem::failed(),
         Denial::TooManyNotBelieved { reset_seconds } => {
             (StatusCode::TOO_MANY_REQUESTS, u32::try_from(*reset_seconds).ok())
         }

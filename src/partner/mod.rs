@@ -41,6 +41,7 @@ use self::wechat::{WeChat, WeChatSettings};
 use self::withholding::ChannelName;
 use crate::base::Clock;
 use crate::base::syntax::said_of_toml;
+use crate::error::{Fault, Outcome};
 
 pub use self::client::{CallError, Client, Operation};
 pub use self::send_by::SendBy;
@@ -294,30 +295,19 @@ impl Partners {
     /// Whether the partner configured as `name` signed a callback. Whoever asks writes it down, with what was answered.
     ///
     /// # Errors
-    /// Why it is not believed; answer 401 with the error's code.
-    pub async fn believe(&self, name: &str, received: Received<'_>) -> Result<(), SignatureError> {
+    /// Refused with why it is not believed: answer 401 with the code. A nonce that cannot be kept is a failure of ours: answer 500.
+    pub async fn believe(&self, name: &str, received: Received<'_>) -> Outcome<(), SignatureError> {
         let now = self.wire_clock.now();
-        let signed = self.ring.believe(now, received)?;
+        let signed = self.ring.believe(now, received).map_err(Fault::Refused)?;
         let is_theirs = self.mchid(name).is_some_and(|mchid| mchid == signed.mchid);
         if !is_theirs {
-            return Err(SignatureError::UnknownKey);
+            return Err(Fault::Refused(SignatureError::UnknownKey));
         }
         // Kept in the database, because a callback that one node took must not be taken again by another.
         let signer = format!("callback:{}", signed.mchid);
-        let remembered = match self.pool.acquire().await {
-            Ok(mut connection) => {
-                store::remember_nonce(&mut connection, &signer, &signed.stamp.nonce, now + NONCE_KEPT).await
-            }
-            Err(error) => Err(error),
-        };
-        match remembered {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(SignatureError::NonceReused),
-            Err(error) => {
-                tracing::error!(%error, "a callback's nonce could not be remembered");
-                Err(SignatureError::TooMany)
-            }
-        }
+        let mut connection = self.pool.acquire().await?;
+        let is_new = store::remember_nonce(&mut connection, &signer, &signed.stamp.nonce, now + NONCE_KEPT).await?;
+        if is_new { Ok(()) } else { Err(Fault::Refused(SignatureError::NonceReused)) }
     }
 
     /// The partner id and serial number that the header of a callback names, where a key is configured by them.

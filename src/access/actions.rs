@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::audit::{self, Act, Action};
 use crate::base::code::{CODE_BYTES_MAX, is_code};
 use crate::base::id::{self, MerchantId};
+use crate::base::typed::is_one_line;
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal, Step};
 use crate::partner::key::{Algorithm, PublicKey};
@@ -45,7 +46,7 @@ pub enum AccessRefusal {
     SerialMalformed,
     #[error("the public key is neither PEM (SM2, or RSA of 2048 bits and more) nor an SM2 point in hexadecimal")]
     KeyMalformed,
-    #[error("a key's holder is named in 1 to {HOLDER_CHARS_MAX} characters")]
+    #[error("a key's holder is named in 1 to {HOLDER_CHARS_MAX} characters on one line")]
     HolderMalformed,
     #[error("the serial number {0} was used before; a serial number never names another key")]
     SerialTaken(String),
@@ -234,7 +235,7 @@ pub async fn add_key(app: &App, new: &NewKey, by: &str) -> Outcome<Step, AccessR
         return Err(Fault::Refused(AccessRefusal::SerialMalformed));
     }
     let holder = new.holder.trim();
-    if holder.is_empty() || holder.chars().count() > HOLDER_CHARS_MAX {
+    if holder.is_empty() || holder.chars().count() > HOLDER_CHARS_MAX || !is_one_line(holder) {
         return Err(Fault::Refused(AccessRefusal::HolderMalformed));
     }
     let public = PublicKey::from_text(&new.public_key).ok_or(Fault::Refused(AccessRefusal::KeyMalformed))?;

@@ -143,7 +143,9 @@ async fn access_is_not_changed_by_nobody(pool: PgPool) {
     let _app = house::open(pool.clone(), "2026-01-05").await;
     let fenqi = Program::on(&pool).await;
     let add = ["partner", "add", "our-risk", "--kind", "risk", "--by"];
-    assert!(fenqi.refused(&[&add[..], &[" "]].concat()).contains("is named in 1 to 64 characters"));
+    for holder in [" ", "Chen\nWei"] {
+        assert!(fenqi.refused(&[&add[..], &[holder]].concat()).contains("is named in 1 to 64 characters on one line"));
+    }
     assert!(fenqi.refused(&["partner", "history", "our-risk"]).contains("there is no partner our-risk"));
     fenqi.done(&[&add[..], &["Li Na"]].concat());
     for command in [

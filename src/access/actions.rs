@@ -318,7 +318,7 @@ pub struct PartnerChange {
     pub is_disabled: Option<bool>,
 }
 
-/// Grants and takes back scopes, sets addresses and rate, switches a partner off and on.
+/// Grants and takes back scopes, sets addresses and rate, switches a partner off and on. What stands already is no change to tell of.
 pub async fn change_partner(app: &App, code: &str, change: &PartnerChange, by: &str) -> Outcome<(), AccessRefusal> {
     let by = named(by).map_err(Fault::Refused)?;
     let at = app.clock.now();
@@ -326,7 +326,8 @@ pub async fn change_partner(app: &App, code: &str, change: &PartnerChange, by: &
     let partner_id = find(&mut transaction, code).await?.partner_id;
     let before = Some(history_store::show_partner(&mut transaction, partner_id).await?);
     // Read anew under the lock: what another change wrote meanwhile stays.
-    let mut partner = find(&mut transaction, code).await?;
+    let known = find(&mut transaction, code).await?;
+    let mut partner = known.clone();
     let rate_per_minute = change.rate_per_minute.unwrap_or(partner.rate_per_minute);
     check_terms(partner.kind, &change.grant, rate_per_minute).map_err(Fault::Refused)?;
     partner.rate_per_minute = rate_per_minute;
@@ -340,7 +341,10 @@ pub async fn change_partner(app: &App, code: &str, change: &PartnerChange, by: &
         partner.addresses = texts(addresses);
     }
     if let Some(is_disabled) = change.is_disabled {
-        partner.disabled_at = is_disabled.then_some(at);
+        partner.disabled_at = if is_disabled { known.disabled_at.or(Some(at)) } else { None };
+    }
+    if partner == known {
+        return database::end(transaction, Ok(())).await;
     }
     store::update_partner(&mut transaction, &partner).await?;
     let after = history_store::show_partner(&mut transaction, partner_id).await?;

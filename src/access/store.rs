@@ -10,7 +10,7 @@ use crate::base::id::{FunderId, MerchantId};
 use crate::partner::key::Algorithm;
 
 /// A partner as stored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartnerRow {
     pub partner_id: Uuid,
     pub code: String,

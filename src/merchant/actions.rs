@@ -8,6 +8,7 @@ use super::emvco;
 use super::join::is_latin;
 use super::join_store;
 use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_link, parse_name};
+use super::notify_store;
 use super::staff_store;
 use super::store::{self, AccountProposal, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
 use crate::access::is_same_holder;
@@ -146,13 +147,18 @@ impl Checked {
     }
 }
 
-/// Says where the merchant takes payment from people who open its code in another wallet's app; `None` for nowhere.
+/// Says where the merchant takes payment from people who open its code in another wallet's app; `None` for nowhere. What stands
+/// already is no change.
 pub async fn set_other_link(app: &App, merchant_id: MerchantId, link: Option<&str>) -> Outcome<(), MerchantRefusal> {
     let link = link.map(parse_link).transpose().map_err(Fault::Refused)?;
     let mut transaction = database::begin(&app.pool).await?;
-    if !store::update_other_link(&mut transaction, merchant_id, link).await? {
+    if !notify_store::lock(&mut transaction, merchant_id).await? {
         return Err(Fault::Refused(MerchantRefusal::UnknownMerchant));
     }
+    if store::find_other_link(&mut transaction, merchant_id).await?.as_deref() == link {
+        return database::end(transaction, Ok(())).await;
+    }
+    store::update_other_link(&mut transaction, merchant_id, link).await?;
     let detail = json!({ "link_sha256": link.map(audit::fingerprint) });
     audit::record(&mut transaction, app, Act::new(Action::LinkSet, merchant_id, detail)).await?;
     transaction.commit().await?;
@@ -257,7 +263,10 @@ pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Out
         None => None,
     };
     let is_stated_again = stated.is_some_and(|number| number == account.reveal());
-    let confirmed = proposal.filter(|proposal| is_stated_again && !is_same_holder(&proposal.by, by));
+    if is_stated_again && proposal.as_ref().is_some_and(|proposal| is_same_holder(&proposal.by, by)) {
+        return database::end(transaction, Ok(AccountStep::Proposed)).await;
+    }
+    let confirmed = proposal.filter(|_| is_stated_again);
     let Some(AccountProposal { by: proposed_by, .. }) = confirmed else {
         let proposal = AccountProposal { sealed, by: by.to_owned() };
         store::put_account_proposal(&mut transaction, merchant_id, &proposal).await?;

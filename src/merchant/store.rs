@@ -130,16 +130,16 @@ pub async fn find_other_link(connection: &mut PgConnection, merchant_id: Merchan
     Ok(link.fetch_optional(connection).await?.flatten())
 }
 
-/// Says where the merchant takes payment from other wallets, or that it does not; false where there is no such merchant.
+/// Says where the merchant takes payment from other wallets, or that it does not.
 pub async fn update_other_link(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
     link: Option<&str>,
-) -> sqlx::Result<bool> {
-    let done = sqlx::query!("update merchant set other_link = $2 where merchant_id = $1", merchant_id.uuid(), link)
+) -> sqlx::Result<()> {
+    sqlx::query!("update merchant set other_link = $2 where merchant_id = $1", merchant_id.uuid(), link)
         .execute(connection)
         .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
 pub async fn find_merchant_by_credit_code(

@@ -117,11 +117,19 @@ async fn what_an_operator_does_to_merchants_orders_and_jobs_is_told_without_nami
         &["merchant", "set-account", &merchant, "--number", account],
         &["merchant", "add-owner", &merchant, "--mobile", mobile, "--name", "Zhao Liu"],
         &["merchant", "suspend", &merchant, "--reason", why],
-        &["partner", "notify", &merchant, "--off"],
+        &["partner", "notify", &merchant, "--url", "https://pay.example/paid"],
         &["line", "freeze", &line, "--reason", why],
         &["reserve", "confirm", &came],
         &["reserve", "refuse", &missing, "--reason", why],
         &["jobs", "retry", &job],
+    ] {
+        fenqi.done(&[command, &LI].concat());
+    }
+    // What stands already leaves nothing.
+    for command in [
+        &["merchant", "set-link", &merchant, "https://pay.example/own/4711"][..],
+        &["merchant", "set-account", &merchant, "--number", account],
+        &["line", "freeze", &line, "--reason", why],
     ] {
         fenqi.done(&[command, &LI].concat());
     }

@@ -32,8 +32,9 @@ pub enum ProductRefusal {
     Unproven(Vec<ProofProblem>),
     #[error("there is no funder with the code {0:?}: open it with `fenqi funder open`, then publish its products")]
     UnknownFunder(String),
-    #[error("the product {code:?} belongs to another funder than {funder:?}: choose another code")]
-    OtherFunder { code: String, funder: String },
+    /// Codes are of all funders: whoever wants one must learn that it is taken, and nothing of whom by.
+    #[error("the code {code:?} is taken by a product that is not of {funder:?}: choose another code")]
+    CodeTaken { code: String, funder: String },
     #[error("this text was version {0}, which is off sale: change it (a comment is enough) to publish it anew")]
     TextWithdrawn(i32),
     #[error("the terms are valid from {from} on, and {code:?} would be off sale until then: publish them on that day")]
@@ -54,7 +55,7 @@ impl Refusal for ProductRefusal {
             ProductRefusal::Invalid(_) => "product_invalid",
             ProductRefusal::Unproven(_) => "product_unproven",
             ProductRefusal::UnknownFunder(_) => "funder_unknown",
-            ProductRefusal::OtherFunder { .. } => "product_of_other_funder",
+            ProductRefusal::CodeTaken { .. } => "product_code_taken",
             ProductRefusal::TextWithdrawn(_) => "product_text_withdrawn",
             ProductRefusal::ValidLater { .. } => "product_valid_later",
             ProductRefusal::Expired { .. } => "product_expired",
@@ -189,7 +190,7 @@ pub(super) async fn publish_one(
     let product = store::lock_product(connection, &terms.code).await?;
     let product = product.ok_or_else(|| anyhow::anyhow!("the product {} vanished while publishing", terms.code))?;
     if product.funder_id != funder.funder_id {
-        return Err(Fault::Refused(ProductRefusal::OtherFunder { code: terms.code, funder: terms.funder }));
+        return Err(Fault::Refused(ProductRefusal::CodeTaken { code: terms.code, funder: terms.funder }));
     }
     let product_id = product.product_id;
     let (version, already_published) = match store::find_version_of_text(connection, product_id, &sha256).await? {

@@ -362,7 +362,7 @@ pub async fn approve_draft(
         headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
     security(("signature" = ["products:approve"])),
     extensions(("x-problems" = json!([
-        "draft_not_approved", "product_invalid", "product_unproven", "product_of_other_funder",
+        "draft_not_approved", "product_invalid", "product_unproven", "product_code_taken",
         "product_text_withdrawn", "product_valid_later", "product_expired"
     ]))))]
 pub async fn publish_draft(

@@ -79,7 +79,8 @@ pub const CODES: &[Code] = &[
     // Products.
     code(422, "product_invalid", "The product file has faults; a check lists them."),
     code(422, "product_unproven", "The product's schedules do not all hold; a check lists the cases."),
-    code(422, "product_of_other_funder", "The product belongs to another funder."),
+    code(422, "product_of_other_funder", "The terms name another funder than you."),
+    code(409, "product_code_taken", "The product's code is taken; choose another one."),
     code(409, "product_text_withdrawn", "This very text was taken off sale; change it to publish it anew."),
     code(
         409,

@@ -13,7 +13,7 @@ use fenqi::purchase::{Decision, PurchaseRequest, Receipt};
 use fenqi::repayment::jobs::{query_unknowns, submit_withholdings};
 use fenqi::repayment::{PayoffOrder, early_payoff, payoff_quote};
 use fenqi::sandbox::{Fault, Scripted};
-use fenqi::{merchant, product};
+use fenqi::{funder, merchant, product};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -103,8 +103,14 @@ async fn a_draft_goes_no_further_than_its_text_and_its_approval_let_it(pool: PgP
     assert_eq!(approved.ok()["status"], "approved");
     let edited = desk.send_with("PUT", &path, &read("e-1"), &standing.to_string()).await;
     assert_eq!(edited.problem(), (409, "draft_approved_before".into()));
-    // Neither takes what is sold today off sale.
+    // Codes are of all funders; of a taken one it is said that it is, and not by whom.
+    let others = STANDARD.replace("harbour-bank", "other-bank").replace("harbour-standard", "other-standard");
+    funder::open_funder(&town.app, "other-bank", "Other Bank").await.unwrap();
+    product::actions::publish(&town.app, &others).await.unwrap();
+    // And of the others neither takes what is sold today off sale.
+    let (code, taken) = ("code = \"harbour-standard\"", "code = \"other-standard\"");
     for (keys, from, to, (status, code)) in [
+        (["d-6", "a-4", "p-4"], code, taken, (409, "product_code_taken")),
         (["d-4", "a-2", "p-2"], "valid_from = 2024-01-01", "valid_from = 2030-01-01", (409, "product_valid_later")),
         (["d-5", "a-3", "p-3"], "apr_cap = 0.24", "apr_cap = 0.24\nvalid_until = 2024-12-31", (409, "product_expired")),
     ] {
@@ -113,6 +119,7 @@ async fn a_draft_goes_no_further_than_its_text_and_its_approval_let_it(pool: PgP
         second.send_with("POST", &format!("{path}/approval"), &read(keys[1]), "").await.ok();
         let published = desk.post(&format!("{path}/publication"), keys[2], &Value::Null).await;
         assert_eq!(published.problem(), (status, code.into()));
+        assert!(!published.json()["detail"].to_string().contains("other-bank"), "{}", published.json());
     }
     assert!(product::withdraw(&town.app, "harbour-standard", 1).await.unwrap());
     let published = desk.post(&format!("{path}/publication"), "p-1", &Value::Null).await;

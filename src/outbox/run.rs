@@ -200,13 +200,13 @@ impl Run<'_> {
         for message in batch {
             let fate = fates.get(&message.message_no);
             let is_behind = stopped.contains(&message.object_id);
-            if !matches!(fate, Some(Fate::Delivered | Fate::NotTold | Fate::Undeliverable(_))) {
+            if !matches!(fate, Some(Fate::Delivered | Fate::NotTold | Fate::Undeliverable(_) | Fate::Nowhere(_))) {
                 stopped.insert(message.object_id);
             }
             match fate {
                 Some(Fate::Delivered) => delivered.push(message),
                 Some(Fate::NotTold) => not_told.push(message),
-                Some(Fate::Undeliverable(why)) => undeliverable.push((message, kept(why))),
+                Some(Fate::Undeliverable(why) | Fate::Nowhere(why)) => undeliverable.push((message, kept(why))),
                 // It waits behind the one that was refused, and was not tried.
                 Some(Fate::Held) if is_behind => {}
                 Some(Fate::Left) => {}

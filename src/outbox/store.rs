@@ -167,10 +167,16 @@ pub async fn save_partner(
     Ok(())
 }
 
-/// Whether any message of a partner waits that was not given up.
+/// Whether any message of a partner waits that was not given up, nor stands behind one of its object that was.
 pub async fn has_living(connection: &mut PgConnection, partner: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"select exists (select from outbox where partner = $1 and delivered_at is null and dead_at is null) as "has!""#,
+        r#"select exists (
+               select from outbox o
+               where o.partner = $1 and o.delivered_at is null and o.dead_at is null
+                     and not exists (select from outbox f
+                                     where f.partner = o.partner and f.object_id = o.object_id and f.delivered_at is null
+                                           and f.attempts > 0 and f.dead_at is not null and f.message_no < o.message_no)
+               ) as "has!""#,
         partner
     )
     .fetch_one(connection)

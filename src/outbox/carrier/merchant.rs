@@ -23,7 +23,7 @@ pub async fn carry(
     let Batch { partner, messages } = batch;
     let found = notify_store::find(&mut *app.pool.acquire().await?, merchant_id).await?;
     let Some(address) = found.and_then(|notified| notified.address) else {
-        let nowhere = Fate::Undeliverable("the merchant has no notify URL any more".to_owned());
+        let nowhere = Fate::Nowhere("the merchant has no notify URL any more".to_owned());
         return Ok(Carried::all_alike(messages, &nowhere));
     };
     // What was allowed when it was saved may not be allowed here.
@@ -62,7 +62,7 @@ impl Errand<'_> {
     async fn notify(&self, message: &Waiting) -> Result<Fate, CallError> {
         let notification = match notification(self.merchant_id, message) {
             Ok(notification) => notification,
-            Err(error) => return Ok(Fate::Undeliverable(error.to_string())),
+            Err(error) => return Ok(Fate::Nowhere(error.to_string())),
         };
         let cashiers = self.app.partners.cashiers();
         let recipient = Recipient { partner: self.partner, url: &self.url };

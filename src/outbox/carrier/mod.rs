@@ -23,8 +23,10 @@ use crate::partner::{CallError, Client, funder_core, sms as sms_partner};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     Delivered,
-    /// The partner will never take it, or there is nobody to send it to: trying again would change nothing.
+    /// The partner will never take it: trying again would change nothing.
     Undeliverable(String),
+    /// There is nobody to send it to, and never will be: no call was made.
+    Nowhere(String),
     /// The partner does not want to be told of its kind: no call was made.
     NotTold,
     /// Not taken, because an earlier one of its object was not.
@@ -41,7 +43,7 @@ impl Fate {
     pub fn is_heard(&self) -> bool {
         match self {
             Fate::Delivered | Fate::Undeliverable(_) | Fate::Refused(_) => true,
-            Fate::NotTold | Fate::Held | Fate::Left | Fate::Unserved(_) => false,
+            Fate::Nowhere(_) | Fate::NotTold | Fate::Held | Fate::Left | Fate::Unserved(_) => false,
         }
     }
 }

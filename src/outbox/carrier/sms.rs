@@ -36,9 +36,9 @@ pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Res
                 messages.push(ShortMessage { message_id, mobile: mobile.clone(), template, parameters, about });
                 continue;
             }
-            (None, _) => Fate::Undeliverable("no template".to_owned()),
+            (None, _) => Fate::Nowhere("no template".to_owned()),
             (Some(_), Some(Reach::Sealed)) => Fate::Unserved("the mobile cannot be opened".to_owned()),
-            (Some(_), None) => Fate::Undeliverable("erased".to_owned()),
+            (Some(_), None) => Fate::Nowhere("erased".to_owned()),
         };
         fates.insert(message.message_no, refused);
     }

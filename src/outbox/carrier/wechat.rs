@@ -83,21 +83,23 @@ impl Run<'_> {
 
     /// The error is no answer, or one by which nobody of ours gets anything.
     async fn send(&self, message: &Waiting) -> Result<Fate, WeChatError> {
-        let undeliverable = |why: &str| Ok(Fate::Undeliverable(why.to_owned()));
+        let nowhere = |why: &str| Ok(Fate::Nowhere(why.to_owned()));
         let Some(openid) = self.wanting.get(&(borrower(message), message.kind.clone())) else {
-            return undeliverable(NOT_SUBSCRIBED);
+            return nowhere(NOT_SUBSCRIBED);
         };
-        let Some(template) = self.wechat.template(&message.kind) else { return undeliverable("no template") };
-        let Ok(body) = serde_json::from_str::<Value>(&message.body) else { return undeliverable("no body") };
+        let Some(template) = self.wechat.template(&message.kind) else { return nowhere("no template") };
+        let Ok(body) = serde_json::from_str::<Value>(&message.body) else { return nowhere("no body") };
         let Some(keywords) = template.fill(&parameters(&body)) else {
-            return undeliverable("the template asks for what the notice does not say");
+            return nowhere("the template asks for what the notice does not say");
         };
         let page = self.app.site.link(message::address(&message.kind, &body));
         let about = [borrower(message).to_string(), message.message_no.to_string()];
         let sending = Sending { about: &about, openid, template: &template.id, page: &page, keywords };
         match self.wechat.send(sending).await {
             Ok(()) => Ok(Fate::Delivered),
-            Err(WeChatError::Refused { code: wechat::wire::NOT_SUBSCRIBED, .. }) => undeliverable(NOT_SUBSCRIBED),
+            Err(WeChatError::Refused { code: wechat::wire::NOT_SUBSCRIBED, .. }) => {
+                Ok(Fate::Undeliverable(NOT_SUBSCRIBED.to_owned()))
+            }
             Err(WeChatError::Refused { code, message }) if !wechat::serves_nobody(code) => {
                 Ok(Fate::Refused(format!("{code} {message}")))
             }

@@ -276,6 +276,8 @@ async fn a_run_in_which_nothing_is_due_does_not_find_a_core_back_that_is_down(po
     assert_eq!(failures().await, 2);
     // Where none will be tried again, it is for the next one to find out.
     sqlx::query("update outbox set dead_at = created_at").execute(&app.pool).await.unwrap();
+    // Nor will what stands behind one that was given up.
+    enqueue(&app, 1, 1).await;
     app.clock.set(app.clock.now() + TimeDelta::minutes(5));
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default());
     assert_eq!(failures().await, 0);
@@ -283,7 +285,33 @@ async fn a_run_in_which_nothing_is_due_does_not_find_a_core_back_that_is_down(po
     let asked = Asked { partner: "funder_core", by: "li" };
     assert_eq!(actions::retry_dead(&app, asked).await.unwrap(), 3);
     deliver_all(&app).await;
-    assert_eq!((failures().await, lock(&world.funder_core).accepted()), (0, 3));
+    assert_eq!((failures().await, lock(&world.funder_core).accepted()), (0, 4));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_sent_to_nobody_does_not_find_a_partner_back_that_is_down(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let enqueue = async |kind: &'static str, object| {
+        let (partner, object_id) = ("sms".to_owned(), Uuid::from_u128(object));
+        let message = Message { partner, kind, object_id, body: json!({}), created_at: app.clock.now() };
+        store::enqueue(&mut app.pool.acquire().await.unwrap(), &[message]).await.unwrap();
+    };
+    // It is down, and what it was not told waits until tomorrow.
+    enqueue("due_soon", 1).await;
+    let failed =
+        "update outbox set attempts = 1, last_error = 'silence', next_attempt_at = created_at + interval '1 day'";
+    sqlx::query(failed).execute(&app.pool).await.unwrap();
+    let down = "insert into outbox_partner (partner, failures, next_attempt_at) values ('sms', 3, $1)
+                on conflict (partner) do update set failures = 3, next_attempt_at = $1";
+    sqlx::query(down).bind(app.clock.now()).execute(&app.pool).await.unwrap();
+    // No short message says this.
+    enqueue("loan_made", 2).await;
+    assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 1, failed: 0, died: 0 });
+    let failures: i16 = sqlx::query_scalar("select failures from outbox_partner where partner = 'sms'")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(failures, 3, "nothing was heard of it");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -488,9 +488,7 @@ identities! {
 
     "no application waits for the risk hook for more than a day": waiting_store::UNDECIDED,
 
-    "no application waits for its funder after the time to answer":
-        "select application_id as subject, 0 as expected, (select today from business_day) - answer_by::date as found
-         from application where status = 'with_funder' and answer_by::date < (select today from business_day) - 1",
+    "no application waits for its funder after the time to answer": waiting_store::UNANSWERED,
 
     "no order to collect or pay is pending for more than three days": waiting_store::PENDING,
 

@@ -1,9 +1,18 @@
 //! What waits for longer than anything of its kind should, as SQL.
 
 /// Every minute the hook is asked again, and its silence is for a person to mend: only an application that cannot be put to it stays.
+/// Days begin at midnight in Shanghai, wherever the session's time is.
 pub(super) const UNDECIDED: &str = "
-    select application_id as subject, 0 as expected, (select today from business_day) - created_at::date as found
-    from application where status = 'submitted' and created_at::date < (select today from business_day) - 1";
+    select application_id as subject, 0 as expected,
+           (select today from business_day) - (created_at at time zone 'Asia/Shanghai')::date as found
+    from application
+    where status = 'submitted' and (created_at at time zone 'Asia/Shanghai')::date < (select today from business_day) - 1";
+
+pub(super) const UNANSWERED: &str = "
+    select application_id as subject, 0 as expected,
+           (select today from business_day) - (answer_by at time zone 'Asia/Shanghai')::date as found
+    from application
+    where status = 'with_funder' and (answer_by at time zone 'Asia/Shanghai')::date < (select today from business_day) - 1";
 
 pub(super) const PENDING: &str = "
     select 'withholding ' || withholding_id as subject, 3 as expected, (select today from business_day) - business_day as found

@@ -40,6 +40,27 @@ async fn a_line_that_uses_what_no_loan_explains_is_found(pool: PgPool) {
     );
 }
 
+/// Its day is the one in Shanghai, which begins eight hours before the one of the database's sessions.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_application_of_yesterdays_small_hours_has_not_waited_for_more_than_a_day(pool: PgPool) {
+    let _app = house::open(pool.clone(), "2026-03-03").await;
+    sqlx::query(
+        "insert into application (borrower_id, application_id, product_id, product_version, idempotency_key, request_sha256, facts,
+                                  status, created_at)
+         values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 'k', sha256('k'), '{}', 'submitted',
+                 '2026-03-02 01:00:00+08')",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    assert_eq!(verify(&pool).await.unwrap(), []);
+    sqlx::query("update business_day set today = '2026-03-04'").execute(&pool).await.unwrap();
+    let waits = "no application waits for the risk hook for more than a day";
+    let found = verify(&pool).await.unwrap();
+    let waited: Vec<i64> = found.iter().filter(|one| one.identity == waits).map(|one| one.found).collect();
+    assert_eq!(waited, [2]);
+}
+
 /// A town whose merchant sold and paid a part of the price of it, took some back, and whose borrower paid yesterday.
 async fn lived(pool: PgPool) -> Town {
     let (app, _) = house::open_in_world(pool, "2026-03-02").await;

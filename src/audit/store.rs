@@ -46,6 +46,7 @@ pub struct Search<'a> {
     pub after_no: i64,
     /// What was done to one object, by its id, or to all of a kind.
     pub object: Option<&'a str>,
+    /// However it is written: `li na` is `Li Na`.
     pub done_by: Option<&'a str>,
     pub since: Option<DateTime<Utc>>,
 }
@@ -57,7 +58,7 @@ pub async fn list(connection: &mut PgConnection, search: Search<'_>, limit: i64)
         r#"select entry_no, done_at, done_by, known_by, action, object_kind, object_id, detail::text as "detail!", previous_hash, hash
            from audit_entry
            where entry_no > $1 and ($2::text is null or object_id = $2 or object_kind = $2)
-                 and ($3::text is null or done_by = $3) and ($4::timestamptz is null or done_at >= $4)
+                 and ($3::text is null or lower(done_by) = lower($3)) and ($4::timestamptz is null or done_at >= $4)
            order by entry_no limit $5"#,
         search.after_no,
         search.object,

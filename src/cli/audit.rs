@@ -11,6 +11,7 @@ use crate::audit::entry::KnownBy;
 use crate::audit::{self, Entry, Link, Search, store};
 use crate::base::BusinessDay;
 use crate::base::hex::{hex_decode, hex_encode};
+use crate::cli::line::filled;
 use crate::cli::{Sharing, find_database, set_up};
 use crate::database;
 use crate::verify::store::freeze_view;
@@ -42,10 +43,10 @@ pub enum Args {
 #[derive(clap::Args)]
 pub struct Wanted {
     /// What was done to one object, by its id, or to all of a kind, such as `payout`
-    #[arg(long)]
+    #[arg(long, value_parser = filled)]
     object: Option<String>,
-    /// What this person did
-    #[arg(long)]
+    /// What this person did, in capitals or not
+    #[arg(long, value_parser = filled)]
     by: Option<String>,
     /// From the beginning of this day on, such as 2026-03-02
     #[arg(long)]

@@ -70,6 +70,7 @@ async fn who_opens_a_house_is_known_by_name_or_by_the_account_of_the_system(pool
         assert_eq!(entry["hash"].as_str(), Some(&*fenqi::base::hex::hex_encode(&hash)));
     }
     assert_eq!(fenqi.done(&["audit", "list", "--object", told[0]["object_id"].as_str().unwrap()]).lines().count(), 2);
+    assert_eq!(fenqi.done(&["audit", "list", "--by", " li na "]).lines().count(), 4, "all but the first");
     assert_eq!(fenqi.done(&["audit", "list", "--by", "Wang Wei"]), "");
     assert_eq!(fenqi.done(&["audit", "list", "--since", "2099-01-01"]), "");
 

@@ -47,7 +47,8 @@ pub enum Args {
         /// By its id in `fenqi payout list`
         payout: PayoutId,
         /// It was paid, under this reference of the bank
-        #[arg(long, value_name = "REFERENCE", required_unless_present = "failed", conflicts_with = "failed")]
+        #[arg(long, value_name = "REFERENCE", required_unless_present = "failed", conflicts_with = "failed",
+            value_parser = one_line)]
         paid: Option<String>,
         /// No attempt was paid: what is booked is taken back, and it can be retried then
         #[arg(long)]

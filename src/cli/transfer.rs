@@ -158,7 +158,7 @@ fn not_booked(fault: Fault<RepayRefusal>) -> anyhow::Error {
 fn reference(text: &str) -> Result<String, String> {
     let reference = text.trim();
     if (1..=REFERENCE_CHARS_MAX).contains(&reference.chars().count()) {
-        Ok(reference.to_owned())
+        one_line(reference)
     } else {
         Err(format!("a bank reference has 1 to {REFERENCE_CHARS_MAX} characters"))
     }

@@ -61,6 +61,7 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
     let zeros = "0".repeat(32);
     let order = format!("{}_{zeros}", fenqi::base::id::ReserveOrderId::PREFIX);
     let (line, merchant) = (format!("line_{zeros}"), town.merchant_id.to_string());
+    let payout = format!("{}_{zeros}", fenqi::base::id::PayoutId::PREFIX);
     for (arguments, hint) in [
         (&["outbox", "kinds", "loan_mad"][..], "fenqi outbox kinds"),
         (&["outbox", "template", "harbour-bank", "loan_mad"][..], "fenqi outbox kinds"),
@@ -88,6 +89,8 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
         &["reserve", "refuse", &order, "--by", "Li Na", "--reason", "it never arrived\r1  2026-01-05"],
         &["partner", "key", "revoke", "my-core", "MY-1", "--by", "Li\nNa"],
         &["line", "freeze", &line, "--by", "Li Na", "--reason", "lost\nphone"],
+        &["transfer", "record", &line, "--amount-fen", "1", "--reference", "B-1\rB-2", "--by", "Li Na"],
+        &["payout", "settle", &payout, "--paid", "B-1\rB-2", "--by", "Li Na"],
     ] {
         assert!(fenqi.misspelt(written_over).contains("it must stand on one line"), "{written_over:?}");
     }

@@ -193,7 +193,7 @@ async fn take(
     person: &str,
 ) -> Outcome<Step, BreakRefusal> {
     let found = open_break(connection, break_id).await?;
-    if found.owner == person {
+    if is_same_holder(&found.owner, person) {
         return Ok(Step::AlreadyApplied);
     }
     if !store::take(connection, break_id, person).await? {

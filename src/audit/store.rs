@@ -6,8 +6,13 @@ use sqlx::PgConnection;
 use super::entry::{Entry, Link};
 
 /// Locks the head until the transaction ends: whoever else adds an entry waits, and follows.
+///
+/// # Errors
+/// Where somebody has removed the head, too: what cannot be chained to what came before is not done.
 pub async fn lock_head(connection: &mut PgConnection) -> sqlx::Result<Link> {
-    sqlx::query_as!(Link, "select entry_no, hash from audit_head for update").fetch_one(connection).await
+    let head =
+        sqlx::query_as!(Link, "select entry_no, hash from audit_head for update").fetch_optional(connection).await?;
+    head.ok_or_else(|| sqlx::Error::Protocol("the head of the audit trail is gone; see `fenqi verify`".to_owned()))
 }
 
 /// The last entry, as it was remembered.

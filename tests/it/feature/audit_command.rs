@@ -222,6 +222,13 @@ async fn the_first_entry_that_does_not_fit_is_told(pool: PgPool) {
         tamper(&pool, "delete from audit_entry; insert into audit_entry table safe").await;
         assert_eq!(fenqi.done(&["verify"]), "");
     }
+    // What could not be chained to what came before is not done.
+    tamper(&pool, "delete from audit_head").await;
+    let withdraw = ["product", "withdraw", "harbour-standard"];
+    for command in [&withdraw[..], &["audit", "head"]] {
+        assert!(fenqi.refused(command).contains("the head of the"), "{command:?}");
+    }
+    assert!(fenqi.done(&["product", "list"]).starts_with("harbour-standard version 1"));
 }
 
 /// A chain that somebody has made anew fits together. Whoever kept a head elsewhere sees that it is another one.

@@ -113,7 +113,9 @@ impl Action {
             Action::ApplicationDecided => "application",
             Action::LineChanged => "line",
             Action::TransferRecorded | Action::TakingBackProposed | Action::TransferTakenBack => "repayment",
-            Action::BreakTaken | Action::CorrectionProposed | Action::BreakCorrected | Action::BreakDismissed => "break",
+            Action::BreakTaken | Action::CorrectionProposed | Action::BreakCorrected | Action::BreakDismissed => {
+                "break"
+            }
             Action::PayoutRetried | Action::PayoutEndingStated | Action::PayoutSettled => "payout",
             Action::JobRetried => "job",
         }

@@ -87,6 +87,7 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     let are_shared_lawfully = app.partners.has_batch_references(key.channel);
     let mut transaction = database::begin(&app.pool).await?;
     let now = app.clock.now();
+    shared_store::lock_channel(&mut transaction, key.channel).await?;
     // Before anything is compared, so that no other file takes its place meanwhile.
     let is_first = store::mark_compared(&mut transaction, key, now).await?;
     store::lock_found(&mut transaction, key).await?;

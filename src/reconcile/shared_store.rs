@@ -6,6 +6,20 @@ use super::model::{BreakKind, Difference};
 use super::store::FileKey;
 use crate::base::Fen;
 use crate::base::id::WithholdingId;
+use crate::partner::withholding::ChannelName;
+
+/// Lets no other file of the channel be compared until the transaction ends: two that name one order, compared at the same moment by
+/// two nodes, would each not see the other, and neither would tell that the order is named twice. To be called before anything else
+/// is locked.
+pub async fn lock_channel(connection: &mut PgConnection, channel: ChannelName) -> sqlx::Result<()> {
+    sqlx::query_scalar!(
+        r#"select true as "is_locked!" from pg_advisory_xact_lock(hashtextextended('channel files ' || $1, 0))"#,
+        channel.name()
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(())
+}
 
 /// Each order that was paid more than once: the file names its success, another line (of any file) or a payment by hand has told of
 /// money for it too, and all of that together is more than was booked. Days do not matter: a file may come late.

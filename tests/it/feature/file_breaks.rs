@@ -427,3 +427,31 @@ async fn an_order_that_two_files_name_is_a_break_though_the_earlier_comes_late(p
     assert_eq!(balances(&book).await, [206_786, 0, 0]);
     book.assert_whole().await;
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_two_files_name_is_a_break_though_two_nodes_compare_them_at_the_same_moment(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-27").await;
+    let file = file_of(vec![taken(the_order(&book).await, 103_600)]);
+    let (app, pool) = (&book.app, &book.app.pool);
+    let take_in = async |day: &str| {
+        let compared = reconcile::take_in(app, on_alpha(day), day.as_bytes(), &file).await;
+        compared.unwrap().breaks
+    };
+    // Whoever has compared waits to book what the channel settles.
+    let mut held = fenqi::database::begin(pool).await.unwrap();
+    sqlx::query("lock table posting in share mode").execute(&mut *held).await.unwrap();
+    let both_wait = async {
+        until_as_many_wait(pool, 2).await;
+        held.rollback().await.unwrap();
+    };
+    let (one, other, ()) = tokio::join!(take_in("2026-02-25"), take_in("2026-02-26"), both_wait);
+    assert_eq!(one + other, 1);
+    // The channel keeps 207 of each of two payments of 103,600, and has the second one back.
+    assert_eq!(balances(&book).await, [206_786, -103_600, 0]);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "named_twice ask_channel open");
+    confirm(&book, break_id, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [103_186, 0, 0]);
+    book.assert_whole().await;
+}

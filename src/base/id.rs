@@ -31,6 +31,13 @@ pub fn derive(at: DateTime<Utc>, of: Uuid, name: &str) -> Uuid {
     Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
 }
 
+/// The same, at the instant at which `of` was minted.
+pub fn derive_beside(of: Uuid, name: &str) -> Uuid {
+    let (seconds, nanoseconds) = of.get_timestamp().map_or((0, 0), |minted| minted.to_unix());
+    let seconds = i64::try_from(seconds).unwrap_or(0);
+    derive(DateTime::from_timestamp(seconds, nanoseconds).unwrap_or_default(), of, name)
+}
+
 fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
     text.strip_prefix(prefix)
         .and_then(|rest| rest.strip_prefix('_'))

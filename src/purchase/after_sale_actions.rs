@@ -9,7 +9,7 @@ use super::posting::{self, Event};
 use super::refund::{BilledCharges, Effect, LeftInstallment, RefundParts, Refundable, billed_of, of_recovered};
 use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
-use crate::base::id::{LoanId, PayoutId, PurchaseId, RefundId};
+use crate::base::id::{LoanId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen, When};
 use crate::bill::Parts;
 use crate::bill::given_back_store;
@@ -26,7 +26,7 @@ use crate::outbox::{self, Message};
 use crate::product::ProductVersion;
 use crate::repayment::account::{LineAccount, OpenInstallment};
 use crate::repayment::withholding::Purpose;
-use crate::settlement::{NewPayout, PayoutFor, insert_payouts};
+use crate::settlement::{NewPayout, PaidBack, PayoutFor, insert_payouts};
 use crate::{bill, borrower, business_day, credit, ledger, loan, merchant, repayment};
 
 pub(super) type AfterSale<T> = Outcome<T, AfterSaleRefusal>;
@@ -371,7 +371,7 @@ impl Sale {
         Ok(refundable.split(amount, fell))
     }
 
-    /// Restores line and reserve, owes the borrower the rest, books it and tells the funder.
+    /// Restores line and reserve, owes the borrower the rest, books it and tells the funder. The refund is recorded already.
     pub(super) async fn book_refund(
         &mut self,
         connection: &mut PgConnection,
@@ -388,7 +388,10 @@ impl Sale {
                 borrower_id: self.line.borrower_id,
                 card_id: None,
             };
-            let (payout_id, amount) = (PayoutId::mint(self.now), refund.to_card());
+            // This one is among them.
+            let number = store::count_refunds(connection, &self.purchase).await?;
+            let payout_id = PaidBack::Refund { purchase_id: refund.purchase_id, number }.payout_id();
+            let amount = refund.to_card();
             let owed = NewPayout { payout_id, paid_for, amount, pay_on: self.today, created_at: self.now };
             insert_payouts(connection, &[owed]).await?;
         }

@@ -214,6 +214,17 @@ pub async fn insert_refund(connection: &mut PgConnection, refund: &Refund) -> sq
     Ok(())
 }
 
+/// How many refunds a purchase has.
+pub async fn count_refunds(connection: &mut PgConnection, purchase: &Purchase) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from refund where line_id = $1 and purchase_id = $2"#,
+        purchase.line_id.uuid(),
+        purchase.purchase_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Adds a refund to its purchase; `false` where it would exceed the amount.
 pub async fn add_refunded(connection: &mut PgConnection, purchase: &Purchase, amount: Fen) -> sqlx::Result<bool> {
     let added = sqlx::query!(

@@ -13,13 +13,13 @@ use super::payoff::{PayoffDone, PayoffLoan};
 use super::withholding::Withholding;
 use super::{posting, store};
 use crate::app::App;
-use crate::base::id::{CardId, LineId, LoanId, PayoutId};
-use crate::base::{BusinessDay, When};
+use crate::base::id::{CardId, LineId, LoanId};
+use crate::base::{BusinessDay, Fen, When};
 use crate::credit::Line;
 use crate::credit::change::lines_changed;
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
 use crate::loan::{Loan, Schedule};
-use crate::settlement::{self, NewPayout, PayoutFor};
+use crate::settlement::{self, NewPayout, PaidBack, PayoutFor};
 use crate::{bill, business_day, credit, ledger, loan, outbox};
 
 /// Lines locked for receipts, and what the receipts will write.
@@ -31,7 +31,14 @@ pub struct Batch {
     payoffs: Vec<PaidOff>,
     messages: Vec<outbox::Message>,
     settled_bills: Vec<(LineId, BusinessDay)>,
-    owed_back: Vec<NewPayout>,
+    owed_back: Vec<OwedBack>,
+}
+
+/// What a repayment left over, to be numbered once it is written.
+struct OwedBack {
+    line_id: LineId,
+    paid_for: PayoutFor,
+    amount: Fen,
 }
 
 /// A loan that was paid off, and whom its new plan is told to.
@@ -174,19 +181,14 @@ impl Batch {
         let borrower_id = account.line.borrower_id;
         self.settled_bills.extend(settled);
         if repayment.excess.is_positive() {
-            self.owed_back.push(NewPayout {
-                payout_id: PayoutId::mint(self.now),
-                paid_for: PayoutFor::Borrower {
-                    source_id: repayment.repayment_id.uuid(),
-                    line_id,
-                    funder_id: repayment.funder_id,
-                    borrower_id,
-                    card_id,
-                },
-                amount: repayment.excess,
-                pay_on: self.today,
-                created_at: self.now,
-            });
+            let paid_for = PayoutFor::Borrower {
+                source_id: repayment.repayment_id.uuid(),
+                line_id,
+                funder_id: repayment.funder_id,
+                borrower_id,
+                card_id,
+            };
+            self.owed_back.push(OwedBack { line_id, paid_for, amount: repayment.excess });
         }
         self.repayments.push(repayment.clone());
         Ok(())
@@ -209,6 +211,7 @@ impl Batch {
         let (lines, entries): (Vec<Line>, Vec<_>) =
             changed.map(|account| (account.line.clone(), account.entries.clone())).unzip();
         credit::store::save_lines(&mut *connection, &lines, &entries.concat()).await?;
+        let payouts = self.number_owed_back(&mut *connection).await?;
         store::insert_repayments(&mut *connection, &self.repayments).await?;
         let postings: Vec<_> = self
             .repayments
@@ -216,9 +219,30 @@ impl Batch {
             .map(|repayment| posting::repayment(repayment.repayment_id.uuid(), repayment))
             .collect();
         ledger::store::insert_postings(&mut *connection, &postings).await?;
-        settlement::insert_payouts(&mut *connection, &self.owed_back).await?;
+        settlement::insert_payouts(&mut *connection, &payouts).await?;
         outbox::store::enqueue(connection, &self.messages).await?;
         Ok(self.repayments)
+    }
+
+    /// The payouts of what was left over, each by its number among those of its line. To be called before the repayments are written.
+    async fn number_owed_back(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<NewPayout>> {
+        if self.owed_back.is_empty() {
+            return Ok(Vec::new());
+        }
+        let line_ids: Vec<Uuid> = self.owed_back.iter().map(|owed| owed.line_id.uuid()).collect();
+        let mut counts = store::count_left_over(connection, &line_ids).await?;
+        let payouts = self.owed_back.iter().map(|owed| {
+            let number = counts.entry(owed.line_id).or_insert(0);
+            *number += 1;
+            NewPayout {
+                payout_id: PaidBack::Excess { line_id: owed.line_id, number: *number }.payout_id(),
+                paid_for: owed.paid_for,
+                amount: owed.amount,
+                pay_on: self.today,
+                created_at: self.now,
+            }
+        });
+        Ok(payouts.collect())
     }
 
     async fn save_payoffs(&mut self, connection: &mut PgConnection) -> anyhow::Result<()> {

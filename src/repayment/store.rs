@@ -1,6 +1,6 @@
 //! SQL of withholding orders and repayments.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
@@ -337,6 +337,18 @@ pub async fn load_paid_since(connection: &mut PgConnection, order: &Withholding)
     )
     .fetch_all(connection)
     .await
+}
+
+/// How many repayments of each line have left something over; lines without any are left out.
+pub async fn count_left_over(connection: &mut PgConnection, line_ids: &[Uuid]) -> sqlx::Result<BTreeMap<LineId, i64>> {
+    let rows = sqlx::query!(
+        r#"select line_id as "line_id: LineId", count(*) as "count!" from repayment
+           where line_id = any($1) and excess_fen > 0 group by line_id"#,
+        line_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.line_id, row.count)).collect())
 }
 
 /// Of a line's money that was told of late and booked since `day`, what paid nothing for a time: it went back when it was booked, or it

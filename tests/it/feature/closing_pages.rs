@@ -13,7 +13,7 @@ use fenqi::repayment::{RepayRefusal, Transfer};
 use fenqi::sandbox::{Fault, Scripted};
 use fenqi::settlement::payout::{Answer, PayoutRefusal, Word};
 use fenqi::settlement::payout_actions::CalledBack;
-use fenqi::settlement::{Ending, Settling};
+use fenqi::settlement::{Ending, PaidBack, Settling};
 use fenqi::{purchase, repayment, settlement};
 use sqlx::PgPool;
 
@@ -83,6 +83,11 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
     let back = shopper.browser.get("/me/close").await;
     back.shows("Owed back to you, not on your card yet").shows("¥1,100.00").hides("action=\"/me/close\"");
     let (app, person) = (&shopper.town.app, shopper.borrower_id);
+    // A house that is restored from before the refund pays it under the same key.
+    let to_card: uuid::Uuid =
+        sqlx::query_scalar("select payout_id from payout where kind = 'borrower'").fetch_one(&app.pool).await.unwrap();
+    let key = PaidBack::Refund { purchase_id: receipt.purchase_id, number: 1 }.payout_id();
+    assert_eq!(PayoutId::from_uuid(to_card), key);
     let refused = closing_actions::close_account(app, person).await;
     assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::MoneyInTransit))), "{refused:?}");
     // With the lines closed by themselves the person is not forgotten either.

@@ -6,6 +6,7 @@ use fenqi::base::{BusinessDay, Fen};
 use fenqi::error::{Fault, Step};
 use fenqi::merchant;
 use fenqi::merchant::actions::AccountChange;
+use fenqi::repayment::{self, Transfer};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Fault as Trouble, Matcher, Scripted};
 use fenqi::settlement::payout::{Answer, Cancelling, PayoutRefusal, QUERIES_BEFORE_NOTICE, Word};
@@ -19,6 +20,7 @@ use super::authoriser::until_somebody_waits;
 use super::house_command::Program;
 use super::settlement::{Street, street};
 use crate::house;
+use crate::shopper::Shopper;
 use crate::town::SHOP_ACCOUNT;
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -461,4 +463,37 @@ async fn bind_card(app: &App, borrower_id: BorrowerId, number: &str) {
     .execute(&app.pool)
     .await
     .unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_went_back_to_a_card_is_not_paid_again_where_it_is_entered_again_after_a_restore(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-02").await;
+    let shopper = Shopper::in_town(app).await;
+    let app = &shopper.town.app;
+    // Nothing is due, so that all of it goes back.
+    let record = async |reference: &str| {
+        let (line_id, amount) = (shopper.line_id, Fen::new(5_000));
+        let transfer = Transfer { line_id, amount, bank_reference: reference.into(), operator: "Li Na".into() };
+        repayment::record_transfer(app, &transfer).await.unwrap();
+        settlement::submit_payouts(app).await.unwrap().paid
+    };
+    assert_eq!([record("T-1").await, record("T-2").await], [1, 1]);
+    assert_eq!(lock(&world.payout).payments(), 2);
+    // What a dump from between the two does not have.
+    let restored = "delete from payout_event e using payout p, transfer_by_bank_reference t
+                    where e.payout_id = p.payout_id and p.source_id = t.repayment_id and t.bank_reference = 'T-2';
+                    delete from payout p using transfer_by_bank_reference t
+                    where p.source_id = t.repayment_id and t.bank_reference = 'T-2';
+                    delete from repayment r using transfer_by_bank_reference t
+                    where r.repayment_id = t.repayment_id and t.bank_reference = 'T-2';
+                    delete from transfer_by_bank_reference where bank_reference = 'T-2'";
+    sqlx::raw_sql(restored).execute(&app.pool).await.unwrap();
+    assert_eq!(record("T-2").await, 1);
+    let bank = || {
+        let bank = lock(&world.payout);
+        (bank.payments(), bank.repeated())
+    };
+    assert_eq!(bank(), (2, 1));
+    assert_eq!(record("T-3").await, 1);
+    assert_eq!(lock(&world.payout).payments(), 3);
 }

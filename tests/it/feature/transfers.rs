@@ -7,6 +7,7 @@ use fenqi::repayment::jobs::submit_withholdings;
 use fenqi::repayment::{
     self, PayoffOrder, Proposal, ReversalRefusal, TakeBackRefusal, Transfer, confirm_taking_back, propose_taking_back,
 };
+use fenqi::settlement::PaidBack;
 use sqlx::PgPool;
 
 use crate::book::{self, Book};
@@ -152,5 +153,24 @@ async fn a_transfer_stands_where_a_loan_was_paid_off_for_less_by_it(pool: PgPool
     let confirmed = confirm_taking_back(&book.app, transfer, shown, "Wang Wei").await;
     assert_eq!(refused(confirmed), TakeBackRefusal::NotReversed(ReversalRefusal::PaidOffSince));
     assert_eq!(book.used().await, Fen::ZERO);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_left_over_is_paid_back_under_its_number_among_those_of_the_line(pool: PgPool) {
+    let book = due(pool).await;
+    // It leaves nothing over, and has no number.
+    record(&book, 103_600, "T-1").await;
+    record(&book, 100, "T-2").await;
+    let wrong = record(&book, 50, "T-3").await;
+    let shown = propose(&book, wrong, "Li Na").await;
+    confirm_taking_back(&book.app, wrong, shown, "Wang Wei").await.unwrap();
+    record(&book, 60, "T-3").await;
+    // That which was cancelled keeps its key.
+    let paid =
+        "select payout_id || ' ' || amount_fen || ' ' || status from payout where line_id = $1 order by amount_fen";
+    let line_id = book.line_id;
+    let keyed = |number, rest: &str| format!("{} {rest}", PaidBack::Excess { line_id, number }.payout_id().uuid());
+    assert_eq!(book.words(paid).await, [keyed(2, "50 cancelled"), keyed(3, "60 created"), keyed(1, "100 created")]);
     book.assert_whole().await;
 }

@@ -154,9 +154,10 @@ async fn insert_schedules(connection: &mut PgConnection, book: BookOf) -> sqlx::
 async fn insert_purchases(connection: &mut PgConnection, book: BookOf) -> sqlx::Result<()> {
     sqlx::query!(
         r"insert into purchase (purchase_id, line_id, idempotency_key, request_sha256, merchant_id, product_id,
-                                product_version, periods, amount_fen, status, loan_id, discount_fee_fen, business_day, created_at)
+                                product_version, periods, amount_fen, status, loan_id, discount_fee_fen,
+                                discount_returned_on_refund, business_day, created_at)
           select purchase_id, line_id, loan_id::text, '\x00', merchant_id, product_id, product_version, periods, principal_fen,
-                 'authorised', loan_id, $2, $3, $4
+                 'authorised', loan_id, $2, true, $3, $4
           from loan where funder_id = $1",
         book.funder_id.uuid(),
         DISCOUNT_FEE_FEN,

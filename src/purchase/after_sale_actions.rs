@@ -167,7 +167,7 @@ impl Sale {
         let effect = Effect {
             day: self.today,
             refunded_before: self.purchase.refunded,
-            parts: self.split(connection, amount, reduced.reduction.principal_fell).await?,
+            parts: self.split(amount, reduced.reduction.principal_fell),
             interest_waived: reduced.reduction.interest_waived,
             interest_back: reduced.charges.back.total(),
         };
@@ -358,17 +358,15 @@ impl Sale {
         loan::store::save_loans(connection, std::slice::from_ref(&self.loan)).await
     }
 
-    async fn split(&self, connection: &mut PgConnection, amount: Fen, fell: Fen) -> AfterSale<RefundParts> {
-        let merchants = merchant::load_merchants(connection, &[self.purchase.merchant_id]).await?;
-        let merchant = merchants.first().ok_or(sqlx::Error::RowNotFound)?;
+    fn split(&self, amount: Fen, fell: Fen) -> RefundParts {
         let refundable = Refundable {
             amount: self.purchase.amount,
             refunded: self.purchase.refunded,
             discount_fee: self.purchase.discount_fee,
-            discount_returned_on_refund: merchant.discount_returned_on_refund,
+            discount_returned_on_refund: self.purchase.discount_returned_on_refund,
             subsidy: self.purchase.subsidy,
         };
-        Ok(refundable.split(amount, fell))
+        refundable.split(amount, fell)
     }
 
     /// Restores line and reserve, owes the borrower the rest, books it and tells the funder. The refund is recorded already.

@@ -113,6 +113,7 @@ pub(super) async fn record(connection: &mut PgConnection, record: &Record<'_>) -
         &written.orders_paid.keys().map(|code_id| code_id.uuid()).collect::<Vec<Uuid>>(),
         &written.orders_paid.values().map(|purchase_id| purchase_id.uuid()).collect::<Vec<Uuid>>(),
         holding.slice_no,
+        &sales.discount_returned,
     )
     .fetch_all(connection)
     .await
@@ -159,6 +160,7 @@ struct Sales<'a> {
     amount: Vec<i64>,
     refusal: Vec<Option<&'static str>>,
     discount_fee: Vec<i64>,
+    discount_returned: Vec<bool>,
     subsidy: Vec<i64>,
 
     loan_id: Vec<Option<Uuid>>,
@@ -217,7 +219,8 @@ impl<'a> Sales<'a> {
     }
 
     fn push_purchase(&mut self, purchase: &'a NewPurchase) {
-        let NewPurchase { receipt, request, fingerprint, discount_fee, subsidy } = purchase;
+        let NewPurchase { receipt, request, fingerprint, discount_fee, discount_returned_on_refund, subsidy } =
+            purchase;
         let refusal = match &receipt.decision {
             Decision::Authorised { .. } => None,
             Decision::Refused(refusal) => Some(refusal.code()),
@@ -234,6 +237,7 @@ impl<'a> Sales<'a> {
         self.amount.push(request.amount.get());
         self.refusal.push(refusal);
         self.discount_fee.push(discount_fee.get());
+        self.discount_returned.push(*discount_returned_on_refund);
         self.subsidy.push(subsidy.get());
     }
 

@@ -68,6 +68,8 @@ pub struct NewPurchase {
     pub request: PurchaseRequest,
     pub fingerprint: [u8; 32],
     pub discount_fee: Fen,
+    /// As the merchant's agreement says on this day, whatever it says when something is refunded.
+    pub discount_returned_on_refund: bool,
     pub subsidy: Fen,
 }
 
@@ -85,7 +87,15 @@ impl Batch {
         };
         let request = weighed.request;
         let receipt = Receipt { purchase_id, amount: request.amount, decision };
-        self.written.purchases.push(NewPurchase { receipt, request, fingerprint, discount_fee, subsidy });
+        let discount_returned_on_refund = self.merchants[&request.merchant_id].discount_returned_on_refund;
+        self.written.purchases.push(NewPurchase {
+            receipt,
+            request,
+            fingerprint,
+            discount_fee,
+            discount_returned_on_refund,
+            subsidy,
+        });
         receipt
     }
 

@@ -25,21 +25,21 @@ unchanged as materialized (
 sale as materialized (
     select sale.* from unchanged, unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[], $9::smallint[],
-        $10::bigint[], $11::text[], $12::bigint[], $13::bigint[],
+        $10::bigint[], $11::text[], $12::bigint[], $56::boolean[], $13::bigint[],
         $14::uuid[], $15::uuid[], $16::text[], $17::numeric[], $18::smallint[], $19::date[], $20::date[], $21::int[], $22::int[],
         $23::uuid[], $24::int[], $25::int[], $26::bigint[], $27::bigint[], $28::bigint[])
         as sale(purchase_id, line_id, idempotency_key, request_sha256, merchant_id, code_id, product_id, product_version, periods,
-                amount_fen, refusal, discount_fee_fen, subsidy_fen,
+                amount_fen, refusal, discount_fee_fen, discount_returned_on_refund, subsidy_fen,
                 loan_id, funder_id, grade, annual_rate, statement_day, first_statement_on, last_statement_on, first_due, last_due,
                 posting_id, first_leg, last_leg, entry_no, used_after_fen, limit_after_fen)
     where unchanged.is_so),
 recorded as (
     insert into purchase (purchase_id, line_id, idempotency_key, request_sha256, merchant_id, code_id, product_id,
-                          product_version, periods, amount_fen, status, refusal, loan_id, discount_fee_fen, subsidy_fen,
-                          business_day, created_at)
+                          product_version, periods, amount_fen, status, refusal, loan_id, discount_fee_fen,
+                          discount_returned_on_refund, subsidy_fen, business_day, created_at)
     select purchase_id, line_id, idempotency_key, request_sha256, merchant_id, code_id, product_id,
            product_version, periods, amount_fen, case when loan_id is null then 'refused' else 'authorised' end, refusal,
-           loan_id, discount_fee_fen, subsidy_fen, $29, $30
+           loan_id, discount_fee_fen, discount_returned_on_refund, subsidy_fen, $29, $30
     from sale
     returning 1),
 lent as (

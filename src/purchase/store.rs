@@ -71,6 +71,8 @@ pub struct Purchase {
     pub status: PurchaseStatus,
     pub loan_id: Option<LoanId>,
     pub discount_fee: Fen,
+    /// As its merchant's agreement said then.
+    pub discount_returned_on_refund: bool,
     pub subsidy: Fen,
     pub refunded: Fen,
     pub business_day: BusinessDay,
@@ -100,8 +102,8 @@ pub async fn lock_purchase(connection: &mut PgConnection, purchase_id: PurchaseI
         r#"select purchase_id as "purchase_id: PurchaseId", line_id as "line_id: LineId", merchant_id as "merchant_id: MerchantId",
                   product_id as "product_id: ProductId", product_version, code_id as "order_code: CodeId",
                   amount_fen as "amount: Fen", status as "status: PurchaseStatus", loan_id as "loan_id: LoanId",
-                  discount_fee_fen as "discount_fee: Fen", subsidy_fen as "subsidy: Fen", refunded_fen as "refunded: Fen",
-                  business_day as "business_day: BusinessDay"
+                  discount_fee_fen as "discount_fee: Fen", discount_returned_on_refund, subsidy_fen as "subsidy: Fen",
+                  refunded_fen as "refunded: Fen", business_day as "business_day: BusinessDay"
            from purchase where purchase_id = $1 for update"#,
         purchase_id.uuid()
     )

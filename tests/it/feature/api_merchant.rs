@@ -102,9 +102,10 @@ async fn a_large_merchants_statement_is_whole_signed_and_sent_as_it_is_read(pool
     town.close_today().await;
     let more = "insert into purchase (purchase_id, line_id, idempotency_key, request_sha256, merchant_id, product_id,
                                       product_version, periods, amount_fen, status, loan_id, discount_fee_fen,
-                                      business_day, created_at)
+                                      discount_returned_on_refund, business_day, created_at)
                 select gen_random_uuid(), line_id, 'more-' || number, request_sha256, merchant_id, product_id,
-                       product_version, periods, amount_fen, status, loan_id, discount_fee_fen, business_day, created_at
+                       product_version, periods, amount_fen, status, loan_id, discount_fee_fen,
+                       discount_returned_on_refund, business_day, created_at
                 from purchase cross join generate_series(1, 4499) as number";
     sqlx::query(more).execute(&town.app.pool).await.unwrap();
     let settlement = desk.get("/merchant/settlements").await.ok()["items"][0].clone();

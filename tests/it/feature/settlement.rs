@@ -65,9 +65,9 @@ impl Street {
         let mut transaction = fenqi::database::begin(&self.app.pool).await.unwrap();
         sqlx::query(
             "insert into purchase (purchase_id, line_id, idempotency_key, request_sha256, merchant_id, product_id,
-                                   product_version, periods, amount_fen, status, loan_id, discount_fee_fen, subsidy_fen,
-                                   business_day, created_at)
-             values ($1, $2, 'k', '\\x00', $3, $4, $5, 3, $6, 'authorised', $7, $8, $9, $10, $11)",
+                                   product_version, periods, amount_fen, status, loan_id, discount_fee_fen,
+                                   discount_returned_on_refund, subsidy_fen, business_day, created_at)
+             values ($1, $2, 'k', '\\x00', $3, $4, $5, 3, $6, 'authorised', $7, $8, true, $9, $10, $11)",
         )
         .bind(sale.purchase_id)
         .bind(sale.line_id)

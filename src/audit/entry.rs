@@ -71,6 +71,8 @@ words! {
         MerchantDecided = "merchant_decided",
         AccountStated = "account_stated",
         AccountChanged = "account_changed",
+        AgreementStated = "agreement_stated",
+        AgreementChanged = "agreement_changed",
         LinkSet = "link_set",
         StaffHired = "staff_hired",
         NotifyAddressSet = "notify_address_set",
@@ -107,6 +109,8 @@ impl Action {
             | Action::MerchantDecided
             | Action::AccountStated
             | Action::AccountChanged
+            | Action::AgreementStated
+            | Action::AgreementChanged
             | Action::LinkSet
             | Action::StaffHired
             | Action::NotifyAddressSet => "merchant",

@@ -1,6 +1,7 @@
 //! `fenqi merchant`: merchants, shown to an operator and decided on, with their accounts, codes and owners.
 
 mod adding;
+mod agreeing;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,6 +75,8 @@ pub enum Args {
         #[arg(long, value_parser = filled)]
         by: String,
     },
+    /// State another discount fee for a merchant; its next purchases have it once somebody else states the same
+    SetAgreement(agreeing::Args),
     /// Print a code that customers scan: its link, and the EMVCo payload for wallets that read that form
     Code(Coding),
     /// Say where people who open the merchant's code in another wallet's app can pay, such as the merchant's code there
@@ -157,6 +160,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 }
             }
         }
+        Args::SetAgreement(stated) => agreeing::state(&app, stated).await?,
         Args::Code(coding) => code(&app, coding).await?,
         Args::SetLink { merchant, link, by } => {
             merchant::set_other_link(&app.by(by.person()), merchant, link.as_deref()).await.map_err(look_at(LIST))?;

@@ -1,8 +1,11 @@
 //! What a merchant agreed to pay the platform: the discount fee (收单手续费), and whether a refund gives it back.
 
+use std::fmt;
+
 use rust_decimal::Decimal;
 
-use super::model::MerchantRefusal;
+use super::model::{MerchantRefusal, MerchantStatus};
+use crate::access::is_same_holder;
 use crate::base::{Fen, Rate};
 
 /// What a merchant agreed to pay for each purchase.
@@ -36,9 +39,86 @@ impl Agreement {
     }
 }
 
+/// As operators read it.
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let returned = if self.discount_returned_on_refund { "returned" } else { "kept" };
+        write!(f, "discount fee {}, {returned} on a refund", self.discount_rate)
+    }
+}
+
+/// What a merchant has agreed to, and what is proposed in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    pub status: MerchantStatus,
+    pub agreement: Agreement,
+    pub proposal: Option<AgreementProposal>,
+}
+
+/// Another agreement that one person stated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgreementProposal {
+    pub agreement: Agreement,
+    pub by: String,
+}
+
+/// What comes of an agreement that somebody states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum AgreementStep {
+    /// It takes another person who states the same.
+    Proposed,
+    /// It holds from the next purchase on.
+    Changed { proposed_by: String },
+    /// It is what was agreed already; nothing else is proposed any more.
+    AlreadyAgreed,
+}
+
+impl Agreed {
+    /// What it means that somebody states an agreement. What is stated otherwise takes the place of what was proposed.
+    ///
+    /// # Errors
+    /// Where the merchant sells nothing more: it was refused or closed.
+    pub fn state(&self, stated: Agreement, by: &str) -> Result<AgreementStep, MerchantRefusal> {
+        match self.status {
+            MerchantStatus::Submitted | MerchantStatus::Active | MerchantStatus::Suspended => {}
+            MerchantStatus::Refused | MerchantStatus::Closed => {
+                return Err(MerchantRefusal::NotPossibleNow { status: self.status });
+            }
+        }
+        if stated == self.agreement {
+            return Ok(AgreementStep::AlreadyAgreed);
+        }
+        let confirmed =
+            self.proposal.as_ref().filter(|proposal| proposal.agreement == stated && !is_same_holder(&proposal.by, by));
+        Ok(confirmed
+            .map_or(AgreementStep::Proposed, |proposal| AgreementStep::Changed { proposed_by: proposal.by.clone() }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of(rate: &str, returned: bool) -> Agreement {
+        Agreement::new(rate.parse().unwrap(), returned).unwrap()
+    }
+
+    #[test]
+    fn another_agreement_takes_two_people_who_state_the_same() {
+        let agreed = Agreed { status: MerchantStatus::Active, agreement: of("0.006", true), proposal: None };
+        assert_eq!(agreed.state(of("0.0060", true), "Li Na"), Ok(AgreementStep::AlreadyAgreed));
+        assert_eq!(agreed.state(of("0.006", false), "Li Na"), Ok(AgreementStep::Proposed));
+        let by = "Li Na".to_owned();
+        let proposed = AgreementProposal { agreement: of("0.004", false), by: by.clone() };
+        let agreed = Agreed { proposal: Some(proposed), ..agreed };
+        assert_eq!(agreed.state(of("0.004", false), "li  na"), Ok(AgreementStep::Proposed));
+        assert_eq!(agreed.state(of("0.004", true), "Wang Wei"), Ok(AgreementStep::Proposed));
+        assert_eq!(agreed.state(of("0.004", false), "Wang Wei"), Ok(AgreementStep::Changed { proposed_by: by }));
+        let closed = Agreed { status: MerchantStatus::Closed, ..agreed };
+        let refused = MerchantRefusal::NotPossibleNow { status: MerchantStatus::Closed };
+        assert_eq!(closed.state(of("0.004", false), "Wang Wei"), Err(refused));
+    }
 
     #[test]
     fn the_fee_is_rounded_once_per_purchase() {

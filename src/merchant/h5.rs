@@ -7,8 +7,10 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
+use rust_decimal::Decimal;
 
 use super::MerchantStatus;
+use super::agreement_actions;
 use super::staff::{Right, Role, Staff};
 use super::staff_actions::{self, StaffAt};
 use crate::app::App;
@@ -140,9 +142,25 @@ pub async fn home(State(app): State<App>, page: Page, signed_in: MerchantSignedI
 pub struct MorePage {
     page: Page,
     signed_in: MerchantSignedIn,
+    /// For whoever sees what is settled.
+    price: Option<Price>,
+}
+
+/// What the merchant has agreed to pay.
+struct Price {
+    discount_rate: Decimal,
+    is_returned: bool,
 }
 
 /// `GET /m/more`
-pub async fn more(page: Page, signed_in: MerchantSignedIn) -> MorePage {
-    MorePage { page, signed_in }
+pub async fn more(State(app): State<App>, page: Page, signed_in: MerchantSignedIn) -> Result<MorePage, Problem> {
+    let mut price = None;
+    if signed_in.rights.may_see_settlements() {
+        let agreement = agreement_actions::find_agreement(&app, signed_in.merchant_id).await?;
+        price = agreement.map(|agreement| Price {
+            discount_rate: agreement.discount_rate.fraction(),
+            is_returned: agreement.discount_returned_on_refund,
+        });
+    }
+    Ok(MorePage { page, signed_in, price })
 }

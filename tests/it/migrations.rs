@@ -214,6 +214,32 @@ async fn a_break_that_was_closed_under_two_spellings_of_one_name_stays_closed(po
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_purchase_from_before_keeps_what_its_merchants_agreement_says_of_refunds(pool: PgPool) {
+    emptied(&pool).await;
+    fenqi::MIGRATOR.run_to(91, &pool).await.unwrap();
+    let rows = "with shop as (
+                    insert into merchant (merchant_id, name, credit_code, category, settlement_account_name,
+                                          settlement_account_sealed, settlement_account_tail, status, discount_rate,
+                                          discount_returned_on_refund, created_at)
+                    select gen_random_uuid(), code, code, 'home', code, '', '3456', 'active', 0.006, is_returned, now()
+                    from (values ('keeps', false), ('returns', true)) as made(code, is_returned)
+                    returning merchant_id, name)
+                insert into purchase (purchase_id, line_id, idempotency_key, request_sha256, merchant_id, product_id,
+                                      product_version, periods, amount_fen, status, loan_id, business_day, created_at)
+                select gen_random_uuid(), gen_random_uuid(), name, '', merchant_id, gen_random_uuid(), 1, 3, 100, 'authorised',
+                       gen_random_uuid(), '2026-01-05', now()
+                from shop";
+    sqlx::query(rows).execute(&pool).await.unwrap();
+    database::migrate(&pool).await.unwrap();
+    let kept: Vec<(String, bool)> =
+        sqlx::query_as("select idempotency_key, discount_returned_on_refund from purchase order by 1")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    assert_eq!(kept, [("keeps".to_owned(), false), ("returns".to_owned(), true)]);
+}
+
+#[sqlx::test(migrations = false)]
 async fn what_a_core_was_told_of_its_reserve_is_found_under_its_funders_code(pool: PgPool) {
     emptied(&pool).await;
     fenqi::MIGRATOR.run_to(17, &pool).await.unwrap();

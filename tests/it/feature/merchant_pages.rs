@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::id::MerchantId;
+use fenqi::merchant::agreement_actions::AgreementChange;
 use fenqi::merchant::h5::MerchantSignedIn;
 use fenqi::merchant::{self, Decision, MerchantStatus, Right, Role};
 use fenqi::sandbox::World;
@@ -158,4 +159,25 @@ async fn a_session_ends_by_time_and_a_borrower_is_nobody_here(pool: PgPool) {
     place.browser.get("/home").await.is_at("/sign-in");
     place.app.clock.set(place.app.clock.now() + TimeDelta::days(8));
     place.browser.get("/m").await.is_at("/m/sign-in");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_owner_sees_what_was_agreed_and_a_cashier_does_not(pool: PgPool) {
+    let mut place = open(pool).await;
+    counter::sign_in(&mut place.browser, &place.world, OWNER).await.is_at("/m");
+    place.browser.get("/m/more").await.shows("0.6%").shows("it comes back when a purchase is refunded");
+    for by in ["Li Na", "Wang Wei"] {
+        let change = AgreementChange {
+            merchant_id: place.merchant_id,
+            discount_rate: "0.0045".parse().unwrap(),
+            discount_returned_on_refund: false,
+            stated_by: by.into(),
+        };
+        let _ = merchant::change_agreement(&place.app, &change).await.unwrap();
+    }
+    place.browser.get("/m/more").await.shows("0.45%").shows("it stays when a purchase is refunded").hides("0.6%");
+    hire(&place.app, place.merchant_id, "13700137000", Role::Cashier).await;
+    let mut cashier = Browser::open(&place.app).await;
+    counter::sign_in(&mut cashier, &place.world, "13700137000").await.is_at("/m");
+    cashier.get("/m/more").await.has_status(200).hides("0.45%").hides("Discount fee");
 }

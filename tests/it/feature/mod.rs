@@ -17,6 +17,7 @@ mod funder_command;
 mod application_command;
 mod access_command;
 mod audit_command;
+mod agreement_command;
 mod price;
 mod product;
 mod quote_command;

@@ -277,7 +277,7 @@ pub struct LateDecision {
     pub grade: Option<String>,
     /// With an approval.
     pub limit_fen: Option<AmountFen>,
-    /// With a refusal or a referral: a short code.
+    /// With a refusal or a referral: a code of 1 to 64 lower-case letters and `_`.
     #[schema(example = "score_too_low", max_length = 64)]
     pub reason: Option<String>,
     #[schema(example = 591)]

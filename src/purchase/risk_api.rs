@@ -37,7 +37,7 @@ pub struct LatePurchaseDecision {
     pub line_id: Uuid,
     #[serde(deserialize_with = "word")]
     pub decision: PurchaseWord,
-    /// With a refusal: a short code.
+    /// With a refusal: a code of 1 to 64 lower-case letters and `_`.
     #[schema(example = "velocity", max_length = 64)]
     pub reason: Option<String>,
 }

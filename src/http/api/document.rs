@@ -116,7 +116,7 @@ fn info() -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "description": "For funders' core systems, merchants' systems and risk partners. Amounts are whole numbers of fen in \
             fields that end in `_fen`; times are RFC 3339 with a zone, days are dates in Asia/Shanghai; ids bear the prefix of \
-            their kind. Lists come in pages: give `next_cursor` as `cursor`. A request that changes something bears an \
+            their kind. Lists come in pages: give `next_cursor` as `cursor` until it is null. A request that changes something bears an \
             `Idempotency-Key`: the same key, body and `If-Match` get the first answer again, with `Idempotent-Replayed: true`; what \
             was refused with 400, 403, 412, 413, 415 or 428 may be mended under its key. Refusals are \
             problem documents (RFC 9457); a program looks at `code`. What belongs to another partner does not exist for you.",

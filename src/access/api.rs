@@ -22,6 +22,7 @@ pub struct Myself {
     /// The `mchid` of its signatures.
     #[schema(example = "harbour-core")]
     pub partner: String,
+    /// `funder`, `merchant` or `risk`.
     #[schema(example = "funder")]
     pub kind: &'static str,
     /// The funder or merchant whose objects it sees; null for a risk partner.
@@ -34,6 +35,7 @@ pub struct Myself {
     pub serial_no: String,
     #[schema(example = "Chen Wei")]
     pub holder: String,
+    /// Requests that you may make in a minute.
     #[schema(example = 6000)]
     pub rate_per_minute: i32,
     /// The business day that is open.

@@ -17,6 +17,7 @@ pub struct BillView {
     pub interest_fen: Fen,
     /// Fees a period of its loans: flat fees, and guarantee charges beside interest.
     pub fee_fen: Fen,
+    /// `open`, or `paid` once nothing that it asks for is owed.
     #[schema(example = "open")]
     pub status: String,
     pub paid_on: Option<BusinessDay>,

@@ -289,6 +289,7 @@ pub struct LateDecision {
 pub struct LateResult {
     #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
     pub application_id: Uuid,
+    /// `approved`, `refused`, `referred` to a person, or `with_funder` where the funder has the last word.
     #[schema(example = "approved")]
     pub status: &'static str,
 }

@@ -18,6 +18,7 @@ pub struct LineView {
     pub product_version: i32,
     #[schema(example = "A")]
     pub grade: String,
+    /// `active`, `frozen` or `closed`.
     #[schema(example = "active")]
     pub status: String,
     /// Every reason for which it is frozen, with commas; null while it is not.
@@ -64,6 +65,7 @@ pub async fn list_lines(
 pub struct LineEntryView {
     #[schema(example = 2)]
     pub entry_no: i64,
+    /// `opened`, `purchase`, `void`, `refund`, `repayment`, `limit`, `freeze`, `unfreeze` or `close`.
     #[schema(example = "purchase")]
     pub kind: String,
     pub used_change_fen: Fen,
@@ -103,6 +105,7 @@ pub struct ApplicationView {
     pub product_id: ProductId,
     #[schema(example = 1)]
     pub product_version: i32,
+    /// `submitted`, `referred` to a person, `with_funder` where your word is final, `approved` or `refused`.
     #[schema(example = "approved")]
     pub status: String,
     /// Whose decision it was; null until there is one.

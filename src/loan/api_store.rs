@@ -30,6 +30,7 @@ pub struct LoanView {
     pub principal_paid_fen: Fen,
     /// Principal that fell by refunds.
     pub principal_returned_fen: Fen,
+    /// `open`, `paid`, `refunded` where refunds ended it, or `voided` where its purchase was undone.
     #[schema(example = "open")]
     pub status: String,
     /// The newest plan.

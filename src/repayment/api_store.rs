@@ -85,7 +85,7 @@ pub struct WithholdingView {
     pub amount_fen: Fen,
     #[schema(example = 1)]
     pub attempt_no: i16,
-    /// `unknown` is not failed: the channel is asked again.
+    /// `created`, `submitted`, `unknown`, `succeeded` or `failed`. `unknown` is not failed: the channel is asked again.
     #[schema(example = "succeeded")]
     pub status: String,
     #[schema(example = "insufficient_funds")]

@@ -21,9 +21,9 @@ use crate::error::{Fault, Outcome};
 /// Everything that stands against closing an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Debts {
-    /// Left on bills whose due day has passed, penalty until today included.
+    /// Left on bills whose days of grace are over, penalty until today included.
     pub late: Fen,
-    /// Left on bills that are not due yet.
+    /// Left on bills that are not due yet, or in their days of grace.
     pub billed: Fen,
     /// Principal that no bill has asked for yet.
     pub unbilled: Fen,

@@ -60,7 +60,7 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
     shopper.browser.get("/me/close").await.shows("Principal not billed yet").shows("¥1,200.00 is still unpaid");
     shopper.live_until("2026-03-06").await;
     let billed = shopper.browser.get("/me/close").await;
-    billed.shows("Billed and not due yet").shows("¥104.72").shows("¥1,103.88").shows("¥1,208.60 is still unpaid");
+    billed.shows("Billed and not overdue").shows("¥104.72").shows("¥1,103.88").shows("¥1,208.60 is still unpaid");
     billed.hides("action=\"/me/close\"").hides("Overdue");
     // Money that is on its way stands against it by itself, whatever else is paid.
     world.script("withholding_a", None, vec![Scripted::answer("success").with(Fault::TimeoutAfter)]);

@@ -40,7 +40,8 @@ async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
         shopper.browser.get(path).await.shows("Your line ended on 1 March 2026").shows("¥0.00").hides(SCAN);
     }
     shopper.browser.get("/home").await.shows("href=\"/bills\">See my bills").hides("is valid until");
-    shopper.browser.get("/home/line").await.shows("Ended: available ¥0.00").hides("Suspended");
+    let line = shopper.browser.get("/home/line").await;
+    line.shows("Ended: available ¥0.00").hides("Suspended").shows("href=\"/bills\">See my bills");
     let refused = shopper.browser.get(&code).await;
     refused
         .has_status(409)

@@ -47,7 +47,7 @@ async fn a_plan_whose_payments_differ_says_the_first_and_the_last(pool: PgPool) 
     let plans = shopper.browser.get(&format!("{code}?amount=1000")).await;
     plans.shows("¥7.50 first, ¥1,007.50 last, 3 payments").hides("¥7.50 × 3");
     // A level plan is one amount, and the fen that rounding leaves to its last payment are no matter.
-    plans.shows("¥87.27 × 12");
+    plans.shows("¥87.27 × 12 payments");
     let plans = shopper.browser.get(&format!("{code}?amount=1200")).await;
     plans.shows("¥205.90 first, ¥201.32 last, 6 payments").hides("¥205.90 × 6");
     let asking = shopper.ask(&code, "?amount=1000", "harbour-interest-first", 3).await;
@@ -116,7 +116,7 @@ async fn what_paying_late_or_early_costs_is_said_before_and_after_it_is_agreed_t
     let (asking, loan) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
     let contract = shopper.browser.get(&format!("{loan}/agreement")).await;
     for page in [&asking, &contract] {
-        page.shows("1.3 times the contract rate a year, by 360 days").shows("3 days");
+        page.shows("1.3 times the contract rate a year, by a year of 360 days").shows("3 days");
         page.shows("interest to the day of the payoff");
     }
     asking.shows("no other charges if you pay as planned");

@@ -34,11 +34,18 @@ async fn a_borrower_finds_the_number_under_me_and_on_pages_that_refuse_or_fail(p
     assert!(matches!(receipt.decision, Decision::Refused(_)));
     let refused = format!("/purchases/{}", receipt.purchase_id);
     let mut answered = answered(&shopper.town.app, &shopper.browser).await;
-    for path in ["/me", "/nowhere", "/q/nothing", refused.as_str()] {
+    for path in ["/me", "/me/sessions", "/nowhere", "/q/nothing", refused.as_str()] {
         names_the_number(&answered.get(path).await);
         shopper.browser.get(path).await.hides("tel:").hides("Our service");
     }
-    answered.get("/home").await.hides("tel:");
+    for path in ["/home", "/home/line"] {
+        answered.get(path).await.hides("tel:");
+    }
+    let frozen = "update credit_line set status = 'frozen', frozen_for = 'operator'";
+    sqlx::query(frozen).execute(&shopper.town.app.pool).await.unwrap();
+    for path in ["/home", "/home/line"] {
+        names_the_number(&answered.get(path).await);
+    }
     answered.language = "zh-CN";
     answered.get("/me").await.shows("客服电话").shows("每天 09:00–21:00");
 }
@@ -71,10 +78,13 @@ async fn an_applicant_who_is_refused_finds_the_number(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_merchant_finds_the_number_under_more(pool: PgPool) {
+async fn a_merchant_finds_the_number_under_more_and_where_nothing_can_be_sold(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let mut answered = answered(&till.town.app, &till.browser).await;
     names_the_number(&answered.get("/m/more").await);
     till.browser.get("/m/more").await.hides("tel:");
     names_the_number(&answered.get("/m/nowhere").await);
+    answered.get("/m").await.hides("tel:");
+    sqlx::query("update merchant set status = 'suspended'").execute(&till.town.app.pool).await.unwrap();
+    names_the_number(answered.get("/m").await.shows("does not take payments at present"));
 }

@@ -79,7 +79,7 @@ home-next = 下一期账单
 home-next-due = { $day } 到期
 home-no-card = 您没有可以扣款的银行卡。请绑定一张，到期的钱才能扣到。
 home-coming-due = 预计 { $day } 到期，出账前还可能变化
-home-grace = 已到还款日
+home-grace = 已过还款日
 home-next-none = 目前没有待还账单
 line-title = 我的额度
 line-why = 总额度 { $limit } − 已用 { $used } = 可用 { $available }
@@ -112,7 +112,7 @@ close-what = 注销后，您的姓名、号码等个人信息将被永久删除�
 close-owing = 还有 { $amount } 未还清（含利息和罚息），还清后才能注销。
 close-against = 现在还不能注销
 close-late = 逾期未还（含截至今天的罚息）
-close-billed = 已出账未到期
+close-billed = 已出账未逾期
 close-unbilled = 未出账本金
 close-unbilled-how = 未出账的借款可以在借款详情里提前结清，利息和费用按合同计算。
 close-in-flight = 正在扣款，等银行结果

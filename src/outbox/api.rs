@@ -69,7 +69,7 @@ pub struct EventView {
     /// Of our form of the body.
     #[schema(example = 1)]
     pub version: u16,
-    /// The line, loan, settlement, remittance or funder that it is about.
+    /// The application, line, loan, settlement, remittance or funder that it is about: the digits behind the prefix of its id.
     pub object_id: Uuid,
     pub occurred_at: DateTime<Utc>,
     /// In our form, or with `mapped` in yours; null where your template does not serve it.

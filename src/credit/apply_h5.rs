@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::actions;
 use super::line_h5::why_unusable;
 use super::model::{AGE_MIN, Application, ApplicationState, ApplyRefusal, ApplyRequest};
+use super::verdict::OwnReason;
 use crate::app::App;
 use crate::base::id::{self, BorrowerId, ProductId};
 use crate::base::person::{Mobile, ResidentId};
@@ -122,7 +123,8 @@ enum Standing {
     },
     Refused {
         reason: String,
-        again_on: BusinessDay,
+        /// Nothing for whoever has the line that was in the way, and needs no other one.
+        again_on: Option<BusinessDay>,
     },
 }
 
@@ -231,7 +233,9 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
             let again_on = application.again_on();
             // The day that an application is taken on: it ends with its close, and not at midnight.
             let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
-            (today < again_on).then_some(Standing::Refused { reason, again_on })
+            let is_overtaken = reason == OwnReason::LineOpen.code();
+            let has_line = is_overtaken && !actions::open_lines(app, application.borrower_id).await?.is_empty();
+            (today < again_on).then(|| Standing::Refused { reason, again_on: Some(again_on).filter(|_| !has_line) })
         }
     })
 }

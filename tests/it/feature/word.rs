@@ -219,6 +219,8 @@ async fn an_approval_that_another_line_has_overtaken_is_heard_again_and_told_as_
     let second = (published.product_id, published.version);
     let apply_for_both = async |number| {
         let (borrower_id, first) = place.apply(number).await;
+        // The page shows the later one.
+        place.app.clock.set(place.app.clock.now() + TimeDelta::seconds(1));
         let wish = ApplyRequest { idempotency_key: "second".into(), ..request(borrower_id, second, Some(steady())) };
         (first, actions::apply(&place.app, wish).await.unwrap())
     };
@@ -230,6 +232,14 @@ async fn an_approval_that_another_line_has_overtaken_is_heard_again_and_told_as_
     let decided = post(&overtaken, "k-2").await.ok();
     assert_eq!((&decided["status"], &decided["refusal"]), (&json!("refused"), &json!("line_open")));
     assert_eq!(post(&overtaken, "k-3").await.ok(), decided, "the same under another key changes nothing");
+    // Whoever has a line is not told from when on another one may be asked for.
+    let mut browser = Browser::open(&place.app).await;
+    let borrower_id: BorrowerId = decided["borrower_id"].as_str().unwrap().parse().unwrap();
+    shopper::sign_in(&mut browser, &place.app, borrower_id).await;
+    let page = browser.get("/apply").await;
+    page.shows("You have a credit line already, and can use it.")
+        .hides("You may apply again")
+        .hides("person to review");
 
     let (first, unanswered) = apply_for_both(2).await;
     assert_eq!(post(&first, "k-4").await.ok()["status"], "approved");

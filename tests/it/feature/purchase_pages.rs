@@ -298,7 +298,7 @@ async fn what_is_paid_all_at_once_is_never_called_one_payments(pool: PgPool) {
     fenqi::product::withdraw(&shopper.town.app, "harbour-next-bill", 2).await.unwrap();
     shopper.browser.get(&plan(2)).await.has_status(409).shows("Your plan to pay all at once is no longer sold");
     let chinese = shopper.browser.get(&format!("{}&lang=zh-CN", plan(2))).await;
-    chinese.has_status(409).shows("您选的 1 期方案不再提供");
+    chinese.has_status(409).shows("您选的一次付清方案不再提供");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

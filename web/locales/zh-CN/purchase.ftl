@@ -32,8 +32,16 @@ plan-guarantee = 总担保费 { $guarantee }
 plan-rates = 年化利率 { $nominal }（单利），{ $effective }（复利 IRR）
 plan-merchant-pays = 利息由商户承担，商户支付 { $subsidy }
 plan-merchant-pays-part = 商户承担部分利息，商户支付 { $subsidy }
-plan-changed-to = 您选的 { $periods } 期：原来{ $before }、年化利率（单利）{ $before_rate }，现在{ $now }、年化利率（单利）{ $now_rate }。
-plan-changed-gone = 您选的 { $periods } 期方案不再提供。
+plan-changed-to =
+    { $periods ->
+        [1] 您选的一次付清：原来{ $before }、年化利率（单利）{ $before_rate }，现在{ $now }、年化利率（单利）{ $now_rate }。
+       *[other] 您选的 { $periods } 期：原来{ $before }、年化利率（单利）{ $before_rate }，现在{ $now }、年化利率（单利）{ $now_rate }。
+    }
+plan-changed-gone =
+    { $periods ->
+        [1] 您选的一次付清方案不再提供。
+       *[other] 您选的 { $periods } 期方案不再提供。
+    }
 plan-details = 每期还款
 plan-column-period = 期数
 plan-column-due = 还款日

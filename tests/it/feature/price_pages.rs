@@ -116,7 +116,7 @@ async fn what_paying_late_or_early_costs_is_said_before_and_after_it_is_agreed_t
     let (asking, loan) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
     let contract = shopper.browser.get(&format!("{loan}/agreement")).await;
     for page in [&asking, &contract] {
-        page.shows("1.3 times the contract rate a year, by a year of 360 days").shows("3 days");
+        page.shows("1.3 times the contract rate a year, counted over 360 days").shows("3 days");
         page.shows("interest to the day of the payoff");
     }
     asking.shows("no other charges if you pay as planned");

@@ -132,7 +132,7 @@ contract-guarantee-free =
         [one] ; none in the first payment
        *[other] ; none in the first { $periods } payments
     }
-contract-penalty-multiple = { $multiple } times the contract rate a year, by a year of { $basis } days
+contract-penalty-multiple = { $multiple } times the contract rate a year, counted over { $basis } days
 contract-penalty-daily = { $rate } a day
 contract-penalty-base = , on unpaid principal and interest
 contract-grace = Grace

@@ -32,12 +32,14 @@ pub struct ReserveView {
     pub available_fen: Fen,
     /// Purchases that are not cleared yet.
     pub held_fen: Fen,
+    /// In all, since the reserve was opened; so are the next three.
     pub deposited_fen: Fen,
     pub withdrawn_fen: Fen,
     /// Cleared to merchants.
     pub paid_out_fen: Fen,
     /// Principal that came back by refunds.
     pub returned_fen: Fen,
+    /// How far below zero purchases may draw `available_fen`; 0 where nothing is advanced.
     pub advance_limit_fen: Fen,
     /// The highest of your low-water marks; 0 where there is none.
     pub low_water_fen: Fen,
@@ -46,6 +48,7 @@ pub struct ReserveView {
     pub lower_marks_fen: Vec<Fen>,
     /// The day on which the advance was first drawn on; null while it is not.
     pub advance_since: Option<BusinessDay>,
+    /// It was not repaid in time: purchases are refused until it is.
     pub is_advance_overdue: bool,
 }
 

@@ -16,6 +16,7 @@ pub struct ReserveEntryView {
     /// `deposit`, `withdrawal`, `hold`, `release`, `clearing` or `refund`.
     #[schema(example = "hold")]
     pub kind: String,
+    /// Above zero; `kind` says which way it moved.
     pub amount_fen: Fen,
     pub available_after_fen: Fen,
     pub held_after_fen: Fen,

@@ -78,9 +78,10 @@ pub async fn list_repayments(
 pub struct WithholdingView {
     pub withholding_id: WithholdingId,
     pub line_id: LineId,
-    /// `due`, `button` or `payoff`.
+    /// `due` for what had fallen due, by the product's timetable; `button` for what the borrower chose to pay; `payoff` of one loan.
     #[schema(example = "due")]
     pub purpose: String,
+    /// The loan that a payoff ends; null otherwise.
     pub loan_id: Option<LoanId>,
     pub amount_fen: Fen,
     #[schema(example = 1)]
@@ -88,11 +89,15 @@ pub struct WithholdingView {
     /// `created`, `submitted`, `unknown`, `succeeded` or `failed`. `unknown` is not failed: the channel is asked again.
     #[schema(example = "succeeded")]
     pub status: String,
+    /// Of a failed one: `insufficient_funds`, `card_invalid`, `channel_down`, `refused`, `superseded` where it was never sent, or `reversed`
+    /// where it was held for a success that did not come; null otherwise.
     #[schema(example = "insufficient_funds")]
     pub failure: Option<String>,
+    /// What was taken: less than `amount_fen` where a part of it may be collected.
     pub collected_fen: Fen,
     pub business_day: BusinessDay,
     pub created_at: DateTime<Utc>,
+    /// When it succeeded or failed; null until then.
     pub final_at: Option<DateTime<Utc>>,
 }
 

@@ -12,14 +12,19 @@ use crate::base::{BusinessDay, Fen, Wanted};
 pub struct SettlementView {
     pub settlement_id: SettlementId,
     pub business_day: BusinessDay,
+    /// Purchases of the day that were not voided.
     pub gross_fen: Fen,
+    /// Refunds of the day, whenever their purchases were.
     pub refunds_fen: Fen,
+    /// Of the purchases, less what refunds gave back.
     pub discount_fee_fen: Fen,
+    /// Interest that you bear, less what refunds gave back.
     pub subsidy_fen: Fen,
     /// Gross less refunds, fee and subsidy.
     pub net_fen: Fen,
-    /// A negative net of earlier days.
+    /// A negative net of earlier days; zero or less.
     pub carried_in_fen: Fen,
+    /// Net and what was carried in: what is paid to you.
     pub payable_fen: Fen,
     /// `to_pay`, `paid`, `nothing` where it comes to zero, or `carried` where it is negative and taken off a later one.
     #[schema(example = "to_pay")]
@@ -60,13 +65,17 @@ pub async fn list_settlements(
 pub struct RemittanceView {
     pub remittance_id: RemittanceId,
     pub business_day: BusinessDay,
+    /// What came in of your loans on the day, less paid interest and fees that refunds gave back.
     pub collected_fen: Fen,
+    /// What merchants pay you of their customers' interest.
     pub subsidy_fen: Fen,
     /// The platform's share of the income.
     pub share_fen: Fen,
     /// Collected and subsidy, less share.
     pub net_fen: Fen,
+    /// A negative net of earlier days; zero or less.
     pub carried_in_fen: Fen,
+    /// Net and what was carried in: what is paid to you.
     pub payable_fen: Fen,
     /// `to_pay`, `paid`, `nothing` where it comes to zero, or `carried` where it is negative and taken off a later one.
     #[schema(example = "to_pay")]

@@ -30,6 +30,7 @@ pub mod loan;
 pub mod bill;
 pub mod repayment;
 pub mod overdue;
+pub mod claim;
 pub mod settlement;
 pub mod reconcile;
 pub mod day_file;

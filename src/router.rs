@@ -23,7 +23,9 @@ use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::merchant::{join_h5, order_h5, staff_h5};
 use crate::page::{assets, error_page, visit};
 use crate::purchase::{Authoriser, LiveReceipts, pay_h5, receipt_h5, refund_h5, result_h5, sale_h5, scan_h5};
-use crate::{access, bill, credit, day_file, funder, loan, merchant, outbox, product, purchase, repayment, settlement};
+use crate::{
+    access, bill, claim, credit, day_file, funder, loan, merchant, outbox, product, purchase, repayment, settlement,
+};
 
 pub fn router(app: App) -> Router {
     let live = LiveReceipts::new(app.clone());
@@ -120,6 +122,7 @@ fn loan_operations() -> OpenApiRouter<App> {
         .routes(routes!(repayment::api::list_repayments))
         .routes(routes!(repayment::api::show_repayment))
         .routes(routes!(repayment::api::list_withholdings))
+        .routes(routes!(claim::api::list_claims))
         .routes(routes!(repayment::api::show_withholding))
         .routes(routes!(purchase::api::list_loan_refunds))
         .routes(routes!(purchase::api::show_loan_refund))

@@ -81,6 +81,10 @@ words! {
         TransferRecorded = "transfer_recorded",
         TakingBackProposed = "taking_back_proposed",
         TransferTakenBack = "transfer_taken_back",
+        ClaimAsked = "claim_asked",
+        ClaimPaymentStated = "claim_payment_stated",
+        ClaimPaid = "claim_paid",
+        ClaimWithdrawn = "claim_withdrawn",
         BreakTaken = "break_taken",
         CorrectionProposed = "correction_proposed",
         BreakCorrected = "break_corrected",
@@ -120,6 +124,7 @@ impl Action {
             Action::BreakTaken | Action::CorrectionProposed | Action::BreakCorrected | Action::BreakDismissed => {
                 "break"
             }
+            Action::ClaimAsked | Action::ClaimPaymentStated | Action::ClaimPaid | Action::ClaimWithdrawn => "claim",
             Action::PayoutRetried | Action::PayoutEndingStated | Action::PayoutSettled => "payout",
             Action::JobRetried => "job",
         }

@@ -140,6 +140,7 @@ ids! {
     ProductDraftId "draft",
     PurchaseId "pur",
     LoanId "loan",
+    ClaimId "claim",
     RefundId "ref",
     WithholdingId "wh",
     RepaymentId "rep",

@@ -6,6 +6,7 @@ mod notices;
 mod payout;
 mod breaks;
 mod transfer;
+mod claim;
 mod line;
 mod application;
 mod quote;
@@ -120,6 +121,9 @@ enum Command {
     /// Transfers that reached the platform's account: record one for a borrower's line, take it back as two people, list them
     #[command(subcommand)]
     Transfer(transfer::Args),
+    /// Claims on guarantors: list them, ask for a late loan, say as two people that one is paid, withdraw one
+    #[command(subcommand)]
+    Claim(claim::Args),
     /// Applications that wait for a person: list them, decide one
     #[command(subcommand)]
     Application(application::Args),
@@ -170,6 +174,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Payout(args) => payout::run(args).await,
         Command::Break(args) => breaks::run(args).await,
         Command::Transfer(args) => transfer::run(args).await,
+        Command::Claim(args) => claim::run(args).await,
         Command::Application(args) => application::run(args).await,
         Command::Line(args) => line::run(args).await,
         Command::Quote(args) => quote::run(args).await,

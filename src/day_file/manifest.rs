@@ -154,6 +154,12 @@ fn is_own(account: Account) -> bool {
     account.number() >= Account::LoanPrincipal.number()
 }
 
+/// Accounts of claims are told from the first one that was paid on: days that were signed before there were any come out as they were.
+fn is_told_of(account: Account, accounts: &[AccountDay]) -> bool {
+    let is_of_claims = matches!(account, Account::ClaimsReceived | Account::GuarantorPayable);
+    !is_of_claims || accounts.iter().any(|day| day.account == account.number())
+}
+
 impl<'a> Manifest<'a> {
     /// # Errors
     /// If the files do not foot to each other or to the book.
@@ -214,7 +220,7 @@ fn figures(files: &[MadeFile], accounts: &[AccountDay]) -> BTreeMap<String, i64>
         let Sums(sums) = &sums.0;
         figures.extend(sums.iter().map(|(name, fen)| (format!("{table_name}.{name}"), fen.get())));
     }
-    for account in told_accounts() {
+    for account in told_accounts().filter(|account| is_told_of(*account, accounts)) {
         let found = accounts.iter().find(|day| day.account == account.number());
         let zero = AccountDay { account: account.number(), opening: Fen::ZERO, debit: Fen::ZERO, credit: Fen::ZERO };
         let day = found.copied().unwrap_or(zero);
@@ -234,7 +240,8 @@ fn footings(figures: &BTreeMap<String, i64>) -> Vec<Footing> {
         let (left_fen, right_fen) = (total(figures, &left), total(figures, &right));
         footings.push(Footing { name, left, right, left_fen, right_fen });
     };
-    for account in told_accounts().filter(|account| is_own(*account)) {
+    let is_told = |account: &Account| figures.contains_key(&format!("book.{}.closing_fen", account.name()));
+    for account in told_accounts().filter(|account| is_own(*account) && is_told(account)) {
         let account = account.name();
         for side in ["debit_fen", "credit_fen"] {
             let (file, book) = (format!("ledger.{side}.{account}"), format!("book.{account}.{side}"));

@@ -53,10 +53,14 @@ pub enum Account {
     ChargeOffLoss = 214,
     /// Income: what came in on them all the same.
     RecoveryIncome = 215,
+    /// Stands against the receivables: what guarantors paid of them, and has not come in for them since. The borrower owes it as before.
+    ClaimsReceived = 216,
+    /// Owed to guarantors: what came in on loans that they had paid of. The funder passes it on, outside the house.
+    GuarantorPayable = 217,
 }
 
 impl Account {
-    pub const ALL: [Account; 27] = [
+    pub const ALL: [Account; 29] = [
         Account::Bank,
         Account::ReserveAvailable,
         Account::ReserveHeld,
@@ -84,6 +88,8 @@ impl Account {
         Account::ChargedOff,
         Account::ChargeOffLoss,
         Account::RecoveryIncome,
+        Account::ClaimsReceived,
+        Account::GuarantorPayable,
     ];
 
     pub const fn number(self) -> i16 {
@@ -128,6 +134,8 @@ impl Account {
             Account::ChargedOff => "charged_off",
             Account::ChargeOffLoss => "charge_off_loss",
             Account::RecoveryIncome => "recovery_income",
+            Account::ClaimsReceived => "claims_received",
+            Account::GuarantorPayable => "guarantor_payable",
         }
     }
 }

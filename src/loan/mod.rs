@@ -4,6 +4,7 @@ pub mod accrual;
 pub mod close;
 pub mod model;
 pub mod payoff;
+pub mod recourse;
 pub mod reduction;
 pub mod rescaling;
 pub mod schedule;
@@ -12,11 +13,14 @@ pub mod price;
 pub mod explain;
 pub mod words;
 pub mod store;
+pub mod recourse_store;
 pub mod api_store;
 pub mod api;
 
 pub use model::{Loan, LoanStatus};
 pub use price::Price;
+pub use recourse::{BookedRecourse, Recourse};
+pub use recourse_store::{add_claim_paid, insert_recourse, load_recourse};
 pub use schedule::{DueDates, Installment, Schedule, ScheduleError, ScheduleRequest};
 pub use store::{
     ScheduleReason, ScheduleVersion, current_schedule, ends_in_payoff, has_paid_off, insert_schedule, load_loans,

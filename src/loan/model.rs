@@ -1,5 +1,6 @@
 //! The loan (借据): what was agreed at purchase, and how much of its principal is still owed.
 
+use super::recourse::Recourse;
 use super::schedule::Schedule;
 use crate::base::day::MonthDay;
 use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
@@ -32,6 +33,8 @@ pub struct Loan {
     pub closed_on: Option<BusinessDay>,
     /// The day on which its funder's book wrote it off; it is owed and collected as before.
     pub charged_off_on: Option<BusinessDay>,
+    /// What guarantors paid of it, and has not come in for them since.
+    pub claim_left: Fen,
 }
 
 words! {
@@ -47,6 +50,20 @@ impl Loan {
     /// Principal that is neither paid nor taken off by refunds.
     pub fn outstanding(&self) -> Fen {
         self.principal - self.principal_paid - self.principal_returned
+    }
+
+    /// What of the money that has just come in belongs to the guarantor: all of it, until what was paid of the loan is recovered. Once
+    /// the loan has ended, what was claimed beyond that was never owed, and goes back as well.
+    pub fn take_recourse(&mut self, came_in: Fen) -> Option<Recourse> {
+        let amount = match self.status {
+            LoanStatus::Open => came_in.min(self.claim_left),
+            LoanStatus::Paid | LoanStatus::Refunded | LoanStatus::Voided => self.claim_left,
+        };
+        if !amount.is_positive() {
+            return None;
+        }
+        self.claim_left -= amount;
+        Some(Recourse { loan_id: self.loan_id, amount, left: self.claim_left })
     }
 
     /// How many periods have been billed once the close of `closed_day` is done: those whose statement day has passed.

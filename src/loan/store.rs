@@ -98,7 +98,8 @@ macro_rules! select_loans {
                       last_statement_on as "last_statement_on: BusinessDay", schedule_version, made_on as "made_on: BusinessDay",
                       closed_on as "closed_on: BusinessDay",
                       (select c.business_day from charge_off c where c.line_id = loan.line_id and c.loan_id = loan.loan_id)
-                          as "charged_off_on?: BusinessDay"
+                          as "charged_off_on?: BusinessDay",
+                      claim_paid_fen - claim_recovered_fen as "claim_left!: Fen"
                from loan "# + $rest,
             $($argument)*
         )
@@ -321,6 +322,7 @@ struct LoanRow {
     made_on: BusinessDay,
     closed_on: Option<BusinessDay>,
     charged_off_on: Option<BusinessDay>,
+    claim_left: Fen,
 }
 
 impl LoanRow {
@@ -348,6 +350,7 @@ impl LoanRow {
             made_on: self.made_on,
             closed_on: self.closed_on,
             charged_off_on: self.charged_off_on,
+            claim_left: self.claim_left,
         })
     }
 }

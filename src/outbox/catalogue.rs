@@ -189,13 +189,39 @@ pub const KINDS: &[EventKind] = &[
         },
     ),
     funder(
-        "charge_off",
+        "claim_paid",
         "loan",
-        "A loan was charged off in your book: what was receivable of it that day. It is owed and collected as before.",
+        "The guarantor has paid you what a claim asked for; `left_fen` is what is to come in for guarantors of this loan now.",
+        || {
+            json!({
+                "claim_id": "claim_0197f3c2a4b07cc39b1c2d3e4f50617f", "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175",
+                "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "principal_fen": 42_933, "interest_fen": 0, "fee_fen": 515,
+                "penalty_fen": 1_153, "amount_fen": 44_601, "left_fen": 44_601, "bank_reference": "G20260614-0001",
+                "business_day": "2026-06-14" })
+        },
+    ),
+    funder(
+        "claim_recovered",
+        "loan",
+        "Of what a repayment or a refund brought on a loan, this belongs to the guarantor that has paid of it: you owe it on. Below zero \
+         where the repayment is taken back.",
         || {
             json!({
                 "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
-                "principal_fen": 128_800, "interest_fen": 0, "fee_fen": 1_545, "business_day": "2026-09-21" })
+                "repayment_id": "rep_0197f3c2a4b07cc39b1c2d3e4f50617d", "refund_id": "ref_0197f3c2a4b07cc39b1c2d3e4f506178",
+                "amount_fen": 20_000, "left_fen": 24_601, "business_day": "2026-06-20" })
+        },
+    )
+    .with_nullable(&["repayment_id", "refund_id"]),
+    funder(
+        "charge_off",
+        "loan",
+        "A loan was charged off in your book: what was receivable of it that day, and what of that guarantors had paid and not got back. It \
+         is owed and collected as before.",
+        || {
+            json!({
+                "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
+                "principal_fen": 128_800, "interest_fen": 0, "fee_fen": 1_545, "covered_fen": 0, "business_day": "2026-09-21" })
         },
     ),
     funder(

@@ -24,6 +24,9 @@ pub struct ChargeOff {
     /// Of rows that have fallen due, less what was collected. What has run on later rows is no loss: it leaves the income again.
     pub interest: Fen,
     pub fee: Fen,
+    /// What guarantors paid of it and have not got back: that is no loss. Where it is more than all of these, penalty was claimed too,
+    /// and the loss is below zero.
+    pub covered: Fen,
 }
 
 impl ChargeOff {
@@ -32,16 +35,17 @@ impl ChargeOff {
         Uuid::new_v5(&self.loan_id.uuid(), b"charge_off")
     }
 
-    /// The receivables stay what they are, with what is not expected of them beside them; the loss is the funder's.
+    /// The receivables stay what they are, with what is not expected of them beside them; the loss is the funder's, but for what
+    /// guarantors have paid.
     pub fn posting(&self, at: DateTime<Utc>) -> Posting {
-        let receivable = self.principal + self.interest + self.fee;
+        let lost = self.principal + self.interest + self.fee - self.covered;
         Posting {
             posting_id: self.posting_id(),
             line_id: Some(self.line_id),
             funder_id: self.funder_id,
             event: "charge_off",
             source_id: self.loan_id.uuid(),
-            legs: Legs::new().transfer(Account::ChargeOffLoss, Account::ChargedOff, receivable).into_vec(),
+            legs: Legs::new().transfer(Account::ChargeOffLoss, Account::ChargedOff, lost).into_vec(),
             corrects: None,
             business_day: self.business_day,
             posted_at: at,
@@ -60,6 +64,7 @@ impl ChargeOff {
                 "principal_fen": self.principal,
                 "interest_fen": self.interest,
                 "fee_fen": self.fee,
+                "covered_fen": self.covered,
                 "business_day": self.business_day,
             }),
             created_at: at,
@@ -82,6 +87,7 @@ mod tests {
             principal: Fen::new(120_000),
             interest: Fen::new(2_166),
             fee: Fen::new(5),
+            covered: Fen::ZERO,
         }
     }
 
@@ -91,6 +97,14 @@ mod tests {
         let lost = Leg { debit: Account::ChargeOffLoss, credit: Account::ChargedOff, amount: Fen::new(122_171) };
         assert_eq!(posting.legs, [lost]);
         assert_eq!((posting.event, posting.source_id), ("charge_off", Uuid::from_u128(1)));
+    }
+
+    #[test]
+    fn what_a_guarantor_has_paid_is_no_loss() {
+        let claimed = ChargeOff { covered: Fen::new(42_171), ..charge_off(1) };
+        let legs = claimed.posting(DateTime::UNIX_EPOCH).legs;
+        let lost = Leg { debit: Account::ChargeOffLoss, credit: Account::ChargedOff, amount: Fen::new(80_000) };
+        assert_eq!(legs, [lost]);
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub async fn load_receivables(
         r#"select l.loan_id as "loan_id!: LoanId", l.line_id as "line_id!: LineId", l.funder_id as "funder_id!: FunderId",
                   $3::date as "business_day!: BusinessDay", l.schedule_version as "schedule_version!",
                   l.principal_fen - l.principal_paid_fen - l.principal_returned_fen as "principal!: Fen",
-                  earned.interest - settled.interest as "interest!: Fen", earned.fee - settled.fee as "fee!: Fen"
+                  earned.interest - settled.interest as "interest!: Fen", earned.fee - settled.fee as "fee!: Fen",
+                  l.claim_paid_fen - l.claim_recovered_fen as "covered!: Fen"
            from unnest($1::uuid[], $2::uuid[]) as late(line_id, loan_id)
            join loan l on l.loan_id = late.loan_id and l.line_id = late.line_id
            join schedule s on s.line_id = l.line_id and s.loan_id = l.loan_id and s.version = l.schedule_version
@@ -70,9 +71,9 @@ pub async fn insert_charge_offs(connection: &mut PgConnection, charge_offs: &[Ch
     }
     sqlx::query!(
         "insert into charge_off (line_id, loan_id, funder_id, business_day, schedule_version, principal_fen, interest_fen,
-                                 fee_fen, posting_id)
+                                 fee_fen, posting_id, covered_fen)
          select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::date[], $5::int[], $6::bigint[], $7::bigint[],
-                              $8::bigint[], $9::uuid[])",
+                              $8::bigint[], $9::uuid[], $10::bigint[])",
         &charge_offs.iter().map(|one| one.line_id.uuid()).collect::<Vec<Uuid>>(),
         &charge_offs.iter().map(|one| one.loan_id.uuid()).collect::<Vec<Uuid>>(),
         &charge_offs.iter().map(|one| one.funder_id.uuid()).collect::<Vec<Uuid>>(),
@@ -82,6 +83,7 @@ pub async fn insert_charge_offs(connection: &mut PgConnection, charge_offs: &[Ch
         &charge_offs.iter().map(|one| one.interest.get()).collect::<Vec<i64>>(),
         &charge_offs.iter().map(|one| one.fee.get()).collect::<Vec<i64>>(),
         &charge_offs.iter().map(|one| one.posting_id()).collect::<Vec<Uuid>>(),
+        &charge_offs.iter().map(|one| one.covered.get()).collect::<Vec<i64>>(),
     )
     .execute(connection)
     .await?;

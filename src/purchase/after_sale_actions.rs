@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::model::AfterSaleRefusal;
 use super::notices::Undone;
-use super::posting::{self, Event};
+use super::posting::{self, Event, InBooks};
 use super::refund::{BilledCharges, Effect, LeftInstallment, RefundParts, Refundable, billed_of, of_recovered};
 use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
@@ -18,9 +18,10 @@ use crate::credit::line::{EntryKind, Line, LineChange};
 use crate::error::{Fault, Outcome};
 use crate::funder::reserve::Occasion;
 use crate::funder::{lock_reserve, save_reserve};
+use crate::loan::recourse::CameBy;
 use crate::loan::reduction::{self, Amounts, Billed, BilledFall, Fall, Reduction, Standing};
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
-use crate::loan::{Installment, Loan, LoanStatus, Schedule};
+use crate::loan::{BookedRecourse, Installment, Loan, LoanStatus, Recourse, Schedule};
 use crate::merchant::Payment;
 use crate::outbox::{self, Message};
 use crate::product::ProductVersion;
@@ -394,9 +395,13 @@ impl Sale {
             insert_payouts(connection, &[owed]).await?;
         }
         let event = self.event(source_id);
-        let is_charged_off = self.loan.charged_off_on.is_some();
-        let posting = posting::refund(event, parts, charges, is_charged_off);
-        ledger::store::insert_postings(connection, &[posting]).await?;
+        // What had been claimed of a loan that has ended by it goes back whole: nobody owes it any more.
+        let recourse = self.loan.take_recourse(parts.principal_fell);
+        let in_books = InBooks {
+            is_charged_off: self.loan.charged_off_on.is_some(),
+            recourse: recourse.map_or(Fen::ZERO, |recourse| recourse.amount),
+        };
+        ledger::store::insert_postings(connection, &[posting::refund(event, parts, charges, in_books)]).await?;
         let body = serde_json::json!({
             "loan_id": refund.loan_id,
             "purchase_id": refund.purchase_id,
@@ -416,6 +421,7 @@ impl Sale {
             "business_day": refund.business_day,
         });
         outbox::store::enqueue(connection, &[self.message("refund", body)]).await?;
+        self.book_recourse(connection, refund, recourse).await?;
         if parts.principal_fell.is_positive() {
             self.restore_line(connection, EntryKind::Refund, parts.principal_fell, source_id).await?;
             let mut reserve = lock_reserve(connection, self.loan.funder_id, self.when()).await?;
@@ -423,6 +429,23 @@ impl Sale {
             save_reserve(connection, &reserve, &[entry]).await?;
         }
         Ok(())
+    }
+}
+
+impl Sale {
+    /// Keeps what of a refund belongs to a guarantor, and tells the funder, who owes it on.
+    async fn book_recourse(
+        &self,
+        connection: &mut PgConnection,
+        refund: &Refund,
+        recourse: Option<Recourse>,
+    ) -> sqlx::Result<()> {
+        let Some(recourse) = recourse else { return Ok(()) };
+        let (line_id, came_by) = (refund.line_id, CameBy::Refund(refund.refund_id));
+        let booked = BookedRecourse { line_id, came_by, recourse, business_day: refund.business_day };
+        loan::insert_recourse(connection, &[booked]).await?;
+        let told = recourse.message(&self.product.terms.funder, line_id, came_by, self.when());
+        outbox::store::enqueue(connection, &[told]).await
     }
 }
 

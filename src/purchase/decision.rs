@@ -225,6 +225,7 @@ impl Batch {
             made_on: self.today,
             closed_on: None,
             charged_off_on: None,
+            claim_left: Fen::ZERO,
         });
         self.written.schedules.push(quote.schedule);
         (loan_id, discount_fee)

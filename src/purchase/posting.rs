@@ -18,6 +18,14 @@ pub struct Event {
     pub when: When,
 }
 
+/// What a refund has to know of how its loan stands in the funder's book.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InBooks {
+    pub is_charged_off: bool,
+    /// What of the refund belongs to a guarantor that has paid of the loan.
+    pub recourse: Fen,
+}
+
 /// The reserve is held for the merchant; the funder has lent what is still in transit.
 pub fn purchase(event: Event, amount: Fen) -> Posting {
     post("purchase", event, purchase_legs(amount))
@@ -39,12 +47,12 @@ fn purchase_legs(amount: Fen) -> Legs {
 /// The merchant gives the amount back: what fell of the principal to the reserve, the rest to the borrower; it gets back its
 /// discount fee and subsidy. Billed interest and fees that are returned leave the funder's income: what was not paid of them is
 /// owed no more, what was comes out of what is owed on to the funder. Of a loan that was charged off, what was not paid is in the
-/// loss already, or never was income; what falls of its principal is then recovered. What had been recovered of charges leaves the
+/// loss already, or never was income; what falls of its principal is then recovered, but for what belongs to a guarantor. What had been recovered of charges leaves the
 /// income of recoveries, and what was paid before the charge-off that of the days on which it ran.
-pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, is_charged_off: bool) -> Posting {
+pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, loan: InBooks) -> Posting {
     let BilledCharges { fell, back, recovered: back_recovered } = charges;
-    let (of_interest, of_fee, recovered) = match is_charged_off {
-        true => (Account::ChargedOff, Account::ChargedOff, parts.principal_fell),
+    let (of_interest, of_fee, recovered) = match loan.is_charged_off {
+        true => (Account::ChargedOff, Account::ChargedOff, parts.principal_fell - loan.recourse),
         false => (Account::InterestIncome, Account::FunderFeeIncome, Fen::ZERO),
     };
     let legs = Legs::new()
@@ -56,6 +64,7 @@ pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, is_cha
         .transfer(Account::SubsidyIncome, Account::CollectionsInTransit, parts.subsidy_returned)
         .transfer(of_interest, Account::InterestReceivable, fell.interest)
         .transfer(of_fee, Account::FeeReceivable, fell.fee)
+        .transfer(Account::ClaimsReceived, Account::GuarantorPayable, loan.recourse)
         .transfer(Account::ChargedOff, Account::RecoveryIncome, recovered)
         .transfer(Account::CollectionsPayable, Account::BorrowerPayable, back.interest + back.fee)
         .transfer(Account::InterestIncome, Account::CollectionsInTransit, back.interest - back_recovered.interest)
@@ -92,19 +101,21 @@ mod tests {
         subsidy_returned: Fen::ZERO,
     };
 
-    fn legs_of(parts: &RefundParts, charges: &BilledCharges, is_charged_off: bool) -> Vec<Leg> {
+    fn legs_of(parts: &RefundParts, charges: &BilledCharges, loan: InBooks) -> Vec<Leg> {
         let event = Event {
             line_id: LineId::from_uuid(Uuid::from_u128(1)),
             funder_id: FunderId::from_uuid(Uuid::from_u128(2)),
             source_id: Uuid::from_u128(3),
             when: When { business_day: "2026-09-22".parse().unwrap(), at: chrono::DateTime::UNIX_EPOCH },
         };
-        refund(event, parts, charges, is_charged_off).legs
+        refund(event, parts, charges, loan).legs
     }
 
-    fn legs_of_a_refund(is_charged_off: bool) -> Vec<Leg> {
+    const CHARGED_OFF: InBooks = InBooks { is_charged_off: true, recourse: Fen::ZERO };
+
+    fn legs_of_a_refund(loan: InBooks) -> Vec<Leg> {
         let fell = Parts { interest: Fen::new(20), fee: Fen::new(3), ..Parts::default() };
-        legs_of(&PARTS, &BilledCharges { fell, ..BilledCharges::default() }, is_charged_off)
+        legs_of(&PARTS, &BilledCharges { fell, ..BilledCharges::default() }, loan)
     }
 
     fn leg(debit: Account, credit: Account, fen: i64) -> Leg {
@@ -119,7 +130,7 @@ mod tests {
             leg(Account::InterestIncome, Account::InterestReceivable, 20),
             leg(Account::FunderFeeIncome, Account::FeeReceivable, 3),
         ];
-        assert_eq!(legs_of_a_refund(false), expected);
+        assert_eq!(legs_of_a_refund(InBooks::default()), expected);
     }
 
     #[test]
@@ -131,7 +142,20 @@ mod tests {
             leg(Account::ChargedOff, Account::FeeReceivable, 3),
             leg(Account::ChargedOff, Account::RecoveryIncome, 1_000),
         ];
-        assert_eq!(legs_of_a_refund(true), expected);
+        assert_eq!(legs_of_a_refund(CHARGED_OFF), expected);
+    }
+
+    #[test]
+    fn what_a_refund_brings_back_of_a_loan_that_a_guarantor_has_paid_of_is_owed_on_to_it() {
+        let expected = [
+            leg(Account::MerchantPayable, Account::ReserveAvailable, 1_000),
+            leg(Account::ReserveAtPlatform, Account::LoanPrincipal, 1_000),
+            leg(Account::ChargedOff, Account::InterestReceivable, 20),
+            leg(Account::ChargedOff, Account::FeeReceivable, 3),
+            leg(Account::ClaimsReceived, Account::GuarantorPayable, 700),
+            leg(Account::ChargedOff, Account::RecoveryIncome, 300),
+        ];
+        assert_eq!(legs_of_a_refund(InBooks { recourse: Fen::new(700), ..CHARGED_OFF }), expected);
     }
 
     #[test]
@@ -145,9 +169,9 @@ mod tests {
             leg(Account::InterestIncome, Account::CollectionsInTransit, 20),
             leg(Account::FunderFeeIncome, Account::CollectionsInTransit, 3),
         ];
-        for is_charged_off in [false, true] {
+        for loan in [InBooks::default(), CHARGED_OFF] {
             let charges = BilledCharges { back, ..BilledCharges::default() };
-            assert_eq!(legs_of(&owed_back, &charges, is_charged_off), expected);
+            assert_eq!(legs_of(&owed_back, &charges, loan), expected);
         }
         let recovered = Parts { interest: Fen::new(15), fee: Fen::new(3), ..Parts::default() };
         let charges = BilledCharges { back, recovered, ..BilledCharges::default() };
@@ -157,6 +181,6 @@ mod tests {
             leg(Account::InterestIncome, Account::CollectionsInTransit, 5),
             leg(Account::RecoveryIncome, Account::CollectionsInTransit, 18),
         ];
-        assert_eq!(legs_of(&owed_back, &charges, true), expected);
+        assert_eq!(legs_of(&owed_back, &charges, CHARGED_OFF), expected);
     }
 }

@@ -12,7 +12,8 @@ use crate::bill::{BilledInstallment, Parts, Payment};
 use crate::credit::change::{Change, Note};
 use crate::credit::line::LineChange;
 use crate::credit::{EntryKind, Freeze, Line, LineEntry};
-use crate::loan::{Loan, LoanStatus};
+use crate::loan::recourse::CameBy;
+use crate::loan::{BookedRecourse, Loan, LoanStatus, Recourse};
 use crate::outbox::Message;
 use crate::overdue::PenaltyRule;
 use crate::product::ProductVersion;
@@ -94,7 +95,10 @@ pub struct Repayment {
     pub items: Vec<RepaymentItem>,
     /// What no installment could take, owed back to the borrower.
     pub excess: Fen,
-    /// Taken for loans that had been charged off, without penalty; negative where it is taken back.
+    /// Of loans that guarantors have paid of, what belongs to those; negative where it is taken back.
+    pub recourse: Vec<Recourse>,
+    /// Taken for loans that had been charged off, without penalty and without what belongs to guarantors; negative where it is taken
+    /// back, and where penalty goes to a guarantor.
     pub recovered: Fen,
     /// Taken back of what had been paid on loans before they were charged off.
     pub charged_off_again: Fen,
@@ -216,7 +220,8 @@ impl LineAccount {
             }
         }
         self.close_paid_loans(&money);
-        let recovered = self.of_charged_off(&items);
+        let recourse = self.take_recourse(&items);
+        let recovered = self.of_charged_off(&items, &recourse);
         if principal.is_positive() {
             let mut change = LineChange::used(EntryKind::Repayment, -principal, money.repayment_id.uuid());
             change.reason = money.source.recorded_by();
@@ -233,6 +238,7 @@ impl LineAccount {
             amount: money.amount,
             items,
             excess,
+            recourse,
             recovered,
             charged_off_again: Fen::ZERO,
             business_day: money.today,
@@ -240,13 +246,26 @@ impl LineAccount {
         }
     }
 
-    /// What of these items is receivable of loans that are charged off.
-    pub(super) fn of_charged_off(&self, items: &[RepaymentItem]) -> Fen {
-        let is_charged_off = |item: &&RepaymentItem| {
-            let open = self.loans.iter().find(|open| open.loan.loan_id == item.loan_id);
+    /// What of these items belongs to guarantors. Only loans that one has paid of are looked at.
+    fn take_recourse(&mut self, items: &[RepaymentItem]) -> Vec<Recourse> {
+        let claimed = self.loans.iter_mut().filter(|open| open.loan.claim_left.is_positive());
+        let of_loan = |open: &mut OpenLoan| {
+            let items = items.iter().filter(|item| item.loan_id == open.loan.loan_id);
+            let came_in = items.map(|item| item.taken.total()).sum();
+            open.loan.take_recourse(came_in)
+        };
+        claimed.filter_map(of_loan).collect()
+    }
+
+    /// What of these items is receivable of loans that are charged off, less what guarantors have of it.
+    pub(super) fn of_charged_off(&self, items: &[RepaymentItem], recourse: &[Recourse]) -> Fen {
+        let is_charged_off = |loan_id: LoanId| {
+            let open = self.loans.iter().find(|open| open.loan.loan_id == loan_id);
             open.is_some_and(|open| open.loan.charged_off_on.is_some())
         };
-        items.iter().filter(is_charged_off).map(|item| item.taken.receivable()).sum()
+        let lost = items.iter().filter(|item| is_charged_off(item.loan_id));
+        let guarantors = recourse.iter().filter(|recourse| is_charged_off(recourse.loan_id));
+        lost.map(|item| item.taken.receivable()).sum::<Fen>() - guarantors.map(|recourse| recourse.amount).sum::<Fen>()
     }
 
     /// Whether anything is left is asked of today, not of the day that money counts from: where that lies within grace, what has run
@@ -305,7 +324,20 @@ impl Repayment {
         // Money for several bills touches a loan once in each, and not always the oldest first.
         let mut items = self.items.clone();
         items.sort_by_key(|item| (item.loan_id, item.period));
-        items.chunk_by(|one, next| one.loan_id == next.loan_id).map(|items| self.message(partner, items)).collect()
+        let paid = items.chunk_by(|one, next| one.loan_id == next.loan_id).map(|items| self.message(partner, items));
+        let (came_by, when) = (CameBy::Repayment(self.repayment_id), self.when());
+        let recovered = self.recourse.iter().map(|of| of.message(partner, self.line_id, came_by, when));
+        paid.chain(recovered).collect()
+    }
+
+    /// What of it is written for guarantors.
+    pub(super) fn booked_recourse(&self) -> impl Iterator<Item = BookedRecourse> {
+        self.recourse.iter().map(|recourse| BookedRecourse {
+            line_id: self.line_id,
+            came_by: CameBy::Repayment(self.repayment_id),
+            recourse: *recourse,
+            business_day: self.business_day,
+        })
     }
 
     fn message(&self, partner: &str, items: &[RepaymentItem]) -> Message {
@@ -392,6 +424,7 @@ mod tests {
             amount: Fen::new(1_111),
             items: vec![item(one, 2, 10), item(other, 1, 100), item(one, 1, 1_000), item(other, 2, 1)],
             excess: Fen::ZERO,
+            recourse: Vec::new(),
             recovered: Fen::ZERO,
             charged_off_again: Fen::ZERO,
             business_day: "2026-05-01".parse().unwrap(),

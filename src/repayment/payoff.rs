@@ -289,6 +289,7 @@ mod tests {
             made_on: day("2025-12-01"),
             closed_on: None,
             charged_off_on: None,
+            claim_left: Fen::ZERO,
         };
         PayoffLoan { loan, schedule: Schedule { installments: vec![row] }, last_billed: 1 }
     }

@@ -9,12 +9,14 @@ use crate::ledger::{Account, Posting};
 /// A repayment, or its reversal.
 ///
 /// In the clearing book the channel owes the money (a transfer stands at the bank); it is owed on to the funder, and the excess to
-/// the borrower. In the funder's book the debt falls, and the money is in transit. What comes in on loans that were charged off is
-/// recovery income. A reversal turns every leg round and names the posting that it corrects; what had been paid before its loan was
+/// the borrower. In the funder's book the debt falls, and the money is in transit. What comes in on loans that a guarantor has paid of
+/// is owed on to that one, as far as it is not recovered; what else comes in on loans that were charged off is recovery income. A
+/// reversal turns every leg round and names the posting that it corrects; what had been paid before its loan was
 /// charged off then is a loss.
 pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
     let taken = repayment.taken();
     let received_in = received_in(&repayment.source);
+    let of_guarantors = repayment.recourse.iter().map(|recourse| recourse.amount).sum();
     let (event, corrects) = match repayment.source {
         Source::Reversal { of, .. } => ("repayment_reversed", Some(of.uuid())),
         Source::Withholding(_) | Source::Transfer { .. } | Source::ChannelFile(_) => ("repayment", None),
@@ -32,6 +34,7 @@ pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
             .transfer(Account::CollectionsInTransit, Account::InterestReceivable, taken.interest)
             .transfer(Account::CollectionsInTransit, Account::FeeReceivable, taken.fee)
             .transfer(Account::CollectionsInTransit, Account::PenaltyIncome, taken.penalty)
+            .transfer(Account::ClaimsReceived, Account::GuarantorPayable, of_guarantors)
             .transfer(Account::ChargedOff, Account::RecoveryIncome, repayment.recovered)
             .transfer(Account::ChargeOffLoss, Account::ChargedOff, repayment.charged_off_again)
             .into_vec(),
@@ -57,8 +60,10 @@ mod tests {
     use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
     use crate::bill::Parts;
     use crate::ledger::Leg;
+    use crate::loan::Recourse;
     use crate::repayment::account::RepaymentItem;
 
+    const TAKEN_OF: LoanId = LoanId::from_uuid(Uuid::from_u128(1));
     const TAKEN: Parts =
         Parts { fee: Fen::new(3), penalty: Fen::new(20), interest: Fen::new(100), principal: Fen::new(1_000) };
 
@@ -72,6 +77,7 @@ mod tests {
             amount: taken.total(),
             items: vec![RepaymentItem { loan_id: LoanId::from_uuid(id), period: 1, taken }],
             excess: Fen::ZERO,
+            recourse: Vec::new(),
             recovered: Fen::ZERO,
             charged_off_again: Fen::ZERO,
             business_day: "2026-09-22".parse().unwrap(),
@@ -118,6 +124,20 @@ mod tests {
         let mut went = taken_back();
         went.recovered = -receivable;
         assert_eq!(beside_the_rest(&went), [leg(Account::RecoveryIncome, Account::ChargedOff, 1_103)]);
+    }
+
+    #[test]
+    fn money_for_a_loan_that_a_guarantor_has_paid_of_is_owed_on_to_it_and_goes_back_as_it_came() {
+        let of = |amount| Recourse { loan_id: TAKEN_OF, amount: Fen::new(amount), left: Fen::ZERO };
+        let mut came = received();
+        came.recourse = vec![of(1_120)];
+        // 17 of them were penalty, which is nobody's receivable.
+        came.recovered = Fen::new(1_103 - 1_120);
+        assert!(repayment_legs(&came).contains(&leg(Account::ClaimsReceived, Account::GuarantorPayable, 1_120)));
+        assert_eq!(beside_the_rest(&came), [leg(Account::RecoveryIncome, Account::ChargedOff, 17)]);
+        let mut went = taken_back();
+        went.recourse = vec![of(-1_120)];
+        assert!(repayment_legs(&went).contains(&leg(Account::GuarantorPayable, Account::ClaimsReceived, 1_120)));
     }
 
     #[test]

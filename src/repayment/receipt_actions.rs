@@ -213,6 +213,8 @@ impl Batch {
         credit::store::save_lines(&mut *connection, &lines, &entries.concat()).await?;
         let payouts = self.number_owed_back(&mut *connection).await?;
         store::insert_repayments(&mut *connection, &self.repayments).await?;
+        let recourse: Vec<_> = self.repayments.iter().flat_map(Repayment::booked_recourse).collect();
+        loan::insert_recourse(&mut *connection, &recourse).await?;
         let postings: Vec<_> = self
             .repayments
             .iter()

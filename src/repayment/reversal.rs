@@ -8,7 +8,7 @@ use crate::credit::EntryKind;
 use crate::credit::change::{Change, Note};
 use crate::credit::line::{Freeze, LineChange};
 use crate::error::Refusal;
-use crate::loan::LoanStatus;
+use crate::loan::{LoanStatus, Recourse};
 
 /// Why a success is not taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,6 +96,7 @@ impl LineAccount {
                 }
             }
         }
+        let recourse = original.recourse.iter().map(|recourse| self.take_recourse_back(recourse)).collect();
         let taken_from = Box::new(original.source.clone());
         let source = Source::Reversal { of: original.repayment_id, taken_from, person };
         if principal.is_positive() {
@@ -105,7 +106,7 @@ impl LineAccount {
         }
         self.freeze_if_too_late(Note { reason: "overdue".to_owned(), source_id: Some(reversal_id.uuid()), when });
         // What was paid before its loan was charged off is lost only now.
-        let charged_off_again = self.of_charged_off(&original.items) - original.recovered;
+        let charged_off_again = self.of_charged_off(&original.items, &original.recourse) - original.recovered;
         Repayment {
             repayment_id: reversal_id,
             line_id: original.line_id,
@@ -114,11 +115,22 @@ impl LineAccount {
             amount: -original.amount,
             items: original.items.iter().map(|item| RepaymentItem { taken: -item.taken, ..*item }).collect(),
             excess: -original.excess,
+            recourse,
             recovered: -original.recovered,
             charged_off_again,
             business_day: today,
             received_at: when.at,
         }
+    }
+
+    /// What the guarantor had of the money is to come in again.
+    fn take_recourse_back(&mut self, taken: &Recourse) -> Recourse {
+        let mut left = taken.amount;
+        if let Some(open) = self.loans.iter_mut().find(|open| open.loan.loan_id == taken.loan_id) {
+            open.loan.claim_left += taken.amount;
+            left = open.loan.claim_left;
+        }
+        Recourse { loan_id: taken.loan_id, amount: -taken.amount, left }
     }
 
     fn freeze_if_too_late(&mut self, note: Note) {

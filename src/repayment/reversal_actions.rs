@@ -181,6 +181,7 @@ async fn save(connection: &mut PgConnection, app: &App, unsaved: Unsaved<'_>) ->
     loan::store::save_loans(connection, &loans).await?;
     credit::store::save_lines(connection, std::slice::from_ref(&account.line), &account.entries).await?;
     store::insert_repayments(connection, std::slice::from_ref(reversal)).await?;
+    loan::insert_recourse(connection, &reversal.booked_recourse().collect::<Vec<_>>()).await?;
     let posting = posting::repayment(reversal.repayment_id.uuid(), reversal);
     ledger::store::insert_postings(connection, &[posting]).await?;
     let Some(first) = loans.first() else { return Ok(reopened) };

@@ -9,6 +9,7 @@ use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
 use crate::ledger::Account;
+use crate::loan;
 
 /// Repayments as they were booked, with what of them was recovered of loans that had been charged off.
 macro_rules! select_repayments {
@@ -18,10 +19,11 @@ macro_rules! select_repayments {
             r#"select repayment_id as "repayment_id: RepaymentId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
                       loan_ids as "loan_ids: Vec<LoanId>", periods, principal_fen, interest_fen, fee_fen, penalty_fen,
                       excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at,
-                      (select coalesce(sum(leg.amount_fen), 0)::bigint
+                      (select coalesce(sum(case when leg.debit = $1 then leg.amount_fen else -leg.amount_fen end), 0)::bigint
                        from posting p
                        cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
-                       where p.posting_id = r.repayment_id and p.line_id = r.line_id and leg.debit = $1 and leg.credit = $2)
+                       where p.posting_id = r.repayment_id and p.line_id = r.line_id
+                         and (leg.debit = $1 and leg.credit = $2 or leg.debit = $2 and leg.credit = $1))
                           as "recovered!: Fen"
                from repayment r "# + $rest,
             Account::ChargedOff.number(),
@@ -45,8 +47,8 @@ pub async fn find_receipt(
         source.stored(),
         source.reference()
     );
-    let row = row.fetch_optional(connection).await?;
-    Ok(row.map(|row| row.into_repayment(line_id, source)))
+    let row = row.fetch_optional(&mut *connection).await?;
+    whole(connection, row.map(|row| row.into_repayment(line_id, source))).await
 }
 
 /// The repayment that a transfer was booked as, which came from `source`.
@@ -61,8 +63,15 @@ pub async fn find_transferred(
         repayment_id.uuid(),
         line_id.uuid()
     );
-    let row = row.fetch_optional(connection).await?;
-    Ok(row.map(|row| row.into_repayment(line_id, source)))
+    let row = row.fetch_optional(&mut *connection).await?;
+    whole(connection, row.map(|row| row.into_repayment(line_id, source))).await
+}
+
+/// The same with what of it belonged to guarantors.
+async fn whole(connection: &mut PgConnection, found: Option<Repayment>) -> sqlx::Result<Option<Repayment>> {
+    let Some(mut repayment) = found else { return Ok(None) };
+    repayment.recourse = loan::load_recourse(connection, repayment.line_id, repayment.repayment_id.uuid()).await?;
+    Ok(Some(repayment))
 }
 
 /// Makes a failure of a success that was taken back.
@@ -114,6 +123,7 @@ impl RepaymentRow {
             amount: self.amount,
             items: (0..self.loan_ids.len()).map(item).collect(),
             excess: self.excess,
+            recourse: Vec::new(),
             recovered: self.recovered,
             charged_off_again: Fen::ZERO,
             business_day: self.business_day,

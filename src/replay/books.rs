@@ -51,6 +51,9 @@ async fn find_row(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Val
         Subject::Refund { purchase, nth } => {
             store::find_refund(books, driver.bought(purchase)?.purchase_id.uuid(), *nth).await?
         }
+        Subject::Claim { purchase, nth } => {
+            store::find_claim(books, driver.bought(purchase)?.loan_id.uuid(), *nth).await?
+        }
         Subject::Repayment { line, nth } => {
             store::find_repayment(books, stage.line(line)?.line_id.uuid(), *nth).await?
         }
@@ -102,6 +105,7 @@ fn has_come_about(stage: &Stage, subject: &Subject) -> anyhow::Result<bool> {
         Subject::Loan { purchase }
         | Subject::Installment { purchase, .. }
         | Subject::Payoff { purchase }
+        | Subject::Claim { purchase, .. }
         | Subject::Refund { purchase, .. } => stage.find_bought(purchase)?.is_some(),
         Subject::Application { .. }
         | Subject::Break { .. }
@@ -187,6 +191,8 @@ fn is_debit(account: Account) -> bool {
         | Account::SubsidyIncome
         // Stands against assets.
         | Account::ChargedOff
-        | Account::RecoveryIncome => false,
+        | Account::RecoveryIncome
+        | Account::ClaimsReceived
+        | Account::GuarantorPayable => false,
     }
 }

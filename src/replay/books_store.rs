@@ -91,6 +91,26 @@ pub async fn find_refund(connection: &mut PgConnection, purchase_id: Uuid, nth: 
     Ok(row.fetch_optional(connection).await?.flatten())
 }
 
+/// The loan's `nth` claim, from 1.
+pub async fn find_claim(connection: &mut PgConnection, loan_id: Uuid, nth: i64) -> Row {
+    let row = sqlx::query_scalar!(
+        "select to_jsonb(x) from (
+             select claim_id, principal_fen as principal, interest_fen as interest, fee_fen as fee, penalty_fen as penalty,
+                    status, asked_on, paid_on, claim_recovered(c) as recovered
+             from claim c where loan_id = $1 order by claim_id offset $2::bigint - 1 limit 1) x",
+        loan_id,
+        nth
+    );
+    Ok(row.fetch_optional(connection).await?.flatten())
+}
+
+/// The loan's latest claim, of which there may be none.
+pub async fn find_latest_claim(connection: &mut PgConnection, loan_id: Uuid) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar!("select claim_id from claim where loan_id = $1 order by claim_id desc limit 1", loan_id)
+        .fetch_optional(connection)
+        .await
+}
+
 /// What of a purchase was not refunded, in fen.
 pub async fn find_refundable(connection: &mut PgConnection, purchase_id: Uuid) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(

@@ -109,6 +109,11 @@ pub enum Event {
         line: String,
         nth: i64,
     },
+    /// Something that is done about the latest claim on the guarantor of a purchase's loan.
+    Claim {
+        purchase: String,
+        step: ClaimStep,
+    },
     /// Binds another card of the borrower's.
     BindCard {
         borrower: String,
@@ -152,6 +157,17 @@ pub enum Event {
         /// What a first person proposes instead of what the comparison did.
         by: Option<Correction>,
     },
+}
+
+/// What becomes of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimStep {
+    Asked,
+    /// By the reference of the funder's bank; two people say so.
+    Paid {
+        reference: Option<String>,
+    },
+    Withdrawn,
 }
 
 /// How an application is decided.

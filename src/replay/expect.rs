@@ -23,6 +23,7 @@ pub enum Subject {
     Installment { purchase: String, period: i64 },
     Payoff { purchase: String },
     Refund { purchase: String, nth: i64 },
+    Claim { purchase: String, nth: i64 },
     Repayment { line: String, nth: i64 },
     Withholding { line: String, day: BusinessDay, nth: i64 },
     Break { borrower: String, nth: i64 },
@@ -149,6 +150,20 @@ pub const SUBJECTS: &[(&str, &str, Fields)] = &[
             ("interest_back", Amount),
             ("fee_returned", Amount),
             ("subsidy_returned", Amount),
+        ],
+    ),
+    (
+        "claim",
+        "PURCHASE [N]",
+        &[
+            ("principal", Amount),
+            ("interest", Amount),
+            ("fee", Amount),
+            ("penalty", Amount),
+            ("recovered", Amount),
+            ("status", Word),
+            ("asked_on", Day),
+            ("paid_on", Day),
         ],
     ),
     (
@@ -284,6 +299,7 @@ impl Subject {
             }
             "payoff" => Subject::Payoff { purchase: words.name("the purchase")? },
             "refund" => Subject::Refund { purchase: words.name("the purchase")?, nth: words.nth()? },
+            "claim" => Subject::Claim { purchase: words.name("the purchase")?, nth: words.nth()? },
             "repayment" => Subject::Repayment { line: words.name("the borrower")?, nth: words.nth()? },
             "withholding" => Subject::Withholding {
                 line: words.name("the borrower")?,
@@ -321,6 +337,7 @@ impl Subject {
             Subject::Installment { .. } => "installment",
             Subject::Payoff { .. } => "payoff",
             Subject::Refund { .. } => "refund",
+            Subject::Claim { .. } => "claim",
             Subject::Repayment { .. } => "repayment",
             Subject::Withholding { .. } => "withholding",
             Subject::Break { .. } => "break",

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveTime, Utc};
 
-use super::event::{Event, Risk, channel_answer, payout_answer, risk_answer};
+use super::event::{ClaimStep, Event, Risk, channel_answer, payout_answer, risk_answer};
 use super::expect::{Expectation, Subject};
 use super::house::MORNING;
 use super::words::{Words, parse_day};
@@ -188,6 +188,7 @@ const USAGES: &[(&str, &str)] = &[
     ("pay-off", "pay-off PURCHASE"),
     ("transfer", "transfer BORROWER AMOUNT [reference=TEXT]"),
     ("take-back", "take-back BORROWER [N]"),
+    ("claim", "claim PURCHASE asked|paid|withdrawn [reference=TEXT]"),
     ("bind", "bind BORROWER"),
     ("unbind", "unbind BORROWER [N]"),
     ("channel", "channel BORROWER ANSWER… [on=alpha|beta]"),
@@ -280,6 +281,7 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
             reference: words.value("reference").map(str::to_owned),
         },
         "take-back" => Event::TakeBack { line: words.name("the borrower")?, nth: words.nth()? },
+        "claim" => claim(words)?,
         "bind" => Event::BindCard { borrower: words.name("the borrower")? },
         "unbind" => Event::UnbindCard { borrower: words.name("the borrower")?, nth: words.nth()? },
         "channel" => channel(words)?,
@@ -298,6 +300,17 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
         // The verbs are those of USAGES, which was looked up before.
         _ => Event::Correct { borrower: words.name("the borrower")?, nth: words.nth()?, by: correction(words)? },
     })
+}
+
+fn claim(words: &mut Words<'_>) -> Result<Event, String> {
+    let purchase = words.name("the purchase")?;
+    let step = match words.word("what becomes of the claim")? {
+        "asked" => ClaimStep::Asked,
+        "paid" => ClaimStep::Paid { reference: words.value("reference").map(str::to_owned) },
+        "withdrawn" => ClaimStep::Withdrawn,
+        word => return Err(words.wrong(&format!("found {word} where asked, paid or withdrawn is allowed"))),
+    };
+    Ok(Event::Claim { purchase, step })
 }
 
 fn settled_payout(words: &mut Words<'_>) -> Result<Event, String> {

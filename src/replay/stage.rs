@@ -10,11 +10,12 @@ use uuid::Uuid;
 
 use super::books_store as store;
 use super::driver::{Bought, Driver, MerchantTerms, Refused, Wish, told};
-use super::event::{Event, Risk, with_statement_day};
+use super::event::{ClaimStep, Event, Risk, with_statement_day};
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::{ApplicationId, BreakId, CodeId, LineId, PayoutId, RepaymentId};
+use crate::base::id::{ApplicationId, BreakId, ClaimId, CodeId, LineId, PayoutId, RepaymentId};
 use crate::base::person::CreditCode;
+use crate::claim::model::Stated;
 use crate::credit::actions::{PersonDecision, PersonVerdict};
 use crate::credit::line_actions::{ManualChange, change_line};
 use crate::credit::{self, Change, Freeze};
@@ -29,7 +30,7 @@ use crate::reconcile::Correction;
 use crate::repayment::Proposal;
 use crate::sandbox::{Matcher, Scripted, payout, risk};
 use crate::settlement::Ending;
-use crate::{funder, merchant, product, reconcile, repayment, settlement};
+use crate::{claim, funder, merchant, product, reconcile, repayment, settlement};
 
 /// The age of everybody in a scenario: nothing is decided by it.
 const AGE: u32 = 30;
@@ -175,6 +176,7 @@ impl Stage {
                 self.driver.transfer(&borrower, &product, *amount, reference).await
             }
             Event::TakeBack { line, nth } => self.take_back(line, *nth).await,
+            Event::Claim { purchase, step } => self.claim(purchase, step, &reference).await,
             Event::BindCard { borrower } => self.driver.bind_card(borrower).await,
             Event::UnbindCard { borrower, nth } => self.driver.unbind_card(borrower, *nth).await,
             Event::ChannelAnswers { borrower, on_second, answers } => {
@@ -402,6 +404,25 @@ impl Stage {
             None => i32::try_from(found["proposal_no"].as_i64().context("a break has its proposal's number")?)?,
         };
         plainly(reconcile::actions::confirm_break(self.app(), break_id, proposal_no, SECOND_OPERATOR).await)
+    }
+
+    async fn claim(&self, purchase: &str, step: &ClaimStep, reference: &str) -> Done {
+        let loan_id = self.driver.bought(purchase)?.loan_id;
+        if *step == ClaimStep::Asked {
+            return plainly(claim::ask(self.app(), loan_id, OPERATOR).await);
+        }
+        let found = store::find_latest_claim(&mut *self.app().pool.acquire().await?, loan_id.uuid()).await?;
+        let claim_id = ClaimId::from_uuid(found.with_context(|| format!("{purchase} has no claim yet"))?);
+        let ClaimStep::Paid { reference: given } = step else {
+            return plainly(claim::withdraw(self.app(), claim_id, OPERATOR, "scenario").await);
+        };
+        let bank_reference = given.clone().unwrap_or_else(|| reference.to_owned());
+        let mut word = Stated { by: OPERATOR.to_owned(), bank_reference };
+        if let Err(refused) = plainly(claim::pay(self.app(), claim_id, &word).await)? {
+            return Ok(Err(refused));
+        }
+        word.by = SECOND_OPERATOR.to_owned();
+        plainly(claim::pay(self.app(), claim_id, &word).await)
     }
 
     async fn take_back(&self, line: &str, nth: i64) -> Done {

@@ -94,10 +94,14 @@ pub(super) const FEE_RECEIVABLE: &str = balance!(
 );
 
 /// Of loans that were charged off: unpaid principal, the charges that had fallen due by then, and all that has run on them since, less
-/// what was paid and given back of charges. What a payoff waived after billing left the schedule too, and so was never receivable.
+/// what was paid and given back of charges, and less what guarantors have paid and not got back. What a payoff waived after billing left
+/// the schedule too, and so was never receivable.
 pub(super) const CHARGED_OFF: &str = balance!(
     213,
     "select c.funder_id, l.principal_paid_fen + l.principal_returned_fen - l.principal_fen as fen
+     from charge_off c join loan l on l.loan_id = c.loan_id and l.line_id = c.line_id
+     union all
+     select c.funder_id, l.claim_paid_fen - l.claim_recovered_fen
      from charge_off c join loan l on l.loan_id = c.loan_id and l.line_id = c.line_id
      union all
      select c.funder_id, -a.interest_fen - a.fee_fen
@@ -114,6 +118,15 @@ pub(super) const CHARGED_OFF: &str = balance!(
      join bill_line i on i.line_id = c.line_id and i.loan_id = c.loan_id
      join loan l on l.loan_id = c.loan_id and l.line_id = c.line_id
      join schedule s on s.line_id = c.line_id and s.loan_id = c.loan_id and s.version = l.schedule_version"
+);
+
+pub(super) const CLAIMS_RECEIVED: &str =
+    balance!(216, "select funder_id, claim_recovered_fen - claim_paid_fen as fen from loan where claim_paid_fen > 0");
+
+/// The house does not pay guarantors: what came in for them is owed on for good, as far as it knows.
+pub(super) const GUARANTOR_PAYABLE: &str = balance!(
+    217,
+    "select l.funder_id, -r.amount_fen as fen from recourse r join loan l on l.loan_id = r.loan_id and l.line_id = r.line_id"
 );
 
 /// What is owed to somebody outside and is to leave the bank, and the payments that are made for it, each to be made once. Whether a

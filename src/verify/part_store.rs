@@ -26,7 +26,37 @@ pub(super) const LOSSES: &str = "
     where (leg.debit in (214, 215) or leg.credit in (214, 215))
       and (p.event, leg.debit, leg.credit) not in (
           ('charge_off', 214, 213), ('charge_off', 213, 214), ('repayment', 213, 215), ('repayment_reversed', 215, 213),
-          ('repayment_reversed', 214, 213), ('refund', 213, 215), ('refund', 215, 210))";
+          ('repayment_reversed', 214, 213), ('refund', 213, 215), ('refund', 215, 210), ('claim_paid', 213, 215),
+          -- Where penalty, which is no receivable, goes to a guarantor.
+          ('repayment', 215, 213), ('repayment_reversed', 213, 215), ('repayment_reversed', 213, 214), ('refund', 215, 213))";
+
+/// What guarantors had paid is no loss.
+pub(super) const CHARGE_OFF: &str = "
+    select coalesce(c.loan_id, posted.source_id) as subject, coalesce(c.lost, 0) as expected, coalesce(posted.fen, 0) as found
+    from (select *, principal_fen + interest_fen + fee_fen - covered_fen as lost from charge_off) c
+    full join (select p.posting_id, p.line_id, p.source_id,
+                      sum(case when leg.debit = 214 and leg.credit = 213 then leg.amount_fen
+                               when leg.debit = 213 and leg.credit = 214 then -leg.amount_fen end) as fen
+               from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+               where p.event = 'charge_off' group by p.posting_id, p.line_id, p.source_id) posted
+         on posted.posting_id = c.posting_id and posted.line_id = c.line_id and posted.source_id = c.loan_id
+    where coalesce(c.lost, 0) <> coalesce(posted.fen, 0)";
+
+/// Claims that were paid and the journal of what came in for them, against what stands on the loan. One that has ended owes its guarantor
+/// nothing.
+pub(super) const CLAIMED_LOANS: &str = "
+    select l.loan_id || ' ' || side.name as subject, side.told as expected, side.stands as found
+    from loan l
+    left join (select line_id, loan_id, sum(principal_fen + interest_fen + fee_fen + penalty_fen)::bigint as fen
+               from claim where status = 'paid' group by line_id, loan_id) paid on paid.line_id = l.line_id and paid.loan_id = l.loan_id
+    left join (select line_id, loan_id, sum(amount_fen)::bigint as fen
+               from recourse group by line_id, loan_id) came on came.line_id = l.line_id and came.loan_id = l.loan_id
+    cross join lateral (values (l.claim_paid_fen - l.claim_recovered_fen)) as claimed(left_fen)
+    cross join lateral (values ('paid', coalesce(paid.fen, 0), l.claim_paid_fen),
+                               ('recovered', coalesce(came.fen, 0), l.claim_recovered_fen),
+                               ('left', case when l.status = 'open' then claimed.left_fen else 0 end, claimed.left_fen))
+                       as side(name, told, stands)
+    where side.told <> side.stands";
 
 pub(super) const SETTLEMENT_PARTS: &str = "
     select coalesce(made.business_day, told.business_day) || ' merchant ' || coalesce(made.merchant_id, told.merchant_id)

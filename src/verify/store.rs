@@ -288,17 +288,13 @@ identities! {
 
     "what is charged off is what remains receivable of loans charged off": balance_store::CHARGED_OFF,
 
-    "a charge-off is what was posted for it":
-        "select coalesce(c.loan_id, posted.source_id) as subject, coalesce(c.principal_fen + c.interest_fen + c.fee_fen, 0) as expected,
-                coalesce(posted.fen, 0) as found
-         from charge_off c
-         full join (select p.posting_id, p.line_id, p.source_id,
-                           sum(case when leg.debit = 214 and leg.credit = 213 then leg.amount_fen
-                                    when leg.debit = 213 and leg.credit = 214 then -leg.amount_fen end) as fen
-                    from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
-                    where p.event = 'charge_off' group by p.posting_id, p.line_id, p.source_id) posted
-              on posted.posting_id = c.posting_id and posted.line_id = c.line_id and posted.source_id = c.loan_id
-         where coalesce(c.principal_fen + c.interest_fen + c.fee_fen, 0) <> coalesce(posted.fen, 0)",
+    "a charge-off is what was posted for it": part_store::CHARGE_OFF,
+
+    "claims received are what guarantors paid and has not come in for them": balance_store::CLAIMS_RECEIVED,
+
+    "what is owed to guarantors is what came in for them": balance_store::GUARANTOR_PAYABLE,
+
+    "what guarantors paid of a loan, and what came in for them, stands on it": part_store::CLAIMED_LOANS,
 
     "the bank has what was paid in and not paid out": balance_store::BANK,
 
@@ -443,7 +439,8 @@ identities! {
                           (203, 'reserve_at_platform'), (204, 'interest_receivable'), (205, 'interest_income'),
                           (206, 'fee_receivable'), (207, 'funder_fee_income'), (208, 'penalty_income'), (209, 'subsidy_income'),
                           (210, 'collections_in_transit'), (211, 'cash'), (212, 'share_expense'), (213, 'charged_off'),
-                          (214, 'charge_off_loss'), (215, 'recovery_income')) as account(number, name)
+                          (214, 'charge_off_loss'), (215, 'recovery_income'), (216, 'claims_received'),
+                          (217, 'guarantor_payable')) as account(number, name)
              join ledger_day l on l.account = account.number and l.funder_id = d.funder_id and l.business_day = d.business_day
              cross join lateral (values ('debit_fen', l.debit_fen), ('credit_fen', l.credit_fen)) as side(name, fen)) figure
          where figure.fen <> coalesce((d.told ->> figure.name)::bigint, 0)",

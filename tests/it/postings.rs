@@ -14,7 +14,7 @@ use fenqi::loan::accrual::{self, Charge, ProductAccrual, Span};
 use fenqi::overdue::charge_off::ChargeOff;
 use fenqi::partner::withholding::ChannelName;
 use fenqi::product::terms::ProfitShare;
-use fenqi::purchase::posting::{self as purchase_posting, Event};
+use fenqi::purchase::posting::{self as purchase_posting, Event, InBooks};
 use fenqi::purchase::refund::{BilledCharges, RefundParts, Refundable};
 use fenqi::reconcile::model::{Break, BreakKind, BreakStatus, ChannelShare, Correction};
 use fenqi::reconcile::posting::{HOUSE, channel_settles, settled_by_hand, suspense_returned};
@@ -160,7 +160,7 @@ proptest! {
         for cut in cuts.into_iter().map(Fen::new).chain([amount]) {
             let part = cut.min(purchase.left());
             let parts = purchase.split(part, part.min(principal_left));
-            postings.push(purchase_posting::refund(event(), &parts, &BilledCharges::default(), false));
+            postings.push(purchase_posting::refund(event(), &parts, &BilledCharges::default(), InBooks::default()));
             postings.push(funder.remit(-parts.subsidy_returned));
             purchase.refunded += part;
             principal_left -= parts.principal_fell;
@@ -201,6 +201,7 @@ proptest! {
             items: vec![RepaymentItem {
                 loan_id: LoanId::from_uuid(Uuid::from_u128(8)), period: 1, taken }],
             excess,
+            recourse: Vec::new(),
             recovered: Fen::ZERO,
             charged_off_again: Fen::ZERO,
             business_day: event().when.business_day,
@@ -234,7 +235,7 @@ proptest! {
         let amounts = RemittanceAmounts { collected: -back.total(), subsidy: zero, share: share_left - share };
         let to_card = FunderAmount { funder_id: event().funder_id, amount: back.total() };
         let given_back = [
-            purchase_posting::refund(event(), &nothing, &BilledCharges { back, ..BilledCharges::default() }, false),
+            purchase_posting::refund(event(), &nothing, &BilledCharges { back, ..BilledCharges::default() }, InBooks::default()),
             settlement_posting::remittance_paid(Uuid::from_u128(14), event().funder_id, amounts, event().when),
             settlement_posting::borrower_paid(Uuid::from_u128(15), event().line_id, to_card, event().when),
         ];
@@ -300,6 +301,7 @@ proptest! {
             principal: amount,
             interest: cost,
             fee: Fen::ZERO,
+            covered: Fen::ZERO,
         };
         for posting in settled.into_iter().chain([accrual::posting(earned, when), lost.posting(when.at)]) {
             assert_sums_to_zero(&[posting]);

@@ -117,6 +117,7 @@ scenarios! {
     charged_off_lost "charged-off-lost",
     charged_off_owed_again "charged-off-owed-again",
     charged_off_given_back "charged-off-given-back",
+    claimed "claimed",
 }
 
 #[test]

@@ -25,12 +25,14 @@ const TABLES: &[(&str, Spread)] = &[
     ("bill_line", ByAccount),
     ("charge_off", ByAccount),
     ("charge_off_look_back", ByAccount),
+    ("claim", ByAccount),
     ("credit_line", ByAccount),
     ("line_entry", ByAccount),
     ("loan", ByAccount),
     ("posting", ByAccount),
     ("purchase", ByAccount),
     ("purchase_question", ByAccount),
+    ("recourse", ByAccount),
     ("refund", ByAccount),
     ("repayment", ByAccount),
     ("schedule", ByAccount),
@@ -104,6 +106,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("borrower_by_id_number", LookUp),
     ("borrower_by_mobile", LookUp),
     ("borrower_by_openid", LookUp),
+    ("claim_by_bank_reference", LookUp),
     ("transfer_by_bank_reference", LookUp),
 ];
 
@@ -113,8 +116,9 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("credit_line_one_per_funder", "credit_line"),
 ];
 
-/// Tables that name a line and are not cut by it: an application's and a payout's are empty at first, a transfer's is what is looked up.
-const NAMES_A_LINE: [&str; 3] = ["application", "payout", "transfer_by_bank_reference"];
+/// Tables that name a line and are not cut by it: an application's and a payout's are empty at first, a claim's and a transfer's are what
+/// is looked up.
+const NAMES_A_LINE: [&str; 4] = ["application", "claim_by_bank_reference", "payout", "transfer_by_bank_reference"];
 
 /// What a batch of purchases writes that is not cut by the line, and so stays on one machine; docs/SCALE.md says what follows.
 const WRITTEN_BESIDE: [&str; 4] = ["merchant_code", "notice", "outbox", "reserve_slice"];

@@ -259,14 +259,17 @@ const EXPORTED: [(&str, &str); 22] = [
     ("pin", "pin_set_at"),
 ];
 /// Tables that do too, and hold nothing that is not in those: ways to find somebody, and what is done about partners and funders.
-const WITHOUT: [&str; 11] = [
+const WITHOUT: [&str; 14] = [
     "borrower_by_id_number",
     "borrower_by_mobile",
     "borrower_by_openid",
     "channel_file_line",
     "charge_off",
     "charge_off_look_back",
+    "claim",
+    "claim_by_bank_reference",
     "reconciliation_break",
+    "recourse",
     "remittance_part",
     "settlement_part",
     "interest_span",

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use fenqi::access::PartnerKind;
-use fenqi::base::id::MerchantId;
+use fenqi::base::id::{LoanId, MerchantId};
 use fenqi::partner::key::Algorithm;
 use fenqi::router::api_document;
 use serde_json::{Value, json};
@@ -33,6 +33,12 @@ const OTHER_MERCHANT: &str =
      select gen_random_uuid(), 'Other', 'X', category, 'Other', '', '0000', status, discount_rate, false, now()
      from merchant returning merchant_id";
 
+/// Of the loan that is asked for: a claim waits for months of lateness otherwise.
+const CLAIM: &str =
+    "insert into claim (line_id, claim_id, loan_id, funder_id, principal_fen, interest_fen, fee_fen, penalty_fen,
+                                        asked_on, asked_by)
+     select line_id, gen_random_uuid(), loan_id, funder_id, 1, 0, 0, 0, made_on, 'Li Na' from loan where loan_id = $1";
+
 async fn open(pool: PgPool) -> Place {
     let (app, _) = house::open_in_world(pool, "2026-01-05").await;
     let town = town::found(app, 10_000_000).await;
@@ -52,6 +58,9 @@ async fn open(pool: PgPool) -> Place {
     let other_merchant = desk_of("other-cashier", PartnerKind::Merchant, other.to_string()).await;
     let mut place = Place { funder, other_funder, merchant, other_merchant, names: BTreeMap::new() };
     place.name_everything(&town).await;
+    let (loan_id, _) = &place.names[&("funder", "loan_id".to_owned())];
+    let loan_id: LoanId = loan_id.parse().unwrap();
+    sqlx::query(CLAIM).bind(loan_id.uuid()).execute(&app.pool).await.unwrap();
     place
 }
 

@@ -368,6 +368,21 @@ const TAMPERED: &[(&str, &str)] = &[
         "update posting set event = 'charge_off' where posting_id = (select posting_id from posting where event = 'purchase' limit 1);
          update posting set debit = '{214}', credit = '{213}', amount_fen = '{1}' where event = 'charge_off'",
     ),
+    ("claims received are what guarantors paid and has not come in for them", "update loan set claim_paid_fen = 1"),
+    (
+        "what is owed to guarantors is what came in for them",
+        "insert into recourse (line_id, source_id, loan_id, amount_fen, business_day)
+         select line_id, gen_random_uuid(), loan_id, 1, '2026-01-05' from loan limit 1",
+    ),
+    (
+        "what guarantors paid of a loan, and what came in for them, stands on it",
+        "insert into claim (line_id, claim_id, loan_id, funder_id, principal_fen, interest_fen, fee_fen, penalty_fen, asked_on, asked_by,
+                            status, bank_reference, stated_by, confirmed_by, paid_on)
+         select line_id, gen_random_uuid(), loan_id, funder_id, 1, 0, 0, 0, '2026-01-05', 'Li Na', 'paid', 'G-1', 'Li Na', 'Wang Wei',
+                '2026-01-06'
+         from loan limit 1",
+    ),
+    ("what guarantors paid of a loan, and what came in for them, stands on it", "update loan set claim_paid_fen = 1"),
     ("the bank has what was paid in and not paid out", "update reserve set deposited_fen = deposited_fen + 1, available_fen = available_fen + 1"),
     (
         "the bank has what was paid in and not paid out",

@@ -6,7 +6,7 @@ use super::{Role, Source, expand, none, sources};
 
 /// Folders whose files play the roles of a feature. One may know those before it. The audit trail, access and passcodes
 /// stand below all of them, funders' files above.
-pub const ORDER: [&str; 16] = [
+pub const ORDER: [&str; 17] = [
     "audit",
     "access",
     "passcode",
@@ -20,6 +20,7 @@ pub const ORDER: [&str; 16] = [
     "bill",
     "repayment",
     "overdue",
+    "claim",
     "settlement",
     "reconcile",
     "day_file",

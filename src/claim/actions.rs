@@ -1,0 +1,212 @@
+//! Use cases of claims: an operator asks a guarantor, two say that it has paid, or one withdraws.
+
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{Claim, ClaimRefusal, ClaimStatus, Paying, Stated, claimable};
+use super::posting::{self, ClaimedLoan};
+use super::store::{self, Withdrawal};
+use crate::app::App;
+use crate::audit::{self, Act, Action};
+use crate::base::id::{ClaimId, LineId, LoanId};
+use crate::base::{BusinessDay, When};
+use crate::bill::Parts;
+use crate::credit::Line;
+use crate::database;
+use crate::error::{Fault, Outcome};
+use crate::loan::Loan;
+use crate::overdue::Stage;
+use crate::overdue::told::Unpaid;
+use crate::{bill, business_day, credit, ledger, loan, outbox};
+
+type Claiming<T> = Outcome<T, ClaimRefusal>;
+
+/// Asks the guarantor for what is owed today of a loan's installments that have reached their claim day, less what claims before cover.
+/// Nothing is booked until it is paid.
+///
+/// # Errors
+/// Where there is nothing to claim, or a claim asks for the loan already.
+pub async fn ask(app: &App, loan_id: LoanId, by: &str) -> Claiming<Claim> {
+    let by = named(by)?;
+    let mut transaction = database::begin(&app.pool).await?;
+    let asked = ask_locked(&mut transaction, app, loan_id, by).await;
+    database::end(transaction, asked).await
+}
+
+/// Takes a person's word that the guarantor has paid the funder what a claim asks for, with the reference of the funder's bank. The first
+/// such word is kept; where a second person says the same, the claim is paid and booked today, and the funder is told.
+///
+/// # Errors
+/// Where the claim is not asked any more, asks for more than may be claimed by now, or the reference was booked before.
+pub async fn pay(app: &App, claim_id: ClaimId, word: &Stated) -> Claiming<Paying> {
+    let word = Stated { by: named(&word.by)?.to_owned(), bank_reference: word.bank_reference.trim().to_owned() };
+    if word.bank_reference.is_empty() {
+        return Err(Fault::Refused(ClaimRefusal::ReferenceMissing));
+    }
+    let mut transaction = database::begin(&app.pool).await?;
+    let paid = pay_locked(&mut transaction, app, claim_id, &word).await;
+    database::end(transaction, paid).await
+}
+
+/// Withdraws a claim that was not paid. The loan may be claimed anew.
+///
+/// # Errors
+/// Where it was paid or withdrawn before.
+pub async fn withdraw(app: &App, claim_id: ClaimId, by: &str, reason: &str) -> Claiming<()> {
+    let (by, reason) = (named(by)?, reason.trim());
+    if reason.is_empty() {
+        return Err(Fault::Refused(ClaimRefusal::ReasonMissing));
+    }
+    let mut transaction = database::begin(&app.pool).await?;
+    let withdrawn = withdraw_locked(&mut transaction, app, claim_id, (by, reason)).await;
+    database::end(transaction, withdrawn).await
+}
+
+fn named(by: &str) -> Result<&str, Fault<ClaimRefusal>> {
+    let by = by.trim();
+    if by.is_empty() { Err(Fault::Refused(ClaimRefusal::NameMissing)) } else { Ok(by) }
+}
+
+async fn ask_locked(connection: &mut PgConnection, app: &App, loan_id: LoanId, by: &str) -> Claiming<Claim> {
+    let found = loan::load_loans(connection, &[loan_id]).await?.pop();
+    let line_id = found.ok_or(Fault::Refused(ClaimRefusal::UnknownLoan))?.line_id;
+    let (line, today) = lock(connection, line_id).await?;
+    let loan = locked_loan(connection, loan_id).await?;
+    if let Some(claim_id) = store::find_asked(connection, line_id, loan_id).await? {
+        return Err(Fault::Refused(ClaimRefusal::AskedBefore { claim_id }));
+    }
+    let due = owed(connection, app, &line, loan_id, today).await?;
+    if due.is_zero() {
+        return Err(Fault::Refused(ClaimRefusal::NotDue));
+    }
+    let asked = claimable(due, loan.claim_left);
+    if asked.is_zero() {
+        return Err(Fault::Refused(ClaimRefusal::Covered));
+    }
+    let claim = Claim {
+        claim_id: ClaimId::mint(app.clock.now()),
+        line_id,
+        loan_id,
+        funder_id: loan.funder_id,
+        asked,
+        asked_on: today,
+        status: ClaimStatus::Asked,
+        stated: None,
+    };
+    store::insert_claim(connection, &claim, by).await?;
+    let detail = json!({ "loan_id": loan_id, "amount_fen": asked.total() });
+    audit::record(connection, app, Act::new(Action::ClaimAsked, claim.claim_id, detail)).await?;
+    Ok(claim)
+}
+
+async fn pay_locked(connection: &mut PgConnection, app: &App, claim_id: ClaimId, word: &Stated) -> Claiming<Paying> {
+    let Locked { line, today, claim } = lock_claim(connection, claim_id).await?;
+    let loan = locked_loan(connection, claim.loan_id).await?;
+    let due = owed(connection, app, &line, claim.loan_id, today).await?;
+    let may_claim = claimable(due, loan.claim_left).total();
+    let paying = claim.pay(word, may_claim).map_err(Fault::Refused)?;
+    let is_done = match paying {
+        Paying::Stated => store::state_payment(connection, &claim, word).await?,
+        Paying::Booked => {
+            if !store::take_bank_reference(connection, &claim, &word.bank_reference).await? {
+                return Err(Fault::Refused(ClaimRefusal::ReferenceTaken));
+            }
+            let is_paid = store::mark_paid(connection, &claim, &word.by, today).await?;
+            book(connection, app, Paid { claim: &claim, word, loan: &loan, today }).await?;
+            is_paid
+        }
+    };
+    if !is_done {
+        return Err(Fault::Refused(ClaimRefusal::ClaimPaid));
+    }
+    let action = match paying {
+        Paying::Stated => Action::ClaimPaymentStated,
+        Paying::Booked => Action::ClaimPaid,
+    };
+    let detail = json!({ "loan_id": claim.loan_id, "amount_fen": claim.asked.total() });
+    audit::record(connection, app, Act::new(action, claim_id, detail)).await?;
+    Ok(paying)
+}
+
+async fn withdraw_locked(
+    connection: &mut PgConnection,
+    app: &App,
+    claim_id: ClaimId,
+    (by, reason): (&str, &str),
+) -> Claiming<()> {
+    let Locked { today, claim, .. } = lock_claim(connection, claim_id).await?;
+    claim.check_asked().map_err(Fault::Refused)?;
+    if !store::mark_withdrawn(connection, &claim, Withdrawal { by, reason, on: today }).await? {
+        return Err(Fault::Refused(ClaimRefusal::ClaimPaid));
+    }
+    let detail = json!({ "loan_id": claim.loan_id });
+    audit::record(connection, app, Act::new(Action::ClaimWithdrawn, claim_id, detail)).await?;
+    Ok(())
+}
+
+/// A claim that two people say was paid.
+struct Paid<'a> {
+    claim: &'a Claim,
+    word: &'a Stated,
+    loan: &'a Loan,
+    today: BusinessDay,
+}
+
+async fn book(connection: &mut PgConnection, app: &App, paid: Paid<'_>) -> anyhow::Result<()> {
+    let Paid { claim, word, loan, today } = paid;
+    let when = When { business_day: today, at: app.clock.now() };
+    let left = loan::add_claim_paid(connection, claim.line_id, claim.loan_id, claim.asked.total()).await?;
+    let standing = ClaimedLoan { is_charged_off: loan.charged_off_on.is_some(), left };
+    ledger::store::insert_postings(connection, &[posting::claim_paid(claim, standing, when)]).await?;
+    let product = app.catalogue.get(connection, loan.product_id, loan.product_version).await?;
+    let told = posting::told(&product.terms.funder, claim, word, standing, when);
+    Ok(outbox::store::enqueue(connection, &[told]).await?)
+}
+
+/// The line, locked, then the business day, held: the order that every writer keeps.
+async fn lock(connection: &mut PgConnection, line_id: LineId) -> Claiming<(Line, BusinessDay)> {
+    let line = credit::store::lock_lines(connection, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
+    Ok((line, business_day::store::hold_today(connection).await?))
+}
+
+/// A claim with its line, both locked.
+struct Locked {
+    line: Line,
+    today: BusinessDay,
+    claim: Claim,
+}
+
+async fn lock_claim(connection: &mut PgConnection, claim_id: ClaimId) -> Claiming<Locked> {
+    let unknown = Fault::Refused(ClaimRefusal::UnknownClaim);
+    let Some(line_id) = store::find_line(connection, claim_id).await? else { return Err(unknown) };
+    let (line, today) = lock(connection, line_id).await?;
+    let claim = store::lock_claim(connection, line_id, claim_id).await?.ok_or(unknown)?;
+    Ok(Locked { line, today, claim })
+}
+
+async fn locked_loan(connection: &mut PgConnection, loan_id: LoanId) -> Claiming<Loan> {
+    Ok(loan::lock_loans(connection, &[loan_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?)
+}
+
+/// What is owed `today` of a loan's installments that have reached their claim day, which the terms of its line say and whose close has
+/// told of it.
+async fn owed(
+    connection: &mut PgConnection,
+    app: &App,
+    line: &Line,
+    loan_id: LoanId,
+    today: BusinessDay,
+) -> anyhow::Result<Parts> {
+    let of_line = app.catalogue.get(connection, line.product_id, line.product_version).await?;
+    let line_ids: [Uuid; 1] = [line.line_id.uuid()];
+    let mut owed = Parts::default();
+    for billed in bill::store::load_due_installments(connection, &line_ids, today).await? {
+        if billed.loan_id != loan_id || Stage::Claim.day_of(&of_line.terms, billed.due_on()) >= today {
+            continue;
+        }
+        let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
+        owed += Unpaid::new(billed, &product.terms, today).owed;
+    }
+    Ok(owed)
+}

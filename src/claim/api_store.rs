@@ -1,0 +1,69 @@
+//! SQL of claims as their funder sees them.
+
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::model::ClaimStatus;
+use crate::base::id::{ClaimId, FunderId, LineId, LoanId};
+use crate::base::{BusinessDay, Fen};
+
+/// What a guarantor was asked to pay you of a loan.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClaimView {
+    pub claim_id: ClaimId,
+    pub loan_id: LoanId,
+    pub line_id: LineId,
+    pub principal_fen: Fen,
+    pub interest_fen: Fen,
+    pub fee_fen: Fen,
+    pub penalty_fen: Fen,
+    /// All of it together.
+    pub amount_fen: Fen,
+    pub asked_on: BusinessDay,
+    /// `asked`, `paid` where the guarantor has paid you, or `withdrawn`.
+    #[schema(value_type = String, example = "paid")]
+    pub status: ClaimStatus,
+    pub paid_on: Option<BusinessDay>,
+    /// Of your bank, once it is paid.
+    #[schema(example = "G20260614-0001")]
+    pub bank_reference: Option<String>,
+    /// What has come in since and belongs to the guarantor: you owe it on.
+    pub recovered_fen: Fen,
+}
+
+/// What narrows a list of claims down.
+#[derive(Clone, Debug, Default)]
+pub struct WantedClaims {
+    pub loan_id: Option<Uuid>,
+    pub after: Option<Uuid>,
+}
+
+/// A funder's claims, the oldest first.
+pub async fn list_claims(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    wanted: WantedClaims,
+    limit: i64,
+) -> sqlx::Result<Vec<ClaimView>> {
+    sqlx::query_as!(
+        ClaimView,
+        r#"select c.claim_id as "claim_id: ClaimId", c.loan_id as "loan_id: LoanId", c.line_id as "line_id: LineId",
+                  c.principal_fen as "principal_fen: Fen", c.interest_fen as "interest_fen: Fen", c.fee_fen as "fee_fen: Fen",
+                  c.penalty_fen as "penalty_fen: Fen",
+                  c.principal_fen + c.interest_fen + c.fee_fen + c.penalty_fen as "amount_fen!: Fen",
+                  c.asked_on as "asked_on: BusinessDay", c.status as "status: ClaimStatus", c.paid_on as "paid_on: BusinessDay",
+                  case when c.status = 'paid' then c.bank_reference end as bank_reference,
+                  claim_recovered(c) as "recovered_fen!: Fen"
+           from claim c
+           where c.funder_id = $1 and ($2::uuid is null or c.loan_id = $2) and ($3::uuid is null or c.claim_id > $3)
+           order by c.claim_id limit $4"#,
+        funder_id.uuid(),
+        wanted.loan_id,
+        wanted.after,
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}

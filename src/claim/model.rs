@@ -1,0 +1,203 @@
+//! A claim: what a guarantor is asked for, and when it may be asked, paid or withdrawn.
+
+use crate::access::is_same_holder;
+use crate::base::id::{ClaimId, FunderId, LineId, LoanId};
+use crate::base::{BusinessDay, Fen, words};
+use crate::bill::Parts;
+use crate::error::Refusal;
+
+words! {
+    pub enum ClaimStatus {
+        Asked = "asked",
+        /// The guarantor has paid the funder.
+        Paid = "paid",
+        Withdrawn = "withdrawn",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub claim_id: ClaimId,
+    pub line_id: LineId,
+    pub loan_id: LoanId,
+    pub funder_id: FunderId,
+    /// What the guarantor is asked for.
+    pub asked: Parts,
+    pub asked_on: BusinessDay,
+    pub status: ClaimStatus,
+    /// One person's word that it has been paid.
+    pub stated: Option<Stated>,
+}
+
+/// That the guarantor has paid the funder, on whose word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stated {
+    pub by: String,
+    /// Of the funder's bank.
+    pub bank_reference: String,
+}
+
+/// What a person's word about the payment has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paying {
+    /// It is kept until a second person says the same.
+    Stated,
+    /// The claim is paid and booked.
+    Booked,
+}
+
+/// Why a claim is not asked, paid or withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimRefusal {
+    #[error("there is no such loan; `fenqi line show` lists those of a line")]
+    UnknownLoan,
+    #[error("no unpaid installment of this loan has reached its claim day; wait until `claim_due` is told of it")]
+    NotDue,
+    #[error("claims that were paid cover all that may be claimed of this loan today")]
+    Covered,
+    #[error("{claim_id} asks for this loan already; have it paid, or withdraw it first")]
+    AskedBefore { claim_id: ClaimId },
+    #[error("there is no such claim")]
+    UnknownClaim,
+    #[error("the claim was paid")]
+    ClaimPaid,
+    #[error("the claim was withdrawn; ask anew")]
+    ClaimWithdrawn,
+    #[error(
+        "{may_claim} yuan may be claimed of this loan by now, which is less than was asked for: withdraw the claim, and ask anew"
+    )]
+    OwesLess { may_claim: Fen },
+    #[error("whoever has said that it was paid cannot confirm it; a second person has to say the same")]
+    OwnWord,
+    #[error("a claim was booked with this reference of the bank before; look for the payment that is meant")]
+    ReferenceTaken,
+    #[error("a name is needed: who does it")]
+    NameMissing,
+    #[error("a reference of the bank is needed")]
+    ReferenceMissing,
+    #[error("a claim is withdrawn with a reason")]
+    ReasonMissing,
+}
+
+impl Refusal for ClaimRefusal {
+    fn code(&self) -> &'static str {
+        match self {
+            ClaimRefusal::UnknownLoan => "loan_unknown",
+            ClaimRefusal::NotDue => "claim_not_due",
+            ClaimRefusal::Covered => "claim_covered",
+            ClaimRefusal::AskedBefore { .. } => "claim_asked_before",
+            ClaimRefusal::UnknownClaim => "claim_unknown",
+            ClaimRefusal::ClaimPaid => "claim_paid",
+            ClaimRefusal::ClaimWithdrawn => "claim_withdrawn",
+            ClaimRefusal::OwesLess { .. } => "owes_less",
+            ClaimRefusal::OwnWord => "own_word",
+            ClaimRefusal::ReferenceTaken => "reference_taken",
+            ClaimRefusal::NameMissing => "name_missing",
+            ClaimRefusal::ReferenceMissing => "reference_missing",
+            ClaimRefusal::ReasonMissing => "reason_missing",
+        }
+    }
+}
+
+/// What may be claimed of what is `owed`, where guarantors have paid `covered` and not got it back: that is taken off principal first,
+/// then off interest, fees and penalty.
+pub fn claimable(owed: Parts, covered: Fen) -> Parts {
+    let mut left = covered;
+    let mut beyond = |part: Fen| {
+        let taken = part.min(left);
+        left -= taken;
+        part - taken
+    };
+    let (principal, interest) = (beyond(owed.principal), beyond(owed.interest));
+    let (fee, penalty) = (beyond(owed.fee), beyond(owed.penalty));
+    Parts { fee, penalty, interest, principal }
+}
+
+impl Claim {
+    /// Whether it is still to be paid.
+    ///
+    /// # Errors
+    /// Where it was paid or withdrawn.
+    pub fn check_asked(&self) -> Result<(), ClaimRefusal> {
+        match self.status {
+            ClaimStatus::Asked => Ok(()),
+            ClaimStatus::Paid => Err(ClaimRefusal::ClaimPaid),
+            ClaimStatus::Withdrawn => Err(ClaimRefusal::ClaimWithdrawn),
+        }
+    }
+
+    /// What follows from `word`, where so much may be claimed of the loan by now. Another reference than the one that was stated takes
+    /// its place.
+    ///
+    /// # Errors
+    /// Where the claim is not asked any more, asks for too much by now, or the word is the first person's own.
+    pub fn pay(&self, word: &Stated, may_claim: Fen) -> Result<Paying, ClaimRefusal> {
+        self.check_asked()?;
+        if may_claim < self.asked.total() {
+            return Err(ClaimRefusal::OwesLess { may_claim });
+        }
+        match &self.stated {
+            Some(stated) if stated.bank_reference != word.bank_reference => Ok(Paying::Stated),
+            Some(stated) if is_same_holder(&stated.by, &word.by) => Err(ClaimRefusal::OwnWord),
+            Some(_) => Ok(Paying::Booked),
+            None => Ok(Paying::Stated),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const OWED: Parts =
+        Parts { fee: Fen::new(3), penalty: Fen::new(20), interest: Fen::new(100), principal: Fen::new(1_000) };
+
+    fn asked(stated: Option<Stated>) -> Claim {
+        let id = Uuid::from_u128(1);
+        Claim {
+            claim_id: ClaimId::from_uuid(id),
+            line_id: LineId::from_uuid(id),
+            loan_id: LoanId::from_uuid(id),
+            funder_id: FunderId::from_uuid(id),
+            asked: OWED,
+            asked_on: "2026-06-13".parse().unwrap(),
+            status: ClaimStatus::Asked,
+            stated,
+        }
+    }
+
+    fn word(by: &str, bank_reference: &str) -> Stated {
+        Stated { by: by.into(), bank_reference: bank_reference.into() }
+    }
+
+    #[test]
+    fn what_earlier_claims_cover_is_not_claimed_again() {
+        assert_eq!(claimable(OWED, Fen::ZERO), OWED);
+        let beyond = claimable(OWED, Fen::new(1_050));
+        assert_eq!(beyond, Parts { principal: Fen::ZERO, interest: Fen::new(50), ..OWED });
+        assert!(claimable(OWED, Fen::new(2_000)).is_zero());
+    }
+
+    #[test]
+    fn a_second_person_says_the_same_of_a_payment() {
+        let all = OWED.total();
+        assert_eq!(asked(None).pay(&word("Li Na", "G-1"), all), Ok(Paying::Stated));
+        let stated = asked(Some(word("Li Na", "G-1")));
+        assert_eq!(stated.pay(&word("li  na", "G-1"), all), Err(ClaimRefusal::OwnWord));
+        assert_eq!(stated.pay(&word("Wang Wei", "G-2"), all), Ok(Paying::Stated));
+        assert_eq!(stated.pay(&word("Wang Wei", "G-1"), all), Ok(Paying::Booked));
+    }
+
+    #[test]
+    fn a_claim_is_paid_once_and_only_while_as_much_is_owed() {
+        let stated = asked(Some(word("Li Na", "G-1")));
+        let may_claim = OWED.total() - Fen::new(1);
+        assert_eq!(stated.pay(&word("Wang Wei", "G-1"), may_claim), Err(ClaimRefusal::OwesLess { may_claim }));
+        let paid = Claim { status: ClaimStatus::Paid, ..stated.clone() };
+        assert_eq!(paid.pay(&word("Wang Wei", "G-1"), OWED.total()), Err(ClaimRefusal::ClaimPaid));
+        let withdrawn = Claim { status: ClaimStatus::Withdrawn, ..stated };
+        assert_eq!(withdrawn.check_asked(), Err(ClaimRefusal::ClaimWithdrawn));
+    }
+}

@@ -1,0 +1,204 @@
+//! SQL of claims.
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::model::{Claim, ClaimStatus, Stated};
+use crate::base::id::{ClaimId, FunderId, LineId, LoanId};
+use crate::base::{BusinessDay, Fen};
+use crate::bill::Parts;
+
+/// The line of a claim's loan.
+pub async fn find_line(connection: &mut PgConnection, claim_id: ClaimId) -> sqlx::Result<Option<LineId>> {
+    sqlx::query_scalar!(r#"select line_id as "line_id: LineId" from claim where claim_id = $1"#, claim_id.uuid())
+        .fetch_optional(connection)
+        .await
+}
+
+/// A claim, locked; after its line.
+pub async fn lock_claim(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    claim_id: ClaimId,
+) -> sqlx::Result<Option<Claim>> {
+    let row = sqlx::query!(
+        r#"select loan_id as "loan_id: LoanId", funder_id as "funder_id: FunderId", principal_fen as "principal: Fen",
+                  interest_fen as "interest: Fen", fee_fen as "fee: Fen", penalty_fen as "penalty: Fen",
+                  asked_on as "asked_on: BusinessDay", status as "status: ClaimStatus", bank_reference, stated_by
+           from claim where line_id = $1 and claim_id = $2 for update"#,
+        line_id.uuid(),
+        claim_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| Claim {
+        claim_id,
+        line_id,
+        loan_id: row.loan_id,
+        funder_id: row.funder_id,
+        asked: Parts { fee: row.fee, penalty: row.penalty, interest: row.interest, principal: row.principal },
+        asked_on: row.asked_on,
+        status: row.status,
+        stated: row.stated_by.zip(row.bank_reference).map(|(by, bank_reference)| Stated { by, bank_reference }),
+    }))
+}
+
+/// The claim that asks for a loan now; the caller holds its line.
+pub async fn find_asked(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    loan_id: LoanId,
+) -> sqlx::Result<Option<ClaimId>> {
+    sqlx::query_scalar!(
+        r#"select claim_id as "claim_id: ClaimId" from claim where line_id = $1 and loan_id = $2 and status = 'asked'"#,
+        line_id.uuid(),
+        loan_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+pub async fn insert_claim(connection: &mut PgConnection, claim: &Claim, asked_by: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into claim (line_id, claim_id, loan_id, funder_id, principal_fen, interest_fen, fee_fen, penalty_fen, asked_on,
+                            asked_by)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        claim.line_id.uuid(),
+        claim.claim_id.uuid(),
+        claim.loan_id.uuid(),
+        claim.funder_id.uuid(),
+        claim.asked.principal.get(),
+        claim.asked.interest.get(),
+        claim.asked.fee.get(),
+        claim.asked.penalty.get(),
+        claim.asked_on.date(),
+        asked_by
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps one person's word that a claim was paid; `false` where it is not asked any more.
+pub async fn state_payment(connection: &mut PgConnection, claim: &Claim, word: &Stated) -> sqlx::Result<bool> {
+    let stated = sqlx::query!(
+        "update claim set bank_reference = $3, stated_by = $4 where line_id = $1 and claim_id = $2 and status = 'asked'",
+        claim.line_id.uuid(),
+        claim.claim_id.uuid(),
+        word.bank_reference.as_str(),
+        word.by.as_str()
+    )
+    .execute(connection)
+    .await?;
+    Ok(stated.rows_affected() == 1)
+}
+
+/// Books a payment's reference for a claim, once for a funder; `false` where it was before.
+pub async fn take_bank_reference(connection: &mut PgConnection, claim: &Claim, reference: &str) -> sqlx::Result<bool> {
+    let taken = sqlx::query!(
+        "insert into claim_by_bank_reference (bank_reference, funder_id, line_id, claim_id) values ($1, $2, $3, $4)
+         on conflict do nothing",
+        reference,
+        claim.funder_id.uuid(),
+        claim.line_id.uuid(),
+        claim.claim_id.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(taken.rows_affected() == 1)
+}
+
+/// Ends a claim as paid; the table refuses whoever confirms what is their own word. `false` where it is not asked any more.
+pub async fn mark_paid(
+    connection: &mut PgConnection,
+    claim: &Claim,
+    confirmed_by: &str,
+    paid_on: BusinessDay,
+) -> sqlx::Result<bool> {
+    let paid = sqlx::query!(
+        "update claim set status = 'paid', confirmed_by = $3, paid_on = $4
+         where line_id = $1 and claim_id = $2 and status = 'asked'",
+        claim.line_id.uuid(),
+        claim.claim_id.uuid(),
+        confirmed_by,
+        paid_on.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(paid.rows_affected() == 1)
+}
+
+/// Why, when and on whose word a claim is withdrawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Withdrawal<'a> {
+    pub by: &'a str,
+    pub reason: &'a str,
+    pub on: BusinessDay,
+}
+
+/// Ends a claim as withdrawn; `false` where it is not asked any more.
+pub async fn mark_withdrawn(
+    connection: &mut PgConnection,
+    claim: &Claim,
+    withdrawal: Withdrawal<'_>,
+) -> sqlx::Result<bool> {
+    let withdrawn = sqlx::query!(
+        "update claim set status = 'withdrawn', withdrawn_by = $3, reason = $4, withdrawn_on = $5
+         where line_id = $1 and claim_id = $2 and status = 'asked'",
+        claim.line_id.uuid(),
+        claim.claim_id.uuid(),
+        withdrawal.by,
+        withdrawal.reason,
+        withdrawal.on.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(withdrawn.rows_affected() == 1)
+}
+
+/// A claim as operators see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    pub claim_id: ClaimId,
+    pub line_id: LineId,
+    pub loan_id: LoanId,
+    pub principal_fen: Fen,
+    pub interest_fen: Fen,
+    pub fee_fen: Fen,
+    pub penalty_fen: Fen,
+    pub asked_on: BusinessDay,
+    pub asked_by: String,
+    pub status: ClaimStatus,
+    /// What has come in for the guarantor since; what a loan brings recovers the claim that was paid first.
+    pub recovered_fen: Fen,
+    /// Said by one person, and by a second one once it is paid.
+    pub bank_reference: Option<String>,
+    pub stated_by: Option<String>,
+    pub confirmed_by: Option<String>,
+    pub paid_on: Option<BusinessDay>,
+    pub withdrawn_by: Option<String>,
+    pub withdrawn_on: Option<BusinessDay>,
+    pub reason: Option<String>,
+}
+
+/// Claims, newest first; those that are still asked for only, if wanted.
+pub async fn list_claims(
+    connection: &mut PgConnection,
+    only: Option<ClaimStatus>,
+    limit: i64,
+) -> sqlx::Result<Vec<Listed>> {
+    sqlx::query_as!(
+        Listed,
+        r#"select c.claim_id as "claim_id: ClaimId", c.line_id as "line_id: LineId", c.loan_id as "loan_id: LoanId",
+                  c.principal_fen as "principal_fen: Fen", c.interest_fen as "interest_fen: Fen", c.fee_fen as "fee_fen: Fen",
+                  c.penalty_fen as "penalty_fen: Fen", c.asked_on as "asked_on: BusinessDay", c.asked_by,
+                  c.status as "status: ClaimStatus", claim_recovered(c) as "recovered_fen!: Fen", c.bank_reference, c.stated_by,
+                  c.confirmed_by, c.paid_on as "paid_on: BusinessDay", c.withdrawn_by,
+                  c.withdrawn_on as "withdrawn_on: BusinessDay", c.reason
+           from claim c where $1::text is null or c.status = $1 order by c.claim_id desc limit $2"#,
+        only.map(ClaimStatus::name),
+        limit
+    )
+    .fetch_all(connection)
+    .await
+}

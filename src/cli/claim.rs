@@ -1,0 +1,132 @@
+//! `fenqi claim`: what guarantors are asked for of late loans, and that they have paid.
+
+use std::process::ExitCode;
+
+use crate::app::App;
+use crate::audit::Person;
+use crate::base::Fen;
+use crate::base::id::{ClaimId, LoanId};
+use crate::claim::model::Stated;
+use crate::claim::{self, ClaimRefusal, ClaimStatus, Listed, Paying};
+use crate::cli::trial;
+use crate::error::Fault;
+
+/// More than anyone reads through.
+const LISTED_MAX: i64 = 500;
+
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// List claims, newest last, at most five hundred, with what became of them
+    List {
+        /// Only those that were not paid or withdrawn
+        #[arg(long)]
+        open: bool,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the guarantor for what is owed today of a loan's installments that have reached their claim day
+    Ask {
+        /// By its id in `fenqi line show`
+        loan: LoanId,
+        /// Who asks
+        #[arg(long)]
+        by: String,
+    },
+    /// The guarantor has paid the funder: booked once a second person says the same
+    Pay {
+        /// By its id in `fenqi claim list`
+        claim: ClaimId,
+        /// The reference of the funder's bank; booked once
+        #[arg(long)]
+        reference: String,
+        /// Who says so
+        #[arg(long)]
+        by: String,
+    },
+    /// Withdraw a claim that was not paid
+    Withdraw {
+        /// By its id in `fenqi claim list`
+        claim: ClaimId,
+        /// Who withdraws it
+        #[arg(long)]
+        by: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
+    let (app, _database) = trial::open_any().await?;
+    match args {
+        Args::List { open, json } => list(&app, open.then_some(ClaimStatus::Asked), json).await?,
+        Args::Ask { loan, by } => {
+            let app = app.by(Person::typed(&by));
+            let asked = claim::ask(&app, loan, &by).await.map_err(said)?;
+            println!("{} asks for {} yuan of {loan}", asked.claim_id, asked.asked.total());
+        }
+        Args::Pay { claim, reference, by } => {
+            let app = app.by(Person::typed(&by));
+            match claim::pay(&app, claim, &Stated { by, bank_reference: reference.clone() }).await.map_err(said)? {
+                Paying::Stated => println!(
+                    "{claim} is paid once a second person types: fenqi claim pay {claim} --reference '{}' --by NAME",
+                    reference.trim()
+                ),
+                Paying::Booked => println!("{claim} is paid and booked"),
+            }
+        }
+        Args::Withdraw { claim, by, reason } => {
+            let app = app.by(Person::typed(&by));
+            claim::withdraw(&app, claim, &by, &reason).await.map_err(said)?;
+            println!("{claim} is withdrawn");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(app: &App, only: Option<ClaimStatus>, json: bool) -> anyhow::Result<()> {
+    let mut connection = app.pool.acquire().await?;
+    for listed in claim::list_claims(&mut connection, only, LISTED_MAX).await?.iter().rev() {
+        if json {
+            println!("{}", serde_json::to_string(listed)?);
+        } else {
+            print(listed);
+        }
+    }
+    Ok(())
+}
+
+fn print(listed: &Listed) {
+    let Listed { claim_id, loan_id, asked_on, asked_by, .. } = listed;
+    println!("{claim_id}  {asked_on}  {loan_id}  {} yuan  by {asked_by}  {}", amount(listed), became(listed));
+}
+
+fn amount(listed: &Listed) -> Fen {
+    listed.principal_fen + listed.interest_fen + listed.fee_fen + listed.penalty_fen
+}
+
+fn became(listed: &Listed) -> String {
+    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+    let (stated_by, reference) = (word(&listed.stated_by), word(&listed.bank_reference));
+    match listed.status {
+        ClaimStatus::Asked if listed.stated_by.is_some() => {
+            format!("asked, said to be paid by {stated_by}, {reference}")
+        }
+        ClaimStatus::Asked => "asked".to_owned(),
+        ClaimStatus::Paid => format!(
+            "paid, {reference}, by {stated_by} and {}; {} recovered",
+            word(&listed.confirmed_by),
+            listed.recovered_fen
+        ),
+        ClaimStatus::Withdrawn => format!("withdrawn by {}: {}", word(&listed.withdrawn_by), word(&listed.reason)),
+    }
+}
+
+fn said(fault: Fault<ClaimRefusal>) -> anyhow::Error {
+    match fault {
+        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi claim list`"),
+        Fault::Failed(failure) => failure,
+    }
+}

@@ -1,0 +1,87 @@
+//! SQL of recourse: what guarantors paid of a loan, what came in for them, and the journal of that.
+
+use chrono::NaiveDate;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::recourse::{BookedRecourse, Recourse};
+use crate::base::Fen;
+use crate::base::id::{LineId, LoanId};
+
+/// Adds what a guarantor has paid of a loan, whose line the caller has locked. Returns what is to come in for guarantors by now.
+pub async fn add_claim_paid(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    loan_id: LoanId,
+    amount: Fen,
+) -> sqlx::Result<Fen> {
+    sqlx::query_scalar!(
+        r#"update loan set claim_paid_fen = claim_paid_fen + $3 where loan_id = $1 and line_id = $2
+           returning claim_paid_fen - claim_recovered_fen as "left!: Fen""#,
+        loan_id.uuid(),
+        line_id.uuid(),
+        amount.get()
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Writes what belongs to guarantors of what came in, and adds it to the loans; nothing where there is none. The lines are locked.
+pub async fn insert_recourse(connection: &mut PgConnection, booked: &[BookedRecourse]) -> sqlx::Result<()> {
+    if booked.is_empty() {
+        return Ok(());
+    }
+    let line_ids: Vec<Uuid> = booked.iter().map(|one| one.line_id.uuid()).collect();
+    let loan_ids: Vec<Uuid> = booked.iter().map(|one| one.recourse.loan_id.uuid()).collect();
+    let amounts: Vec<i64> = booked.iter().map(|one| one.recourse.amount.get()).collect();
+    sqlx::query!(
+        "insert into recourse (line_id, source_id, loan_id, amount_fen, business_day)
+         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::date[])",
+        &line_ids,
+        &booked.iter().map(|one| one.came_by.source_id()).collect::<Vec<Uuid>>(),
+        &loan_ids,
+        &amounts,
+        &booked.iter().map(|one| one.business_day.date()).collect::<Vec<NaiveDate>>(),
+    )
+    .execute(&mut *connection)
+    .await?;
+    add_recovered(connection, &line_ids, &loan_ids, &amounts).await
+}
+
+/// A loan may be in the list more than once.
+async fn add_recovered(
+    connection: &mut PgConnection,
+    line_ids: &[Uuid],
+    loan_ids: &[Uuid],
+    amounts: &[i64],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update loan set claim_recovered_fen = claim_recovered_fen + came.fen
+         from (select line_id, loan_id, sum(fen)::bigint as fen
+               from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as one(line_id, loan_id, fen) group by 1, 2) came
+         where loan.loan_id = came.loan_id and loan.line_id = came.line_id",
+        line_ids,
+        loan_ids,
+        amounts
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What of a repayment or refund belonged to guarantors, loan by loan; `left` is not known any more, and zero.
+pub async fn load_recourse(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    source_id: Uuid,
+) -> sqlx::Result<Vec<Recourse>> {
+    let rows = sqlx::query!(
+        r#"select loan_id as "loan_id: LoanId", amount_fen as "amount: Fen" from recourse
+           where line_id = $1 and source_id = $2 order by loan_id"#,
+        line_id.uuid(),
+        source_id
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| Recourse { loan_id: row.loan_id, amount: row.amount, left: Fen::ZERO }).collect())
+}

@@ -116,7 +116,7 @@ async fn a_core_reads_a_loan_through_its_life(pool: PgPool) {
         let (anothers, nobodys) = (stranger.get(&path).await, stranger.get(&desk::absent(&path)).await);
         assert_eq!((anothers.status, anothers.without_its_own()), (404, nobodys.without_its_own()), "{path}");
     }
-    for list in ["loans", "lines", "repayments", "withholdings", "refunds", "remittances", "applications"] {
+    for list in ["loans", "lines", "repayments", "withholdings", "refunds", "claims", "remittances", "applications"] {
         assert_eq!(stranger.get(&format!("/funder/{list}")).await.ok()["items"], json!([]), "{list}");
     }
     assert_eq!(stranger.get(&format!("/funder/bills?line_id={line_id}")).await.ok()["items"], json!([]));

@@ -7,6 +7,7 @@ use fenqi::access::PartnerKind;
 use fenqi::app::{App, Kept};
 use fenqi::base::Fen;
 use fenqi::base::id::{LineId, LoanId};
+use fenqi::claim::model::Stated;
 use fenqi::credit::line_actions::{ManualChange, change_line};
 use fenqi::credit::{Change, Freeze};
 use fenqi::funder::actions::{BankMovement, ReserveTerms};
@@ -16,9 +17,10 @@ use fenqi::outbox::jobs::{Summary, deliver_outbox};
 use fenqi::outbox::{Message, store};
 use fenqi::partner::key::Algorithm;
 use fenqi::purchase::PurchaseRequest;
+use fenqi::repayment::Transfer;
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Matcher, Scripted, World};
-use fenqi::{credit, funder, product, purchase};
+use fenqi::{claim, credit, funder, product, purchase, repayment};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -134,6 +136,20 @@ async fn move_the_reserve_and_a_line(town: &Town, line_id: LineId) {
     }
 }
 
+/// The guarantor pays of the loan that is late, and then the borrower a little, which the guarantor has.
+async fn pay_as_guarantor(town: &Town, line_id: LineId) {
+    let found = sqlx::query_scalar("select loan_id from loan where line_id = $1").bind(line_id.uuid());
+    let loan_id: LoanId = found.fetch_one(&town.app.pool).await.unwrap();
+    let claim_id = claim::ask(&town.app, loan_id, "Li Na").await.unwrap().claim_id;
+    for by in ["Li Na", "Wang Wei"] {
+        let word = Stated { by: by.into(), bank_reference: "G-1".into() };
+        claim::pay(&town.app, claim_id, &word).await.unwrap();
+    }
+    let (bank_reference, operator) = ("T-1".into(), "Li Na".into());
+    let transfer = Transfer { line_id, amount: Fen::new(100), bank_reference, operator };
+    repayment::record_transfer(&town.app, &transfer).await.unwrap();
+}
+
 async fn kinds_told(town: &Town) -> BTreeSet<String> {
     let kinds = sqlx::query_scalar("select distinct kind from outbox where partner = 'harbour-bank'");
     kinds.fetch_all(&town.app.pool).await.unwrap().into_iter().collect()
@@ -159,6 +175,7 @@ async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
         town.close_today().await;
     }
     // Those of a product that asks the funder, of a broken advance and of a success that was none have tests of their own.
+    pay_as_guarantor(&town, short).await;
     let elsewhere = [
         "application_waiting",
         "application_defaulted",
@@ -196,6 +213,12 @@ async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
     assert_eq!(loan["charged_off_on"], charge_off["body"]["business_day"]);
     let paid = loan["principal_paid_fen"].as_i64().unwrap();
     assert_eq!(charge_off["body"]["principal_fen"], 60_000 - paid);
+    // What came in since belongs to the guarantor.
+    let claims = desk.get(&format!("/funder/claims?loan_id={loan_id}")).await.ok();
+    assert_eq!(desk.get("/funder/claims").await.ok(), claims);
+    let paid = &claims["items"][0];
+    assert_eq!((&paid["status"], &paid["recovered_fen"]), (&json!("paid"), &json!(100)));
+    assert_eq!((&paid["principal_fen"], &paid["bank_reference"]), (&claim["body"]["principal_fen"], &json!("G-1")));
     let frozen =
         events.iter().filter(|event| event["kind"] == "line_changed" && event["object_id"] == short.uuid().to_string());
     let whys: Vec<&Value> = frozen.map(|event| &event["body"]["frozen_for"]).collect();

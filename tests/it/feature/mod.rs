@@ -10,6 +10,7 @@ mod demo_command;
 mod dev_script;
 mod break_command;
 mod transfer_command;
+mod claim_command;
 mod trial_command;
 mod operator_commands;
 mod line_command;

@@ -1,0 +1,93 @@
+//! `fenqi claim` as operators type it: asked once, paid on two people's word, withdrawn with a reason.
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::house_command::Program;
+use crate::{book, house};
+
+/// Of the claim that was asked last.
+fn last(fenqi: &Program) -> Value {
+    let listed = fenqi.done(&["claim", "list", "--json"]);
+    serde_json::from_str(listed.lines().last().unwrap()).unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_claim_is_asked_by_one_person_and_paid_on_the_word_of_two(pool: PgPool) {
+    let book = book::keep(house::open(pool.clone(), "2026-02-05").await).await;
+    let fenqi = Program::on(&pool).await;
+    let loan = book.loan_id.to_string();
+    let ask = ["claim", "ask", &loan, "--by", "Li Na"];
+    // Eighty days after the 25th of February; its close is still to come.
+    book.live_until("2026-05-16").await;
+    assert!(fenqi.refused(&ask).contains("no unpaid installment of this loan has reached its claim day"));
+    book.live_until("2026-05-18").await;
+    let nowhere = format!("loan_{}", "0".repeat(32));
+    assert!(fenqi.refused(&["claim", "ask", &nowhere, "--by", "Li Na"]).contains("there is no such loan"));
+    // 100,000, 3,600 of interest, and 100 a day for 82 days. The second installment is 54 days late.
+    assert!(fenqi.done(&ask).contains("asks for 1,118.00 yuan"));
+    assert!(fenqi.refused(&ask).contains("asks for this loan already"));
+    let first = last(&fenqi);
+    let parts = ["principal_fen", "interest_fen", "fee_fen", "penalty_fen"].map(|part| first[part].as_i64().unwrap());
+    assert_eq!((parts, &first["status"]), ([100_000, 3_600, 0, 8_200], &json!("asked")));
+    let id = first["claim_id"].as_str().unwrap();
+    let withdraw = ["claim", "withdraw", id, "--by", "Li Na", "--reason", "of another day"];
+    fenqi.done(&withdraw);
+    assert!(fenqi.refused(&withdraw).contains("the claim was withdrawn; ask anew"));
+    assert!(fenqi.done(&["claim", "list"]).contains("withdrawn by Li Na: of another day"));
+
+    fenqi.done(&ask);
+    let second = last(&fenqi);
+    let id = second["claim_id"].as_str().unwrap();
+    let pay = |reference, by| ["claim", "pay", id, "--reference", reference, "--by", by];
+    let stated = fenqi.done(&pay(" G-1 ", "Li Na"));
+    assert!(stated.contains(&format!("fenqi claim pay {id} --reference 'G-1' --by NAME")), "{stated}");
+    assert!(fenqi.refused(&pay("G-1", "li  na")).contains("a second person has to say the same"));
+    assert!(fenqi.done(&["claim", "list", "--open"]).contains("asked, said to be paid by Li Na, G-1"));
+    assert_eq!(book.fen("select claim_paid_fen from loan where line_id = $1").await, [0]);
+    assert!(fenqi.done(&pay("G-1", "Wang Wei")).contains("is paid and booked"));
+    assert!(fenqi.refused(&pay("G-1", "Wang Wei")).contains("the claim was paid"));
+    assert!(fenqi.done(&["claim", "list"]).contains("paid, G-1, by Li Na and Wang Wei; 0.00 recovered"));
+    assert_eq!(fenqi.done(&["claim", "list", "--open"]), "");
+    assert!(fenqi.refused(&ask).contains("cover all that may be claimed"));
+    assert_eq!(book.fen("select claim_paid_fen from loan where line_id = $1").await, [111_800]);
+
+    assert_eq!(house::did(&pool, "claim_asked").await, ["Li Na", "Li Na"]);
+    assert_eq!(house::did(&pool, "claim_withdrawn").await, ["Li Na"]);
+    assert_eq!(house::did(&pool, "claim_payment_stated").await, ["Li Na"]);
+    assert_eq!(house::did(&pool, "claim_paid").await, ["Wang Wei"]);
+    book.assert_whole().await;
+}
+
+/// What the borrower has paid meanwhile is not claimed; a payment of the guarantor's is one claim's.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_more_is_paid_than_may_be_claimed_and_no_reference_twice(pool: PgPool) {
+    let book = book::keep(house::open(pool.clone(), "2026-02-05").await).await;
+    book.live_until("2026-05-18").await;
+    let fenqi = Program::on(&pool).await;
+    let (line, loan) = (book.line_id.to_string(), book.loan_id.to_string());
+    let ask = ["claim", "ask", &loan, "--by", "Li Na"];
+    fenqi.done(&ask);
+    fenqi.done(&["transfer", "record", &line, "--amount-fen", "10000", "--reference", "B-1", "--by", "Li Na"]);
+    let id = last(&fenqi)["claim_id"].as_str().unwrap().to_owned();
+    // 1,118.00 less 100.00.
+    let less = fenqi.refused(&["claim", "pay", &id, "--reference", "G-1", "--by", "Li Na"]);
+    assert!(less.contains("1,018.00 yuan may be claimed of this loan by now"), "{less}");
+    fenqi.done(&["claim", "withdraw", &id, "--by", "Li Na", "--reason", "paid in part"]);
+    let pay = |id: &str, reference: &str, by: &str| {
+        ["claim", "pay", id, "--reference", reference, "--by", by].map(str::to_owned)
+    };
+    assert!(fenqi.done(&ask).contains("asks for 1,018.00 yuan"));
+    let paid = last(&fenqi)["claim_id"].as_str().unwrap().to_owned();
+    for by in ["Li Na", "Wang Wei"] {
+        fenqi.done(&pay(&paid, "G-1", by).each_ref().map(String::as_str));
+    }
+    // The day after, another day's penalty may be claimed.
+    book.live_until("2026-05-19").await;
+    assert!(fenqi.done(&ask).contains("asks for 1.00 yuan"));
+    let next = last(&fenqi)["claim_id"].as_str().unwrap().to_owned();
+    fenqi.done(&pay(&next, "G-1", "Li Na").each_ref().map(String::as_str));
+    let twice = fenqi.refused(&pay(&next, "G-1", "Wang Wei").each_ref().map(String::as_str));
+    assert!(twice.contains("a claim was booked with this reference of the bank before"), "{twice}");
+    book.assert_whole().await;
+}

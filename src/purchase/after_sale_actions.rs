@@ -430,9 +430,7 @@ impl Sale {
         }
         Ok(())
     }
-}
 
-impl Sale {
     /// Keeps what of a refund belongs to a guarantor, and tells the funder, who owes it on.
     async fn book_recourse(
         &self,

@@ -47,8 +47,9 @@ fn purchase_legs(amount: Fen) -> Legs {
 /// The merchant gives the amount back: what fell of the principal to the reserve, the rest to the borrower; it gets back its
 /// discount fee and subsidy. Billed interest and fees that are returned leave the funder's income: what was not paid of them is
 /// owed no more, what was comes out of what is owed on to the funder. Of a loan that was charged off, what was not paid is in the
-/// loss already, or never was income; what falls of its principal is then recovered, but for what belongs to a guarantor. What had been recovered of charges leaves the
-/// income of recoveries, and what was paid before the charge-off that of the days on which it ran.
+/// loss already, or never was income; what falls of its principal is then recovered, but for what belongs to a guarantor. What had
+/// been recovered of charges leaves the income of recoveries, and what was paid before the charge-off that of the days on which it
+/// ran.
 pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, loan: InBooks) -> Posting {
     let BilledCharges { fell, back, recovered: back_recovered } = charges;
     let (of_interest, of_fee, recovered) = match loan.is_charged_off {

@@ -98,9 +98,10 @@ pub(super) async fn reverse(
     if has_line || loan::has_paid_off(connection, line_id, &loan_ids).await? {
         return Err(Fault::Refused(ReversalRefusal::PaidOffSince));
     }
+    let recourse = loan::load_recourse(connection, line_id, original.repayment_id.uuid()).await?;
     let reversal_id = RepaymentId::mint(when.at);
     let taken_back = TakenBack { reversal_id, person: person.to_owned(), when };
-    let reversal = account.take_back(original, taken_back);
+    let reversal = account.take_back(&Repayment { recourse, ..original.clone() }, taken_back);
     let reopened = save(connection, app, Unsaved { account: &account, reversal: &reversal, restored }).await?;
     Ok(Reversed { reversal, borrower_id, reopened })
 }

@@ -9,9 +9,9 @@ use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
 use crate::ledger::Account;
-use crate::loan;
 
-/// Repayments as they were booked, with what of them was recovered of loans that had been charged off.
+/// Repayments as they were booked, with what of them was recovered of loans that had been charged off; without what belonged to
+/// guarantors.
 macro_rules! select_repayments {
     ($rest:tt, $($argument:tt)*) => {
         sqlx::query_as!(
@@ -47,8 +47,8 @@ pub async fn find_receipt(
         source.stored(),
         source.reference()
     );
-    let row = row.fetch_optional(&mut *connection).await?;
-    whole(connection, row.map(|row| row.into_repayment(line_id, source))).await
+    let row = row.fetch_optional(connection).await?;
+    Ok(row.map(|row| row.into_repayment(line_id, source)))
 }
 
 /// The repayment that a transfer was booked as, which came from `source`.
@@ -63,15 +63,8 @@ pub async fn find_transferred(
         repayment_id.uuid(),
         line_id.uuid()
     );
-    let row = row.fetch_optional(&mut *connection).await?;
-    whole(connection, row.map(|row| row.into_repayment(line_id, source))).await
-}
-
-/// The same with what of it belonged to guarantors.
-async fn whole(connection: &mut PgConnection, found: Option<Repayment>) -> sqlx::Result<Option<Repayment>> {
-    let Some(mut repayment) = found else { return Ok(None) };
-    repayment.recourse = loan::load_recourse(connection, repayment.line_id, repayment.repayment_id.uuid()).await?;
-    Ok(Some(repayment))
+    let row = row.fetch_optional(connection).await?;
+    Ok(row.map(|row| row.into_repayment(line_id, source)))
 }
 
 /// Makes a failure of a success that was taken back.

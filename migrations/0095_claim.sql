@@ -34,6 +34,8 @@ create table claim (
 -- Two would ask for the same.
 create unique index claim_one_asked on claim (line_id, loan_id) where status = 'asked';
 create index claim_by_funder on claim (funder_id, claim_id);
+-- Operators name a claim by its id alone.
+create index claim_by_id on claim (claim_id);
 
 -- A guarantor's payment books one claim, whichever line that is of.
 create table claim_by_bank_reference (

@@ -2,14 +2,18 @@
 //! with nothing.
 
 use fenqi::base::id::{
-    BreakId, FunderId, LineId, LoanId, MerchantId, ProductId, RefundId, RepaymentId, SettlementId, WithholdingId,
+    BreakId, ClaimId, FunderId, LineId, LoanId, MerchantId, ProductId, RefundId, RepaymentId, SettlementId,
+    WithholdingId,
 };
 use fenqi::base::{Fen, Rate, When};
 use fenqi::bill::Parts;
+use fenqi::claim::posting::{self as claim_posting, ClaimedLoan};
+use fenqi::claim::{Claim, ClaimStatus};
 use fenqi::funder::posting::{self as funder_posting, Movement};
 use fenqi::ledger::account::Book;
 use fenqi::ledger::posting::Booked;
 use fenqi::ledger::{Account, Posting};
+use fenqi::loan::Recourse;
 use fenqi::loan::accrual::{self, Charge, ProductAccrual, Span};
 use fenqi::overdue::charge_off::ChargeOff;
 use fenqi::partner::withholding::ChannelName;
@@ -117,6 +121,24 @@ fn unknown_order(theirs: Fen) -> Break {
     }
 }
 
+/// A receipt of money for one installment of a loan that was not charged off.
+fn repaid(source: Source, taken: Parts, excess: Fen) -> Repayment {
+    Repayment {
+        repayment_id: RepaymentId::from_uuid(Uuid::from_u128(7)),
+        line_id: event().line_id,
+        funder_id: event().funder_id,
+        source,
+        amount: taken.total() + excess,
+        items: vec![RepaymentItem { loan_id: LoanId::from_uuid(Uuid::from_u128(8)), period: 1, taken }],
+        excess,
+        recourse: Vec::new(),
+        recovered: Fen::ZERO,
+        charged_off_again: Fen::ZERO,
+        business_day: event().when.business_day,
+        received_at: event().when.at,
+    }
+}
+
 fn fen(most: i64) -> impl Strategy<Value = Fen> {
     (0..=most).prop_map(Fen::new)
 }
@@ -192,21 +214,7 @@ proptest! {
         } else {
             Source::Withholding(WithholdingId::from_uuid(Uuid::from_u128(6)))
         };
-        let repayment = Repayment {
-            repayment_id: RepaymentId::from_uuid(Uuid::from_u128(7)),
-            line_id: event().line_id,
-            funder_id: event().funder_id,
-            source,
-            amount: taken.total() + excess,
-            items: vec![RepaymentItem {
-                loan_id: LoanId::from_uuid(Uuid::from_u128(8)), period: 1, taken }],
-            excess,
-            recourse: Vec::new(),
-            recovered: Fen::ZERO,
-            charged_off_again: Fen::ZERO,
-            business_day: event().when.business_day,
-            received_at: event().when.at,
-        };
+        let repayment = repaid(source, taken, excess);
         let collected = taken.total();
         let share = (interest + fee + penalty).share(share_percent, 100);
         let owed = FunderAmount { funder_id: event().funder_id, amount: excess };
@@ -247,6 +255,43 @@ proptest! {
         prop_assert_eq!(moved(&postings, Account::InterestIncome), interest.get());
         prop_assert_eq!(moved(&postings, Account::FunderFeeIncome), fee.get());
         prop_assert_eq!(moved(&postings, Account::Cash), (principal + penalty + subsidy - share_left).get());
+    }
+
+    /// Of a loan that was charged off, and that a guarantor has paid of, the receivables and what stands against them move together,
+    /// whatever of a payment is the guarantor's: before and after, what is not expected is just what is owed.
+    #[test]
+    fn what_is_claimed_or_written_off_moves_with_the_receivables(
+        principal in fen(1_000_000), interest in fen(100_000), fee in fen(10_000), penalty in fen(10_000),
+        percent in 0..=100_i64, claimed in 1..1_000_000_i64,
+    ) {
+        let taken = Parts { principal, interest, fee, penalty };
+        let amount = taken.total().share(percent, 100);
+        let source = Source::Withholding(WithholdingId::from_uuid(Uuid::from_u128(6)));
+        let mut repayment = repaid(source, taken, Fen::ZERO);
+        repayment.recourse = vec![Recourse { loan_id: repayment.items[0].loan_id, amount, left: Fen::ZERO }];
+        repayment.recovered = taken.receivable() - amount;
+        let asked = Parts { principal: Fen::new(claimed), ..Parts::default() };
+        let claim = Claim {
+            claim_id: ClaimId::from_uuid(Uuid::from_u128(17)),
+            line_id: event().line_id,
+            loan_id: repayment.items[0].loan_id,
+            funder_id: event().funder_id,
+            asked,
+            asked_on: event().when.business_day,
+            status: ClaimStatus::Asked,
+            stated: None,
+        };
+        let loan = ClaimedLoan { is_charged_off: true, left: asked.total() };
+        let postings = [
+            claim_posting::claim_paid(&claim, loan, event().when),
+            fenqi::repayment::posting::repayment(Uuid::from_u128(9), &repayment),
+        ];
+        postings.iter().for_each(|posting| assert_sums_to_zero(std::slice::from_ref(posting)));
+        let beside = [Account::LoanPrincipal, Account::InterestReceivable, Account::FeeReceivable, Account::ChargedOff,
+                      Account::ClaimsReceived];
+        prop_assert_eq!(beside.map(|account| moved(&postings, account)).iter().sum::<i64>(), 0);
+        prop_assert_eq!(moved(&postings, Account::GuarantorPayable), -amount.get());
+        prop_assert_eq!(moved(&postings, Account::ClaimsReceived), amount.get() - claimed);
     }
 
     /// What is posted beside that: a funder's money that comes and goes, a payment that was not made, money that is nobody's and a

@@ -189,10 +189,10 @@ fn is_debit(account: Account) -> bool {
         | Account::FunderFeeIncome
         | Account::PenaltyIncome
         | Account::SubsidyIncome
-        // Stands against assets.
-        | Account::ChargedOff
         | Account::RecoveryIncome
-        | Account::ClaimsReceived
-        | Account::GuarantorPayable => false,
+        | Account::GuarantorPayable
+        // Stand against assets.
+        | Account::ChargedOff
+        | Account::ClaimsReceived => false,
     }
 }

@@ -118,6 +118,7 @@ scenarios! {
     charged_off_owed_again "charged-off-owed-again",
     charged_off_given_back "charged-off-given-back",
     claimed "claimed",
+    claimed_written_off "claimed-written-off",
 }
 
 #[test]

@@ -31,6 +31,14 @@ pub struct KeptAnswer {
     pub body: Vec<u8>,
 }
 
+/// A first answer in JSON that is kept in the statement that does what it answers: there is never the one without the other.
+#[derive(Clone, Debug)]
+pub struct FirstAnswer {
+    pub keyed: Keyed,
+    pub status: i16,
+    pub body: Vec<u8>,
+}
+
 /// A key of a partner's that was taken.
 pub struct TakenKey {
     pub partner_id: Uuid,

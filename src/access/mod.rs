@@ -15,6 +15,7 @@ pub mod api;
 
 pub use actions::{AccessRefusal, add_key, add_partner, change_partner, revoke_key};
 pub use address::AddressRange;
+pub use answer_store::{FirstAnswer, Keyed};
 pub use directory::{Admitted, Directory, NonceUse, PLATFORM};
 pub use model::{Believed, Denial, Known, Owner, PartnerKind, Rate, Scope, is_same_holder};
 pub use strangers::KeyName;

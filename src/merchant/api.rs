@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId, PurchaseId};
 use crate::http::Problem;
+use crate::http::api::idempotency::given_first;
 use crate::http::api::{AmountFen, Body, Cursor, Limit, MerchantCaller, Moment, Named, Page, Params};
 
 /// A sale to be paid by scanning.
@@ -86,18 +87,18 @@ impl OrderView {
     ]))))]
 pub async fn create_order(
     State(app): State<App>,
-    caller: MerchantCaller,
+    MerchantCaller { merchant_id, caller }: MerchantCaller,
     Body(order): Body<NewOrder>,
-) -> Result<impl IntoResponse, Problem> {
-    let order = Order {
-        merchant_id: caller.merchant_id,
-        reference: order.reference,
-        amount: order.amount_fen.0,
-        expires_at: order.expires_at.0,
-    };
-    let code = app.order_desk.open(order, app.clock.now()).await?;
-    let order = OrderView::of(&app, code).ok_or_else(Problem::not_found)?;
-    Ok((StatusCode::CREATED, Json(order)))
+) -> Result<Response, Problem> {
+    let order =
+        Order { merchant_id, reference: order.reference, amount: order.amount_fen.0, expires_at: order.expires_at.0 };
+    let answer = |code: &Code| caller.first_answer(StatusCode::CREATED, &OrderView::of(&app, code.clone())?);
+    let opened = app.order_desk.open_answered(order, app.clock.now(), answer).await?;
+    if let Some(answer) = opened.answer {
+        return Ok(given_first(answer));
+    }
+    let order = OrderView::of(&app, opened.code).ok_or_else(Problem::not_found)?;
+    Ok((StatusCode::CREATED, Json(order)).into_response())
 }
 
 /// Which orders.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::code::{Code, CodeKind, CodeStatus};
 use super::model::MerchantStatus;
 use super::store::MerchantTerms;
+use crate::access::FirstAnswer;
 use crate::base::id::{CodeId, LineId, MerchantId, PurchaseId};
 use crate::base::{Fen, Rate};
 
@@ -71,14 +72,26 @@ pub async fn insert_code(connection: &mut PgConnection, code: &Code, at: DateTim
     Ok(done.rows_affected() == 1)
 }
 
-/// Writes codes of orders, many at once and each as of its time, as [`insert_code`] does; returns those that were written.
-pub async fn insert_order_codes<'a>(
+/// An order's code to be written.
+#[derive(Clone, Copy)]
+pub struct NewOrderCode<'a> {
+    pub code: &'a Code,
+    pub at: DateTime<Utc>,
+    /// Kept if the code is written.
+    pub answer: Option<&'a FirstAnswer>,
+}
+
+/// Writes codes of orders, many at once and each as of its time, as [`insert_code`] does, and under the keys of those who asked for
+/// them what they are answered; returns those that were written. A key that is answered already keeps its answer.
+pub async fn insert_order_codes(
     connection: &mut PgConnection,
-    codes: impl Iterator<Item = (&'a Code, DateTime<Utc>)>,
+    orders: &[NewOrderCode<'_>],
 ) -> sqlx::Result<Vec<CodeId>> {
     let (mut ids, mut merchant_ids, mut amounts) = (Vec::new(), Vec::new(), Vec::new());
     let (mut references, mut expiries, mut times) = (Vec::new(), Vec::new(), Vec::new());
-    for (code, at) in codes {
+    let (mut answered, mut partner_ids, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut statuses, mut bodies) = (Vec::new(), Vec::new());
+    for NewOrderCode { code, at, answer } in orders.iter().copied() {
         let CodeKind::Order { amount, reference, expires_at } = &code.kind else { continue };
         ids.push(code.code_id.uuid());
         merchant_ids.push(code.merchant_id.uuid());
@@ -86,23 +99,47 @@ pub async fn insert_order_codes<'a>(
         references.push(reference.as_str());
         expiries.push(*expires_at);
         times.push(at);
+        if let Some(FirstAnswer { keyed, status, body }) = answer {
+            answered.push(code.code_id.uuid());
+            partner_ids.push(keyed.partner_id);
+            keys.push(keyed.key.as_str());
+            statuses.push(*status);
+            bodies.push(body.as_slice());
+        }
     }
     sqlx::query_scalar!(
-        // In one order on every node, so that none waits for another in a circle.
-        r#"insert into merchant_code (code_id, merchant_id, kind, amount_fen, order_reference, expires_at, status, created_at)
-           select o.code_id, o.merchant_id, 'order', o.amount_fen, o.reference, o.expires_at, 'open', o.at
-           from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[])
-                as o(code_id, merchant_id, amount_fen, reference, expires_at, at)
-           join merchant m on m.merchant_id = o.merchant_id and m.status = 'active'
-           order by o.merchant_id, o.reference
-           on conflict do nothing
-           returning code_id as "code_id: CodeId""#,
+        // In one order on every node, so that none waits for another in a circle: codes before answers, and answers in the order in
+        // which keys are taken.
+        r#"with opened as (
+               insert into merchant_code (code_id, merchant_id, kind, amount_fen, order_reference, expires_at, status, created_at)
+               select o.code_id, o.merchant_id, 'order', o.amount_fen, o.reference, o.expires_at, 'open', o.at
+               from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+                    as o(code_id, merchant_id, amount_fen, reference, expires_at, at)
+               join merchant m on m.merchant_id = o.merchant_id and m.status = 'active'
+               order by o.merchant_id, o.reference
+               on conflict do nothing
+               returning code_id),
+           kept as (
+               update api_answer a set status = k.status, content_type = 'application/json', body = k.body
+               from (select k.partner_id, k.key, k.status, k.body
+                     from opened
+                     join unnest($7::uuid[], $8::uuid[], $9::text[], $10::smallint[], $11::bytea[])
+                          as k(code_id, partner_id, key, status, body) on k.code_id = opened.code_id
+                     order by k.partner_id, k.key) as k
+               where a.partner_id = k.partner_id and a.idempotency_key = k.key and a.status is null
+               returning 1)
+           select code_id as "code_id!: CodeId" from opened"#,
         &ids,
         &merchant_ids,
         &amounts,
         &references as &[&str],
         &expiries,
         &times,
+        &answered,
+        &partner_ids,
+        &keys as &[&str],
+        &statuses,
+        &bodies as &[&[u8]],
     )
     .fetch_all(connection)
     .await

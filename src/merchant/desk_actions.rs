@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::code::{Code, CodeKind, CodeRefusal, CodeStatus, Order};
+use super::code::{Code, CodeRefusal, CodeStatus, Order};
 use super::code_actions::require_active;
-use super::{code_store, order, order_store};
+use super::code_store::{self, NewOrderCode};
+use super::{order, order_store};
+use crate::access::FirstAnswer;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
 use crate::error::{Fault, Outcome};
@@ -20,24 +22,37 @@ use crate::product::Catalogue;
 #[derive(Clone)]
 pub struct OrderDesk {
     pool: PgPool,
-    wishes: Gatherer<Wish, Opened>,
+    wishes: Gatherer<Wish, Judged>,
+}
+
+/// An order that stands.
+#[derive(Debug)]
+pub struct OpenedOrder {
+    pub code: Code,
+    /// What is kept as the answer under the key of whoever asked; nothing where the order stood already.
+    pub answer: Option<FirstAnswer>,
 }
 
 /// An order that could be opened.
 struct Wish {
     order: Order,
-    kind: CodeKind,
+    code: Code,
     at: DateTime<Utc>,
+    answer: Option<FirstAnswer>,
 }
 
-/// What became of it.
-enum Opened {
-    Anew(Code),
-    /// Nobody could pay it, or its reference stands already, or its merchant may not sell.
-    Left {
-        wish: Wish,
-        is_sold: bool,
-    },
+/// A wish, and what became of it.
+struct Judged {
+    wish: Wish,
+    became: Became,
+}
+
+enum Became {
+    Opened,
+    /// Nobody could pay it.
+    NotSold,
+    /// Its reference stands already, or its merchant may not sell.
+    Left,
 }
 
 impl OrderDesk {
@@ -52,20 +67,36 @@ impl OrderDesk {
     /// as it was then, whatever is sold by now, whether its time is over, and whether its merchant may still sell: whoever has lost
     /// the answer hears it. The same reference with another amount or expiry is refused.
     pub async fn open(&self, order: Order, at: DateTime<Utc>) -> Outcome<Code, CodeRefusal> {
+        self.open_answered(order, at, |_| None).await.map(|opened| opened.code)
+    }
+
+    /// The same for whoever is answered under an idempotency key: what `answer` says of the code is kept with an order that is opened
+    /// anew, in one statement. Any other outcome is the caller's to answer and to keep.
+    pub async fn open_answered(
+        &self,
+        order: Order,
+        at: DateTime<Utc>,
+        answer: impl FnOnce(&Code) -> Option<FirstAnswer> + Send,
+    ) -> Outcome<OpenedOrder, CodeRefusal> {
         let kind = order.code_kind().map_err(Fault::Refused)?;
+        let as_it_stands = |code: Code| OpenedOrder { code, answer: None };
         if let Err(refusal) = order.check_expiry(at) {
             let known = find_known(&mut *self.pool.acquire().await?, &order).await?;
-            return known.filter(|known| known.kind == kind).ok_or(Fault::Refused(refusal));
+            let known = known.filter(|known| known.kind == kind);
+            return known.map(as_it_stands).ok_or(Fault::Refused(refusal));
         }
-        let opened = self.wishes.ask(Wish { order, kind, at }).await.context("an order could not be opened")?;
-        let (Wish { order, kind, .. }, is_sold) = match opened {
-            Opened::Anew(code) => return Ok(code),
-            Opened::Left { wish, is_sold } => (wish, is_sold),
-        };
+        let merchant_id = order.merchant_id;
+        let code = Code { code_id: CodeId::mint(at), merchant_id, kind, status: CodeStatus::Open };
+        let answer = answer(&code);
+        let judged = self.wishes.ask(Wish { order, code, at, answer }).await.context("an order could not be opened")?;
+        let Judged { wish: Wish { order, code, answer, .. }, became } = judged;
+        if matches!(became, Became::Opened) {
+            return Ok(OpenedOrder { code, answer });
+        }
         let mut connection = self.pool.acquire().await?;
         match find_known(&mut connection, &order).await? {
-            Some(known) if known.kind == kind => return Ok(known),
-            None if !is_sold => return Err(Fault::Refused(CodeRefusal::AmountNotSold)),
+            Some(known) if known.kind == code.kind => return Ok(as_it_stands(known)),
+            None if matches!(became, Became::NotSold) => return Err(Fault::Refused(CodeRefusal::AmountNotSold)),
             Some(_) | None => {}
         }
         require_active(&mut connection, order.merchant_id).await?;
@@ -78,34 +109,33 @@ async fn find_known(connection: &mut PgConnection, order: &Order) -> sqlx::Resul
     code_store::find_code_of(connection, order.merchant_id, Some(&order.reference)).await
 }
 
-async fn open_all(pool: PgPool, catalogue: Catalogue, wishes: Vec<Wish>) -> anyhow::Result<Vec<Opened>> {
+async fn open_all(pool: PgPool, catalogue: Catalogue, wishes: Vec<Wish>) -> anyhow::Result<Vec<Judged>> {
     let mut connection = pool.acquire().await?;
     let merchant_ids: BTreeSet<Uuid> = wishes.iter().map(|wish| wish.order.merchant_id.uuid()).collect();
     let merchant_ids: Vec<Uuid> = merchant_ids.into_iter().collect();
     let sold = amounts_sold(&mut connection, &catalogue, &merchant_ids).await?;
-    let codes: Vec<Option<Code>> = wishes.iter().map(|wish| wish.code(&sold)).collect();
-    let sold_codes = wishes.iter().zip(&codes).filter_map(|(wish, code)| Some((code.as_ref()?, wish.at)));
-    let written = code_store::insert_order_codes(&mut connection, sold_codes).await?;
+    let sold_wishes = wishes.iter().filter(|wish| wish.is_sold(&sold));
+    let new_orders: Vec<NewOrderCode<'_>> = sold_wishes.map(Wish::new_code).collect();
+    let written = code_store::insert_order_codes(&mut connection, &new_orders).await?;
     let written: HashSet<CodeId> = written.into_iter().collect();
-    let opened = wishes.into_iter().zip(codes).map(|(wish, code)| match code {
-        Some(code) if written.contains(&code.code_id) => Opened::Anew(code),
-        code => Opened::Left { wish, is_sold: code.is_some() },
+    let judged = wishes.into_iter().map(|wish| {
+        let became = match written.contains(&wish.code.code_id) {
+            true => Became::Opened,
+            false if wish.is_sold(&sold) => Became::Left,
+            false => Became::NotSold,
+        };
+        Judged { wish, became }
     });
-    Ok(opened.collect())
+    Ok(judged.collect())
 }
 
 impl Wish {
-    /// The code that is opened if the order's amount is sold.
-    fn code(&self, sold: &AmountsSold) -> Option<Code> {
-        let merchant_id = self.order.merchant_id;
-        let amounts = sold.get(&merchant_id)?;
-        let code_id = CodeId::mint(self.at);
-        order::is_sold(amounts, self.order.amount).then(|| Code {
-            code_id,
-            merchant_id,
-            kind: self.kind.clone(),
-            status: CodeStatus::Open,
-        })
+    fn new_code(&self) -> NewOrderCode<'_> {
+        NewOrderCode { code: &self.code, at: self.at, answer: self.answer.as_ref() }
+    }
+
+    fn is_sold(&self, sold: &AmountsSold) -> bool {
+        sold.get(&self.order.merchant_id).is_some_and(|amounts| order::is_sold(amounts, self.order.amount))
     }
 }
 

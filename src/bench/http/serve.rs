@@ -90,7 +90,7 @@ async fn unsigned_gate(
 /// The handlers behind the same layers, without any gate.
 pub(super) fn bare_router(app: &App, core: Arc<Known>) -> Router {
     let (serial_no, holder, attempt) = (String::new(), String::new(), Attempt::First);
-    let caller = Caller { known: core, serial_no, holder, idempotency_key: None, attempt };
+    let caller = Caller { known: core, serial_no, holder, keyed: None, attempt };
     let let_in = from_fn(move |mut request: extract::Request, next: Next| {
         request.extensions_mut().insert(caller.clone());
         next.run(request)

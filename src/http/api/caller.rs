@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use serde::Serialize;
 
-use crate::access::{Admitted, Known, Owner};
+use crate::access::{Admitted, FirstAnswer, Keyed, Known, Owner};
 use crate::base::id::{FunderId, MerchantId};
 use crate::error::Attempt;
 use crate::http::Problem;
@@ -19,24 +20,31 @@ pub struct Caller {
     pub serial_no: String,
     pub holder: String,
     /// Of a request that changes something.
-    pub idempotency_key: Option<String>,
+    pub keyed: Option<Keyed>,
     pub attempt: Attempt,
 }
 
 impl Caller {
-    pub fn new(admitted: &Admitted, idempotency_key: Option<String>, attempt: Attempt) -> Caller {
+    pub fn new(admitted: &Admitted, keyed: Option<Keyed>, attempt: Attempt) -> Caller {
         Caller {
             known: admitted.known.clone(),
             serial_no: admitted.serial_no.clone(),
             holder: admitted.holder.clone(),
-            idempotency_key,
+            keyed,
             attempt,
         }
     }
 
     /// The key of a request that changes something; the gate refuses one without.
     pub fn key(&self) -> &str {
-        self.idempotency_key.as_deref().unwrap_or_default()
+        self.keyed.as_ref().map_or("", |keyed| keyed.key.as_str())
+    }
+
+    /// The answer that will be given, for whoever keeps it in the statement that does what was asked for;
+    /// [`super::idempotency::given_first`] gives it then. `None` of a request without a key.
+    pub fn first_answer(&self, status: StatusCode, body: &impl Serialize) -> Option<FirstAnswer> {
+        let status = i16::try_from(status.as_u16()).ok()?;
+        Some(FirstAnswer { keyed: self.keyed.clone()?, status, body: serde_json::to_vec(body).ok()? })
     }
 }
 

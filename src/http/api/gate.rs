@@ -19,7 +19,7 @@ use super::PREFIX;
 use super::answer::{denied_response, finish_problem, signed, whole, with_rate};
 use super::caller::Caller;
 use super::document::{Operation, Operations};
-use super::idempotency::{self, Claim, Met};
+use super::idempotency::{self, AnswerKept, Claim, Met};
 use crate::access::{Admitted, Believed, Denial, address};
 use crate::app::App;
 use crate::error::{Attempt, Fault, Outcome, Refusal as _};
@@ -298,14 +298,14 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
         request.extensions_mut().insert(Caller::new(admitted, None, Attempt::First));
         return run(gate, next, request).await;
     }
-    let key = match idempotency::key_of(&arrived.headers) {
-        Ok(key) => key,
-        Err(problem) => return problem.into_response(),
-    };
     let (claim, met) = match admitted.taken.clone() {
         Some((keyed, attempt)) => (Claim::of(keyed), Ok(Met::Unanswered(attempt))),
         None => {
-            let claim = Claim::new(admitted.known.partner_id, key.clone(), arrived);
+            let key = match idempotency::key_of(&arrived.headers) {
+                Ok(key) => key,
+                Err(problem) => return problem.into_response(),
+            };
+            let claim = Claim::new(admitted.known.partner_id, key, arrived);
             let met = claim.meet(&gate.app).await;
             (claim, met)
         }
@@ -315,8 +315,11 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
         Ok(Met::Answered(kept)) => return idempotency::given_again(kept),
         Err(problem) => return problem.into_response(),
     };
-    request.extensions_mut().insert(Caller::new(admitted, Some(key), attempt));
-    let response = claim.hold(&gate.app, run(gate, next, request)).await;
+    request.extensions_mut().insert(Caller::new(admitted, Some(claim.keyed().clone()), attempt));
+    let mut response = claim.hold(&gate.app, run(gate, next, request)).await;
+    if response.extensions_mut().remove::<AnswerKept>().is_some() {
+        return response;
+    }
     check_listed(&call, &response);
     let response = finish_problem(response, &arrived.request_id).await;
     let (response, body) = whole(response).await;

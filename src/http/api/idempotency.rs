@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use chrono::TimeDelta;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use super::document::Operation;
 use super::gate::Arrived;
+use crate::access::FirstAnswer;
 use crate::access::admission::KeyWish;
 use crate::access::answer_store::{self, KeptAnswer, Keyed, Unanswered, Wanted, note_unanswered};
 use crate::app::App;
@@ -123,6 +125,20 @@ pub fn given_again(kept: KeptAnswer) -> Response {
     response
 }
 
+/// Marks an answer that was kept with what it answers, so that nobody keeps it again.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerKept;
+
+/// A first answer that was kept by whoever did what it answers, as it is given this once.
+pub fn given_first(answer: FirstAnswer) -> Response {
+    let mut response = Response::new(Body::from(answer.body));
+    let status = u16::try_from(answer.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+    *response.status_mut() = status.unwrap_or(StatusCode::OK);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.extensions_mut().insert(AnswerKept);
+    response
+}
+
 /// What a request under a key meets.
 pub enum Met {
     /// Nobody answered it before: do it, then [`Claim::keep`] or [`Claim::release`].
@@ -144,6 +160,10 @@ impl Claim {
     /// Of a key that was taken when its request was let in.
     pub fn of(keyed: Keyed) -> Claim {
         Claim { keyed }
+    }
+
+    pub fn keyed(&self) -> &Keyed {
+        &self.keyed
     }
 
     /// Takes the key, or finds what was answered under it.

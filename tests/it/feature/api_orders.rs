@@ -92,6 +92,33 @@ async fn one_key_has_one_outcome(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_and_its_answer_are_kept_together_or_not_at_all(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let never = "alter table api_answer add constraint never_answered check (status is null)";
+    sqlx::query(never).execute(&town.app.pool).await.unwrap();
+    let body = order("A-1", 10_000);
+    let failed = desk.post("/merchant/orders", "o-1", &body).await;
+    assert_eq!(failed.problem(), (500, "failed".into()));
+    assert_eq!(town.fen("select count(*) from merchant_code").await, 0, "no order whose answer is not kept");
+    let again = "alter table api_answer drop constraint never_answered";
+    sqlx::query(again).execute(&town.app.pool).await.unwrap();
+    let first = desk.post("/merchant/orders", "o-1", &body).await;
+    assert_eq!((first.status, first.header("idempotent-replayed")), (201, ""));
+    assert_eq!(first.header("content-type"), "application/json");
+    let again = desk.post("/merchant/orders", "o-1", &body).await;
+    assert_eq!((again.status, again.header("idempotent-replayed"), &again.bytes), (201, "true", &first.bytes));
+    assert_eq!(again.header("content-type"), "application/json");
+    // The same order under another key is answered as it stands, and that answer is kept under that key.
+    for replayed in ["", "true"] {
+        let other = desk.post("/merchant/orders", "o-2", &body).await;
+        assert_eq!((other.status, other.header("idempotent-replayed")), (201, replayed));
+        assert_eq!(other.ok(), first.ok());
+    }
+    assert_eq!(town.fen("select count(*) from api_answer where status = 201").await, 2);
+    assert_eq!(town.fen("select count(*) from merchant_code").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_same_order_at_once_is_one_order(pool: PgPool) {
     let (town, desk) = open(pool).await;
     let body = order("A-1", 10_000);

@@ -22,8 +22,9 @@ use crate::funder::slice::SLICES;
 
 /// Purchases decided in one transaction. Larger batches gain little and make the first caller wait for the last.
 const BATCH_MAX: usize = 128;
-/// Smaller batches are not split for a second lane: what a batch costs by itself would be paid twice.
-const SHARE_MIN: usize = 8;
+/// Smaller batches are not split for a second lane: what a batch costs by itself, as much as some twenty purchases do, would be paid
+/// twice. A second lane gains only where a core has nothing else to do.
+const SHARE_MIN: usize = 16;
 /// Batches in flight at once on one node.
 const LANES_MAX: u32 = 2;
 /// Connections that a lane needs, and as many for everybody else.

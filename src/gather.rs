@@ -1,13 +1,45 @@
 //! Gathers what many callers ask, so that the database answers all of them in one statement. While one statement runs, the next batch
-//! fills; there is no timer.
+//! fills, and takes over its connection; there is no timer.
 
 use anyhow::anyhow;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
 use tokio::sync::{mpsc, oneshot};
 
 /// Questions in one batch.
 const BATCH_MAX: usize = 256;
 /// Questions waiting; beyond it callers wait to be queued.
 const QUEUE_MAX: usize = 4_096;
+
+/// A connection that one batch leaves to the next, if that waits already: the pool asks the database about each that it is given back,
+/// which is one round trip more, and lends next the one whose caches are the coldest.
+#[derive(Default)]
+pub struct Left(Option<PoolConnection<Postgres>>);
+
+impl Left {
+    /// What was left, or one of the pool's.
+    ///
+    /// # Errors
+    /// If the pool has none.
+    pub async fn take(self, pool: &PgPool) -> sqlx::Result<PoolConnection<Postgres>> {
+        match self.0 {
+            Some(connection) => Ok(connection),
+            None => pool.acquire().await,
+        }
+    }
+
+    /// Leaves one whose statements have succeeded, unless the pool has no other to lend.
+    pub fn of(connection: PoolConnection<Postgres>, pool: &PgPool) -> Left {
+        Left((pool.num_idle() > 0).then_some(connection))
+    }
+}
+
+/// What a batch gives back.
+pub struct Answered<A> {
+    /// One for each question, in their order.
+    pub answers: Vec<A>,
+    pub left: Left,
+}
 
 struct Waiting<Q, A> {
     asked: Q,
@@ -26,11 +58,11 @@ impl<Q, A> Clone for Gatherer<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Gatherer<Q, A> {
-    /// Starts the task that answers, which ends when the last handle is dropped. `answer` gives one answer for each question of a batch,
-    /// in their order.
-    pub fn start<Answering>(answer: impl Fn(Vec<Q>) -> Answering + Send + 'static) -> Gatherer<Q, A>
+    /// Starts the task that answers, which ends when the last handle is dropped. `answer` is given a batch of questions, and what the
+    /// batch before has left.
+    pub fn start<Answering>(answer: impl Fn(Vec<Q>, Left) -> Answering + Send + 'static) -> Gatherer<Q, A>
     where
-        Answering: Future<Output = anyhow::Result<Vec<A>>> + Send + 'static,
+        Answering: Future<Output = anyhow::Result<Answered<A>>> + Send + 'static,
     {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(answer_batches(waiting, answer));
@@ -49,18 +81,21 @@ impl<Q: Send + 'static, A: Send + 'static> Gatherer<Q, A> {
 
 async fn answer_batches<Q, A, Answering>(
     mut waiting: mpsc::Receiver<Waiting<Q, A>>,
-    answer: impl Fn(Vec<Q>) -> Answering,
+    answer: impl Fn(Vec<Q>, Left) -> Answering,
 ) where
     A: Send + 'static,
-    Answering: Future<Output = anyhow::Result<Vec<A>>> + Send + 'static,
+    Answering: Future<Output = anyhow::Result<Answered<A>>> + Send + 'static,
 {
     let mut batch = Vec::with_capacity(BATCH_MAX);
+    let mut before = Left::default();
     while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let_others_ask(&mut waiting, &mut batch).await;
         let (asked, callers): (Vec<Q>, Vec<_>) = batch.drain(..).map(|one| (one.asked, one.answer)).unzip();
         // A task of its own: if it panics, this batch has failed, and the next is answered.
-        match tokio::spawn(answer(asked)).await.map_err(anyhow::Error::from).flatten() {
-            Ok(answers) => {
+        match tokio::spawn(answer(asked, std::mem::take(&mut before))).await.map_err(anyhow::Error::from).flatten() {
+            Ok(Answered { answers, left }) => {
+                // Where nobody waits it goes back to the pool.
+                before = if waiting.is_empty() { Left::default() } else { left };
                 for (caller, answer) in callers.into_iter().zip(answers) {
                     // Whoever asked may have gone.
                     let _ = caller.send(Ok(answer));
@@ -94,9 +129,14 @@ async fn let_others_ask<W>(waiting: &mut mpsc::Receiver<W>, batch: &mut Vec<W>) 
 mod tests {
     use super::*;
 
+    fn answered<A>(answers: Vec<A>) -> anyhow::Result<Answered<A>> {
+        Ok(Answered { answers, left: Left::default() })
+    }
+
     #[tokio::test]
     async fn everybody_gets_the_answer_to_the_own_question() {
-        let doubled = Gatherer::start(async |asked: Vec<u32>| Ok(asked.into_iter().map(|one| one * 2).collect()));
+        let doubled =
+            Gatherer::start(async |asked: Vec<u32>, _| answered(asked.into_iter().map(|one| one * 2).collect()));
         let asked = (0..1_000).map(|one| doubled.ask(one));
         let answers: Vec<u32> =
             futures_util::future::join_all(asked).await.into_iter().map(|answer| answer.unwrap()).collect();
@@ -117,17 +157,17 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_are_about_to_ask_are_answered_together() {
-        let together = Gatherer::start(async |asked: Vec<()>| Ok(vec![asked.len(); asked.len()]));
+        let together = Gatherer::start(async |asked: Vec<()>, _| answered(vec![asked.len(); asked.len()]));
         assert_eq!(ask_in_a_row(together, 7).await.unwrap(), [8; 8]);
     }
 
     #[tokio::test]
     async fn a_batch_that_fails_fails_for_all_of_it_and_the_next_is_answered() {
-        let picky = Gatherer::start(async |asked: Vec<u32>| match asked.contains(&13) {
+        let picky = Gatherer::start(async |asked: Vec<u32>, _| match asked.contains(&13) {
             true => Err(anyhow!("thirteen")),
             false => {
                 assert!(!asked.contains(&7), "seven");
-                Ok(asked)
+                answered(asked)
             }
         });
         assert!(picky.ask(13).await.unwrap_err().to_string().contains("thirteen"));

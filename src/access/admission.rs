@@ -12,7 +12,7 @@ use super::answer_store::{Keyed, Wanted};
 use super::model::{Known, Rate, Scope};
 use super::store::{self, Asking, Said};
 use crate::error::Attempt;
-use crate::gather::Gatherer;
+use crate::gather::{Answered, Gatherer, Left};
 use crate::partner::signature::NONCE_KEPT;
 
 /// A request whose signature is right.
@@ -69,7 +69,7 @@ pub struct Admission {
 impl Admission {
     /// Starts the counter, which ends when the last handle is dropped.
     pub fn start(pool: PgPool) -> Admission {
-        Admission { entries: Gatherer::start(move |entries| count_batch(pool.clone(), entries)) }
+        Admission { entries: Gatherer::start(move |entries, left| count_batch(pool.clone(), entries, left)) }
     }
 
     /// # Errors
@@ -79,7 +79,7 @@ impl Admission {
     }
 }
 
-async fn count_batch(pool: PgPool, entries: Vec<Entry>) -> anyhow::Result<Vec<Counted>> {
+async fn count_batch(pool: PgPool, entries: Vec<Entry>, left: Left) -> anyhow::Result<Answered<Counted>> {
     let mut seen = HashSet::new();
     // What repeats a nonce of the same batch is not asked for.
     let once: Vec<usize> =
@@ -96,8 +96,9 @@ async fn count_batch(pool: PgPool, entries: Vec<Entry>) -> anyhow::Result<Vec<Co
         .collect();
     let now = entries.iter().map(|entry| entry.at).max().ok_or_else(|| anyhow!("an empty batch"))?;
     let minute = now.duration_trunc(TimeDelta::minutes(1))?;
-    let mut connection = pool.acquire().await?;
+    let mut connection = left.take(&pool).await?;
     let said = store::admit_requests(&mut connection, &asking, minute, now + NONCE_KEPT).await?;
+    let left = Left::of(connection, &pool);
     let reset_seconds = 60 - (now - minute).num_seconds();
     let at_of = |one: &Said| usize::try_from(one.place).ok().and_then(|place| once.get(place).copied());
     let fresh: HashSet<usize> = said.iter().filter(|one| one.is_fresh).filter_map(at_of).collect();
@@ -121,5 +122,5 @@ async fn count_batch(pool: PgPool, entries: Vec<Entry>) -> anyhow::Result<Vec<Co
     // Its rate is of no interest: it is refused for its nonce.
     let rate = Rate { limit: 0, remaining: 0, reset_seconds };
     let repeated = Counted { is_fresh: false, rate, is_within_rate: true, version: 0, taken: None };
-    Ok(counted.into_iter().map(|one| one.unwrap_or(repeated)).collect())
+    Ok(Answered { answers: counted.into_iter().map(|one| one.unwrap_or(repeated)).collect(), left })
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::answer_store::{self, KeptAnswer, Keyed, TakenKey, Wanted};
 use crate::error::Attempt;
-use crate::gather::Gatherer;
+use crate::gather::{Answered, Gatherer, Left};
 
 /// Cheap to clone; every clone asks through the same queues.
 #[derive(Clone)]
@@ -21,8 +21,8 @@ impl Answers {
     /// Starts two tasks, which end when the last handle is dropped.
     pub fn start(pool: PgPool) -> Answers {
         let (for_keys, for_answers) = (pool.clone(), pool);
-        let keys = Gatherer::start(move |wanted| take_keys(for_keys.clone(), wanted));
-        let answers = Gatherer::start(move |answers| keep_answers(for_answers.clone(), answers));
+        let keys = Gatherer::start(move |wanted, left| take_keys(for_keys.clone(), wanted, left));
+        let answers = Gatherer::start(move |answers, left| keep_answers(for_answers.clone(), answers, left));
         Answers { keys, answers }
     }
 
@@ -43,23 +43,25 @@ impl Answers {
     }
 }
 
-async fn take_keys(pool: PgPool, wanted: Vec<Wanted>) -> anyhow::Result<Vec<Option<Attempt>>> {
+async fn take_keys(pool: PgPool, wanted: Vec<Wanted>, left: Left) -> anyhow::Result<Answered<Option<Attempt>>> {
     let mut seen = HashSet::new();
     // Of those that want one key at once the first gets it.
     let first: Vec<bool> =
         wanted.iter().map(|one| seen.insert((one.keyed.partner_id, one.keyed.key.as_str()))).collect();
     let firsts: Vec<&Wanted> = wanted.iter().zip(&first).filter(|(_, first)| **first).map(|(one, _)| one).collect();
-    let mut connection = pool.acquire().await?;
+    let mut connection = left.take(&pool).await?;
     let taken = answer_store::claim_keys(&mut connection, &firsts).await?;
+    let left = Left::of(connection, &pool);
     let attempt = |key: &TakenKey| Attempt::of(key.is_taken_over);
     let taken: HashMap<(Uuid, &str), Attempt> =
         taken.iter().map(|key| ((key.partner_id, key.idempotency_key.as_str()), attempt(key))).collect();
     let found = |one: &Wanted| taken.get(&(one.keyed.partner_id, one.keyed.key.as_str())).copied();
-    Ok(wanted.iter().zip(first).map(|(one, first)| if first { found(one) } else { None }).collect())
+    let answers = wanted.iter().zip(first).map(|(one, first)| if first { found(one) } else { None }).collect();
+    Ok(Answered { answers, left })
 }
 
-async fn keep_answers(pool: PgPool, answers: Vec<(Keyed, KeptAnswer)>) -> anyhow::Result<Vec<()>> {
-    let mut connection = pool.acquire().await?;
+async fn keep_answers(pool: PgPool, answers: Vec<(Keyed, KeptAnswer)>, left: Left) -> anyhow::Result<Answered<()>> {
+    let mut connection = left.take(&pool).await?;
     answer_store::keep_answers(&mut connection, &answers).await?;
-    Ok(vec![(); answers.len()])
+    Ok(Answered { answers: vec![(); answers.len()], left: Left::of(connection, &pool) })
 }

@@ -15,7 +15,7 @@ use crate::access::FirstAnswer;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId};
 use crate::error::{Fault, Outcome};
-use crate::gather::Gatherer;
+use crate::gather::{Answered, Gatherer, Left};
 use crate::product::Catalogue;
 
 /// Cheap to clone; every clone asks through the same queue.
@@ -59,7 +59,7 @@ impl OrderDesk {
     /// Starts a task, which ends when the last handle is dropped.
     pub fn start(pool: PgPool, catalogue: Catalogue) -> OrderDesk {
         let for_wishes = pool.clone();
-        let wishes = Gatherer::start(move |wishes| open_all(for_wishes.clone(), catalogue.clone(), wishes));
+        let wishes = Gatherer::start(move |wishes, left| open_all(for_wishes.clone(), catalogue.clone(), wishes, left));
         OrderDesk { pool, wishes }
     }
 
@@ -109,14 +109,20 @@ async fn find_known(connection: &mut PgConnection, order: &Order) -> sqlx::Resul
     code_store::find_code_of(connection, order.merchant_id, Some(&order.reference)).await
 }
 
-async fn open_all(pool: PgPool, catalogue: Catalogue, wishes: Vec<Wish>) -> anyhow::Result<Vec<Judged>> {
-    let mut connection = pool.acquire().await?;
+async fn open_all(
+    pool: PgPool,
+    catalogue: Catalogue,
+    wishes: Vec<Wish>,
+    left: Left,
+) -> anyhow::Result<Answered<Judged>> {
+    let mut connection = left.take(&pool).await?;
     let merchant_ids: BTreeSet<Uuid> = wishes.iter().map(|wish| wish.order.merchant_id.uuid()).collect();
     let merchant_ids: Vec<Uuid> = merchant_ids.into_iter().collect();
     let sold = amounts_sold(&mut connection, &catalogue, &merchant_ids).await?;
     let sold_wishes = wishes.iter().filter(|wish| wish.is_sold(&sold));
     let new_orders: Vec<NewOrderCode<'_>> = sold_wishes.map(Wish::new_code).collect();
     let written = code_store::insert_order_codes(&mut connection, &new_orders).await?;
+    let left = Left::of(connection, &pool);
     let written: HashSet<CodeId> = written.into_iter().collect();
     let judged = wishes.into_iter().map(|wish| {
         let became = match written.contains(&wish.code.code_id) {
@@ -126,7 +132,7 @@ async fn open_all(pool: PgPool, catalogue: Catalogue, wishes: Vec<Wish>) -> anyh
         };
         Judged { wish, became }
     });
-    Ok(judged.collect())
+    Ok(Answered { answers: judged.collect(), left })
 }
 
 impl Wish {

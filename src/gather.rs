@@ -11,6 +11,10 @@ const BATCH_MAX: usize = 256;
 /// Questions waiting; beyond it callers wait to be queued.
 const QUEUE_MAX: usize = 4_096;
 
+/// Turns of the scheduler without a question after which a batch is closed. Whoever is about to ask may be with another worker, or in
+/// the network; a turn takes as long as all that is ready to run, and next to nothing where nobody works.
+const QUIET_TURNS: u32 = 3;
+
 /// A connection that one batch leaves to the next, if that waits already: the pool asks the database about each that it is given back,
 /// which is one round trip more, and lends next the one whose caches are the coldest.
 #[derive(Default)]
@@ -110,18 +114,19 @@ async fn answer_batches<Q, A, Answering>(
     }
 }
 
-/// Lets callers that are about to ask get into the batch, as long as each turn of the scheduler brings another one. Those whom one
-/// batch has answered ask the next thing together; the first of them would have a statement to itself, for which the others wait.
+/// Lets callers that are about to ask get into the batch, until so many turns of the scheduler in a row have brought none. Those whom
+/// one batch has answered ask the next thing together; the first of them would have a statement to itself, for which the others wait.
 async fn let_others_ask<W>(waiting: &mut mpsc::Receiver<W>, batch: &mut Vec<W>) {
-    let mut before = 0;
-    while before < batch.len() && batch.len() < BATCH_MAX {
-        before = batch.len();
+    let mut quiet = 0;
+    while quiet < QUIET_TURNS && batch.len() < BATCH_MAX {
         tokio::task::yield_now().await;
+        let before = batch.len();
         while batch.len() < BATCH_MAX
             && let Ok(next) = waiting.try_recv()
         {
             batch.push(next);
         }
+        quiet = if batch.len() > before { 0 } else { quiet + 1 };
     }
 }
 

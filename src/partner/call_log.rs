@@ -1,14 +1,15 @@
 //! The log of every call to and from a partner that ended, written in batches, for which no caller waits. A call that was cut off by
-//! a kill has no row: what must not be lost is saved with its object before the call.
+//! a kill, or ended a moment before, has no row: what must not be lost is saved with its object before the call.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::mask::masked;
 use super::mentions::Mentions;
@@ -18,8 +19,9 @@ use super::{shape, store};
 const QUEUE_MAX: usize = 4_096;
 /// Rows in one statement.
 const BATCH_MAX: usize = 500;
-/// How long rows are gathered for a statement: nobody waits for them, and a statement costs as much as the writing of twenty.
-const GATHERING: Duration = Duration::from_millis(20);
+/// How long rows are gathered for a statement: nobody waits for them, and a statement costs as much as the writing of twenty. A node
+/// that is killed forgets the calls of so long.
+const GATHERING: Duration = Duration::from_millis(100);
 /// How often a failed write is tried again before its rows are given up with an error in the log.
 const WRITE_ATTEMPTS: u32 = 5;
 const WRITE_PAUSE: Duration = Duration::from_millis(500);
@@ -109,14 +111,26 @@ enum Entry {
 #[derive(Clone)]
 pub struct CallLog {
     queue: mpsc::Sender<Entry>,
+    /// After the queue, so that it is closed when the last handle is dropped.
+    urging: Arc<Urging>,
+}
+
+/// Tells the writer to write at once what it has. It is not woken for each call.
+struct Urging(Arc<Notify>);
+
+impl Drop for Urging {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 impl CallLog {
     /// Starts the writer, which ends when the last handle is dropped and everything is written.
     pub fn start(pool: PgPool) -> CallLog {
         let (queue, entries) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(write_entries(pool, entries));
-        CallLog { queue }
+        let urged = Arc::new(Notify::new());
+        tokio::spawn(write_entries(pool, entries, urged.clone()));
+        CallLog { queue, urging: Arc::new(Urging(urged)) }
     }
 
     pub async fn record(&self, call: &Ended<'_>) {
@@ -127,22 +141,26 @@ impl CallLog {
                 "the call log has ended; a call is not recorded"
             );
         }
+        if self.queue.capacity() <= QUEUE_MAX - BATCH_MAX {
+            self.urging.0.notify_one();
+        }
     }
 
     /// Returns when everything recorded before is written; called at shutdown and before a test reads the log.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
         if self.queue.send(Entry::Flush(done)).await.is_ok() {
+            self.urging.0.notify_one();
             // An error means that the writer ended, and then there is nothing to wait for.
             let _ = written.await;
         }
     }
 }
 
-async fn write_entries(pool: PgPool, mut entries: mpsc::Receiver<Entry>) {
+async fn write_entries(pool: PgPool, mut entries: mpsc::Receiver<Entry>, urged: Arc<Notify>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while entries.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        gather(&mut entries, &mut batch).await;
+        gather(&mut entries, &mut batch, &urged).await;
         let mut calls = Vec::with_capacity(batch.len());
         let mut flushed = Vec::new();
         for entry in batch.drain(..) {
@@ -160,16 +178,18 @@ async fn write_entries(pool: PgPool, mut entries: mpsc::Receiver<Entry>) {
 }
 
 /// Waits for more rows, unless there are enough or somebody wants to know that they are written.
-async fn gather(entries: &mut mpsc::Receiver<Entry>, batch: &mut Vec<Entry>) {
-    let deadline = Instant::now() + GATHERING;
-    while batch.len() < BATCH_MAX && !batch.iter().any(|entry| matches!(entry, Entry::Flush(_))) {
-        let room = BATCH_MAX - batch.len();
-        match timeout_at(deadline, entries.recv_many(batch, room)).await {
-            // More came, before the deadline.
-            Ok(1..) => {}
-            // Every handle is gone, or it is time.
-            Ok(0) | Err(_) => return,
-        }
+async fn gather(entries: &mut mpsc::Receiver<Entry>, batch: &mut Vec<Entry>, urged: &Notify) {
+    if batch.iter().any(|entry| matches!(entry, Entry::Flush(_))) {
+        return;
+    }
+    if batch.len() < BATCH_MAX {
+        // It is time, or urgent: either way what has come by now is written.
+        let _ = timeout(GATHERING, urged.notified()).await;
+    }
+    while batch.len() < BATCH_MAX
+        && let Ok(entry) = entries.try_recv()
+    {
+        batch.push(entry);
     }
 }
 

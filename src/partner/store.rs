@@ -91,6 +91,9 @@ pub struct CallSearch {
     pub limit: i64,
 }
 
+/// How nearly every call ends. Whoever looks for another code finds no call that has only these, and the index of codes leaves those out.
+const PLAIN_CODES: [&str; 3] = ["ok", "200", "201"];
+
 /// A call as the interface log has it.
 #[derive(Debug, serde::Serialize)]
 pub struct FoundCall {
@@ -122,6 +125,7 @@ pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) ->
          from partner_call
          where (cardinality($1::text[]) = 0 or partner = any($1)) and ($2::text is null or objects @> array[$2])
                and ($3::text is null or codes @> array[$3])
+               and (not $8::bool or not (codes <@ array['ok', '200', '201']))
                and ($4::timestamptz is null or called_at >= $4) and ($5::timestamptz is null or called_at < $5)
                and ($6::bigint is null or call_no < $6)
          order by call_no desc limit $7",
@@ -133,6 +137,7 @@ pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) ->
         search.until,
         search.before_no,
         search.limit,
+        search.code.as_deref().is_some_and(|code| !PLAIN_CODES.contains(&code)),
     )
     .fetch_all(connection)
     .await

@@ -1,7 +1,7 @@
 //! SQL of merchants' codes.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -11,8 +11,8 @@ use super::code::{Code, CodeKind, CodeStatus};
 use super::model::MerchantStatus;
 use super::store::MerchantTerms;
 use crate::access::FirstAnswer;
-use crate::base::id::{CodeId, LineId, MerchantId, PurchaseId};
-use crate::base::{Fen, Rate};
+use crate::base::id::{CodeId, LineId, MerchantId, ProductId, PurchaseId};
+use crate::base::{BusinessDay, Fen, Rate};
 
 struct CodeRow {
     code_id: CodeId,
@@ -79,43 +79,52 @@ pub struct NewOrderCode<'a> {
     pub at: DateTime<Utc>,
     /// Kept if the code is written.
     pub answer: Option<&'a FirstAnswer>,
+    /// The merchant's, by which it was judged what is sold there.
+    pub category: &'a str,
+}
+
+/// By what it was judged which amounts are sold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnSaleSeen {
+    /// The version of each product that was on sale.
+    pub versions: BTreeMap<ProductId, i32>,
+    pub today: BusinessDay,
 }
 
 /// Writes codes of orders, many at once and each as of its time, as [`insert_code`] does, and under the keys of those who asked for
-/// them what they are answered; returns those that were written. A key that is answered already keeps its answer.
+/// them what they are answered; returns those that were written. A key that is answered already keeps its answer. With `seen`, codes
+/// are only written if all that is still so, and of a merchant only if its category is.
 pub async fn insert_order_codes(
     connection: &mut PgConnection,
     orders: &[NewOrderCode<'_>],
+    seen: Option<&OnSaleSeen>,
 ) -> sqlx::Result<Vec<CodeId>> {
-    let (mut ids, mut merchant_ids, mut amounts) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut references, mut expiries, mut times) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut answered, mut partner_ids, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut statuses, mut bodies) = (Vec::new(), Vec::new());
-    for NewOrderCode { code, at, answer } in orders.iter().copied() {
-        let CodeKind::Order { amount, reference, expires_at } = &code.kind else { continue };
-        ids.push(code.code_id.uuid());
-        merchant_ids.push(code.merchant_id.uuid());
-        amounts.push(amount.get());
-        references.push(reference.as_str());
-        expiries.push(*expires_at);
-        times.push(at);
-        if let Some(FirstAnswer { keyed, status, body }) = answer {
-            answered.push(code.code_id.uuid());
-            partner_ids.push(keyed.partner_id);
-            keys.push(keyed.key.as_str());
-            statuses.push(*status);
-            bodies.push(body.as_slice());
-        }
+    if orders.is_empty() {
+        return Ok(Vec::new());
     }
+    let OrderColumns { ids, merchant_ids, amounts, references, expiries, times, categories } = OrderColumns::of(orders);
+    let AnswerColumns { answered, partner_ids, keys, statuses, bodies } = AnswerColumns::of(orders);
+    let product_ids: Vec<Uuid> = seen.iter().flat_map(|seen| seen.versions.keys()).map(|id| id.uuid()).collect();
+    let versions: Vec<i32> = seen.iter().flat_map(|seen| seen.versions.values().copied()).collect();
     sqlx::query_scalar!(
         // In one order on every node, so that none waits for another in a circle: codes before answers, and answers in the order in
         // which keys are taken.
-        r#"with opened as (
+        r#"with on_sale as (
+               select array_agg(product_id order by product_id) as product_ids, array_agg(version order by product_id) as versions
+               from (select product_id, max(version) as version from product_version where withdrawn_at is null
+                     group by product_id) as v),
+           as_seen as (
+               select not $12::bool or (product_ids = $13 and versions = $14 and today = $15) as is_so
+               from on_sale cross join business_day),
+           opened as (
                insert into merchant_code (code_id, merchant_id, kind, amount_fen, order_reference, expires_at, status, created_at)
                select o.code_id, o.merchant_id, 'order', o.amount_fen, o.reference, o.expires_at, 'open', o.at
-               from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[])
-                    as o(code_id, merchant_id, amount_fen, reference, expires_at, at)
+               from as_seen
+               cross join unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[], $16::text[])
+                          as o(code_id, merchant_id, amount_fen, reference, expires_at, at, category)
                join merchant m on m.merchant_id = o.merchant_id and m.status = 'active'
+                                  and (not $12 or m.category = o.category)
+               where as_seen.is_so
                order by o.merchant_id, o.reference
                on conflict do nothing
                returning code_id),
@@ -140,9 +149,69 @@ pub async fn insert_order_codes(
         &keys as &[&str],
         &statuses,
         &bodies as &[&[u8]],
+        seen.is_some(),
+        &product_ids,
+        &versions,
+        seen.map(|seen| seen.today.date()),
+        &categories as &[&str],
     )
     .fetch_all(connection)
     .await
+}
+
+/// Orders' codes by column.
+#[derive(Default)]
+struct OrderColumns<'a> {
+    ids: Vec<Uuid>,
+    merchant_ids: Vec<Uuid>,
+    amounts: Vec<i64>,
+    references: Vec<&'a str>,
+    expiries: Vec<DateTime<Utc>>,
+    times: Vec<DateTime<Utc>>,
+    categories: Vec<&'a str>,
+}
+
+impl<'a> OrderColumns<'a> {
+    fn of(orders: &[NewOrderCode<'a>]) -> OrderColumns<'a> {
+        let mut columns = OrderColumns::default();
+        for NewOrderCode { code, at, category, .. } in orders.iter().copied() {
+            let CodeKind::Order { amount, reference, expires_at } = &code.kind else { continue };
+            columns.ids.push(code.code_id.uuid());
+            columns.merchant_ids.push(code.merchant_id.uuid());
+            columns.amounts.push(amount.get());
+            columns.references.push(reference.as_str());
+            columns.expiries.push(*expires_at);
+            columns.times.push(at);
+            columns.categories.push(category);
+        }
+        columns
+    }
+}
+
+/// What is answered to those who asked for orders under a key, by column.
+#[derive(Default)]
+struct AnswerColumns<'a> {
+    /// The code of the order.
+    answered: Vec<Uuid>,
+    partner_ids: Vec<Uuid>,
+    keys: Vec<&'a str>,
+    statuses: Vec<i16>,
+    bodies: Vec<&'a [u8]>,
+}
+
+impl<'a> AnswerColumns<'a> {
+    fn of(orders: &[NewOrderCode<'a>]) -> AnswerColumns<'a> {
+        let mut columns = AnswerColumns::default();
+        for NewOrderCode { code, answer, .. } in orders.iter().copied() {
+            let Some(FirstAnswer { keyed, status, body }) = answer else { continue };
+            columns.answered.push(code.code_id.uuid());
+            columns.partner_ids.push(keyed.partner_id);
+            columns.keys.push(keyed.key.as_str());
+            columns.statuses.push(*status);
+            columns.bodies.push(body.as_slice());
+        }
+        columns
+    }
 }
 
 /// A code by its id.

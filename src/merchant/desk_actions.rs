@@ -1,6 +1,7 @@
 //! The desk at which merchants' own systems open their orders: those that come at once, of all merchants, in one statement.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -9,14 +10,17 @@ use uuid::Uuid;
 
 use super::code::{Code, CodeRefusal, CodeStatus, Order};
 use super::code_actions::require_active;
-use super::code_store::{self, NewOrderCode};
+use super::code_store::{self, NewOrderCode, OnSaleSeen};
 use super::{order, order_store};
 use crate::access::FirstAnswer;
 use crate::base::Fen;
-use crate::base::id::{CodeId, MerchantId};
+use crate::base::id::{CodeId, MerchantId, ProductId};
 use crate::error::{Fault, Outcome};
 use crate::gather::{Answered, Gatherer, Left};
 use crate::product::Catalogue;
+
+/// Merchants of which a node remembers what is sold there; with more, all others are forgotten.
+const REMEMBERED_MAX: usize = 10_000;
 
 /// Cheap to clone; every clone asks through the same queue.
 #[derive(Clone)]
@@ -58,8 +62,8 @@ enum Became {
 impl OrderDesk {
     /// Starts a task, which ends when the last handle is dropped.
     pub fn start(pool: PgPool, catalogue: Catalogue) -> OrderDesk {
-        let for_wishes = pool.clone();
-        let wishes = Gatherer::start(move |wishes, left| open_all(for_wishes.clone(), catalogue.clone(), wishes, left));
+        let desk = Arc::new(Desk { pool: pool.clone(), catalogue, selling: Mutex::default() });
+        let wishes = Gatherer::start(move |wishes, left| open_all(desk.clone(), wishes, left));
         OrderDesk { pool, wishes }
     }
 
@@ -109,25 +113,50 @@ async fn find_known(connection: &mut PgConnection, order: &Order) -> sqlx::Resul
     code_store::find_code_of(connection, order.merchant_id, Some(&order.reference)).await
 }
 
-async fn open_all(
+/// What the batches of a node share.
+struct Desk {
     pool: PgPool,
     catalogue: Catalogue,
-    wishes: Vec<Wish>,
-    left: Left,
-) -> anyhow::Result<Answered<Judged>> {
-    let mut connection = left.take(&pool).await?;
-    let merchant_ids: BTreeSet<Uuid> = wishes.iter().map(|wish| wish.order.merchant_id.uuid()).collect();
-    let merchant_ids: Vec<Uuid> = merchant_ids.into_iter().collect();
-    let sold = amounts_sold(&mut connection, &catalogue, &merchant_ids).await?;
-    let sold_wishes = wishes.iter().filter(|wish| wish.is_sold(&sold));
-    let new_orders: Vec<NewOrderCode<'_>> = sold_wishes.map(Wish::new_code).collect();
-    let written = code_store::insert_order_codes(&mut connection, &new_orders).await?;
-    let left = Left::of(connection, &pool);
-    let written: HashSet<CodeId> = written.into_iter().collect();
+    /// As it was seen last. Orders are opened by it only where the statement that opens them finds that it is still so.
+    selling: Mutex<Option<Arc<Selling>>>,
+}
+
+/// What is sold on a business day, and at some merchants.
+struct Selling {
+    seen: OnSaleSeen,
+    merchants: HashMap<MerchantId, SoldAt>,
+}
+
+#[derive(Clone)]
+struct SoldAt {
+    category: String,
+    /// What one purchase may come to, by each product.
+    amounts: Vec<(Fen, Fen)>,
+}
+
+async fn open_all(desk: Arc<Desk>, wishes: Vec<Wish>, left: Left) -> anyhow::Result<Answered<Judged>> {
+    let mut connection = left.take(&desk.pool).await?;
+    let merchant_ids: BTreeSet<MerchantId> = wishes.iter().map(|wish| wish.order.merchant_id).collect();
+    let mut opened = HashSet::new();
+    if let Some(selling) = desk.remembered(&merchant_ids) {
+        let codes: Vec<NewOrderCode<'_>> = wishes.iter().filter_map(|wish| wish.new_code(&selling)).collect();
+        opened.extend(code_store::insert_order_codes(&mut connection, &codes, Some(&selling.seen)).await?);
+    }
+    // Of those that are left something else is sold by now, or each is refused, or stands already.
+    let mut sold = HashSet::new();
+    if opened.len() < wishes.len()
+        && let Some(selling) = desk.look(&mut connection, &merchant_ids).await?
+    {
+        let others = wishes.iter().filter(|wish| !opened.contains(&wish.code.code_id));
+        let codes: Vec<NewOrderCode<'_>> = others.filter_map(|wish| wish.new_code(&selling)).collect();
+        sold.extend(codes.iter().map(|one| one.code.code_id));
+        opened.extend(code_store::insert_order_codes(&mut connection, &codes, None).await?);
+    }
+    let left = Left::of(connection, &desk.pool);
     let judged = wishes.into_iter().map(|wish| {
-        let became = match written.contains(&wish.code.code_id) {
+        let became = match opened.contains(&wish.code.code_id) {
             true => Became::Opened,
-            false if wish.is_sold(&sold) => Became::Left,
+            false if sold.contains(&wish.code.code_id) => Became::Left,
             false => Became::NotSold,
         };
         Judged { wish, became }
@@ -136,27 +165,69 @@ async fn open_all(
 }
 
 impl Wish {
-    fn new_code(&self) -> NewOrderCode<'_> {
-        NewOrderCode { code: &self.code, at: self.at, answer: self.answer.as_ref() }
-    }
-
-    fn is_sold(&self, sold: &AmountsSold) -> bool {
-        sold.get(&self.order.merchant_id).is_some_and(|amounts| order::is_sold(amounts, self.order.amount))
+    /// The code that is opened if the order's amount is sold.
+    fn new_code<'a>(&'a self, selling: &'a Selling) -> Option<NewOrderCode<'a>> {
+        let SoldAt { category, amounts } = selling.merchants.get(&self.order.merchant_id)?;
+        let (code, at, answer) = (&self.code, self.at, self.answer.as_ref());
+        order::is_sold(amounts, self.order.amount).then_some(NewOrderCode { code, at, answer, category })
     }
 }
 
-/// What one purchase at each merchant may come to, by each product that is sold there.
-type AmountsSold = HashMap<MerchantId, Vec<(Fen, Fen)>>;
+impl Desk {
+    /// What was sold at all of these merchants when it was last looked.
+    fn remembered(&self, merchant_ids: &BTreeSet<MerchantId>) -> Option<Arc<Selling>> {
+        let selling = self.selling.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        merchant_ids.iter().all(|merchant_id| selling.merchants.contains_key(merchant_id)).then_some(selling)
+    }
 
+    /// What is sold at these merchants now; nothing where nothing is.
+    async fn look(
+        &self,
+        connection: &mut PgConnection,
+        merchant_ids: &BTreeSet<MerchantId>,
+    ) -> anyhow::Result<Option<Arc<Selling>>> {
+        let merchant_ids: Vec<Uuid> = merchant_ids.iter().map(|merchant_id| merchant_id.uuid()).collect();
+        let Some(mut selling) = look(connection, &self.catalogue, &merchant_ids).await? else { return Ok(None) };
+        let mut last = self.selling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = last.as_ref()
+            && before.seen == selling.seen
+            && before.merchants.len() < REMEMBERED_MAX
+        {
+            for (merchant_id, sold) in &before.merchants {
+                selling.merchants.entry(*merchant_id).or_insert_with(|| sold.clone());
+            }
+        }
+        let selling = Arc::new(selling);
+        *last = Some(selling.clone());
+        Ok(Some(selling))
+    }
+}
+
+/// What one purchase at a merchant may come to, by each product that is sold there.
 pub(super) async fn amounts_sold(
     connection: &mut PgConnection,
     catalogue: &Catalogue,
+    merchant_id: MerchantId,
+) -> anyhow::Result<Vec<(Fen, Fen)>> {
+    let selling = look(connection, catalogue, &[merchant_id.uuid()]).await?;
+    let sold = selling.and_then(|mut selling| selling.merchants.remove(&merchant_id));
+    Ok(sold.map(|sold| sold.amounts).unwrap_or_default())
+}
+
+async fn look(
+    connection: &mut PgConnection,
+    catalogue: &Catalogue,
     merchant_ids: &[Uuid],
-) -> anyhow::Result<AmountsSold> {
-    let mut sold = AmountsSold::new();
-    for one in order_store::load_on_sale(&mut *connection, merchant_ids).await? {
-        let product = catalogue.get(&mut *connection, one.product_id, one.version).await?;
-        sold.entry(one.merchant_id).or_default().extend(order::amounts_sold(&[product], &one.category, one.today));
+) -> anyhow::Result<Option<Selling>> {
+    let rows = order_store::load_on_sale(&mut *connection, merchant_ids).await?;
+    let Some(today) = rows.first().map(|row| row.today) else { return Ok(None) };
+    let versions: BTreeMap<ProductId, i32> = rows.iter().map(|row| (row.product_id, row.version)).collect();
+    let mut merchants: HashMap<MerchantId, SoldAt> = HashMap::new();
+    for row in rows {
+        let product = catalogue.get(&mut *connection, row.product_id, row.version).await?;
+        let amounts = order::amounts_sold(&[product], &row.category, today);
+        let unsold = SoldAt { category: row.category, amounts: Vec::new() };
+        merchants.entry(row.merchant_id).or_insert(unsold).amounts.extend(amounts);
     }
-    Ok(sold)
+    Ok(Some(Selling { seen: OnSaleSeen { versions, today }, merchants }))
 }

@@ -68,8 +68,7 @@ pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId
 /// What one purchase at a merchant may come to, by each product that is sold there.
 pub async fn amounts_sold(app: &App, merchant_id: MerchantId) -> anyhow::Result<Vec<(Fen, Fen)>> {
     let mut connection = app.pool.acquire().await?;
-    let mut amounts = desk_actions::amounts_sold(&mut connection, &app.catalogue, &[merchant_id.uuid()]).await?;
-    Ok(amounts.remove(&merchant_id).unwrap_or_default())
+    desk_actions::amounts_sold(&mut connection, &app.catalogue, merchant_id).await
 }
 
 /// A merchant's order that was opened by hand.

@@ -43,7 +43,7 @@ pub struct OnSale {
     pub today: BusinessDay,
 }
 
-/// What is on sale while these merchants' orders are opened, by product code; in one look, because their systems ask for each order.
+/// What is on sale at present, by product code, with each of these merchants.
 pub async fn load_on_sale(connection: &mut PgConnection, merchant_ids: &[Uuid]) -> sqlx::Result<Vec<OnSale>> {
     sqlx::query_as!(
         OnSale,

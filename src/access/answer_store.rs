@@ -60,7 +60,7 @@ pub async fn claim_keys(connection: &mut PgConnection, wanted: &[&Wanted]) -> sq
     sqlx::query_as!(
         TakenKey,
         r#"insert into api_answer (partner_id, idempotency_key, request_sha256, started_at)
-           select w.* from unnest($1::uuid[], $2::text[], $3::bytea[], $4::timestamptz[]) as w(partner_id, key, sha256, at),
+           select w.* from unnest((select $1::uuid[]), $2::text[], $3::bytea[], $4::timestamptz[]) as w(partner_id, key, sha256, at),
                            (select set_config('synchronous_commit', 'off', true)) as quick
            order by w.partner_id, w.key
            on conflict (partner_id, idempotency_key)
@@ -114,7 +114,7 @@ pub async fn keep_answers(connection: &mut PgConnection, kept: &[(Keyed, KeptAns
         // In the order in which keys are taken: those who ask again meet these rows, and whoever is let in beside them would fail, too.
         "update api_answer a set status = k.status, content_type = k.content_type, location = k.location, etag = k.etag,
                 body = k.body
-         from (select * from unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+         from (select * from unnest((select $1::uuid[]), $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[])
                              as kept(partner_id, key, status, content_type, location, etag, body)
                order by partner_id, key) as k,
               (select set_config('synchronous_commit', 'off', true)) as quick

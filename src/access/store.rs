@@ -333,7 +333,7 @@ pub async fn admit_requests(
         r#"with quick as (select set_config('synchronous_commit', 'off', true)),
                 asked as (
                     select partner_id, signer, nonce, version, key, sha256, begun_at, (place - 1)::int as place
-                    from unnest($1::uuid[], $2::text[], $3::text[], $6::int[], $7::text[], $8::bytea[], $9::timestamptz[])
+                    from unnest((select $1::uuid[]), $2::text[], $3::text[], $6::int[], $7::text[], $8::bytea[], $9::timestamptz[])
                          with ordinality as a(partner_id, signer, nonce, version, key, sha256, begun_at, place)),
                 fresh as (
                     insert into nonce (signer, nonce, expires_at)

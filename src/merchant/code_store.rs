@@ -120,7 +120,8 @@ pub async fn insert_order_codes(
                insert into merchant_code (code_id, merchant_id, kind, amount_fen, order_reference, expires_at, status, created_at)
                select o.code_id, o.merchant_id, 'order', o.amount_fen, o.reference, o.expires_at, 'open', o.at
                from as_seen
-               cross join unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[], $16::text[])
+               cross join unnest((select $1::uuid[]), $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+                                 $16::text[])
                           as o(code_id, merchant_id, amount_fen, reference, expires_at, at, category)
                join merchant m on m.merchant_id = o.merchant_id and m.status = 'active'
                                   and (not $12 or m.category = o.category)
@@ -132,7 +133,7 @@ pub async fn insert_order_codes(
                update api_answer a set status = k.status, content_type = 'application/json', body = k.body
                from (select k.partner_id, k.key, k.status, k.body
                      from opened
-                     join unnest($7::uuid[], $8::uuid[], $9::text[], $10::smallint[], $11::bytea[])
+                     join unnest((select $7::uuid[]), $8::uuid[], $9::text[], $10::smallint[], $11::bytea[])
                           as k(code_id, partner_id, key, status, body) on k.code_id = opened.code_id
                      order by k.partner_id, k.key) as k
                where a.partner_id = k.partner_id and a.idempotency_key = k.key and a.status is null

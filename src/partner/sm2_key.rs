@@ -178,6 +178,12 @@ mod tests {
             let public = Table::sum_of_public([(Table::base(), &scalar), (&table, &scalar)]);
             assert_eq!(public.x_bytes(), shown(based + other), "{scalar:?}");
             assert!(public.x_bytes().is_none_or(|x| public.has_x(&x)) && !public.has_x(&[7; 32]), "{scalar:?}");
+            // The same entries once more, and those that take them away again.
+            let twice = Table::sum_of_public([(Table::base(), &scalar); 2]);
+            assert_eq!(twice.x_bytes(), shown(based + based), "{scalar:?}");
+            let opposite: [u8; 32] = (-number).to_repr().into();
+            let nothing = Table::sum_of_public([(Table::base(), &scalar), (Table::base(), &opposite)]);
+            assert_eq!(nothing.x_bytes(), None, "{scalar:?}");
             compared += 1;
         }
         assert!(compared > 500, "{compared}");

@@ -162,9 +162,12 @@ identities! {
          from reserve_now r
          left join (select funder_id, sum(payable_fen)::bigint as fen from remittance where status = 'paid' group by funder_id) paid
               on paid.funder_id = r.funder_id
+         left join (select funder_id, sum(principal_fen + interest_fen + fee_fen + penalty_fen)::bigint as fen
+                    from claim where status = 'paid' group by funder_id) claimed on claimed.funder_id = r.funder_id
          cross join lateral (values (102, -r.available_fen), (103, -r.held_fen), (202, -r.held_fen),
                                     (203, r.available_fen + r.held_fen),
-                                    (211, r.withdrawn_fen - r.deposited_fen + coalesce(paid.fen, 0))) as kept(account, fen)
+                                    (211, r.withdrawn_fen - r.deposited_fen + coalesce(paid.fen, 0) + coalesce(claimed.fen, 0)))
+                            as kept(account, fen)
          left join (select funder_id, side.account, sum(side.net) as net from (
                         select p.funder_id, leg.debit as account, leg.amount_fen as net
                         from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(debit, amount_fen)

@@ -8,6 +8,8 @@ use crate::base::Fen;
 use crate::base::id::{ClaimId, LoanId};
 use crate::claim::model::Stated;
 use crate::claim::{self, ClaimRefusal, ClaimStatus, Listed, Paying};
+use crate::cli::line::filled;
+use crate::cli::transfer::bank_reference;
 use crate::cli::trial;
 use crate::error::Fault;
 
@@ -30,7 +32,7 @@ pub enum Args {
         /// By its id in `fenqi line show`
         loan: LoanId,
         /// Who asks
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         by: String,
     },
     /// The guarantor has paid the funder: booked once a second person says the same
@@ -38,10 +40,10 @@ pub enum Args {
         /// By its id in `fenqi claim list`
         claim: ClaimId,
         /// The reference of the funder's bank; booked once
-        #[arg(long)]
+        #[arg(long, value_parser = bank_reference)]
         reference: String,
         /// Who says so
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         by: String,
     },
     /// Withdraw a claim that was not paid
@@ -49,10 +51,10 @@ pub enum Args {
         /// By its id in `fenqi claim list`
         claim: ClaimId,
         /// Who withdraws it
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         by: String,
         /// Why
-        #[arg(long)]
+        #[arg(long, value_parser = filled)]
         reason: String,
     },
 }
@@ -71,8 +73,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let app = app.by(Person::typed(&by));
             match claim::pay(&app, claim, &Stated { by, bank_reference: reference.clone() }).await.map_err(said)? {
                 Paying::Stated => println!(
-                    "{claim} is paid once a second person types: fenqi claim pay {claim} --reference '{}' --by NAME",
-                    reference.trim()
+                    "{claim} is paid once a second person types: fenqi claim pay {claim} --reference '{reference}' --by NAME"
                 ),
                 Paying::Booked => println!("{claim} is paid and booked"),
             }

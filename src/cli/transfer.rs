@@ -63,7 +63,7 @@ pub struct Record {
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..=Fen::MAX.get()))]
     amount_fen: i64,
     /// The bank's reference; booked once, whichever line it is recorded for
-    #[arg(long, value_parser = reference)]
+    #[arg(long, value_parser = bank_reference)]
     reference: String,
     /// Who records it
     #[arg(long, value_parser = name)]
@@ -155,7 +155,8 @@ fn not_booked(fault: Fault<RepayRefusal>) -> anyhow::Error {
     }
 }
 
-fn reference(text: &str) -> Result<String, String> {
+/// What names a payment at a bank, as long as the books keep it.
+pub fn bank_reference(text: &str) -> Result<String, String> {
     let reference = text.trim();
     if (1..=REFERENCE_CHARS_MAX).contains(&reference.chars().count()) {
         one_line(reference)

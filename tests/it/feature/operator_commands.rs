@@ -62,6 +62,7 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
     let order = format!("{}_{zeros}", fenqi::base::id::ReserveOrderId::PREFIX);
     let (line, merchant) = (format!("line_{zeros}"), town.merchant_id.to_string());
     let payout = format!("{}_{zeros}", fenqi::base::id::PayoutId::PREFIX);
+    let claim = format!("{}_{zeros}", fenqi::base::id::ClaimId::PREFIX);
     for (arguments, hint) in [
         (&["outbox", "kinds", "loan_mad"][..], "fenqi outbox kinds"),
         (&["outbox", "template", "harbour-bank", "loan_mad"][..], "fenqi outbox kinds"),
@@ -91,6 +92,8 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
         &["line", "freeze", &line, "--by", "Li Na", "--reason", "lost\nphone"],
         &["transfer", "record", &line, "--amount-fen", "1", "--reference", "B-1\rB-2", "--by", "Li Na"],
         &["payout", "settle", &payout, "--paid", "B-1\rB-2", "--by", "Li Na"],
+        &["claim", "pay", &claim, "--reference", "G-1\rG-2", "--by", "Li Na"],
+        &["claim", "withdraw", &claim, "--by", "Li Na", "--reason", "paid\nmeanwhile"],
     ] {
         assert!(fenqi.misspelt(written_over).contains("it must stand on one line"), "{written_over:?}");
     }

@@ -36,6 +36,8 @@ create unique index claim_one_asked on claim (line_id, loan_id) where status = '
 create index claim_by_funder on claim (funder_id, claim_id);
 -- Operators name a claim by its id alone.
 create index claim_by_id on claim (claim_id);
+-- A funder's core asks for those of one loan.
+create index claim_by_loan on claim (loan_id, claim_id);
 
 -- A guarantor's payment books one claim, whichever line that is of.
 create table claim_by_bank_reference (
@@ -53,6 +55,8 @@ create table recourse (
     source_id uuid not null,
     loan_id uuid not null,
     amount_fen bigint not null check (amount_fen <> 0),
+    -- Whether the loan was written off when the money came.
+    is_charged_off boolean not null,
     business_day date not null,
     primary key (line_id, source_id, loan_id)
 );

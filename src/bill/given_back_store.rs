@@ -61,7 +61,8 @@ pub async fn load_billed_parts(
 
 /// What came in of a loan's interest and fees after it was charged off, and was not taken back, by period. A charge-off and a payment
 /// may be of one business day or of two that follow each other, whichever was first: then the payment's posting says so, which has
-/// what it recovered of all its loans. Those that were lost before this one are among them, if this one is.
+/// what it recovered of all its loans, beside what guarantors had of those. Those that were lost before this one are among them, if this
+/// one is.
 pub async fn load_recovered(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -75,9 +76,12 @@ pub async fn load_recovered(
            where c.line_id = $1 and c.loan_id = $2 and a.loan_id = c.loan_id
              and not exists (select from repayment b where b.line_id = r.line_id and b.source = 'reversal'
                                and b.source_reference = r.repayment_id::text)
-             and (select coalesce(sum(leg.amount_fen), 0) from posting p
+             and (select coalesce(sum(case when leg.debit = $3 then leg.amount_fen else -leg.amount_fen end), 0) from posting p
                   cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
-                  where p.posting_id = r.repayment_id and p.line_id = r.line_id and leg.debit = $3 and leg.credit = $4)
+                  where p.posting_id = r.repayment_id and p.line_id = r.line_id
+                    and (leg.debit = $3 and leg.credit = $4 or leg.debit = $4 and leg.credit = $3))
+                 + (select coalesce(sum(g.amount_fen), 0) from recourse g
+                    where g.line_id = r.line_id and g.source_id = r.repayment_id and g.is_charged_off)
                  >= (select sum(taken.principal + taken.interest + taken.fee)
                      from unnest(r.loan_ids, r.principal_fen, r.interest_fen, r.fee_fen) as taken(loan_id, principal, interest, fee)
                      join charge_off e on e.line_id = r.line_id and e.loan_id = taken.loan_id

@@ -63,7 +63,8 @@ impl Loan {
             return None;
         }
         self.claim_left -= amount;
-        Some(Recourse { loan_id: self.loan_id, amount, left: self.claim_left })
+        let is_charged_off = self.charged_off_on.is_some();
+        Some(Recourse { loan_id: self.loan_id, amount, left: self.claim_left, is_charged_off })
     }
 
     /// How many periods have been billed once the close of `closed_day` is done: those whose statement day has passed.

@@ -14,6 +14,8 @@ pub struct Recourse {
     pub amount: Fen,
     /// What is to come in for the guarantor after it.
     pub left: Fen,
+    /// Whether the loan was charged off when the money came in.
+    pub is_charged_off: bool,
 }
 
 /// What came in, or was taken back.

@@ -35,12 +35,13 @@ pub async fn insert_recourse(connection: &mut PgConnection, booked: &[BookedReco
     let loan_ids: Vec<Uuid> = booked.iter().map(|one| one.recourse.loan_id.uuid()).collect();
     let amounts: Vec<i64> = booked.iter().map(|one| one.recourse.amount.get()).collect();
     sqlx::query!(
-        "insert into recourse (line_id, source_id, loan_id, amount_fen, business_day)
-         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::date[])",
+        "insert into recourse (line_id, source_id, loan_id, amount_fen, is_charged_off, business_day)
+         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bool[], $6::date[])",
         &line_ids,
         &booked.iter().map(|one| one.came_by.source_id()).collect::<Vec<Uuid>>(),
         &loan_ids,
         &amounts,
+        &booked.iter().map(|one| one.recourse.is_charged_off).collect::<Vec<bool>>(),
         &booked.iter().map(|one| one.business_day.date()).collect::<Vec<NaiveDate>>(),
     )
     .execute(&mut *connection)
@@ -76,12 +77,18 @@ pub async fn load_recourse(
     source_id: Uuid,
 ) -> sqlx::Result<Vec<Recourse>> {
     let rows = sqlx::query!(
-        r#"select loan_id as "loan_id: LoanId", amount_fen as "amount: Fen" from recourse
+        r#"select loan_id as "loan_id: LoanId", amount_fen as "amount: Fen", is_charged_off from recourse
            where line_id = $1 and source_id = $2 order by loan_id"#,
         line_id.uuid(),
         source_id
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| Recourse { loan_id: row.loan_id, amount: row.amount, left: Fen::ZERO }).collect())
+    let recourse = rows.into_iter().map(|row| Recourse {
+        loan_id: row.loan_id,
+        amount: row.amount,
+        left: Fen::ZERO,
+        is_charged_off: row.is_charged_off,
+    });
+    Ok(recourse.collect())
 }

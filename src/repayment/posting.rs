@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn money_for_a_loan_that_a_guarantor_has_paid_of_is_owed_on_to_it_and_goes_back_as_it_came() {
-        let of = |amount| Recourse { loan_id: TAKEN_OF, amount: Fen::new(amount), left: Fen::ZERO };
+        let of =
+            |amount| Recourse { loan_id: TAKEN_OF, amount: Fen::new(amount), left: Fen::ZERO, is_charged_off: true };
         let mut came = received();
         came.recourse = vec![of(1_120)];
         // 17 of them were penalty, which is nobody's receivable.

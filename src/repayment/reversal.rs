@@ -130,7 +130,7 @@ impl LineAccount {
             open.loan.claim_left += taken.amount;
             left = open.loan.claim_left;
         }
-        Recourse { loan_id: taken.loan_id, amount: -taken.amount, left }
+        Recourse { amount: -taken.amount, left, ..*taken }
     }
 
     fn freeze_if_too_late(&mut self, note: Note) {

@@ -268,7 +268,8 @@ proptest! {
         let amount = taken.total().share(percent, 100);
         let source = Source::Withholding(WithholdingId::from_uuid(Uuid::from_u128(6)));
         let mut repayment = repaid(source, taken, Fen::ZERO);
-        repayment.recourse = vec![Recourse { loan_id: repayment.items[0].loan_id, amount, left: Fen::ZERO }];
+        let loan_id = repayment.items[0].loan_id;
+        repayment.recourse = vec![Recourse { loan_id, amount, left: Fen::ZERO, is_charged_off: true }];
         repayment.recovered = taken.receivable() - amount;
         let asked = Parts { principal: Fen::new(claimed), ..Parts::default() };
         let claim = Claim {

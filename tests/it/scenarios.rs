@@ -119,6 +119,7 @@ scenarios! {
     charged_off_given_back "charged-off-given-back",
     claimed "claimed",
     claimed_written_off "claimed-written-off",
+    claimed_given_back "claimed-given-back",
 }
 
 #[test]

@@ -371,8 +371,8 @@ const TAMPERED: &[(&str, &str)] = &[
     ("claims received are what guarantors paid and has not come in for them", "update loan set claim_paid_fen = 1"),
     (
         "what is owed to guarantors is what came in for them",
-        "insert into recourse (line_id, source_id, loan_id, amount_fen, business_day)
-         select line_id, gen_random_uuid(), loan_id, 1, '2026-01-05' from loan limit 1",
+        "insert into recourse (line_id, source_id, loan_id, amount_fen, is_charged_off, business_day)
+         select line_id, gen_random_uuid(), loan_id, 1, false, '2026-01-05' from loan limit 1",
     ),
     (
         "what guarantors paid of a loan, and what came in for them, stands on it",

@@ -80,7 +80,8 @@ async fn ask_locked(connection: &mut PgConnection, app: &App, loan_id: LoanId, b
     if due.is_zero() {
         return Err(Fault::Refused(ClaimRefusal::NotDue));
     }
-    let asked = claimable(due, loan.claim_left);
+    let paid = store::sum_paid(connection, line_id, loan_id).await?;
+    let asked = claimable(due, paid, loan.claim_left);
     if asked.is_zero() {
         return Err(Fault::Refused(ClaimRefusal::Covered));
     }
@@ -104,7 +105,7 @@ async fn pay_locked(connection: &mut PgConnection, app: &App, claim_id: ClaimId,
     let Locked { line, today, claim } = lock_claim(connection, claim_id).await?;
     let loan = locked_loan(connection, claim.loan_id).await?;
     let due = owed(connection, app, &line, claim.loan_id, today).await?;
-    let may_claim = claimable(due, loan.claim_left).total();
+    let may_claim = (due.total() - loan.claim_left).or_zero();
     let paying = claim.pay(word, may_claim).map_err(Fault::Refused)?;
     let is_done = match paying {
         Paying::Stated => store::state_payment(connection, &claim, word).await?,

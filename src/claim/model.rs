@@ -5,6 +5,7 @@ use crate::base::id::{ClaimId, FunderId, LineId, LoanId};
 use crate::base::{BusinessDay, Fen, words};
 use crate::bill::Parts;
 use crate::error::Refusal;
+use crate::product::terms::Part;
 
 words! {
     pub enum ClaimStatus {
@@ -99,18 +100,19 @@ impl Refusal for ClaimRefusal {
     }
 }
 
-/// What may be claimed of what is `owed`, where guarantors have paid `covered` and not got it back: that is taken off principal first,
-/// then off interest, fees and penalty.
-pub fn claimable(owed: Parts, covered: Fen) -> Parts {
-    let mut left = covered;
-    let mut beyond = |part: Fen| {
-        let taken = part.min(left);
-        left -= taken;
-        part - taken
-    };
-    let (principal, interest) = (beyond(owed.principal), beyond(owed.interest));
-    let (fee, penalty) = (beyond(owed.fee), beyond(owed.penalty));
-    Parts { fee, penalty, interest, principal }
+/// What may be claimed of what is `owed`, where guarantors were asked for `paid` and paid it, and have not got `covered` of that back. Of
+/// each part what they paid of it is taken off first, so that a guarantor is not asked for the same interest twice; then what else there
+/// is of principal, interest, fees and penalty.
+pub fn claimable(owed: Parts, paid: Parts, covered: Fen) -> Parts {
+    let (mut beyond, mut left) = (owed, covered);
+    for up_to in [paid, owed] {
+        for part in [Part::Principal, Part::Interest, Part::Fee, Part::Penalty] {
+            let taken = beyond.get(part).min(up_to.get(part)).min(left);
+            *beyond.get_mut(part) -= taken;
+            left -= taken;
+        }
+    }
+    beyond
 }
 
 impl Claim {
@@ -174,10 +176,20 @@ mod tests {
 
     #[test]
     fn what_earlier_claims_cover_is_not_claimed_again() {
-        assert_eq!(claimable(OWED, Fen::ZERO), OWED);
-        let beyond = claimable(OWED, Fen::new(1_050));
+        assert_eq!(claimable(OWED, Parts::default(), Fen::ZERO), OWED);
+        let beyond = claimable(OWED, Parts::default(), Fen::new(1_050));
         assert_eq!(beyond, Parts { principal: Fen::ZERO, interest: Fen::new(50), ..OWED });
-        assert!(claimable(OWED, Fen::new(2_000)).is_zero());
+        assert!(claimable(OWED, OWED, Fen::new(2_000)).is_zero());
+    }
+
+    #[test]
+    fn of_a_second_installment_no_part_is_claimed_that_was_paid_of_the_first() {
+        let next = Parts { fee: Fen::new(4), penalty: Fen::new(5), interest: Fen::new(90), principal: Fen::new(1_010) };
+        let both: Parts = [OWED, next].into_iter().sum();
+        assert_eq!(claimable(both, OWED, OWED.total()), next);
+        // 123 have come in for the guarantor of 1,123, of which nothing is owed any more.
+        let left = Parts { interest: Fen::new(90), penalty: Fen::new(5), fee: Fen::new(4), principal: Fen::new(2_010) };
+        assert_eq!(claimable(left, OWED, Fen::new(1_000)), next);
     }
 
     #[test]

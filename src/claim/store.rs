@@ -58,6 +58,20 @@ pub async fn find_asked(
     .await
 }
 
+/// What guarantors have paid of a loan, part by part, whether or not it has come in for them since.
+pub async fn sum_paid(connection: &mut PgConnection, line_id: LineId, loan_id: LoanId) -> sqlx::Result<Parts> {
+    sqlx::query_as!(
+        Parts,
+        r#"select coalesce(sum(principal_fen), 0)::bigint as "principal!: Fen", coalesce(sum(interest_fen), 0)::bigint as "interest!: Fen",
+                  coalesce(sum(fee_fen), 0)::bigint as "fee!: Fen", coalesce(sum(penalty_fen), 0)::bigint as "penalty!: Fen"
+           from claim where line_id = $1 and loan_id = $2 and status = 'paid'"#,
+        line_id.uuid(),
+        loan_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
 pub async fn insert_claim(connection: &mut PgConnection, claim: &Claim, asked_by: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into claim (line_id, claim_id, loan_id, funder_id, principal_fen, interest_fen, fee_fen, penalty_fen, asked_on,

@@ -120,6 +120,7 @@ scenarios! {
     claimed "claimed",
     claimed_written_off "claimed-written-off",
     claimed_given_back "claimed-given-back",
+    claimed_twice "claimed-twice",
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub(super) const CLAIMED_LOANS: &str = "
                                ('recovered', coalesce(came.fen, 0), l.claim_recovered_fen),
                                ('left', case when l.status = 'open' then claimed.left_fen else 0 end, claimed.left_fen))
                        as side(name, told, stands)
-    where side.told <> side.stands";
+    where side.told <> side.stands and (l.claim_paid_fen <> 0 or paid.fen is not null or came.fen is not null)";
 
 pub(super) const SETTLEMENT_PARTS: &str = "
     select coalesce(made.business_day, told.business_day) || ' merchant ' || coalesce(made.merchant_id, told.merchant_id)

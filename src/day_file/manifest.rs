@@ -154,10 +154,10 @@ fn is_own(account: Account) -> bool {
     account.number() >= Account::LoanPrincipal.number()
 }
 
-/// Accounts of claims are told from the first one that was paid on: days that were signed before there were any come out as they were.
+/// Both accounts of claims are told from the first one that was paid on: days that were signed before there were any come out as they were.
 fn is_told_of(account: Account, accounts: &[AccountDay]) -> bool {
     let is_of_claims = matches!(account, Account::ClaimsReceived | Account::GuarantorPayable);
-    !is_of_claims || accounts.iter().any(|day| day.account == account.number())
+    !is_of_claims || accounts.iter().any(|day| day.account == Account::ClaimsReceived.number())
 }
 
 impl<'a> Manifest<'a> {
@@ -262,4 +262,26 @@ fn total(figures: &BTreeMap<String, i64>, names: &[String]) -> i64 {
         None => Fen::new(figures.get(name).copied().unwrap_or_default()),
     };
     names.iter().map(figure).sum::<Fen>().get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_accounts_of_claims_are_told_from_the_first_claim_that_was_paid_on() {
+        let of_claims = |accounts: &[AccountDay]| {
+            let figures = figures(&[], accounts);
+            assert_eq!(figures["book.charged_off.closing_fen"], 0);
+            let footings = footings(&figures).into_iter().map(|footing| footing.name);
+            let is_of_claims = |name: &str| name.contains("claims_received") || name.contains("guarantor_payable");
+            let closing = |name: &str| figures.get(&format!("book.{name}.closing_fen")).copied();
+            let count = footings.filter(|name| is_of_claims(name)).count();
+            (["claims_received", "guarantor_payable"].map(closing), count)
+        };
+        assert_eq!(of_claims(&[]), ([None, None], 0));
+        let account = Account::ClaimsReceived.number();
+        let paid = AccountDay { account, opening: Fen::new(-300), debit: Fen::new(100), credit: Fen::ZERO };
+        assert_eq!(of_claims(&[paid]), ([Some(-200), Some(0)], 4));
+    }
 }

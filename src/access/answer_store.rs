@@ -101,7 +101,7 @@ pub async fn find_taken(connection: &mut PgConnection, partner_id: Uuid, key: &s
     .await
 }
 
-/// Keeps the first answers under their keys.
+/// Keeps the first answers under their keys, as far as no other request has them by now.
 pub async fn keep_answers(connection: &mut PgConnection, kept: &[(Keyed, KeptAnswer)]) -> sqlx::Result<()> {
     let partner_ids: Vec<Uuid> = kept.iter().map(|(keyed, _)| keyed.partner_id).collect();
     let keys: Vec<&str> = kept.iter().map(|(keyed, _)| keyed.key.as_str()).collect();
@@ -110,15 +110,17 @@ pub async fn keep_answers(connection: &mut PgConnection, kept: &[(Keyed, KeptAns
         kept.iter().map(|(_, answer)| of(answer).as_deref()).collect()
     };
     let bodies: Vec<&[u8]> = kept.iter().map(|(_, answer)| answer.body.as_slice()).collect();
+    let hashes: Vec<&[u8]> = kept.iter().map(|(keyed, _)| keyed.request_sha256.as_slice()).collect();
     sqlx::query!(
         // In the order in which keys are taken: those who ask again meet these rows, and whoever is let in beside them would fail, too.
         "update api_answer a set status = k.status, content_type = k.content_type, location = k.location, etag = k.etag,
                 body = k.body
-         from (select * from unnest((select $1::uuid[]), $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[])
-                             as kept(partner_id, key, status, content_type, location, etag, body)
+         from (select * from unnest((select $1::uuid[]), $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[],
+                                    $8::bytea[])
+                             as kept(partner_id, key, status, content_type, location, etag, body, sha256)
                order by partner_id, key) as k,
               (select set_config('synchronous_commit', 'off', true)) as quick
-         where a.partner_id = k.partner_id and a.idempotency_key = k.key and a.status is null",
+         where a.partner_id = k.partner_id and a.idempotency_key = k.key and a.request_sha256 = k.sha256 and a.status is null",
         &partner_ids,
         &keys as &[&str],
         &statuses,
@@ -126,18 +128,21 @@ pub async fn keep_answers(connection: &mut PgConnection, kept: &[(Keyed, KeptAns
         &texts(|answer| &answer.location) as &[Option<&str>],
         &texts(|answer| &answer.etag) as &[Option<&str>],
         &bodies as &[&[u8]],
+        &hashes as &[&[u8]],
     )
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Gives a key back whose request decided nothing, so that it can be tried again.
+/// Gives a key back whose request decided nothing, so that it can be tried again, unless another request has it by now.
 pub async fn release_key(connection: &mut PgConnection, keyed: &Keyed) -> sqlx::Result<()> {
     sqlx::query!(
-        "delete from api_answer where partner_id = $1 and idempotency_key = $2 and status is null",
+        "delete from api_answer
+         where partner_id = $1 and idempotency_key = $2 and request_sha256 = $3 and status is null",
         keyed.partner_id,
         keyed.key,
+        keyed.request_sha256.as_slice(),
     )
     .execute(connection)
     .await?;

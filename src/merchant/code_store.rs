@@ -92,8 +92,8 @@ pub struct OnSaleSeen {
 }
 
 /// Writes codes of orders, many at once and each as of its time, as [`insert_code`] does, and under the keys of those who asked for
-/// them what they are answered; returns those that were written. A key that is answered already keeps its answer. With `seen`, codes
-/// are only written if all that is still so, and of a merchant only if its category is.
+/// them what they are answered; returns those that were written. A key that is answered already keeps its answer, and one that another
+/// request has by now gets none. With `seen`, codes are only written if all that is still so, and of a merchant only if its category is.
 pub async fn insert_order_codes(
     connection: &mut PgConnection,
     orders: &[NewOrderCode<'_>],
@@ -103,7 +103,7 @@ pub async fn insert_order_codes(
         return Ok(Vec::new());
     }
     let OrderColumns { ids, merchant_ids, amounts, references, expiries, times, categories } = OrderColumns::of(orders);
-    let AnswerColumns { answered, partner_ids, keys, statuses, bodies } = AnswerColumns::of(orders);
+    let AnswerColumns { answered, partner_ids, keys, hashes, statuses, bodies } = AnswerColumns::of(orders);
     let product_ids: Vec<Uuid> = seen.iter().flat_map(|seen| seen.versions.keys()).map(|id| id.uuid()).collect();
     let versions: Vec<i32> = seen.iter().flat_map(|seen| seen.versions.values().copied()).collect();
     sqlx::query_scalar!(
@@ -131,12 +131,13 @@ pub async fn insert_order_codes(
                returning code_id),
            kept as (
                update api_answer a set status = k.status, content_type = 'application/json', body = k.body
-               from (select k.partner_id, k.key, k.status, k.body
+               from (select k.partner_id, k.key, k.sha256, k.status, k.body
                      from opened
-                     join unnest((select $7::uuid[]), $8::uuid[], $9::text[], $10::smallint[], $11::bytea[])
-                          as k(code_id, partner_id, key, status, body) on k.code_id = opened.code_id
+                     join unnest((select $7::uuid[]), $8::uuid[], $9::text[], $10::smallint[], $11::bytea[], $17::bytea[])
+                          as k(code_id, partner_id, key, status, body, sha256) on k.code_id = opened.code_id
                      order by k.partner_id, k.key) as k
-               where a.partner_id = k.partner_id and a.idempotency_key = k.key and a.status is null
+               where a.partner_id = k.partner_id and a.idempotency_key = k.key and a.request_sha256 = k.sha256
+                     and a.status is null
                returning 1)
            select code_id as "code_id!: CodeId" from opened"#,
         &ids,
@@ -155,6 +156,7 @@ pub async fn insert_order_codes(
         &versions,
         seen.map(|seen| seen.today.date()),
         &categories as &[&str],
+        &hashes as &[&[u8]],
     )
     .fetch_all(connection)
     .await
@@ -196,6 +198,7 @@ struct AnswerColumns<'a> {
     answered: Vec<Uuid>,
     partner_ids: Vec<Uuid>,
     keys: Vec<&'a str>,
+    hashes: Vec<&'a [u8]>,
     statuses: Vec<i16>,
     bodies: Vec<&'a [u8]>,
 }
@@ -208,6 +211,7 @@ impl<'a> AnswerColumns<'a> {
             columns.answered.push(code.code_id.uuid());
             columns.partner_ids.push(keyed.partner_id);
             columns.keys.push(keyed.key.as_str());
+            columns.hashes.push(keyed.request_sha256.as_slice());
             columns.statuses.push(*status);
             columns.bodies.push(body.as_slice());
         }

@@ -1,9 +1,14 @@
 //! A merchant's orders over the API: each is made once, then paid, closed or expired; first answers again; bad input of every kind.
 
+use fenqi::access::answer_store::{KeptAnswer, keep_answers, release_key};
+use fenqi::access::{FirstAnswer, Keyed};
+use fenqi::base::Fen;
+use fenqi::merchant::Order;
 use fenqi::purchase::authoriser::decide_one;
 use fenqi::purchase::{Decision, PurchaseRefusal, PurchaseRequest};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::api_merchant::{WISH, open, order};
 
@@ -116,6 +121,30 @@ async fn an_order_and_its_answer_are_kept_together_or_not_at_all(pool: PgPool) {
     }
     assert_eq!(town.fen("select count(*) from api_answer where status = 201").await, 2);
     assert_eq!(town.fen("select count(*) from merchant_code").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn under_a_key_that_another_request_has_by_now_nothing_is_kept_or_given_back(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    desk.post("/merchant/orders", "o-1", &order("A-1", 10_000)).await.ok();
+    // Its request failed while the database still wrote, and the key was taken for another one, which runs.
+    let taken =
+        "update api_answer set status = null, content_type = null, body = null, request_sha256 = sha256('other')
+                 where idempotency_key = 'o-1' returning partner_id";
+    let partner_id: Uuid = sqlx::query_scalar(taken).fetch_one(&town.app.pool).await.unwrap();
+    let keyed = Keyed { partner_id, key: "o-1".to_owned(), request_sha256: [1; 32] };
+    let answer = FirstAnswer { keyed: keyed.clone(), status: 201, body: b"{}".to_vec() };
+    let (merchant_id, now) = (town.merchant_id, town.app.clock.now());
+    let expires_at = now + chrono::TimeDelta::hours(1);
+    let late = Order { merchant_id, reference: "A-2".to_owned(), amount: Fen::new(10_000), expires_at };
+    town.app.order_desk.open_answered(late, now, |_| Some(answer)).await.unwrap();
+    let mut connection = town.app.pool.acquire().await.unwrap();
+    let kept = KeptAnswer { status: 201, content_type: None, location: None, etag: None, body: b"{}".to_vec() };
+    keep_answers(&mut connection, &[(keyed.clone(), kept)]).await.unwrap();
+    release_key(&mut connection, &keyed).await.unwrap();
+    drop(connection);
+    assert_eq!(town.fen("select count(*) from api_answer where idempotency_key = 'o-1' and status is null").await, 1);
+    assert_eq!(town.fen("select count(*) from merchant_code").await, 2);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -56,7 +56,7 @@ enum Became {
     /// Nobody could pay it.
     NotSold,
     /// Its reference stands already, or its merchant may not sell.
-    Left,
+    NotOpened,
 }
 
 impl OrderDesk {
@@ -98,13 +98,17 @@ impl OrderDesk {
             return Ok(OpenedOrder { code, answer });
         }
         let mut connection = self.pool.acquire().await?;
-        match find_known(&mut connection, &order).await? {
+        let is_taken = match find_known(&mut connection, &order).await? {
             Some(known) if known.kind == code.kind => return Ok(as_it_stands(known)),
             None if matches!(became, Became::NotSold) => return Err(Fault::Refused(CodeRefusal::AmountNotSold)),
-            Some(_) | None => {}
-        }
+            known => known.is_some(),
+        };
         require_active(&mut connection, order.merchant_id).await?;
-        Err(Fault::Refused(CodeRefusal::ReferenceTaken { reference: order.reference }))
+        if is_taken {
+            return Err(Fault::Refused(CodeRefusal::ReferenceTaken { reference: order.reference }));
+        }
+        // Its merchant could not sell and may by now. A refusal would stand under the key of whoever asked; this is asked for again.
+        Err(Fault::Failed(anyhow!("an order was not opened, though nothing stands in its way any more")))
     }
 }
 
@@ -145,7 +149,7 @@ async fn open_all(desk: Arc<Desk>, wishes: Vec<Wish>, left: Left) -> anyhow::Res
     // Of those that are left something else is sold by now, or each is refused, or stands already.
     let mut sold = HashSet::new();
     if opened.len() < wishes.len()
-        && let Some(selling) = desk.look(&mut connection, &merchant_ids).await?
+        && let Some(selling) = desk.look_and_remember(&mut connection, &merchant_ids).await?
     {
         let others = wishes.iter().filter(|wish| !opened.contains(&wish.code.code_id));
         let codes: Vec<NewOrderCode<'_>> = others.filter_map(|wish| wish.new_code(&selling)).collect();
@@ -156,7 +160,7 @@ async fn open_all(desk: Arc<Desk>, wishes: Vec<Wish>, left: Left) -> anyhow::Res
     let judged = wishes.into_iter().map(|wish| {
         let became = match opened.contains(&wish.code.code_id) {
             true => Became::Opened,
-            false if sold.contains(&wish.code.code_id) => Became::Left,
+            false if sold.contains(&wish.code.code_id) => Became::NotOpened,
             false => Became::NotSold,
         };
         Judged { wish, became }
@@ -181,7 +185,7 @@ impl Desk {
     }
 
     /// What is sold at these merchants now; nothing where nothing is.
-    async fn look(
+    async fn look_and_remember(
         &self,
         connection: &mut PgConnection,
         merchant_ids: &BTreeSet<MerchantId>,

@@ -148,6 +148,19 @@ async fn under_a_key_that_another_request_has_by_now_nothing_is_kept_or_given_ba
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_nothing_stands_in_the_way_of_any_more_is_asked_for_again(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    // As if its merchant was suspended when it was to be written, and resumed before that was looked at.
+    let written_by_none = "create function nothing() returns trigger language plpgsql as 'begin return null; end';
+                           create trigger nothing before insert on merchant_code for each row execute function nothing()";
+    sqlx::raw_sql(written_by_none).execute(&town.app.pool).await.unwrap();
+    let failed = desk.post("/merchant/orders", "o-1", &order("A-1", 10_000)).await;
+    assert_eq!(failed.problem(), (500, "failed".into()), "nobody has its reference");
+    sqlx::raw_sql("drop trigger nothing on merchant_code").execute(&town.app.pool).await.unwrap();
+    assert_eq!(desk.post("/merchant/orders", "o-1", &order("A-1", 10_000)).await.status, 201);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_same_order_at_once_is_one_order(pool: PgPool) {
     let (town, desk) = open(pool).await;
     let body = order("A-1", 10_000);

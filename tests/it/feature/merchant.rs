@@ -9,8 +9,10 @@ use fenqi::merchant::actions::{AccountChange, Judgement, LatinLabel, Onboarding}
 use fenqi::merchant::code::{MerchantOnCode, Presented};
 use fenqi::merchant::emvco::{Payload, crc16};
 use fenqi::merchant::{
-    self, AccountStep, Category, CodeRefusal, Decision, MerchantRefusal, MerchantStatus, Order, code_store, store,
+    self, AccountStep, Category, CodeRefusal, Decision, MerchantRefusal, MerchantStatus, Order, OrderDesk, code_store,
+    store,
 };
+use fenqi::product::{self, Catalogue};
 use fenqi::vault::Field;
 use sqlx::PgPool;
 
@@ -18,6 +20,8 @@ use super::applicant::standard_product;
 use super::house_command::Program;
 use crate::golden::golden;
 use crate::house;
+
+const STANDARD: &str = include_str!("../../../products/standard.toml");
 
 fn onboarding() -> Onboarding {
     Onboarding {
@@ -201,6 +205,40 @@ async fn an_order_that_was_opened_is_answered_again_after_its_time_and_when_its_
     assert_eq!(open(&later).await.unwrap(), code);
     let not_active = CodeRefusal::MerchantNotActive { status: MerchantStatus::Suspended };
     assert_eq!(refusal(open(&Order { reference: "A-4".into(), ..later }).await), not_active);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn every_node_opens_orders_by_what_is_sold_now_whatever_it_remembers(pool: PgPool) {
+    let app = house::open(pool.clone(), "2026-03-02").await;
+    let merchant_id = active(&app).await;
+    standard_product(&app).await;
+    let nodes = [app.order_desk.clone(), OrderDesk::start(pool, Catalogue::default())];
+    let expires_at = app.clock.now() + chrono::TimeDelta::hours(1);
+    let open = async |node: usize, reference: &str, fen: i64| {
+        let order = Order { merchant_id, reference: format!("{reference}-{node}"), amount: Fen::new(fen), expires_at };
+        nodes[node].open(order, app.clock.now()).await
+    };
+    for node in [0, 1] {
+        open(node, "first", 1_000).await.unwrap();
+    }
+    let dearer = STANDARD.replace("amount_min_fen = 1_000", "amount_min_fen = 2_000");
+    product::publish(&app, &dearer).await.unwrap();
+    for node in [0, 1] {
+        assert_eq!(refusal(open(node, "cheap", 1_000).await), CodeRefusal::AmountNotSold);
+        open(node, "dearer", 2_000).await.unwrap();
+    }
+    let elsewhere = STANDARD.replace("merchant_categories = []", "merchant_categories = [\"travel\"]");
+    product::publish(&app, &elsewhere).await.unwrap();
+    let become_one_of = async |category: &str| {
+        sqlx::query("update merchant set category = $1").bind(category).execute(&app.pool).await.unwrap();
+    };
+    for node in [0, 1] {
+        assert_eq!(refusal(open(node, "dining", 2_000).await), CodeRefusal::AmountNotSold);
+        become_one_of("travel").await;
+        open(node, "travel", 2_000).await.unwrap();
+        become_one_of("dining").await;
+        assert_eq!(refusal(open(node, "dining", 2_000).await), CodeRefusal::AmountNotSold);
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

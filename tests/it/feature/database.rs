@@ -1,5 +1,5 @@
 //! Transactions on a slow wire: a caller that is gone before the server answered leaves nothing behind, and one that was answered
-//! holds nothing any more. What batches leave to each other goes back to the pool.
+//! holds nothing any more.
 
 use std::sync::Arc;
 use std::time::Duration;

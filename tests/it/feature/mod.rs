@@ -4,6 +4,7 @@ mod authoriser;
 mod slices;
 mod base;
 mod database;
+mod gather;
 mod funder;
 mod house_command;
 mod demo_command;

@@ -308,8 +308,8 @@ pub struct Said {
 
 /// Remembers nonces, counts calls, and takes keys for those who are let in beyond doubt, one statement for all: of a slice that
 /// goes beyond the rate nobody is, nor of a partner that was changed meanwhile. Whoever sends one request of a partner's again and
-/// again uses up nothing of its rate. Keys are taken as
-/// [`super::answer_store::claim_keys`] takes them. Each signer and nonce stands once in the slice, and each key that is wanted.
+/// again uses up nothing of its rate. Keys are taken as [`super::answer_store::claim_keys`] takes them. Each signer and nonce stands
+/// once in the slice, and each key that is wanted.
 /// Not waited for on disk: a crash may forget the last moments', but none whose request changed something. That commit is waited
 /// for, came later, and takes with it to disk whatever was written before it. A replayer finds no help in idempotency keys:
 /// headers are not signed, and may be changed.

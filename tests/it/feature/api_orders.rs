@@ -130,7 +130,7 @@ async fn under_a_key_that_another_request_has_by_now_nothing_is_kept_or_given_ba
     // Its request failed while the database still wrote, and the key was taken for another one, which runs.
     let taken =
         "update api_answer set status = null, content_type = null, body = null, request_sha256 = sha256('other')
-                 where idempotency_key = 'o-1' returning partner_id";
+         where idempotency_key = 'o-1' returning partner_id";
     let partner_id: Uuid = sqlx::query_scalar(taken).fetch_one(&town.app.pool).await.unwrap();
     let keyed = Keyed { partner_id, key: "o-1".to_owned(), request_sha256: [1; 32] };
     let answer = FirstAnswer { keyed: keyed.clone(), status: 201, body: b"{}".to_vec() };

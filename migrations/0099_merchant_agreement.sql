@@ -1,9 +1,10 @@
 -- What a merchant's agreement says changes from one purchase to the next: each purchase keeps what it said of refunds, beside the fee that
--- was worked out by it. Until now an agreement stayed what it was, so that the merchant's row tells of every purchase before.
-alter table purchase add column discount_returned_on_refund boolean not null default true;
-alter table purchase alter column discount_returned_on_refund drop default;
-update purchase set discount_returned_on_refund = false
-where merchant_id in (select merchant_id from merchant where not discount_returned_on_refund);
+-- was worked out by it. Until now an agreement stayed what it was, so that what the merchant's row tells now holds for every purchase
+-- before: it is kept there, once a merchant, and no purchase is written anew, however many there are. Null in purchases from before this,
+-- and of merchants that came after it.
+alter table purchase add column discount_returned_on_refund boolean;
+alter table merchant add column discount_returned_before boolean;
+update merchant set discount_returned_before = discount_returned_on_refund;
 
 -- Another agreement, as one person stated it; the second who states the same makes it the merchant's.
 alter table merchant

@@ -102,8 +102,12 @@ pub async fn lock_purchase(connection: &mut PgConnection, purchase_id: PurchaseI
         r#"select purchase_id as "purchase_id: PurchaseId", line_id as "line_id: LineId", merchant_id as "merchant_id: MerchantId",
                   product_id as "product_id: ProductId", product_version, code_id as "order_code: CodeId",
                   amount_fen as "amount: Fen", status as "status: PurchaseStatus", loan_id as "loan_id: LoanId",
-                  discount_fee_fen as "discount_fee: Fen", discount_returned_on_refund, subsidy_fen as "subsidy: Fen",
-                  refunded_fen as "refunded: Fen", business_day as "business_day: BusinessDay"
+                  discount_fee_fen as "discount_fee: Fen", subsidy_fen as "subsidy: Fen", refunded_fen as "refunded: Fen",
+                  business_day as "business_day: BusinessDay",
+                  -- A purchase from before purchases kept it has what its merchant's agreement said until then.
+                  coalesce(discount_returned_on_refund,
+                           (select m.discount_returned_before from merchant m where m.merchant_id = purchase.merchant_id))
+                      as "discount_returned_on_refund!"
            from purchase where purchase_id = $1 for update"#,
         purchase_id.uuid()
     )

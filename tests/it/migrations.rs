@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use fenqi::base::Fen;
-use fenqi::base::id::{BreakId, LineId};
+use fenqi::base::id::{BreakId, LineId, PurchaseId};
 use fenqi::database::{self, Migrated};
 use fenqi::partner::store::{CallSearch, search_calls};
-use fenqi::reconcile;
 use fenqi::repayment::{Transfer, record_transfer};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Matcher, Scripted};
 use fenqi::verify::verify;
+use fenqi::{purchase, reconcile};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::house;
@@ -230,13 +230,21 @@ async fn a_purchase_from_before_keeps_what_its_merchants_agreement_says_of_refun
                        gen_random_uuid(), '2026-01-05', now()
                 from shop";
     sqlx::query(rows).execute(&pool).await.unwrap();
+    let written = async || {
+        let rows = "select idempotency_key, xmin::text, purchase_id from purchase order by 1";
+        sqlx::query_as::<_, (String, String, PurchaseId)>(rows).fetch_all(&pool).await.unwrap()
+    };
+    let before = written().await;
     database::migrate(&pool).await.unwrap();
-    let kept: Vec<(String, bool)> =
-        sqlx::query_as("select idempotency_key, discount_returned_on_refund from purchase order by 1")
-            .fetch_all(&pool)
-            .await
-            .unwrap();
-    assert_eq!(kept, [("keeps".to_owned(), false), ("returns".to_owned(), true)]);
+    assert_eq!(written().await, before, "no purchase is written anew, however many there are");
+    // Another agreement is of the purchases that come.
+    let changed = "update merchant set discount_returned_on_refund = not discount_returned_on_refund";
+    sqlx::query(changed).execute(&pool).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    for ((key, _, purchase_id), is_returned) in before.iter().zip([false, true]) {
+        let purchase = purchase::store::lock_purchase(&mut connection, *purchase_id).await.unwrap();
+        assert_eq!(purchase.discount_returned_on_refund, is_returned, "{key}");
+    }
 }
 
 #[sqlx::test(migrations = false)]

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::base::Fen;
 use crate::cli::by::By;
+use crate::cli::line::one_line;
 use crate::cli::{ensure_open, trial};
 use crate::error::Fault;
 use crate::funder::actions::TermsChange;
@@ -22,7 +23,7 @@ pub enum Args {
         /// By which products and messages name it: 2 to 32 of a-z, 0-9 and -
         code: String,
         /// As people read it
-        #[arg(long)]
+        #[arg(long, value_parser = one_line)]
         name: String,
         /// How far its reserve may go below zero, in fen; left as it is, 0 at first, if left out
         #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(0..=Fen::MAX.get()))]

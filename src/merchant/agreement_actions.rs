@@ -64,6 +64,10 @@ async fn state(
     let step = agreed.state(agreement, by).map_err(Fault::Refused)?;
     let act = match &step {
         AgreementStep::AlreadyAgreed if agreed.proposal.is_none() => return Ok(AgreementStep::AlreadyAgreed),
+        // By the same person once more, which changes nothing.
+        AgreementStep::Proposed if agreed.proposal.as_ref().is_some_and(|proposal| proposal.agreement == agreement) => {
+            return Ok(AgreementStep::Proposed);
+        }
         AgreementStep::AlreadyAgreed => {
             agreement_store::put_proposal(connection, merchant_id, None).await?;
             Act::new(Action::AgreementStated, merchant_id, detail(&agreement))

@@ -20,6 +20,7 @@ use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Step;
 use crate::merchant::actions::{AccountChange, Judgement};
+use crate::merchant::agreement_store;
 use crate::merchant::code_actions::{CodeForms, code_forms};
 use crate::merchant::join_store::{self, ApplicationRow};
 use crate::merchant::staff::parse_staff_name;
@@ -222,6 +223,7 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     let row = join_store::find_application(&mut connection, merchant_id).await?;
     let row = row.ok_or_else(|| anyhow::anyhow!("there is no merchant {merchant_id}; see `fenqi merchant list`"))?;
     let events = join_store::list_events(&mut connection, merchant_id).await?;
+    let proposal = agreement_store::find_proposal(&mut connection, merchant_id).await?;
     drop(connection);
     let people = staff_actions::list_staff(app, merchant_id).await?;
     if is_json {
@@ -233,6 +235,10 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
         shown["events"] = serde_json::Value::from_iter(events.iter().map(|event| {
             json!({ "decision": event.decision, "by": event.decided_by, "reason": event.reason, "at": event.occurred_at })
         }));
+        shown["agreement_proposed"] = proposal.as_ref().map_or(serde_json::Value::Null, |proposal| {
+            json!({ "discount_rate": proposal.agreement.discount_rate, "by": proposal.by,
+                    "discount_returned_on_refund": proposal.agreement.discount_returned_on_refund })
+        });
         println!("{shown}");
         return Ok(());
     }
@@ -245,6 +251,9 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     }
     let returned = if row.discount_returned_on_refund { "returned on a refund" } else { "kept on a refund" };
     println!("    discount fee {}, {returned}", row.discount_rate);
+    if let Some(proposal) = &proposal {
+        println!("    proposed by {}: {}", proposal.by, proposal.agreement);
+    }
     for staff in &people {
         println!("    {} {} {} since {}", staff.role.name(), staff.name, staff.mobile, day(staff.created_at));
     }

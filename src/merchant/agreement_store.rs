@@ -21,16 +21,33 @@ pub async fn lock_agreed(connection: &mut PgConnection, merchant_id: MerchantId)
     .await?;
     Ok(row.map(|row| {
         let (discount_rate, discount_returned_on_refund) = (row.discount_rate, row.discount_returned_on_refund);
-        let proposed = row.proposed_rate.zip(row.proposed_returned).zip(row.proposed_by);
         Agreed {
             status: row.status,
             agreement: Agreement { discount_rate, discount_returned_on_refund },
-            proposal: proposed.map(|((discount_rate, discount_returned_on_refund), by)| AgreementProposal {
-                agreement: Agreement { discount_rate, discount_returned_on_refund },
-                by,
-            }),
+            proposal: proposal_of(row.proposed_rate, row.proposed_returned, row.proposed_by),
         }
     }))
+}
+
+/// What is proposed in the place of what a merchant has agreed to; `None` where nothing is, or there is no such merchant.
+pub async fn find_proposal(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+) -> sqlx::Result<Option<AgreementProposal>> {
+    let row = sqlx::query!(
+        r#"select agreement_proposed_rate as "proposed_rate: Rate", agreement_proposed_returned as proposed_returned,
+                  agreement_proposed_by as proposed_by
+           from merchant where merchant_id = $1"#,
+        merchant_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.and_then(|row| proposal_of(row.proposed_rate, row.proposed_returned, row.proposed_by)))
+}
+
+fn proposal_of(rate: Option<Rate>, is_returned: Option<bool>, by: Option<String>) -> Option<AgreementProposal> {
+    let agreement = Agreement { discount_rate: rate?, discount_returned_on_refund: is_returned? };
+    Some(AgreementProposal { agreement, by: by? })
 }
 
 /// Keeps what somebody proposes, in the place of whatever was proposed before; nothing with `None`.

@@ -97,10 +97,18 @@ async fn an_agreement_out_of_bounds_or_with_a_merchant_that_is_closed_is_refused
     // What is proposed is dropped where somebody states what holds.
     let state = |rate| fenqi.done(&["merchant", "set-agreement", &merchant, "--discount-rate", rate, "--by", "Li Na"]);
     assert!(state("0.004").contains("once somebody else"));
-    let proposed = "select count(*) from merchant where agreement_proposed_by is not null";
-    assert_eq!(town.fen(proposed).await, 1);
+    // Whoever is to say the same sees what.
+    let proposed = "    proposed by Li Na: discount fee 0.004, returned on a refund\n";
+    let show = || fenqi.done(&["merchant", "show", &merchant]);
+    let told = || -> serde_json::Value {
+        serde_json::from_str(&fenqi.done(&["merchant", "show", &merchant, "--json"])).unwrap()
+    };
+    assert!(show().contains(proposed));
+    let agreement = serde_json::json!({ "discount_rate": "0.004", "discount_returned_on_refund": true, "by": "Li Na" });
+    assert_eq!(told()["agreement_proposed"], agreement);
     assert!(state("0.006").contains("pays that already"));
-    assert_eq!(town.fen(proposed).await, 0);
+    assert!(!show().contains("proposed by"));
+    assert_eq!(told()["agreement_proposed"], serde_json::Value::Null);
     fenqi.done(&["merchant", "close", &merchant, "--by", "Li Na", "--reason", "it has moved away"]);
     assert!(refused(&merchant, "0.004").contains("a merchant that is closed"));
 }

@@ -72,6 +72,8 @@ const FILLED: &[(&str, &str)] = &[
     ("partner_call", "codes"),
     ("channel_file_line", "code"),
     ("reserve", "low_water_version"),
+    ("merchant", "discount_returned_before"),
+    ("purchase", "discount_returned_on_refund"),
 ];
 /// Of partners, people at the counter and codes that were sent.
 const MORE_ROWS: &str = r"

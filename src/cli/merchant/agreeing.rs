@@ -7,7 +7,7 @@ use crate::base::id::MerchantId;
 use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
 use crate::merchant::agreement_actions::AgreementChange;
-use crate::merchant::{self, AgreementStep};
+use crate::merchant::{self, Agreement, AgreementStep};
 
 use super::LIST;
 
@@ -29,13 +29,9 @@ pub struct Args {
 /// States it; the second person who states the same makes it hold.
 pub async fn state(app: &App, stated: Args) -> anyhow::Result<()> {
     let app = app.by(Person::typed(&stated.by));
-    let merchant_id = stated.merchant;
-    let change = AgreementChange {
-        merchant_id,
-        discount_rate: stated.discount_rate,
-        discount_returned_on_refund: !stated.keeps_discount,
-        stated_by: stated.by,
-    };
+    let (merchant_id, discount_rate) = (stated.merchant, stated.discount_rate);
+    let discount_returned_on_refund = !stated.keeps_discount;
+    let change = AgreementChange { merchant_id, discount_rate, discount_returned_on_refund, stated_by: stated.by };
     match merchant::change_agreement(&app, &change).await.map_err(look_at(LIST))? {
         AgreementStep::Proposed => {
             println!("{merchant_id} pays what was stated once somebody else states the same");
@@ -47,5 +43,7 @@ pub async fn state(app: &App, stated: Args) -> anyhow::Result<()> {
             println!("{merchant_id} pays that already; nothing changed, and nothing else is proposed");
         }
     }
+    // Whoever names another rate alone sees that the fee is given back again.
+    println!("    {}", Agreement { discount_rate, discount_returned_on_refund });
     Ok(())
 }

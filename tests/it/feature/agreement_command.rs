@@ -37,7 +37,9 @@ async fn purchases_before_another_agreement_are_refunded_by_their_own(pool: PgPo
         fenqi.done(&stated)
     };
     let before = buy("before").await;
-    assert!(state("0.004", "Li Na").contains("pays what was stated once somebody else states the same"));
+    let stated = state("0.004", "Li Na");
+    assert!(stated.contains("pays what was stated once somebody else states the same"), "{stated}");
+    assert!(stated.ends_with("    discount fee 0.004, kept on a refund\n"), "{stated}");
     // One name is one person, and another rate another proposal.
     assert!(state("0.004", "li  na").contains("once somebody else"));
     assert!(state("0.005", "Wang Wei").contains("once somebody else"));

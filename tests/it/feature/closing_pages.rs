@@ -98,10 +98,8 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
     sqlx::query(status).bind("active").execute(&app.pool).await.unwrap();
     assert_eq!(shopper.town.fen("select count(*) from credit_line where status = 'active'").await, 1);
     shopper.town.live_until("2026-03-11").await;
-    assert_eq!(
-        shopper.town.fen("select count(*) from payout where kind = 'borrower' and status = 'succeeded'").await,
-        1
-    );
+    let sent = "select count(*) from payout where kind = 'borrower' and status = 'succeeded'";
+    assert_eq!(shopper.town.fen(sent).await, 1);
     shopper.browser.get(&bought).await.shows("¥1,100.00 was sent back to your card on").hides("on its way back");
     let page = shopper.browser.get("/me/close").await;
     let sent = shopper.browser.submit(&page, "/me/close", &[("do", "send")]).await;

@@ -78,11 +78,6 @@ impl PenaltyRule {
         self.grace_days
     }
 
-    /// The arithmetic in words, for "why this number".
-    pub fn explain(&self, fen_days: i128) -> String {
-        format!("{fen_days} fen-days × {} ÷ {}, rounded half-up once", self.rate, self.basis_days)
-    }
-
     fn amount(&self, fen_days: i128) -> Fen {
         let numerator = fen_days * self.rate.mantissa();
         Fen::new(round_half_up(numerator, 10i128.pow(self.rate.scale()) * i128::from(self.basis_days)))

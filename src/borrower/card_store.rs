@@ -273,7 +273,7 @@ pub async fn forget_numbers(connection: &mut PgConnection, borrower_id: Borrower
     Ok(())
 }
 
-/// Locks all cards of some borrowers, whose people are locked.
+/// Locks all cards of some borrowers, in one order for everybody.
 pub async fn lock_cards_of(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<()> {
     let locked = sqlx::query_scalar!(
         "select 1 as one from bank_card where borrower_id = any($1) order by borrower_id, card_id for update",

@@ -28,6 +28,7 @@ pub use agreement::Agreement;
 pub use card::{Card, CardRefusal};
 pub use card_actions::{awaiting_code, cards, has_bound_card};
 pub use card_h5::{CardPage, CodePage};
+pub use card_store::lock_cards_of;
 pub use model::{BorrowerRefusal, PersonName, Registration};
 pub use openid_actions::{Identified, sign_in_identified};
 pub use pin::PinRefusal;

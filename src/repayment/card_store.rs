@@ -24,16 +24,6 @@ pub async fn load_cards_to_charge(
     Ok(rows.into_iter().map(|row| (row.borrower_id, row.card_id)).collect())
 }
 
-/// Locks all cards of these borrowers, in one order for everybody.
-pub async fn lock_cards(connection: &mut PgConnection, borrower_ids: &[Uuid]) -> sqlx::Result<()> {
-    let locked = sqlx::query_scalar!(
-        "select 1 as one from bank_card where borrower_id = any($1) order by borrower_id, card_id for update",
-        borrower_ids
-    );
-    locked.fetch_all(connection).await?;
-    Ok(())
-}
-
 /// Takes cards that a channel refused for good out of use, until the borrower has seen to them; none of them is the default.
 pub async fn mark_cards_invalid(
     connection: &mut PgConnection,

@@ -13,9 +13,10 @@ use super::store::{self, NewWithholding, Outcome};
 use super::withholding::{Contradiction, Failure, Purpose, State, Step, Withholding};
 use super::{card_store, notices};
 use crate::app::App;
-use crate::base::id::{LineId, LoanId, RepaymentId, WithholdingId};
+use crate::base::id::{BorrowerId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill;
+use crate::borrower;
 use crate::database;
 use crate::notice::{self, Notice};
 use crate::partner::withholding::{Answer, ChannelFailure};
@@ -357,7 +358,8 @@ async fn take_out_of_use(connection: &mut sqlx::PgConnection, refused: &[Withhol
     }
     let (borrower_ids, card_ids): (Vec<Uuid>, Vec<Uuid>) =
         refused.iter().map(|order| (order.borrower_id.uuid(), order.card_id.uuid())).unzip();
-    card_store::lock_cards(connection, &borrower_ids).await?;
+    let borrowers: Vec<BorrowerId> = refused.iter().map(|order| order.borrower_id).collect();
+    borrower::lock_cards_of(connection, &borrowers).await?;
     card_store::mark_cards_invalid(connection, &borrower_ids, &card_ids).await?;
     card_store::hand_default_on(connection, &borrower_ids).await
 }

@@ -319,7 +319,7 @@ pub struct PartnerChange {
 }
 
 /// Grants and takes back scopes, sets addresses and rate, switches a partner off and on. What stands already is no change to tell of.
-pub async fn change_partner(app: &App, code: &str, change: &PartnerChange, by: &str) -> Outcome<(), AccessRefusal> {
+pub async fn change_partner(app: &App, code: &str, change: &PartnerChange, by: &str) -> Outcome<Step, AccessRefusal> {
     let by = named(by).map_err(Fault::Refused)?;
     let at = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
@@ -344,7 +344,7 @@ pub async fn change_partner(app: &App, code: &str, change: &PartnerChange, by: &
         partner.disabled_at = if is_disabled { known.disabled_at.or(Some(at)) } else { None };
     }
     if partner == known {
-        return database::end(transaction, Ok(())).await;
+        return database::end(transaction, Ok(Step::AlreadyApplied)).await;
     }
     store::update_partner(&mut transaction, &partner).await?;
     let after = history_store::show_partner(&mut transaction, partner_id).await?;
@@ -352,7 +352,7 @@ pub async fn change_partner(app: &App, code: &str, change: &PartnerChange, by: &
     let event = NewAccessEvent { what, partner: code, serial_no: None, before, after, by, at };
     write_down(&mut transaction, app, &event).await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(Step::Applied)
 }
 
 /// What was changed of a partner, or of our own keys under the platform's name, the oldest first.

@@ -301,8 +301,13 @@ async fn change_grant(app: &App, grant: Grant) -> anyhow::Result<()> {
         rate_per_minute: terms.rate_per_minute,
         is_disabled: (terms.disable || terms.enable).then_some(terms.disable),
     };
-    access::change_partner(&app.by(Person::typed(&by)), &partner, &change, &by).await.map_err(Fault::into_error)?;
-    println!("partner {partner} is changed");
+    match access::change_partner(&app.by(Person::typed(&by)), &partner, &change, &by)
+        .await
+        .map_err(Fault::into_error)?
+    {
+        Step::Applied => println!("partner {partner} is changed"),
+        Step::AlreadyApplied => println!("partner {partner} stood so already; nothing changed"),
+    }
     Ok(())
 }
 

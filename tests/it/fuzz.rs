@@ -41,7 +41,7 @@ async fn invite(town: &Town, address: &str, keys: &Path) -> (Desk, Desk) {
     for (partner, kind, owner) in owners {
         desk::add_partner(&town.app, partner, kind, owner).await;
         let change = PartnerChange { rate_per_minute: Some(6_000_000), ..Default::default() };
-        fenqi::access::change_partner(&town.app, partner, &change, "operator").await.unwrap();
+        let _ = fenqi::access::change_partner(&town.app, partner, &change, "operator").await.unwrap();
         for algorithm in Algorithm::ALL {
             let serial = format!("F-{}", algorithm.name());
             let identity = desk::add_key(&town.app, partner, &serial, algorithm).await;

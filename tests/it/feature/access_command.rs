@@ -46,8 +46,9 @@ async fn every_change_of_access_is_written_down_with_who_made_it(pool: PgPool) {
     // The same again changes nothing, and is nothing to tell of.
     fenqi.done(&key_add);
     let grant = ["partner", "grant", "harbour-core", "--take-back", "loans:read", "--rate-per-minute", "60"];
-    fenqi.done(&[&grant[..], &wang].concat());
-    fenqi.done(&[&grant[..], &li].concat());
+    assert_eq!(fenqi.done(&[&grant[..], &wang].concat()), "partner harbour-core is changed\n");
+    let again = fenqi.done(&[&grant[..], &li].concat());
+    assert_eq!(again, "partner harbour-core stood so already; nothing changed\n");
     fenqi.done(&[&["partner", "key", "revoke", "harbour-core", "H-1"][..], &li].concat());
 
     let told = history(&fenqi, "harbour-core");

@@ -197,7 +197,7 @@ async fn a_nonce_is_remembered_as_long_as_any_node_takes_its_signature_for_fresh
 async fn addresses_rates_and_switching_off_hold_at_once(pool: PgPool) {
     let (app, desk, clock) = open_stopped(pool).await;
     let change = async |change: PartnerChange| {
-        access::change_partner(&app, "harbour-core", &change, "operator").await.unwrap();
+        let _ = access::change_partner(&app, "harbour-core", &change, "operator").await.unwrap();
     };
     let ask = async || desk.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
     assert_eq!(ask().await.status, 200);
@@ -226,7 +226,7 @@ async fn behind_a_proxy_of_ours_the_address_is_the_one_that_the_proxy_saw(pool: 
     let directory = Directory::new(app.pool.clone(), app.vault.clone(), Clock::System);
     let behind = App { access: Arc::new(directory.behind(vec!["127.0.0.0/8".parse().unwrap()])), ..app.clone() };
     let change = PartnerChange { addresses: Some(vec!["203.0.113.0/24".parse().unwrap()]), ..Default::default() };
-    access::change_partner(&app, "harbour-core", &change, "operator").await.unwrap();
+    let _ = access::change_partner(&app, "harbour-core", &change, "operator").await.unwrap();
     let ask = async |desk: &Desk, lines: &[&str]| {
         let headers: Vec<(&str, &str)> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
         desk.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &headers, "").await
@@ -320,7 +320,7 @@ async fn a_rate_is_counted_over_all_nodes(pool: PgPool) {
     let (app, desk, clock) = open_stopped(pool).await;
     let there = desk.at(desk::serve(&node_at(&app, &clock)).await);
     let change = PartnerChange { rate_per_minute: Some(1), ..Default::default() };
-    access::change_partner(&app, "harbour-core", &change, "operator").await.unwrap();
+    let _ = access::change_partner(&app, "harbour-core", &change, "operator").await.unwrap();
     let ask = async |node: &Desk| node.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
     assert_eq!(ask(&desk).await.status, 200);
     let refused = ask(&there).await;
@@ -368,9 +368,9 @@ async fn a_scope_is_granted_and_taken_back_at_once(pool: PgPool) {
     let (app, desk) = open(pool).await;
     let change = async |change: PartnerChange| access::change_partner(&app, "harbour-core", &change, "operator").await;
     assert_eq!(desk.get("/funder/loans").await.status, 200);
-    change(PartnerChange { take_back: vec![Scope::LoansRead], ..Default::default() }).await.unwrap();
+    let _ = change(PartnerChange { take_back: vec![Scope::LoansRead], ..Default::default() }).await.unwrap();
     assert_eq!(desk.get("/funder/loans").await.problem(), (403, "scope_missing".into()));
-    change(PartnerChange { grant: vec![Scope::LoansRead], ..Default::default() }).await.unwrap();
+    let _ = change(PartnerChange { grant: vec![Scope::LoansRead], ..Default::default() }).await.unwrap();
     assert_eq!(desk.get("/funder/loans").await.status, 200);
     let of_a_merchant = change(PartnerChange { grant: vec![Scope::OrdersWrite], ..Default::default() }).await;
     let refused = matches!(of_a_merchant, Err(Fault::Refused(AccessRefusal::ScopeOfAnotherKind(_))));

@@ -206,7 +206,7 @@ impl Drop for Clients {
 
 async fn set_rate(app: &App, rate_per_minute: i32) {
     let change = PartnerChange { rate_per_minute: Some(rate_per_minute), ..Default::default() };
-    access::change_partner(app, "my-core", &change, "operator").await.unwrap();
+    let _ = access::change_partner(app, "my-core", &change, "operator").await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -19,7 +19,7 @@ use crate::cli::line::filled;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Step;
-use crate::merchant::actions::{AccountChange, Judgement};
+use crate::merchant::actions::{AccountChange, Judgement, StatedAccount, find_stated_account};
 use crate::merchant::agreement_store;
 use crate::merchant::code_actions::{CodeForms, code_forms};
 use crate::merchant::join_store::{self, ApplicationRow};
@@ -45,7 +45,7 @@ pub enum Args {
         #[arg(long)]
         json: bool,
     },
-    /// Show one: what it stated, its people, every decision
+    /// Show one: what it stated, its people, every decision, and what waits for a second person
     Show {
         /// By its id in `fenqi merchant list`
         merchant: MerchantId,
@@ -226,6 +226,7 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     let proposal = agreement_store::find_proposal(&mut connection, merchant_id).await?;
     drop(connection);
     let people = staff_actions::list_staff(app, merchant_id).await?;
+    let stated = find_stated_account(app, merchant_id).await?;
     if is_json {
         let mut shown = particulars(&row);
         shown["staff"] = serde_json::Value::from_iter(people.iter().map(|staff| {
@@ -239,6 +240,8 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
             json!({ "discount_rate": proposal.agreement.discount_rate, "by": proposal.by,
                     "discount_returned_on_refund": proposal.agreement.discount_returned_on_refund })
         });
+        shown["account_proposed"] = stated
+            .map_or(serde_json::Value::Null, |StatedAccount { tail, by }| json!({ "account_tail": tail, "by": by }));
         println!("{shown}");
         return Ok(());
     }
@@ -246,6 +249,9 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     println!("    {}{}", row.status.name(), row.status_reason.map_or_else(String::new, |reason| format!(": {reason}")));
     println!("    credit code {}, {}", row.credit_code, row.category);
     println!("    account of {} ending in {}", row.account_name, row.account_tail);
+    if let Some(StatedAccount { tail, by }) = &stated {
+        println!("    proposed by {by}: account ending in {tail}");
+    }
     if let (Some(name), Some(city)) = (&row.latin_name, &row.latin_city) {
         println!("    on its code {name}, {city}");
     }

@@ -244,6 +244,25 @@ pub enum AccountStep {
     },
 }
 
+/// An account that waits for a second person who states the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatedAccount {
+    /// The number's last four digits, which may be shown.
+    pub tail: String,
+    pub by: String,
+}
+
+/// The account that waits for a second person; `None` where none does, or there is no such merchant.
+///
+/// # Errors
+/// Failures of the database, and a number that does not open.
+pub async fn find_stated_account(app: &App, merchant_id: MerchantId) -> anyhow::Result<Option<StatedAccount>> {
+    let proposal = store::find_account_proposal(&mut *app.pool.acquire().await?, merchant_id).await?;
+    let Some(AccountProposal { sealed, by }) = proposal else { return Ok(None) };
+    let number: AccountNumber = app.vault.open_for(merchant_id.uuid(), Field::SettlementAccount, &sealed)?.parse()?;
+    Ok(Some(StatedAccount { tail: number.tail().to_owned(), by }))
+}
+
 /// Replaces the settlement account once two people have stated the same one, as whoever holds it gets all of the merchant's money.
 /// Payouts not yet sent and retried ones go to the new one. What is stated otherwise is proposed in place of what was.
 pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Outcome<AccountStep, MerchantRefusal> {

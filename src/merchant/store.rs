@@ -234,6 +234,20 @@ pub async fn lock_account_proposal(
     Ok(row.and_then(|row| Some(AccountProposal { sealed: row.account_proposed_sealed?, by: row.account_proposed_by? })))
 }
 
+/// The same, without a lock.
+pub async fn find_account_proposal(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+) -> sqlx::Result<Option<AccountProposal>> {
+    let row = sqlx::query!(
+        "select account_proposed_sealed, account_proposed_by from merchant where merchant_id = $1",
+        merchant_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.and_then(|row| Some(AccountProposal { sealed: row.account_proposed_sealed?, by: row.account_proposed_by? })))
+}
+
 pub async fn put_account_proposal(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

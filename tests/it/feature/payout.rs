@@ -157,7 +157,17 @@ async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(poo
     for _ in ["stated", "stated once more, which is nothing new"] {
         assert!(fenqi.done(&[&account[..], &["Li Na"]].concat()).contains("once somebody else states the same"));
     }
+    // Whoever is to say the same sees that something waits, and whose word it is.
+    let show = || fenqi.done(&["merchant", "show", &merchant_id]);
+    let proposed = || -> serde_json::Value {
+        let shown = fenqi.done(&["merchant", "show", &merchant_id, "--json"]);
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap()["account_proposed"].clone()
+    };
+    assert!(show().contains("    proposed by Li Na: account ending in 0123\n"));
+    assert_eq!(proposed(), serde_json::json!({ "account_tail": "0123", "by": "Li Na" }));
     assert!(fenqi.done(&[&account[..], &["Wang Wei"]].concat()).contains("that Li Na stated from now on"));
+    assert!(!show().contains("proposed by"));
+    assert_eq!(proposed(), serde_json::Value::Null);
     assert!(
         fenqi.refused(&["merchant", "set-account", &merchant_id, "--number", "1", "--by", "Li Na"]).contains("8 to 32")
     );

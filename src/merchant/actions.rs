@@ -1,5 +1,6 @@
 //! Use cases of a merchant's acceptance: apply, decide, change the settlement account.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -8,6 +9,7 @@ use super::emvco;
 use super::join::is_latin;
 use super::join_store;
 use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_link, parse_name};
+use super::notices;
 use super::notify_store;
 use super::staff_store;
 use super::store::{self, AccountProposal, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
@@ -298,7 +300,28 @@ pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Out
     if !store::update_settlement_account(&mut transaction, merchant_id, &account, &both, now).await? {
         return Err(Fault::Refused(MerchantRefusal::UnknownMerchant));
     }
+    tell_account_changed(&mut transaction, merchant_id, account.tail, now).await?;
     audit::record(&mut transaction, app, Act::new(Action::AccountChanged, merchant_id, json!({}))).await?;
     transaction.commit().await?;
     Ok(AccountStep::Changed { proposed_by })
+}
+
+/// Tells the merchant's people on their pages that its money goes elsewhere, and by SMS whomever it named as its contact: who has
+/// brought that about without any right hopes that nobody looks.
+async fn tell_account_changed(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    tail: &str,
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let when = When { business_day: business_day::store::today(connection).await?, at };
+    let told = notices::account_changed(merchant_id, tail, when);
+    let kind = told.kind;
+    notice::raise(connection, &[told]).await?;
+    if join_store::list_contact_mobiles(connection, &[merchant_id]).await?.is_empty() {
+        return Ok(());
+    }
+    let object_id = merchant_id.uuid();
+    let message = Message { partner: SMS.to_owned(), kind, object_id, body: json!({}), created_at: at };
+    outbox::store::enqueue(connection, &[message]).await
 }

@@ -6,13 +6,15 @@ use sqlx::PgConnection;
 use super::agreement::{Agreement, AgreementProposal, AgreementStep};
 use super::agreement_store::{self, AgreedChange};
 use super::model::MerchantRefusal;
-use super::store;
+use super::{notices, store};
 use crate::app::App;
 use crate::audit::{self, Act, Action};
-use crate::base::Rate;
 use crate::base::id::MerchantId;
+use crate::base::{Rate, When};
+use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
+use crate::notice;
 
 /// What a merchant has agreed to; `None` where there is no such merchant.
 pub async fn find_agreement(app: &App, merchant_id: MerchantId) -> anyhow::Result<Option<Agreement>> {
@@ -88,6 +90,8 @@ async fn state(
             if !agreement_store::update_agreement(connection, &change).await? {
                 return Err(Fault::Refused(MerchantRefusal::UnknownMerchant));
             }
+            let when = When { business_day: business_day::store::today(connection).await?, at: change.at };
+            notice::raise(connection, &[notices::agreement_changed(merchant_id, &agreement, when)]).await?;
             let detail = json!({ "before": detail(&agreed.agreement), "after": detail(&agreement) });
             Act::new(Action::AgreementChanged, merchant_id, detail)
         }

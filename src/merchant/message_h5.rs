@@ -11,8 +11,9 @@ use crate::http::Problem;
 use crate::notice::{self, Audience, Raised};
 use crate::page::Page;
 
-/// The kinds that tell what was paid to the merchant's account.
-const OF_SETTLEMENTS: [&str; 2] = ["settlement_paid", "settlement_reversed"];
+/// The kinds that tell what was paid to the merchant's account, and by which price.
+const OF_SETTLEMENTS: [&str; 4] =
+    ["settlement_paid", "settlement_reversed", "merchant_account_changed", "merchant_agreement_changed"];
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -59,12 +60,13 @@ pub async fn messages(
 }
 
 impl MessagesPage {
-    /// Where a message leads: the purchase or the day that it is about.
+    /// Where a message leads: the purchase, the day or the price that it is about.
     fn address(&self, message: &Raised) -> Option<String> {
         let text = |name: &str| message.body.get(name).and_then(|value| value.as_str());
         let single = || message.body.get("purchases").and_then(|all| all.as_array()).filter(|all| all.len() == 1);
         let purchase = text("purchase").or_else(|| single()?.first()?.as_str());
         match message.kind.as_str() {
+            "merchant_agreement_changed" => Some("/m/more".to_owned()),
             kind if OF_SETTLEMENTS.contains(&kind) => {
                 text("source").map(|settlement| format!("/m/settlements/{settlement}"))
             }

@@ -9,6 +9,7 @@ pub mod order;
 pub mod emvco;
 pub mod picture;
 pub mod poster;
+pub mod notices;
 pub mod store;
 pub mod agreement_store;
 pub mod code_store;

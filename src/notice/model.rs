@@ -38,8 +38,9 @@ pub const SHORT_MESSAGES: [&str; 8] = [
     "overdue",
 ];
 
-/// What whoever applied for a merchant is told by SMS, by templates of the same names.
-pub const SHORT_MESSAGES_TO_MERCHANTS: [&str; 2] = ["merchant_accepted", "merchant_refused"];
+/// What whomever a merchant named as its contact is told by SMS, by templates of the same names.
+pub const SHORT_MESSAGES_TO_MERCHANTS: [&str; 3] =
+    ["merchant_accepted", "merchant_refused", "merchant_account_changed"];
 
 /// What a borrower may also be told in WeChat, where a template for it is registered and the borrower agreed to it there.
 pub const WECHAT_MESSAGES: [&str; 6] =

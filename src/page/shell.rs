@@ -62,7 +62,7 @@ impl Page {
     }
 
     /// The words of a borrower's notice of a business day (`$day`), with what its body says put in: amounts (`…_fen`) as yuan,
-    /// days as dates, reasons and failures in words.
+    /// rates (`…_rate`) as per cent, days as dates, reasons and failures in words.
     pub fn say_notice(&self, kind: &str, body: &Value, day: &BusinessDay) -> Said {
         self.say_told("notice", kind, body).with("day", self.date(day))
     }
@@ -78,6 +78,9 @@ impl Page {
             let text = match (name.as_str(), value) {
                 (_, Value::Number(fen)) if name.ends_with("_fen") => self.yuan(&Fen::new(fen.as_i64().unwrap_or(0))),
                 ("reason" | "failure", Value::String(code)) => self.say_known(name, code).to_string(),
+                (_, Value::String(rate)) if name.ends_with("_rate") => {
+                    rate.parse::<Decimal>().map_or_else(|_| rate.clone(), |rate| self.percent(&rate))
+                }
                 (_, Value::String(text)) => {
                     text.parse::<BusinessDay>().map_or_else(|_| text.clone(), |on| self.date(&on))
                 }

@@ -1,4 +1,4 @@
-//! Short messages to borrowers, and to whoever applied for a merchant, by the SMS partner.
+//! Short messages to borrowers, and to merchants' contacts, by the SMS partner.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -61,7 +61,7 @@ fn template(kind: &str) -> Option<&'static str> {
     SHORT_MESSAGES.into_iter().chain(SHORT_MESSAGES_TO_MERCHANTS).find(|template| *template == kind)
 }
 
-/// The mobiles of everybody in a batch: borrowers, and whoever applied for merchants.
+/// The mobiles of everybody in a batch: borrowers, and merchants' contacts.
 async fn reach_all(app: &App, batch: &[Waiting]) -> anyhow::Result<HashMap<Uuid, Reach>> {
     let is_to_merchant = |message: &&Waiting| SHORT_MESSAGES_TO_MERCHANTS.contains(&message.kind.as_str());
     let (to_merchants, to_borrowers): (Vec<&Waiting>, Vec<&Waiting>) = batch.iter().partition(is_to_merchant);

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::id::MerchantId;
+use fenqi::merchant::actions::AccountChange;
 use fenqi::merchant::agreement_actions::AgreementChange;
 use fenqi::merchant::h5::MerchantSignedIn;
 use fenqi::merchant::{self, Decision, MerchantStatus, Right, Role};
@@ -180,4 +181,25 @@ async fn an_owner_sees_what_was_agreed_and_a_cashier_does_not(pool: PgPool) {
     let mut cashier = Browser::open(&place.app).await;
     counter::sign_in(&mut cashier, &place.world, "13700137000").await.is_at("/m");
     cashier.get("/m/more").await.has_status(200).hides("0.45%").hides("Discount fee");
+    let told = place.browser.get("/m/messages").await;
+    told.shows("the discount fee is 0.45%, and stays when a purchase is refunded").shows("<a href=\"/m/more\">See</a>");
+    cashier.get("/m/messages").await.has_status(200).hides("0.45%");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_merchant_is_told_of_another_account_on_its_pages_and_by_sms(pool: PgPool) {
+    let mut place = open(pool).await;
+    counter::sign_in(&mut place.browser, &place.world, OWNER).await.is_at("/m");
+    let state = async |by: &str| {
+        let (merchant_id, account_number) = (place.merchant_id, "6222021234567890123".to_owned());
+        let change = AccountChange { merchant_id, account_number, changed_by: by.to_owned() };
+        let _ = merchant::change_settlement_account(&place.app, &change).await.unwrap();
+        fenqi::outbox::jobs::deliver_outbox(&place.app).await.unwrap();
+        let book = fenqi::sandbox::world::lock(&place.world.sms);
+        let messages = book.messages_to("13800138000").into_iter();
+        messages.filter(|message| message.template == "merchant_account_changed").count()
+    };
+    assert_eq!(state("Li Na").await, 0, "one person's word changes nothing");
+    assert_eq!(state("Wang Wei").await, 1);
+    place.browser.get("/m/messages").await.shows("which ends in 0123").shows("call our service at once");
 }

@@ -346,16 +346,19 @@ async fn messages_that_no_page_has_shown_yet_stay_new(pool: PgPool) {
 #[test]
 fn every_notice_to_a_merchant_has_its_words() {
     let words = include_str!("../../../web/locales/zh-CN/message.ftl");
-    let sources =
-        [include_str!("../../../src/purchase/notices.rs"), include_str!("../../../src/settlement/notices.rs")];
+    let sources = [
+        include_str!("../../../src/purchase/notices.rs"),
+        include_str!("../../../src/settlement/notices.rs"),
+        include_str!("../../../src/merchant/notices.rs"),
+    ];
     let kinds: Vec<&str> = sources
         .iter()
         .flat_map(|source| source.split("Notice::to_merchant(").skip(1))
         .filter_map(|call| call.split('"').nth(1))
         .collect();
-    assert!(kinds.len() >= 4, "{kinds:?}");
+    assert!(kinds.len() >= 6, "{kinds:?}");
     for kind in kinds {
-        assert!(words.contains(&format!("merchant-notice-{kind} = ")), "{kind}");
+        assert!(words.contains(&format!("merchant-notice-{kind} =")), "{kind}");
     }
 }
 

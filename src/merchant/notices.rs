@@ -1,0 +1,21 @@
+//! What a merchant is told of changes to what its money depends on: the account that it is paid to, and the price.
+
+use serde_json::json;
+
+use super::agreement::Agreement;
+use crate::base::When;
+use crate::base::id::MerchantId;
+use crate::notice::Notice;
+
+/// Of another account to be paid to, by the last digits of its number.
+pub fn account_changed(merchant_id: MerchantId, account_tail: &str, when: When) -> Notice {
+    let body = json!({ "account_tail": account_tail });
+    Notice::to_merchant(merchant_id, "merchant_account_changed", body, when)
+}
+
+/// Of another agreement, which holds from the next purchase on.
+pub fn agreement_changed(merchant_id: MerchantId, agreement: &Agreement, when: When) -> Notice {
+    let refund = if agreement.discount_returned_on_refund { "returned" } else { "kept" };
+    let body = json!({ "discount_rate": agreement.discount_rate, "refund": refund });
+    Notice::to_merchant(merchant_id, "merchant_agreement_changed", body, when)
+}

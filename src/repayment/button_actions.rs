@@ -134,7 +134,7 @@ pub async fn settled(app: &App, order: &OwnOrder) -> anyhow::Result<(Vec<Settled
         let product = app.catalogue.get(&mut connection, own.product_id, own.product_version).await?;
         let plan = product.terms.plan_in(u16::try_from(own.loan_periods).unwrap_or_default());
         let charges = ShownCharges::of(plan, own.interest, own.fee);
-        let guarantee_name = guarantee_name(&product.terms, order.purpose == "payoff");
+        let guarantee_name = guarantee_name(&product.terms, own.is_payoff);
         settled.push(SettledItem { own, charges, guarantee_name });
     }
     Ok((settled, entries))

@@ -113,6 +113,8 @@ pub struct OwnItem {
     pub loan_id: LoanId,
     /// From 1.
     pub period: i16,
+    /// The row that an early payoff made, which alone bears the fee for paying off early.
+    pub is_payoff: bool,
     pub merchant_name: String,
     /// The version that the loan was made under.
     pub product_id: ProductId,
@@ -134,7 +136,9 @@ pub async fn list_items(
     sqlx::query_as!(
         OwnItem,
         r#"select r.repayment_id as "repayment_id: RepaymentId", r.business_day as "business_day: BusinessDay",
-                  item.loan_id as "loan_id!: LoanId", item.period as "period!", m.name as merchant_name,
+                  item.loan_id as "loan_id!: LoanId", item.period as "period!",
+                  exists (select from bill_line i where i.line_id = r.line_id and i.loan_id = item.loan_id
+                          and i.period = item.period and i.origin = 'payoff') as "is_payoff!", m.name as merchant_name,
                   l.product_id as "product_id: ProductId", l.product_version, l.periods as loan_periods,
                   item.principal_fen as "principal!: Fen", item.interest_fen as "interest!: Fen",
                   item.fee_fen as "fee!: Fen", item.penalty_fen as "penalty!: Fen"

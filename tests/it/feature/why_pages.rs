@@ -31,6 +31,13 @@ async fn live(shopper: &mut Shopper, buys: Buys<'_>, until: &str) -> Vec<fenqi::
     receipts
 }
 
+/// Puts a product with a guarantee charge, and a fee for paying off early, on sale.
+async fn sell_guaranteed(shopper: &mut Shopper) {
+    product::publish(&shopper.town.app, include_str!("../../scenarios/guaranteed.toml")).await.unwrap();
+    let on_sale = shopper.town.app.catalogue.load_on_sale(&mut shopper.town.app.pool.acquire().await.unwrap()).await;
+    shopper.town.products = on_sale.unwrap();
+}
+
 async fn until_day(shopper: &mut Shopper, until: &str) {
     shopper.town.live_until(until).await;
     sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
@@ -159,9 +166,7 @@ async fn every_way_to_reckon_is_said_in_arithmetic(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_guarantee_charge_has_arithmetic_of_its_own(pool: PgPool) {
     let (mut shopper, _world) = shopper(pool).await;
-    product::publish(&shopper.town.app, include_str!("../../scenarios/guaranteed.toml")).await.unwrap();
-    let on_sale = shopper.town.app.catalogue.load_on_sale(&mut shopper.town.app.pool.acquire().await.unwrap()).await;
-    shopper.town.products = on_sale.unwrap();
+    sell_guaranteed(&mut shopper).await;
     let buys = [("harbour-guaranteed", 3, 120_007), ("harbour-guaranteed", 6, 66_667)];
     let receipts = live(&mut shopper, &buys, "2026-03-06").await;
     assert!(hold(&mut shopper).await > 50);
@@ -192,6 +197,20 @@ async fn a_guarantee_charge_has_arithmetic_of_its_own(pool: PgPool) {
     shopper.browser.get(&row(2)).await.shows("Guarantee charge, and for paying off early");
     shopper.browser.get(&row(3)).await.shows("<dt>Guarantee charge <b").hides("and for paying off early");
     hold(&mut shopper).await;
+}
+
+/// The last statement is cut before the money comes: it asks for no such fee, and what was taken for that goes back to the card.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_fee_for_paying_off_early_that_went_back_is_not_named_among_what_was_paid(pool: PgPool) {
+    let (mut shopper, _world) = shopper(pool).await;
+    sell_guaranteed(&mut shopper).await;
+    let receipts = live(&mut shopper, &[("harbour-guaranteed", 3, 120_000)], "2026-05-05").await;
+    let ended = pay(&mut shopper, &format!("/loans/{}/payoff", loan_of(&receipts[0])), &[]).await;
+    shopper.town.close_today().await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    sign_in(&mut shopper.browser, &shopper.town.app, shopper.borrower_id).await;
+    let paid = shopper.browser.get(&ended.at).await;
+    paid.shows("<dt>Guarantee charge</dt>").shows("Left over, goes back to the card").hides("and for paying off early");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

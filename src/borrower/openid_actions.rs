@@ -77,20 +77,29 @@ pub struct Identified {
 /// # Errors
 /// Refused where the borrower has been erased meanwhile, or has another mobile by now.
 pub async fn sign_in_identified(app: &App, visit: &Visit, identified: Identified) -> Outcome<(), BorrowerRefusal> {
-    let Identified { borrower_id, mobile, openid } = identified;
     let mut transaction = database::begin(&app.pool).await?;
+    let signed_in = sign_in_as(&mut transaction, app, visit, identified).await;
+    database::end(transaction, signed_in).await
+}
+
+async fn sign_in_as(
+    connection: &mut PgConnection,
+    app: &App,
+    visit: &Visit,
+    identified: Identified,
+) -> Outcome<(), BorrowerRefusal> {
+    let Identified { borrower_id, mobile, openid } = identified;
     if let Some(openid) = &openid {
-        link_openid(&mut transaction, app, borrower_id, openid).await?;
+        link_openid(connection, app, borrower_id, openid).await?;
     }
     // Whoever erases the person, or unlinks the identity, waits from here on, and ends this session too.
-    let person = store::hold_people(&mut transaction, &[borrower_id]).await?.pop();
+    let person = store::hold_people(connection, &[borrower_id]).await?.pop();
     let person = person.ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
     if actions::open_person(&app.vault, &person)?.mobile != mobile {
         return Err(Fault::Refused(BorrowerRefusal::RegisteredElsewhere));
     }
     let proved = Proved { subject_id: Some(borrower_id.uuid()), mobile: None, openid };
-    session::begin_within(&mut transaction, app, visit, SessionKind::Borrower, &proved).await?;
-    transaction.commit().await?;
+    session::begin_within(connection, app, visit, SessionKind::Borrower, &proved).await?;
     Ok(())
 }
 

@@ -112,7 +112,16 @@ pub struct Transfer {
 /// [`super::jobs::submit_withholdings`]. The same key gives the same order.
 pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, RepayRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let mut batch = Batch::lock(&mut transaction, app, &[request.line_id]).await?;
+    let ordered = order_repayment(&mut transaction, app, request).await;
+    database::end(transaction, ordered).await
+}
+
+async fn order_repayment(
+    connection: &mut PgConnection,
+    app: &App,
+    request: &RepayRequest,
+) -> Outcome<Withholding, RepayRefusal> {
+    let mut batch = Batch::lock(connection, app, &[request.line_id]).await?;
     let asked = Asked {
         line_id: request.line_id,
         purpose: Purpose::Button,
@@ -120,14 +129,14 @@ pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, Re
         card_id: request.card_id,
         key: &request.idempotency_key,
     };
-    if let Some(earlier) = earlier_order(&mut transaction, &asked).await? {
+    if let Some(earlier) = earlier_order(connection, &asked).await? {
         return Ok(earlier);
     }
     if !request.amount.is_positive() {
         return Err(Fault::Refused(RepayRefusal::NoAmount));
     }
-    make_way(&mut transaction, app, request.line_id).await?;
-    batch.load(&mut transaction, app, &[request.line_id.uuid()]).await?;
+    make_way(connection, app, request.line_id).await?;
+    batch.load(connection, app, &[request.line_id.uuid()]).await?;
     let owed = batch.account(request.line_id)?.owed_in_all(batch.today);
     if owed.is_zero() {
         return Err(Fault::Refused(RepayRefusal::NothingDue));
@@ -135,9 +144,7 @@ pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, Re
     if request.amount > owed {
         return Err(Fault::Refused(RepayRefusal::MoreThanOwed { owed }));
     }
-    let order = order(&mut transaction, app, &batch, &asked).await?;
-    transaction.commit().await?;
-    Ok(order)
+    order(connection, app, &batch, &asked).await
 }
 
 /// What ends a loan today. Holds until the business day ends.
@@ -153,7 +160,16 @@ pub async fn payoff_quote(app: &App, line_id: LineId, loan_id: LoanId) -> Outcom
 /// Orders the withholding that ends one loan early, for exactly what was quoted today.
 pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholding, RepayRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let mut batch = Batch::lock(&mut transaction, app, &[request.line_id]).await?;
+    let ordered = order_payoff(&mut transaction, app, request).await;
+    database::end(transaction, ordered).await
+}
+
+async fn order_payoff(
+    connection: &mut PgConnection,
+    app: &App,
+    request: &PayoffOrder,
+) -> Outcome<Withholding, RepayRefusal> {
+    let mut batch = Batch::lock(connection, app, &[request.line_id]).await?;
     let asked = Asked {
         line_id: request.line_id,
         purpose: Purpose::Payoff(request.loan_id),
@@ -161,17 +177,15 @@ pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholdi
         card_id: request.card_id,
         key: &request.idempotency_key,
     };
-    if let Some(earlier) = earlier_order(&mut transaction, &asked).await? {
+    if let Some(earlier) = earlier_order(connection, &asked).await? {
         return Ok(earlier);
     }
-    make_way(&mut transaction, app, request.line_id).await?;
-    let quote = quote_locked(&mut transaction, app, &mut batch, request.line_id, request.loan_id).await?;
+    make_way(connection, app, request.line_id).await?;
+    let quote = quote_locked(connection, app, &mut batch, request.line_id, request.loan_id).await?;
     if quote.total() != request.quoted {
         return Err(Fault::Refused(RepayRefusal::QuoteChanged { now: quote.total() }));
     }
-    let order = order(&mut transaction, app, &batch, &asked).await?;
-    transaction.commit().await?;
-    Ok(order)
+    order(connection, app, &batch, &asked).await
 }
 
 /// Books a transfer that reached the platform's account; what nothing can take is owed back. The same bank reference is

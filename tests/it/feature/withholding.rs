@@ -306,6 +306,8 @@ async fn the_button_goes_before_an_order_that_was_not_sent(pool: PgPool) {
     let book = due(pool, vec![]).await;
     let owed = Fen::new(103_600);
     assert_eq!(refused(button(&book, 200_000, "k0").await), RepayRefusal::MoreThanOwed { owed });
+    let free = "select count(*) from (select 1 from withholding where line_id = $1 for update skip locked) free";
+    assert_eq!(book.fen(free).await, [1], "the next run does not pass over the order that was in the way");
     let order = button(&book, 103_600, "k1").await.unwrap();
     assert_eq!(button(&book, 103_600, "k1").await.unwrap(), order, "the same key is the same order");
     assert_eq!(refused(button(&book, 5, "k1").await), RepayRefusal::KeyReused);

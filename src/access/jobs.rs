@@ -19,7 +19,7 @@ pub async fn forget_old(app: &App) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
     partner::store::prune_nonces(&mut connection, now).await?;
     store::prune_rates(&mut connection, now - RATES_KEPT).await?;
-    answer_store::prune_answers(&mut connection, now - ANSWERS_KEPT).await?;
+    while answer_store::prune_answers(&mut connection, now - ANSWERS_KEPT).await? > 0 {}
     let before = app.clock.now() - TimeDelta::days(app.kept.calls_days.into());
     while partner::store::prune_calls(&mut connection, before).await? > 0 {}
     Ok(())

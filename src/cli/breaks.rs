@@ -12,6 +12,7 @@ use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Step;
 use crate::reconcile::list_store::{self, Listed, Wanted};
+use crate::reconcile::model::BreakKind;
 use crate::reconcile::{self, BreakStatus, Correction};
 
 /// More than anyone reads through.
@@ -160,24 +161,53 @@ fn show(found: &Listed, is_json: bool) -> anyhow::Result<()> {
         _ => println!("    over {}, which is no order of ours", found.withholding_id),
     }
     let number = found.proposal_no;
-    println!("    proposal {number}, by {}: {}, which {}", found.proposed_by, proposed.name(), does(proposed));
+    println!("    proposal {number}, by {}: {}", found.proposed_by, proposed.name());
     println!("    owner {}", found.owner);
     let person = found.confirmed_by.as_deref().unwrap_or("a later file");
     let ended = found.closed_on.map_or_else(String::new, |day| format!(" {day} by {person}"));
     let note = found.note.as_ref().map_or_else(String::new, |note| format!(": {note}"));
     println!("    {}{ended}{note}", found.status.name());
     if found.status == BreakStatus::Open {
+        println!("    confirming it {}", does(proposed, found.kind));
         println!("    for a second person: fenqi break confirm {break_id} --proposal {number} --by NAME");
     }
     Ok(())
 }
 
-/// What confirming does.
-fn does(correction: Correction) -> &'static str {
+/// What confirming does; where the channel is to be asked first, what each of its answers leads to.
+fn does(correction: Correction, kind: BreakKind) -> &'static str {
     match correction {
         Correction::Post => "books what the channel took; what is not owed any more goes back to the card",
         Correction::Refund => "books what the channel took, all of which goes back to the card if nothing is owed",
-        Correction::AskChannel => "records that people settled it with the channel; a pending order ends as failed",
-        Correction::Reverse => "takes back what we booked; it is owed again",
+        Correction::Reverse => {
+            "takes back what we booked, which is owed again; what the channel took, if anything, is booked in its place"
+        }
+        Correction::AskChannel => match kind {
+            BreakKind::MissingHere => {
+                "books that the channel has taken its money back: have it do so, and confirm once that has left the bank"
+            }
+            BreakKind::MissingThere => {
+                "books that the channel has paid it by hand: ask it; if it has, confirm, and if it took nothing, propose reverse"
+            }
+            BreakKind::AmountDiffers => {
+                "books that it is settled with the channel by hand, and ends an order that waits as failed: ask which amount is \
+                 true; to book the channel's, propose post or reverse"
+            }
+            BreakKind::WeFailedTheySucceeded => {
+                "books that the channel has given the money back: have it do so, and confirm once it has"
+            }
+            BreakKind::WeSucceededTheyFailed => {
+                "books that it is settled with the channel by hand: ask it; if it took nothing, propose reverse, and if it took the \
+                 money after all, dismiss"
+            }
+            BreakKind::NamedTwice => {
+                "books that the channel has taken the surplus back: ask it; if it charged the card once, have it do so, and confirm \
+                 once that has left the bank; if it charged it twice, propose refund"
+            }
+            BreakKind::SharedReference => {
+                "books nothing: ask for which of its orders the channel took money; if for this one, confirm; if not, have it take \
+                 back what it paid for it, and propose reverse"
+            }
+        },
     }
 }

@@ -77,7 +77,8 @@ words! {
         Post = "post",
         /// Nothing of it is owed any more: all of it goes back to the card.
         Refund = "refund",
-        /// A person settles it with the channel; confirming records that this was done. An order that is pending ends as failed.
+        /// A person settles it with the channel; confirming records that this was done. An order that waits because its channel named
+        /// an amount that cannot be ends as failed.
         #[value(alias = "ask-channel")]
         AskChannel = "ask_channel",
         /// Take a booked success back.

@@ -96,7 +96,11 @@ async fn a_break_is_taken_over_without_another_proposal(pool: PgPool) {
 async fn a_break_is_dismissed_by_another_operator_with_the_reason(pool: PgPool) {
     let (book, id) = with_a_break(pool.clone()).await;
     let fenqi = Program::on(&pool).await;
+    let post = "confirming it books what the channel took; what is not owed any more goes back to the card";
+    assert!(fenqi.done(&["break", "show", &id]).contains(post));
     fenqi.done(&["break", "propose", &id, "ask-channel", "--by", "Li Na"]);
+    let asked = "confirming it books that the channel has given the money back: have it do so, and confirm once it has";
+    assert!(fenqi.done(&["break", "show", &id]).contains(asked));
     let own = fenqi.refused(&["break", "dismiss", &id, "--by", "Li Na", "--reason", "a mistake of the channel"]);
     assert!(own.contains("whoever proposed the correction"), "{own}");
     let wordless = fenqi.refused(&["break", "dismiss", &id, "--by", "Wang Wei", "--reason", ""]);

@@ -7,14 +7,15 @@ use crate::audit::Person;
 use crate::base::Fen;
 use crate::base::id::{ClaimId, LoanId};
 use crate::claim::model::Stated;
-use crate::claim::{self, ClaimRefusal, ClaimStatus, Listed, Paying};
+use crate::claim::{self, ClaimStatus, Listed, Paying};
 use crate::cli::line::filled;
+use crate::cli::look_at::look_at;
 use crate::cli::transfer::bank_reference;
 use crate::cli::trial;
-use crate::error::Fault;
 
 /// More than anyone reads through.
 const LISTED_MAX: i64 = 500;
+const LIST: &str = "fenqi claim list";
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -66,12 +67,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::List { open, json } => list(&app, open.then_some(ClaimStatus::Asked), json).await?,
         Args::Ask { loan, by } => {
             let app = app.by(Person::typed(&by));
-            let asked = claim::ask(&app, loan, &by).await.map_err(said)?;
+            let asked = claim::ask(&app, loan, &by).await.map_err(look_at(LIST))?;
             println!("{} asks for {} yuan of {loan}", asked.claim_id, asked.asked.total());
         }
         Args::Pay { claim, reference, by } => {
             let app = app.by(Person::typed(&by));
-            match claim::pay(&app, claim, &Stated { by, bank_reference: reference.clone() }).await.map_err(said)? {
+            match claim::pay(&app, claim, &Stated { by, bank_reference: reference.clone() })
+                .await
+                .map_err(look_at(LIST))?
+            {
                 Paying::Stated => println!(
                     "{claim} is paid once a second person types: fenqi claim pay {claim} --reference '{reference}' --by NAME"
                 ),
@@ -80,7 +84,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Args::Withdraw { claim, by, reason } => {
             let app = app.by(Person::typed(&by));
-            claim::withdraw(&app, claim, &by, &reason).await.map_err(said)?;
+            claim::withdraw(&app, claim, &by, &reason).await.map_err(look_at(LIST))?;
             println!("{claim} is withdrawn");
         }
     }
@@ -122,12 +126,5 @@ fn became(listed: &Listed) -> String {
             listed.recovered_fen
         ),
         ClaimStatus::Withdrawn => format!("withdrawn by {}: {}", word(&listed.withdrawn_by), word(&listed.reason)),
-    }
-}
-
-fn said(fault: Fault<ClaimRefusal>) -> anyhow::Error {
-    match fault {
-        Fault::Refused(refusal) => anyhow::anyhow!("{refusal}; see `fenqi claim list`"),
-        Fault::Failed(failure) => failure,
     }
 }

@@ -17,7 +17,7 @@ const LIST_MAX: i64 = 500;
 
 #[derive(clap::Subcommand)]
 pub enum Args {
-    /// Show jobs that are not done, dead ones first
+    /// Show jobs that are not done, dead ones first, at most five hundred
     List {
         /// One JSON object a line
         #[arg(long)]

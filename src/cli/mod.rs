@@ -142,7 +142,7 @@ enum Command {
     Merchant(merchant::Args),
     /// Search the interface log: every call to and from a partner
     Calls(calls::Args),
-    /// Deposits and withdrawals that funders noted: confirm or refuse them
+    /// Deposits and withdrawals that funders noted: list them, book a deposit that came, refuse either
     #[command(subcommand)]
     Reserve(reserve::Args),
     /// Make funders' daily files, or make them again to compare

@@ -107,7 +107,10 @@ pub enum Args {
     /// Show how a funder's core is told each kind of event, or change it: by a template, in our own form, or not at all
     Template(template::Args),
     /// Show every kind of event, or an example of one
-    Kinds { kind: Option<String> },
+    Kinds {
+        /// Show an example of this one; all by their names and meanings if left out
+        kind: Option<String>,
+    },
 }
 
 #[derive(clap::Args)]

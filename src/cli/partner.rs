@@ -35,6 +35,7 @@ pub enum Args {
     Grant(Grant),
     /// Show who changed what of a partner's access, and when; under the name `fenqi`, of our own keys
     History {
+        /// Its name in `fenqi partner list`, or `fenqi`
         partner: String,
         /// Print one line of JSON
         #[arg(long)]

@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
+
 use crate::audit::Person;
 use crate::base::id::ReserveOrderId;
 use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
-use crate::funder::order::ReserveOrder;
+use crate::funder::order::{ReserveOrder, ReserveOrderKind};
 use crate::funder::order_actions;
 use crate::funder::order_store::{self, WantedOrders};
 
@@ -17,15 +19,15 @@ const LIST: &str = "fenqi reserve list";
 
 #[derive(clap::Subcommand)]
 pub enum Args {
-    /// Show orders that wait
+    /// Show orders that wait, at most five hundred
     List {
         /// One JSON object a line
         #[arg(long)]
         json: bool,
     },
-    /// The money arrived: book the deposit
+    /// The money arrived: book the deposit. A withdrawal is confirmed by a second holder of the funder's keys, not here
     Confirm {
-        /// By its id in the list
+        /// By its id in `fenqi reserve list`
         order: ReserveOrderId,
         /// Who says so
         #[arg(long, value_parser = one_line)]
@@ -33,7 +35,7 @@ pub enum Args {
     },
     /// It never arrived, or must not be paid
     Refuse {
-        /// By its id in the list
+        /// By its id in `fenqi reserve list`
         order: ReserveOrderId,
         /// Who says so
         #[arg(long, value_parser = one_line)]
@@ -60,6 +62,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Args::Confirm { order, by } => {
+            let found = order_store::find_order(&mut *app.pool.acquire().await?, order).await?;
+            if found.is_some_and(|found| found.kind == ReserveOrderKind::Withdrawal) {
+                bail!(
+                    "{order} is a withdrawal: a second holder of the funder's keys confirms it through the API; here it can \
+                     only be refused"
+                );
+            }
             let app = app.by(Person::typed(&by));
             print(&order_actions::confirm_deposit(&app, order, &by).await.map_err(look_at(LIST))?);
         }

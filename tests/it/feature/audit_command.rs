@@ -104,6 +104,8 @@ async fn what_an_operator_does_to_merchants_orders_and_jobs_is_told_without_nami
     let [came, missing] = [noting("ICBC-1"), noting("ICBC-2")];
     let came = note_order(&town.app, came).await.unwrap().order_id.to_string();
     let missing = note_order(&town.app, missing).await.unwrap().order_id.to_string();
+    let withdrawal = Noting { kind: ReserveOrderKind::Withdrawal, ..noting("ICBC-3") };
+    let withdrawal = note_order(&town.app, withdrawal).await.unwrap().order_id.to_string();
     let job = JobId::mint(town.app.clock.now());
     let dead = "insert into job (job_id, kind, unique_key, payload, status, run_at, attempts, created_at)
                 values ($1, 'daily_close', 'a-test', '{}', 'dead', $2, 9, $2)";
@@ -146,6 +148,8 @@ async fn what_an_operator_does_to_merchants_orders_and_jobs_is_told_without_nami
     fenqi
         .refused(&[&["merchant", "resume", "mer_00000000000000000000000000000000", "--reason", why][..], &LI].concat());
     fenqi.refused(&[&["reserve", "confirm", &missing][..], &LI].concat());
+    let not_here = fenqi.refused(&[&["reserve", "confirm", &withdrawal][..], &LI].concat());
+    assert!(not_here.contains("is a withdrawal: a second holder of the funder's keys confirms it"), "{not_here}");
     assert_eq!(audited(&pool).await, 9);
 
     let told = fenqi.done(&["audit", "list", "--json"]);

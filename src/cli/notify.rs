@@ -10,7 +10,7 @@ use crate::partner::key::Algorithm;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The merchant's id
+    /// By its id in `fenqi merchant list`
     merchant: MerchantId,
     /// https on the open internet
     #[arg(long, required_unless_present = "off")]

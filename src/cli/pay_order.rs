@@ -12,7 +12,7 @@ use crate::purchase::{Authoriser, Decision, PurchaseRequest};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The merchant's id
+    /// By its id in `fenqi merchant list`
     merchant: MerchantId,
     /// The order's reference
     reference: String,
@@ -43,8 +43,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     drop(connection);
-    let (line_id, product_id, product_version, periods) =
-        found.context("no borrower of this house can pay that much; try a smaller amount")?;
+    let (line_id, product_id, product_version, periods) = found.with_context(|| match args.borrower {
+        Some(borrower) => {
+            format!("{borrower} has no line here that {amount} yuan can be paid on; try a smaller amount")
+        }
+        None => "no borrower of this house can pay that much; try a smaller amount".to_owned(),
+    })?;
     let request = PurchaseRequest {
         line_id,
         idempotency_key: format!("trial-{}", code.code_id.uuid().simple()),

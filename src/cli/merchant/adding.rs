@@ -24,7 +24,8 @@ pub struct Args {
     /// Of the settlement account
     #[arg(long)]
     account_number: String,
-    /// The mobile of its contact, who is told how it was decided if somebody can sign in for it by then
+    /// The mobile of its contact, who is told if it is to be paid to another account, and how it was decided if somebody can sign
+    /// in for it by then
     #[arg(long)]
     contact_mobile: String,
     /// The discount fee, as a fraction of each purchase, such as 0.006

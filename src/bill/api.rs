@@ -9,7 +9,7 @@ use super::api_store::{self, BillView, Wanted};
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::http::Problem;
-use crate::http::api::{Cursor, Day, FunderCaller, Limit, Page, Params};
+use crate::http::api::{Cursor, Day, FunderCaller, Limit, Listed, Page, Params};
 
 /// Which bills.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -23,7 +23,7 @@ pub struct BillParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Day>>,
+    cursor: Option<Cursor<Listed<BillView, Day>>>,
 }
 
 /// List a line's bills, the oldest first
@@ -36,7 +36,7 @@ pub async fn list_bills(
 ) -> Result<Json<Page<BillView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let limit = params.limit.0;
-    let wanted = Wanted { line_id: params.line_id, after: params.cursor.map(|cursor| cursor.0.0) };
+    let wanted = Wanted { line_id: params.line_id, after: params.cursor.map(|cursor| cursor.0.0.0) };
     let rows = api_store::list_bills(&mut connection, caller.funder_id, wanted, limit + 1).await?;
-    Ok(Json(Page::of(rows, limit, |bill: &BillView| bill.due_on)))
+    Ok(Json(Page::of_listed(rows, limit, |bill: &BillView| bill.due_on)))
 }

@@ -18,7 +18,7 @@ use crate::base::Wanted;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId};
 use crate::base::typed::is_one_line;
 use crate::http::Problem;
-use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Named, Numbered, Page, Params, word};
+use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Listed, Named, Page, Params, word};
 use crate::partner::risk::is_reason;
 
 /// A reason is kept for the record and read by people: some sentences.
@@ -79,7 +79,7 @@ pub struct EntryParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Numbered<LineEntryView, i64>>>,
+    cursor: Option<Cursor<Listed<LineEntryView, i64>>>,
 }
 
 /// List a line's journal, the oldest entry first
@@ -97,7 +97,7 @@ pub async fn list_line_entries(
     let after = params.cursor.map(|cursor| cursor.0.0);
     let limit = params.limit.0;
     let rows = api_store::list_line_entries(&mut connection, line_id, after, limit + 1).await?;
-    Ok(Json(Page::of_numbered(rows, limit, |entry: &LineEntryView| entry.entry_no)))
+    Ok(Json(Page::of_listed(rows, limit, |entry: &LineEntryView| entry.entry_no)))
 }
 
 /// Where an application stands.

@@ -19,7 +19,7 @@ use crate::base::BusinessDay;
 use crate::base::id::FunderId;
 use crate::error::Fault;
 use crate::http::Problem;
-use crate::http::api::{Cursor, Day, FunderCaller, Limit, Named, NamedWithin, Page, Params, Streamed, etag};
+use crate::http::api::{Cursor, Day, FunderCaller, Limit, Listed, Named, NamedWithin, Page, Params, Streamed, etag};
 
 /// What a file holds when it is unpacked.
 const FILE_EXAMPLE: &str = "repayment_id,part,line_id,loan_id,period,principal_fen,interest_fen,fee_fen,penalty_fen\n\
@@ -38,7 +38,7 @@ pub struct DayParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Day>>,
+    cursor: Option<Cursor<Listed<DayView, Day>>>,
 }
 
 /// A closed business day and its files.
@@ -64,7 +64,7 @@ pub async fn list_days(
     Params(params): Params<DayParams>,
 ) -> Result<Json<Page<DayView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let (after, limit) = (params.cursor.map(|cursor| cursor.0.0), params.limit.0);
+    let (after, limit) = (params.cursor.map(|cursor| cursor.0.0.0), params.limit.0);
     let rows = store::list_days(&mut connection, caller.funder_id, after, limit + 1).await?;
     let now = app.clock.now();
     let view = |made: MadeDay| {
@@ -78,7 +78,7 @@ pub async fn list_days(
         }
     };
     let days = rows.into_iter().map(view).collect();
-    Ok(Json(Page::of(days, limit, |day: &DayView| day.business_day)))
+    Ok(Json(Page::of_listed(days, limit, |day: &DayView| day.business_day)))
 }
 
 /// A day's manifest as it was signed.

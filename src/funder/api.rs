@@ -22,7 +22,7 @@ use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 use crate::http::Problem;
 use crate::http::api::{
-    AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, MarkFen, Named, Numbered, Page, Params, etag,
+    AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, Listed, MarkFen, Named, Page, Params, etag,
 };
 
 /// The reserve as it stands.
@@ -94,7 +94,7 @@ pub struct JournalParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Numbered<ReserveEntryView, i64>>>,
+    cursor: Option<Cursor<Listed<ReserveEntryView, i64>>>,
 }
 
 /// List the reserve's journal, the oldest entry first
@@ -117,7 +117,7 @@ pub async fn list_entries(
     };
     let limit = params.limit.0;
     let rows = api_store::list_entries(&mut connection, caller.funder_id, wanted, limit + 1).await?;
-    Ok(Json(Page::of_numbered(rows, limit, |entry: &ReserveEntryView| entry.entry_no)))
+    Ok(Json(Page::of_listed(rows, limit, |entry: &ReserveEntryView| entry.entry_no)))
 }
 
 /// What the last two weeks let one expect, or the days since the reserve was first used.

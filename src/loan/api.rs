@@ -9,7 +9,7 @@ use super::api_store::{self, InstallmentView, LoanView, PlanView, WantedLoans, W
 use crate::app::App;
 use crate::base::id::{FunderId, LineId, LoanId};
 use crate::http::Problem;
-use crate::http::api::{Cursor, FunderCaller, Limit, Named, Numbered, Page, Params};
+use crate::http::api::{Cursor, FunderCaller, Limit, Listed, Named, Page, Params};
 
 /// Where a loan stands.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
@@ -94,7 +94,7 @@ pub struct PlanParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Numbered<PlanView, i32>>>,
+    cursor: Option<Cursor<Listed<PlanView, i32>>>,
 }
 
 /// List a loan's plans, the first version first
@@ -113,7 +113,7 @@ pub async fn list_plans(
     let wanted = WantedPlans { line_id: loan.line_id, loan_id, after: params.cursor.map(|cursor| cursor.0.0) };
     let limit = params.limit.0;
     let rows = api_store::list_plans(&mut connection, wanted, limit + 1).await?;
-    Ok(Json(Page::of_numbered(rows, limit, |plan: &PlanView| plan.version)))
+    Ok(Json(Page::of_listed(rows, limit, |plan: &PlanView| plan.version)))
 }
 
 /// Every period of a loan's newest plan, as many as its product sells and no more.

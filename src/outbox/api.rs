@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::error::Fault;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{Cursor, FunderCaller, Limit, Numbered, Params};
+use crate::http::api::{Cursor, FunderCaller, Limit, Listed, Params};
 
 /// Which events.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -36,7 +36,7 @@ pub struct EventParams {
     after: Option<After>,
     /// In its place, as of any list: `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Numbered<EventView, i64>>>,
+    cursor: Option<Cursor<Listed<EventView, i64>>>,
     /// From 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
@@ -95,7 +95,7 @@ pub struct EventPage {
     pub has_more: bool,
     /// Give it as `cursor` to get what follows; null at the end.
     #[schema(value_type = Option<String>, example = "WyJFdmVudFZpZXciLDQxXQ")]
-    pub next_cursor: Option<Cursor<Numbered<EventView, i64>>>,
+    pub next_cursor: Option<Cursor<Listed<EventView, i64>>>,
 }
 
 /// Read events by cursor
@@ -141,7 +141,7 @@ pub async fn list_events(
     let viewed = tokio::task::spawn_blocking(move || rows.iter().map(|row| view(row, &templates)).collect());
     let items = viewed.await.map_err(anyhow::Error::from)?;
     let has_more = next_after < up_to_no;
-    let next_cursor = has_more.then(|| Cursor(Numbered::new(next_after)));
+    let next_cursor = has_more.then(|| Cursor(Listed::new(next_after)));
     Ok(Json(EventPage { items, next_after, has_more, next_cursor }))
 }
 

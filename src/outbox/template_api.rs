@@ -16,9 +16,7 @@ use crate::base::id::FunderId;
 use crate::error::Fault;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{
-    Body, Caller, Cursor, FunderCaller, IfMatch, Limit, Named, Numbered, Page, Params, etag, object,
-};
+use crate::http::api::{Body, Caller, Cursor, FunderCaller, IfMatch, Limit, Listed, Named, Page, Params, etag, object};
 
 /// How a kind of event is told to your core.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,7 +84,7 @@ pub struct TemplateVersionParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Numbered<TemplateVersion, i32>>>,
+    cursor: Option<Cursor<Listed<TemplateVersion, i32>>>,
 }
 
 /// List the versions of a kind's template, the newest first
@@ -111,7 +109,7 @@ pub async fn list_template_versions(
         saved_by: version.saved_by,
         saved_at: version.saved_at,
     };
-    Ok(Json(Page::of_numbered(rows.into_iter().map(view).collect(), limit, |row| row.version)))
+    Ok(Json(Page::of_listed(rows.into_iter().map(view).collect(), limit, |row| row.version)))
 }
 
 /// How a kind is to be told.

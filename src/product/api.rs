@@ -23,7 +23,7 @@ use crate::base::{BusinessDay, Fen, Wanted};
 use crate::error::Refusal as _;
 use crate::http::Problem;
 use crate::http::api::{
-    AmountFen, Body, Caller, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Named, NamedWithin, Numbered, Page,
+    AmountFen, Body, Caller, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Listed, Named, NamedWithin, Page,
     Params, etag,
 };
 
@@ -37,7 +37,7 @@ pub struct ProductParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<KeyText>>,
+    cursor: Option<Cursor<Listed<ProductView, KeyText>>>,
 }
 
 /// List your products by code
@@ -49,10 +49,10 @@ pub async fn list_products(
     Params(params): Params<ProductParams>,
 ) -> Result<Json<Page<ProductView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let after = params.cursor.as_ref().map(|cursor| cursor.0.0.as_str());
+    let after = params.cursor.as_ref().map(|cursor| cursor.0.0.0.as_str());
     let limit = params.limit.0;
     let rows = api_store::list_products(&mut connection, caller.funder_id, after, limit + 1).await?;
-    Ok(Json(Page::of(rows, limit, |product: &ProductView| product.code.clone())))
+    Ok(Json(Page::of_listed(rows, limit, |product: &ProductView| product.code.clone())))
 }
 
 /// Which versions.
@@ -65,7 +65,7 @@ pub struct VersionParams {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Numbered<VersionView, i32>>>,
+    cursor: Option<Cursor<Listed<VersionView, i32>>>,
 }
 
 /// List a product's versions, the first one first
@@ -85,7 +85,7 @@ pub async fn list_versions(
     if rows.is_empty() && after.is_none() {
         return Err(Problem::not_found());
     }
-    Ok(Json(Page::of_numbered(rows, limit, |version: &VersionView| version.version)))
+    Ok(Json(Page::of_listed(rows, limit, |version: &VersionView| version.version)))
 }
 
 /// Query a version of a product

@@ -13,34 +13,34 @@ use crate::app::App;
 use crate::base::Wanted;
 use crate::base::id::{MerchantId, RemittanceId, SettlementId};
 use crate::http::Problem;
-use crate::http::api::{Cursor, Day, FunderCaller, Limit, MerchantCaller, Named, Page, Params, Pieced};
+use crate::http::api::{Cursor, Day, FunderCaller, Limit, Listed, MerchantCaller, Named, Page, Params, Pieced};
 
-/// Which days.
+/// Which settlements.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct DayPageParams {
+pub struct SettlementParams {
     /// From 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Day>>,
+    cursor: Option<Cursor<Listed<SettlementView, Day>>>,
 }
 
 /// List settlements, the oldest day first
-#[utoipa::path(get, path = "/merchant/settlements", tag = "merchant", params(DayPageParams),
+#[utoipa::path(get, path = "/merchant/settlements", tag = "merchant", params(SettlementParams),
     responses((status = 200, body = Page<SettlementView>)), security(("signature" = ["settlements:read"])))]
 pub async fn list_settlements(
     State(app): State<App>,
     caller: MerchantCaller,
-    Params(params): Params<DayPageParams>,
+    Params(params): Params<SettlementParams>,
 ) -> Result<Json<Page<SettlementView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0.0));
+    let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0.0.0));
     let limit = params.limit.0;
     let rows = api_store::list_settlements(&mut connection, caller.merchant_id, wanted, limit + 1).await?;
-    Ok(Json(Page::of(rows, limit, |settlement: &SettlementView| settlement.business_day)))
+    Ok(Json(Page::of_listed(rows, limit, |settlement: &SettlementView| settlement.business_day)))
 }
 
 /// Query a settlement
@@ -85,19 +85,32 @@ pub async fn download_statement(
     Ok((headers, Pieced::new(move || statement(app.clone(), merchant_id, day))))
 }
 
+/// Which remittances.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RemittanceParams {
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<Listed<RemittanceView, Day>>>,
+}
+
 /// List remittances, the oldest day first
-#[utoipa::path(get, path = "/funder/remittances", tag = "funder", params(DayPageParams),
+#[utoipa::path(get, path = "/funder/remittances", tag = "funder", params(RemittanceParams),
     responses((status = 200, body = Page<RemittanceView>)), security(("signature" = ["remittances:read"])))]
 pub async fn list_remittances(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<DayPageParams>,
+    Params(params): Params<RemittanceParams>,
 ) -> Result<Json<Page<RemittanceView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0.0));
+    let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0.0.0));
     let limit = params.limit.0;
     let rows = api_store::list_remittances(&mut connection, caller.funder_id, wanted, limit + 1).await?;
-    Ok(Json(Page::of(rows, limit, |remittance: &RemittanceView| remittance.business_day)))
+    Ok(Json(Page::of_listed(rows, limit, |remittance: &RemittanceView| remittance.business_day)))
 }
 
 /// A remittance and what it is made of.

@@ -32,12 +32,12 @@ impl<T> Page<T> {
         Page { items: rows, next_cursor }
     }
 
-    /// The same of a list whose key is a number.
-    pub fn of_numbered<N: Serialize>(rows: Vec<T>, limit: i64, number: impl Fn(&T) -> N) -> Page<T>
+    /// The same of a list whose key is no id: a number, a day or a text.
+    pub fn of_listed<K: Serialize>(rows: Vec<T>, limit: i64, key: impl Fn(&T) -> K) -> Page<T>
     where
         T: ToSchema,
     {
-        Page::of(rows, limit, |row| Numbered::<T, N>::new(number(row)))
+        Page::of(rows, limit, |row| Listed::<T, K>::new(key(row)))
     }
 }
 
@@ -64,28 +64,28 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Cursor<K> {
     }
 }
 
-/// A number as the key of a cursor, under the name of its list's rows: as an id does, it leads on in its own list alone, and every other
-/// list has such numbers too.
+/// A number, a day or a text as the key of a cursor, under the name of its list's rows: as an id does, it leads on in its own list
+/// alone, and other lists have such keys too.
 #[derive(Debug)]
-pub struct Numbered<T, N>(pub N, PhantomData<fn() -> T>);
+pub struct Listed<T, K>(pub K, PhantomData<fn() -> T>);
 
-impl<T, N> Numbered<T, N> {
-    pub fn new(number: N) -> Numbered<T, N> {
-        Numbered(number, PhantomData)
+impl<T, K> Listed<T, K> {
+    pub fn new(key: K) -> Listed<T, K> {
+        Listed(key, PhantomData)
     }
 }
 
-impl<T: ToSchema, N: Serialize> Serialize for Numbered<T, N> {
+impl<T: ToSchema, K: Serialize> Serialize for Listed<T, K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (T::name(), &self.0).serialize(serializer)
     }
 }
 
-impl<'de, T: ToSchema, N: Deserialize<'de>> Deserialize<'de> for Numbered<T, N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Numbered<T, N>, D::Error> {
-        let (list, number) = <(String, N)>::deserialize(deserializer)?;
+impl<'de, T: ToSchema, K: Deserialize<'de>> Deserialize<'de> for Listed<T, K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Listed<T, K>, D::Error> {
+        let (list, key) = <(String, K)>::deserialize(deserializer)?;
         let is_its_own = list == T::name();
-        is_its_own.then(|| Numbered::new(number)).ok_or_else(|| serde::de::Error::custom("a number of another list"))
+        is_its_own.then(|| Listed::new(key)).ok_or_else(|| serde::de::Error::custom("a key of another list"))
     }
 }
 
@@ -148,10 +148,10 @@ mod tests {
 
     #[test]
     fn a_number_leads_on_in_its_own_list_alone() {
-        let page = Page::of_numbered(vec![1_i64, 2, 3], 2, |number| *number);
+        let page = Page::of_listed(vec![1_i64, 2, 3], 2, |number| *number);
         let cursor = serde_json::Value::from(page.next_cursor.unwrap());
-        assert_eq!(serde_json::from_value::<Cursor<Numbered<i64, i64>>>(cursor.clone()).unwrap().0.0, 2);
-        assert!(serde_json::from_value::<Cursor<Numbered<String, i64>>>(cursor.clone()).is_err());
+        assert_eq!(serde_json::from_value::<Cursor<Listed<i64, i64>>>(cursor.clone()).unwrap().0.0, 2);
+        assert!(serde_json::from_value::<Cursor<Listed<String, i64>>>(cursor.clone()).is_err());
         assert!(serde_json::from_value::<Cursor<i64>>(cursor).is_err());
     }
 

@@ -558,8 +558,12 @@ async fn a_cursor_that_we_never_gave_is_refused_before_the_database_sees_it(pool
         ("/platform-keys", r#"["2026-03-02T00:00:00Z","\u0000"]"#),
         ("/platform-keys", r#"["-200000-01-01T00:00:00Z","FENQI-1"]"#),
         ("/platform-keys", r#"["+200000-01-01T00:00:00Z","FENQI-1"]"#),
-        ("/funder/products", r#""\u0000""#),
+        ("/funder/products", r#"["ProductView","\u0000"]"#),
         // Of another list they lead nowhere.
+        ("/funder/products", r#""line_0197f3c2a4b07cc39b1c2d3e4f506172""#),
+        ("/funder/days", r#"["RemittanceView","2026-03-02"]"#),
+        ("/funder/remittances", r#"["DayView","2026-03-02"]"#),
+        ("/funder/remittances", r#""2026-03-02""#),
         ("/funder/reserve/entries", r#"["EventView",41]"#),
         ("/events", r#"["ReserveEntryView",41]"#),
         ("/events", "41"),

@@ -443,8 +443,11 @@ async fn a_method_or_a_day_that_no_operation_knows_is_the_callers_fault(pool: Pg
     let stamp = Stamp::fresh(fenqi::base::Clock::System.now());
     assert_eq!(core.send_stamped("HEAD", "/me", &stamp, &[], "").await.status, 405);
     // A page may begin after a day, but not after one that no calendar has.
-    for (path, day) in [("/funder/days", "-4800-01-01"), ("/funder/remittances", "+99999-01-01")] {
-        let cursor = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, format!("\"{day}\""));
+    for (path, rows, day) in
+        [("/funder/days", "DayView", "-4800-01-01"), ("/funder/remittances", "RemittanceView", "+99999-01-01")]
+    {
+        let key = format!("[\"{rows}\",\"{day}\"]");
+        let cursor = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, key);
         let refused = core.get(&format!("{path}?cursor={cursor}")).await;
         assert_eq!(refused.problem(), (400, "cursor_malformed".into()));
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::base::{Clock, Fen, id};
 use crate::partner::client::{TIME_LIMIT_PERSON, build_http, chain};
+use crate::partner::key::PrivateKey;
 use crate::partner::risk::wire::{
     APPLICATIONS_MAX, Answer, Application, CardHistory, CardMonth, DecideRequest, Decision, REASON_CHARS_MAX, VERSION,
     is_reason,
@@ -117,6 +118,8 @@ struct Checker {
     /// Where the signed path begins in it.
     path_from: usize,
     identity: Identity,
+    /// Signs as the platform, by a key that the endpoint was not given.
+    stranger: Identity,
     ring: KeyRing,
     partner_mchid: String,
     product: String,
@@ -136,6 +139,7 @@ struct Came {
 enum Fault {
     None,
     Unsigned,
+    Stranger,
     OtherBody,
     OtherPath,
     Stale,
@@ -168,8 +172,9 @@ impl Checker {
                 key.context("--key holds no private key in PEM")?
             }
         };
+        let stranger = Identity::new(&identity.mchid, "STRANGER-1", PrivateKey::generate(identity.algorithm())?);
         let (partner_mchid, product) = (args.partner_mchid.clone(), args.product.clone());
-        Ok(Checker { url, path_from, identity, ring, partner_mchid, product, http: build_http()? })
+        Ok(Checker { url, path_from, identity, stranger, ring, partner_mchid, product, http: build_http()? })
     }
 
     async fn check(&self, report: &mut Report) {
@@ -212,6 +217,7 @@ impl Checker {
         ));
         for (what, fault) in [
             ("a request without a signature is refused with 401", Fault::Unsigned),
+            ("a request signed by a key that you do not know is refused with 401", Fault::Stranger),
             ("a request whose body was changed is refused with 401", Fault::OtherBody),
             ("a request signed for another address is refused with 401", Fault::OtherPath),
             ("a request signed ten minutes ago is refused with 401", Fault::Stale),
@@ -293,18 +299,22 @@ impl Checker {
         let age = match fault {
             Fault::Stale => TimeDelta::minutes(10),
             Fault::Ahead => TimeDelta::minutes(-10),
-            Fault::None | Fault::Unsigned | Fault::OtherBody | Fault::OtherPath => TimeDelta::zero(),
+            Fault::None | Fault::Unsigned | Fault::Stranger | Fault::OtherBody | Fault::OtherPath => TimeDelta::zero(),
         };
         let stamp = Stamp::fresh(Clock::System.now() - age);
         let signed = if fault == Fault::OtherBody { &other } else { &body };
         let signed_path = if fault == Fault::OtherPath { "/elsewhere" } else { path };
-        let authorization = self.authorization(signed_path, &stamp, signed);
+        let signer = if fault == Fault::Stranger { &self.stranger } else { &self.identity };
+        let authorization = signer.authorization("POST", &self.signed_url(signed_path), &stamp, signed);
         self.post(path, (fault != Fault::Unsigned).then_some(&authorization), body).await
     }
 
     fn authorization(&self, path: &str, stamp: &Stamp, body: &[u8]) -> String {
-        let path = format!("{}{path}", &self.url[self.path_from..]);
-        self.identity.authorization("POST", &path, stamp, body)
+        self.identity.authorization("POST", &self.signed_url(path), stamp, body)
+    }
+
+    fn signed_url(&self, path: &str) -> String {
+        format!("{}{path}", &self.url[self.path_from..])
     }
 
     async fn post(&self, path: &str, authorization: Option<&String>, body: Vec<u8>) -> Result<Came, String> {

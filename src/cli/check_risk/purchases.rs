@@ -50,6 +50,7 @@ pub async fn check(checker: &Checker, report: &mut Report) {
     report.push(("a contract version that you do not know is refused with 400", check_version(checker).await));
     for (what, fault) in [
         ("a purchase without a signature is refused with 401", Fault::Unsigned),
+        ("a purchase signed by a key that you do not know is refused with 401", Fault::Stranger),
         ("a purchase whose body was changed is refused with 401", Fault::OtherBody),
         ("a purchase signed for another address is refused with 401", Fault::OtherPath),
         ("a purchase signed ten minutes ago is refused with 401", Fault::Stale),

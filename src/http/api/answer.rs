@@ -1,5 +1,6 @@
 //! What goes out through the gate: problems in the API's form, rates, and signatures.
 
+use anyhow::Context as _;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -79,42 +80,36 @@ pub(super) fn with_rate(mut response: Response, rate: Rate) -> Response {
     response
 }
 
-pub(super) async fn signed(app: &App, response: Response, algorithm: Algorithm) -> Response {
+/// The answer with its signature.
+///
+/// # Errors
+/// What is to be said in its place where it cannot be read to its end, or we cannot sign.
+pub(super) async fn signed(app: &App, response: Response, algorithm: Algorithm) -> Result<Response, Problem> {
     if response.extensions().get::<Streamed>().is_some() {
-        return response;
+        return Ok(response);
     }
-    let signer = match app.access.signer(algorithm).await {
-        Ok(signer) => signer,
-        Err(failure) => {
-            tracing::error!("an answer could not be signed: {failure:#}");
-            return Problem::failed().into_response();
-        }
-    };
+    let signer = app.access.signer(algorithm).await.context("an answer could not be signed")?;
     let mut signing = signer.begin_answer(Stamp::fresh(app.access.now()));
-    let mut response = read_into(&mut signing, response).await;
+    let mut response = read_into(&mut signing, response).await?;
     for (name, value) in signing.headers() {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
         }
     }
-    response
+    Ok(response)
 }
 
 /// The response when its body was read into its signature.
-async fn read_into(signing: &mut SigningAnswer, mut response: Response) -> Response {
+async fn read_into(signing: &mut SigningAnswer, mut response: Response) -> Result<Response, Problem> {
     if let Some(pieced) = response.extensions_mut().remove::<Pieced>() {
-        match pieced.sign(signing).await {
-            Ok(()) => {
-                *response.body_mut() = pieced.body();
-                response.extensions_mut().insert(Streamed);
-                return response;
-            }
-            Err(failure) => return Problem::from(failure).into_response(),
-        }
+        pieced.sign(signing).await?;
+        *response.body_mut() = pieced.body();
+        response.extensions_mut().insert(Streamed);
+        return Ok(response);
     }
-    let (response, body) = whole(response).await;
+    let (response, body) = held(response).await?;
     signing.add(&body);
-    response
+    Ok(response)
 }
 
 /// The response with its whole body in hand; nothing in hand of one that is streamed.
@@ -122,12 +117,11 @@ pub(super) async fn whole(response: Response) -> (Response, Bytes) {
     if response.extensions().get::<Streamed>().is_some() {
         return (response, Bytes::new());
     }
+    held(response).await.unwrap_or_else(|problem| (problem.into_response(), Bytes::new()))
+}
+
+async fn held(response: Response) -> Result<(Response, Bytes), Problem> {
     let (parts, body) = response.into_parts();
-    match to_bytes(body, ANSWER_BYTES_MAX).await {
-        Ok(bytes) => (Response::from_parts(parts, Body::from(bytes.clone())), bytes),
-        Err(error) => {
-            tracing::error!(%error, "an answer is too large to be signed");
-            (Problem::failed().into_response(), Bytes::new())
-        }
-    }
+    let bytes = to_bytes(body, ANSWER_BYTES_MAX).await.context("an answer is too large to be signed")?;
+    Ok((Response::from_parts(parts, Body::from(bytes.clone())), bytes))
 }

@@ -132,14 +132,30 @@ async fn see_through(gate: Gate, arrived: Arrived, request: Request, next: Next)
         };
         let call = Arc::new(Call { gate, arrived, admitted });
         let response = let_in(&call, request, next).await;
+        let response = in_our_signature(&call, response).await;
         let Call { gate, arrived, admitted } = &*call;
-        let response = signed(&gate.app, response, admitted.algorithm).await;
         write_down(&gate.app, arrived, CalledBy::Partner(&admitted.known.code), response).await
     };
     tokio::spawn(answering.in_current_span()).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a call was not answered");
         Problem::failed().into_response()
     })
+}
+
+/// The answer as it goes out. One that cannot be read to its end is a failure of ours, signed like any other; without a signature it
+/// goes where we cannot sign.
+async fn in_our_signature(call: &Call, mut response: Response) -> Response {
+    let Call { gate, arrived, admitted } = call;
+    for _ in 0..2 {
+        match signed(&gate.app, response, admitted.algorithm).await {
+            Ok(answer) => return answer,
+            Err(problem) => {
+                let told = finish_problem(problem.into_response(), &arrived.request_id).await;
+                response = with_rate(told, admitted.rate);
+            }
+        }
+    }
+    response
 }
 
 async fn admit(gate: &Gate, arrived: &Arrived) -> Outcome<Admitted, Denial> {
@@ -170,7 +186,10 @@ async fn turn_away(app: &App, arrived: &Arrived, denied: Fault<Denial>) -> Respo
     let Some(Believed { partner, algorithm }) = believed else {
         return write_down(app, arrived, CalledBy::Nobody { why }, response).await;
     };
-    let response = signed(app, response, algorithm).await;
+    let response = match signed(app, response, algorithm).await {
+        Ok(response) => response,
+        Err(problem) => finish_problem(problem.into_response(), &arrived.request_id).await,
+    };
     write_down(app, arrived, CalledBy::Partner(&partner), response).await
 }
 

@@ -225,3 +225,18 @@ async fn an_answer_larger_than_may_be_held_is_signed_all_the_same(pool: PgPool) 
     }
     assert_eq!(calls(&app, "200").await.len(), 2);
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_answer_that_breaks_off_as_it_is_read_is_a_failure_in_our_signature(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let state = Gate::new(app.clone(), api_document().operations);
+    let pieces = || stream::iter([Ok(Bytes::from_static(b"half")), Err(anyhow::anyhow!("the rest is gone"))]);
+    let routes = Router::new().route("/api/v1/funder/loans", get(async move || Pieced::new(pieces)));
+    let routes = routes.layer(from_fn_with_state(state, gate::gate));
+    let desk = desk.at(house::serve(guarded(routes, app.clone())).await);
+    let failed = desk.get("/funder/loans").await;
+    assert_eq!(failed.problem(), (500, "failed".into()));
+    assert_eq!(failed.header("ratelimit-limit"), "1000000");
+    assert_eq!(failed.json()["request_id"], failed.header("x-request-id"));
+    assert_eq!(calls(&app, "failed").await.len(), 1);
+}

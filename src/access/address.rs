@@ -1,7 +1,7 @@
 //! Addresses and networks: whom a request came from, and who may call.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// An address, or a network in CIDR notation.
@@ -90,7 +90,7 @@ pub fn caller(connected: Option<IpAddr>, forwarded: &[&str], proxies: &[AddressR
     if forwarded.is_empty() {
         return None;
     }
-    let named = forwarded.iter().rev().flat_map(|line| line.rsplit(',')).map(|text| text.trim().parse::<IpAddr>().ok());
+    let named = forwarded.iter().rev().flat_map(|line| line.rsplit(',')).map(|text| address_of(text.trim()));
     for address in named {
         let address = address?.to_canonical();
         if !proxies.iter().any(|proxy| proxy.contains(address)) {
@@ -98,6 +98,12 @@ pub fn caller(connected: Option<IpAddr>, forwarded: &[&str], proxies: &[AddressR
         }
     }
     Some(connected)
+}
+
+/// An address as proxies write it: some add the port that it called from, and put IPv6 in brackets.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 /// Whom an address belongs to, for whoever counts: of IPv6, everybody has at least the last 64 bits to himself.
@@ -140,6 +146,22 @@ mod tests {
         assert_eq!(caller(at("8.8.8.8"), &["203.0.113.7"], &ours), at("8.8.8.8"));
         assert_eq!(caller(at("10.0.0.1"), &["6.6.6.6, 203.0.113.7, 10.0.0.2"], &ours), at("203.0.113.7"));
         assert_eq!(caller(at("10.0.0.1"), &[], &ours), None);
+    }
+
+    #[test]
+    fn a_proxy_may_name_the_caller_with_its_port() {
+        let ours = ["10.0.0.0/8", "2001:db8:1::/48"].map(range);
+        for (named, caller_is) in [
+            ("203.0.113.7:51234", Some("203.0.113.7")),
+            ("6.6.6.6:1, 203.0.113.7:2, 10.0.0.2:3", Some("203.0.113.7")),
+            ("[2001:db8::7]:443", Some("2001:db8::7")),
+            ("[2001:db8::7], [2001:db8:1::1]:80", Some("2001:db8::7")),
+            ("203.0.113.7:", None),
+            ("unknown", None),
+        ] {
+            let expected = caller_is.map(|text| text.parse::<IpAddr>().unwrap());
+            assert_eq!(caller(Some("10.0.0.1".parse().unwrap()), &[named], &ours), expected, "{named}");
+        }
     }
 
     #[test]

@@ -124,6 +124,10 @@ async fn a_file_comes_whole_or_in_parts_or_not_again(pool: PgPool) {
     assert!(answer.status == 200 && answer.bytes == whole);
     let answer = get(&[("if-none-match", &tag)]).await;
     assert_eq!((answer.status, answer.bytes.len()), (304, 0));
+    for known in ["*".to_owned(), format!("\"another\", W/{tag}")] {
+        assert_eq!(get(&[("if-none-match", &known)]).await.status, 304, "{known}");
+    }
+    assert_eq!(get(&[("if-none-match", "\"another\""), ("if-none-match", &tag)]).await.status, 304);
     assert_eq!(get(&[("range", "bytes=600000-")]).await.problem(), (416, "range_not_satisfiable".into()));
 }
 

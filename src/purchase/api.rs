@@ -91,7 +91,7 @@ pub struct NewRefund {
 /// Refund part or all of a purchase
 ///
 /// From the day after the purchase on, any number of times up to its amount. An idempotency key of one of your systems stands
-/// for one refund, for ever.
+/// for one refund of the purchase, for ever.
 #[utoipa::path(post, path = "/merchant/purchases/{purchase_id}/refunds", tag = "merchant", request_body = NewRefund,
     params(("purchase_id" = PurchaseId, Path)),
     responses((status = 201, body = RefundView)), security(("signature" = ["refunds:write"])),

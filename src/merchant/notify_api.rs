@@ -68,8 +68,10 @@ pub enum SignedIn {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewNotifyUrl {
-    /// https on the open internet; null for no notifications.
-    #[schema(example = "https://pay.example.com/fenqi/notify", max_length = 500)]
+    /// https on the open internet; null for no notifications, which ends those that wait.
+    #[schema(example = "https://pay.example.com/fenqi/notify", max_length = 500, required = true)]
+    // Whoever leaves it out has not said so.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub url: Option<String>,
     /// RSA if left out.
     #[serde(default, deserialize_with = "word")]

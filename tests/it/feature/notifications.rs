@@ -135,6 +135,8 @@ async fn an_address_is_set_by_whoever_read_it_last(pool: PgPool) {
     assert_eq!(set.ok()["url"], json!(url));
     let late = put_url(&desk, "u-2", &tag, json!({ "url": null })).await;
     assert_eq!(late.problem(), (412, "precondition_failed".into()));
+    let silent = put_url(&desk, "u-3", set.header("etag"), json!({ "algorithm": "sm2_sm3" })).await;
+    assert_eq!(silent.problem(), (400, "missing_field".into()), "the address ends by null alone");
     let read = desk.get("/merchant/notify-url").await;
     assert_eq!((read.header("etag"), &read.ok()["url"]), (set.header("etag"), &json!(url)));
     // Of many who read the same, one is right.

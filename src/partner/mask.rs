@@ -11,8 +11,7 @@ use super::shape;
 /// for that, or in an answer that has more than was asked for: there, what has the shape of a person's number is masked under any
 /// name.
 const MASKED_FIELDS: &[&str] = &[
-    // Who at a partner holds a key, and what that person did.
-    "holder",
+    // What somebody at a partner did.
     "noted_by",
     "submitted_by",
     "approved_by",
@@ -23,9 +22,34 @@ const MASKED_FIELDS: &[&str] = &[
     "sms_code",
     "text",
 ];
-/// What the names of such fields end in, spelt as ours or as others': a name, which has no shape, stands in `customerName` too.
-const MASKED_ENDINGS: &[&str] =
-    &["name", "idnumber", "mobile", "cardnumber", "accountnumber", "accountno", "address", "姓名", "地址"];
+/// What the names of such fields end in, spelt as ours or as others': a name, which has no shape, stands in `customerName` too, and no
+/// number has one that is mistyped, of another country, or of a telephone on a desk.
+const MASKED_ENDINGS: &[&str] = &[
+    "name",
+    // Of a key, at a partner, or of a card.
+    "holder",
+    "idnumber",
+    "idno",
+    "idcard",
+    "certno",
+    "mobile",
+    "phone",
+    "email",
+    "cardnumber",
+    "cardno",
+    "bankcard",
+    "accountnumber",
+    "accountno",
+    "acctno",
+    "address",
+    "姓名",
+    "证号",
+    "号码",
+    "卡号",
+    "手机号",
+    "电话",
+    "地址",
+];
 /// Whatever fills in a short message: one-time codes, names, amounts.
 const FILLED_IN: &str = "parameters";
 const LENGTH_MAX: usize = 4_000;
@@ -184,6 +208,25 @@ mod tests {
         {
             let body = format!(r#"{{"{field}":"张三"}}"#);
             assert_eq!(logged(body.as_bytes()), format!(r#"{{"{field}":"***"}}"#));
+        }
+    }
+
+    #[test]
+    fn what_has_no_known_shape_is_masked_by_the_name_of_its_field() {
+        for (field, value, masked) in [
+            ("id_no", "110105194912310021", "***0021"),
+            ("customerIdCard", "110105491231002", "***1002"),
+            ("certNo", "E12345678", "***5678"),
+            ("bankCardNo", "6222021234567895", "***7895"),
+            ("payeeAcctNo", "1234567890", "***7890"),
+            ("homePhone", "010-65551234", "***1234"),
+            ("e-mail", "zhang@example.com", "***.com"),
+            ("cardHolder", "Zhang San", "*** San"),
+            ("身份证号码", "110105194912310021", "***0021"),
+            ("联系电话", "010-65551234", "***1234"),
+        ] {
+            let body = format!(r#"{{"payer":[{{"{field}":"{value}"}}]}}"#);
+            assert_eq!(logged(body.as_bytes()), format!(r#"{{"payer":[{{"{field}":"{masked}"}}]}}"#));
         }
     }
 

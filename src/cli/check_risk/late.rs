@@ -26,7 +26,7 @@ use crate::http::api::idempotency::key_of;
 use crate::http::api::input::{check_media_type, check_unpacked};
 use crate::http::api::strict;
 use crate::partner::risk::wire::Application;
-use crate::partner::signature::{Identity, Received, Stamp};
+use crate::partner::signature::{Authorization, Identity, Received, Stamp};
 
 const PATH: &str = "/api/v1/risk/decisions";
 /// Long enough for an engine that asks others, short enough to wait for.
@@ -107,7 +107,7 @@ async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>)
         Err(why) => Err(why.clone()),
     };
     let again = match &came {
-        Ok(first) => wait_for(heard).await.and_then(|again| same_again(first, &again)),
+        Ok(first) => wait_for(heard).await.and_then(|again| same_again(checker, first, &again)),
         Err(why) => Err(why.clone()),
     };
     let judged = |judge: &dyn Fn(&Heard) -> Result<(), String>| came.as_ref().map_err(Clone::clone).and_then(judge);
@@ -124,12 +124,24 @@ async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>)
     ]
 }
 
-/// Whether what got no answer came again as it was.
-pub fn same_again(first: &Heard, again: &Heard) -> Result<(), String> {
+/// Whether what got no answer came again as it was, signed anew.
+pub fn same_again(checker: &Checker, first: &Heard, again: &Heard) -> Result<(), String> {
+    same_request(first, again)?;
+    believed(checker, again).map_err(|why| format!("it came again, and {why}"))
+}
+
+fn same_request(first: &Heard, again: &Heard) -> Result<(), String> {
+    let nonce = |heard: &Heard| {
+        let authorization = heard.header(header::AUTHORIZATION).and_then(Authorization::parse);
+        authorization.map(|authorization| authorization.stamp.nonce)
+    };
     let key = |heard: &Heard| key_of(&heard.headers).map_err(|problem| problem.detail);
     match (key(first)?, key(again)?) {
         (before, after) if before != after => Err(format!("it came under {before}, then under {after}")),
         _ if first.body != again.body => Err(format!("it was {}, then {}", shown(&first.body), shown(&again.body))),
+        _ if nonce(first).is_some_and(|before| nonce(again) == Some(before)) => {
+            Err("it came again under the same nonce, which the house refuses: sign each attempt anew".to_owned())
+        }
         _ => Ok(()),
     }
 }
@@ -269,5 +281,33 @@ fn usable(heard: &Heard, asked: &Application) -> Result<(), String> {
         (decision, ..) => Err(format!(
             "{decision:?} is not usable: an approval has grade and limit_fen, a refusal or referral a reason, and nothing else"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_again_is_the_same_and_signed_anew() {
+        let identity = Identity::from_seed("risk", 7);
+        let heard = |nonce: &str, key: &'static str, body: &'static str| {
+            let stamp = Stamp { timestamp: 1_767_225_600, nonce: nonce.to_owned() };
+            let authorization = identity.authorization("POST", PATH, &stamp, body.as_bytes());
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
+            headers.insert("idempotency-key", key.parse().unwrap());
+            Heard::new(PATH, headers, Bytes::from_static(body.as_bytes()))
+        };
+        let first = heard("nonce-0001", "k-1", "{}");
+        assert_eq!(same_request(&first, &heard("nonce-0002", "k-1", "{}")), Ok(()));
+        for (again, why) in [
+            (heard("nonce-0001", "k-1", "{}"), "sign each attempt anew"),
+            (heard("nonce-0002", "k-2", "{}"), "it came under k-1, then under k-2"),
+            (heard("nonce-0002", "k-1", "{ }"), "it was {}, then { }"),
+        ] {
+            let said = same_request(&first, &again).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
     }
 }

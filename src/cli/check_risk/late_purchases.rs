@@ -36,7 +36,7 @@ impl Asked {
 pub async fn check(checker: &Checker, asked: &Asked, heard: &mut mpsc::Receiver<Heard>, report: &mut Report) {
     let came = ask(checker, &asked.waiting, heard).await;
     let again = match &came {
-        Ok(first) => check_no_answer(first, asked.waiting.question_id, heard).await,
+        Ok(first) => check_no_answer(checker, first, asked.waiting.question_id, heard).await,
         Err(why) => Err(why.clone()),
     };
     let judged = |judge: &dyn Fn(&Heard) -> Result<(), String>| came.as_ref().map_err(Clone::clone).and_then(judge);
@@ -143,9 +143,14 @@ fn usable(heard: &Heard, asked: &Purchase) -> Result<PurchaseDecision, String> {
 }
 
 /// Of the first the house's answer is lost.
-async fn check_no_answer(first: &Heard, question_id: Uuid, heard: &mut mpsc::Receiver<Heard>) -> Result<(), String> {
+async fn check_no_answer(
+    checker: &Checker,
+    first: &Heard,
+    question_id: Uuid,
+    heard: &mut mpsc::Receiver<Heard>,
+) -> Result<(), String> {
     match wait_for(heard, question_id, late::TIME_LIMIT).await {
-        Some(again) => same_again(first, &again),
+        Some(again) => same_again(checker, first, &again),
         None => Err(format!("nothing more came to {PATH}")),
     }
 }

@@ -152,7 +152,9 @@ fn problem_of(app: &App, fault: Fault<FileRefusal>) -> Problem {
 /// signed manifest.
 #[utoipa::path(get, path = "/funder/days/{business_day}/files/{name}", tag = "funder",
     params(("business_day" = Day, Path), ("name" = String, Path, example = "loans.csv.gz"),
-        ("Range" = Option<String>, Header, description = "One span, such as `bytes=262144-`.")),
+        ("Range" = Option<String>, Header, description = "One span, such as `bytes=262144-`."),
+        ("If-Range" = Option<String>, Header, description = "The ETag of what has come so far; of another file the whole comes."),
+        ("If-None-Match" = Option<String>, Header, description = "ETags of what is there; one of them is answered by 304.")),
     responses((status = 200, body = String, content_type = "application/gzip",
             headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it.")),
             example = json!(FILE_EXAMPLE)),

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::pieced::Pieced;
@@ -80,17 +80,22 @@ pub(super) fn with_rate(mut response: Response, rate: Rate) -> Response {
     response
 }
 
-/// The answer with its signature.
+/// The answer to a request of that method with its signature.
 ///
 /// # Errors
 /// What is to be said in its place where it cannot be read to its end, or we cannot sign.
-pub(super) async fn signed(app: &App, response: Response, algorithm: Algorithm) -> Result<Response, Problem> {
+pub(super) async fn signed(
+    app: &App,
+    response: Response,
+    algorithm: Algorithm,
+    method: &Method,
+) -> Result<Response, Problem> {
     if response.extensions().get::<Streamed>().is_some() {
         return Ok(response);
     }
     let signer = app.access.signer(algorithm).await.context("an answer could not be signed")?;
     let mut signing = signer.begin_answer(Stamp::fresh(app.access.now()));
-    let mut response = read_into(&mut signing, response).await?;
+    let mut response = read_into(&mut signing, response, method).await?;
     for (name, value) in signing.headers() {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
@@ -99,8 +104,8 @@ pub(super) async fn signed(app: &App, response: Response, algorithm: Algorithm) 
     Ok(response)
 }
 
-/// The response when its body was read into its signature.
-async fn read_into(signing: &mut SigningAnswer, mut response: Response) -> Result<Response, Problem> {
+/// The response when its body was read into its signature. An answer to HEAD goes out without its body, and is signed so.
+async fn read_into(signing: &mut SigningAnswer, mut response: Response, method: &Method) -> Result<Response, Problem> {
     if let Some(pieced) = response.extensions_mut().remove::<Pieced>() {
         pieced.sign(signing).await?;
         *response.body_mut() = pieced.body();
@@ -108,7 +113,9 @@ async fn read_into(signing: &mut SigningAnswer, mut response: Response) -> Resul
         return Ok(response);
     }
     let (response, body) = held(response).await?;
-    signing.add(&body);
+    if *method != Method::HEAD {
+        signing.add(&body);
+    }
     Ok(response)
 }
 

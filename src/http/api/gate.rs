@@ -147,7 +147,7 @@ async fn see_through(gate: Gate, arrived: Arrived, request: Request, next: Next)
 async fn in_our_signature(call: &Call, mut response: Response) -> Response {
     let Call { gate, arrived, admitted } = call;
     for _ in 0..2 {
-        match signed(&gate.app, response, admitted.algorithm).await {
+        match signed(&gate.app, response, admitted.algorithm, &arrived.method).await {
             Ok(answer) => return answer,
             Err(problem) => {
                 let told = finish_problem(problem.into_response(), &arrived.request_id).await;
@@ -186,7 +186,7 @@ async fn turn_away(app: &App, arrived: &Arrived, denied: Fault<Denial>) -> Respo
     let Some(Believed { partner, algorithm }) = believed else {
         return write_down(app, arrived, CalledBy::Nobody { why }, response).await;
     };
-    let response = match signed(app, response, algorithm).await {
+    let response = match signed(app, response, algorithm, &arrived.method).await {
         Ok(response) => response,
         Err(problem) => finish_problem(problem.into_response(), &arrived.request_id).await,
     };

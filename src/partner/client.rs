@@ -202,7 +202,7 @@ impl Client {
         let body =
             serde_json::to_vec(body).map_err(|error| self.not_sent(format!("the request has no JSON: {error}")))?;
         let answer = self.repeat(operation, "POST", &body).await?;
-        serde_json::from_slice(&answer).map_err(|error| self.unknown(format!("the answer cannot be read: {error}")))
+        serde_json::from_slice(&answer).map_err(|error| self.unknown(unreadable(&error)))
     }
 
     /// Posts a JSON text as it is and returns the answer of 2xx as it came.
@@ -387,6 +387,11 @@ impl Problem {
     }
 }
 
+/// Where an answer cannot be read, but not why: an error of the parser's repeats what stands there, which may be somebody's name.
+fn unreadable(error: &serde_json::Error) -> String {
+    format!("the answer cannot be read at line {}, column {}", error.line(), error.column())
+}
+
 /// An error with its causes, without the URL: it may carry a key of somebody's.
 pub fn chain(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() { "timed out".to_owned() } else { "the connection failed".to_owned() };
@@ -407,6 +412,14 @@ mod tests {
     fn a_refusal_without_words_keeps_its_code() {
         let problem: Problem = serde_json::from_str(r#"{"code": "NO_SUCH", "message": null, "more": {}}"#).unwrap();
         assert_eq!((problem.code.as_deref(), problem.message), (Some("NO_SUCH"), None));
+    }
+
+    #[test]
+    fn of_an_answer_that_cannot_be_read_nothing_is_repeated() {
+        let error = serde_json::from_str::<u8>(r#""张三 6222021234567894""#).unwrap_err();
+        assert!(error.to_string().contains("张三 6222021234567894"), "the parser does");
+        let said = unreadable(&error);
+        assert!(said.starts_with("the answer cannot be read at line 1, column ") && !said.contains("张三"), "{said}");
     }
 
     #[test]

@@ -211,11 +211,15 @@ impl Denial {
     pub fn is_of_a_stranger(&self) -> bool {
         match self {
             Denial::Signature(
-                SignatureError::Malformed | SignatureError::UnknownKey | SignatureError::Stale | SignatureError::Wrong,
+                SignatureError::Malformed
+                | SignatureError::UnknownKey
+                | SignatureError::Stale
+                | SignatureError::NonceReused
+                | SignatureError::Wrong,
             )
             | Denial::NonceReused(_)
             | Denial::AddressNotAllowed(_) => true,
-            Denial::Signature(SignatureError::NonceReused | SignatureError::TooMany)
+            Denial::Signature(SignatureError::TooMany)
             | Denial::RateExceeded(..)
             | Denial::TooManyNotBelieved { .. } => false,
         }

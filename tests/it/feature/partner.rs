@@ -9,6 +9,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use chrono::TimeDelta;
+use fenqi::access::Directory;
+use fenqi::access::strangers::NOT_BELIEVED_MAX;
 use fenqi::app::App;
 use fenqi::base::Clock;
 use fenqi::partner::key::{Algorithm, PrivateKey};
@@ -287,6 +289,26 @@ async fn a_callback_whose_nonce_cannot_be_kept_is_our_failure_and_not_its_partne
     let http = fenqi::partner::client::build_http().unwrap();
     let request = http.post(format!("{pages}/partner/payout")).header("authorization", authorization).body("{}");
     assert_eq!(request.send().await.unwrap().status().as_u16(), 500);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_callback_that_is_sent_again_and_again_is_not_looked_at(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    // A minute that lasts until the test is over.
+    let directory = Directory::new(app.pool.clone(), app.vault.clone(), Clock::moved(Clock::System.now()));
+    let pages = serve_pages(&App { access: Arc::new(directory), ..app }).await;
+    let (theirs, stamp) = (Identity::from_seed("payout", house::SEED), Stamp::fresh(Clock::System.now()));
+    let authorization = theirs.authorization("POST", "/partner/payout", &stamp, b"{}");
+    let http = fenqi::partner::client::build_http().unwrap();
+    let ask = async || {
+        let request = http.post(format!("{pages}/partner/payout")).header("authorization", &authorization);
+        request.body("{}").send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask().await, 400, "believed, though not understood");
+    for _ in 1..NOT_BELIEVED_MAX {
+        assert_eq!(ask().await, 401);
+    }
+    assert_eq!((ask().await, ask().await), (429, 429));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

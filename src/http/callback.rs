@@ -13,7 +13,7 @@ use super::client_address::CallerAddress;
 use super::header::sole;
 use crate::access::{Denial, KeyName};
 use crate::app::App;
-use crate::error::{Fault, Refusal, Step};
+use crate::error::{Fault, Step};
 use crate::partner::call_log::Ended;
 use crate::partner::signature::Received;
 use crate::partner::withholding::ChannelName;
@@ -32,7 +32,7 @@ pub async fn take(
     let named = authorization.and_then(|header| app.partners.known_key(header));
     let named = named.map(|(mchid, serial_no)| KeyName::of(&mchid, &serial_no));
     if let Err(denial) = app.access.look_beside_strangers(address, named) {
-        return denied(&denial).into_response();
+        return Problem::from(&denial).into_response();
     }
     let received = Received {
         method: parts.method.as_str(),
@@ -52,7 +52,7 @@ pub async fn take(
                 app.access.distrust(address, authorization);
             }
             why_not = Some(error.code());
-            Err(denied(&app.access.told(Denial::Signature(error), address)))
+            Err(Problem::from(&app.access.told(Denial::Signature(error), address)))
         }
         // Whoever hears 401 calls nobody until a key is mended.
         Err(Fault::Failed(failure)) => Err(Problem::from(failure.context("a callback's nonce could not be kept"))),
@@ -81,16 +81,6 @@ pub async fn take(
     response
 }
 
-fn denied(denial: &Denial) -> Problem {
-    let (status, retry_after) = match denial {
-        Denial::TooManyNotBelieved { reset_seconds } => {
-            (StatusCode::TOO_MANY_REQUESTS, u32::try_from(*reset_seconds).ok())
-        }
-        _ => (StatusCode::UNAUTHORIZED, None),
-    };
-    Problem { retry_after, ..Problem::new(status, denial.code(), denial.to_string()) }
-}
-
 /// Books what a believed callback says; `object` becomes the order that it is about, as soon as that is known.
 async fn book(app: &App, partner: &str, body: &[u8], object: &mut String) -> Result<(), Problem> {
     // The database keeps no text with this character, and no protocol has a use for it.
@@ -102,23 +92,16 @@ async fn book(app: &App, partner: &str, body: &[u8], object: &mut String) -> Res
             let heard = payout::client::read_callback(body).map_err(|_| unreadable())?;
             object.clone_from(&heard.key);
             let called_back = settlement::jobs::read_callback(&heard).ok_or_else(unreadable)?;
-            answered(settlement::take_callback(app, called_back).await)
+            let (Step::Applied | Step::AlreadyApplied) = settlement::take_callback(app, called_back).await?;
         }
         name => {
             let channel = ChannelName::from_partner(name).ok_or_else(Problem::not_found)?;
             let heard = withholding::read_callback(channel, body).ok_or_else(unreadable)?;
             *object = heard.withholding_id.to_string();
             repayment::hear(app, channel, heard).await?;
-            Ok(())
         }
     }
-}
-
-fn answered<R: Refusal>(outcome: Result<Step, Fault<R>>) -> Result<(), Problem> {
-    match outcome {
-        Ok(Step::Applied | Step::AlreadyApplied) => Ok(()),
-        Err(fault) => Err(fault.into()),
-    }
+    Ok(())
 }
 
 /// As JSON writes it; as it is, no JSON has it.

@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::access::Denial;
 use crate::error::{Fault, Refusal};
 
 /// `application/problem+json`. The request's id is in the header `x-request-id` of every response, and in the document where
@@ -98,6 +99,20 @@ struct Document<'a> {
     errors: &'a [FieldProblem],
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+}
+
+/// Why a call is not let in, by which its status is chosen.
+impl From<&Denial> for Problem {
+    fn from(denial: &Denial) -> Problem {
+        let (status, reset_seconds) = match denial {
+            Denial::Signature(_) | Denial::NonceReused(_) => (StatusCode::UNAUTHORIZED, None),
+            Denial::AddressNotAllowed(_) => (StatusCode::FORBIDDEN, None),
+            Denial::RateExceeded(_, rate) => (StatusCode::TOO_MANY_REQUESTS, Some(rate.reset_seconds)),
+            Denial::TooManyNotBelieved { reset_seconds } => (StatusCode::TOO_MANY_REQUESTS, Some(*reset_seconds)),
+        };
+        let retry_after = reset_seconds.and_then(|seconds| u32::try_from(seconds).ok());
+        Problem { retry_after, ..Problem::new(status, denial.code(), denial.to_string()) }
+    }
 }
 
 /// A refusal is shown with its code; a failure is logged once, here, and not shown.

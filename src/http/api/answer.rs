@@ -9,7 +9,7 @@ use super::pieced::Pieced;
 use super::{codes, problems};
 use crate::access::{Denial, Rate};
 use crate::app::App;
-use crate::error::{Fault, Refusal as _};
+use crate::error::Fault;
 use crate::http::Problem;
 use crate::partner::key::Algorithm;
 use crate::partner::signature::{SigningAnswer, Stamp};
@@ -21,27 +21,12 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Streamed;
 
-/// Why a request is not let in.
+/// Why a request is not let in, with its partner's rate where that is why.
 pub(super) fn denied_response(denied: Fault<Denial>) -> Response {
     match denied {
-        Fault::Refused(ref denial @ Denial::RateExceeded(_, rate)) => {
-            let retry_after = u32::try_from(rate.reset_seconds).ok();
-            let problem = Problem {
-                retry_after,
-                ..Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string())
-            };
-            with_rate(problem.into_response(), rate)
-        }
-        Fault::Refused(ref denial @ Denial::TooManyNotBelieved { reset_seconds }) => Problem {
-            retry_after: u32::try_from(reset_seconds).ok(),
-            ..Problem::new(StatusCode::TOO_MANY_REQUESTS, denial.code(), denial.to_string())
-        }
-        .into_response(),
-        Fault::Refused(denial @ Denial::AddressNotAllowed(_)) => {
-            Problem::new(StatusCode::FORBIDDEN, denial.code(), denial.to_string()).into_response()
-        }
-        Fault::Refused(denial @ (Denial::Signature(_) | Denial::NonceReused(_))) => {
-            Problem::new(StatusCode::UNAUTHORIZED, denial.code(), denial.to_string()).into_response()
+        Fault::Refused(denial) => {
+            let response = Problem::from(&denial).into_response();
+            if let Denial::RateExceeded(_, rate) = denial { with_rate(response, rate) } else { response }
         }
         Fault::Failed(failure) => Problem::from(failure).into_response(),
     }

@@ -32,13 +32,13 @@ pub async fn readyz(State(app): State<App>) -> Result<&'static str, Problem> {
 
 async fn check_ready(app: &App) -> Result<(), Problem> {
     match database::migrated(&app.pool).await {
-        Err(_) => return Err(database_unreachable()),
+        Err(error) => return Err(database_unreachable(error)),
         Ok(Migrated::Fully) => {}
         Ok(_) => {
             return Err(not_ready("database_not_migrated", "The database is not at this program's migrations."));
         }
     }
-    let mut connection = app.pool.acquire().await.map_err(|_| database_unreachable())?;
+    let mut connection = app.pool.acquire().await.map_err(database_unreachable)?;
     if !is_open(&mut connection).await? {
         return Err(not_ready(
             NOT_OPEN,
@@ -96,10 +96,12 @@ async fn is_open(connection: &mut PgConnection) -> sqlx::Result<bool> {
 /// # Errors
 /// Those of the answer, and `database_unreachable`.
 pub(super) async fn in_time<T>(answer: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-    tokio::time::timeout(DATABASE_TIME_MAX, answer).await.unwrap_or_else(|_| Err(database_unreachable()))
+    tokio::time::timeout(DATABASE_TIME_MAX, answer).await.unwrap_or_else(|late| Err(database_unreachable(late)))
 }
 
-pub(super) fn database_unreachable() -> Problem {
+/// Whoever asks is told that it is so, and the log why.
+pub(super) fn database_unreachable(cause: impl Into<anyhow::Error>) -> Problem {
+    tracing::warn!("the database does not answer: {:#}", cause.into());
     not_ready("database_unreachable", "The database does not answer, or every connection to it is taken.")
 }
 

@@ -46,10 +46,9 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Pro
     }
     let recorder = recorder();
     let (waiting, reserves) = health::in_time(read_figures(&app)).await?;
-    if let Some(today) = waiting.business_day {
-        let midnight = BusinessDay::new(today).instant(NaiveTime::MIN);
-        gauge!("fenqi_business_day_timestamp_seconds").set(midnight.timestamp() as f64);
-        let last = app.calendar.known_until(BusinessDay::new(today)).unwrap_or(BusinessDay::new(today));
+    if let Some(today) = waiting.business_day.map(BusinessDay::new) {
+        gauge!("fenqi_business_day_timestamp_seconds").set(today.instant(NaiveTime::MIN).timestamp() as f64);
+        let last = app.calendar.known_until(today).unwrap_or(today);
         gauge!("fenqi_calendar_ends_timestamp_seconds").set(last.next().instant(NaiveTime::MIN).timestamp() as f64);
     }
     gauge!("fenqi_partners_down").set(waiting.partners_down as f64);
@@ -76,6 +75,6 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Pro
 }
 
 async fn read_figures(app: &App) -> Result<(Waiting, Vec<FunderReserve>), Problem> {
-    let mut connection = app.pool.acquire().await.map_err(|_| health::database_unreachable())?;
+    let mut connection = app.pool.acquire().await.map_err(health::database_unreachable)?;
     Ok((store::count_waiting(&mut connection).await?, store::list_reserves(&mut connection).await?))
 }

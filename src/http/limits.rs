@@ -19,16 +19,16 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// A page answers in milliseconds; whoever waits this long has gone.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
 pub const REQUEST_ID: &str = "x-request-id";
-
-/// The id of this request, for whoever answers it.
-#[derive(Clone)]
-pub struct ThisRequest(pub String);
 /// Our own pages load nothing from elsewhere and run no inline script.
 const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /// A browser that has been here once asks for no page over plain http for a year, so that nobody on the way can answer in our place.
 /// Other hosts under the name are their owner's to speak for.
 const TRANSPORT_POLICY: &str = "max-age=31536000";
+
+/// The id of this request, for whoever answers it.
+#[derive(Clone)]
+pub struct ThisRequest(pub String);
 
 /// Gives the request an id, logs how it ended, and sets the headers that every response has.
 pub async fn record(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -81,9 +81,8 @@ pub fn recover(panic: Box<dyn Any + Send>) -> Response {
 
 /// The method in a label's words. Anybody may make up more of them, and whoever counts them would never forget one.
 fn known_method(method: &Method) -> &'static str {
-    let known = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
-    let names = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-    known.iter().zip(names).find(|(known, _)| *known == method).map_or("other", |(_, name)| name)
+    let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    known.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 /// An id that a proxy of ours gave, if it is plain enough to stand in a log. Whoever else gave one could have a call written down

@@ -76,7 +76,12 @@ pub struct PeopleToTry {
 pub async fn find_people_to_try(connection: &mut PgConnection) -> sqlx::Result<PeopleToTry> {
     sqlx::query_as!(
         PeopleToTry,
-        r#"select (select l.borrower_id from bill b join credit_line l using (line_id)
+        r#"with shop as (
+               select c.code_id, c.merchant_id from merchant_code c join merchant m using (merchant_id)
+               where c.is_open_static and m.status = 'active'
+               order by (select count(*) from merchant_staff s where s.merchant_id = c.merchant_id and s.removed_at is null) desc,
+                        c.created_at, c.code_id limit 1)
+           select (select l.borrower_id from bill b join credit_line l using (line_id)
                    where b.status = 'open' and b.due_on >= (select today from business_day) and l.status = 'active'
                    order by b.due_on, b.line_id limit 1) as billed,
                   (select l.borrower_id from bill b join credit_line l using (line_id)
@@ -84,14 +89,7 @@ pub async fn find_people_to_try(connection: &mut PgConnection) -> sqlx::Result<P
                    order by b.due_on, b.line_id limit 1) as late,
                   (select borrower_id from credit_line where status = 'active' and used_fen = 0
                    order by line_id limit 1) as idle,
-                  (select c.code_id from merchant_code c join merchant m using (merchant_id)
-                   where c.is_open_static and m.status = 'active'
-                   order by (select count(*) from merchant_staff s where s.merchant_id = c.merchant_id and s.removed_at is null) desc,
-                            c.created_at, c.code_id limit 1) as code,
-                  (select c.merchant_id from merchant_code c join merchant m using (merchant_id)
-                   where c.is_open_static and m.status = 'active'
-                   order by (select count(*) from merchant_staff s where s.merchant_id = c.merchant_id and s.removed_at is null) desc,
-                            c.created_at, c.code_id limit 1) as merchant"#
+                  (select code_id from shop) as code, (select merchant_id from shop) as merchant"#
     )
     .fetch_one(connection)
     .await

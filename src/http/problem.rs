@@ -12,7 +12,7 @@ use crate::error::{Fault, Refusal};
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub status: StatusCode,
-    /// Stable, `snake_case`: what a program looks at.
+    /// Stable, `snake_case`: what a program looks at, and what words for people are found by.
     pub code: &'static str,
     pub detail: String,
     /// What is wrong with each field or parameter.
@@ -39,11 +39,6 @@ impl Problem {
     pub fn of_field(status: StatusCode, problem: FieldProblem) -> Problem {
         let detail = format!("{}: {}", problem.pointer, problem.detail);
         Problem { errors: vec![problem.clone()], ..Problem::new(status, problem.code, detail) }
-    }
-
-    /// What a program looks at, and what words for people are found by.
-    pub fn code(&self) -> &'static str {
-        self.code
     }
 
     pub fn not_found() -> Problem {

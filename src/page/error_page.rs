@@ -56,13 +56,13 @@ pub async fn show(State(app): State<App>, request: Request, next: Next) -> Respo
     let Some((problem, parts)) = response.extensions().get::<Problem>().cloned().zip(parts_kept) else {
         return response;
     };
-    let again = response.extensions().get::<FormsPage>().filter(|_| problem.code() == PAGE_STALE);
+    let again = response.extensions().get::<FormsPage>().filter(|_| problem.code == PAGE_STALE);
     let again = again.map(|FormsPage(address)| path_of_ours(address, "/").to_owned());
     let mut visit = Visit::read(&app, &parts);
     if let Some(address) = &again {
         visit.address.clone_from(address);
     }
-    let known = ["problem", "refusal"].map(|kind| format!("{kind}-{}", problem.code()));
+    let known = ["problem", "refusal"].map(|kind| format!("{kind}-{}", problem.code));
     let words = known.into_iter().find(|key| visit.language.knows(key));
     let page = ErrorPage {
         again,

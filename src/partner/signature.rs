@@ -66,14 +66,12 @@ impl SignatureError {
 
 /// What a request signs.
 pub fn request_message(method: &str, url: &str, stamp: &Stamp, body: &[u8]) -> Vec<u8> {
-    let head = format!("{method}\n{url}\n{}\n{}\n", stamp.timestamp, stamp.nonce);
-    [head.as_bytes(), body, b"\n"].concat()
+    [format!("{method}\n{url}\n{}", stamp.lines()).as_bytes(), body, b"\n"].concat()
 }
 
 /// What an answer signs.
 fn response_message(stamp: &Stamp, body: &[u8]) -> Vec<u8> {
-    let head = format!("{}\n{}\n", stamp.timestamp, stamp.nonce);
-    [head.as_bytes(), body, b"\n"].concat()
+    [stamp.lines().as_bytes(), body, b"\n"].concat()
 }
 
 /// When something was signed, and what makes it unlike any other.
@@ -90,6 +88,11 @@ impl Stamp {
         let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
         let unlike_any_other = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()));
         Stamp { timestamp: now.timestamp(), nonce: unlike_any_other.simple().to_string() }
+    }
+
+    /// As it stands in what is signed.
+    fn lines(&self) -> String {
+        format!("{}\n{}\n", self.timestamp, self.nonce)
     }
 }
 
@@ -170,7 +173,7 @@ impl Identity {
     /// Begins to sign an answer whose body comes in pieces.
     pub fn begin_answer(&self, stamp: Stamp) -> SigningAnswer {
         let mut signing = self.key.begin();
-        signing.add(format!("{}\n{}\n", stamp.timestamp, stamp.nonce).as_bytes());
+        signing.add(stamp.lines().as_bytes());
         SigningAnswer { stamp, serial_no: self.serial_no.clone(), signing }
     }
 }
@@ -222,11 +225,6 @@ impl KeyRing {
     /// Whether a key is known by that name.
     pub fn has(&self, mchid: &str, serial_no: &str) -> bool {
         self.keys.contains_key(&(mchid.to_owned(), serial_no.to_owned()))
-    }
-
-    /// `false` if there was no such key.
-    pub fn revoke(&mut self, mchid: &str, serial_no: &str) -> bool {
-        self.keys.remove(&(mchid.to_owned(), serial_no.to_owned())).is_some()
     }
 
     /// Whether that key made the signature (in base64) of the message.

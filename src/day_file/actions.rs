@@ -19,7 +19,6 @@ use super::store::{self, ChunkKey, MadeDay, Piece, SignedManifest};
 use super::writer::{FileWriter, Hashing};
 use crate::app::App;
 use crate::base::BusinessDay;
-use crate::base::hex::hex_encode;
 use crate::base::id::FunderId;
 use crate::database;
 use crate::error::{Fault, Outcome};
@@ -345,9 +344,4 @@ pub async fn find_ready(app: &App, funder_id: FunderId, day: BusinessDay) -> Out
 /// Made, and at its stated time or later.
 pub fn is_ready(made: &MadeDay, available_from: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     made.made_at.is_some() && now >= available_from
-}
-
-/// How a sha256 stands in an `ETag` and in the manifest.
-pub fn tag(sha256: &[u8]) -> String {
-    hex_encode(sha256)
 }

@@ -10,12 +10,13 @@ use futures_util::stream::try_unfold;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::actions::{self, is_ready, tag};
+use super::actions::{self, is_ready};
 use super::model::{FileName, FileRefusal, Span, read_range};
 use super::store::{self, ChunkKey, MadeDay};
 use super::writer::CHUNK_BYTES;
 use crate::app::App;
 use crate::base::BusinessDay;
+use crate::base::hex::hex_encode;
 use crate::base::id::FunderId;
 use crate::error::Fault;
 use crate::http::Problem;
@@ -74,7 +75,7 @@ pub async fn list_days(
             business_day: made.business_day,
             status: if ready { "ready" } else { "not_ready" },
             available_from,
-            manifest_sha256: made.manifest_sha256.filter(|_| ready).map(|sha256| tag(&sha256)),
+            manifest_sha256: made.manifest_sha256.filter(|_| ready).map(|sha256| hex_encode(&sha256)),
         }
     };
     let days = rows.into_iter().map(view).collect();
@@ -124,7 +125,7 @@ pub async fn show_manifest(
     else {
         return Err(Problem::not_found());
     };
-    let manifest_sha256 = tag(&sha256);
+    let manifest_sha256 = hex_encode(&sha256);
     let signatures = serde_json::from_value(signatures.0).map_err(anyhow::Error::new)?;
     let headers = [(header::ETAG, etag(&manifest_sha256))];
     Ok((headers, Json(SignedManifest { manifest, manifest_sha256, signatures })))
@@ -175,7 +176,7 @@ pub async fn download_file(
     let mut connection = app.pool.acquire().await?;
     let files = store::list_files(&mut connection, caller.funder_id, day).await?;
     let file = files.into_iter().find(|file| file.name == name.to_string()).ok_or_else(Problem::not_found)?;
-    let tagged = etag(tag(&file.sha256));
+    let tagged = etag(hex_encode(&file.sha256));
     let given = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let mut known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     if known.any(|known| known.trim() == "*" || known.contains(&tagged)) {

@@ -27,11 +27,6 @@ impl Sums {
     pub fn add(&mut self, name: impl Into<Cow<'static, str>>, amount: Fen) {
         *self.0.entry(name.into()).or_default() += amount;
     }
-
-    /// Zero where nothing was summed.
-    pub fn get(&self, name: &str) -> Fen {
-        self.0.get(name).copied().unwrap_or_default()
-    }
 }
 
 /// A row of a file.

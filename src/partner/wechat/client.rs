@@ -19,7 +19,7 @@ use crate::base::Clock;
 use crate::base::hex::hex_encode;
 use crate::base::syntax::said_of_toml;
 use crate::partner::call_log::{CallLog, Ended};
-use crate::partner::client::TIME_LIMIT_PERSON;
+use crate::partner::client::{TIME_LIMIT_PERSON, chain};
 
 /// A token or a verdict takes some hundred.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -190,7 +190,7 @@ impl WeChat {
     /// # Errors
     /// As [`WeChatError`] says.
     pub async fn openid(&self, code: &str) -> Result<String, WeChatError> {
-        let Settings { app_id, secret, .. } = self.settings();
+        let (app_id, secret) = (self.settings.app_id.as_str(), self.settings.secret.as_str());
         let query = [("appid", app_id), ("secret", secret), ("code", code), ("grant_type", "authorization_code")];
         let answer: OpenIdAnswer = self.get("openid", "/sns/oauth2/access_token", &query).await?;
         somebodys(answer.openid).ok_or(WeChatError::Silent)
@@ -253,7 +253,7 @@ impl WeChat {
         if let Some(token) = self.fresh(kept.as_ref()) {
             return Ok(token);
         }
-        let Settings { app_id, secret, .. } = self.settings();
+        let (app_id, secret) = (self.settings.app_id.as_str(), self.settings.secret.as_str());
         let query = [("grant_type", "client_credential"), ("appid", app_id), ("secret", secret)];
         let answer: TokenAnswer = self.get("token", "/cgi-bin/token", &query).await?;
         *kept = Some(self.keep(answer.access_token.clone(), answer.expires_in));
@@ -278,10 +278,6 @@ impl WeChat {
 
     fn keep(&self, value: String, seconds: i64) -> Kept {
         Kept { value, until: ends_at(self.clock.now(), seconds) }
-    }
-
-    fn settings(&self) -> Settings<'_> {
-        Settings { app_id: &self.settings.app_id, secret: &self.settings.secret }
     }
 
     fn address(&self, path: &str, query: &[(&str, &str)]) -> String {
@@ -364,22 +360,28 @@ fn read<A: DeserializeOwned>(body: &[u8]) -> Result<Result<A, WeChatError>, WeCh
     serde_json::from_slice(body).map(Ok).map_err(|_| WeChatError::Silent)
 }
 
-struct Settings<'a> {
-    app_id: &'a str,
-    secret: &'a str,
+/// Nothing where no answer comes, or one without end; the log says why.
+async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Vec<u8>)> {
+    let why = match read_answer(request).await {
+        Ok(Some(answer)) => return Some(answer),
+        Ok(None) => format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"),
+        Err(error) => chain(&error),
+    };
+    tracing::warn!("WeChat does not answer: {why}");
+    None
 }
 
-/// Nothing where no answer comes, or one without end.
-async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Vec<u8>)> {
-    let mut response = request.timeout(TIME_LIMIT_PERSON).send().await.ok()?;
+/// Status and body; nothing of an answer without end.
+async fn read_answer(request: reqwest::RequestBuilder) -> reqwest::Result<Option<(u16, Vec<u8>)>> {
+    let mut response = request.timeout(TIME_LIMIT_PERSON).send().await?;
     let (status, mut body) = (response.status().as_u16(), Vec::new());
-    while let Some(chunk) = response.chunk().await.ok()? {
+    while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return None;
+            return Ok(None);
         }
         body.extend_from_slice(&chunk);
     }
-    Some((status, body))
+    Ok(Some((status, body)))
 }
 
 /// SHA-1 in hexadecimal, as WeChat's JSSDK wants it.

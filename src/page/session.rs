@@ -37,8 +37,8 @@ pub enum SessionKind {
 /// Whose sessions, and as what.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
-    kind: SessionKind,
-    subject_id: Uuid,
+    pub(super) kind: SessionKind,
+    pub(super) subject_id: Uuid,
 }
 
 impl Subject {
@@ -162,17 +162,13 @@ pub async fn end(app: &App, visit: &Visit, kind: SessionKind) -> anyhow::Result<
 
 /// Everywhere a person is signed in.
 pub async fn list(app: &App, visit: &Visit, whose: Subject) -> anyhow::Result<Vec<OwnSession>> {
-    let Subject { kind, subject_id } = whose;
     let mut connection = app.pool.acquire().await?;
-    let rows = session_store::list(&mut connection, kind, subject_id, &visit.token_hash(), app.clock.now()).await?;
-    Ok(rows)
+    Ok(session_store::list(&mut connection, whose, &visit.token_hash(), app.clock.now()).await?)
 }
 
 /// Ends one of a person's sessions.
 pub async fn end_one(app: &App, whose: Subject, session_id: Uuid) -> anyhow::Result<()> {
-    let Subject { kind, subject_id } = whose;
-    session_store::delete_one(&mut *app.pool.acquire().await?, kind, subject_id, session_id).await?;
-    Ok(())
+    Ok(session_store::delete_one(&mut *app.pool.acquire().await?, whose, session_id).await?)
 }
 
 /// Ends all sessions of a person but the visitor's own.
@@ -182,7 +178,7 @@ pub async fn end_others(app: &App, visit: &Visit, whose: Subject) -> anyhow::Res
 
 /// The same in the caller's transaction: all but the one of the browser with that token, known by its SHA-256.
 pub async fn end_all_but(connection: &mut PgConnection, whose: Subject, token_hash: &[u8; 32]) -> sqlx::Result<()> {
-    session_store::delete_others(connection, whose.kind, whose.subject_id, token_hash).await
+    session_store::delete_others(connection, whose, token_hash).await
 }
 
 /// Ends, in the caller's transaction, a person's sessions that came by a WeChat identity, except those that came by `but`.
@@ -192,11 +188,10 @@ pub async fn end_by_wechat(
     whose: Subject,
     but: Option<&str>,
 ) -> anyhow::Result<()> {
-    let Subject { kind, subject_id } = whose;
-    for (session_id, sealed) in session_store::list_by_wechat(connection, kind, subject_id).await? {
+    for (session_id, sealed) in session_store::list_by_wechat(connection, whose).await? {
         let openid = vault.open_for(session_id, Field::OpenId, &sealed)?;
         if but != Some(openid.as_str()) {
-            session_store::delete_one(connection, kind, subject_id, session_id).await?;
+            session_store::delete_one(connection, whose, session_id).await?;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::session::{OwnSession, SessionKind};
+use super::session::{OwnSession, SessionKind, Subject};
 
 pub struct NewSession {
     pub token_hash: [u8; 32],
@@ -109,8 +109,7 @@ pub async fn see(
 
 pub async fn list(
     connection: &mut PgConnection,
-    kind: SessionKind,
-    subject_id: Uuid,
+    whose: Subject,
     this: &[u8; 32],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<OwnSession>> {
@@ -118,8 +117,8 @@ pub async fn list(
         OwnSession,
         r#"select session_id, device, created_at, last_seen_at, token_hash = $3 as "is_this!"
            from session where subject_id = $1 and kind = $2 and expires_at > $4 order by last_seen_at desc"#,
-        subject_id,
-        kind as SessionKind,
+        whose.subject_id,
+        whose.kind as SessionKind,
         this,
         now
     )
@@ -134,16 +133,11 @@ pub async fn delete(connection: &mut PgConnection, token_hash: &[u8; 32], kind: 
     Ok(())
 }
 
-pub async fn delete_one(
-    connection: &mut PgConnection,
-    kind: SessionKind,
-    subject_id: Uuid,
-    session_id: Uuid,
-) -> sqlx::Result<()> {
+pub async fn delete_one(connection: &mut PgConnection, whose: Subject, session_id: Uuid) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from session where subject_id = $1 and kind = $2 and session_id = $3",
-        subject_id,
-        kind as SessionKind,
+        whose.subject_id,
+        whose.kind as SessionKind,
         session_id
     )
     .execute(connection)
@@ -152,32 +146,23 @@ pub async fn delete_one(
 }
 
 /// The live sessions of a person that came by a WeChat identity, with that identity, sealed.
-pub async fn list_by_wechat(
-    connection: &mut PgConnection,
-    kind: SessionKind,
-    subject_id: Uuid,
-) -> sqlx::Result<Vec<(Uuid, Vec<u8>)>> {
+pub async fn list_by_wechat(connection: &mut PgConnection, whose: Subject) -> sqlx::Result<Vec<(Uuid, Vec<u8>)>> {
     let rows = sqlx::query!(
         r#"select session_id, openid_sealed as "openid_sealed!" from session
            where subject_id = $1 and kind = $2 and openid_sealed is not null"#,
-        subject_id,
-        kind as SessionKind
+        whose.subject_id,
+        whose.kind as SessionKind
     )
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.session_id, row.openid_sealed)).collect())
 }
 
-pub async fn delete_others(
-    connection: &mut PgConnection,
-    kind: SessionKind,
-    subject_id: Uuid,
-    this: &[u8; 32],
-) -> sqlx::Result<()> {
+pub async fn delete_others(connection: &mut PgConnection, whose: Subject, this: &[u8; 32]) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from session where subject_id = $1 and kind = $2 and token_hash <> $3",
-        subject_id,
-        kind as SessionKind,
+        whose.subject_id,
+        whose.kind as SessionKind,
         this
     )
     .execute(connection)

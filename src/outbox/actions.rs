@@ -199,13 +199,12 @@ async fn first_written_at(connection: &mut PgConnection, at: DateTime<Utc>) -> s
 /// Tries one message again at once. Asked again, what was done is done: also if it was delivered since.
 pub async fn retry(app: &App, asked: Asked<'_>, message_no: i64, attempt: Attempt) -> Outcome<(), EventRefusal> {
     let now = app.clock.now();
-    let action = Action { messages: Some(1), ..noted(asked, "replay", now) };
+    let action = Action { range: Some((message_no, message_no)), messages: Some(1), ..noted(asked, "replay", now) };
     let mut transaction = database::begin(&app.pool).await?;
     if !store::retry(&mut transaction, asked.partner, message_no, now).await? {
         let done = unless_done(&mut transaction, message_no, attempt, &action).await;
         return database::end(transaction, done).await;
     }
-    let action = Action { range: Some((message_no, message_no)), ..action };
     note(&mut transaction, app, &action).await?;
     transaction.commit().await?;
     Ok(())
@@ -240,13 +239,13 @@ pub async fn discard(app: &App, asked: Asked<'_>, wanted: Discard<'_>, attempt: 
     if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX || !is_one_line(reason) {
         return Err(Fault::Refused(EventRefusal::ReasonMissing));
     }
-    let action = Action { messages: Some(1), reason: Some(reason), ..noted(asked, "discard", app.clock.now()) };
+    let (range, messages) = (Some((message_no, message_no)), Some(1));
+    let action = Action { range, messages, reason: Some(reason), ..noted(asked, "discard", app.clock.now()) };
     let mut transaction = database::begin(&app.pool).await?;
     if !store::discard(&mut transaction, message_no, &action).await? {
         let done = unless_done(&mut transaction, message_no, attempt, &action).await;
         return database::end(transaction, done).await;
     }
-    let action = Action { range: Some((message_no, message_no)), ..action };
     note(&mut transaction, app, &action).await?;
     transaction.commit().await?;
     Ok(())

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::assets;
 use super::back::with_next;
-use super::visit::Visit;
+use super::visit::{LANGUAGE_QUERY, Visit};
 use super::words::{Language, Said};
 use crate::app::App;
 use crate::base::{BusinessDay, Fen, id};
@@ -203,8 +203,8 @@ impl Page {
         let (path, query) = self.visit.address.split_once('?').unwrap_or((&self.visit.address, ""));
         let other = self.visit.language.other();
         let mut pairs = form_urlencoded::Serializer::new(String::new());
-        pairs.extend_pairs(form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "lang"));
-        pairs.append_pair("lang", other.tag());
+        pairs.extend_pairs(form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != LANGUAGE_QUERY));
+        pairs.append_pair(LANGUAGE_QUERY, other.tag());
         OtherLanguage { tag: other.tag(), address: format!("{path}?{}", pairs.finish()) }
     }
 }

@@ -38,7 +38,7 @@ const LANGUAGE_DAYS: i64 = 365;
 /// The code of the problem of a form that is too old, or not ours.
 pub(super) const PAGE_STALE: &str = "page_stale";
 /// The query of a link that chooses a language.
-const LANGUAGE_QUERY: &str = "lang";
+pub(super) const LANGUAGE_QUERY: &str = "lang";
 
 /// What is known of the browser that asks.
 #[derive(Clone)]

@@ -129,6 +129,12 @@ impl Refusal for TemplateRefusal {
     }
 }
 
+impl From<serde_json::Error> for TemplateRefusal {
+    fn from(error: serde_json::Error) -> TemplateRefusal {
+        TemplateRefusal::NotJson { line: error.line(), column: error.column(), says: error.to_string() }
+    }
+}
+
 impl Template {
     /// Whether it may be saved for a kind: it serves the kind's example, also where a field is null or a list empty that may be, and
     /// its expression understands an answer.
@@ -201,10 +207,7 @@ impl Template {
         match serde_json::from_str::<Value>(&text) {
             Ok(Value::Object(_)) => Ok(text),
             Ok(_) => Err(TemplateRefusal::NotAnObject),
-            Err(error) => {
-                let (line, column) = (error.line(), error.column());
-                Err(TemplateRefusal::NotJson { line, column, says: error.to_string() })
-            }
+            Err(error) => Err(error.into()),
         }
     }
 

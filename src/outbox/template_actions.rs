@@ -3,10 +3,9 @@
 use serde_json::json;
 
 use super::actions::{EventRefusal, not_found};
-use super::carrier::funder::render;
+use super::carrier::funder::body_of_call;
 use super::catalogue::{self, Audience, EventKind};
 use super::event_store;
-use super::store::Waiting;
 use super::template::{Telling, Template, TemplateRefusal};
 use super::template_store::{self as store, Active, NewVersion, Version};
 use crate::app::App;
@@ -109,13 +108,9 @@ pub async fn preview(
         apart(move || template.check(kind)).await?;
     }
     let path = template.as_ref().and_then(|template| template.path.clone());
-    let event = message.clone();
-    let told = apart(move || tell(&event, template.as_ref())).await?;
-    let body = match &path {
-        Some(_) => told,
-        None => json!({ "events": [envelope(&message, &told)?] }).to_string(),
-    };
-    Ok(Preview { kind: message.kind, path: path.unwrap_or_else(|| "/events".to_owned()), body, template_version })
+    let kind = message.kind.clone();
+    let body = apart(move || body_of_call(&message, template.as_ref())).await?;
+    Ok(Preview { kind, path: path.unwrap_or_else(|| "/events".to_owned()), body, template_version })
 }
 
 /// A template may work hard: nobody else's request waits for that.
@@ -124,22 +119,4 @@ async fn apart<T: Send + 'static>(
 ) -> Outcome<T, EventRefusal> {
     let done = tokio::task::spawn_blocking(work).await.map_err(anyhow::Error::from)?;
     done.map_err(|refusal| Fault::Refused(refusal.into()))
-}
-
-fn tell(message: &Waiting, template: Option<&Template>) -> Result<String, TemplateRefusal> {
-    match template {
-        Some(template) => render(message, template),
-        None => Ok(message.body.clone()),
-    }
-}
-
-fn envelope(message: &Waiting, told: &str) -> anyhow::Result<serde_json::Value> {
-    Ok(json!({
-        "event_no": message.message_no,
-        "kind": message.kind,
-        "version": super::carrier::funder::version(&message.kind),
-        "object_id": message.object_id,
-        "occurred_at": message.created_at,
-        "body": serde_json::from_str::<serde_json::Value>(told)?,
-    }))
 }

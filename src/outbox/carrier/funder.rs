@@ -19,7 +19,7 @@ use crate::outbox::template::{Template, TemplateRefusal, Told};
 use crate::outbox::template_store::{self, Active, Saved};
 use crate::partner::funder_core::{
     client::{OwnForm, deliver, deliver_one},
-    wire::{EventResult, EventVerdict, Outgoing},
+    wire::{EventResult, EventVerdict, EventsRequest, Outgoing},
 };
 use crate::partner::mentions::Mentions;
 use crate::partner::{CallError, Client};
@@ -55,14 +55,15 @@ async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting
     for message in batch {
         // A template may work hard: others get a turn between two of hundreds.
         tokio::task::yield_now().await;
-        let verdict = match event(message, templates.get(&message.kind)) {
+        let saved = templates.get(&message.kind);
+        let verdict = match event(message, saved.map(|saved| &saved.template)) {
             _ if refused.contains(&message.object_id) => Fate::Held,
             Ok(event) => {
                 events.push(event);
-                mapped.extend(templates.get(&message.kind).map(|_| message));
+                mapped.extend(saved.map(|_| message));
                 continue;
             }
-            Err(why) => Fate::Unserved(why),
+            Err(why) => unserved(saved, &why),
         };
         refused.insert(message.object_id);
         fates.insert(message.message_no, verdict);
@@ -81,19 +82,20 @@ async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting
 
 async fn carry_one(client: &Client, templates: &Templates, message: &Waiting) -> Result<Fate, CallError> {
     let saved = templates.get(&message.kind);
-    let Some((saved, path)) = saved.and_then(|saved| saved.template.path.as_deref().map(|path| (saved, path))) else {
+    let template = saved.map(|saved| &saved.template);
+    let Some((template, path)) = template.and_then(|template| Some((template, template.path.as_deref()?))) else {
         // A neighbour of one that goes alone.
-        let event = match event(message, saved) {
+        let event = match event(message, template) {
             Ok(event) => event,
-            Err(why) => return Ok(Fate::Unserved(why)),
+            Err(why) => return Ok(unserved(saved, &why)),
         };
         let mut results = deliver(client, vec![event], &about(&[message])).await?;
         let result = results.remove(&message.message_no);
         return Ok(result.map_or_else(|| Fate::Refused("the answer does not name it".to_owned()), fate));
     };
-    let text = match render(message, &saved.template) {
+    let text = match render(message, template) {
         Ok(text) => text,
-        Err(why) => return Ok(Fate::Unserved(format!("template version {}: {why}", saved.version))),
+        Err(why) => return Ok(unserved(saved, &why)),
     };
     let own = OwnForm { path, event_no: message.message_no, about: &about(&[message]), text: &text };
     let answer = match deliver_one(client, own).await {
@@ -101,21 +103,21 @@ async fn carry_one(client: &Client, templates: &Templates, message: &Waiting) ->
         Err(no @ CallError::Rejected { status: 404 | 405, .. }) => return Ok(Fate::Refused(no.to_string())),
         Err(error) => return Err(error),
     };
-    Ok(match saved.template.is_taken(&answer) {
+    Ok(match template.is_taken(&answer) {
         true => Fate::Delivered,
         false => Fate::Refused("taken_when does not hold for the answer".to_owned()),
     })
 }
 
-fn event(message: &Waiting, saved: Option<&Saved>) -> Result<Outgoing, String> {
-    let body = match saved {
-        Some(saved) => {
-            let text = render(message, &saved.template);
-            let text = text.map_err(|why| format!("template version {}: {why}", saved.version))?;
-            // A funder's text may name a field twice: what is sent is what it comes to.
-            serde_json::from_str::<Value>(&text).and_then(|body| to_raw_value(&body))
-        }
-        None => serde_json::from_str(&message.body),
+/// An event as it stands in a call with others, in our form or as a template has it.
+///
+/// # Errors
+/// Why the template does not serve it.
+fn event(message: &Waiting, template: Option<&Template>) -> Result<Outgoing, TemplateRefusal> {
+    let body = match template {
+        // A funder's text may name a field twice: what is sent is what it comes to.
+        Some(template) => to_raw_value(&serde_json::from_str::<Value>(&render(message, template)?)?)?,
+        None => serde_json::from_str(&message.body)?,
     };
     Ok(Outgoing {
         event_no: message.message_no,
@@ -123,7 +125,25 @@ fn event(message: &Waiting, saved: Option<&Saved>) -> Result<Outgoing, String> {
         version: version(&message.kind),
         object_id: message.object_id,
         occurred_at: message.created_at,
-        body: body.map_err(|error| error.to_string())?,
+        body,
+    })
+}
+
+/// The whole body of a call that tells one event alone, as the text that is sent.
+///
+/// # Errors
+/// Why the template does not serve it.
+pub fn body_of_call(message: &Waiting, template: Option<&Template>) -> Result<String, TemplateRefusal> {
+    match template {
+        Some(own) if own.path.is_some() => render(message, own),
+        _ => Ok(serde_json::to_string(&EventsRequest { events: vec![event(message, template)?] })?),
+    }
+}
+
+fn unserved(saved: Option<&Saved>, why: &TemplateRefusal) -> Fate {
+    Fate::Unserved(match saved {
+        Some(saved) => format!("template version {}: {why}", saved.version),
+        None => why.to_string(),
     })
 }
 
@@ -167,5 +187,37 @@ fn fate(result: EventResult) -> Fate {
         EventVerdict::Accepted | EventVerdict::Duplicate => Fate::Delivered,
         EventVerdict::Held => Fate::Held,
         EventVerdict::Refused => Fate::Refused(result.code.unwrap_or_else(|| "no code".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_a_call_is_the_text_that_is_sent() {
+        let message = Waiting {
+            message_no: 41,
+            kind: "loan_made".to_owned(),
+            object_id: Uuid::nil(),
+            body: r#"{"periods": 3, "loan_id": "loan_1"}"#.to_owned(),
+            created_at: DateTime::UNIX_EPOCH,
+            attempts: 0,
+            next_attempt_at: DateTime::UNIX_EPOCH,
+        };
+        let around = |body: &str| {
+            let head = r#"{"events":[{"event_no":41,"kind":"loan_made","version":1,"object_id":"#;
+            format!(
+                r#"{head}"00000000-0000-0000-0000-000000000000","occurred_at":"1970-01-01T00:00:00Z","body":{body}}}]}}"#
+            )
+        };
+        assert_eq!(body_of_call(&message, None), Ok(around(&message.body)));
+        let text = r#"{"loan": {{ body.loan_id }}, "loan": 7}"#.to_owned();
+        let own = Template { path: None, text, taken_when: None };
+        assert_eq!(body_of_call(&message, Some(&own)), Ok(around(r#"{"loan":7}"#)));
+        let alone = Template { path: Some("/loan".to_owned()), ..own };
+        assert_eq!(body_of_call(&message, Some(&alone)), Ok(r#"{"loan": "loan_1", "loan": 7}"#.to_owned()));
     }
 }

@@ -253,11 +253,9 @@ impl Run<'_> {
     }
 }
 
-/// What is kept of an error, which may be in the words of a partner: they may hold a NUL, which the database does not take, or
-/// somebody's number.
+/// What is kept of an error, which may be in the words of a partner.
 fn kept(error: &str) -> String {
-    let plain: String = error.chars().filter(|character| !character.is_control()).collect();
-    shape::hidden(&plain).unwrap_or(plain).chars().take(ERROR_CHARS_MAX).collect()
+    shape::kept(error).chars().take(ERROR_CHARS_MAX).collect()
 }
 
 /// Hands a batch over, and looks meanwhile whether the partner is paused: hundreds of calls may take minutes.

@@ -97,9 +97,7 @@ impl CallRecord {
 
 /// A name that an index takes and that is nobody's number, whatever the request says it is.
 fn plain(name: &str) -> String {
-    let hidden = shape::hidden(name);
-    let name = hidden.as_deref().unwrap_or(name);
-    name.chars().filter(|letter| !letter.is_control()).take(NAME_CHARS_MAX).collect()
+    shape::kept(name).chars().take(NAME_CHARS_MAX).collect()
 }
 
 enum Entry {

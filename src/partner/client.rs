@@ -376,14 +376,10 @@ struct Problem {
 }
 
 impl Problem {
-    /// Code and message as they can be kept: the database takes no text with a NUL in it, and a message may say whose card it
-    /// was.
+    /// Code and message as they may be kept: a message may say whose card it was.
     fn words(self) -> (String, String) {
-        let plain = |text: Option<String>| -> String {
-            text.unwrap_or_default().chars().filter(|letter| !letter.is_control()).collect()
-        };
-        let message = plain(self.message);
-        (plain(self.code), shape::hidden(&message).unwrap_or(message))
+        let kept = |text: Option<String>| shape::kept(&text.unwrap_or_default());
+        (kept(self.code), kept(self.message))
     }
 }
 

@@ -79,8 +79,9 @@ pub fn recover(panic: Box<dyn Any + Send>) -> Response {
     Problem::failed().into_response()
 }
 
-/// The method in a label's words. Anybody may make up more of them, and whoever counts them would never forget one.
-fn known_method(method: &Method) -> &'static str {
+/// The method, if it is one of HTTP's. Anybody may make up more of them: whoever counts them would never forget one, and whoever
+/// writes them down would write what a stranger says.
+pub(super) fn known_method(method: &Method) -> &'static str {
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     known.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }

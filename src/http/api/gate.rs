@@ -25,7 +25,7 @@ use crate::app::App;
 use crate::error::{Attempt, Fault, Outcome, Refusal as _};
 use crate::http::header::sole;
 use crate::http::health::Door;
-use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, recover};
+use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, known_method, recover};
 use crate::http::problem::FieldProblem;
 use crate::http::{Problem, client_address};
 use crate::partner::call_log::Ended;
@@ -249,11 +249,12 @@ pub async fn write_down(app: &App, arrived: &Arrived, by: CalledBy<'_>, response
         }
         CalledBy::Nobody { why } => ("(not believed)", why, vec![arrived.request_id.clone()], Default::default()),
     };
+    let route = arrived.route.strip_prefix(PREFIX).unwrap_or("?");
     app.partners
         .record(&Ended {
             partner,
             direction: "in",
-            operation: &format!("{} {}", arrived.method, arrived.route.strip_prefix(PREFIX).unwrap_or("?")),
+            operation: &format!("{} {route}", known_method(&arrived.method)),
             call_key: objects.first().map_or("", String::as_str),
             also: &objects,
             request: bodies.0,

@@ -212,6 +212,7 @@ async fn of_a_stranger_nothing_is_kept_but_that_it_asked(pool: PgPool) {
     let path = format!("/api/v1/funder/loans/{in_path}?line_id={in_query}");
     let forged = core.send_raw("GET", &path, "Bearer x", &[], body.clone()).await;
     assert_eq!(forged.problem().0, 401);
+    assert_eq!(core.send_raw("R-OF-A-STRANGER", &path, "Bearer x", &[], vec![]).await.status, 401);
     let called_back = core.http.post(format!("{}/partner/payout", core.address)).body(body).send().await.unwrap();
     assert_eq!(called_back.status(), 401);
     for named in [in_path, in_query, "R-OF-A-STRANGER"] {
@@ -219,9 +220,10 @@ async fn of_a_stranger_nothing_is_kept_but_that_it_asked(pool: PgPool) {
     }
     let strangers = CallSearch { partner: text("(not believed)"), ..Default::default() };
     let kept = search(app, strangers).await;
-    assert_eq!(kept.len(), 2);
+    assert_eq!(kept.len(), 3);
     for call in &kept {
         assert_eq!((&*call.request_masked, &*call.response_masked), ("", ""), "{call:?}");
+        assert!(!call.operation.contains("STRANGER"), "{call:?}");
     }
     let request_id = forged.json()["request_id"].as_str().unwrap().to_owned();
     assert_eq!(about(app, &request_id).await, ["GET /funder/loans/{loan_id}"]);

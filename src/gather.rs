@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everybody_gets_the_answer_to_the_own_question() {
+    async fn everybody_gets_the_answer_to_their_own_question() {
         let doubled =
             Gatherer::start(async |asked: Vec<u32>, _| answered(asked.into_iter().map(|one| one * 2).collect()));
         let asked = (0..1_000).map(|one| doubled.ask(one));

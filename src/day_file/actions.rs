@@ -185,7 +185,7 @@ async fn write_table(
     }
 }
 
-/// A file that is being written, and how many of its pieces are gone out.
+/// A file that is being written, and how many of its pieces have gone out.
 struct Growing {
     name: String,
     writer: FileWriter,

@@ -176,7 +176,7 @@ impl Partners {
         if let Some(partner) = settings.iter().find(|partner| is_in_clear(&partner.base_url)) {
             return Err(PartnerSettingsError::InClear(partner.name.clone()));
         }
-        Partners::reached_anyhow(settings, pool, clock, wire_clock)
+        Partners::build(settings, pool, clock, wire_clock)
     }
 
     /// The same in a trial house, whose partners are counterfeit and know nobody: they may be reached in clear, and merchants'
@@ -190,10 +190,10 @@ impl Partners {
         clock: Clock,
         wire_clock: Clock,
     ) -> Result<Partners, PartnerSettingsError> {
-        Partners::reached_anyhow(settings, pool, clock, wire_clock)?.in_trial()
+        Partners::build(settings, pool, clock, wire_clock)?.in_trial()
     }
 
-    fn reached_anyhow(
+    fn build(
         settings: &[PartnerSettings],
         pool: PgPool,
         clock: Clock,

@@ -122,7 +122,7 @@ async fn asking(args: &Args, app: App) -> anyhow::Result<App> {
     };
     // It ends with the command.
     tokio::spawn(sandbox::serve(listener, World::new(settings)?));
-    let partners = Partners::for_trial(&partners, app.pool.clone(), app.clock.clone(), Clock::System)?;
+    let partners = Partners::for_trial(&partners, app.pool.clone(), app.clock.clone())?;
     Ok(App { partners: Arc::new(partners), risk: Arc::new(RiskHook::Partner), ..app })
 }
 

@@ -144,15 +144,15 @@ pub async fn ensure_open(app: &App) -> anyhow::Result<()> {
 
 /// Everything a use case needs, on a database that is ready.
 pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App> {
-    // A partner's clock is never moved with ours.
     let build = if config.is_trial { Partners::for_trial } else { Partners::new };
-    let mut partners = build(&config.partners, pool.clone(), clock.clone(), Clock::System)?;
+    let mut partners = build(&config.partners, pool.clone(), clock.clone())?;
     if let Some(settings) = &config.wechat {
         partners = partners.with_wechat(settings.clone())?;
     }
     let vault = Arc::new(config.vault()?);
     let catalogue = Catalogue::default();
     Ok(App {
+        // A partner's clock is never moved with ours.
         access: Arc::new(
             Directory::new(pool.clone(), vault.clone(), Clock::System).behind(config.trusted_proxies.clone()),
         ),

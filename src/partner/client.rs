@@ -123,10 +123,7 @@ pub struct Client {
     breaker: Mutex<Breaker>,
     jitter: Mutex<StdRng>,
     log: CallLog,
-    /// Business time, for the breaker and the call log.
-    clock: Clock,
-    /// Time as partners see it, for signatures: a clock moved for a demo is not theirs.
-    wire_clock: Clock,
+    clocks: Clocks,
 }
 
 /// What a [`Client`] shares with the others.
@@ -135,8 +132,16 @@ pub struct Shared {
     pub http: reqwest::Client,
     pub ring: Arc<KeyRing>,
     pub log: CallLog,
-    pub clock: Clock,
-    pub wire_clock: Clock,
+    pub clocks: Clocks,
+}
+
+/// The times by which partners are called.
+#[derive(Clone, Debug)]
+pub struct Clocks {
+    /// Business time, for breakers and the call log.
+    pub business: Clock,
+    /// Time as partners see it, for signatures: a clock moved for a demo is not theirs.
+    pub wire: Clock,
 }
 
 /// The HTTP client itself: no proxy from the environment, no redirects, connections kept. Time limits are each call's.
@@ -183,8 +188,7 @@ impl Client {
             breaker: Mutex::new(Breaker::new(settings.breaker)),
             jitter: Mutex::new(StdRng::seed_from_u64(settings.jitter_seed)),
             log: shared.log,
-            clock: shared.clock,
-            wire_clock: shared.wire_clock,
+            clocks: shared.clocks,
             settings,
         }
     }
@@ -259,7 +263,7 @@ impl Client {
     }
 
     async fn attempt(&self, operation: &Operation<'_>, method: &str, body: &[u8]) -> Result<Vec<u8>, CallError> {
-        let called_at = self.clock.now();
+        let called_at = self.clocks.business.now();
         if !self.breaker.lock().unwrap_or_else(PoisonError::into_inner).admit(called_at) {
             return Err(self.not_sent("it kept failing and is left alone for a while".to_owned()));
         }
@@ -278,7 +282,9 @@ impl Client {
             let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
             match &result {
                 Ok(()) | Err(CallError::Rejected { .. }) => breaker.answered(),
-                Err(CallError::NotSent { .. } | CallError::Unknown { .. }) => breaker.failed(self.clock.now()),
+                Err(CallError::NotSent { .. } | CallError::Unknown { .. }) => {
+                    breaker.failed(self.clocks.business.now())
+                }
             }
         }
         self.log
@@ -301,7 +307,7 @@ impl Client {
 
     async fn send(&self, operation: &Operation<'_>, method: &str, body: &[u8]) -> Result<Answer, CallError> {
         let url = format!("{}{}", self.settings.base_url, operation.path);
-        let stamp = Stamp::fresh(self.wire_clock.now());
+        let stamp = Stamp::fresh(self.clocks.wire.now());
         let authorization = self.settings.identity.authorization(method, &url[self.path_from..], &stamp, body);
         let request = if method == "GET" { self.http.get(&url) } else { self.http.post(&url).body(body.to_vec()) };
         let mut response = request
@@ -329,7 +335,7 @@ impl Client {
             signature: header(HEADER_SIGNATURE),
         };
         self.ring
-            .answer(self.wire_clock.now(), &self.settings.their_mchid, headers, &received)
+            .answer(self.clocks.wire.now(), &self.settings.their_mchid, headers, &received)
             .map_err(|error| self.unknown(format!("status {status}, but {error}")))?;
         Ok(Answer { status, body: received })
     }

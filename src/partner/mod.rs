@@ -33,9 +33,9 @@ use sqlx::PgPool;
 
 use self::breaker::BreakerSettings;
 use self::call_log::{CallLog, Ended};
-use self::client::{ClientSettings, Shared};
+use self::client::{ClientSettings, Clocks, Shared};
+use self::merchant_cashier::Cashiers;
 use self::merchant_cashier::address::Reach;
-use self::merchant_cashier::{Cashiers, Clocks};
 use self::signature::{Authorization, Identity, KeyRing, NONCE_KEPT, Received};
 use self::wechat::{WeChat, WeChatSettings};
 use self::withholding::ChannelName;
@@ -154,29 +154,23 @@ pub struct Partners {
     ring: Arc<KeyRing>,
     pool: PgPool,
     log: CallLog,
-    clock: Clock,
-    wire_clock: Clock,
+    clocks: Clocks,
     wechat: Option<WeChat>,
     cashiers: Cashiers,
     is_trial: bool,
 }
 
 impl Partners {
-    /// Clients for `settings`. `clock` is business time, for breakers and the call log; signatures bear the time of
-    /// `wire_clock`, which is the system's unless a test says otherwise.
+    /// Clients for `settings`. `clock` is business time, for breakers and the call log; signatures bear the system's, because a
+    /// partner's clock is never moved with ours.
     ///
     /// # Errors
     /// The first setting that cannot be used, such as an address that is reached in clear.
-    pub fn new(
-        settings: &[PartnerSettings],
-        pool: PgPool,
-        clock: Clock,
-        wire_clock: Clock,
-    ) -> Result<Partners, PartnerSettingsError> {
+    pub fn new(settings: &[PartnerSettings], pool: PgPool, clock: Clock) -> Result<Partners, PartnerSettingsError> {
         if let Some(partner) = settings.iter().find(|partner| is_in_clear(&partner.base_url)) {
             return Err(PartnerSettingsError::InClear(partner.name.clone()));
         }
-        Partners::build(settings, pool, clock, wire_clock)
+        Partners::build(settings, pool, clock)
     }
 
     /// The same in a trial house, whose partners are counterfeit and know nobody: they may be reached in clear, and merchants'
@@ -188,17 +182,11 @@ impl Partners {
         settings: &[PartnerSettings],
         pool: PgPool,
         clock: Clock,
-        wire_clock: Clock,
     ) -> Result<Partners, PartnerSettingsError> {
-        Partners::build(settings, pool, clock, wire_clock)?.in_trial()
+        Partners::build(settings, pool, clock)?.in_trial()
     }
 
-    fn build(
-        settings: &[PartnerSettings],
-        pool: PgPool,
-        clock: Clock,
-        wire_clock: Clock,
-    ) -> Result<Partners, PartnerSettingsError> {
+    fn build(settings: &[PartnerSettings], pool: PgPool, clock: Clock) -> Result<Partners, PartnerSettingsError> {
         let mut ring = KeyRing::default();
         for partner in settings {
             for key in &partner.partner_keys {
@@ -209,13 +197,9 @@ impl Partners {
         }
         let ring = Arc::new(ring);
         let log = CallLog::start(pool.clone());
-        let shared = Shared {
-            http: client::build_http()?,
-            ring: ring.clone(),
-            log: log.clone(),
-            clock: clock.clone(),
-            wire_clock: wire_clock.clone(),
-        };
+        let clocks = Clocks { business: clock, wire: Clock::System };
+        let shared =
+            Shared { http: client::build_http()?, ring: ring.clone(), log: log.clone(), clocks: clocks.clone() };
         let mut clients = HashMap::new();
         for (index, partner) in settings.iter().enumerate() {
             let client = Client::new(client_settings(partner, index as u64)?, shared.clone());
@@ -223,10 +207,9 @@ impl Partners {
                 return Err(PartnerSettingsError::Twice(partner.name.clone()));
             }
         }
-        let clocks = Clocks { business: clock.clone(), wire: wire_clock.clone() };
-        let cashiers = Cashiers::new(Reach::Internet, log.clone(), clocks)?;
+        let cashiers = Cashiers::new(Reach::Internet, log.clone(), clocks.clone())?;
         let batching = batching(settings)?;
-        Ok(Partners { clients, batching, ring, pool, log, clock, wire_clock, wechat: None, cashiers, is_trial: false })
+        Ok(Partners { clients, batching, ring, pool, log, clocks, wechat: None, cashiers, is_trial: false })
     }
 
     /// The same partners and WeChat.
@@ -234,7 +217,7 @@ impl Partners {
     /// # Errors
     /// If the HTTP client cannot be set up.
     pub fn with_wechat(self, settings: WeChatSettings) -> Result<Partners, PartnerSettingsError> {
-        let wechat = WeChat::new(settings, client::build_http()?, self.log.clone(), self.clock.clone());
+        let wechat = WeChat::new(settings, client::build_http()?, self.log.clone(), self.clocks.business.clone());
         Ok(Partners { wechat: Some(wechat), ..self })
     }
 
@@ -243,8 +226,7 @@ impl Partners {
     /// # Errors
     /// If the HTTP client cannot be set up.
     pub fn in_trial(self) -> Result<Partners, PartnerSettingsError> {
-        let clocks = Clocks { business: self.clock.clone(), wire: self.wire_clock.clone() };
-        let cashiers = Cashiers::new(Reach::ThisMachineToo, self.log.clone(), clocks)?;
+        let cashiers = Cashiers::new(Reach::ThisMachineToo, self.log.clone(), self.clocks.clone())?;
         Ok(Partners { cashiers, is_trial: true, ..self })
     }
 
@@ -297,7 +279,7 @@ impl Partners {
     /// # Errors
     /// Refused with why it is not believed: answer 401 with the code. A nonce that cannot be kept is a failure of ours: answer 500.
     pub async fn believe(&self, name: &str, received: Received<'_>) -> Outcome<(), SignatureError> {
-        let now = self.wire_clock.now();
+        let now = self.clocks.wire.now();
         let signed = self.ring.believe(now, received).map_err(Fault::Refused)?;
         let is_theirs = self.mchid(name).is_some_and(|mchid| mchid == signed.mchid);
         if !is_theirs {
@@ -314,11 +296,6 @@ impl Partners {
     pub fn known_key(&self, authorization: &str) -> Option<(String, String)> {
         let parsed = Authorization::parse(authorization)?;
         self.ring.has(&parsed.mchid, &parsed.serial_no).then_some((parsed.mchid, parsed.serial_no))
-    }
-
-    /// Time as partners see it, for signatures.
-    pub fn wire_clock(&self) -> &Clock {
-        &self.wire_clock
     }
 
     /// Writes down a call that a partner made to us.

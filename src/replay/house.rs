@@ -63,7 +63,7 @@ impl House {
         let base_url = format!("http://{}", partners_at.local_addr()?);
         let partner_settings = sandbox::partner_settings(&base_url, seed);
         // Signatures bear the system's time on both sides, because a moved clock jumps further than they may be apart.
-        let partners = Partners::new(&partner_settings, pool.clone(), clock.clone(), Clock::System)?
+        let partners = Partners::new(&partner_settings, pool.clone(), clock.clone())?
             .with_wechat(sandbox::wechat_settings(&base_url))?
             .in_trial()?;
         let world = World::new(WorldSettings {

@@ -48,8 +48,7 @@ pub async fn open_in_world_that(pool: PgPool, today: &str, silence: Silence) -> 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     let app = open_with(pool, today, &[]).await;
-    let partners =
-        Partners::new(&sandbox::partner_settings(&base_url, SEED), app.pool.clone(), app.clock.clone(), Clock::System);
+    let partners = Partners::new(&sandbox::partner_settings(&base_url, SEED), app.pool.clone(), app.clock.clone());
     let partners = partners.unwrap().with_wechat(sandbox::wechat_settings(&base_url)).unwrap();
     let partners = partners.in_trial().unwrap();
     let app = App { partners: Arc::new(partners), ..app };
@@ -69,7 +68,7 @@ pub async fn with_connections(app: &App, connections: u32) -> App {
 
 /// The same app, calling other partners.
 pub fn with_partners(app: &App, partners: &[PartnerSettings]) -> App {
-    let partners = Partners::new(partners, app.pool.clone(), app.clock.clone(), Clock::System).unwrap();
+    let partners = Partners::new(partners, app.pool.clone(), app.clock.clone()).unwrap();
     App { partners: Arc::new(partners), ..app.clone() }
 }
 
@@ -94,7 +93,7 @@ async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> A
     fenqi::business_day::store::open(&mut connection, today).await.unwrap();
     drop(connection);
     let clock = Clock::moved(today.instant("10:00:00".parse().unwrap()));
-    let partners = Partners::new(partners, pool.clone(), clock.clone(), Clock::System).unwrap();
+    let partners = Partners::new(partners, pool.clone(), clock.clone()).unwrap();
     let vault = Arc::new(Vault::with_master([7; 32]));
     let risk = Arc::new(RiskHook::shipped());
     let catalogue = Catalogue::default();

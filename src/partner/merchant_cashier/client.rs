@@ -6,10 +6,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 
 use super::address::{Guarded, NotifyUrl, Reach};
 use super::wire::{Notification, SUCCESS, Verdict};
-use crate::base::Clock;
 use crate::partner::CallError;
 use crate::partner::call_log::{CallLog, Ended};
-use crate::partner::client::{build_guarded, chain};
+use crate::partner::client::{Clocks, build_guarded, chain};
 use crate::partner::signature::{Identity, Stamp};
 
 /// A cashier has as long as WeChat Pay gives it.
@@ -23,15 +22,6 @@ pub struct Cashiers {
     reach: Reach,
     log: CallLog,
     clocks: Clocks,
-}
-
-/// The times by which cashiers are notified.
-#[derive(Clone, Debug)]
-pub struct Clocks {
-    /// Business time, for the call log.
-    pub business: Clock,
-    /// Time as partners see it, for signatures.
-    pub wire: Clock,
 }
 
 /// Who is notified.

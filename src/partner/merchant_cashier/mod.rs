@@ -6,7 +6,7 @@ pub mod client;
 pub mod wire;
 
 pub use address::{NotifyUrl, UrlRefusal};
-pub use client::{Cashiers, Clocks, Recipient};
+pub use client::{Cashiers, Recipient};
 
 /// The name of the one in the counterfeit world.
 pub const NAME: &str = "merchant_cashier";

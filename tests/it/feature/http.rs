@@ -100,7 +100,7 @@ async fn the_start_page_shows_how_a_house_stands_only_in_a_trial(pool: PgPool) {
     let shown = async |app: &App| Browser::open(app).await.get("/").await.text;
     let real = shown(&app).await;
     assert!(secrets.iter().all(|secret| !real.contains(secret)), "{real}");
-    let partners = Partners::new(&[], app.pool.clone(), app.clock.clone(), Clock::System).unwrap().in_trial().unwrap();
+    let partners = Partners::new(&[], app.pool.clone(), app.clock.clone()).unwrap().in_trial().unwrap();
     let trial = shown(&App { partners: Arc::new(partners), ..app }).await;
     assert!(secrets.iter().all(|secret| trial.contains(secret)), "{trial}");
 }

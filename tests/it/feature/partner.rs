@@ -205,7 +205,7 @@ async fn serve_bank(ours: &Identity, right: &Identity, other: &Identity) -> Stri
     format!("{}/bank", house::serve(bank).await)
 }
 
-type Build = fn(&[PartnerSettings], PgPool, Clock, Clock) -> Result<Partners, PartnerSettingsError>;
+type Build = fn(&[PartnerSettings], PgPool, Clock) -> Result<Partners, PartnerSettingsError>;
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn references_of_channels_alone_name_batches(pool: PgPool) {
@@ -214,7 +214,7 @@ async fn references_of_channels_alone_name_batches(pool: PgPool) {
         let mut settings = sandbox::partner_settings("http://127.0.0.1:9", house::SEED);
         settings.retain(|partner| partner.name == name);
         settings[0].references_name_batches = true;
-        Partners::new(&settings, app.pool.clone(), app.clock.clone(), Clock::System).map_err(|error| error.to_string())
+        Partners::new(&settings, app.pool.clone(), app.clock.clone()).map_err(|error| error.to_string())
     };
     let partners = said_of("withholding_b").unwrap();
     assert_eq!(ChannelName::ALL.map(|channel| partners.has_batch_references(channel)), [false, true]);
@@ -227,7 +227,7 @@ async fn no_house_but_a_trial_one_reaches_another_machine_in_clear(pool: PgPool)
     let app = house::open(pool, "2026-01-05").await;
     let ask = |base_url: &str, build: Build| {
         let settings = sandbox::partner_settings(base_url, house::SEED);
-        let built = build(&settings, app.pool.clone(), app.clock.clone(), Clock::System);
+        let built = build(&settings, app.pool.clone(), app.clock.clone());
         built.map(|partners| partners.is_trial()).map_err(|error| error.to_string())
     };
     let in_clear = ask("http://partners.example", Partners::new).unwrap_err();

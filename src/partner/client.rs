@@ -72,6 +72,15 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// What may be concluded where a request, or the reading of its answer, failed.
+    pub(super) fn of_sending(partner: &str, error: &reqwest::Error) -> CallError {
+        let (partner, reason) = (partner.to_owned(), chain(error));
+        match error.is_connect() || error.is_builder() {
+            true => CallError::NotSent { partner, reason },
+            false => CallError::Unknown { partner, reason },
+        }
+    }
+
     pub(super) fn outcome(&self) -> &'static str {
         match self {
             CallError::NotSent { .. } => "not_sent",
@@ -315,18 +324,12 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .send()
             .await
-            .map_err(|error| self.failed_to_send(error))?;
+            .map_err(|error| CallError::of_sending(&self.settings.partner, &error))?;
         let status = response.status().as_u16();
         let bytes_max = if method == "GET" { FILE_BYTES_MAX } else { ANSWER_BYTES_MAX };
-        let mut received = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| self.unknown(format!("the answer broke off: {}", chain(&error))))?
-        {
-            if received.len() + chunk.len() > bytes_max {
-                return Err(self.unknown(format!("the answer is larger than {bytes_max} bytes")));
-            }
-            received.extend_from_slice(&chunk);
-        }
+        let received = read_whole(&mut response, bytes_max).await;
+        let received = received.map_err(|error| self.unknown(format!("the answer broke off: {}", chain(&error))))?;
+        let received = received.ok_or_else(|| self.unknown(format!("the answer is larger than {bytes_max} bytes")))?;
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let headers = AnswerHeaders {
             timestamp: header(HEADER_TIMESTAMP),
@@ -352,11 +355,6 @@ impl Client {
             }
             status => Err(self.unknown(format!("status {status}"))),
         }
-    }
-
-    fn failed_to_send(&self, error: reqwest::Error) -> CallError {
-        let reason = chain(&error);
-        if error.is_connect() || error.is_builder() { self.not_sent(reason) } else { self.unknown(reason) }
     }
 
     fn pause(&self, attempt: u32) -> Duration {
@@ -392,6 +390,18 @@ impl Problem {
 /// Where an answer cannot be read, but not why: an error of the parser's repeats what stands there, which may be somebody's name.
 fn unreadable(error: &serde_json::Error) -> String {
     format!("the answer cannot be read at line {}, column {}", error.line(), error.column())
+}
+
+/// The whole body of an answer; nothing where it has more than `bytes_max`.
+pub(super) async fn read_whole(response: &mut reqwest::Response, bytes_max: usize) -> reqwest::Result<Option<Vec<u8>>> {
+    let mut received = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if received.len() + chunk.len() > bytes_max {
+            return Ok(None);
+        }
+        received.extend_from_slice(&chunk);
+    }
+    Ok(Some(received))
 }
 
 /// An error with its causes, without the URL: it may carry a key of somebody's.

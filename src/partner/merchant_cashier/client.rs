@@ -8,7 +8,7 @@ use super::address::{Guarded, NotifyUrl, Reach};
 use super::wire::{Notification, SUCCESS, Verdict};
 use crate::partner::CallError;
 use crate::partner::call_log::{CallLog, Ended};
-use crate::partner::client::{Clocks, build_guarded, chain};
+use crate::partner::client::{Clocks, build_guarded};
 use crate::partner::signature::{Identity, Stamp};
 
 /// A cashier has as long as WeChat Pay gives it.
@@ -64,10 +64,7 @@ impl Cashiers {
         let sent = tokio::time::timeout(TIME_LIMIT, self.send(url, identity, &body, &mut heard)).await;
         let result = match sent {
             Ok(Ok(())) => judge(partner, &heard),
-            Ok(Err(error)) if error.is_connect() || error.is_builder() => {
-                Err(CallError::NotSent { partner: partner.to_owned(), reason: chain(&error) })
-            }
-            Ok(Err(error)) => Err(CallError::Unknown { partner: partner.to_owned(), reason: chain(&error) }),
+            Ok(Err(error)) => Err(CallError::of_sending(partner, &error)),
             Err(_) => {
                 let reason = format!("no answer within {} ms", TIME_LIMIT.as_millis());
                 Err(CallError::Unknown { partner: partner.to_owned(), reason })

@@ -19,7 +19,7 @@ use crate::base::Clock;
 use crate::base::hex::hex_encode;
 use crate::base::syntax::said_of_toml;
 use crate::partner::call_log::{CallLog, Ended};
-use crate::partner::client::{TIME_LIMIT_PERSON, chain};
+use crate::partner::client::{TIME_LIMIT_PERSON, chain, read_whole};
 
 /// A token or a verdict takes some hundred.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -374,14 +374,8 @@ async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Vec<u8>)> {
 /// Status and body; nothing of an answer without end.
 async fn read_answer(request: reqwest::RequestBuilder) -> reqwest::Result<Option<(u16, Vec<u8>)>> {
     let mut response = request.timeout(TIME_LIMIT_PERSON).send().await?;
-    let (status, mut body) = (response.status().as_u16(), Vec::new());
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some((status, body)))
+    let body = read_whole(&mut response, ANSWER_BYTES_MAX).await?;
+    Ok(body.map(|body| (response.status().as_u16(), body)))
 }
 
 /// SHA-1 in hexadecimal, as WeChat's JSSDK wants it.

@@ -206,7 +206,7 @@ impl Denial {
         }
     }
 
-    /// Whether it counts against the address: nobody whom we know asked, or not from where he may, or somebody sends again what a partner
+    /// Whether it counts against the address: whoever asked is not known, or calls from where it may not, or sends again what a partner
     /// has signed, which uses up nothing of that partner's rate.
     pub fn is_of_a_stranger(&self) -> bool {
         match self {

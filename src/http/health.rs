@@ -101,7 +101,8 @@ pub(super) async fn in_time<T>(answer: impl Future<Output = Result<T, Problem>>)
 
 /// Whoever asks is told that it is so, and the log why.
 pub(super) fn database_unreachable(cause: impl Into<anyhow::Error>) -> Problem {
-    tracing::warn!("the database does not answer: {:#}", cause.into());
+    let cause: anyhow::Error = cause.into();
+    tracing::warn!("the database does not answer: {cause:#}");
     not_ready("database_unreachable", "The database does not answer, or every connection to it is taken.")
 }
 

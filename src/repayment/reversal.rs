@@ -9,6 +9,8 @@ use crate::credit::change::{Change, Note};
 use crate::credit::line::{Freeze, LineChange};
 use crate::error::Refusal;
 use crate::loan::{LoanStatus, Recourse};
+use crate::overdue::Stage;
+use crate::product::Terms;
 
 /// Why a success is not taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,8 +76,8 @@ impl LineAccount {
     }
 
     /// Owes again what `original` had settled, on installments, loans and line; returns the same receipt with every amount
-    /// negative. A line that is too late for its product's patience is frozen at once: the close looks at each stage's own day.
-    pub fn take_back(&mut self, original: &Repayment, taken_back: TakenBack) -> Repayment {
+    /// negative. A line that is too late by its own `terms` is frozen at once: the close looks at each stage's own day.
+    pub fn take_back(&mut self, original: &Repayment, taken_back: TakenBack, terms: &Terms) -> Repayment {
         let TakenBack { reversal_id, person, when } = taken_back;
         let today = when.business_day;
         let mut principal = Fen::ZERO;
@@ -104,7 +106,8 @@ impl LineAccount {
             change.reason = source.recorded_by();
             self.entries.push(self.line.change(change, when));
         }
-        self.freeze_if_too_late(Note { reason: "overdue".to_owned(), source_id: Some(reversal_id.uuid()), when });
+        let note = Note { reason: "overdue".to_owned(), source_id: Some(reversal_id.uuid()), when };
+        self.freeze_if_too_late(terms, note);
         // What was paid before its loan was charged off is lost only now.
         let charged_off_again = self.of_charged_off(&original.items, &original.recourse) - original.recovered;
         Repayment {
@@ -133,18 +136,86 @@ impl LineAccount {
         Recourse { amount: -taken.amount, left, ..*taken }
     }
 
-    fn freeze_if_too_late(&mut self, note: Note) {
+    fn freeze_if_too_late(&mut self, terms: &Terms, note: Note) {
         let day = note.when.business_day;
-        let is_too_late = self.installments.iter().any(|open| {
-            let days_late = day.days_since(open.billed.due_on());
-            days_late >= i64::from(open.product.terms.overdue.freeze_day) && !open.owed_on(day).is_zero()
-        });
-        if !is_too_late {
+        let is_too_late = |open: &OpenInstallment| {
+            Stage::Freeze.day_of(terms, open.billed.due_on()) <= day && !open.owed_on(day).is_zero()
+        };
+        if !self.installments.iter().any(is_too_late) {
             return;
         }
         // A closed line is not frozen; it is used again until this is paid, and sells nothing meanwhile.
         if let Ok(Some(entry)) = self.line.apply(Change::Freeze(Freeze::Overdue), note) {
             self.entries.push(entry);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::base::Rate;
+    use crate::base::id::{LoanId, WithholdingId};
+    use crate::bill::{BilledInstallment, Parts};
+    use crate::credit::LineStatus;
+    use crate::credit::line::tests::line;
+    use crate::overdue::OverdueSpan;
+    use crate::product::{ProductVersion, file};
+
+    fn terms(freeze_day: u16) -> Terms {
+        let mut terms = file::parse(file::SHIPPED[0]).unwrap();
+        terms.overdue.freeze_day = freeze_day;
+        terms
+    }
+
+    #[test]
+    fn a_line_is_frozen_by_its_own_terms_whatever_the_loan_was_made_under() {
+        let at = DateTime::UNIX_EPOCH;
+        // 600 fen that were due eight days before are owed again.
+        let is_frozen = |of_line: u16, of_loan: u16| {
+            let mut account = LineAccount::new(line(LineStatus::Active, 0));
+            let taken = Parts { principal: Fen::new(600), ..Parts::default() };
+            let (line_id, loan_id) = (account.line.line_id, LoanId::from_uuid(Uuid::from_u128(1)));
+            let (product_id, funder_id) = (account.line.product_id, account.line.funder_id);
+            let billed = BilledInstallment {
+                line_id,
+                loan_id,
+                period: 1,
+                billed: taken,
+                paid: taken,
+                returned: Parts::default(),
+                span: OverdueSpan::new("2026-01-10".parse().unwrap()),
+                product_id,
+                product_version: 2,
+                annual_rate: Rate::ZERO,
+            };
+            let product = ProductVersion { product_id, version: 2, funder_id, terms: terms(of_loan) };
+            account.installments = vec![OpenInstallment::new(billed, Arc::new(product))];
+            let original = Repayment {
+                repayment_id: RepaymentId::mint(at),
+                line_id,
+                funder_id,
+                source: Source::Withholding(WithholdingId::mint(at)),
+                amount: taken.total(),
+                items: vec![RepaymentItem { loan_id, period: 1, taken }],
+                excess: Fen::ZERO,
+                recourse: Vec::new(),
+                recovered: Fen::ZERO,
+                charged_off_again: Fen::ZERO,
+                business_day: "2026-01-12".parse().unwrap(),
+                received_at: at,
+            };
+            let when = When { business_day: "2026-01-18".parse().unwrap(), at };
+            let taken_back = TakenBack { reversal_id: RepaymentId::mint(at), person: "Li Na".into(), when };
+            account.take_back(&original, taken_back, &terms(of_line));
+            account.line.status.is_frozen_for(Freeze::Overdue)
+        };
+        assert!(is_frozen(4, 30), "the close that froze such lines is over");
+        assert!(!is_frozen(30, 4), "the close freezes it once it is 30 days late");
     }
 }

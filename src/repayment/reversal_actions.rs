@@ -77,6 +77,7 @@ pub(super) async fn reverse(
 ) -> Outcome<Reversed, ReversalRefusal> {
     let ToReverse { original, person, when } = to_reverse;
     let (line_id, borrower_id) = (line.line_id, line.borrower_id);
+    let of_line = app.catalogue.get(connection, line.product_id, line.product_version).await?;
     let mut account = LineAccount::new(line);
     let wanted: Vec<(LoanId, i16)> = original.items.iter().map(|item| (item.loan_id, item.period)).collect();
     for billed in bill::store::load_billed_installments(connection, line_id, &wanted).await? {
@@ -91,7 +92,8 @@ pub(super) async fn reverse(
     loan_ids.dedup();
     let loans = loan::store::lock_loans(connection, &loan_ids).await?;
     account.loans = loans.into_iter().map(|loan| OpenLoan { loan, touched: false }).collect();
-    let restored = restore_paid_off(connection, app, &mut account, to_reverse).await?;
+    let partner = of_line.terms.funder.as_str();
+    let restored = restore_paid_off(connection, partner, &mut account, to_reverse).await?;
     // The payoff of a loan that goes on with an earlier installment would be quoted again. One that was told of after the last
     // statement has no line of its own, and charges that it has waived.
     let has_line = bill::store::has_payoff_line(connection, line_id, &loan_ids).await?;
@@ -101,15 +103,16 @@ pub(super) async fn reverse(
     let recourse = loan::load_recourse(connection, line_id, original.repayment_id.uuid()).await?;
     let reversal_id = RepaymentId::mint(when.at);
     let taken_back = TakenBack { reversal_id, person: person.to_owned(), when };
-    let reversal = account.take_back(&Repayment { recourse, ..original.clone() }, taken_back);
-    let reopened = save(connection, app, Unsaved { account: &account, reversal: &reversal, restored }).await?;
+    let reversal = account.take_back(&Repayment { recourse, ..original.clone() }, taken_back, &of_line.terms);
+    let unsaved = Unsaved { account: &account, reversal: &reversal, restored, partner };
+    let reopened = save(connection, unsaved).await?;
     Ok(Reversed { reversal, borrower_id, reopened })
 }
 
 /// A loan that the money had paid off gets the schedule back that it had before. Returns what the funder is told of it.
 async fn restore_paid_off(
     connection: &mut PgConnection,
-    app: &App,
+    partner: &str,
     account: &mut LineAccount,
     ToReverse { original, when, .. }: ToReverse<'_>,
 ) -> Outcome<Vec<Message>, ReversalRefusal> {
@@ -125,7 +128,6 @@ async fn restore_paid_off(
         let before = schedule_before(connection, loan, item.period, when.business_day).await?;
         let before = before.ok_or(Fault::Refused(ReversalRefusal::LoanMovedOn))?;
         loan.schedule_version += 1;
-        let product = app.catalogue.get(connection, loan.product_id, loan.product_version).await?;
         let version = ScheduleVersion {
             loan_id: loan.loan_id,
             line_id: loan.line_id,
@@ -134,7 +136,7 @@ async fn restore_paid_off(
             schedule: &before,
             business_day: when.business_day,
         };
-        told.push(version.message(&product.terms.funder, when.at));
+        told.push(version.message(partner, when.at));
         loan::store::insert_schedule(connection, version).await?;
         bill::store::delete_payoff_line(connection, loan.line_id, loan.loan_id).await?;
     }
@@ -170,10 +172,12 @@ struct Unsaved<'a> {
     reversal: &'a Repayment,
     /// What the funder is told of loans that run again.
     restored: Vec<Message>,
+    /// The code of the line's funder.
+    partner: &'a str,
 }
 
-async fn save(connection: &mut PgConnection, app: &App, unsaved: Unsaved<'_>) -> anyhow::Result<Vec<ReopenedBill>> {
-    let Unsaved { account, reversal, restored } = unsaved;
+async fn save(connection: &mut PgConnection, unsaved: Unsaved<'_>) -> anyhow::Result<Vec<ReopenedBill>> {
+    let Unsaved { account, reversal, restored, partner } = unsaved;
     let installments: Vec<_> = account.installments.iter().map(|open| &open.billed).collect();
     bill::store::save_installments(connection, &installments).await?;
     let bills: Vec<_> = installments.iter().map(|billed| (billed.line_id, billed.due_on())).collect();
@@ -185,9 +189,6 @@ async fn save(connection: &mut PgConnection, app: &App, unsaved: Unsaved<'_>) ->
     loan::insert_recourse(connection, &reversal.booked_recourse().collect::<Vec<_>>()).await?;
     let posting = posting::repayment(reversal.repayment_id.uuid(), reversal);
     ledger::store::insert_postings(connection, &[posting]).await?;
-    let Some(first) = loans.first() else { return Ok(reopened) };
-    let product = app.catalogue.get(connection, first.product_id, first.product_version).await?;
-    let partner = &product.terms.funder;
     let mut messages = reversal.messages(partner);
     messages.extend(restored);
     messages.extend(lines_changed(partner, &account.line, &account.entries));

@@ -2,14 +2,12 @@
 
 use super::reversal::ReversalRefusal;
 use crate::access::is_same_holder;
-use crate::base::id::{LineId, PayoutId, RepaymentId};
+use crate::base::id::PayoutId;
 use crate::error::Refusal;
 
 /// A recorded transfer, as it stands to be taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transferred {
-    pub repayment_id: RepaymentId,
-    pub line_id: LineId,
     pub bank_reference: String,
     /// `None` where it was not kept.
     pub recorded_by: Option<String>,
@@ -115,15 +113,10 @@ impl Transferred {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn proposed(proposal_no: i32) -> Transferred {
-        let id = Uuid::from_u128(1);
         Transferred {
-            repayment_id: RepaymentId::from_uuid(id),
-            line_id: LineId::from_uuid(id),
             bank_reference: "T-1".into(),
             recorded_by: Some("Chen Wei".into()),
             proposal_no,

@@ -68,17 +68,14 @@ async fn take_back(
     let line_id = transfer_store::find_line(connection, repayment_id).await?;
     let line_id = line_id.ok_or(Fault::Refused(TakeBackRefusal::UnknownTransfer))?;
     let line = credit::store::lock_lines(connection, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
-    let today = business_day::store::hold_today(connection).await?;
+    let when = When { business_day: business_day::store::hold_today(connection).await?, at: app.clock.now() };
     let transfer = lock_transfer(connection, repayment_id).await?;
     transfer.confirm(proposal_no, by).map_err(Fault::Refused)?;
-    let source = Source::Transfer {
-        bank_reference: transfer.bank_reference.clone(),
-        operator: transfer.recorded_by.clone().unwrap_or_default(),
-    };
+    let operator = transfer.recorded_by.unwrap_or_default();
+    let source = Source::Transfer { bank_reference: transfer.bank_reference, operator };
     let original = reversal_store::find_transferred(connection, line_id, repayment_id, source).await?;
     let original = original.ok_or(sqlx::Error::RowNotFound)?;
-    cancel_what_is_left(connection, &original, app.clock.now()).await?;
-    let when = When { business_day: today, at: app.clock.now() };
+    cancel_what_is_left(connection, &original, when.at).await?;
     let reversed = reverse(connection, app, line, ToReverse { original: &original, person: by, when }).await;
     let reversed = reversed.map_err(|fault| fault.map_refusal(TakeBackRefusal::NotReversed))?;
     let reversal_id = reversed.reversal.repayment_id;

@@ -48,15 +48,13 @@ pub async fn lock_transfer(
     repayment_id: RepaymentId,
 ) -> sqlx::Result<Option<Transferred>> {
     let row = sqlx::query!(
-        r#"select line_id as "line_id: LineId", bank_reference, recorded_by, proposal_no, proposed_by, reason, reversal_id
-           from transfer_by_bank_reference where repayment_id = $1 for update"#,
+        "select bank_reference, recorded_by, proposal_no, proposed_by, reason, reversal_id
+         from transfer_by_bank_reference where repayment_id = $1 for update",
         repayment_id.uuid()
     )
     .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| Transferred {
-        repayment_id,
-        line_id: row.line_id,
         bank_reference: row.bank_reference,
         recorded_by: row.recorded_by,
         proposal_no: row.proposal_no,

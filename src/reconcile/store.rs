@@ -323,16 +323,13 @@ pub async fn sum_open(connection: &mut PgConnection, withholding_id: Withholding
     .await
 }
 
-/// What is known of the money that a channel took for an order: what was booked as collected, and what people have settled by
-/// hand, which is less than zero where the channel paid.
+/// What is known of the money that a channel took for an order: what is booked as collected through it, less what people have
+/// settled by hand.
 pub async fn sum_accounted(connection: &mut PgConnection, withholding_id: WithholdingId) -> sqlx::Result<Fen> {
     sqlx::query_scalar!(
-        r#"select ((select coalesce(sum(r.amount_fen + coalesce(b.amount_fen, 0)), 0)
-                    from repayment r
-                    left join repayment b on b.line_id = r.line_id and b.source = 'reversal'
-                                         and b.source_reference = r.repayment_id::text
-                    where r.line_id = (select line_id from withholding where withholding_id = $1)
-                      and r.source in ('withholding', 'channel_file') and r.source_reference = ($1::uuid)::text)
+        r#"select (coalesce((select b.booked_fen from withholding_booked b
+                             where b.line_id = (select line_id from withholding where withholding_id = $1)
+                               and b.withholding_id = ($1::uuid)::text), 0)
                    - (select coalesce(sum(settled_fen), 0) from reconciliation_break where withholding_id = $1)
                   )::bigint as "accounted!: Fen""#,
         withholding_id.uuid()

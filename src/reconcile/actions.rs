@@ -381,11 +381,8 @@ async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person
     if found.theirs > order.collected() && borrower::is_erased(connection, line.borrower_id).await? {
         return Err(Fault::Refused(BreakRefusal::BorrowerErased));
     }
-    let reopened = match repayment::take_back(connection, app, &order, person).await {
-        Ok(reopened) => reopened,
-        Err(Fault::Refused(refusal)) => return Err(Fault::Refused(BreakRefusal::NotReversed(refusal))),
-        Err(Fault::Failed(failure)) => return Err(Fault::Failed(failure)),
-    };
+    let taken_back = repayment::take_back(connection, app, &order, person).await;
+    let reopened = taken_back.map_err(|fault| fault.map_refusal(BreakRefusal::NotReversed))?;
     if found.theirs.is_positive() && !repayment::receive_from_file(connection, app, &order, found.theirs).await? {
         return Err(Fault::Refused(BreakRefusal::BookedBefore));
     }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::model::{Part, Settlement};
+use super::model::{DayPart, Part, Settlement};
 use crate::base::id::{FunderId, LineId, mint};
 use crate::base::{Fen, When};
 use crate::ledger::posting::{Booked, Legs};
@@ -11,7 +11,7 @@ use crate::ledger::{Account, Leg, Posting};
 /// The day's purchases of one merchant and funder become owed to the merchant, its charges taken off. Refunds were
 /// booked when they were made, so they are not booked again.
 pub fn clearing(settlement: &Settlement, part: &Part, when: When) -> Posting {
-    let DayCharges { gross, discount_fee, subsidy } = DayCharges::of(part);
+    let DayPart { funder_id, gross, discount_fee, subsidy, .. } = part.day;
     let legs = Legs::new()
         .transfer(Account::ReserveHeld, Account::MerchantPayable, gross)
         .transfer(Account::MerchantPayable, Account::FeeIncome, discount_fee)
@@ -19,19 +19,7 @@ pub fn clearing(settlement: &Settlement, part: &Part, when: When) -> Posting {
         .transfer(Account::FundingInTransit, Account::ReserveAtPlatform, gross)
         .transfer(Account::CollectionsInTransit, Account::SubsidyIncome, subsidy)
         .into_vec();
-    house("clearing", part.day.funder_id, settlement.settlement_id.uuid(), legs, when)
-}
-
-struct DayCharges {
-    gross: Fen,
-    discount_fee: Fen,
-    subsidy: Fen,
-}
-
-impl DayCharges {
-    fn of(part: &Part) -> DayCharges {
-        DayCharges { gross: part.day.gross, discount_fee: part.day.discount_fee, subsidy: part.day.subsidy }
-    }
+    house("clearing", funder_id, settlement.settlement_id.uuid(), legs, when)
 }
 
 /// A settlement was paid: one posting for each funder's part, whose sum is what left the bank.

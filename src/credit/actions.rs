@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::application_store::{self, ApplicantRow};
-use super::decision::{Decider, Decision, Opening};
+use super::decision::{Decider, Decision, Opening, approved_by_person};
 use super::facts::Facts;
 use super::line::Line;
 use super::model::{
@@ -402,14 +402,7 @@ pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<App
     let verdict = match decision.verdict {
         PersonVerdict::Refuse { code } => Verdict::Refuse { reason: code, score: None },
         PersonVerdict::Approve { grade, limit } => {
-            let line = &product.terms.line;
-            if !product.terms.purchase.grades.contains(&grade) {
-                return Err(Fault::Refused(ApplyRefusal::GradeUnknown));
-            }
-            if !(line.limit_min_fen..=line.limit_max_fen).contains(&limit) {
-                return Err(Fault::Refused(ApplyRefusal::LimitOutOfBounds));
-            }
-            Verdict::Approve { grade, limit, score: None }
+            approved_by_person(grade, limit, &product.terms).map_err(Fault::Refused)?
         }
     };
     let decider = Decider::Person { name: decision.person, reason: decision.reason };

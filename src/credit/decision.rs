@@ -8,15 +8,17 @@ use sha2::{Digest, Sha256};
 
 use super::application_store::DecidedRow;
 use super::line::{EntryKind, Line, LineChange, LineEntry, LineStatus};
-use super::model::{Application, ApplicationState, ApplicationStatus, Applied, Proposal, Step, Transition};
+use super::model::{
+    Application, ApplicationState, ApplicationStatus, Applied, ApplyRefusal, Proposal, Step, Transition,
+};
 use super::verdict::{OwnReason, Verdict};
 use crate::base::day::MonthDay;
 use crate::base::id::LineId;
 use crate::base::{Fen, When};
 use crate::notice::Notice;
 use crate::outbox::Message;
-use crate::product::ProductVersion;
 use crate::product::terms::FunderDefault;
+use crate::product::{ProductVersion, Terms};
 
 /// What `decided_by` says where the risk partner did.
 pub const PARTNER: &str = "partner";
@@ -58,6 +60,20 @@ pub struct Decision {
 pub struct Opening {
     pub line: Line,
     pub entry: LineEntry,
+}
+
+/// What a person approves, or a funder that nobody has proposed anything to.
+///
+/// # Errors
+/// Where the product has no price for the grade, or the limit lies outside its bounds.
+pub fn approved_by_person(grade: String, limit: Fen, terms: &Terms) -> Result<Verdict, ApplyRefusal> {
+    if !terms.purchase.grades.contains(&grade) {
+        return Err(ApplyRefusal::GradeUnknown);
+    }
+    if !(terms.line.limit_min_fen..=terms.line.limit_max_fen).contains(&limit) {
+        return Err(ApplyRefusal::LimitOutOfBounds);
+    }
+    Ok(Verdict::Approve { grade, limit, score: None })
 }
 
 impl Decision {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::decision::{DEADLINE, FUNDER};
+use super::decision::{DEADLINE, FUNDER, approved_by_person};
 use super::model::{Application, ApplicationStatus, ApplyRefusal};
 use super::verdict::{OwnReason, Verdict};
 use crate::base::Fen;
@@ -47,15 +47,7 @@ pub fn hear(application: &Application, terms: &Terms, said: Said, now: DateTime<
 fn hear_about_referred(terms: &Terms, said: Said) -> Result<Verdict, ApplyRefusal> {
     match said {
         Said::Refuse { code } => Ok(Verdict::Refuse { reason: code, score: None }),
-        Said::Approve { grade: Some(grade), limit: Some(limit) } => {
-            if !terms.purchase.grades.contains(&grade) {
-                return Err(ApplyRefusal::GradeUnknown);
-            }
-            if !(terms.line.limit_min_fen..=terms.line.limit_max_fen).contains(&limit) {
-                return Err(ApplyRefusal::LimitOutOfBounds);
-            }
-            Ok(Verdict::Approve { grade, limit, score: None })
-        }
+        Said::Approve { grade: Some(grade), limit: Some(limit) } => approved_by_person(grade, limit, terms),
         Said::Approve { .. } => Err(ApplyRefusal::DecisionMalformed),
     }
 }

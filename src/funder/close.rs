@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::base::id::FunderId;
 use crate::base::{BusinessDay, Fen, When};
 use crate::business_day;
-use crate::notice::{self, Audience, Notice};
+use crate::notice::{self, Notice};
 use crate::outbox::{self, Message};
 
 /// Clears each funder's `gross` of `day` out of its reserve, and marks advances that were due at the end of `day` and
@@ -56,29 +56,22 @@ async fn tell_overdue(
     day: BusinessDay,
     reserve: &Reserve,
 ) -> sqlx::Result<()> {
-    let now = app.clock.now();
+    let when = When { business_day: day, at: app.clock.now() };
     let body = json!({
         "funder_id": reserve.funder_id,
         "advance_fen": -reserve.available,
         "advance_since": reserve.advance_since,
         "business_day": day,
     });
-    let notice = |audience, recipient_id| Notice {
-        audience,
-        recipient_id,
-        kind: "advance_overdue",
-        body: body.clone(),
-        business_day: day,
-        created_at: now,
-    };
-    let notices = [notice(Audience::Funder, Some(reserve.funder_id.uuid())), notice(Audience::Operator, None)];
-    notice::raise(&mut *connection, &notices).await?;
+    let to_funder = Notice::to_funder(reserve.funder_id, "advance_overdue", body.clone(), when);
+    let to_operators = Notice::to_operators("advance_overdue", body.clone(), when);
+    notice::raise(&mut *connection, &[to_funder, to_operators]).await?;
     let message = Message {
         partner: store::find_code(&mut *connection, reserve.funder_id).await?,
         kind: "advance_overdue",
         object_id: reserve.funder_id.uuid(),
         body,
-        created_at: now,
+        created_at: when.at,
     };
     outbox::store::enqueue(connection, &[message]).await
 }

@@ -13,7 +13,7 @@ use crate::base::id::{FunderId, JobId};
 use crate::business_day;
 use crate::database;
 use crate::jobs::{self, JobKind, NewJob};
-use crate::notice::{self, Audience, Notice};
+use crate::notice::{self, Notice};
 use crate::outbox::{self, Message};
 
 /// Tells every funder whose reserve is below a low-water mark, once for each crossing and day, and with a forecast.
@@ -48,12 +48,12 @@ pub async fn watch_soon(connection: &mut PgConnection, reserve: &Reserve, when: 
 }
 
 async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
-    let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
+    let when = When { business_day: today, at: app.clock.now() };
     // Summed before the lock, so that purchases do not wait for it.
     let forecast = forecast_reserve(&mut transaction, funder_id, today).await?;
-    let mut reserve = lock_reserve(&mut transaction, funder_id, When { business_day: today, at: now }).await?;
+    let mut reserve = lock_reserve(&mut transaction, funder_id, when).await?;
     let tell = reserve.note_low_water(today);
     store::save_reserve(&mut transaction, &reserve, &[]).await?;
     if let Some(mark) = tell {
@@ -64,21 +64,14 @@ async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
             "runs_dry_on": forecast.runs_dry_on,
             "business_day": today,
         });
-        let notice = Notice {
-            audience: Audience::Funder,
-            recipient_id: Some(funder_id.uuid()),
-            kind: "reserve_low",
-            body: body.clone(),
-            business_day: today,
-            created_at: now,
-        };
-        notice::raise(&mut transaction, &[notice]).await?;
+        let told = Notice::to_funder(funder_id, "reserve_low", body.clone(), when);
+        notice::raise(&mut transaction, &[told]).await?;
         let message = Message {
             partner: store::find_code(&mut transaction, funder_id).await?,
             kind: "reserve_low",
             object_id: funder_id.uuid(),
             body,
-            created_at: now,
+            created_at: when.at,
         };
         outbox::store::enqueue(&mut transaction, &[message]).await?;
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::base::id::{BorrowerId, MerchantId};
+use crate::base::id::{BorrowerId, FunderId, MerchantId};
 use crate::base::{BusinessDay, When, words};
 
 words! {
@@ -89,38 +89,23 @@ pub struct Notice {
 impl Notice {
     pub fn to_borrower(borrower_id: BorrowerId, kind: &'static str, body: Value, when: When) -> Notice {
         debug_assert!(can_be_worded(kind, &body), "there are no words for the notice {kind} {body}");
-        let recipient_id = Some(borrower_id.uuid());
-        Notice {
-            audience: Audience::Borrower,
-            recipient_id,
-            kind,
-            body,
-            business_day: when.business_day,
-            created_at: when.at,
-        }
+        Notice::new(Audience::Borrower, Some(borrower_id.uuid()), kind, body, when)
     }
 
     pub fn to_merchant(merchant_id: MerchantId, kind: &'static str, body: Value, when: When) -> Notice {
-        let recipient_id = Some(merchant_id.uuid());
-        Notice {
-            audience: Audience::Merchant,
-            recipient_id,
-            kind,
-            body,
-            business_day: when.business_day,
-            created_at: when.at,
-        }
+        Notice::new(Audience::Merchant, Some(merchant_id.uuid()), kind, body, when)
+    }
+
+    pub fn to_funder(funder_id: FunderId, kind: &'static str, body: Value, when: When) -> Notice {
+        Notice::new(Audience::Funder, Some(funder_id.uuid()), kind, body, when)
     }
 
     pub fn to_operators(kind: &'static str, body: Value, when: When) -> Notice {
-        Notice {
-            audience: Audience::Operator,
-            recipient_id: None,
-            kind,
-            body,
-            business_day: when.business_day,
-            created_at: when.at,
-        }
+        Notice::new(Audience::Operator, None, kind, body, when)
+    }
+
+    fn new(audience: Audience, recipient_id: Option<Uuid>, kind: &'static str, body: Value, when: When) -> Notice {
+        Notice { audience, recipient_id, kind, body, business_day: when.business_day, created_at: when.at }
     }
 }
 

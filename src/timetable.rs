@@ -10,12 +10,10 @@ use chrono_tz::Asia::Shanghai;
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
-use serde_json::json;
 use tokio::sync::watch;
 use tokio_cron_scheduler::{Job, JobScheduler};
 
 use crate::app::App;
-use crate::base::id::JobId;
 use crate::jobs::{JobKind, NewJob, store};
 use crate::outbox;
 use crate::watch::jobs::keep_watch;
@@ -125,11 +123,8 @@ async fn enqueue_last(app: &App, entry: Entry) -> anyhow::Result<()> {
         return Ok(());
     }
     let job = NewJob {
-        job_id: JobId::mint(now),
         kind: entry.kind,
         unique_key: last.with_timezone(&Shanghai).format("%Y-%m-%d %H:%M").to_string(),
-        payload: json!({}),
-        run_at: now,
         created_at: now,
     };
     store::enqueue(&mut *app.pool.acquire().await?, &job).await?;

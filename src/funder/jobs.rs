@@ -9,7 +9,7 @@ use super::slice_actions::lock_reserve;
 use super::store;
 use crate::app::App;
 use crate::base::When;
-use crate::base::id::{FunderId, JobId};
+use crate::base::id::FunderId;
 use crate::business_day;
 use crate::database;
 use crate::jobs::{self, JobKind, NewJob};
@@ -35,11 +35,8 @@ pub async fn watch_reserves(app: &App) -> anyhow::Result<u64> {
 pub async fn watch_soon(connection: &mut PgConnection, reserve: &Reserve, when: When) -> sqlx::Result<()> {
     if let Some(mark) = reserve.newly_crossed(when.business_day) {
         let job = NewJob {
-            job_id: JobId::mint(when.at),
             kind: JobKind::WatchReserves,
             unique_key: format!("{} {} {}", reserve.funder_id, mark.get(), when.at.format("%Y-%m-%d %H:%M")),
-            payload: json!({}),
-            run_at: when.at,
             created_at: when.at,
         };
         jobs::store::enqueue(connection, &job).await?;

@@ -1,9 +1,7 @@
 //! What a job is, and when one that failed is tried again.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 
-use crate::base::id::JobId;
 use crate::base::words;
 
 words! {
@@ -34,15 +32,13 @@ impl JobKind {
     }
 }
 
-/// A job to be done once: the same kind and key is never enqueued again.
+/// A job to be done once, as soon as a worker is free: the same kind and key is never enqueued again. It does all that is due of its
+/// kind, and needs to know no more.
 #[derive(Clone, Debug)]
 pub struct NewJob {
-    pub job_id: JobId,
     pub kind: JobKind,
     /// What makes it one: a day, a day and time, or an object's id.
     pub unique_key: String,
-    pub payload: Value,
-    pub run_at: DateTime<Utc>,
     pub created_at: DateTime<Utc>,
 }
 

@@ -1,23 +1,21 @@
 //! SQL of jobs.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{JobKind, NewJob};
+use crate::base::id::JobId;
 
 /// Enqueues a job in the caller's transaction. `false` if that kind and key was enqueued before.
 pub async fn enqueue(connection: &mut PgConnection, job: &NewJob) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "insert into job (job_id, kind, unique_key, payload, status, run_at, created_at)
-         values ($1, $2, $3, $4, 'ready', $5, $6)
+         values ($1, $2, $3, '{}', 'ready', $4, $4)
          on conflict (kind, unique_key) do nothing",
-        job.job_id.uuid(),
+        JobId::mint(job.created_at).uuid(),
         job.kind.name(),
         job.unique_key,
-        job.payload,
-        job.run_at,
         job.created_at,
     )
     .execute(connection)
@@ -31,7 +29,6 @@ pub struct Claimed {
     pub job_id: Uuid,
     pub kind: String,
     pub unique_key: String,
-    pub payload: Value,
     /// This one included.
     pub attempts: i16,
 }
@@ -60,7 +57,7 @@ pub async fn claim(
              where run_at <= $3 and kind = any($1)
                    and (status = 'ready' or (status = 'running' and locked_until < $3))
              order by run_at limit 1 for update skip locked)
-         returning job_id, kind, unique_key, payload, attempts",
+         returning job_id, kind, unique_key, attempts",
         &kinds as &[&str],
         lease.worker,
         lease.now,

@@ -5,7 +5,7 @@ use super::own_store::{self, OwnItem, OwnOrder};
 use super::withholding::Withholding;
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::{BorrowerId, CardId, JobId, LineId, LoanId, WithholdingId};
+use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::bill::OwnPending;
 use crate::borrower::PinRefusal;
 use crate::borrower::card::{Card, CardStatus};
@@ -77,15 +77,8 @@ pub async fn press(app: &App, press: &Press) -> Outcome<WithholdingId, PressRefu
 
 /// Somebody waits before a page: the next turn of the timetable, minutes away, is only what makes up for a lost job.
 async fn send_soon(app: &App, order: &Withholding) -> anyhow::Result<()> {
-    let now = app.clock.now();
-    let job = NewJob {
-        job_id: JobId::mint(now),
-        kind: JobKind::Withhold,
-        unique_key: order.withholding_id.to_string(),
-        payload: serde_json::json!({}),
-        run_at: now,
-        created_at: now,
-    };
+    let unique_key = order.withholding_id.to_string();
+    let job = NewJob { kind: JobKind::Withhold, unique_key, created_at: app.clock.now() };
     crate::jobs::store::enqueue(&mut *app.pool.acquire().await?, &job).await?;
     Ok(())
 }

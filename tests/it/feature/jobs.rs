@@ -7,26 +7,17 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::BusinessDay;
-use fenqi::base::id::JobId;
 use fenqi::jobs::store::{self, Lease};
 use fenqi::jobs::worker::{LEASE, run_ready};
 use fenqi::jobs::{JobKind, NewJob};
 use fenqi::timetable;
-use serde_json::json;
 use sqlx::PgPool;
 
 use crate::house;
 
 async fn enqueue(app: &App, kind: JobKind, key: &str) -> bool {
     let now = app.clock.now();
-    let job = NewJob {
-        job_id: JobId::mint(now),
-        kind,
-        unique_key: key.to_owned(),
-        payload: json!({}),
-        run_at: now,
-        created_at: now,
-    };
+    let job = NewJob { kind, unique_key: key.to_owned(), created_at: now };
     store::enqueue(&mut app.pool.acquire().await.unwrap(), &job).await.unwrap()
 }
 

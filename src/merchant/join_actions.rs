@@ -135,7 +135,7 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
     let (mobile, refused) = (&applicant.mobile, applicant.refused.as_ref());
     let draft = load_draft(app, applicant).await?;
     let checked = check(&onboarding(mobile, &draft)).map_err(Fault::Refused)?;
-    if !passcode::fits(app, PER_MOBILE, mobile.reveal()).await? {
+    if passcode::full_until(app, PER_MOBILE, mobile.reveal()).await?.is_some() {
         return Err(Fault::Refused(MerchantRefusal::TooManyApplications));
     }
     let now = app.clock.now();

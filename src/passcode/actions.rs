@@ -103,15 +103,11 @@ pub async fn check(app: &App, purpose: Purpose, mobile: &Mobile, code: &str) -> 
     if is_right { Ok(()) } else { Err(Fault::Refused(PasscodeRefusal::Wrong)) }
 }
 
-/// Counts one more try of something against a window, and says whether it still fits.
-pub async fn fits(app: &App, window: Window, key: &str) -> anyhow::Result<bool> {
-    Ok(full_until(app, window, key).await?.is_none())
-}
-
-/// The same; `Some` where it does not fit, with the instant from which on it may be tried again.
+/// Counts one more try of something against a window; `Some` where it does not fit, with the instant from which on it may be tried
+/// again.
 pub async fn full_until(app: &App, window: Window, key: &str) -> anyhow::Result<Option<DateTime<Utc>>> {
-    let key_hash = app.vault.index(Indexed::Passcode, &format!("{}:{key}", window.kind));
     let mut connection = app.pool.acquire().await?;
+    let key_hash = key_hash(app, window, key);
     let counted = store::count(&mut connection, window.kind, &key_hash, app.clock.now(), window.length).await?;
     Ok((counted.count > window.count_max).then(|| counted.started_at + window.length))
 }
@@ -123,7 +119,7 @@ pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     for (window, key) in tries {
-        let key_hash = app.vault.index(Indexed::Passcode, &format!("{}:{key}", window.kind));
+        let key_hash = key_hash(app, *window, key);
         let counted = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
         if counted.count > window.count_max {
             return Ok(Some((*window, counted.started_at + window.length)));
@@ -133,10 +129,13 @@ pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option
     Ok(None)
 }
 
-/// Takes one try back that [`fits`] counted, because it was no failure.
+/// Takes one try back that [`full_until`] counted, because it was no failure.
 pub async fn take_back(app: &App, window: Window, key: &str) -> anyhow::Result<()> {
-    let key_hash = app.vault.index(Indexed::Passcode, &format!("{}:{key}", window.kind));
-    Ok(store::uncount(&mut *app.pool.acquire().await?, window.kind, &key_hash).await?)
+    Ok(store::uncount(&mut *app.pool.acquire().await?, window.kind, &key_hash(app, window, key)).await?)
+}
+
+fn key_hash(app: &App, window: Window, key: &str) -> [u8; 32] {
+    app.vault.index(Indexed::Passcode, &format!("{}:{key}", window.kind))
 }
 
 /// Seconds until another code may be asked for; none where none is waited for.

@@ -87,32 +87,6 @@ pub async fn find_applicants(
     .await
 }
 
-/// A product version that exists.
-pub struct VersionRow {
-    pub product_id: ProductId,
-    pub version: i32,
-    pub withdrawn: bool,
-}
-
-/// Which of these product versions exist, and whether they are off sale.
-pub async fn find_versions(
-    connection: &mut PgConnection,
-    versions: &[(ProductId, i32)],
-) -> sqlx::Result<Vec<VersionRow>> {
-    let products: Vec<Uuid> = versions.iter().map(|(product_id, _)| product_id.uuid()).collect();
-    let numbers: Vec<i32> = versions.iter().map(|(_, version)| *version).collect();
-    sqlx::query_as!(
-        VersionRow,
-        r#"select v.product_id as "product_id: ProductId", v.version, v.withdrawn_at is not null as "withdrawn!"
-           from product_version v
-                join unnest($1::uuid[], $2::int[]) as w(product_id, version) using (product_id, version)"#,
-        &products,
-        &numbers
-    )
-    .fetch_all(connection)
-    .await
-}
-
 /// Applications that were made under these keys before.
 pub async fn find_by_keys(
     connection: &mut PgConnection,

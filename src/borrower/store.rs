@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::agreement::Wording;
 use super::card::Owes;
 use super::model::SignedAgreement;
+use crate::base::Fen;
 use crate::base::id::{BorrowerId, ConsentId};
 
 /// A keyed hash of an ID number, mobile or card number.
@@ -369,15 +370,25 @@ pub async fn load_open_business(connection: &mut PgConnection, borrower_id: Borr
     .await
 }
 
-/// Whether money is being collected from the borrower, or owed back to the borrower and not paid yet. What the channel denies to have
-/// paid may be owed again.
-pub async fn has_money_in_transit(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists (select from credit_line l join withholding w on w.line_id = l.line_id
-                          where l.borrower_id = $1 and w.is_pending)
-               or exists (select from payout
-                          where kind = 'borrower' and beneficiary_id = $1
-                             and (status not in ('succeeded', 'cancelled') or contradicted_attempt is not null)) as "in_transit!""#,
+/// Money on its way from a borrower's cards, or back to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InTransit {
+    /// Being collected, with an end that is not known.
+    pub in_flight: Fen,
+    /// Owed back to the borrower and not paid yet. What the channel denies to have paid may be owed again.
+    pub owed_back: Fen,
+}
+
+pub async fn sum_in_transit(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<InTransit> {
+    sqlx::query_as!(
+        InTransit,
+        r#"select (select coalesce(sum(w.amount_fen), 0)::bigint
+                   from credit_line l join withholding w on w.line_id = l.line_id
+                   where l.borrower_id = $1 and w.is_pending) as "in_flight!: Fen",
+                  (select coalesce(sum(amount_fen), 0)::bigint
+                    from payout
+                    where kind = 'borrower' and beneficiary_id = $1
+                      and (status not in ('succeeded', 'cancelled') or contradicted_attempt is not null)) as "owed_back!: Fen""#,
         borrower_id.uuid()
     )
     .fetch_one(connection)

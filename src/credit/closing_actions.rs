@@ -6,14 +6,13 @@ use super::application_store;
 use super::change::Change;
 use super::line::LineStatus;
 use super::line_actions::{self, Locked, ManualChange};
-use super::own_store;
 use super::store;
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, LineId};
 use crate::bill;
 use crate::borrower::card::Owes;
-use crate::borrower::{BorrowerRefusal, erase, owes};
+use crate::borrower::{BorrowerRefusal, InTransit, erase, owes, sum_in_transit};
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
@@ -64,7 +63,7 @@ pub async fn debts(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Debts> 
     let is_open = owes(app, borrower_id).await? == Owes::Something;
     let mut connection = app.pool.acquire().await?;
     let lines = store::list_open_lines(&mut connection, borrower_id).await?;
-    let (in_flight, owed_back) = own_store::sum_in_transit(&mut connection, borrower_id).await?;
+    let InTransit { in_flight, owed_back } = sum_in_transit(&mut connection, borrower_id).await?;
     let latest = application_store::find_latest(&mut connection, borrower_id).await?;
     let left = |is_late: bool| {
         let of_kind = installments.iter().filter(move |one| one.is_late() == is_late);

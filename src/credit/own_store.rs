@@ -1,11 +1,11 @@
-//! SQL of a line's journal as its borrower sees it, and of money on its way either way.
+//! SQL of a line's journal as its borrower sees it.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::line::EntryKind;
 use crate::base::Fen;
-use crate::base::id::{BorrowerId, LineId};
+use crate::base::id::LineId;
 
 /// The most that one page of the journal holds.
 pub const PAGE_MAX: i64 = 50;
@@ -39,22 +39,4 @@ pub async fn list_entries(
     )
     .fetch_all(connection)
     .await
-}
-
-/// What is being collected from a borrower's cards, and what is owed back to the borrower and not paid yet, or paid as the channel
-/// denies.
-pub async fn sum_in_transit(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<(Fen, Fen)> {
-    let sums = sqlx::query!(
-        r#"select (select coalesce(sum(w.amount_fen), 0)::bigint
-                   from credit_line l join withholding w on w.line_id = l.line_id
-                   where l.borrower_id = $1 and w.is_pending) as "in_flight!: Fen",
-                  (select coalesce(sum(amount_fen), 0)::bigint
-                    from payout
-                    where kind = 'borrower' and beneficiary_id = $1
-                      and (status not in ('succeeded', 'cancelled') or contradicted_attempt is not null)) as "owed_back!: Fen""#,
-        borrower_id.uuid()
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok((sums.in_flight, sums.owed_back))
 }

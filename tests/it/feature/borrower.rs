@@ -6,8 +6,8 @@ use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, CardId};
 use fenqi::borrower::actions::{self, Signature};
 use fenqi::borrower::card::{CardBinding, CardCode, CardStatus};
-use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, Registration, card_actions};
-use fenqi::credit::{ApplyRefusal, ApplyRequest, actions as credit_actions, own_store};
+use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, InTransit, Registration, card_actions, sum_in_transit};
+use fenqi::credit::{ApplyRefusal, ApplyRequest, actions as credit_actions};
 use fenqi::demo::identity;
 use fenqi::error::{Fault, Outcome};
 use fenqi::sandbox::{Matcher, Scripted};
@@ -370,8 +370,8 @@ async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
                                     contradiction = 'we_succeeded_they_failed', contradicted_on = '2026-01-05'";
     sqlx::query(denied).execute(&app.pool).await.unwrap();
     assert_eq!(refused(house::erase(&app, borrower_id).await), BorrowerRefusal::MoneyInTransit);
-    let in_transit = own_store::sum_in_transit(&mut app.pool.acquire().await.unwrap(), borrower_id).await.unwrap();
-    assert_eq!(in_transit, (Fen::ZERO, Fen::new(1_200)));
+    let in_transit = sum_in_transit(&mut app.pool.acquire().await.unwrap(), borrower_id).await.unwrap();
+    assert_eq!(in_transit, InTransit { in_flight: Fen::ZERO, owed_back: Fen::new(1_200) });
     sqlx::query("delete from payout").execute(&app.pool).await.unwrap();
     let signed_in = "insert into session (token_hash, kind, session_id, subject_id, device, created_at, last_seen_at, expires_at)
                      select sha256('token'), 'borrower', gen_random_uuid(), borrower_id, 'test', now(), now(), 'infinity'

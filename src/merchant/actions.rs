@@ -10,7 +10,6 @@ use super::join::is_latin;
 use super::join_store;
 use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_link, parse_name};
 use super::notices;
-use super::notify_store;
 use super::staff_store;
 use super::store::{self, AccountProposal, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
 use crate::access::is_same_holder;
@@ -154,9 +153,8 @@ impl Checked {
 pub async fn set_other_link(app: &App, merchant_id: MerchantId, link: Option<&str>) -> Outcome<(), MerchantRefusal> {
     let link = link.map(parse_link).transpose().map_err(Fault::Refused)?;
     let mut transaction = database::begin(&app.pool).await?;
-    if !notify_store::lock(&mut transaction, merchant_id).await? {
-        return Err(Fault::Refused(MerchantRefusal::UnknownMerchant));
-    }
+    let locked = store::lock_status(&mut transaction, merchant_id).await?;
+    locked.ok_or(Fault::Refused(MerchantRefusal::UnknownMerchant))?;
     if store::find_other_link(&mut transaction, merchant_id).await?.as_deref() == link {
         return database::end(transaction, Ok(())).await;
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::model::MerchantRefusal;
 use super::notification::{Notified, NotifyAddress};
-use super::notify_store;
+use super::{notify_store, store};
 use crate::app::App;
 use crate::audit::{self, Act, Action};
 use crate::base::id::MerchantId;
@@ -87,9 +87,7 @@ async fn set_where(
     let address = url.map(|url| NotifyAddress { url: url.as_str().to_owned(), algorithm: wanted.algorithm });
     let unknown = || Fault::Refused(NotifyRefusal::Merchant(MerchantRefusal::UnknownMerchant));
     let mut transaction = database::begin(&app.pool).await?;
-    if !notify_store::lock(&mut transaction, merchant_id).await? {
-        return Err(unknown());
-    }
+    store::lock_status(&mut transaction, merchant_id).await?.ok_or_else(unknown)?;
     let standing = notify_store::find(&mut transaction, merchant_id).await?.ok_or_else(unknown)?;
     if let Read::Version(VersionRead { version, attempt }) = read {
         let is_done = standing.version - 1 == version && standing.address == address;

@@ -24,17 +24,6 @@ pub async fn find(connection: &mut PgConnection, merchant_id: MerchantId) -> sql
     }))
 }
 
-/// Holds the merchant until the transaction ends; `false` if there is no such merchant.
-pub async fn lock(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<bool> {
-    let found = sqlx::query_scalar!(
-        "select merchant_id from merchant where merchant_id = $1 for no key update",
-        merchant_id.uuid()
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(found.is_some())
-}
-
 /// Sets or clears it; returns the version that it stands in from then on.
 pub async fn set(
     connection: &mut PgConnection,

@@ -159,6 +159,7 @@ pub async fn find_sealed_account(connection: &mut PgConnection, merchant_id: Mer
         .await
 }
 
+/// A merchant's status, with the merchant locked; `None` where there is no such merchant.
 pub async fn lock_status(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

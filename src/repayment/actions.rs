@@ -244,7 +244,7 @@ pub async fn receive_from_file(
     let line_id = order.line_id;
     let mut batch = Batch::lock(connection, app, &[line_id]).await?;
     let source = Source::ChannelFile(order.withholding_id);
-    if store::has_repayment(connection, line_id, source.stored(), &source.reference()).await? {
+    if store::has_repayment(connection, line_id, &source).await? {
         return Ok(false);
     }
     batch.load(connection, app, &[line_id.uuid()]).await?;

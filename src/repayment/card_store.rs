@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::withholding::Withholding;
 use crate::base::id::{BorrowerId, CardId};
 
 /// The card that each borrower is charged on: the default, or the oldest bound one where none is. Borrowers without a bound card
@@ -24,19 +25,16 @@ pub async fn load_cards_to_charge(
     Ok(rows.into_iter().map(|row| (row.borrower_id, row.card_id)).collect())
 }
 
-/// Takes cards that a channel refused for good out of use, until the borrower has seen to them; none of them is the default.
-pub async fn mark_cards_invalid(
-    connection: &mut PgConnection,
-    borrower_ids: &[Uuid],
-    card_ids: &[Uuid],
-) -> sqlx::Result<()> {
+/// Takes cards out of use for which a channel refused these orders for good, until the borrower has seen to them; none of them is the
+/// default.
+pub async fn mark_cards_invalid(connection: &mut PgConnection, refused: &[Withholding]) -> sqlx::Result<()> {
     sqlx::query!(
         "update bank_card set status = 'invalid', is_default = false
          from unnest($1::uuid[], $2::uuid[]) as refused(borrower_id, card_id)
          where bank_card.borrower_id = refused.borrower_id and bank_card.card_id = refused.card_id
            and bank_card.status = 'bound'",
-        borrower_ids,
-        card_ids
+        &refused.iter().map(|order| order.borrower_id.uuid()).collect::<Vec<Uuid>>(),
+        &refused.iter().map(|order| order.card_id.uuid()).collect::<Vec<Uuid>>()
     )
     .execute(connection)
     .await?;
@@ -44,7 +42,7 @@ pub async fn mark_cards_invalid(
 }
 
 /// Makes the oldest bound card the default of each of these borrowers that has none.
-pub async fn hand_default_on(connection: &mut PgConnection, borrower_ids: &[Uuid]) -> sqlx::Result<()> {
+pub async fn hand_default_on(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<()> {
     sqlx::query!(
         "update bank_card set is_default = true
          from (select distinct on (c.borrower_id) c.borrower_id, c.card_id
@@ -53,7 +51,7 @@ pub async fn hand_default_on(connection: &mut PgConnection, borrower_ids: &[Uuid
                  and not exists (select from bank_card d where d.borrower_id = c.borrower_id and d.is_default)
                order by c.borrower_id, c.card_id) as next
          where bank_card.borrower_id = next.borrower_id and bank_card.card_id = next.card_id",
-        borrower_ids
+        &borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect::<Vec<Uuid>>()
     )
     .execute(connection)
     .await?;

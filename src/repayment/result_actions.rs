@@ -356,11 +356,9 @@ async fn take_out_of_use(connection: &mut sqlx::PgConnection, refused: &[Withhol
     if refused.is_empty() {
         return Ok(());
     }
-    let people: Vec<BorrowerId> = refused.iter().map(|order| order.borrower_id).collect();
-    borrower::lock_cards_of(connection, &people).await?;
-    let (borrower_ids, card_ids): (Vec<Uuid>, Vec<Uuid>) =
-        refused.iter().map(|order| (order.borrower_id.uuid(), order.card_id.uuid())).unzip();
-    card_store::mark_cards_invalid(connection, &borrower_ids, &card_ids).await?;
+    let borrower_ids: Vec<BorrowerId> = refused.iter().map(|order| order.borrower_id).collect();
+    borrower::lock_cards_of(connection, &borrower_ids).await?;
+    card_store::mark_cards_invalid(connection, refused).await?;
     card_store::hand_default_on(connection, &borrower_ids).await
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::account::Repayment;
+use super::account::{Repayment, Source};
 use super::back_dated::{Idle, PaidSince};
 use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
@@ -265,18 +265,13 @@ pub async fn insert_repayments(connection: &mut PgConnection, repayments: &[Repa
     Ok(())
 }
 
-/// Whether money from this source has been booked on the line.
-pub async fn has_repayment(
-    connection: &mut PgConnection,
-    line_id: LineId,
-    source: &str,
-    source_reference: &str,
-) -> sqlx::Result<bool> {
+/// Whether money from this source has been booked on the line, taken back since or not.
+pub async fn has_repayment(connection: &mut PgConnection, line_id: LineId, source: &Source) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         "select 1 as one from repayment where line_id = $1 and source = $2 and source_reference = $3",
         line_id.uuid(),
-        source,
-        source_reference
+        source.stored(),
+        source.reference()
     );
     Ok(found.fetch_optional(connection).await?.is_some())
 }

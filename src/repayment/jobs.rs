@@ -194,22 +194,23 @@ pub async fn query_unknowns(app: &App) -> anyhow::Result<Posted> {
             let Some(last) = questions.last().map(OpenQuestion::place) else { break };
             after = last;
             let ids: Vec<WithholdingId> = questions.iter().map(|question| question.withholding_id).collect();
-            let mut said = channels::query(&app.partners, channel, &ids).await;
-            for (said, question) in said.iter_mut().zip(&questions) {
-                said.answer = believed(std::mem::replace(&mut said.answer, silence()), question, channel, now);
-            }
-            let line_ids = questions.iter().map(|question| (question.withholding_id, question.line_id)).collect();
-            posted += post_results(app, &results(said, &line_ids)).await?;
+            let said = channels::query(&app.partners, channel, &ids).await;
+            let results: Vec<ChannelResult> = said
+                .into_iter()
+                .zip(&questions)
+                .map(|(said, question)| ChannelResult {
+                    withholding_id: question.withholding_id,
+                    line_id: question.line_id,
+                    answer: believed(said.answer, question, channel, now),
+                })
+                .collect();
+            posted += post_results(app, &results).await?;
             if questions.len() < channels::ORDERS_MAX {
                 break;
             }
         }
     }
     Ok(posted)
-}
-
-fn silence() -> Answer {
-    Answer::Unclear { code: "no_answer".to_owned() }
 }
 
 /// That a channel has no such order counts only when its contract says that the order cannot still be on its way, even if it was the

@@ -59,7 +59,7 @@ pub enum Failure {
 pub enum Step {
     Move(State),
     AlreadyApplied,
-    /// The order is final and the channel now says otherwise: nothing changes, a break is opened.
+    /// The order is final and the channel now says otherwise, or it names an amount that cannot be: nothing changes, a break is opened.
     Contradicts(Contradiction),
     /// An answer about an order that was never sent: not believed.
     NotSent,
@@ -119,8 +119,11 @@ impl Withholding {
                 Answer::Succeeded { collected, .. } => {
                     Step::Contradicts(Contradiction::WeFailedTheySucceeded { theirs: *collected })
                 }
-                Answer::Failed { .. } | Answer::Rejected { .. } | Answer::Absent { .. } => Step::AlreadyApplied,
-                Answer::Processing { .. } | Answer::Unclear { .. } => Step::AlreadyApplied,
+                Answer::Failed { .. }
+                | Answer::Rejected { .. }
+                | Answer::Absent { .. }
+                | Answer::Processing { .. }
+                | Answer::Unclear { .. } => Step::AlreadyApplied,
             },
         }
     }

@@ -28,7 +28,7 @@ use crate::product::ProductVersion;
 use crate::repayment::account::{LineAccount, OpenInstallment};
 use crate::repayment::withholding::Purpose;
 use crate::settlement::{NewPayout, PaidBack, PayoutFor, insert_payouts};
-use crate::{bill, borrower, business_day, credit, ledger, loan, merchant, repayment};
+use crate::{bill, borrower, business_day, credit, ledger, loan, merchant, notice, repayment};
 
 pub(super) type AfterSale<T> = Outcome<T, AfterSaleRefusal>;
 
@@ -315,6 +315,7 @@ impl Sale {
             credit::store::save_lines(connection, std::slice::from_ref(&account.line), &account.entries).await?;
             let told = credit::change::lines_changed(&self.product.terms.funder, &account.line, &account.entries);
             outbox::store::enqueue(connection, &told).await?;
+            notice::raise(connection, &account.told()).await?;
         }
         self.line = account.line;
         Ok(())

@@ -9,11 +9,12 @@ use super::back_dated::{Left, Since, Unpaid, add};
 use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen, When};
 use crate::bill::{BilledInstallment, Parts, Payment};
-use crate::credit::change::{Change, Note};
+use crate::credit::change::{Change, Note, told};
 use crate::credit::line::LineChange;
 use crate::credit::{EntryKind, Freeze, Line, LineEntry};
 use crate::loan::recourse::CameBy;
 use crate::loan::{BookedRecourse, Loan, LoanStatus, Recourse};
+use crate::notice::Notice;
 use crate::outbox::Message;
 use crate::overdue::PenaltyRule;
 use crate::product::ProductVersion;
@@ -293,6 +294,11 @@ impl LineAccount {
         if let Ok(Some(entry)) = self.line.apply(Change::Unfreeze(Freeze::Overdue), note) {
             self.entries.push(entry);
         }
+    }
+
+    /// What the borrower is told of the line: that it is frozen, or not any more.
+    pub fn told(&self) -> Vec<Notice> {
+        self.entries.iter().flat_map(|entry| told(&self.line, entry)).collect()
     }
 
     /// Bills that this account's payments have settled in full, penalty until `today` included.

@@ -20,7 +20,7 @@ use crate::credit::change::lines_changed;
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
 use crate::loan::{Loan, Schedule};
 use crate::settlement::{self, NewPayout, PaidBack, PayoutFor};
-use crate::{bill, business_day, credit, ledger, loan, outbox};
+use crate::{bill, business_day, credit, ledger, loan, notice, outbox};
 
 /// Lines locked for receipts, and what the receipts will write.
 pub struct Batch {
@@ -222,6 +222,8 @@ impl Batch {
             .collect();
         ledger::store::insert_postings(&mut *connection, &postings).await?;
         settlement::insert_payouts(&mut *connection, &payouts).await?;
+        let told: Vec<_> = self.accounts.values().flat_map(LineAccount::told).collect();
+        notice::raise(&mut *connection, &told).await?;
         outbox::store::enqueue(connection, &self.messages).await?;
         Ok(self.repayments)
     }

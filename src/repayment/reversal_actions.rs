@@ -192,6 +192,7 @@ async fn save(connection: &mut PgConnection, unsaved: Unsaved<'_>) -> anyhow::Re
     let mut messages = reversal.messages(partner);
     messages.extend(restored);
     messages.extend(lines_changed(partner, &account.line, &account.entries));
+    notice::raise(connection, &account.told()).await?;
     outbox::store::enqueue(connection, &messages).await?;
     Ok(reopened)
 }

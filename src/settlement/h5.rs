@@ -128,9 +128,10 @@ struct Figures {
     payable: Fen,
 }
 
-impl DayPage {
+impl Told {
+    /// `None` where nothing happened.
     fn figures(&self) -> Option<Figures> {
-        match &self.story.told {
+        match self {
             Told::Settled { day, .. } => Some(Figures {
                 gross: day.gross,
                 refunds: day.refunds,
@@ -140,11 +141,21 @@ impl DayPage {
                 carried_in: day.carried_in,
                 payable: day.payable,
             }),
-            Told::Open { outlook, .. } => Some(figures_of(outlook)),
+            Told::Open { outlook, .. } => Some(Figures {
+                gross: outlook.gross,
+                refunds: outlook.refunds,
+                fee: outlook.discount_fee,
+                subsidy: outlook.subsidy,
+                net: outlook.net,
+                carried_in: outlook.carried_in,
+                payable: outlook.payable,
+            }),
             Told::Quiet => None,
         }
     }
+}
 
+impl DayPage {
     /// The day has ended, and its settlement is being made.
     fn is_being_settled(&self) -> bool {
         matches!(self.story.told, Told::Open { .. }) && self.day < self.story.today
@@ -204,18 +215,6 @@ impl DayPage {
     }
 }
 
-fn figures_of(outlook: &Outlook) -> Figures {
-    Figures {
-        gross: outlook.gross,
-        refunds: outlook.refunds,
-        fee: outlook.discount_fee,
-        subsidy: outlook.subsidy,
-        net: outlook.net,
-        carried_in: outlook.carried_in,
-        payable: outlook.payable,
-    }
-}
-
 /// The holidays of the State Council's notices, by the keys of their words; one that a file adds keeps its own name.
 const HOLIDAYS: [(&str, &str); 7] = [
     ("元旦", "settle-holiday-new_year"),
@@ -269,15 +268,13 @@ pub async fn figure(
     let after = asked.after.as_deref().and_then(|after| Uuid::try_parse(after).ok());
     let of = MerchantDay { merchant_id: signed_in.merchant_id, day };
     let lines = day_actions::lines(&app, of, figure, after).await?;
-    let told = DayPage { page, signed_in, day, story };
-    let total = told.figures().map_or(Fen::ZERO, |figures| match figure {
+    let total = story.told.figures().map_or(Fen::ZERO, |figures| match figure {
         Figure::Gross => figures.gross,
         Figure::Refunds => -figures.refunds,
         Figure::Fee => -figures.fee,
         Figure::Subsidy => -figures.subsidy,
         Figure::Net => figures.net,
     });
-    let DayPage { page, signed_in, .. } = told;
     Ok(FigurePage { page, signed_in, day, figure, lines, is_first: after.is_none(), total })
 }
 

@@ -1,7 +1,7 @@
 //! Enums with a word for each variant: the word stands once, for the database and for whoever shows, sends or reads it.
 
-/// Declares an enum of words. sqlx writes and reads a variant as its word, serde writes it, `name()` gives it, and `ALL` lists the
-/// variants in the order in which they are declared.
+/// Declares an enum of words. sqlx writes and reads a variant as its word, serde writes it, `name()` gives it, `from_name()` finds it,
+/// and `ALL` lists the variants in the order in which they are declared.
 macro_rules! words {
     ($(#[$of_enum:meta])* pub enum $name:ident { $($(#[$of_variant:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$of_enum])*
@@ -19,6 +19,11 @@ macro_rules! words {
                 match self {
                     $($name::$variant => $word,)+
                 }
+            }
+
+            /// The variant of a word.
+            pub fn from_name(name: &str) -> Option<$name> {
+                $name::ALL.into_iter().find(|known| known.name() == name)
             }
         }
 
@@ -54,5 +59,7 @@ mod tests {
             assert_eq!(written.as_slice(), letter.name().as_bytes());
         }
         assert_eq!(Letter::ALL.map(Letter::name), ["sent", "sent_back"]);
+        assert_eq!(Letter::ALL.map(|letter| Letter::from_name(letter.name())), Letter::ALL.map(Some));
+        assert_eq!(Letter::from_name("Sent"), None);
     }
 }

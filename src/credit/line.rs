@@ -216,8 +216,7 @@ impl LineStatus {
         match (status, frozen_for) {
             ("active", None) => Some(LineStatus::Active),
             ("frozen", Some(reasons)) => {
-                let reason = |word| Freeze::ALL.into_iter().find(|why| why.name() == word);
-                let reasons: Option<Vec<Freeze>> = reasons.split(',').map(reason).collect();
+                let reasons: Option<Vec<Freeze>> = reasons.split(',').map(Freeze::from_name).collect();
                 let freezes = reasons?.into_iter().map(Freezes::of).reduce(|all, one| Freezes(all.0 | one.0))?;
                 Some(LineStatus::Frozen(freezes))
             }

@@ -18,7 +18,7 @@ const DONE_KEPT: TimeDelta = TimeDelta::days(90);
 /// # Errors
 /// Whatever keeps it from being done; it is tried again.
 pub async fn run_named(app: &App, kind: &str) -> anyhow::Result<()> {
-    let kind = JobKind::parse(kind).ok_or_else(|| anyhow!("no job is of kind {kind}"))?;
+    let kind = JobKind::from_name(kind).ok_or_else(|| anyhow!("no job is of kind {kind}"))?;
     run(app, kind).await
 }
 

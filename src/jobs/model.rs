@@ -26,12 +26,6 @@ words! {
     }
 }
 
-impl JobKind {
-    pub fn parse(text: &str) -> Option<JobKind> {
-        JobKind::ALL.into_iter().find(|kind| kind.name() == text)
-    }
-}
-
 /// A job to be done once, as soon as a worker is free: the same kind and key is never enqueued again. It does all that is due of its
 /// kind, and needs to know no more.
 #[derive(Clone, Debug)]
@@ -59,13 +53,6 @@ pub fn delay_after(attempts: i16) -> TimeDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_kind_is_found_by_its_name() {
-        for kind in JobKind::ALL {
-            assert_eq!(JobKind::parse(kind.name()), Some(kind));
-        }
-    }
 
     #[test]
     fn delays_grow_up_to_an_hour() {

@@ -67,8 +67,8 @@ impl MerchantStatus {
 impl FromStr for MerchantStatus {
     type Err = String;
     fn from_str(text: &str) -> Result<MerchantStatus, String> {
-        let found = Self::ALL.into_iter().find(|status| status.name() == text);
-        found.ok_or_else(|| format!("a status is one of {}", Self::ALL.map(MerchantStatus::name).join(", ")))
+        Self::from_name(text)
+            .ok_or_else(|| format!("a status is one of {}", Self::ALL.map(MerchantStatus::name).join(", ")))
     }
 }
 

@@ -54,7 +54,7 @@ impl std::str::FromStr for Waits {
     type Err = &'static str;
     /// The error is the code of the words beside the field.
     fn from_str(text: &str) -> Result<Waits, &'static str> {
-        Waits::ALL.into_iter().find(|waits| waits.name() == text).ok_or("order_waits_unknown")
+        Waits::from_name(text).ok_or("order_waits_unknown")
     }
 }
 

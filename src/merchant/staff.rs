@@ -62,7 +62,7 @@ impl std::str::FromStr for Role {
     type Err = &'static str;
     /// The error is the code of the words beside the field.
     fn from_str(text: &str) -> Result<Role, &'static str> {
-        Role::ALL.into_iter().find(|role| role.name() == text).ok_or("role_unknown")
+        Role::from_name(text).ok_or("role_unknown")
     }
 }
 

@@ -86,7 +86,7 @@ impl FromStr for SaleState {
     type Err = &'static str;
     /// The error is the code of the words beside the field.
     fn from_str(text: &str) -> Result<SaleState, &'static str> {
-        SaleState::ALL.into_iter().find(|state| state.name() == text).ok_or("choice_unknown")
+        SaleState::from_name(text).ok_or("choice_unknown")
     }
 }
 

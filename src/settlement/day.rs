@@ -1,7 +1,5 @@
 //! A merchant's day as its pages tell it: the figures of its settlement, what stands behind each, and where the money is.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -114,13 +112,6 @@ impl Figure {
             Figure::Subsidy => line.subsidy,
             Figure::Net => line.net(),
         }
-    }
-}
-
-impl FromStr for Figure {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Figure, ()> {
-        Figure::ALL.into_iter().find(|figure| figure.name() == text).ok_or(())
     }
 }
 

@@ -263,7 +263,7 @@ pub async fn figure(
 ) -> Result<FigurePage, Problem> {
     signed_in.require(Right::SeeSettlements)?;
     let day: BusinessDay = typed_day(&day).map_err(|_| Problem::not_found())?;
-    let figure: Figure = figure.parse().map_err(|()| Problem::not_found())?;
+    let figure = Figure::from_name(&figure).ok_or_else(Problem::not_found)?;
     let story = day_actions::day(&app, signed_in.merchant_id, day).await?.ok_or_else(Problem::not_found)?;
     let after = asked.after.as_deref().and_then(|after| Uuid::try_parse(after).ok());
     let of = MerchantDay { merchant_id: signed_in.merchant_id, day };

@@ -81,10 +81,6 @@ impl ChannelName {
         ChannelName::ALL.into_iter().find(|channel| channel.partner() == name)
     }
 
-    pub fn from_name(text: &str) -> Option<ChannelName> {
-        ChannelName::ALL.into_iter().find(|channel| channel.name() == text)
-    }
-
     /// The channel to try when this one is down; `None` after the last.
     pub fn next(self) -> Option<ChannelName> {
         match self {

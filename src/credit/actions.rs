@@ -418,14 +418,15 @@ pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<App
 
 /// What a person's decision came to.
 fn decided(applied: &Applied) -> Act {
+    let status = applied.state.status();
     let detail = match &applied.state {
         ApplicationState::Approved { line_id, grade, limit } => {
-            json!({ "status": "approved", "line_id": line_id, "grade": grade, "limit_fen": limit })
+            json!({ "status": status, "line_id": line_id, "grade": grade, "limit_fen": limit })
         }
-        ApplicationState::Refused { reason } => json!({ "status": "refused", "code": reason }),
-        ApplicationState::WithFunder => json!({ "status": "with_funder" }),
-        ApplicationState::Submitted => json!({ "status": "submitted" }),
-        ApplicationState::Referred { .. } => json!({ "status": "referred" }),
+        ApplicationState::Refused { reason } => json!({ "status": status, "code": reason }),
+        ApplicationState::WithFunder | ApplicationState::Submitted | ApplicationState::Referred { .. } => {
+            json!({ "status": status })
+        }
     };
     Act::new(Action::ApplicationDecided, applied.application_id, detail)
 }

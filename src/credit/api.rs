@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::actions::{self, LateAnswer};
 use super::api_store::{self, ApplicationView, LineEntryView, LineView, WantedApplications};
-use super::model::ApplicationState;
+use super::model::ApplicationStatus;
 use super::verdict::Verdict;
 use super::word::Said;
 use super::word_actions::{self, FunderDecision};
@@ -100,31 +100,6 @@ pub async fn list_line_entries(
     Ok(Json(Page::of_listed(rows, limit, |entry: &LineEntryView| entry.entry_no)))
 }
 
-/// Where an application stands.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ApplicationStatus {
-    Submitted,
-    /// A person decides.
-    Referred,
-    /// Your word is awaited.
-    WithFunder,
-    Approved,
-    Refused,
-}
-
-impl ApplicationStatus {
-    fn as_str(self) -> &'static str {
-        match self {
-            ApplicationStatus::Submitted => "submitted",
-            ApplicationStatus::Referred => "referred",
-            ApplicationStatus::WithFunder => "with_funder",
-            ApplicationStatus::Approved => "approved",
-            ApplicationStatus::Refused => "refused",
-        }
-    }
-}
-
 /// Which applications.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -149,11 +124,8 @@ pub async fn list_applications(
     Params(params): Params<ApplicationParams>,
 ) -> Result<Json<Page<ApplicationView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = WantedApplications {
-        application_id: None,
-        status: params.status.map(|status| status.as_str().to_owned()),
-        after: params.cursor.map(|cursor| cursor.0),
-    };
+    let wanted =
+        WantedApplications { application_id: None, status: params.status, after: params.cursor.map(|cursor| cursor.0) };
     let limit = params.limit.0;
     let rows = api_store::list_applications(&mut connection, caller.funder_id, &wanted, limit + 1).await?;
     Ok(Json(Page::of(rows, limit, |application: &ApplicationView| application.application_id)))
@@ -328,12 +300,5 @@ pub async fn decide_late(
         verdict,
     };
     let applied = actions::hear_late(&app, answer).await?;
-    let status = match applied.state {
-        ApplicationState::Submitted => "submitted",
-        ApplicationState::Referred { .. } => "referred",
-        ApplicationState::WithFunder => "with_funder",
-        ApplicationState::Approved { .. } => "approved",
-        ApplicationState::Refused { .. } => "refused",
-    };
-    Ok(Json(LateResult { application_id, status }))
+    Ok(Json(LateResult { application_id, status: applied.state.status().name() }))
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use super::model::ApplicationStatus;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
 use crate::base::{BusinessDay, Fen, Wanted};
 
@@ -134,7 +135,7 @@ pub struct ApplicationView {
 #[derive(Clone, Debug, Default)]
 pub struct WantedApplications {
     pub application_id: Option<ApplicationId>,
-    pub status: Option<String>,
+    pub status: Option<ApplicationStatus>,
     pub after: Option<ApplicationId>,
 }
 
@@ -156,7 +157,7 @@ pub async fn list_applications(
            order by a.application_id limit $5"#,
         funder_id.uuid(),
         wanted.application_id.map(ApplicationId::uuid),
-        wanted.status,
+        wanted.status as Option<ApplicationStatus>,
         wanted.after.map(ApplicationId::uuid),
         limit,
     )

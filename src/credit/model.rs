@@ -1,7 +1,9 @@
 //! An application: what was asked, what became of it, and which steps it may take.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::facts::{CardHistory, Facts};
@@ -91,6 +93,9 @@ pub struct Proposal {
 }
 
 words! {
+    /// Where an application stands.
+    #[derive(Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
     pub enum ApplicationStatus {
         /// Stored; the risk hook has not answered yet.
         Submitted = "submitted",
@@ -242,6 +247,18 @@ pub enum ApplicationState {
     WithFunder,
     Approved { line_id: LineId, grade: String, limit: Fen },
     Refused { reason: String },
+}
+
+impl ApplicationState {
+    pub const fn status(&self) -> ApplicationStatus {
+        match self {
+            ApplicationState::Submitted => ApplicationStatus::Submitted,
+            ApplicationState::Referred { .. } => ApplicationStatus::Referred,
+            ApplicationState::WithFunder => ApplicationStatus::WithFunder,
+            ApplicationState::Approved { .. } => ApplicationStatus::Approved,
+            ApplicationState::Refused { .. } => ApplicationStatus::Refused,
+        }
+    }
 }
 
 /// Why a person is asked where the hook gave no answer.

@@ -43,10 +43,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                     println!("{}", serde_json::to_string(&job)?);
                     continue;
                 }
-                let id = JobId::from_uuid(job.job_id);
                 println!(
-                    "{id} {} {} {} attempts {} next {}",
-                    job.status, job.kind, job.unique_key, job.attempts, job.run_at
+                    "{} {} {} {} attempts {} next {}",
+                    job.job_id, job.status, job.kind, job.unique_key, job.attempts, job.run_at
                 );
                 if let Some(error) = job.last_error {
                     println!("    {error}");
@@ -56,7 +55,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Retry { job_id, by } => {
             let app = app.by(by.person());
             let mut transaction = database::begin(&app.pool).await?;
-            if !store::retry(&mut transaction, job_id.uuid(), app.clock.now()).await? {
+            if !store::retry(&mut transaction, job_id, app.clock.now()).await? {
                 bail!("{job_id} is neither dead nor waiting; `fenqi jobs list` shows which are");
             }
             audit::record(&mut transaction, &app, Act::new(Action::JobRetried, job_id, json!({}))).await?;

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::model::{JobKind, NewJob};
 use crate::base::id::JobId;
@@ -26,7 +25,7 @@ pub async fn enqueue(connection: &mut PgConnection, job: &NewJob) -> sqlx::Resul
 /// A job in the hands of a worker.
 #[derive(Debug)]
 pub struct Claimed {
-    pub job_id: Uuid,
+    pub job_id: JobId,
     pub kind: String,
     pub unique_key: String,
     /// This one included.
@@ -51,13 +50,13 @@ pub async fn claim(
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
     sqlx::query_as!(
         Claimed,
-        "update job set status = 'running', attempts = attempts + 1, locked_by = $2, locked_until = $4
-         where job_id = (
-             select job_id from job
-             where run_at <= $3 and kind = any($1)
-                   and (status = 'ready' or (status = 'running' and locked_until < $3))
-             order by run_at limit 1 for update skip locked)
-         returning job_id, kind, unique_key, attempts",
+        r#"update job set status = 'running', attempts = attempts + 1, locked_by = $2, locked_until = $4
+           where job_id = (
+               select job_id from job
+               where run_at <= $3 and kind = any($1)
+                     and (status = 'ready' or (status = 'running' and locked_until < $3))
+               order by run_at limit 1 for update skip locked)
+           returning job_id as "job_id: JobId", kind, unique_key, attempts"#,
         &kinds as &[&str],
         lease.worker,
         lease.now,
@@ -68,10 +67,10 @@ pub async fn claim(
 }
 
 /// Prolongs the lease. `false` if somebody else has the job by now.
-pub async fn heartbeat(connection: &mut PgConnection, job_id: Uuid, lease: Lease<'_>) -> sqlx::Result<bool> {
+pub async fn heartbeat(connection: &mut PgConnection, job_id: JobId, lease: Lease<'_>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "update job set locked_until = $3 where job_id = $1 and status = 'running' and locked_by = $2",
-        job_id,
+        job_id.uuid(),
         lease.worker,
         lease.until,
     )
@@ -84,7 +83,7 @@ pub async fn heartbeat(connection: &mut PgConnection, job_id: Uuid, lease: Lease
 /// `false` if somebody else has the job by now.
 pub async fn finish(
     connection: &mut PgConnection,
-    job_id: Uuid,
+    job_id: JobId,
     worker: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
@@ -99,7 +98,7 @@ pub async fn finish(
              where j.status = 'dead' and j.kind = done.kind and j.created_at < done.created_at
          )
          select kind from done",
-        job_id,
+        job_id.uuid(),
         worker,
         now,
     )
@@ -111,7 +110,7 @@ pub async fn finish(
 /// Puts a failed job back for `run_at`, or gives it up. `false` if somebody else has it by now.
 pub async fn fail(
     connection: &mut PgConnection,
-    job_id: Uuid,
+    job_id: JobId,
     worker: &str,
     error: &str,
     again_at: Option<DateTime<Utc>>,
@@ -120,7 +119,7 @@ pub async fn fail(
         "update job set status = case when $4::timestamptz is null then 'dead' else 'ready' end,
                 run_at = coalesce($4, run_at), last_error = $3, locked_by = null, locked_until = null
          where job_id = $1 and status = 'running' and locked_by = $2",
-        job_id,
+        job_id.uuid(),
         worker,
         error,
         again_at,
@@ -133,7 +132,7 @@ pub async fn fail(
 /// A job as an operator sees it.
 #[derive(Debug, serde::Serialize)]
 pub struct Listed {
-    pub job_id: Uuid,
+    pub job_id: JobId,
     pub kind: String,
     pub unique_key: String,
     pub status: String,
@@ -147,8 +146,8 @@ pub struct Listed {
 pub async fn list_open(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Listed>> {
     sqlx::query_as!(
         Listed,
-        "select job_id, kind, unique_key, status, attempts, run_at, locked_by, last_error
-         from job where status <> 'done' order by status = 'dead' desc, run_at limit $1",
+        r#"select job_id as "job_id: JobId", kind, unique_key, status, attempts, run_at, locked_by, last_error
+           from job where status <> 'done' order by status = 'dead' desc, run_at limit $1"#,
         limit
     )
     .fetch_all(connection)
@@ -156,10 +155,10 @@ pub async fn list_open(connection: &mut PgConnection, limit: i64) -> sqlx::Resul
 }
 
 /// Makes a dead job, or one that waits to be tried again, ready for now. `false` if it is neither.
-pub async fn retry(connection: &mut PgConnection, job_id: Uuid, now: DateTime<Utc>) -> sqlx::Result<bool> {
+pub async fn retry(connection: &mut PgConnection, job_id: JobId, now: DateTime<Utc>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "update job set status = 'ready', run_at = $2, attempts = 0 where job_id = $1 and status in ('ready', 'dead')",
-        job_id,
+        job_id.uuid(),
         now
     )
     .execute(connection)

@@ -141,6 +141,8 @@ async fn a_line_a_merchant_a_funder_and_a_job_change_at_the_houses_time(pool: Pg
     fenqi.done(&[&["line", "freeze", line.as_str()][..], &who].concat());
     fenqi.done(&[&["merchant", "suspend", town.merchant_id.to_string().as_str()][..], &who].concat());
     fenqi.done(&["funder", "open", "second-bank", "--name", "Second Bank"]);
+    let listed = fenqi.done(&["jobs", "list", "--json"]);
+    assert!(listed.contains(&format!(r#""job_id":"{job}""#)), "by the id that retry takes: {listed}");
     fenqi.done(&["jobs", "retry", &job.to_string()]);
     for select in [
         "select occurred_at from line_entry where kind = 'freeze'",

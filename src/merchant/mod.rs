@@ -46,5 +46,5 @@ pub use desk_actions::OrderDesk;
 pub use h5::MerchantSignedIn;
 pub use model::{Category, Decision, MerchantDay, MerchantRefusal, MerchantStatus};
 pub use notification::Payment;
-pub use staff::{Right, Role, Staff};
+pub use staff::{Right, Role};
 pub use store::{MerchantTerms, find_other_link, load_merchants};

@@ -49,7 +49,7 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
         };
         store::put(&mut transaction, &passcode).await?;
     }
-    // What was asked for counts, sent or not.
+    // What was asked for counts, sent or not, unless it came too soon.
     transaction.commit().await?;
     if let Some(until) = full_until {
         return Err(Fault::Refused(PasscodeRefusal::TooMany { until }));

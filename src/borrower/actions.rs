@@ -155,8 +155,12 @@ async fn try_register(
                 Err(BorrowerRefusal::RegisteredElsewhere)
             }
             Ok(Registering::Moved(borrower_id)) => {
-                let former = &known[&hash].mobile;
-                changes.released.push((mobile_index(&app.vault, former.reveal()), borrower_id));
+                let former = mobile_index(&app.vault, known[&hash].mobile.reveal());
+                // A former one that was taken in this very call is nobody's after it.
+                if changes.pointed.get(&former) == Some(&borrower_id) {
+                    changes.pointed.remove(&former);
+                }
+                changes.released.push((former, borrower_id));
                 changes.pointed.insert(mobile_index(&app.vault, registration.mobile.reveal()), borrower_id);
                 changes.moved.push((borrower_id, registration.mobile.reveal().to_owned()));
                 Ok(borrower_id)

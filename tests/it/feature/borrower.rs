@@ -74,6 +74,24 @@ async fn people_who_register_at_the_same_moment_twice_are_one_account(pool: PgPo
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_person_who_registers_with_two_mobiles_in_one_call_holds_the_latter_alone(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let person = registration(&app, 1);
+    let with = |mobile: u64| Registration { mobile: identity::mobile(mobile), ..person.clone() };
+    let answers = actions::register_many(&app, &[person.clone(), with(77), with(78)]).await.unwrap();
+    let borrower_id = *answers[0].as_ref().unwrap();
+    assert!(answers.iter().all(|answer| *answer == Ok(borrower_id)));
+    for given_up in [&person.mobile, &identity::mobile(77)] {
+        assert_eq!(holder_of(&app, given_up.reveal()).await, None);
+    }
+    assert_eq!(holder_of(&app, identity::mobile(78).reveal()).await, Some(borrower_id));
+    // Away from the one that stands, and back to it.
+    actions::register_many(&app, &[with(77), with(78)]).await.unwrap();
+    assert_eq!(holder_of(&app, identity::mobile(77).reveal()).await, None);
+    assert_eq!(holder_of(&app, identity::mobile(78).reveal()).await, Some(borrower_id));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn of_two_who_say_at_the_same_moment_that_they_are_one_person_one_is_refused(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     let person = registration(&app, 1);

@@ -200,17 +200,19 @@ impl ScheduleRequest {
     /// The payment of each period of an `equal_installment` schedule.
     pub fn level_payment(&self) -> Fen {
         let (mantissa, scale) = self.annual_rate.exact();
-        let (multiplier, divisor) = match (self.day_count, self.level) {
-            (DayCount::Monthly, _) | (_, Level::Monthly) => (None, 12),
-            (DayCount::Act360, Level::Actual) => (Some(()), 360),
-            (DayCount::Act365, Level::Actual) => (Some(()), 365),
+        let day_count = match self.level {
+            Level::Actual => self.day_count,
+            Level::Monthly => DayCount::Monthly,
         };
-        let rates = (0..self.periods).map(|index| match multiplier {
-            _ if index < self.free_periods => 0,
-            None => mantissa.unsigned_abs(),
-            Some(()) => mantissa.unsigned_abs() * u128::from(self.days(index).unsigned_abs()),
+        let rates = (0..self.periods).map(|index| {
+            if index < self.free_periods {
+                return 0;
+            }
+            let (multiplier, _) = self.part_of_year(day_count, index);
+            mantissa.unsigned_abs() * u128::from(multiplier.unsigned_abs())
         });
-        level_payment(self.principal, rates, scale.unsigned_abs() * divisor)
+        let (_, divisor) = self.part_of_year(day_count, 0);
+        level_payment(self.principal, rates, scale.unsigned_abs() * u128::from(divisor.unsigned_abs()))
     }
 
     /// Interest on `balance` over the period at `index`.
@@ -218,12 +220,17 @@ impl ScheduleRequest {
         if index < self.free_periods || self.annual_rate.is_zero() {
             return Fen::ZERO;
         }
-        let (multiplier, divisor) = match self.day_count {
+        let (multiplier, divisor) = self.part_of_year(self.day_count, index);
+        self.annual_rate.of(balance, multiplier, divisor)
+    }
+
+    /// What a rate a year is multiplied and divided by for the period at `index`.
+    fn part_of_year(&self, day_count: DayCount, index: u16) -> (i64, i64) {
+        match day_count {
             DayCount::Monthly => (1, 12),
             DayCount::Act360 => (self.days(index), 360),
             DayCount::Act365 => (self.days(index), 365),
-        };
-        self.annual_rate.of(balance, multiplier, divisor)
+        }
     }
 }
 

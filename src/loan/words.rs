@@ -5,7 +5,7 @@ use super::payoff::{InterestReason, PayoffQuote, RunningFee};
 use super::rescaling::Rescaling;
 use super::schedule::{Schedule, ScheduleRequest};
 use crate::base::{BusinessDay, Fen};
-use crate::page::Page;
+use crate::page::{Page, Said};
 use crate::product::ShownCharges;
 use crate::product::terms::{DayCount, Level, Method};
 
@@ -182,17 +182,15 @@ pub fn level_payment(page: &Page, request: &ScheduleRequest) -> Option<String> {
 
 /// How a refund left the interest of a period that was not billed yet.
 pub fn rescaled(page: &Page, scaled: &Rescaling) -> String {
-    let (said, base) = match scaled {
+    let said = match scaled {
         Rescaling::Nothing => return page.say("why-nothing-left").to_string(),
         Rescaling::Interest { days, days_before, .. } => {
             let said = page.say("why-rescaled").with("days", days).with("before_days", days_before);
-            (said.with("after_days", days - days_before), scaled.amounts())
+            said.with("after_days", days - days_before)
         }
-        Rescaling::Fee { .. } => (page.say("why-rescaled-fee"), scaled.amounts()),
+        Rescaling::Fee { .. } => page.say("why-rescaled-fee"),
     };
-    let [old, balance_before, balance_after, new] = base.map(|amount| page.yuan(&amount));
-    let said = said.with("old", old).with("before", balance_before).with("after", balance_after);
-    said.with("new", new).to_string()
+    with_amounts(page, said, scaled)
 }
 
 /// How a refund left the guarantee charge of a period that was not billed yet.
@@ -200,9 +198,12 @@ pub fn rescaled_guarantee(page: &Page, scaled: &Rescaling) -> String {
     if *scaled == Rescaling::Nothing {
         return page.say("why-no-guarantee-left").to_string();
     }
+    with_amounts(page, page.say("why-rescaled-guarantee"), scaled)
+}
+
+fn with_amounts(page: &Page, said: Said, scaled: &Rescaling) -> String {
     let [old, before, after, new] = scaled.amounts().map(|amount| page.yuan(&amount));
-    let said = page.say("why-rescaled-guarantee").with("old", old).with("before", before);
-    said.with("after", after).with("new", new).to_string()
+    said.with("old", old).with("before", before).with("after", after).with("new", new).to_string()
 }
 
 /// The arithmetic of the interest that a payoff asks for, line by line, as it is shown: with a flat fee a period, which is interest by

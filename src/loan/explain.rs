@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::base::{Fen, Rate};
 use crate::product::terms::{DayCount, Method};
 
-use super::schedule::{Schedule, ScheduleRequest};
+use super::schedule::{Installment, Schedule, ScheduleRequest};
 
 /// One line of arithmetic for each part of a row; empty where the part is zero by rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -109,7 +109,7 @@ pub fn reasons(request: &ScheduleRequest, schedule: &Schedule) -> Vec<RowReasons
     let mut reasons = Vec::with_capacity(schedule.installments.len());
     for (index, row) in (0u16..).zip(&schedule.installments) {
         reasons.push(RowReasons {
-            principal: principal(request, index, balance, row.principal, row.interest),
+            principal: principal(request, index, balance, row),
             interest: interest(request, index, balance, row.interest),
             fee: fee(request, index, row.fee),
         });
@@ -118,9 +118,10 @@ pub fn reasons(request: &ScheduleRequest, schedule: &Schedule) -> Vec<RowReasons
     reasons
 }
 
-fn principal(request: &ScheduleRequest, index: u16, balance: Fen, part: Fen, interest: Fen) -> Reason {
+fn principal(request: &ScheduleRequest, index: u16, balance: Fen, row: &Installment) -> Reason {
     let is_last = index + 1 == request.periods;
     let (principal, periods) = (request.principal, request.periods);
+    let (part, interest) = (row.principal, row.interest);
     match request.method {
         Method::InterestFirst if !is_last => Reason::Nothing,
         _ if is_last => Reason::Rest { principal, part },

@@ -90,9 +90,7 @@ pub struct BilledFall {
 /// with the principal not yet billed, and ends with it: a period that opens without principal asks for nothing, as its loan is
 /// paid by then.
 pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
-    let billed_count = usize::from(standing.periods_billed);
-    let rows = &standing.schedule.installments;
-    let unbilled = &rows[billed_count.min(rows.len())..];
+    let unbilled = &standing.schedule.installments[usize::from(standing.periods_billed)..];
 
     // Unpaid principal in order of due day: billed first, then unbilled.
     let mut unpaid: Vec<Fen> = standing.billed.iter().map(|billed| billed.unpaid().principal).collect();
@@ -101,8 +99,7 @@ pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
     let (billed_falls, unbilled_falls) = falls.split_at(standing.billed.len());
     let billed = leave_billed(standing, billed_falls, fall);
 
-    let mut schedule = standing.schedule.clone();
-    let waived_unbilled = rescale(&mut schedule, billed_count, unbilled_falls, standing.made_on, fall.day);
+    let (schedule, waived_unbilled) = rescale(standing, unbilled_falls, fall.day);
     Reduction {
         principal_fell: falls.iter().copied().sum(),
         schedule,
@@ -202,12 +199,14 @@ fn distribute(unpaid: &[Fen], amount: Fen, order: RefundOrder) -> Vec<Fen> {
     falls
 }
 
-/// Takes the falls off the unbilled rows and scales their interest and fee; returns what was waived.
-fn rescale(schedule: &mut Schedule, billed_count: usize, falls: &[Fen], made_on: BusinessDay, day: BusinessDay) -> Fen {
+/// The schedule with the falls taken off its unbilled rows, their interest and fee scaled; and what was waived of those.
+fn rescale(standing: &Standing<'_>, falls: &[Fen], day: BusinessDay) -> (Schedule, Fen) {
+    let mut schedule = standing.schedule.clone();
     let before = schedule.total() - schedule.principal();
+    let billed_count = usize::from(standing.periods_billed);
     let mut period_from = match billed_count.checked_sub(1) {
         Some(last_billed) => schedule.installments[last_billed].due_on,
-        None => made_on,
+        None => standing.made_on,
     };
     let unbilled = &mut schedule.installments[billed_count..];
     let mut balance_before: Fen = unbilled.iter().map(|row| row.principal).sum();
@@ -226,7 +225,8 @@ fn rescale(schedule: &mut Schedule, billed_count: usize, falls: &[Fen], made_on:
         balance_after -= row.principal;
         period_from = row.due_on;
     }
-    before - (schedule.total() - schedule.principal())
+    let waived = before - (schedule.total() - schedule.principal());
+    (schedule, waived)
 }
 
 /// The balances that a period's interest stands on, before and after a day within it.

@@ -142,7 +142,7 @@ pub async fn list_plans(connection: &mut PgConnection, wanted: WantedPlans, limi
     .await
 }
 
-/// One period of the newest plan, and what became of it since it was billed.
+/// One period of the newest plan, and what became of it since it was billed or paid off.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct InstallmentView {
     #[schema(example = 1)]
@@ -152,7 +152,7 @@ pub struct InstallmentView {
     pub interest_fen: Fen,
     /// A fee a period: the price of `flat_fee`, or a guarantee charge beside interest; and what an early payoff cost.
     pub fee_fen: Fen,
-    /// Whether it stands on a bill.
+    /// Whether it stands on a bill; what an early payoff collected stands on none.
     pub is_billed: bool,
     pub principal_paid_fen: Fen,
     pub interest_paid_fen: Fen,
@@ -177,7 +177,7 @@ pub async fn list_installments(
         r#"select p.period::int as "period!", p.due_on as "due_on!: BusinessDay",
                   coalesce(b.principal_fen, p.principal_fen) as "principal_fen!: Fen",
                   coalesce(b.interest_fen, p.interest_fen) as "interest_fen!: Fen",
-                  coalesce(b.fee_fen, p.fee_fen) as "fee_fen!: Fen", b.loan_id is not null as "is_billed!",
+                  coalesce(b.fee_fen, p.fee_fen) as "fee_fen!: Fen", coalesce(b.origin = 'statement', false) as "is_billed!",
                   coalesce(b.principal_paid_fen, 0) as "principal_paid_fen!: Fen",
                   coalesce(b.interest_paid_fen, 0) as "interest_paid_fen!: Fen",
                   coalesce(b.fee_paid_fen, 0) as "fee_paid_fen!: Fen",

@@ -12,6 +12,9 @@ use fenqi::funder::{self, ReserveRefusal, order_actions};
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::Identity;
 use fenqi::product::draft_store;
+use fenqi::purchase::Decision;
+use fenqi::repayment::jobs::submit_withholdings;
+use fenqi::repayment::{PayoffOrder, early_payoff, payoff_quote};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -127,6 +130,23 @@ async fn told_of_orders(town: &Town) -> Vec<String> {
     let told = "select concat_ws(' ', kind, body ->> 'funder', body ->> 'amount_fen') from notice
                 where audience = 'operator' and kind in ('deposit_noted', 'withdrawal_booked') order by notice_no";
     sqlx::query_scalar(told).fetch_all(&town.app.pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_an_early_payoff_collected_stands_on_no_bill(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    let line_id = town.open_lines(1, WISH).await[0];
+    let bought = town.buy(vec![town.wish(line_id, "p-1", 120_000, ("harbour-standard", 3))]).await;
+    let Decision::Authorised { loan_id } = bought[0].decision else { panic!("{:?}", bought[0]) };
+    town.live_until("2026-01-06").await;
+    let quoted = payoff_quote(&town.app, line_id, loan_id).await.unwrap().total();
+    let order = PayoffOrder { loan_id, line_id, quoted, card_id: None, idempotency_key: "payoff".to_owned() };
+    early_payoff(&town.app, &order).await.unwrap();
+    submit_withholdings(&town.app).await.unwrap();
+    let installments = desk.get(&format!("/funder/loans/{loan_id}/installments")).await.ok();
+    let first = &installments["items"][0];
+    assert_eq!((&first["principal_paid_fen"], &first["is_billed"]), (&json!(120_000), &json!(false)));
+    assert_eq!(desk.get(&format!("/funder/bills?line_id={line_id}")).await.ok()["items"], json!([]));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -5,32 +5,12 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::LoanStatus;
 use super::api_store::{self, InstallmentView, LoanView, PlanView, WantedLoans, WantedPlans};
 use crate::app::App;
 use crate::base::id::{FunderId, LineId, LoanId};
 use crate::http::Problem;
 use crate::http::api::{Cursor, FunderCaller, Limit, Listed, Named, Page, Params};
-
-/// Where a loan stands.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LoanState {
-    Open,
-    Paid,
-    Refunded,
-    Voided,
-}
-
-impl LoanState {
-    fn as_str(self) -> &'static str {
-        match self {
-            LoanState::Open => "open",
-            LoanState::Paid => "paid",
-            LoanState::Refunded => "refunded",
-            LoanState::Voided => "voided",
-        }
-    }
-}
 
 /// Which loans.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -40,7 +20,7 @@ pub struct LoanParams {
     #[param(value_type = Option<LineId>)]
     line_id: Option<LineId>,
     #[param(inline)]
-    status: Option<LoanState>,
+    status: Option<LoanStatus>,
     /// From 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
@@ -60,7 +40,7 @@ pub async fn list_loans(
     let mut connection = app.pool.acquire().await?;
     let wanted = WantedLoans {
         line_id: params.line_id.map(LineId::uuid),
-        status: params.status.map(|status| status.as_str().to_owned()),
+        status: params.status,
         after: params.cursor.map(|cursor| cursor.0.uuid()),
     };
     let limit = params.limit.0;

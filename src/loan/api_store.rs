@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::LoanStatus;
 use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
 use crate::base::{BusinessDay, Fen};
 
@@ -46,7 +47,7 @@ pub struct LoanView {
 #[derive(Clone, Debug, Default)]
 pub struct WantedLoans {
     pub line_id: Option<Uuid>,
-    pub status: Option<String>,
+    pub status: Option<LoanStatus>,
     pub after: Option<Uuid>,
 }
 
@@ -81,7 +82,7 @@ pub async fn list_loans(
          order by loan_id limit $5",
         funder_id.uuid(),
         wanted.line_id,
-        wanted.status,
+        wanted.status.map(LoanStatus::name),
         wanted.after,
         limit,
     )

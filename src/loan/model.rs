@@ -1,5 +1,8 @@
 //! The loan (借据): what was agreed at purchase, and how much of its principal is still owed.
 
+use serde::Deserialize;
+use utoipa::ToSchema;
+
 use super::recourse::Recourse;
 use super::schedule::Schedule;
 use crate::base::day::MonthDay;
@@ -38,6 +41,9 @@ pub struct Loan {
 }
 
 words! {
+    /// Where a loan stands.
+    #[derive(Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
     pub enum LoanStatus {
         Open = "open",
         Paid = "paid",

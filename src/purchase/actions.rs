@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::after_sale_actions::{AfterSale, RefundPlan, Sale, lock_sale};
-use super::model::{AfterSaleRefusal, IDEMPOTENCY_KEY_CHARS_MAX};
+use super::model::{AfterSaleRefusal, is_idempotency_key};
 use super::posting;
 use super::refund::Effect;
 use super::store::{self, PurchaseStatus, Refund};
@@ -194,8 +194,7 @@ async fn apply(
 }
 
 fn check_form(request: &RefundRequest) -> Result<(), AfterSaleRefusal> {
-    let key = &request.idempotency_key;
-    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_CHARS_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !is_idempotency_key(&request.idempotency_key) {
         return Err(AfterSaleRefusal::KeyMalformed);
     }
     check_amount(request.amount)

@@ -25,6 +25,11 @@ pub struct PurchaseRequest {
 /// Longest idempotency key accepted: room for a UUID with a prefix, no room for a document.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 64;
 
+/// Whether a purchase or a refund may be asked for under a key: printable ASCII characters, one at least.
+pub fn is_idempotency_key(key: &str) -> bool {
+    (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 impl PurchaseRequest {
     /// SHA-256 over everything that is asked, except the key.
     pub fn fingerprint(&self) -> [u8; 32] {
@@ -188,8 +193,7 @@ impl Refusal for RequestRefusal {
 impl PurchaseRequest {
     /// Checks what needs no database.
     pub fn check_form(&self) -> Result<(), RequestRefusal> {
-        let key = &self.idempotency_key;
-        if key.is_empty() || key.len() > IDEMPOTENCY_KEY_CHARS_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !is_idempotency_key(&self.idempotency_key) {
             return Err(RequestRefusal::KeyMalformed);
         }
         if !self.amount.is_positive() || self.amount > Fen::MAX {

@@ -14,7 +14,7 @@ pub async fn insert_postings(connection: &mut PgConnection, postings: &[Posting]
     if postings.is_empty() {
         return Ok(());
     }
-    let mut columns = Columns::with_capacity(postings.len());
+    let mut columns = Columns::default();
     for posting in &postings {
         columns.push(posting);
     }
@@ -115,15 +115,16 @@ pub async fn find_uncorrected(
 }
 
 fn legs(debit: &[i16], credit: &[i16], amount_fen: &[i64]) -> sqlx::Result<Vec<Leg>> {
-    let account = |number: i16| {
-        Account::from_number(number).ok_or_else(|| sqlx::Error::Decode(format!("{number} is no account").into()))
-    };
     let columns = debit.iter().zip(credit).zip(amount_fen);
     columns
         .map(|((debit, credit), fen)| {
             Ok(Leg { debit: account(*debit)?, credit: account(*credit)?, amount: Fen::new(*fen) })
         })
         .collect()
+}
+
+fn account(number: i16) -> sqlx::Result<Account> {
+    Account::from_number(number).ok_or_else(|| sqlx::Error::Decode(format!("{number} is no account").into()))
 }
 
 /// One leg of a posting on a line, as it is shown to whom it concerns.
@@ -138,6 +139,9 @@ pub struct Entry {
 }
 
 /// The legs of postings on a line that these sources caused on these days, in order of time.
+///
+/// # Errors
+/// As [`find_uncorrected`].
 pub async fn list_entries(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -158,12 +162,12 @@ pub async fn list_entries(
     )
     .fetch_all(connection)
     .await?;
-    let entries = rows.into_iter().filter_map(|row| {
-        let (debit, credit) = (Account::from_number(row.debit)?, Account::from_number(row.credit)?);
+    let entries = rows.into_iter().map(|row| {
+        let (debit, credit) = (account(row.debit)?, account(row.credit)?);
         let (posting_id, event, amount, business_day) = (row.posting_id, row.event, row.amount, row.business_day);
-        Some(Entry { posting_id, event, debit, credit, amount, business_day })
+        Ok(Entry { posting_id, event, debit, credit, amount, business_day })
     });
-    Ok(entries.collect())
+    entries.collect()
 }
 
 /// Postings by column, with all legs in one run; `first` and `last` are the (one-based) bounds of each posting's legs.
@@ -185,10 +189,6 @@ struct Columns {
 }
 
 impl Columns {
-    fn with_capacity(count: usize) -> Columns {
-        Columns { posting_id: Vec::with_capacity(count), ..Columns::default() }
-    }
-
     fn push(&mut self, posting: &Posting) {
         self.posting_id.push(posting.posting_id);
         self.line_id.push(posting.line_id.map_or(Uuid::nil(), |line_id| line_id.uuid()));

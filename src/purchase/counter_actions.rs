@@ -14,7 +14,7 @@ use crate::credit::Line;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::merchant::code::{Presented, parse_token};
 use crate::merchant::{self, Code, CodeKind, CodeRefusal, MerchantStatus, MerchantTerms};
-use crate::{business_day, credit, product};
+use crate::{business_day, product};
 
 /// A code that may be paid through, and whose it is.
 #[derive(Clone, Debug)]
@@ -162,11 +162,6 @@ pub async fn check_lines(app: &App, lines: &[Line]) -> Outcome<(), LineRefusal> 
 pub async fn usable(app: &App, lines: &[Line]) -> anyhow::Result<Fen> {
     let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
     Ok(lines.iter().map(|line| line.usable_on(today)).max().unwrap_or_default())
-}
-
-/// A borrower's lines that are open.
-pub async fn lines(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Line>> {
-    credit::actions::open_lines(app, borrower_id).await
 }
 
 /// What was answered under a key before.

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 use super::receipt::{DaySums, Told};
 use super::receipt_actions::{self, Numbered};
+use super::sale_actions;
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::MerchantId;
@@ -116,7 +117,7 @@ impl LiveReceipts {
             wanted.push((merchant_id, told.floor()));
         }
         let knows = |merchant_id, number| told.get(&merchant_id).is_some_and(|told| told.knows(number));
-        let today = receipt_actions::day(&self.app).await?;
+        let today = sale_actions::today(&self.app).await?;
         let begins = day.is_some_and(|day| day != today);
         let mut fresh = receipt_actions::fresh(&self.app, wanted, today, knows).await?;
         if begins {

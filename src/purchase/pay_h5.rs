@@ -22,7 +22,7 @@ use crate::base::Fen;
 use crate::base::id::{self, BorrowerId};
 use crate::base::typed::{plain_amount, press, typed_amount};
 use crate::borrower::{self, pin_h5};
-use crate::credit::Line;
+use crate::credit::{Line, open_lines};
 use crate::error::{Fault, Refusal};
 use crate::funder;
 use crate::http::Problem;
@@ -32,7 +32,7 @@ use crate::page::session::SignedIn;
 use crate::page::{Form, Page, Said, unprocessable};
 
 /// Longer than any amount; what is shown back of one is not longer.
-const AMOUNT_CHARS_MAX: usize = 24;
+pub(super) const AMOUNT_CHARS_MAX: usize = 24;
 
 /// What another amount would mend.
 const OF_AMOUNT: [PurchaseRefusal; 3] =
@@ -130,7 +130,7 @@ pub async fn open(
         Ok(SignedIn(borrower_id)) => borrower_id,
         Err(to_sign_in) => return Ok(to_sign_in),
     };
-    let lines = counter::lines(&app, borrower_id).await?;
+    let lines = open_lines(&app, borrower_id).await?;
     let mut visit = Visit { app: &app, page, shop, borrower_id, lines, token, key: new_key(&app) };
     if let Some(refused) = visit.refused().await? {
         return Ok(refused);
@@ -278,7 +278,7 @@ pub async fn ask(
     Query(asked): Query<Asked>,
     SignedIn(borrower_id): SignedIn,
 ) -> Result<Response, Problem> {
-    let lines = counter::lines(&app, borrower_id).await?;
+    let lines = open_lines(&app, borrower_id).await?;
     let shop = match counter::find_shop(&app, &token).await {
         Ok(shop) => shop,
         Err(Fault::Refused(refusal)) => return Ok(closed(page, &refusal, None)),
@@ -344,7 +344,7 @@ pub async fn confirm(
     SignedIn(borrower_id): SignedIn,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let lines = counter::lines(&app, borrower_id).await?;
+    let lines = open_lines(&app, borrower_id).await?;
     let posted = (known_key(form.value("key")), form.value("plan").parse::<PlanName>());
     let (Some(key), Ok(plan)) = posted else { return Ok(to_counter(&token, form.value("amount"))) };
     let shop = match counter::find_shop(&app, &token).await {

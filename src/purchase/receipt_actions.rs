@@ -41,12 +41,6 @@ pub async fn today(app: &App, merchant_id: MerchantId) -> anyhow::Result<Today> 
     Ok(Today { receipts: worded(&mut connection, merchant_id, &rows).await?, sums, last_no })
 }
 
-/// The business day as it is now.
-pub async fn day(app: &App) -> anyhow::Result<BusinessDay> {
-    let mut connection = app.pool.acquire().await?;
-    Ok(business_day::store::today(&mut connection).await?)
-}
-
 /// What the business day has brought so far.
 pub async fn sums(app: &App, merchant_id: MerchantId) -> anyhow::Result<DaySums> {
     let mut connection = app.pool.acquire().await?;

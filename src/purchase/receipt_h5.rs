@@ -22,6 +22,7 @@ use tokio::time::{Instant, Interval, interval};
 use super::live_receipts::{Listener, LiveReceipts, News};
 use super::receipt::{DaySums, Receipt};
 use super::receipt_actions::{self, Numbered, Today};
+use super::sale_actions;
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::http::Problem;
@@ -130,7 +131,7 @@ impl Till {
     /// loading itself anew.
     async fn catch_up(&mut self, shown: Option<BusinessDay>) -> anyhow::Result<Option<Event>> {
         let merchant_id = self.signed_in.merchant_id;
-        let today = receipt_actions::day(&self.app).await?;
+        let today = sale_actions::today(&self.app).await?;
         if shown.is_some_and(|day| day != today) {
             return Ok(Some(behind()));
         }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::actions::{self, Preview, RefundRequest, SeenRefusal};
 use super::model::AfterSaleRefusal;
-use super::pay_h5::{known_key, new_key};
+use super::pay_h5::{AMOUNT_CHARS_MAX, known_key, new_key};
 use super::sale::{Sale, SaleRefund, WayBack};
 use super::sale_actions::SaleStory;
 use super::sale_h5::find;
@@ -20,9 +20,6 @@ use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::merchant::{MerchantSignedIn, Right};
 use crate::page::{Form, Page, unprocessable};
-
-/// Longer than any amount; what is shown back of one is not longer.
-const AMOUNT_CHARS_MAX: usize = 24;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]

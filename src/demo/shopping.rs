@@ -55,10 +55,8 @@ pub fn purchase(seed: u64, number: u64, record: &PurchaseRecord, market: Market<
     let buyer = &buyers[(draw(seed, "buyer", number) % buyers.len() as u64) as usize];
     let shop = &shops[(draw(seed, "shop", number) % shops.len() as u64) as usize];
     let fits = |product: &&Arc<ProductVersion>| {
-        let terms = &product.terms.purchase;
-        let sells_here = terms.merchant_categories.is_empty()
-            || terms.merchant_categories.iter().any(|category| category == shop.category.code());
-        sells_here && product.terms.plan(record.periods, &buyer.grade).is_some()
+        let terms = &product.terms;
+        terms.purchase.is_sold_at(shop.category.code()) && terms.plan(record.periods, &buyer.grade).is_some()
     };
     let candidates: Vec<_> = products.iter().filter(fits).collect();
     // Where nothing fits, the first product is asked for all the same, and refuses with its reason.

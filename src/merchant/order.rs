@@ -13,13 +13,7 @@ use crate::product::ProductVersion;
 /// The least and the greatest amount of each product that is sold at a merchant of a category, whoever buys.
 pub fn amounts_sold(products: &[Arc<ProductVersion>], category: &str, today: BusinessDay) -> Vec<(Fen, Fen)> {
     let terms = products.iter().map(|product| &product.terms).filter(|terms| terms.is_valid_on(today));
-    terms
-        .map(|terms| &terms.purchase)
-        .filter(|sold| {
-            sold.merchant_categories.is_empty() || sold.merchant_categories.iter().any(|one| one == category)
-        })
-        .map(|sold| (sold.amount_min_fen, sold.amount_max_fen))
-        .collect()
+    terms.filter(|terms| terms.purchase.is_sold_at(category)).map(|terms| terms.purchase.bounds()).collect()
 }
 
 /// Whether anything is sold for an amount, so that somebody could pay it.

@@ -376,6 +376,18 @@ impl Terms {
     }
 }
 
+impl PurchaseTerms {
+    /// The least and the greatest amount of one purchase.
+    pub fn bounds(&self) -> (Fen, Fen) {
+        (self.amount_min_fen, self.amount_max_fen)
+    }
+
+    /// Whether it may be used at merchants of a category.
+    pub fn is_sold_at(&self, category: &str) -> bool {
+        self.merchant_categories.is_empty() || self.merchant_categories.iter().any(|sold| sold == category)
+    }
+}
+
 impl LineTerms {
     /// The due day of month that belongs to a statement day.
     pub fn due_day(&self, statement_day: MonthDay) -> MonthDay {

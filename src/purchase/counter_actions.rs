@@ -330,5 +330,5 @@ pub async fn refunds(app: &App, purchase: &OwnPurchase) -> anyhow::Result<Vec<Ow
 pub async fn bounds_asked(app: &App, purchase: &OwnPurchase) -> anyhow::Result<(Fen, Fen)> {
     let mut connection = app.pool.acquire().await?;
     let product = app.catalogue.get(&mut connection, purchase.product_id, purchase.product_version).await?;
-    Ok((product.terms.purchase.amount_min_fen, product.terms.purchase.amount_max_fen))
+    Ok(product.terms.purchase.bounds())
 }

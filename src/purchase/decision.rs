@@ -145,8 +145,7 @@ impl Batch {
         if !listing.is_on_sale || !product.terms.is_valid_on(self.today) || product.funder_id != line.funder_id {
             return Err(PurchaseRefusal::ProductNotOnSale);
         }
-        let categories = &product.terms.purchase.merchant_categories;
-        if !categories.is_empty() && !categories.contains(&merchant.category) {
+        if !product.terms.purchase.is_sold_at(&merchant.category) {
             return Err(PurchaseRefusal::ProductNotForMerchant);
         }
         let wish = QuoteRequest {

@@ -47,7 +47,7 @@ pub struct Counter<'a> {
     pub today: BusinessDay,
 }
 
-/// Every plan that a line may choose, dearest for the merchant first, then by periods; or why there is none.
+/// Every plan that a line may choose, those that cost the borrower nothing first, then by product and periods; or why there is none.
 pub fn offers(
     line: &Line,
     products: &[Arc<ProductVersion>],
@@ -56,9 +56,8 @@ pub fn offers(
     check_line(line, counter.today)?;
     let sold_here: Vec<&Arc<ProductVersion>> =
         products.iter().filter(|product| is_sold_here(product, line, counter)).collect();
-    let bounds =
-        |product: &&Arc<ProductVersion>| (product.terms.purchase.amount_min_fen, product.terms.purchase.amount_max_fen);
-    let Some(least) = sold_here.iter().map(|product| bounds(product).0).min() else {
+    let amounts = sold_here.iter().map(|product| product.terms.purchase.bounds());
+    let Some((least, most)) = amounts.reduce(wider) else {
         let is_sold_elsewhere = products.iter().any(|product| is_sold_to(product, line, counter.today));
         return Err(if is_sold_elsewhere {
             PurchaseRefusal::ProductNotForMerchant
@@ -69,7 +68,7 @@ pub fn offers(
     if counter.amount < least {
         return Err(PurchaseRefusal::AmountBelowMinimum);
     }
-    if sold_here.iter().all(|product| counter.amount > bounds(product).1) {
+    if counter.amount > most {
         return Err(PurchaseRefusal::AmountAboveMaximum);
     }
     if counter.amount > line.available() {
@@ -85,14 +84,15 @@ pub fn offers(
 /// nothing is. The counter's own amount says nothing here.
 pub fn bounds(lines: &[Line], products: &[Arc<ProductVersion>], counter: Counter<'_>) -> Option<(Fen, Fen)> {
     let sold = products.iter().filter(|product| lines.iter().any(|line| is_sold_here(product, line, counter)));
-    sold.map(|product| (product.terms.purchase.amount_min_fen, product.terms.purchase.amount_max_fen))
-        .reduce(|(least, most), (low, high)| (least.min(low), most.max(high)))
+    sold.map(|product| product.terms.purchase.bounds()).reduce(wider)
+}
+
+fn wider((least, most): (Fen, Fen), (low, high): (Fen, Fen)) -> (Fen, Fen) {
+    (least.min(low), most.max(high))
 }
 
 fn is_sold_here(product: &ProductVersion, line: &Line, counter: Counter<'_>) -> bool {
-    let categories = &product.terms.purchase.merchant_categories;
-    is_sold_to(product, line, counter.today)
-        && (categories.is_empty() || categories.iter().any(|category| category == counter.category))
+    is_sold_to(product, line, counter.today) && product.terms.purchase.is_sold_at(counter.category)
 }
 
 /// Whether a line may be used for it, at some merchant or other.

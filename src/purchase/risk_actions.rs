@@ -69,7 +69,7 @@ async fn weigh_under(
     }
     let named = QuestionName { line_id: request.line_id, question_id: asked.question_id };
     if asked.standing.asked_partner.as_deref() != asks {
-        // It was stored under another configuration; a late answer is heard from whom is asked now.
+        // It was stored under another configuration; a late answer is heard from whoever is asked now.
         risk_store::change_asked(&mut connection, named, asks).await?;
     }
     drop(connection);

@@ -55,7 +55,6 @@ pub async fn list_pending(connection: &mut PgConnection, line_ids: &[LineId]) ->
 /// One bill of a line, as it was cut.
 #[derive(Clone, Debug)]
 pub struct OwnBill {
-    pub line_id: LineId,
     pub due_on: BusinessDay,
     pub billed: Fen,
     pub paid_on: Option<BusinessDay>,
@@ -68,8 +67,8 @@ const BILLS_MAX: i64 = 120;
 pub async fn list_bills(connection: &mut PgConnection, line_ids: &[LineId]) -> sqlx::Result<Vec<OwnBill>> {
     sqlx::query_as!(
         OwnBill,
-        r#"select line_id as "line_id: LineId", due_on as "due_on: BusinessDay",
-                  principal_fen + interest_fen + fee_fen as "billed!: Fen", paid_on as "paid_on: BusinessDay"
+        r#"select due_on as "due_on: BusinessDay", principal_fen + interest_fen + fee_fen as "billed!: Fen",
+                  paid_on as "paid_on: BusinessDay"
            from bill where line_id = any($1) order by due_on desc, line_id limit $2"#,
         &uuids(line_ids),
         BILLS_MAX

@@ -67,7 +67,6 @@ pub enum SigningStatus {
 /// A signing under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signing {
-    pub borrower_id: BorrowerId,
     pub card_id: CardId,
     pub challenge: String,
     pub status: SigningStatus,
@@ -212,9 +211,8 @@ mod tests {
 
     #[test]
     fn where_no_code_is_tried_any_more_a_signed_card_is_signed_and_any_other_signing_has_ended() {
-        let now = DateTime::UNIX_EPOCH;
-        let (borrower_id, card_id) = (BorrowerId::mint(now), CardId::mint(now));
-        let signing = |status| Signing { borrower_id, card_id, challenge: "c".into(), status };
+        let card_id = CardId::mint(DateTime::UNIX_EPOCH);
+        let signing = |status| Signing { card_id, challenge: "c".into(), status };
         assert_eq!(signing(SigningStatus::Signed).try_no_more(), Ok(Trying::AlreadySigned));
         for status in [SigningStatus::Started, SigningStatus::Refused] {
             assert_eq!(signing(status).try_no_more(), Err(CardRefusal::SigningEnded));

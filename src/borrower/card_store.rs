@@ -31,7 +31,6 @@ pub struct SignedCard {
 
 /// What stands against binding a card, or nothing.
 pub struct BindingState {
-    pub borrower_id: BorrowerId,
     /// The current text of the withholding agreement was agreed to.
     pub agreed: bool,
     /// The same card, bound already.
@@ -48,8 +47,7 @@ pub async fn find_binding_states(
     let hashes: Vec<&[u8]> = wishes.iter().map(|(_, hash)| hash.as_slice()).collect();
     sqlx::query_as!(
         BindingState,
-        r#"select w.borrower_id as "borrower_id!: BorrowerId",
-                  exists (select from consent c
+        r#"select exists (select from consent c
                           where c.borrower_id = w.borrower_id and c.text_sha256 = $3) as "agreed!",
                   (select k.card_id from bank_card k
                    where k.borrower_id = w.borrower_id and k.number_hash = w.number_hash
@@ -97,8 +95,7 @@ pub async fn find_signings(connection: &mut PgConnection, keys: &[(BorrowerId, C
     let cards: Vec<Uuid> = keys.iter().map(|(_, card_id)| card_id.uuid()).collect();
     sqlx::query_as!(
         Signing,
-        r#"select s.borrower_id as "borrower_id: BorrowerId", s.card_id as "card_id: CardId", s.challenge,
-                  s.status as "status: SigningStatus"
+        r#"select s.card_id as "card_id: CardId", s.challenge, s.status as "status: SigningStatus"
            from card_signing s join unnest($1::uuid[], $2::uuid[]) as k(borrower_id, card_id) using (borrower_id, card_id)"#,
         &borrowers,
         &cards

@@ -194,10 +194,10 @@ pub(super) async fn publish_one(
     }
     let product_id = product.product_id;
     let (version, already_published) = match store::find_version_of_text(connection, product_id, &sha256).await? {
-        Some(VersionRow { version, withdrawn_at: Some(_), .. }) => {
+        Some(VersionRow { version, withdrawn_at: Some(_) }) => {
             return Err(Fault::Refused(ProductRefusal::TextWithdrawn(version)));
         }
-        Some(VersionRow { version, withdrawn_at: None, .. }) => (version, true),
+        Some(VersionRow { version, withdrawn_at: None }) => (version, true),
         None => {
             refuse_gap(connection, app, &terms).await?;
             let versions = store::load_versions(connection, product_id).await?;

@@ -16,7 +16,6 @@ pub struct ProductRow {
 #[derive(Clone, Debug)]
 pub struct VersionRow {
     pub version: i32,
-    pub published_at: DateTime<Utc>,
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
@@ -65,7 +64,7 @@ pub async fn lock_product(connection: &mut PgConnection, code: &str) -> sqlx::Re
 pub async fn load_versions(connection: &mut PgConnection, product_id: ProductId) -> sqlx::Result<Vec<VersionRow>> {
     sqlx::query_as!(
         VersionRow,
-        "select version, published_at, withdrawn_at from product_version where product_id = $1 order by version",
+        "select version, withdrawn_at from product_version where product_id = $1 order by version",
         product_id.uuid(),
     )
     .fetch_all(connection)
@@ -79,8 +78,7 @@ pub async fn find_version_of_text(
 ) -> sqlx::Result<Option<VersionRow>> {
     sqlx::query_as!(
         VersionRow,
-        "select version, published_at, withdrawn_at from product_version
-         where product_id = $1 and terms_sha256 = $2",
+        "select version, withdrawn_at from product_version where product_id = $1 and terms_sha256 = $2",
         product_id.uuid(),
         terms_sha256,
     )

@@ -110,8 +110,8 @@ pub fn reasons(request: &ScheduleRequest, schedule: &Schedule) -> Vec<RowReasons
     for (index, row) in (0u16..).zip(&schedule.installments) {
         reasons.push(RowReasons {
             principal: principal(request, index, balance, row),
-            interest: interest(request, index, balance, row.interest),
-            fee: fee(request, index, row.fee),
+            interest: interest(request, index, balance, row),
+            fee: fee(request, index, row),
         });
         balance -= row.principal;
     }
@@ -143,14 +143,14 @@ fn principal(request: &ScheduleRequest, index: u16, balance: Fen, row: &Installm
     }
 }
 
-fn interest(request: &ScheduleRequest, index: u16, balance: Fen, part: Fen) -> Reason {
+fn interest(request: &ScheduleRequest, index: u16, balance: Fen, row: &Installment) -> Reason {
     if request.annual_rate.is_zero() {
         return Reason::Nothing;
     }
     if index < request.free_periods {
         return Reason::FreePeriod;
     }
-    let (rate, days) = (request.annual_rate, request.days(index));
+    let (rate, days, part) = (request.annual_rate, request.days(index), row.interest);
     match request.day_count {
         DayCount::Monthly => Reason::Month { balance, rate, part },
         DayCount::Act360 => Reason::Days { balance, rate, days, basis_days: 360, part },
@@ -158,7 +158,7 @@ fn interest(request: &ScheduleRequest, index: u16, balance: Fen, part: Fen) -> R
     }
 }
 
-fn fee(request: &ScheduleRequest, index: u16, part: Fen) -> Reason {
+fn fee(request: &ScheduleRequest, index: u16, row: &Installment) -> Reason {
     let (rate, principal, charged) =
         (request.fee_rate_per_period, request.principal, request.periods - request.free_periods);
     if rate.is_zero() {
@@ -167,7 +167,7 @@ fn fee(request: &ScheduleRequest, index: u16, part: Fen) -> Reason {
     if index < request.free_periods {
         return Reason::FreePeriod;
     }
-    let total = rate.of(principal, i64::from(charged), 1);
+    let (total, part) = (rate.of(principal, i64::from(charged), 1), row.fee);
     if index + 1 == request.periods {
         Reason::PerPeriodRest { principal, rate, periods: charged, total, part }
     } else if part == rate.of(principal, 1, 1) {

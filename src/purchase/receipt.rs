@@ -11,7 +11,7 @@ use crate::base::{BusinessDay, Fen};
 
 /// A line of the receipts page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
+pub struct ReceiptLine {
     /// By which a page knows a line again that it has been told twice.
     pub key: String,
     pub what: ReceiptKind,

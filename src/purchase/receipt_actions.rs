@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::receipt::{DaySums, LATE_MAX, Receipt, ReceiptKind};
+use super::receipt::{DaySums, LATE_MAX, ReceiptKind, ReceiptLine};
 use super::receipt_store::{self, Lateness, PaidRow, TellingRow};
 use crate::app::App;
 use crate::base::id::{MerchantId, PurchaseId};
@@ -23,7 +23,7 @@ const READ_MAX: i64 = 500;
 #[derive(Clone, Debug)]
 pub struct Today {
     /// The newest first.
-    pub receipts: Vec<Receipt>,
+    pub receipts: Vec<ReceiptLine>,
     pub sums: DaySums,
     /// Where a page goes on: the highest number that is in it, and of a day that has brought nothing yet one behind which
     /// nothing of it can appear.
@@ -62,7 +62,7 @@ pub async fn begun(app: &App, merchant_id: MerchantId) -> anyhow::Result<(Number
 }
 
 /// Numbers with their lines, each in order.
-pub type Numbered = Vec<(i64, Vec<Receipt>)>;
+pub type Numbered = Vec<(i64, Vec<ReceiptLine>)>;
 
 /// What a page of a day has missed that has seen everything up to a number, and may have seen some of it; `None` if it is too
 /// much.
@@ -141,7 +141,7 @@ async fn worded(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
     rows: &[TellingRow],
-) -> anyhow::Result<Vec<Receipt>> {
+) -> anyhow::Result<Vec<ReceiptLine>> {
     let paid = load_paid(connection, merchant_id, rows).await?;
     Ok(rows.iter().flat_map(|row| lines(row, &paid).into_iter().rev()).collect())
 }
@@ -166,13 +166,13 @@ fn purchases(body: &Value) -> Vec<PurchaseId> {
 }
 
 /// The lines of one notice, the earliest first.
-fn lines(row: &TellingRow, paid: &HashMap<PurchaseId, PaidRow>) -> Vec<Receipt> {
+fn lines(row: &TellingRow, paid: &HashMap<PurchaseId, PaidRow>) -> Vec<ReceiptLine> {
     let amount = Fen::new(row.body["amount_fen"].as_i64().unwrap_or(0));
     let named = purchases(&row.body);
     let line = |key: String, what, purchase_id: Option<PurchaseId>, amount| {
         let known = purchase_id.and_then(|purchase_id| paid.get(&purchase_id));
         let description = known.and_then(|paid| paid.description.clone());
-        Receipt {
+        ReceiptLine {
             key,
             what,
             purchase_id,
@@ -191,7 +191,7 @@ fn lines(row: &TellingRow, paid: &HashMap<PurchaseId, PaidRow>) -> Vec<Receipt> 
             let one = |paid: &&PaidRow| {
                 line(paid.purchase_id.to_string(), ReceiptKind::Paid, Some(paid.purchase_id), paid.amount)
             };
-            let mut lines: Vec<Receipt> = known.iter().map(one).collect();
+            let mut lines: Vec<ReceiptLine> = known.iter().map(one).collect();
             let rest = row.body["count"].as_i64().unwrap_or(1) - i64::try_from(known.len()).unwrap_or(0);
             if rest > 0 {
                 let shown: Fen = known.iter().map(|paid| paid.amount).sum();

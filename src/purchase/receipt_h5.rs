@@ -20,7 +20,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, Interval, interval};
 
 use super::live_receipts::{Listener, LiveReceipts, News};
-use super::receipt::{DaySums, Receipt};
+use super::receipt::{DaySums, ReceiptLine};
 use super::receipt_actions::{self, Numbered, Today};
 use super::sale_actions;
 use crate::app::App;
@@ -59,7 +59,7 @@ pub async fn show(State(app): State<App>, page: Page, signed_in: MerchantSignedI
 #[template(path = "purchase/receipt_row.html")]
 struct RowPart<'a> {
     page: &'a Page,
-    receipt: &'a Receipt,
+    receipt: &'a ReceiptLine,
 }
 
 #[derive(Deserialize)]

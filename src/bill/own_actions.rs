@@ -151,13 +151,16 @@ pub struct Bills {
     pub next_statement_on: Option<BusinessDay>,
 }
 
-/// All bills of a borrower.
+/// How far back bills are shown that are paid.
+const PAID_MONTHS: u32 = 120;
+
+/// A borrower's bills: every one that is open, and what was paid in ten years.
 pub async fn bills(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Bills> {
     let mut connection = app.pool.acquire().await?;
     let lines = own_store::list_lines(&mut connection, borrower_id).await?;
     let today = business_day::store::today(&mut connection).await?;
     let line_ids = ids(&lines);
-    let cut = own_store::list_bills(&mut connection, &line_ids).await?;
+    let cut = own_store::list_bills(&mut connection, &line_ids, today.minus_months(PAID_MONTHS)).await?;
     let pending = own_store::list_pending(&mut connection, &line_ids).await?;
     drop(connection);
     let installments = installments(app, &line_ids, Which::default()).await?;

@@ -60,18 +60,19 @@ pub struct OwnBill {
     pub paid_on: Option<BusinessDay>,
 }
 
-/// Bills that are shown; ten years of one line.
-const BILLS_MAX: i64 = 120;
-
-/// The bills of lines, the latest first.
-pub async fn list_bills(connection: &mut PgConnection, line_ids: &[LineId]) -> sqlx::Result<Vec<OwnBill>> {
+/// The bills of lines that are open, and all that fell due since a day, the latest first.
+pub async fn list_bills(
+    connection: &mut PgConnection,
+    line_ids: &[LineId],
+    since: BusinessDay,
+) -> sqlx::Result<Vec<OwnBill>> {
     sqlx::query_as!(
         OwnBill,
         r#"select due_on as "due_on: BusinessDay", principal_fen + interest_fen + fee_fen as "billed!: Fen",
                   paid_on as "paid_on: BusinessDay"
-           from bill where line_id = any($1) order by due_on desc, line_id limit $2"#,
+           from bill where line_id = any($1) and (status = 'open' or due_on >= $2) order by due_on desc, line_id"#,
         &uuids(line_ids),
-        BILLS_MAX
+        since.date()
     )
     .fetch_all(connection)
     .await

@@ -60,6 +60,17 @@ async fn a_bill_shows_its_installments_and_where_each_number_comes_from(pool: Pg
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_owed_on_a_bill_is_told_however_many_are_later(pool: PgPool) {
+    let (mut shopper, _world, _) = billed(pool).await;
+    let later =
+        "insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status, paid_on)
+                 select line_id, due_on + n, due_on + n, 100, 0, 0, 'paid', due_on + n
+                 from bill cross join generate_series(1, 130) as n";
+    sqlx::query(later).execute(&shopper.town.app.pool).await.unwrap();
+    shopper.browser.get("/bills").await.shows("Pay now").shows("¥104.72").shows("/bills/2026-03-25");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_part_is_paid_and_then_the_rest(pool: PgPool) {
     let (mut shopper, _world, loan) = billed(pool).await;
     let page = shopper.browser.get("/bills/pay").await;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sqlx::PgConnection;
+
 use super::model::{BilledInstallment, Parts};
 use super::own_store::{
     self, Loans, OwnBill, OwnInstallment, OwnLine, OwnLoan, OwnPayment, OwnPending, OwnSchedule, Which,
@@ -162,8 +164,7 @@ pub async fn bills(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Bills> 
     let line_ids = ids(&lines);
     let cut = own_store::list_bills(&mut connection, &line_ids, today.minus_months(PAID_MONTHS)).await?;
     let pending = own_store::list_pending(&mut connection, &line_ids).await?;
-    drop(connection);
-    let installments = installments(app, &line_ids, Which::default()).await?;
+    let installments = installments(&mut connection, app, &line_ids, Which::default(), today).await?;
     let (mut open, mut past): (Vec<Bill>, Vec<Bill>) = (Vec::new(), Vec::new());
     for cut in cut.chunk_by(|one, next| one.due_on == next.due_on) {
         let due_on = cut[0].due_on;
@@ -191,14 +192,15 @@ fn next_statement(lines: &[OwnLine], today: BusinessDay) -> Option<BusinessDay> 
 
 /// The installments that fall due on a day, of all lines of a borrower.
 pub async fn bill(app: &App, borrower_id: BorrowerId, due_on: BusinessDay) -> anyhow::Result<Vec<Installment>> {
-    let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
-    installments(app, &ids(&lines), Which { due_on: Some(due_on), loan_id: None }).await
+    installments_of(app, borrower_id, Which { due_on: Some(due_on), loan_id: None }).await
 }
 
 /// What each of a borrower's lines owes today on bills that were cut; lines that owe nothing are left out.
 pub async fn owed_by_line(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<(LineId, Fen)>> {
-    let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
-    let installments = installments(app, &ids(&lines), Which::default()).await?;
+    let mut connection = app.pool.acquire().await?;
+    let lines = own_store::list_lines(&mut connection, borrower_id).await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let installments = installments(&mut connection, app, &ids(&lines), Which::default(), today).await?;
     let owed = |line_id: LineId| {
         let of_line = installments.iter().filter(|one| one.own.billed.line_id == line_id);
         of_line.map(|one| one.owed.total()).sum::<Fen>()
@@ -208,17 +210,27 @@ pub async fn owed_by_line(app: &App, borrower_id: BorrowerId) -> anyhow::Result<
 
 /// Everything that statements billed a borrower, paid or not, as of today.
 pub async fn all_installments(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Installment>> {
-    let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
-    installments(app, &ids(&lines), Which::default()).await
+    installments_of(app, borrower_id, Which::default()).await
 }
 
-async fn installments(app: &App, line_ids: &[LineId], which: Which) -> anyhow::Result<Vec<Installment>> {
+async fn installments_of(app: &App, borrower_id: BorrowerId, which: Which) -> anyhow::Result<Vec<Installment>> {
     let mut connection = app.pool.acquire().await?;
+    let lines = own_store::list_lines(&mut connection, borrower_id).await?;
     let today = business_day::store::today(&mut connection).await?;
+    installments(&mut connection, app, &ids(&lines), which, today).await
+}
+
+async fn installments(
+    connection: &mut PgConnection,
+    app: &App,
+    line_ids: &[LineId],
+    which: Which,
+    today: BusinessDay,
+) -> anyhow::Result<Vec<Installment>> {
     let mut found = Vec::new();
-    for own in own_store::list_installments(&mut connection, line_ids, which).await? {
+    for own in own_store::list_installments(connection, line_ids, which).await? {
         let billed = &own.billed;
-        let product = app.catalogue.get(&mut connection, billed.product_id, billed.product_version).await?;
+        let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
         let rule = PenaltyRule::new(&product.terms.penalty, billed.annual_rate);
         found.push(Installment { owed: billed.owed_on(&rule, today), rule, own, product, today });
     }
@@ -289,9 +301,8 @@ async fn story(app: &App, line_ids: &[LineId], loan_id: LoanId) -> anyhow::Resul
     let line = credit::store::find_line(&mut connection, loan.line_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let product = app.catalogue.get(&mut connection, loan.product_id, loan.product_version).await?;
     let versions = own_store::list_schedules(&mut connection, loan.line_id, loan_id).await?;
-    drop(connection);
     let which = Which { due_on: None, loan_id: Some(loan_id) };
-    let installments = installments(app, &[loan.line_id], which).await?;
+    let installments = installments(&mut connection, app, &[loan.line_id], which, today).await?;
     Ok(Some(LoanStory { loan, line, product, versions, installments, today }))
 }
 

@@ -31,7 +31,7 @@ pub struct SignedCard {
 
 /// What stands against binding a card, or nothing.
 pub struct BindingState {
-    /// The current text of the withholding agreement was agreed to.
+    /// The current text of the withholding agreement was agreed to, and that was not taken back.
     pub agreed: bool,
     /// The same card, bound already.
     pub bound_card_id: Option<CardId>,
@@ -48,7 +48,7 @@ pub async fn find_binding_states(
     sqlx::query_as!(
         BindingState,
         r#"select exists (select from consent c
-                          where c.borrower_id = w.borrower_id and c.text_sha256 = $3) as "agreed!",
+                          where c.borrower_id = w.borrower_id and c.text_sha256 = $3 and c.withdrawn_at is null) as "agreed!",
                   (select k.card_id from bank_card k
                    where k.borrower_id = w.borrower_id and k.number_hash = w.number_hash
                          and k.status = 'bound') as "bound_card_id: CardId"

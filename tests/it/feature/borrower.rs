@@ -504,6 +504,15 @@ async fn of_two_identities_in_wechat_at_once_the_last_one_alone_signs_in(pool: P
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_card_is_bound_under_an_agreement_that_was_taken_back(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let borrower_id = registered(&app, 1).await;
+    actions::withdraw(&app, borrower_id, Agreement::Withholding).await.unwrap();
+    let binding = CardBinding { borrower_id, number: identity::card_number(1, 0), mobile: identity::mobile(1) };
+    assert_eq!(refused(card_actions::start_binding(&app, binding).await), CardRefusal::AgreementMissing);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_agreement_that_is_tapped_twice_is_signed_once(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     let borrower_id = registered(&app, 1).await;

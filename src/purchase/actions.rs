@@ -181,7 +181,7 @@ async fn apply(
         created_at: sale.now,
     };
     if !store::add_refunded(connection, &sale.purchase, effect.parts.amount).await? {
-        return Err(Fault::Refused(AfterSaleRefusal::MoreThanLeft { left: sale.refundable_amount() }));
+        return Err(Fault::Refused(AfterSaleRefusal::MoreThanLeft { left: sale.refundable().left() }));
     }
     store::insert_refund(connection, &recorded).await?;
     sale.book_refund(connection, &recorded, &reduced.charges).await?;
@@ -229,6 +229,6 @@ pub async fn preview(app: &App, purchase_id: PurchaseId, amount: Fen) -> AfterSa
         ..settlement::model::DayPart::empty(sale.purchase.merchant_id, sale.loan.funder_id)
     };
     transaction.rollback().await?;
-    let left_after = sale.refundable_amount() - amount;
+    let left_after = sale.refundable().left() - amount;
     Ok(Preview { effect, left_after, before: day.outlook(), after: day.with(&refund).outlook() })
 }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::model::AfterSaleRefusal;
 use super::notices::Undone;
 use super::posting::{self, Event, InBooks};
-use super::refund::{BilledCharges, Effect, LeftInstallment, RefundParts, Refundable, billed_of, of_recovered};
+use super::refund::{BilledCharges, Effect, LeftInstallment, Refundable, billed_of, of_recovered};
 use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
 use crate::base::id::{LoanId, PurchaseId, RefundId};
@@ -126,8 +126,9 @@ impl Sale {
         }
     }
 
-    pub(super) fn refundable_amount(&self) -> Fen {
-        self.purchase.amount - self.purchase.refunded
+    pub(super) fn refundable(&self) -> Refundable {
+        let Purchase { amount, refunded, discount_fee, discount_returned_on_refund, subsidy, .. } = self.purchase;
+        Refundable { amount, refunded, discount_fee, discount_returned_on_refund, subsidy }
     }
 
     /// Money that is on its way for this loan would find no loan.
@@ -150,8 +151,9 @@ impl Sale {
         if self.purchase.business_day == self.today {
             return Err(AfterSaleRefusal::BeforeCutOff);
         }
-        if amount > self.refundable_amount() {
-            return Err(AfterSaleRefusal::MoreThanLeft { left: self.refundable_amount() });
+        let left = self.refundable().left();
+        if amount > left {
+            return Err(AfterSaleRefusal::MoreThanLeft { left });
         }
         Ok(())
     }
@@ -168,7 +170,7 @@ impl Sale {
         let effect = Effect {
             day: self.today,
             refunded_before: self.purchase.refunded,
-            parts: self.split(amount, reduced.reduction.principal_fell),
+            parts: self.refundable().split(amount, reduced.reduction.principal_fell),
             interest_waived: reduced.reduction.interest_waived,
             interest_back: reduced.charges.back.total(),
         };
@@ -358,17 +360,6 @@ impl Sale {
         loan::store::insert_schedule(connection, version).await?;
         outbox::store::enqueue(connection, &[told]).await?;
         loan::store::save_loans(connection, std::slice::from_ref(&self.loan)).await
-    }
-
-    fn split(&self, amount: Fen, fell: Fen) -> RefundParts {
-        let refundable = Refundable {
-            amount: self.purchase.amount,
-            refunded: self.purchase.refunded,
-            discount_fee: self.purchase.discount_fee,
-            discount_returned_on_refund: self.purchase.discount_returned_on_refund,
-            subsidy: self.purchase.subsidy,
-        };
-        refundable.split(amount, fell)
     }
 
     /// Restores line and reserve, owes the borrower the rest, books it and tells the funder. The refund is recorded already.

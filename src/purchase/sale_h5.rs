@@ -130,15 +130,18 @@ async fn periods(app: &App, chosen: Option<i16>) -> anyhow::Result<Vec<i16>> {
 
 /// The search that an address asks for; `None` where a field of it is wrong, with the error beside it.
 fn read(asked: &Asked, today: BusinessDay) -> (Form, Option<SaleFilter>) {
-    let or = |text: &str, day: BusinessDay| if text.is_empty() { day.to_string() } else { text.to_owned() };
+    // Nothing that is asked for has control characters, and PostgreSQL's texts cannot hold all of them.
+    let cut = |text: &str| -> String {
+        text.trim().chars().filter(|letter| !letter.is_control()).take(NUMBER_CHARS_MAX).collect()
+    };
+    let or = |text: &str, day: BusinessDay| if text.trim().is_empty() { day.to_string() } else { cut(text) };
     let mut form = Form::filled([
-        // No number has control characters, and PostgreSQL's texts cannot hold all of them.
-        ("number", asked.number.trim().chars().filter(|letter| !letter.is_control()).take(NUMBER_CHARS_MAX).collect()),
-        ("amount", asked.amount.trim().chars().take(NUMBER_CHARS_MAX).collect()),
-        ("from", or(asked.from.trim(), today.minus_days(DAYS_SHOWN)).chars().take(NUMBER_CHARS_MAX).collect()),
-        ("to", or(asked.to.trim(), today).chars().take(NUMBER_CHARS_MAX).collect()),
-        ("state", asked.state.chars().take(NUMBER_CHARS_MAX).collect()),
-        ("periods", asked.periods.chars().take(NUMBER_CHARS_MAX).collect()),
+        ("number", cut(&asked.number)),
+        ("amount", cut(&asked.amount)),
+        ("from", or(&asked.from, today.minus_days(DAYS_SHOWN))),
+        ("to", or(&asked.to, today)),
+        ("state", cut(&asked.state)),
+        ("periods", cut(&asked.periods)),
     ]);
     let from = form.read("from", typed_day);
     let to = form.read("to", typed_day);

@@ -169,3 +169,22 @@ pub(super) const OPENED: &str = "
     from application a
     left join line_entry e on e.line_id = a.line_id and e.kind = 'opened' and e.source_id = a.application_id
     where a.status = 'approved' and a.limit_fen is distinct from e.limit_change_fen";
+
+/// An account that a day's manifest does not name has nothing in it: neither a day that names it first, nor one that names it no more,
+/// may leave anything out.
+pub(super) const OPENED_BOOKS: &str = "
+    select day.funder_id || ' ' || day.business_day || ' ' || account.name as subject, stood.closed as expected, stood.opened as found
+    from (select funder_id, business_day, told, lag(told) over days as before, lag(business_day) over days as day_before
+          from (select funder_id, business_day, manifest::jsonb -> 'figures' as told from funder_day
+                where sha256(convert_to(manifest, 'UTF8')) = manifest_sha256
+                offset 0) made
+          window days as (partition by funder_id order by business_day)) day
+    cross join lateral (
+        select replace(key, '.opening_fen', '') as name
+        from jsonb_object_keys(day.told) as key where key like 'book.%.opening_fen'
+        union
+        select replace(key, '.closing_fen', '')
+        from jsonb_object_keys(day.before) as key where key like 'book.%.closing_fen') account
+    cross join lateral (values (coalesce((day.before ->> (account.name || '.closing_fen'))::bigint, 0),
+                                coalesce((day.told ->> (account.name || '.opening_fen'))::bigint, 0))) as stood(closed, opened)
+    where day.day_before = day.business_day - 1 and stood.closed <> stood.opened";

@@ -458,18 +458,7 @@ identities! {
               on came.funder_id = d.funder_id and came.business_day = d.business_day
          where coalesce(came.fen, 0) <> d.fen",
 
-    "the books of a day open as those of the day before closed":
-        "select day.funder_id || ' ' || day.business_day || ' ' || figure.key as subject, (day.before ->> figure.account)::bigint as expected,
-                figure.value::bigint as found
-         from (select funder_id, business_day, told, lag(told) over days as before, lag(business_day) over days as day_before
-               from (select funder_id, business_day, manifest::jsonb -> 'figures' as told from funder_day
-                     where sha256(convert_to(manifest, 'UTF8')) = manifest_sha256
-                     offset 0) made
-               window days as (partition by funder_id order by business_day)) day
-         cross join lateral (
-             select key, value, replace(key, '.opening_fen', '.closing_fen') as account
-             from jsonb_each_text(day.told) where key like 'book.%.opening_fen') figure
-         where day.day_before = day.business_day - 1 and (day.before ->> figure.account)::bigint <> figure.value::bigint",
+    "the books of a day open as those of the day before closed": part_store::OPENED_BOOKS,
 
     "the files of a day are made within three days":
         "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found from funder_day

@@ -27,6 +27,7 @@ mod schedule;
 mod overdue;
 mod repayment;
 mod verify;
+mod tampered_days;
 mod tampering;
 mod merchant;
 mod notice;

@@ -85,6 +85,8 @@ words! {
         ClaimPaymentStated = "claim_payment_stated",
         ClaimPaid = "claim_paid",
         ClaimWithdrawn = "claim_withdrawn",
+        ClaimTakingBackStated = "claim_taking_back_stated",
+        ClaimTakenBack = "claim_taken_back",
         BreakTaken = "break_taken",
         CorrectionProposed = "correction_proposed",
         BreakCorrected = "break_corrected",
@@ -124,7 +126,12 @@ impl Action {
             Action::BreakTaken | Action::CorrectionProposed | Action::BreakCorrected | Action::BreakDismissed => {
                 "break"
             }
-            Action::ClaimAsked | Action::ClaimPaymentStated | Action::ClaimPaid | Action::ClaimWithdrawn => "claim",
+            Action::ClaimAsked
+            | Action::ClaimPaymentStated
+            | Action::ClaimPaid
+            | Action::ClaimWithdrawn
+            | Action::ClaimTakingBackStated
+            | Action::ClaimTakenBack => "claim",
             Action::PayoutRetried | Action::PayoutEndingStated | Action::PayoutSettled => "payout",
             Action::JobRetried => "job",
         }

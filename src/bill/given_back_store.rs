@@ -81,7 +81,9 @@ pub async fn load_recovered(
                   where p.posting_id = r.repayment_id and p.line_id = r.line_id
                     and (leg.debit = $3 and leg.credit = $4 or leg.debit = $4 and leg.credit = $3))
                  + (select coalesce(sum(g.amount_fen), 0) from recourse g
-                    where g.line_id = r.line_id and g.source_id = r.repayment_id and g.is_charged_off)
+                    where g.line_id = r.line_id and g.source_id = r.repayment_id and g.is_charged_off
+                      -- As the payment was booked, whatever became of claims since.
+                      and g.claim_id = '00000000-0000-0000-0000-000000000000')
                  >= (select sum(taken.principal + taken.interest + taken.fee)
                      from unnest(r.loan_ids, r.principal_fen, r.interest_fen, r.fee_fen) as taken(loan_id, principal, interest, fee)
                      join charge_off e on e.line_id = r.line_id and e.loan_id = taken.loan_id

@@ -1,11 +1,12 @@
-//! Use cases of claims: an operator asks a guarantor, two say that it has paid, or one withdraws.
+//! Use cases of claims: an operator asks a guarantor, two say that it has paid, or one withdraws; two take back what was booked wrongly.
 
+use anyhow::Context as _;
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Claim, ClaimRefusal, ClaimStatus, Paying, Stated, claimable};
-use super::posting::{self, ClaimedLoan};
+use super::model::{BookedWrongly, Claim, ClaimRefusal, ClaimStatus, PaidClaim, Paying, Stated, TakingBack, claimable};
+use super::posting::{self, ClaimedLoan, Undone};
 use super::store::{self, Withdrawal};
 use crate::app::App;
 use crate::audit::{self, Act, Action};
@@ -16,6 +17,7 @@ use crate::credit::Line;
 use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::loan::Loan;
+use crate::loan::recourse::GivenUp;
 use crate::overdue::Stage;
 use crate::overdue::told::Unpaid;
 use crate::{bill, business_day, credit, ledger, loan, outbox};
@@ -61,6 +63,22 @@ pub async fn withdraw(app: &App, claim_id: ClaimId, by: &str, reason: &str) -> C
     let mut transaction = database::begin(&app.pool).await?;
     let withdrawn = withdraw_locked(&mut transaction, app, claim_id, (by, reason)).await;
     database::end(transaction, withdrawn).await
+}
+
+/// Takes a person's word that a claim which was paid was booked wrongly, and why. The first such word is kept; where a second person says
+/// the same, it is booked today as if the guarantor had not paid it, with what came in for it since, and the funder is told. The loan may
+/// be claimed anew, also by the same reference of the bank.
+///
+/// # Errors
+/// Where it was not paid, was taken back before, or a claim on the same loan was paid after it.
+pub async fn take_back(app: &App, claim_id: ClaimId, word: &BookedWrongly) -> Claiming<TakingBack> {
+    let word = BookedWrongly { by: named(&word.by)?.to_owned(), reason: word.reason.trim().to_owned() };
+    if word.reason.is_empty() {
+        return Err(Fault::Refused(ClaimRefusal::ReasonMissing));
+    }
+    let mut transaction = database::begin(&app.pool).await?;
+    let taken_back = take_back_locked(&mut transaction, app, claim_id, &word).await;
+    database::end(transaction, taken_back).await
 }
 
 fn named(by: &str) -> Result<&str, Fault<ClaimRefusal>> {
@@ -162,6 +180,64 @@ async fn book(connection: &mut PgConnection, app: &App, paid: Paid<'_>) -> anyho
     ledger::store::insert_postings(connection, &[posting::claim_paid(claim, standing, when)]).await?;
     let product = app.catalogue.get(connection, loan.product_id, loan.product_version).await?;
     let told = posting::told(&product.terms.funder, claim, word, standing, when);
+    Ok(outbox::store::enqueue(connection, &[told]).await?)
+}
+
+async fn take_back_locked(
+    connection: &mut PgConnection,
+    app: &App,
+    claim_id: ClaimId,
+    word: &BookedWrongly,
+) -> Claiming<TakingBack> {
+    let Locked { today, claim, .. } = lock_claim(connection, claim_id).await?;
+    let loan = locked_loan(connection, claim.loan_id).await?;
+    claim.check_paid().map_err(Fault::Refused)?;
+    let paid = store::load_paid(connection, claim.line_id, claim_id).await?;
+    let taking_back = paid.take_back(word).map_err(Fault::Refused)?;
+    let is_done = match taking_back {
+        TakingBack::Stated => store::state_taking_back(connection, &claim, word).await?,
+        TakingBack::Booked => {
+            let is_taken_back = store::mark_taken_back(connection, &claim, &word.by, today).await?;
+            book_reversal(connection, app, ToReverse { claim: &claim, paid: &paid, loan: &loan, today }).await?;
+            is_taken_back
+        }
+    };
+    if !is_done {
+        return Err(Fault::Refused(ClaimRefusal::ClaimTakenBack));
+    }
+    let action = match taking_back {
+        TakingBack::Stated => Action::ClaimTakingBackStated,
+        TakingBack::Booked => Action::ClaimTakenBack,
+    };
+    let detail =
+        json!({ "loan_id": claim.loan_id, "amount_fen": claim.asked.total(), "recovered_fen": paid.recovered });
+    audit::record(connection, app, Act::new(action, claim_id, detail)).await?;
+    Ok(taking_back)
+}
+
+/// A claim that two people say was booked wrongly.
+struct ToReverse<'a> {
+    claim: &'a Claim,
+    paid: &'a PaidClaim,
+    loan: &'a Loan,
+    today: BusinessDay,
+}
+
+async fn book_reversal(connection: &mut PgConnection, app: &App, reversed: ToReverse<'_>) -> anyhow::Result<()> {
+    let ToReverse { claim, paid, loan, today } = reversed;
+    let when = When { business_day: today, at: app.clock.now() };
+    let source_id = claim.claim_id.uuid();
+    let mut booked = ledger::store::find_uncorrected(connection, "claim_paid", source_id, paid.paid_on).await?;
+    let booked = booked.pop().context("a claim that was paid is booked")?;
+    let standing = loan::load_came_in(connection, claim.line_id, claim.loan_id).await?;
+    let came_in = loan::recourse::newest(&standing, paid.recovered);
+    loan::give_up_recourse(connection, GivenUp { loan, claim_id: claim.claim_id, business_day: today }, &came_in)
+        .await?;
+    let left = loan::add_claim_paid(connection, claim.line_id, claim.loan_id, -claim.asked.total()).await?;
+    let undone = Undone { booked: &booked, is_charged_off: loan.charged_off_on.is_some(), came_in: &came_in };
+    ledger::store::insert_postings(connection, &[posting::claim_reversed(claim, undone, when)]).await?;
+    let product = app.catalogue.get(connection, loan.product_id, loan.product_version).await?;
+    let told = posting::told_reversed(&product.terms.funder, claim, undone, left, when);
     Ok(outbox::store::enqueue(connection, &[told]).await?)
 }
 

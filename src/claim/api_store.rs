@@ -22,7 +22,7 @@ pub struct ClaimView {
     /// All of it together.
     pub amount_fen: Fen,
     pub asked_on: BusinessDay,
-    /// `asked`, `paid` where the guarantor has paid you, or `withdrawn`.
+    /// `asked`, `paid` where the guarantor has paid you, `withdrawn`, or `taken_back` where that had been booked wrongly.
     #[schema(value_type = String, example = "paid")]
     pub status: ClaimStatus,
     pub paid_on: Option<BusinessDay>,
@@ -31,6 +31,7 @@ pub struct ClaimView {
     pub bank_reference: Option<String>,
     /// What has come in since and belongs to the guarantor: you owe it on.
     pub recovered_fen: Fen,
+    pub taken_back_on: Option<BusinessDay>,
 }
 
 /// What narrows a list of claims down.
@@ -55,7 +56,7 @@ pub async fn list_claims(
                   c.principal_fen + c.interest_fen + c.fee_fen + c.penalty_fen as "amount_fen!: Fen",
                   c.asked_on as "asked_on: BusinessDay", c.status as "status: ClaimStatus", c.paid_on as "paid_on: BusinessDay",
                   case when c.status = 'paid' then c.bank_reference end as bank_reference,
-                  claim_recovered(c) as "recovered_fen!: Fen"
+                  claim_recovered(c) as "recovered_fen!: Fen", c.taken_back_on as "taken_back_on: BusinessDay"
            from claim c
            where c.funder_id = $1 and ($2::uuid is null or c.loan_id = $2) and ($3::uuid is null or c.claim_id > $3)
            order by c.claim_id limit $4"#,

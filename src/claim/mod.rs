@@ -7,6 +7,6 @@ pub mod actions;
 pub mod api_store;
 pub mod api;
 
-pub use actions::{ask, pay, withdraw};
-pub use model::{Claim, ClaimRefusal, ClaimStatus, Paying};
+pub use actions::{ask, pay, take_back, withdraw};
+pub use model::{Claim, ClaimRefusal, ClaimStatus, Paying, TakingBack};
 pub use store::{Listed, list_claims};

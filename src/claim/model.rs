@@ -1,4 +1,4 @@
-//! A claim: what a guarantor is asked for, and when it may be asked, paid or withdrawn.
+//! A claim: what a guarantor is asked for, and when it may be asked, paid, withdrawn or taken back.
 
 use crate::access::is_same_holder;
 use crate::base::id::{ClaimId, FunderId, LineId, LoanId};
@@ -13,6 +13,8 @@ words! {
         /// The guarantor has paid the funder.
         Paid = "paid",
         Withdrawn = "withdrawn",
+        /// It was paid, and booked wrongly.
+        TakenBack = "taken_back",
     }
 }
 
@@ -47,7 +49,35 @@ pub enum Paying {
     Booked,
 }
 
-/// Why a claim is not asked, paid or withdrawn.
+/// A claim that was paid, as it stands for whoever takes it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaidClaim {
+    pub paid_on: BusinessDay,
+    /// What has come in for it since.
+    pub recovered: Fen,
+    /// One on the same loan that was paid after it, and stands.
+    pub paid_after: Option<ClaimId>,
+    /// One person's word that it was booked wrongly.
+    pub stated: Option<BookedWrongly>,
+}
+
+/// That a claim was booked wrongly, on whose word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BookedWrongly {
+    pub by: String,
+    pub reason: String,
+}
+
+/// What a person's word that a claim was booked wrongly has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakingBack {
+    /// It is kept until a second person says the same.
+    Stated,
+    /// The claim is taken back, and that is booked.
+    Booked,
+}
+
+/// Why a claim is not asked, paid, withdrawn or taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimRefusal {
     #[error("there is no such loan; `fenqi line show` lists those of a line")]
@@ -64,6 +94,14 @@ pub enum ClaimRefusal {
     ClaimPaid,
     #[error("the claim was withdrawn; ask anew")]
     ClaimWithdrawn,
+    #[error("the claim was taken back; ask anew")]
+    ClaimTakenBack,
+    #[error("the claim was not paid, so that nothing is booked that could be taken back; withdraw it")]
+    NotPaid,
+    #[error("{claim_id} was paid after it, for what this one had left to claim: take that one back first")]
+    PaidAfter { claim_id: ClaimId },
+    #[error("whoever has said that it was booked wrongly cannot confirm it; a second person has to say the same")]
+    OwnTakingBack,
     #[error(
         "{may_claim} yuan may be claimed of this loan by now, which is less than was asked for: withdraw the claim, and ask anew"
     )]
@@ -76,7 +114,7 @@ pub enum ClaimRefusal {
     NameMissing,
     #[error("a reference of the bank is needed")]
     ReferenceMissing,
-    #[error("a claim is withdrawn with a reason")]
+    #[error("a claim is withdrawn or taken back with a reason")]
     ReasonMissing,
 }
 
@@ -90,6 +128,10 @@ impl Refusal for ClaimRefusal {
             ClaimRefusal::UnknownClaim => "claim_unknown",
             ClaimRefusal::ClaimPaid => "claim_paid",
             ClaimRefusal::ClaimWithdrawn => "claim_withdrawn",
+            ClaimRefusal::ClaimTakenBack => "claim_taken_back",
+            ClaimRefusal::NotPaid => "claim_not_paid",
+            ClaimRefusal::PaidAfter { .. } => "claim_paid_after",
+            ClaimRefusal::OwnTakingBack => "own_taking_back",
             ClaimRefusal::OwesLess { .. } => "owes_less",
             ClaimRefusal::OwnWord => "own_word",
             ClaimRefusal::ReferenceTaken => "reference_taken",
@@ -119,12 +161,25 @@ impl Claim {
     /// Whether it is still to be paid.
     ///
     /// # Errors
-    /// Where it was paid or withdrawn.
+    /// Where it was paid, withdrawn or taken back.
     pub fn check_asked(&self) -> Result<(), ClaimRefusal> {
         match self.status {
             ClaimStatus::Asked => Ok(()),
             ClaimStatus::Paid => Err(ClaimRefusal::ClaimPaid),
             ClaimStatus::Withdrawn => Err(ClaimRefusal::ClaimWithdrawn),
+            ClaimStatus::TakenBack => Err(ClaimRefusal::ClaimTakenBack),
+        }
+    }
+
+    /// Whether it was paid, and stands.
+    ///
+    /// # Errors
+    /// Where it was not paid, or was taken back.
+    pub fn check_paid(&self) -> Result<(), ClaimRefusal> {
+        match self.status {
+            ClaimStatus::Paid => Ok(()),
+            ClaimStatus::Asked | ClaimStatus::Withdrawn => Err(ClaimRefusal::NotPaid),
+            ClaimStatus::TakenBack => Err(ClaimRefusal::ClaimTakenBack),
         }
     }
 
@@ -143,6 +198,24 @@ impl Claim {
             Some(stated) if is_same_holder(&stated.by, &word.by) => Err(ClaimRefusal::OwnWord),
             Some(_) => Ok(Paying::Booked),
             None => Ok(Paying::Stated),
+        }
+    }
+}
+
+impl PaidClaim {
+    /// What follows from `word`. Another reason than the one that was stated takes its place.
+    ///
+    /// # Errors
+    /// Where a later claim was asked less this one, or the word is the first person's own.
+    pub fn take_back(&self, word: &BookedWrongly) -> Result<TakingBack, ClaimRefusal> {
+        if let Some(claim_id) = self.paid_after {
+            return Err(ClaimRefusal::PaidAfter { claim_id });
+        }
+        match &self.stated {
+            Some(stated) if stated.reason != word.reason => Ok(TakingBack::Stated),
+            Some(stated) if is_same_holder(&stated.by, &word.by) => Err(ClaimRefusal::OwnTakingBack),
+            Some(_) => Ok(TakingBack::Booked),
+            None => Ok(TakingBack::Stated),
         }
     }
 }
@@ -211,5 +284,33 @@ mod tests {
         assert_eq!(paid.pay(&word("Wang Wei", "G-1"), OWED.total()), Err(ClaimRefusal::ClaimPaid));
         let withdrawn = Claim { status: ClaimStatus::Withdrawn, ..stated };
         assert_eq!(withdrawn.check_asked(), Err(ClaimRefusal::ClaimWithdrawn));
+    }
+
+    #[test]
+    fn a_claim_is_taken_back_once_after_it_was_paid() {
+        let of = |status| Claim { status, ..asked(None) }.check_paid();
+        assert_eq!(of(ClaimStatus::Paid), Ok(()));
+        assert_eq!(of(ClaimStatus::Asked), Err(ClaimRefusal::NotPaid));
+        assert_eq!(of(ClaimStatus::Withdrawn), Err(ClaimRefusal::NotPaid));
+        assert_eq!(of(ClaimStatus::TakenBack), Err(ClaimRefusal::ClaimTakenBack));
+    }
+
+    #[test]
+    fn a_second_person_says_the_same_of_what_was_booked_wrongly() {
+        let word = |by: &str, reason: &str| BookedWrongly { by: by.into(), reason: reason.into() };
+        let paid = |stated, paid_after| PaidClaim {
+            paid_on: "2026-06-14".parse().unwrap(),
+            recovered: Fen::ZERO,
+            paid_after,
+            stated,
+        };
+        assert_eq!(paid(None, None).take_back(&word("Li Na", "another loan's")), Ok(TakingBack::Stated));
+        let stated = paid(Some(word("Li Na", "another loan's")), None);
+        assert_eq!(stated.take_back(&word("li  na", "another loan's")), Err(ClaimRefusal::OwnTakingBack));
+        assert_eq!(stated.take_back(&word("Wang Wei", "twice")), Ok(TakingBack::Stated));
+        assert_eq!(stated.take_back(&word("Wang Wei", "another loan's")), Ok(TakingBack::Booked));
+        let claim_id = ClaimId::from_uuid(Uuid::from_u128(2));
+        let before = paid(None, Some(claim_id)).take_back(&word("Li Na", "twice"));
+        assert_eq!(before, Err(ClaimRefusal::PaidAfter { claim_id }));
     }
 }

@@ -1,12 +1,13 @@
-//! How a claim that was paid stands in its funder's book, and what the funder is told of it.
+//! How a claim that was paid or taken back stands in its funder's book, and what the funder is told of it.
 
 use serde_json::json;
 use uuid::Uuid;
 
 use super::model::{Claim, Stated};
 use crate::base::{Fen, When};
-use crate::ledger::posting::Legs;
+use crate::ledger::posting::{Booked, Legs};
 use crate::ledger::{Account, Posting};
+use crate::loan::recourse::CameIn;
 use crate::outbox::Message;
 
 /// How the loan of a claim stands.
@@ -35,6 +36,77 @@ pub fn claim_paid(claim: &Claim, loan: ClaimedLoan, when: When) -> Posting {
         corrects: None,
         business_day: when.business_day,
         posted_at: when.at,
+    }
+}
+
+/// What taking a claim back finds.
+#[derive(Clone, Copy, Debug)]
+pub struct Undone<'a> {
+    /// How the claim was booked.
+    pub booked: &'a Booked,
+    /// The loan of the claim as it stands.
+    pub is_charged_off: bool,
+    /// What has come in for the claim, which is the funder's now.
+    pub came_in: &'a [CameIn],
+}
+
+impl Undone<'_> {
+    fn had(&self) -> Fen {
+        self.came_in.iter().map(|one| one.amount).sum()
+    }
+
+    /// Of a loan that was charged off, what is lost without the claim, and what is recovered without it. A claim that was paid before
+    /// made the loss smaller by what had not come in for it by then; one that was paid after was recovered itself.
+    fn of_charged_off(&self, paid: Fen) -> (Fen, Fen) {
+        if !self.is_charged_off {
+            return (Fen::ZERO, Fen::ZERO);
+        }
+        let came_after: Fen = self.came_in.iter().filter(|one| one.is_charged_off).map(|one| one.amount).sum();
+        let was_recovered = self.booked.legs.iter().any(|leg| leg.debit == Account::ChargedOff);
+        if was_recovered { (Fen::ZERO, came_after - paid) } else { (paid - (self.had() - came_after), came_after) }
+    }
+}
+
+/// The funder never had the money for this claim: cash and receivables stand as if it had not come, and what was owed on of later money
+/// is the funder's. Names the posting that it corrects.
+pub fn claim_reversed(claim: &Claim, undone: Undone<'_>, when: When) -> Posting {
+    let paid = claim.asked.total();
+    let (lost, recovered) = undone.of_charged_off(paid);
+    Posting {
+        posting_id: Uuid::new_v5(&claim.claim_id.uuid(), b"claim_reversed"),
+        line_id: Some(claim.line_id),
+        funder_id: claim.funder_id,
+        event: "claim_reversed",
+        source_id: claim.claim_id.uuid(),
+        legs: Legs::new()
+            .transfer(Account::ClaimsReceived, Account::Cash, paid)
+            .transfer(Account::GuarantorPayable, Account::ClaimsReceived, undone.had())
+            .transfer(Account::ChargeOffLoss, Account::ChargedOff, lost)
+            .transfer(Account::ChargedOff, Account::RecoveryIncome, recovered)
+            .into_vec(),
+        corrects: Some(undone.booked.posting_id),
+        business_day: when.business_day,
+        posted_at: when.at,
+    }
+}
+
+/// What the funder is told of a claim that is taken back, with what is to come in for guarantors of the loan from now on.
+pub fn told_reversed(partner: &str, claim: &Claim, undone: Undone<'_>, left: Fen, when: When) -> Message {
+    let Claim { claim_id, line_id, loan_id, asked, .. } = claim;
+    Message {
+        partner: partner.to_owned(),
+        kind: "claim_reversed",
+        object_id: loan_id.uuid(),
+        body: json!({
+            "claim_id": claim_id,
+            "loan_id": loan_id,
+            "line_id": line_id,
+            "amount_fen": asked.total(),
+            "recovered_fen": undone.had(),
+            "left_fen": left,
+            "business_day": when.business_day,
+        }),
+        created_at: when.at,
     }
 }
 
@@ -70,10 +142,10 @@ mod tests {
     use crate::claim::ClaimStatus;
     use crate::ledger::Leg;
 
-    fn legs_of(is_charged_off: bool) -> Vec<Leg> {
+    fn claim() -> Claim {
         let id = Uuid::from_u128(1);
         let asked = Parts { penalty: Fen::new(20), principal: Fen::new(1_000), ..Parts::default() };
-        let claim = Claim {
+        Claim {
             claim_id: ClaimId::from_uuid(id),
             line_id: LineId::from_uuid(id),
             loan_id: LoanId::from_uuid(id),
@@ -82,9 +154,49 @@ mod tests {
             asked_on: "2026-06-13".parse().unwrap(),
             status: ClaimStatus::Asked,
             stated: None,
-        };
+        }
+    }
+
+    fn posted(is_charged_off: bool) -> Posting {
+        let claim = claim();
         let when = When { business_day: claim.asked_on, at: chrono::DateTime::UNIX_EPOCH };
-        claim_paid(&claim, ClaimedLoan { is_charged_off, left: asked.total() }, when).legs
+        claim_paid(&claim, ClaimedLoan { is_charged_off, left: claim.asked.total() }, when)
+    }
+
+    fn legs_of(is_charged_off: bool) -> Vec<Leg> {
+        posted(is_charged_off).legs
+    }
+
+    /// Of a claim that was booked as `paid`, for which so much came in before and after the loan was charged off.
+    fn legs_of_reversal(
+        paid: Posting,
+        is_charged_off: bool,
+        (before, after): (i64, i64),
+    ) -> Vec<(Account, Account, i64)> {
+        let Posting { posting_id, line_id, funder_id, source_id, legs, .. } = paid;
+        let booked = Booked { posting_id, line_id, funder_id, source_id, legs };
+        let one = |fen, is_charged_off| CameIn { source_id: Uuid::nil(), amount: Fen::new(fen), is_charged_off };
+        let came_in = [one(before, false), one(after, true)];
+        let (claim, undone) = (claim(), Undone { booked: &booked, is_charged_off, came_in: &came_in });
+        let when = When { business_day: claim.asked_on, at: chrono::DateTime::UNIX_EPOCH };
+        let reversal = claim_reversed(&claim, undone, when);
+        assert_eq!(reversal.corrects, Some(booked.posting_id));
+        reversal.legs.iter().map(|leg| (leg.debit, leg.credit, leg.amount.get())).collect()
+    }
+
+    #[test]
+    fn a_claim_that_is_taken_back_leaves_the_books_as_if_it_had_not_been() {
+        let (cash, claims) = (Account::Cash, Account::ClaimsReceived);
+        let (back, owed) = ((claims, cash, 1_020), |fen: i64| (Account::GuarantorPayable, claims, fen));
+        assert_eq!(legs_of_reversal(posted(false), false, (0, 0)), [back]);
+        assert_eq!(legs_of_reversal(posted(false), false, (300, 0)), [back, owed(300)]);
+        // Written off since: less was lost by 720, and what came in afterwards is recovered.
+        let lost = (Account::ChargeOffLoss, Account::ChargedOff, 720);
+        let recovered = (Account::ChargedOff, Account::RecoveryIncome, 500);
+        assert_eq!(legs_of_reversal(posted(false), true, (300, 500)), [back, owed(800), lost, recovered]);
+        // Written off before: all of the claim was recovered, of which 500 came in after all.
+        let recovered_less = (Account::RecoveryIncome, Account::ChargedOff, 520);
+        assert_eq!(legs_of_reversal(posted(true), true, (0, 500)), [back, owed(500), recovered_less]);
     }
 
     #[test]

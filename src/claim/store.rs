@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::model::{Claim, ClaimStatus, Stated};
+use super::model::{BookedWrongly, Claim, ClaimStatus, PaidClaim, Stated};
 use crate::base::id::{ClaimId, FunderId, LineId, LoanId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
@@ -170,6 +170,78 @@ pub async fn mark_withdrawn(
     Ok(withdrawn.rows_affected() == 1)
 }
 
+/// A claim that was paid, as it stands; the caller has locked it.
+pub async fn load_paid(connection: &mut PgConnection, line_id: LineId, claim_id: ClaimId) -> sqlx::Result<PaidClaim> {
+    let row = sqlx::query!(
+        r#"select c.paid_on as "paid_on!: BusinessDay", claim_recovered(c) as "recovered!: Fen", c.take_back_stated_by,
+                  c.take_back_reason,
+                  (select l.claim_id from claim l
+                   where l.line_id = c.line_id and l.loan_id = c.loan_id and l.status = 'paid' and l.claim_id > c.claim_id
+                   order by l.claim_id limit 1) as "paid_after?: ClaimId"
+           from claim c where c.line_id = $1 and c.claim_id = $2"#,
+        line_id.uuid(),
+        claim_id.uuid()
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(PaidClaim {
+        paid_on: row.paid_on,
+        recovered: row.recovered,
+        paid_after: row.paid_after,
+        stated: row.take_back_stated_by.zip(row.take_back_reason).map(|(by, reason)| BookedWrongly { by, reason }),
+    })
+}
+
+/// Keeps one person's word that a claim was booked wrongly; `false` where it is not paid any more.
+pub async fn state_taking_back(
+    connection: &mut PgConnection,
+    claim: &Claim,
+    word: &BookedWrongly,
+) -> sqlx::Result<bool> {
+    let stated = sqlx::query!(
+        "update claim set take_back_stated_by = $3, take_back_reason = $4
+         where line_id = $1 and claim_id = $2 and status = 'paid'",
+        claim.line_id.uuid(),
+        claim.claim_id.uuid(),
+        word.by.as_str(),
+        word.reason.as_str()
+    )
+    .execute(connection)
+    .await?;
+    Ok(stated.rows_affected() == 1)
+}
+
+/// Ends a claim as taken back, and lets its reference be booked for another one; the table refuses whoever confirms what is their own
+/// word. `false` where it is not paid any more.
+pub async fn mark_taken_back(
+    connection: &mut PgConnection,
+    claim: &Claim,
+    confirmed_by: &str,
+    taken_back_on: BusinessDay,
+) -> sqlx::Result<bool> {
+    sqlx::query!(
+        "update claim_by_bank_reference r set is_taken_back = true
+         from claim c
+         where c.line_id = $1 and c.claim_id = $2 and r.bank_reference = c.bank_reference and r.funder_id = c.funder_id
+           and r.claim_id = c.claim_id",
+        claim.line_id.uuid(),
+        claim.claim_id.uuid()
+    )
+    .execute(&mut *connection)
+    .await?;
+    let taken_back = sqlx::query!(
+        "update claim set status = 'taken_back', taken_back_by = $3, taken_back_on = $4
+         where line_id = $1 and claim_id = $2 and status = 'paid'",
+        claim.line_id.uuid(),
+        claim.claim_id.uuid(),
+        confirmed_by,
+        taken_back_on.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(taken_back.rows_affected() == 1)
+}
+
 /// A claim as operators see it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Listed {
@@ -193,6 +265,11 @@ pub struct Listed {
     pub withdrawn_by: Option<String>,
     pub withdrawn_on: Option<BusinessDay>,
     pub reason: Option<String>,
+    /// Said by one person of a claim that was booked wrongly, and by a second one once it is taken back.
+    pub take_back_stated_by: Option<String>,
+    pub take_back_reason: Option<String>,
+    pub taken_back_by: Option<String>,
+    pub taken_back_on: Option<BusinessDay>,
 }
 
 /// Claims, newest first; those that are still asked for only, if wanted.
@@ -208,7 +285,8 @@ pub async fn list_claims(
                   c.penalty_fen as "penalty_fen: Fen", c.asked_on as "asked_on: BusinessDay", c.asked_by,
                   c.status as "status: ClaimStatus", claim_recovered(c) as "recovered_fen!: Fen", c.bank_reference, c.stated_by,
                   c.confirmed_by, c.paid_on as "paid_on: BusinessDay", c.withdrawn_by,
-                  c.withdrawn_on as "withdrawn_on: BusinessDay", c.reason
+                  c.withdrawn_on as "withdrawn_on: BusinessDay", c.reason, c.take_back_stated_by, c.take_back_reason,
+                  c.taken_back_by, c.taken_back_on as "taken_back_on: BusinessDay"
            from claim c where $1::text is null or c.status = $1 order by c.claim_id desc limit $2"#,
         only.map(ClaimStatus::name),
         limit

@@ -1,4 +1,4 @@
-//! `fenqi claim`: what guarantors are asked for of late loans, and that they have paid.
+//! `fenqi claim`: what guarantors are asked for of late loans, that they have paid, and that this was booked wrongly.
 
 use std::process::ExitCode;
 
@@ -6,8 +6,8 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::Fen;
 use crate::base::id::{ClaimId, LoanId};
-use crate::claim::model::Stated;
-use crate::claim::{self, ClaimStatus, Listed, Paying};
+use crate::claim::model::{BookedWrongly, Stated};
+use crate::claim::{self, ClaimStatus, Listed, Paying, TakingBack};
 use crate::cli::line::filled;
 use crate::cli::look_at::look_at;
 use crate::cli::transfer::bank_reference;
@@ -47,6 +47,17 @@ pub enum Args {
         #[arg(long, value_parser = filled)]
         by: String,
     },
+    /// Take back a claim that was booked wrongly, with what came in for it since: booked once a second person says the same
+    TakeBack {
+        /// By its id in `fenqi claim list`
+        claim: ClaimId,
+        /// Who says so
+        #[arg(long, value_parser = filled)]
+        by: String,
+        /// What was wrong
+        #[arg(long, value_parser = filled)]
+        reason: String,
+    },
     /// Withdraw a claim that was not paid
     Withdraw {
         /// By its id in `fenqi claim list`
@@ -82,6 +93,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 Paying::Booked => println!("{claim} is paid and booked"),
             }
         }
+        Args::TakeBack { claim, by, reason } => take_back(&app, claim, &BookedWrongly { by, reason }).await?,
         Args::Withdraw { claim, by, reason } => {
             let app = app.by(Person::typed(&by));
             claim::withdraw(&app, claim, &by, &reason).await.map_err(look_at(LIST))?;
@@ -89,6 +101,23 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn take_back(app: &App, claim: ClaimId, word: &BookedWrongly) -> anyhow::Result<()> {
+    let app = app.by(Person::typed(&word.by));
+    match claim::take_back(&app, claim, word).await.map_err(look_at(LIST))? {
+        TakingBack::Stated => println!(
+            "{claim} is taken back once a second person types: fenqi claim take-back {claim} --reason {} --by NAME",
+            quoted(&word.reason)
+        ),
+        TakingBack::Booked => println!("{claim} is taken back and booked"),
+    }
+    Ok(())
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 async fn list(app: &App, only: Option<ClaimStatus>, json: bool) -> anyhow::Result<()> {
@@ -120,10 +149,23 @@ fn became(listed: &Listed) -> String {
             format!("asked, said to be paid by {stated_by}, {reference}")
         }
         ClaimStatus::Asked => "asked".to_owned(),
-        ClaimStatus::Paid => format!(
-            "paid, {reference}, by {stated_by} and {}; {} recovered",
-            word(&listed.confirmed_by),
-            listed.recovered_fen
+        ClaimStatus::Paid => {
+            let wrong = listed
+                .take_back_stated_by
+                .as_ref()
+                .map(|by| format!("; said to be booked wrongly by {by}: {}", word(&listed.take_back_reason)));
+            format!(
+                "paid, {reference}, by {stated_by} and {}; {} recovered{}",
+                word(&listed.confirmed_by),
+                listed.recovered_fen,
+                wrong.unwrap_or_default()
+            )
+        }
+        ClaimStatus::TakenBack => format!(
+            "paid, {reference}; taken back by {} and {}: {}",
+            word(&listed.take_back_stated_by),
+            word(&listed.taken_back_by),
+            word(&listed.take_back_reason)
         ),
         ClaimStatus::Withdrawn => format!("withdrawn by {}: {}", word(&listed.withdrawn_by), word(&listed.reason)),
     }

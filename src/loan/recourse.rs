@@ -3,7 +3,8 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::base::id::{LineId, LoanId, RefundId, RepaymentId};
+use super::Loan;
+use crate::base::id::{ClaimId, LineId, LoanId, RefundId, RepaymentId};
 use crate::base::{BusinessDay, Fen, When};
 use crate::outbox::Message;
 
@@ -23,6 +24,38 @@ pub struct Recourse {
 pub enum CameBy {
     Repayment(RepaymentId),
     Refund(RefundId),
+}
+
+/// What of a repayment or a refund stands as a guarantor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CameIn {
+    /// The repayment or refund.
+    pub source_id: Uuid,
+    pub amount: Fen,
+    /// Whether the loan was charged off when the money came.
+    pub is_charged_off: bool,
+}
+
+/// For which claim, which is taken back, what came in on its loan is the guarantor's no more.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenUp<'a> {
+    pub loan: &'a Loan,
+    pub claim_id: ClaimId,
+    pub business_day: BusinessDay,
+}
+
+/// What makes up `amount` of money that came in, which is given the newest first: the claim that was paid last is recovered last.
+pub fn newest(came_in: &[CameIn], amount: Fen) -> Vec<CameIn> {
+    let mut left = amount;
+    let mut newest = Vec::new();
+    for one in came_in {
+        let amount = one.amount.min(left);
+        if amount.is_positive() {
+            left -= amount;
+            newest.push(CameIn { amount, ..*one });
+        }
+    }
+    newest
 }
 
 /// A recourse with what brought it about.
@@ -70,6 +103,7 @@ impl Recourse {
 
 #[cfg(test)]
 mod tests {
+    use super::{CameIn, newest};
     use crate::base::Fen;
     use crate::base::day::MonthDay;
     use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
@@ -118,6 +152,16 @@ mod tests {
         let mut loan = claimed(LoanStatus::Paid, 500);
         assert_eq!(loan.take_recourse(Fen::new(498)).map(|of| of.amount), Some(Fen::new(500)));
         assert_eq!(loan.claim_left, Fen::ZERO);
+    }
+
+    #[test]
+    fn what_came_last_is_given_up_first() {
+        let one =
+            |of, fen, is_charged_off| CameIn { source_id: Uuid::from_u128(of), amount: Fen::new(fen), is_charged_off };
+        let came_in = [one(3, 60, true), one(2, 40, false), one(1, 500, false)];
+        assert_eq!(newest(&came_in, Fen::ZERO), []);
+        assert_eq!(newest(&came_in, Fen::new(70)), [one(3, 60, true), one(2, 10, false)]);
+        assert_eq!(newest(&came_in, Fen::new(600)), came_in);
     }
 
     #[test]

@@ -4,11 +4,12 @@ use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::recourse::{BookedRecourse, Recourse};
+use super::recourse::{BookedRecourse, CameIn, GivenUp, Recourse};
 use crate::base::Fen;
 use crate::base::id::{LineId, LoanId};
 
-/// Adds what a guarantor has paid of a loan, whose line the caller has locked. Returns what is to come in for guarantors by now.
+/// Adds what a guarantor has paid of a loan, whose line the caller has locked; below zero where a claim is taken back. Returns what is to
+/// come in for guarantors by now.
 pub async fn add_claim_paid(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -70,15 +71,16 @@ async fn add_recovered(
     Ok(())
 }
 
-/// What of a repayment or refund belonged to guarantors, loan by loan; `left` is not known any more, and zero.
+/// What of a repayment or refund belongs to guarantors, loan by loan, without what claims that were taken back had of it; `left` is not
+/// known any more, and zero.
 pub async fn load_recourse(
     connection: &mut PgConnection,
     line_id: LineId,
     source_id: Uuid,
 ) -> sqlx::Result<Vec<Recourse>> {
     let rows = sqlx::query!(
-        r#"select loan_id as "loan_id: LoanId", amount_fen as "amount: Fen", is_charged_off from recourse
-           where line_id = $1 and source_id = $2 order by loan_id"#,
+        r#"select loan_id as "loan_id!: LoanId", sum(amount_fen)::bigint as "amount!: Fen", bool_and(is_charged_off) as "is_charged_off!"
+           from recourse where line_id = $1 and source_id = $2 group by loan_id having sum(amount_fen) <> 0 order by loan_id"#,
         line_id.uuid(),
         source_id
     )
@@ -91,4 +93,53 @@ pub async fn load_recourse(
         is_charged_off: row.is_charged_off,
     });
     Ok(recourse.collect())
+}
+
+/// What of each repayment and refund on a loan stands as its guarantor's, the newest first: neither taken back, nor given up with a claim.
+pub async fn load_came_in(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    loan_id: LoanId,
+) -> sqlx::Result<Vec<CameIn>> {
+    sqlx::query_as!(
+        CameIn,
+        r#"select g.source_id as "source_id!", sum(g.amount_fen)::bigint as "amount!: Fen", bool_and(g.is_charged_off) as "is_charged_off!"
+           from recourse g
+           where g.line_id = $1 and g.loan_id = $2
+             and not exists (select from repayment r
+                             where r.line_id = g.line_id and r.source = 'reversal'
+                               and (r.repayment_id = g.source_id or r.source_reference = g.source_id::text))
+           group by g.source_id having sum(g.amount_fen) > 0
+           order by max(g.business_day) desc, g.source_id desc"#,
+        line_id.uuid(),
+        loan_id.uuid()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Writes that `came_in` is the guarantor's no more, and takes it off what came in for guarantors of the loan, whose line is locked.
+pub async fn give_up_recourse(
+    connection: &mut PgConnection,
+    given_up: GivenUp<'_>,
+    came_in: &[CameIn],
+) -> sqlx::Result<()> {
+    let GivenUp { loan, claim_id, business_day } = given_up;
+    let (line_id, loan_id) = (loan.line_id.uuid(), loan.loan_id.uuid());
+    sqlx::query!(
+        "insert into recourse (line_id, source_id, loan_id, claim_id, amount_fen, is_charged_off, business_day)
+         select $1::uuid, one.source_id, $2::uuid, $3::uuid, -one.fen, one.is_charged_off, $4::date
+         from unnest($5::uuid[], $6::bigint[], $7::bool[]) as one(source_id, fen, is_charged_off)",
+        line_id,
+        loan_id,
+        claim_id.uuid(),
+        business_day.date(),
+        &came_in.iter().map(|one| one.source_id).collect::<Vec<Uuid>>(),
+        &came_in.iter().map(|one| one.amount.get()).collect::<Vec<i64>>(),
+        &came_in.iter().map(|one| one.is_charged_off).collect::<Vec<bool>>(),
+    )
+    .execute(&mut *connection)
+    .await?;
+    let amount: Fen = came_in.iter().map(|one| one.amount).sum();
+    add_recovered(connection, &[line_id], &[loan_id], &[-amount.get()]).await
 }

@@ -214,6 +214,18 @@ pub const KINDS: &[EventKind] = &[
     )
     .with_nullable(&["repayment_id", "refund_id"]),
     funder(
+        "claim_reversed",
+        "loan",
+        "A claim that you were told was paid had been booked wrongly: the guarantor has not paid it, and of what came in on the loan \
+         `recovered_fen` is yours and not to be owed on.",
+        || {
+            json!({
+                "claim_id": "claim_0197f3c2a4b07cc39b1c2d3e4f50617f", "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175",
+                "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "amount_fen": 44_601, "recovered_fen": 20_000, "left_fen": 0,
+                "business_day": "2026-06-22" })
+        },
+    ),
+    funder(
         "charge_off",
         "loan",
         "A loan was charged off in your book: what was receivable of it that day, and what of that guarantors had paid and not got back. It \

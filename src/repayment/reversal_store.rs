@@ -10,8 +10,8 @@ use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
 use crate::ledger::Account;
 
-/// Repayments as they were booked, with what of them was recovered of loans that had been charged off; without what belonged to
-/// guarantors.
+/// Repayments as they were booked, with what of them was recovered of loans that had been charged off, that which was a guarantor's until
+/// its claim was taken back among it; without what belongs to guarantors.
 macro_rules! select_repayments {
     ($rest:tt, $($argument:tt)*) => {
         sqlx::query_as!(
@@ -24,6 +24,9 @@ macro_rules! select_repayments {
                        cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
                        where p.posting_id = r.repayment_id and p.line_id = r.line_id
                          and (leg.debit = $1 and leg.credit = $2 or leg.debit = $2 and leg.credit = $1))
+                      - (select coalesce(sum(g.amount_fen), 0)::bigint from recourse g
+                         where g.line_id = r.line_id and g.source_id = r.repayment_id and g.is_charged_off
+                           and g.claim_id <> '00000000-0000-0000-0000-000000000000')
                           as "recovered!: Fen"
                from repayment r "# + $rest,
             Account::ChargedOff.number(),

@@ -96,7 +96,7 @@ pub async fn find_claim(connection: &mut PgConnection, loan_id: Uuid, nth: i64) 
     let row = sqlx::query_scalar!(
         "select to_jsonb(x) from (
              select claim_id, principal_fen as principal, interest_fen as interest, fee_fen as fee, penalty_fen as penalty,
-                    status, asked_on, paid_on, claim_recovered(c) as recovered
+                    status, asked_on, paid_on, taken_back_on, claim_recovered(c) as recovered
              from claim c where loan_id = $1 order by claim_id offset $2::bigint - 1 limit 1) x",
         loan_id,
         nth

@@ -168,6 +168,8 @@ pub enum ClaimStep {
         reference: Option<String>,
     },
     Withdrawn,
+    /// Two people say that it was booked wrongly.
+    TakenBack,
 }
 
 /// How an application is decided.

@@ -188,7 +188,7 @@ const USAGES: &[(&str, &str)] = &[
     ("pay-off", "pay-off PURCHASE"),
     ("transfer", "transfer BORROWER AMOUNT [reference=TEXT]"),
     ("take-back", "take-back BORROWER [N]"),
-    ("claim", "claim PURCHASE asked|paid|withdrawn [reference=TEXT]"),
+    ("claim", "claim PURCHASE asked|paid|withdrawn|taken-back [reference=TEXT]"),
     ("bind", "bind BORROWER"),
     ("unbind", "unbind BORROWER [N]"),
     ("channel", "channel BORROWER ANSWER… [on=alpha|beta]"),
@@ -308,7 +308,8 @@ fn claim(words: &mut Words<'_>) -> Result<Event, String> {
         "asked" => ClaimStep::Asked,
         "paid" => ClaimStep::Paid { reference: words.value("reference").map(str::to_owned) },
         "withdrawn" => ClaimStep::Withdrawn,
-        word => return Err(words.wrong(&format!("found {word} where asked, paid or withdrawn is allowed"))),
+        "taken-back" => ClaimStep::TakenBack,
+        word => return Err(words.wrong(&format!("found {word} where asked, paid, withdrawn or taken-back is allowed"))),
     };
     Ok(Event::Claim { purchase, step })
 }

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{ApplicationId, BreakId, ClaimId, CodeId, LineId, PayoutId, RepaymentId};
 use crate::base::person::CreditCode;
-use crate::claim::model::Stated;
+use crate::claim::model::{BookedWrongly, Stated};
 use crate::credit::actions::{PersonDecision, PersonVerdict};
 use crate::credit::line_actions::{ManualChange, change_line};
 use crate::credit::{self, Change, Freeze};
@@ -413,8 +413,12 @@ impl Stage {
         }
         let found = store::find_latest_claim(&mut *self.app().pool.acquire().await?, loan_id.uuid()).await?;
         let claim_id = ClaimId::from_uuid(found.with_context(|| format!("{purchase} has no claim yet"))?);
-        let ClaimStep::Paid { reference: given } = step else {
-            return plainly(claim::withdraw(self.app(), claim_id, OPERATOR, "scenario").await);
+        let given = match step {
+            ClaimStep::Paid { reference } => reference,
+            ClaimStep::TakenBack => return self.take_claim_back(claim_id).await,
+            ClaimStep::Asked | ClaimStep::Withdrawn => {
+                return plainly(claim::withdraw(self.app(), claim_id, OPERATOR, "scenario").await);
+            }
         };
         let bank_reference = given.clone().unwrap_or_else(|| reference.to_owned());
         let mut word = Stated { by: OPERATOR.to_owned(), bank_reference };
@@ -423,6 +427,15 @@ impl Stage {
         }
         word.by = SECOND_OPERATOR.to_owned();
         plainly(claim::pay(self.app(), claim_id, &word).await)
+    }
+
+    async fn take_claim_back(&self, claim_id: ClaimId) -> Done {
+        let mut word = BookedWrongly { by: OPERATOR.to_owned(), reason: "scenario".to_owned() };
+        if let Err(refused) = plainly(claim::take_back(self.app(), claim_id, &word).await)? {
+            return Ok(Err(refused));
+        }
+        word.by = SECOND_OPERATOR.to_owned();
+        plainly(claim::take_back(self.app(), claim_id, &word).await)
     }
 
     async fn take_back(&self, line: &str, nth: i64) -> Done {

@@ -27,6 +27,7 @@ pub(super) const LOSSES: &str = "
       and (p.event, leg.debit, leg.credit) not in (
           ('charge_off', 214, 213), ('charge_off', 213, 214), ('repayment', 213, 215), ('repayment_reversed', 215, 213),
           ('repayment_reversed', 214, 213), ('refund', 213, 215), ('refund', 215, 210), ('claim_paid', 213, 215),
+          ('claim_reversed', 214, 213), ('claim_reversed', 213, 215), ('claim_reversed', 215, 213),
           -- Where penalty, which is no receivable, goes to a guarantor.
           ('repayment', 215, 213), ('repayment_reversed', 213, 215), ('repayment_reversed', 213, 214), ('refund', 215, 213))";
 
@@ -41,6 +42,18 @@ pub(super) const CHARGE_OFF: &str = "
                where p.event = 'charge_off' group by p.posting_id, p.line_id, p.source_id) posted
          on posted.posting_id = c.posting_id and posted.line_id = c.line_id and posted.source_id = c.loan_id
     where coalesce(c.lost, 0) <> coalesce(posted.fen, 0)";
+
+/// Claim by claim, so that what one lacks is not made up for by another one.
+pub(super) const CLAIMS: &str = "
+    select coalesce(c.claim_id, posted.source_id) as subject, coalesce(c.paid, 0) as expected, coalesce(posted.fen, 0) as found
+    from (select line_id, claim_id, funder_id,
+                 case status when 'paid' then principal_fen + interest_fen + fee_fen + penalty_fen else 0 end as paid from claim) c
+    full join (select p.line_id, p.funder_id, p.source_id,
+                      sum(case when leg.debit = 211 then leg.amount_fen when leg.credit = 211 then -leg.amount_fen end)::bigint as fen
+               from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+               where p.event in ('claim_paid', 'claim_reversed') group by p.line_id, p.funder_id, p.source_id) posted
+         on posted.line_id = c.line_id and posted.source_id = c.claim_id and posted.funder_id = c.funder_id
+    where coalesce(c.paid, 0) <> coalesce(posted.fen, 0)";
 
 /// Claims that were paid and the journal of what came in for them, against what stands on the loan. One that has ended owes its guarantor
 /// nothing.

@@ -293,6 +293,8 @@ identities! {
 
     "a charge-off is what was posted for it": part_store::CHARGE_OFF,
 
+    "a claim is booked as it was paid, and one that was taken back is not": part_store::CLAIMS,
+
     "claims received are what guarantors paid and has not come in for them": balance_store::CLAIMS_RECEIVED,
 
     "what is owed to guarantors is what came in for them": balance_store::GUARANTOR_PAYABLE,

@@ -2,9 +2,9 @@
 //! nodes.
 
 use fenqi::base::Fen;
-use fenqi::base::id::{LineId, LoanId, RepaymentId};
+use fenqi::base::id::{ClaimId, LineId, LoanId, RepaymentId};
 use fenqi::claim;
-use fenqi::claim::model::Stated;
+use fenqi::claim::model::{BookedWrongly, Stated};
 use fenqi::purchase::actions::{RefundRequest, refund, void};
 use fenqi::purchase::{Authoriser, Decision, Receipt};
 use fenqi::repayment::{
@@ -151,7 +151,7 @@ impl Crowd<'_> {
         unless_failed(early_payoff(app, &order).await).is_some()
     }
 
-    /// The guarantor pays of every loan that is late enough, but for each third claim, which is withdrawn.
+    /// The guarantor pays of every loan that is late enough, but for each third claim, which is withdrawn; each fourth is taken back.
     async fn claim(&mut self) {
         let (app, today) = (&self.town.app, self.town.today().await);
         let late =
@@ -170,6 +170,21 @@ impl Crowd<'_> {
                 let word = Stated { by: by.into(), bank_reference: format!("G{}", self.claims) };
                 claim::pay(app, asked.claim_id, &word).await.unwrap();
             }
+            self.take_claim_back(asked.loan_id).await;
+        }
+    }
+
+    /// Takes back each fourth claim, or rather the one that was paid last and stands, be it of weeks ago.
+    async fn take_claim_back(&self, loan_id: LoanId) {
+        if !self.claims.is_multiple_of(4) {
+            return;
+        }
+        let app = &self.town.app;
+        let last = "select claim_id from claim where loan_id = $1 and status = 'paid' order by claim_id desc limit 1";
+        let claim_id: ClaimId = sqlx::query_scalar(last).bind(loan_id).fetch_one(&app.pool).await.unwrap();
+        for by in ["Li", "Wang"] {
+            let word = BookedWrongly { by: by.into(), reason: "of another loan".into() };
+            claim::take_back(app, claim_id, &word).await.unwrap();
         }
     }
 

@@ -121,6 +121,7 @@ scenarios! {
     claimed_written_off "claimed-written-off",
     claimed_given_back "claimed-given-back",
     claimed_twice "claimed-twice",
+    claimed_taken_back "claimed-taken-back",
 }
 
 #[test]

@@ -91,3 +91,49 @@ async fn no_more_is_paid_than_may_be_claimed_and_no_reference_twice(pool: PgPool
     assert!(twice.contains("a claim was booked with this reference of the bank before"), "{twice}");
     book.assert_whole().await;
 }
+
+/// What came in for it is the funder's, and its reference is free for the claim that was meant.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_booked_wrongly_is_taken_back_by_two_the_last_one_first(pool: PgPool) {
+    let book = book::keep(house::open(pool.clone(), "2026-02-05").await).await;
+    book.live_until("2026-05-18").await;
+    let fenqi = Program::on(&pool).await;
+    let (line, loan) = (book.line_id.to_string(), book.loan_id.to_string());
+    let typed = |words: &[&str]| fenqi.done(words);
+    let claimed = |reference: &str| {
+        typed(&["claim", "ask", &loan, "--by", "Li Na"]);
+        let id = last(&fenqi)["claim_id"].as_str().unwrap().to_owned();
+        for by in ["Li Na", "Wang Wei"] {
+            typed(&["claim", "pay", &id, "--reference", reference, "--by", by]);
+        }
+        id
+    };
+    let first = claimed("G-1");
+    typed(&["transfer", "record", &line, "--amount-fen", "10000", "--reference", "B-1", "--by", "Li Na"]);
+    // The day after, another day's penalty may be claimed.
+    book.live_until("2026-05-19").await;
+    let second = claimed("G-2");
+    let before = fenqi.refused(&["claim", "take-back", &first, "--by", "Li Na", "--reason", "another loan's"]);
+    assert!(before.contains(&format!("{second} was paid after it")), "{before}");
+    for id in [&second, &first] {
+        let take_back = |by| ["claim", "take-back", id, "--by", by, "--reason", "another loan's"];
+        let stated = typed(&take_back("Li Na"));
+        assert!(
+            stated.contains(&format!(r"fenqi claim take-back {id} --reason 'another loan'\''s' --by NAME")),
+            "{stated}"
+        );
+        assert!(typed(&["claim", "list"]).contains("said to be booked wrongly by Li Na: another loan's"));
+        assert!(fenqi.refused(&take_back("li  na")).contains("a second person has to say the same"));
+        assert!(typed(&take_back("Wang Wei")).contains("is taken back and booked"));
+        assert!(fenqi.refused(&take_back("Wang Wei")).contains("the claim was taken back; ask anew"));
+        book.assert_whole().await;
+    }
+    assert!(typed(&["claim", "list"]).contains("paid, G-1; taken back by Li Na and Wang Wei: another loan's"));
+    assert_eq!(book.fen("select claim_paid_fen + claim_recovered_fen from loan where line_id = $1").await, [0]);
+    let recourse = "select sum(amount_fen)::bigint from recourse where line_id = $1";
+    assert_eq!(book.fen(recourse).await, [0]);
+    assert_eq!(house::did(&pool, "claim_taking_back_stated").await, ["Li Na", "Li Na"]);
+    assert_eq!(house::did(&pool, "claim_taken_back").await, ["Wang Wei", "Wang Wei"]);
+    claimed("G-1");
+    book.assert_whole().await;
+}

@@ -181,6 +181,7 @@ async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
         "application_defaulted",
         "advance_overdue",
         "repayment_reversed",
+        "claim_reversed",
         "settlement_reversed",
         "remittance_reversed",
     ];

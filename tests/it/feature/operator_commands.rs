@@ -94,6 +94,7 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
         &["payout", "settle", &payout, "--paid", "B-1\rB-2", "--by", "Li Na"],
         &["claim", "pay", &claim, "--reference", "G-1\rG-2", "--by", "Li Na"],
         &["claim", "withdraw", &claim, "--by", "Li Na", "--reason", "paid\nmeanwhile"],
+        &["claim", "take-back", &claim, "--by", "Li Na", "--reason", "booked\ntwice"],
         &["funder", "open", "other-bank", "--name", "Other\nBank", "--by", "Li Na"],
     ] {
         assert!(fenqi.misspelt(written_over).contains("it must stand on one line"), "{written_over:?}");

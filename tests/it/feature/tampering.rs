@@ -369,6 +369,11 @@ const TAMPERED: &[(&str, &str)] = &[
         "update posting set event = 'charge_off' where posting_id = (select posting_id from posting where event = 'purchase' limit 1);
          update posting set debit = '{214}', credit = '{213}', amount_fen = '{1}' where event = 'charge_off'",
     ),
+    (
+        "a claim is booked as it was paid, and one that was taken back is not",
+        "update posting set event = 'claim_paid', debit = '{211}', credit = '{216}', amount_fen = '{1}'
+         where posting_id = (select posting_id from posting where event = 'purchase' limit 1)",
+    ),
     ("claims received are what guarantors paid and has not come in for them", "update loan set claim_paid_fen = 1"),
     (
         "what is owed to guarantors is what came in for them",

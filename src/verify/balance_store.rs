@@ -24,6 +24,17 @@ macro_rules! balance {
     };
 }
 
+/// Line by line, so that nobody owes what another one was lent.
+pub(super) const LOAN_PRINCIPAL: &str = "
+    select coalesce(owed.line_id, booked.line_id) as subject, coalesce(owed.fen, 0) as expected, coalesce(booked.fen, 0) as found
+    from (select line_id, funder_id, sum(principal_fen - principal_paid_fen - principal_returned_fen) as fen
+          from loan where status in ('open', 'paid', 'refunded') group by line_id, funder_id) owed
+    full join (select p.line_id, p.funder_id, sum(case leg.debit when 201 then leg.amount_fen else -leg.amount_fen end) as fen
+               from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+               where leg.debit = 201 or leg.credit = 201 group by p.line_id, p.funder_id) booked
+         on booked.line_id = owed.line_id and booked.funder_id = owed.funder_id
+    where coalesce(owed.fen, 0) <> coalesce(booked.fen, 0)";
+
 /// Every settlement's part, until it is paid or comes to nothing: then what it was carried in is paid with it. Refunds are booked at
 /// once and come into a settlement when their day is cleared.
 pub(super) const MERCHANT_PAYABLE: &str = balance!(

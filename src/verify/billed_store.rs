@@ -1,7 +1,7 @@
 //! What was billed as SQL, row by row of the schedules: nothing else than they ask for, and nothing of it left out.
 
 /// Lines of statements and payoffs that say other than their row of the schedule as it stands, and rows without a line though their
-/// statement was cut, or though nothing more will be billed of their loan. A payoff that was quoted before a statement was cut takes
+/// statement was cut, or though nothing more will be billed of their loan; and lines of no loan. A payoff that was quoted before a statement was cut takes
 /// charges of that row out of the schedule; on the line they stand as waived.
 pub(super) const BILLED: &str = "
     select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period || ' ' || part.name as subject,
@@ -35,4 +35,20 @@ pub(super) const BILLED: &str = "
                  else l.periods::int end) as k) due
     where l.status <> 'voided' and due.asked > 0
       and (l.status <> 'open' or due.statement_on in (select business_day from close_run where finished_at is not null))
-      and not exists (select from bill_line i where i.line_id = l.line_id and i.loan_id = l.loan_id and i.period = due.period)";
+      and not exists (select from bill_line i where i.line_id = l.line_id and i.loan_id = l.loan_id and i.period = due.period)
+    union all
+    select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period || ' of no loan', 0, i.principal_fen + i.interest_fen + i.fee_fen
+    from bill_line i left join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+    where l.loan_id is null";
+
+/// Either way round: a line whose bill is not there is asked of nobody.
+pub(super) const SUMMED: &str = "
+    select coalesce(b.line_id, i.line_id) || ' due ' || coalesce(b.due_on, i.due_on) as subject,
+           coalesce(b.principal_fen + b.interest_fen + b.fee_fen, 0) as expected,
+           coalesce(i.principal_fen + i.interest_fen + i.fee_fen, 0) as found
+    from bill b
+    full join (select line_id, due_on, sum(principal_fen)::bigint as principal_fen, sum(interest_fen)::bigint as interest_fen,
+                      sum(fee_fen)::bigint as fee_fen
+               from bill_line where origin = 'statement' group by line_id, due_on) i on i.line_id = b.line_id and i.due_on = b.due_on
+    where coalesce(b.principal_fen, 0) <> coalesce(i.principal_fen, 0) or coalesce(b.interest_fen, 0) <> coalesce(i.interest_fen, 0)
+       or coalesce(b.fee_fen, 0) <> coalesce(i.fee_fen, 0)";

@@ -3,6 +3,7 @@
 pub mod store;
 mod balance_store;
 mod billed_store;
+mod event_store;
 mod fen_days_store;
 mod income_store;
 mod line_store;

@@ -7,7 +7,8 @@ use super::rate_store::find_other_rates;
 use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_penalty};
 use super::trail_store::find_misfit;
 use super::{
-    FINDINGS_MAX, Finding, balance_store, billed_store, income_store, line_store, part_store, told_store, waiting_store,
+    FINDINGS_MAX, Finding, balance_store, billed_store, event_store, income_store, line_store, part_store, told_store,
+    waiting_store,
 };
 
 /// An identity and how its exceptions are found.
@@ -178,18 +179,17 @@ identities! {
               on b.funder_id = r.funder_id and b.account = kept.account
          where kept.fen <> coalesce(b.net, 0)",
 
-    "loans outstanding are the books' loan principal":
-        "select coalesce(owed.funder_id, booked.funder_id) as subject, coalesce(owed.fen, 0) as expected, coalesce(booked.fen, 0) as found
-         from (select funder_id, sum(principal_fen - principal_paid_fen - principal_returned_fen) as fen
-               from loan where status in ('open', 'paid', 'refunded') group by funder_id) owed
-         full join (select funder_id, sum(side.fen) as fen from (
-                        select p.funder_id, leg.amount_fen as fen
-                        from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(account, amount_fen) where leg.account = 201
-                        union all
-                        select p.funder_id, -leg.amount_fen
-                        from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(account, amount_fen) where leg.account = 201) side
-                    group by funder_id) booked on booked.funder_id = owed.funder_id
-         where coalesce(owed.fen, 0) <> coalesce(booked.fen, 0)",
+    "loans outstanding are the books' loan principal": balance_store::LOAN_PRINCIPAL,
+
+    "what is sold, given back and repaid names its posting, on its line and to the fen": event_store::POSTED,
+
+    "a correction names one posting that stands, and no other one does": event_store::CORRECTIONS,
+
+    "a loan names the purchase that made it, and is void where that is": event_store::SOLD,
+
+    "what fell off a loan's principal is what its refunds took off it": event_store::FALLEN,
+
+    "a loan stands on the last of its plans, which are numbered without a gap": event_store::PLANS,
 
     "a loan's installments sum to the loan":
         "select l.loan_id as subject, l.principal_fen - l.principal_returned_fen as expected,
@@ -213,16 +213,8 @@ identities! {
 
     "statements bill what schedules ask, and leave nothing out": billed_store::BILLED,
 
-    "a bill is the sum of its lines":
-        "select b.line_id || ' due ' || b.due_on as subject, b.principal_fen + b.interest_fen + b.fee_fen as expected,
-                coalesce(sum(i.principal_fen + i.interest_fen + i.fee_fen), 0) as found
-         from bill b left join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
-         group by b.line_id, b.due_on
-         having b.principal_fen <> coalesce(sum(i.principal_fen), 0) or b.interest_fen <> coalesce(sum(i.interest_fen), 0)
-             or b.fee_fen <> coalesce(sum(i.fee_fen), 0)",
+    "a bill is the sum of its lines": billed_store::SUMMED,
 
-    // An open bill may owe penalty alone: then it was paid late, and has left its fen-days behind. Whether it does is
-    // looked at by the last identities, as is what a paid one owes of it.
     "a paid bill owes nothing and an open one something":
         "select b.line_id || ' due ' || b.due_on || ' ' || b.status as subject, 0 as expected, sum(owed.fen) as found
          from bill b join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement'
@@ -263,6 +255,8 @@ identities! {
     "what refunds waived of interest and fees is asked for no more": part_store::WAIVED,
 
     "each collected withholding is one repayment": income_store::COLLECTED,
+
+    "a transfer is booked once, under its bank's reference": event_store::TRANSFERS,
 
     "a transfer that was taken back is a repayment and its reversal":
         "select t.bank_reference as subject, coalesce(-r.amount_fen, 0) as expected, coalesce(b.amount_fen, 0) as found
@@ -414,6 +408,10 @@ identities! {
          where coalesce(held.fen, 0) <> coalesce(r.subsidy_fen, 0)",
 
     "what is owed to merchants, funders and cards has one payment of its amount, and is paid when that is": balance_store::PAYMENTS,
+
+    "what is paid out goes to whom it is owed": event_store::PAYEES,
+
+    "what was paid out is booked once, payment by payment": event_store::PAID,
 
     "a day's manifest is the text that was signed":
         "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found

@@ -28,6 +28,7 @@ mod overdue;
 mod repayment;
 mod verify;
 mod tampered_days;
+mod tampered_events;
 mod tampering;
 mod merchant;
 mod notice;

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, PgPool};
 
 use super::day_file::lived_in;
 use super::tampered_days::OF_DAYS;
+use super::tampered_events::OF_EVENTS;
 
 const INCOME: &str = "income, costs and what is on its way to funders are what the events behind them say";
 
@@ -555,7 +556,8 @@ async fn each_identity_finds_what_was_changed_behind_its_back(pool: PgPool) {
     let mut silent = Vec::new();
     for identity in IDENTITIES {
         assert_eq!(check(&mut connection, identity).await.unwrap(), [], "before anything was changed");
-        let changes = TAMPERED.iter().chain(OF_DAYS).filter(|(sentence, _)| *sentence == identity.sentence);
+        let changes =
+            TAMPERED.iter().chain(OF_DAYS).chain(OF_EVENTS).filter(|(sentence, _)| *sentence == identity.sentence);
         let changes: Vec<&str> = changes.map(|(_, change)| *change).collect();
         if changes.is_empty() {
             silent.push(format!("{}: say here how it is broken", identity.sentence));
@@ -573,6 +575,6 @@ async fn each_identity_finds_what_was_changed_behind_its_back(pool: PgPool) {
         }
     }
     assert!(silent.is_empty(), "{}", silent.join("\n"));
-    let told: BTreeSet<&str> = TAMPERED.iter().chain(OF_DAYS).map(|(sentence, _)| *sentence).collect();
+    let told: BTreeSet<&str> = TAMPERED.iter().chain(OF_DAYS).chain(OF_EVENTS).map(|(sentence, _)| *sentence).collect();
     assert_eq!(told.len(), IDENTITIES.len(), "an identity that is no more is told here");
 }

@@ -1,0 +1,101 @@
+//! Events one by one, as SQL: each against its own posting, its own payment and what names it, where sums by funder would let one make up
+//! for another one.
+
+/// Sales and their undoing by the debt, refunds by what the merchant gives back, repayments by what came in. On their own lines, so that
+/// nothing is booked to somebody else.
+pub(super) const POSTED: &str = "
+    select coalesce(made.event, posted.event) || ' ' || coalesce(made.source_id, posted.source_id) || ' line '
+               || coalesce(made.line_id, posted.line_id) as subject,
+           coalesce(made.fen, 0) as expected, coalesce(posted.fen, 0) as found
+    from (select 'purchase' as event, line_id, purchase_id as source_id, amount_fen as fen from purchase where status <> 'refused'
+          union all
+          select 'void', line_id, purchase_id, amount_fen from purchase where status = 'voided'
+          union all
+          select 'refund', line_id, refund_id, amount_fen from refund
+          union all
+          select case source when 'reversal' then 'repayment_reversed' else 'repayment' end, line_id, repayment_id, amount_fen
+          from repayment) made
+    full join (select p.event, p.line_id, p.source_id,
+                      sum(leg.amount_fen * case p.event when 'purchase' then (leg.debit = 201)::int
+                                                        when 'void' then (leg.credit = 201)::int
+                                                        when 'refund' then (leg.debit = 104)::int
+                                                        else (leg.debit in (101, 107))::int - (leg.credit in (101, 107))::int end)::bigint
+                          as fen
+               from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+               where p.event in ('purchase', 'void', 'refund', 'repayment', 'repayment_reversed')
+               group by p.event, p.line_id, p.source_id) posted
+         on posted.event = made.event and posted.line_id = made.line_id and posted.source_id = made.source_id
+    where coalesce(made.fen, 0) <> coalesce(posted.fen, 0)";
+
+/// Whatever a channel denied later was booked the other way round, and counts as not paid. A settlement's parts are each of a funder; a
+/// remittance has along what was carried into it.
+pub(super) const PAID: &str = "
+    select coalesce(paid.source_id, posted.source_id) || ' funder ' || coalesce(paid.funder_id, posted.funder_id) as subject,
+           coalesce(paid.fen, 0) as expected, coalesce(posted.fen, 0) as found
+    from (select p.settlement_id as source_id, p.funder_id,
+                 p.gross_fen - p.refunds_fen - p.discount_fee_fen + p.discount_returned_fen - p.subsidy_fen + p.subsidy_returned_fen
+                     + p.carried_in_fen as fen
+          from settlement s join settlement_part p on p.settlement_id = s.settlement_id where s.status in ('paid', 'nothing')
+          union all
+          select remittance_id, funder_id, payable_fen from remittance where status = 'paid'
+          union all
+          select payout_id, funder_id, amount_fen from payout where kind = 'borrower' and status = 'succeeded') paid
+    full join (select p.source_id, p.funder_id,
+                      sum(leg.amount_fen * ((leg.debit in (104, 111, 211))::int - (leg.credit in (104, 111, 211))::int))::bigint as fen
+               from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+               where p.event in ('settlement_paid', 'remittance_paid', 'borrower_paid', 'payout_reversed')
+               group by p.source_id, p.funder_id) posted
+         on posted.source_id = paid.source_id and posted.funder_id = paid.funder_id
+    where coalesce(paid.fen, 0) <> coalesce(posted.fen, 0)";
+
+/// An amount may be right, and go to another merchant, funder or card.
+pub(super) const PAYEES: &str = "
+    select p.kind || ' ' || p.source_id as subject, 1 as expected, 0 as found
+    from payout p
+    left join settlement s on s.settlement_id = p.source_id and p.kind = 'settlement'
+    left join remittance r on r.remittance_id = p.source_id and p.kind = 'remittance'
+    left join (select refund_id as source_id, line_id from refund union all select repayment_id, line_id from repayment) back
+         on back.source_id = p.source_id and p.kind = 'borrower'
+    left join credit_line l on l.line_id = p.line_id and p.kind = 'borrower'
+    where p.beneficiary_id is distinct from case p.kind when 'settlement' then s.merchant_id when 'remittance' then r.funder_id
+                                                        else l.borrower_id end
+       or p.kind = 'borrower' and (back.line_id, l.funder_id) is distinct from (p.line_id, p.funder_id)";
+
+/// Settlements and remittances are told of the loans; merchants and refunds of the purchases.
+pub(super) const SOLD: &str = "
+    select l.loan_id as subject, l.principal_fen as expected, case when p.loan_id = l.loan_id then p.amount_fen else 0 end as found
+    from loan l left join purchase p on p.purchase_id = l.purchase_id and p.line_id = l.line_id
+    where (p.loan_id, p.merchant_id, p.product_id, p.product_version, p.periods, p.amount_fen, p.status)
+          is distinct from (l.loan_id, l.merchant_id, l.product_id, l.product_version, l.periods, l.principal_fen,
+                            case l.status when 'voided' then 'voided' else 'authorised' end)";
+
+pub(super) const FALLEN: &str = "
+    select l.loan_id as subject, coalesce(told.fen, 0) as expected, l.principal_returned_fen as found
+    from loan l
+    left join (select line_id, loan_id, sum(principal_fell_fen)::bigint as fen from refund group by line_id, loan_id) told
+         on told.line_id = l.line_id and told.loan_id = l.loan_id
+    where l.principal_returned_fen <> coalesce(told.fen, 0)";
+
+pub(super) const PLANS: &str = "
+    select l.loan_id as subject, coalesce(plan.last_no, 0) as expected,
+           case when l.schedule_version = plan.last_no then plan.plans else l.schedule_version end as found
+    from loan l
+    left join (select line_id, loan_id, max(version) as last_no, count(*) as plans from schedule group by line_id, loan_id) plan
+         on plan.line_id = l.line_id and plan.loan_id = l.loan_id
+    where l.schedule_version is distinct from plan.last_no or plan.plans <> plan.last_no";
+
+/// Either way round: what stands under no reference of the bank would be booked once more.
+pub(super) const TRANSFERS: &str = "
+    select coalesce(r.source_reference, t.bank_reference) as subject, 1 as expected, 0 as found
+    from (select line_id, repayment_id, source_reference from repayment where source = 'transfer') r
+    full join transfer_by_bank_reference t on t.line_id = r.line_id and t.repayment_id = r.repayment_id
+    where t.bank_reference is distinct from r.source_reference";
+
+/// Money of orders that are not ours goes back order by order, and was booked file by file.
+pub(super) const CORRECTIONS: &str = "
+    with correction as (select posting_id, line_id, corrects from posting where corrects is not null and event <> 'suspense_returned')
+    select c.posting_id || ' corrects ' || c.corrects as subject, 1 as expected, 0 as found
+    from correction c
+    where not exists (select from posting p where p.posting_id = c.corrects and p.line_id = c.line_id)
+    union all
+    select corrects || ' corrected', 1, count(*) from correction group by corrects having count(*) > 1";

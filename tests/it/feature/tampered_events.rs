@@ -1,0 +1,105 @@
+//! What is changed behind the books' back of single events, so that all sums by funder stay what they are, and the sentence that it breaks.
+
+const POSTED: &str = "what is sold, given back and repaid names its posting, on its line and to the fen";
+
+const PRINCIPAL: &str = "loans outstanding are the books' loan principal";
+
+const CORRECTIONS: &str = "a correction names one posting that stands, and no other one does";
+
+const SOLD: &str = "a loan names the purchase that made it, and is void where that is";
+
+const PLANS: &str = "a loan stands on the last of its plans, which are numbered without a gap";
+
+const PAYEES: &str = "what is paid out goes to whom it is owed";
+
+const PAID: &str = "what was paid out is booked once, payment by payment";
+
+const TRANSFERS: &str = "a transfer is booked once, under its bank's reference";
+
+/// An identity's sentence, and a change after which it is not true.
+pub const OF_EVENTS: &[(&str, &str)] = &[
+    // All of it is booked, to one borrower.
+    (PRINCIPAL, "update posting set line_id = (select max(line_id::text)::uuid from credit_line) where event = 'purchase'"),
+    (POSTED, "update posting set line_id = (select max(line_id::text)::uuid from credit_line) where event = 'purchase'"),
+    // One is booked with a fen of another one's.
+    (
+        POSTED,
+        "with two as (select posting_id, case when row_number() over (order by posting_id) = 1 then 1 else -1 end as fen
+                      from posting where event = 'repayment' order by posting_id limit 2)
+         update posting p set amount_fen[1] = p.amount_fen[1] + two.fen from two where two.posting_id = p.posting_id",
+    ),
+    // One is booked twice, and another one never.
+    (
+        POSTED,
+        "update posting set source_id = (select source_id from posting where event = 'purchase' order by posting_id limit 1)
+         where posting_id = (select posting_id from posting where event = 'purchase' order by posting_id desc limit 1)",
+    ),
+    (POSTED, "delete from posting where event = 'void'"),
+    (POSTED, "update posting set event = 'clearing' where event = 'refund'"),
+    (
+        CORRECTIONS,
+        "update posting set corrects = gen_random_uuid() where posting_id = (select posting_id from posting where event = 'repayment' limit 1)",
+    ),
+    (
+        CORRECTIONS,
+        "update posting set corrects = (select p.posting_id from posting p where p.event = 'purchase' order by 1 limit 1)
+         where event = 'repayment'",
+    ),
+    (SOLD, "update loan set purchase_id = gen_random_uuid() where status = 'open'"),
+    (SOLD, "update loan set status = 'open' where status = 'voided'"),
+    (SOLD, "update purchase set merchant_id = gen_random_uuid()"),
+    // Two purchases of one loan.
+    (SOLD, "update purchase set loan_id = (select loan_id from loan order by 1 limit 1) where status = 'authorised'"),
+    (
+        "what fell off a loan's principal is what its refunds took off it",
+        "update loan set principal_returned_fen = principal_returned_fen + 1 where status = 'open'",
+    ),
+    (
+        "what fell off a loan's principal is what its refunds took off it",
+        "update refund set loan_id = (select loan_id from loan where status = 'voided' limit 1)",
+    ),
+    (PLANS, "update schedule set version = version + 100"),
+    (
+        PLANS,
+        "insert into schedule (loan_id, line_id, version, reason, due_on, principal_fen, interest_fen, fee_fen, business_day)
+         select loan_id, line_id, version + 7, reason, due_on, principal_fen, interest_fen, fee_fen, business_day from schedule",
+    ),
+    // Its bill is not there, so that nobody asks for it.
+    ("a bill is the sum of its lines", "delete from bill"),
+    (
+        "statements bill what schedules ask, and leave nothing out",
+        "insert into bill_line (line_id, loan_id, period, due_on, principal_fen, interest_fen, fee_fen)
+         select line_id, gen_random_uuid(), 1, due_on, 0, 1, 0 from bill limit 1;
+         update bill b set interest_fen = b.interest_fen + 1
+         from bill_line i where i.line_id = b.line_id and i.due_on = b.due_on and i.principal_fen = 0",
+    ),
+    (PAYEES, "update payout set beneficiary_id = gen_random_uuid() where kind = 'settlement'"),
+    (PAYEES, "update payout set beneficiary_id = gen_random_uuid() where kind = 'remittance'"),
+    (
+        PAYEES,
+        "insert into payout (payout_id, kind, source_id, beneficiary_id, line_id, funder_id, amount_fen, status, pay_on, created_at)
+         select gen_random_uuid(), 'borrower', gen_random_uuid(), borrower_id, line_id, funder_id, 1, 'created', '2026-01-05', now()
+         from credit_line limit 1",
+    ),
+    // One was booked for two.
+    (
+        PAID,
+        "update posting set source_id = (select source_id from posting where event = 'settlement_paid' order by posting_id limit 1)
+         where event = 'settlement_paid'",
+    ),
+    (PAID, "update posting set source_id = gen_random_uuid() where event = 'remittance_paid'"),
+    (
+        PAID,
+        "update posting set event = 'borrower_paid', debit = '{111}', credit = '{101}', amount_fen = '{1}'
+         where posting_id = (select posting_id from posting where event = 'purchase' limit 1)",
+    ),
+    (
+        TRANSFERS,
+        "update repayment set source = 'transfer' where repayment_id = (select repayment_id from repayment where amount_fen > 0 limit 1)",
+    ),
+    (
+        TRANSFERS,
+        "insert into transfer_by_bank_reference (bank_reference, line_id, repayment_id)
+         select 'T-1', line_id, gen_random_uuid() from credit_line limit 1",
+    ),
+];

@@ -61,6 +61,23 @@ pub(super) const PAYEES: &str = "
                                                         else l.borrower_id end
        or p.kind = 'borrower' and (back.line_id, l.funder_id) is distinct from (p.line_id, p.funder_id)";
 
+/// Books are kept funder by funder, and money is taken from the cards of the line's borrower.
+pub(super) const OWNERS: &str = "
+    select owned.kind || ' ' || owned.id as subject, 1 as expected, 0 as found
+    from (select 'loan' as kind, loan_id as id, line_id, funder_id, null::uuid as borrower_id from loan
+          union all
+          select 'repayment', repayment_id, line_id, funder_id, null from repayment
+          union all
+          select 'refund', refund_id, line_id, funder_id, null from refund
+          union all
+          select 'claim', claim_id, line_id, funder_id, null from claim
+          union all
+          select 'charge-off', loan_id, line_id, funder_id, null from charge_off
+          union all
+          select 'withholding', withholding_id, line_id, null, borrower_id from withholding) owned
+    left join credit_line l on l.line_id = owned.line_id
+    where l.line_id is null or owned.funder_id <> l.funder_id or owned.borrower_id <> l.borrower_id";
+
 /// Settlements and remittances are told of the loans; merchants and refunds of the purchases.
 pub(super) const SOLD: &str = "
     select l.loan_id as subject, l.principal_fen as expected, case when p.loan_id = l.loan_id then p.amount_fen else 0 end as found

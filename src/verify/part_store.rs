@@ -19,6 +19,17 @@ pub(super) const LEDGER_DAYS: &str = "
                        as side(name, posted, summed)
     where coalesce(side.posted, 0) <> coalesce(side.summed, 0)";
 
+/// A day that was passed over has no sums that could be wrong. Days as figures, such as 20260302.
+pub(super) const CLOSES: &str = "
+    select r.business_day || ' next' as subject, to_char(r.business_day + 1, 'YYYYMMDD')::bigint as expected,
+           to_char(r.next_day, 'YYYYMMDD')::bigint as found
+    from (select business_day, lead(business_day) over (order by business_day) as next_day from close_run) r
+    where r.next_day <> r.business_day + 1
+    union all
+    select c.business_day || ' ' || c.step || ' left', 0, count(*)
+    from close_chunk c join close_run r on r.business_day = c.business_day
+    where r.finished_at is not null and c.done_at is null group by c.business_day, c.step";
+
 /// Losses and recoveries are nobody's balance: each leg is looked at by the event that may book it.
 pub(super) const LOSSES: &str = "
     select p.posting_id || ' ' || p.event as subject, 0 as expected, leg.amount_fen as found

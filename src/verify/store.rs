@@ -187,6 +187,8 @@ identities! {
 
     "a loan names the purchase that made it, and is void where that is": event_store::SOLD,
 
+    "what is owed and collected on a line is of its borrower and its funder": event_store::OWNERS,
+
     "what fell off a loan's principal is what its refunds took off it": event_store::FALLEN,
 
     "a loan stands on the last of its plans, which are numbered without a gap": event_store::PLANS,
@@ -470,6 +472,8 @@ identities! {
 
     "no job is dead":
         "select kind || ' ' || unique_key as subject, 0 as expected, attempts as found from job where status = 'dead'",
+
+    "days are closed one after another, each to its end": part_store::CLOSES,
 
     "no close that began is left unfinished for a later day":
         "select business_day as subject, 1 as expected, 0 as found from close_run

@@ -36,6 +36,14 @@ pub const OF_DAYS: &[(&str, &str)] = &[
          update funder_day set manifest_sha256 = sha256(convert_to(manifest, 'UTF8')) where made_at is not null",
     ),
     (
+        "days are closed one after another, each to its end",
+        "delete from close_run where business_day = (select min(business_day) + 1 from close_run)",
+    ),
+    (
+        "days are closed one after another, each to its end",
+        "update close_chunk set done_at = null where business_day = (select min(business_day) from close_run) and step = 'interest'",
+    ),
+    (
         "the files of a day are made within three days",
         "insert into funder_day (funder_id, business_day, recorded_at) select funder_id, '2020-01-01', now() from funder",
     ),

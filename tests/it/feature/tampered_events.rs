@@ -8,6 +8,8 @@ const CORRECTIONS: &str = "a correction names one posting that stands, and no ot
 
 const SOLD: &str = "a loan names the purchase that made it, and is void where that is";
 
+const OWNERS: &str = "what is owed and collected on a line is of its borrower and its funder";
+
 const PLANS: &str = "a loan stands on the last of its plans, which are numbered without a gap";
 
 const PAYEES: &str = "what is paid out goes to whom it is owed";
@@ -50,6 +52,9 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
     (SOLD, "update purchase set merchant_id = gen_random_uuid()"),
     // Two purchases of one loan.
     (SOLD, "update purchase set loan_id = (select loan_id from loan order by 1 limit 1) where status = 'authorised'"),
+    (OWNERS, "update loan set funder_id = gen_random_uuid() where status = 'voided'"),
+    (OWNERS, "update repayment set funder_id = gen_random_uuid()"),
+    (OWNERS, "update withholding set borrower_id = (select max(borrower_id::text)::uuid from credit_line)"),
     (
         "what fell off a loan's principal is what its refunds took off it",
         "update loan set principal_returned_fen = principal_returned_fen + 1 where status = 'open'",

@@ -8,6 +8,7 @@ mod fen_days_store;
 mod income_store;
 mod line_store;
 mod part_store;
+mod plan_store;
 mod rate_store;
 mod settled_store;
 mod told_store;

@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::fen_days_store::find_too_many_fen_days;
+use super::plan_store::find_other_plans;
 use super::rate_store::find_other_rates;
 use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_penalty};
 use super::trail_store::find_misfit;
@@ -22,12 +23,13 @@ pub struct Identity {
 enum Exceptions {
     /// By a query for `subject`, `expected` and `found`.
     Query(&'static str),
-    /// Among open bills, by the terms of products, as the next four.
+    /// Among open bills, by the terms of products, as the next five.
     Settled,
     UnpaidPenalty,
     OverpaidPenalty,
     FenDays,
     OtherRates,
+    OtherPlans,
     /// Along the audit trail, by its hashes.
     Misfit,
 }
@@ -47,6 +49,7 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
         Exceptions::OverpaidPenalty => return find_overpaid_penalty(connection, identity.sentence).await,
         Exceptions::FenDays => return find_too_many_fen_days(connection, identity.sentence).await,
         Exceptions::OtherRates => return find_other_rates(connection, identity.sentence).await,
+        Exceptions::OtherPlans => return find_other_plans(connection, identity.sentence).await,
         Exceptions::Misfit => return find_misfit(connection, identity.sentence).await,
     };
     // The identities are data, run in a loop; each is prepared by a test, so that none can name a column that is not there.
@@ -63,7 +66,7 @@ macro_rules! identities {
         /// All identities, in the order in which they are looked at.
         pub const IDENTITIES: &[Identity] =
             &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)*
-              OPEN_BILLS, PAID_BILLS, PENALTY, FEN_DAYS, RATES, TRAIL];
+              OPEN_BILLS, PAID_BILLS, PENALTY, FEN_DAYS, RATES, FIRST_PLANS, TRAIL];
     };
 }
 
@@ -80,6 +83,8 @@ const FEN_DAYS: Identity = Identity {
 };
 const RATES: Identity =
     Identity { sentence: "a loan stands on the rate that its plan names", exceptions: Exceptions::OtherRates };
+const FIRST_PLANS: Identity =
+    Identity { sentence: "a loan's first plan is the one that its product names", exceptions: Exceptions::OtherPlans };
 const TRAIL: Identity =
     Identity { sentence: "the audit trail is one chain up to its head", exceptions: Exceptions::Misfit };
 

@@ -12,6 +12,8 @@ const OWNERS: &str = "what is owed and collected on a line is of its borrower an
 
 const PLANS: &str = "a loan stands on the last of its plans, which are numbered without a gap";
 
+const FIRST_PLANS: &str = "a loan's first plan is the one that its product names";
+
 const PAYEES: &str = "what is paid out goes to whom it is owed";
 
 const PAID: &str = "what was paid out is booked once, payment by payment";
@@ -69,6 +71,15 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
         "insert into schedule (loan_id, line_id, version, reason, due_on, principal_fen, interest_fen, fee_fen, business_day)
          select loan_id, line_id, version + 7, reason, due_on, principal_fen, interest_fen, fee_fen, business_day from schedule",
     ),
+    // One is asked for a fen of interest more, and another one for a fen less.
+    (
+        FIRST_PLANS,
+        "with two as (select s.loan_id, case when row_number() over (order by s.loan_id) = 1 then 1 else -1 end as fen
+                      from schedule s where s.version = 1 and s.interest_fen[1] > 1 order by s.loan_id limit 2)
+         update schedule s set interest_fen[1] = s.interest_fen[1] + two.fen from two where two.loan_id = s.loan_id and s.version = 1",
+    ),
+    (FIRST_PLANS, "update schedule set principal_fen[1] = principal_fen[1] + 1, interest_fen[1] = interest_fen[1] - 1 where version = 1"),
+    (FIRST_PLANS, "update purchase set subsidy_fen = subsidy_fen + 1 where status = 'authorised'"),
     // Its bill is not there, so that nobody asks for it.
     ("a bill is the sum of its lines", "delete from bill"),
     (

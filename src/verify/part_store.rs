@@ -54,9 +54,9 @@ pub(super) const CHARGE_OFF: &str = "
          on posted.posting_id = c.posting_id and posted.line_id = c.line_id and posted.source_id = c.loan_id
     where coalesce(c.lost, 0) <> coalesce(posted.fen, 0)";
 
-/// Claim by claim, so that what one lacks is not made up for by another one.
+/// Claim by claim, so that what one lacks is not made up for by another one; each under a reference of the bank that books no other.
 pub(super) const CLAIMS: &str = "
-    select coalesce(c.claim_id, posted.source_id) as subject, coalesce(c.paid, 0) as expected, coalesce(posted.fen, 0) as found
+    select coalesce(c.claim_id, posted.source_id)::text as subject, coalesce(c.paid, 0) as expected, coalesce(posted.fen, 0) as found
     from (select line_id, claim_id, funder_id,
                  case status when 'paid' then principal_fen + interest_fen + fee_fen + penalty_fen else 0 end as paid from claim) c
     full join (select p.line_id, p.funder_id, p.source_id,
@@ -64,7 +64,13 @@ pub(super) const CLAIMS: &str = "
                from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
                where p.event in ('claim_paid', 'claim_reversed') group by p.line_id, p.funder_id, p.source_id) posted
          on posted.line_id = c.line_id and posted.source_id = c.claim_id and posted.funder_id = c.funder_id
-    where coalesce(c.paid, 0) <> coalesce(posted.fen, 0)";
+    where coalesce(c.paid, 0) <> coalesce(posted.fen, 0)
+    union all
+    select coalesce(c.claim_id, taken.claim_id) || ' reference', 1, 0
+    from (select claim_id, funder_id, bank_reference from claim where status = 'paid') c
+    full join (select claim_id, funder_id, bank_reference from claim_by_bank_reference where not is_taken_back) taken
+         on taken.claim_id = c.claim_id and taken.funder_id = c.funder_id and taken.bank_reference = c.bank_reference
+    where c.claim_id is null or taken.claim_id is null";
 
 /// Claims that were paid and the journal of what came in for them, against what stands on the loan. One that has ended owes its guarantor
 /// nothing.
@@ -141,6 +147,15 @@ pub(super) const REMITTANCE_CARRIED: &str = "
     left join (select carried_into, sum(payable_fen)::bigint as fen from remittance group by carried_into) taken
          on taken.carried_into = r.remittance_id
     where coalesce(taken.fen, 0) <> r.carried_in_fen";
+
+/// A file is compared once: what it names and we have neither booked nor opened a break for is looked for by nobody any more.
+pub(super) const NAMED: &str = "
+    select f.channel || ' ' || f.business_day || ' order ' || f.withholding_id as subject, f.amount_fen as expected, 0 as found
+    from channel_file c
+    join channel_file_line f on f.channel = c.channel and f.business_day = c.business_day
+    left join withholding_booked b on b.withholding_id = f.withholding_id::text
+    where c.compared_at is not null and f.succeeded and f.amount_fen > 0 and coalesce(b.booked_fen, 0) = 0
+      and not exists (select from reconciliation_break k where k.withholding_id = f.withholding_id)";
 
 pub(super) const FILES: &str = "
     select c.channel || ' ' || c.business_day || ' ' || part.name as subject, coalesce(part.summed, 0) as expected, part.told as found

@@ -284,6 +284,8 @@ identities! {
 
     "a channel's file is the sum of its lines": part_store::FILES,
 
+    "money that a compared file names is booked, or a break is about it": part_store::NAMED,
+
     "what is owed on to a funder is what was collected and not remitted": balance_store::COLLECTIONS_PAYABLE,
 
     "what is owed back to borrowers is what has not been paid to their cards": balance_store::BORROWER_PAYABLE,

@@ -80,6 +80,20 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
     ),
     (FIRST_PLANS, "update schedule set principal_fen[1] = principal_fen[1] + 1, interest_fen[1] = interest_fen[1] - 1 where version = 1"),
     (FIRST_PLANS, "update purchase set subsidy_fen = subsidy_fen + 1 where status = 'authorised'"),
+    // As if it had never been compared with our orders.
+    (
+        "money that a compared file names is booked, or a break is about it",
+        "update channel_file_line set withholding_id = gen_random_uuid() where succeeded",
+    ),
+    (
+        "money that a compared file names is booked, or a break is about it",
+        "delete from repayment where source = 'withholding'",
+    ),
+    (
+        "a claim is booked as it was paid, and one that was taken back is not",
+        "insert into claim_by_bank_reference (bank_reference, funder_id, line_id, claim_id)
+         select 'G-1', funder_id, line_id, gen_random_uuid() from credit_line limit 1",
+    ),
     // Its bill is not there, so that nobody asks for it.
     ("a bill is the sum of its lines", "delete from bill"),
     (

@@ -80,7 +80,7 @@ pub(super) const OWNERS: &str = "
 
 /// Settlements and remittances are told of the loans; merchants and refunds of the purchases.
 pub(super) const SOLD: &str = "
-    select l.loan_id as subject, l.principal_fen as expected, case when p.loan_id = l.loan_id then p.amount_fen else 0 end as found
+    select l.loan_id as subject, 1 as expected, 0 as found
     from loan l left join purchase p on p.purchase_id = l.purchase_id and p.line_id = l.line_id
     where (p.loan_id, p.merchant_id, p.product_id, p.product_version, p.periods, p.amount_fen, p.status)
           is distinct from (l.loan_id, l.merchant_id, l.product_id, l.product_version, l.periods, l.principal_fen,

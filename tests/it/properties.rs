@@ -151,7 +151,8 @@ impl Crowd<'_> {
         unless_failed(early_payoff(app, &order).await).is_some()
     }
 
-    /// The guarantor pays of every loan that is late enough, but for each third claim, which is withdrawn; each fourth is taken back.
+    /// The guarantor pays of every loan that is late enough, but for each third claim, which is withdrawn. After each fourth one, what was
+    /// paid last of a loan is taken back first.
     async fn claim(&mut self) {
         let (app, today) = (&self.town.app, self.town.today().await);
         let late =
@@ -160,6 +161,9 @@ impl Crowd<'_> {
         let late = sqlx::query_scalar(late).bind(today.minus_days(10).date()).fetch_all(&app.pool).await;
         let late: Vec<LoanId> = late.unwrap();
         for loan_id in late {
+            if self.claims.is_multiple_of(4) {
+                self.take_claim_back(loan_id).await;
+            }
             let Some(asked) = unless_failed(claim::ask(app, loan_id, "Li").await) else { continue };
             self.claims += 1;
             if self.claims.is_multiple_of(3) {
@@ -170,18 +174,16 @@ impl Crowd<'_> {
                 let word = Stated { by: by.into(), bank_reference: format!("G{}", self.claims) };
                 claim::pay(app, asked.claim_id, &word).await.unwrap();
             }
-            self.take_claim_back(asked.loan_id).await;
         }
     }
 
-    /// Takes back each fourth claim, or rather the one that was paid last and stands, be it of weeks ago.
+    /// Takes back the claim on a loan that was paid last and stands, with what has come in for it since.
     async fn take_claim_back(&self, loan_id: LoanId) {
-        if !self.claims.is_multiple_of(4) {
-            return;
-        }
         let app = &self.town.app;
         let last = "select claim_id from claim where loan_id = $1 and status = 'paid' order by claim_id desc limit 1";
-        let claim_id: ClaimId = sqlx::query_scalar(last).bind(loan_id).fetch_one(&app.pool).await.unwrap();
+        let last = sqlx::query_scalar(last).bind(loan_id).fetch_optional(&app.pool).await;
+        let last: Option<ClaimId> = last.unwrap();
+        let Some(claim_id) = last else { return };
         for by in ["Li", "Wang"] {
             let word = BookedWrongly { by: by.into(), reason: "of another loan".into() };
             claim::take_back(app, claim_id, &word).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -64,7 +64,8 @@ pub struct Inquiry {
     pub due_day: Option<u8>,
 }
 
-/// A rate in words: a JSON number or text is taken by its own digits, never through a binary fraction.
+/// A rate in words: a JSON number or text is taken by its own digits, never through a binary fraction. What another program has sent
+/// through one has a tail that nobody meant (0.13470000000000001), so a rate is rounded to the decimals that it may have.
 #[derive(Clone, Copy, Debug)]
 pub struct RateWord(pub Rate);
 
@@ -314,12 +315,11 @@ fn month_day(field: &'static str, day: u8, most: u8) -> Result<MonthDay, Inquiry
 impl FromStr for RateWord {
     type Err = crate::base::rate::RateError;
     fn from_str(text: &str) -> Result<RateWord, Self::Err> {
-        if let Ok(rate) = text.parse() {
-            return Ok(RateWord(rate));
-        }
         // Programs write small numbers as 5e-05.
-        let scientific = Decimal::from_scientific(text).ok().and_then(Rate::from_fraction);
-        scientific.map(RateWord).ok_or(crate::base::rate::RateError)
+        let written = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok();
+        let written = written.filter(|rate| *rate >= Decimal::ZERO).ok_or(crate::base::rate::RateError)?;
+        let rounded = written.round_dp_with_strategy(Rate::DECIMALS_MAX, RoundingStrategy::MidpointAwayFromZero);
+        Rate::from_fraction(rounded).map(RateWord).ok_or(crate::base::rate::RateError)
     }
 }
 

@@ -253,4 +253,19 @@ mod tests {
         assert_eq!(found[0], found[1]);
         assert_eq!(found[0], found[2]);
     }
+
+    #[test]
+    fn a_rate_that_another_program_divided_in_binary_is_the_one_that_was_meant() {
+        let of = |rate: &str| GOOD.replace("0.12,", &format!("{rate},"));
+        // What 13.47 ÷ 100 and 0.7 ÷ 100 are in binary.
+        let rates = ["0.1347", "0.13470000000000001", "0.007", "0.006999999999999999", "6.999999999999999e-3"];
+        let (found, clean) = answers(&rates.map(of).join("\n"));
+        assert!(clean, "{found:?}");
+        assert_eq!((&found[0], &found[2], &found[2]), (&found[1], &found[3], &found[4]));
+        let (found, _) = answers(&["-0.0000000000000001", "10.1", "\"0.1.2\"", "\"\""].map(of).join("\n"));
+        for answer in &found {
+            assert!(answer["error"].as_str().unwrap().contains("a fraction from 0 to 10"), "{answer}");
+        }
+        assert_eq!(found.len(), 4);
+    }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::actions;
 use super::line_h5::why_unusable;
-use super::model::{AGE_MIN, Application, ApplicationState, ApplyRefusal, ApplyRequest};
+use super::model::{Application, ApplicationState, ApplyRefusal, ApplyRequest, check_age};
 use super::verdict::OwnReason;
 use crate::app::App;
 use crate::base::id::{self, BorrowerId, ProductId};
@@ -409,7 +409,7 @@ pub async fn submit(
 /// The number of somebody who may apply: whoever may not is told before anything more is asked for, or kept.
 fn of_age(text: &str, today: BusinessDay) -> Result<ResidentId, &'static str> {
     let number = typed_resident_id(text, today)?;
-    if number.age_on(today) < AGE_MIN { Err(ApplyRefusal::UnderAge.code()) } else { Ok(number) }
+    check_age(number.age_on(today)).map(|()| number).map_err(|refusal| refusal.code())
 }
 
 impl IdentityPage {

@@ -16,6 +16,8 @@ use crate::product::Terms;
 
 /// Who may apply.
 pub const AGE_MIN: u32 = 18;
+/// Nobody is older: such an ID number is not the applicant's, though its check character fits.
+pub const AGE_MAX: u32 = 120;
 
 /// Days after a refused application before the next one is taken: what it was refused for does not change sooner. A funder's
 /// silence says nothing of the applicant, and nobody waits for that.
@@ -202,9 +204,7 @@ impl Applicant {
         if !wanted.terms.is_valid_on(wanted.today) {
             return Err(ApplyRefusal::ProductNotOnSale);
         }
-        if self.age < AGE_MIN {
-            return Err(ApplyRefusal::UnderAge);
-        }
+        check_age(self.age)?;
         if let Some(missing) = Agreement::ALL.into_iter().find(|agreement| !self.signed.contains(agreement)) {
             return Err(ApplyRefusal::AgreementMissing { agreement: missing });
         }
@@ -220,6 +220,17 @@ impl Applicant {
         if self.refused_on.is_some_and(|refused_on| wanted.today < refused_on.plus_days(REAPPLY_AFTER)) {
             return Err(ApplyRefusal::RefusedLately);
         }
+        Ok(())
+    }
+}
+
+/// Whether people of so many years may apply.
+pub fn check_age(age: u32) -> Result<(), ApplyRefusal> {
+    if age < AGE_MIN {
+        Err(ApplyRefusal::UnderAge)
+    } else if age > AGE_MAX {
+        Err(ApplyRefusal::OverAge)
+    } else {
         Ok(())
     }
 }
@@ -323,6 +334,8 @@ pub enum ApplyRefusal {
     LimitInvalid,
     #[error("an applicant must be at least {AGE_MIN} years old")]
     UnderAge,
+    #[error("nobody is older than {AGE_MAX} years: the ID number is another one")]
+    OverAge,
     #[error("the agreement {} has not been signed in its present text", agreement.name())]
     AgreementMissing { agreement: Agreement },
     #[error("a bank card must be bound first")]
@@ -355,13 +368,14 @@ pub enum ApplyRefusal {
 
 impl ApplyRefusal {
     /// One of each, in the order of their declaration.
-    pub const ALL: [ApplyRefusal; 20] = [
+    pub const ALL: [ApplyRefusal; 21] = [
         ApplyRefusal::BorrowerUnknown,
         ApplyRefusal::ProductUnknown,
         ApplyRefusal::ProductNotOnSale,
         ApplyRefusal::OfferChanged,
         ApplyRefusal::LimitInvalid,
         ApplyRefusal::UnderAge,
+        ApplyRefusal::OverAge,
         ApplyRefusal::AgreementMissing { agreement: Agreement::Credit },
         ApplyRefusal::CardMissing,
         ApplyRefusal::ApplicationOpen,
@@ -388,6 +402,7 @@ impl Refusal for ApplyRefusal {
             ApplyRefusal::OfferChanged => "offer_changed",
             ApplyRefusal::LimitInvalid => "limit_invalid",
             ApplyRefusal::UnderAge => "under_age",
+            ApplyRefusal::OverAge => "over_age",
             ApplyRefusal::AgreementMissing { .. } => "agreement_missing",
             ApplyRefusal::CardMissing => "card_missing",
             ApplyRefusal::ApplicationOpen => "application_open",

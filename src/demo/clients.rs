@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::identity;
 use super::rows::{HeaderError, Row, RowError, Rows};
 use crate::base::Fen;
+use crate::credit::model::{AGE_MAX, AGE_MIN};
 use crate::credit::{CardHistory, CardMonth};
 
 /// Columns that are read; `sex`, `education`, `marriage` and `defaulted`, by which the scorecard was fitted, are not.
@@ -76,7 +77,7 @@ impl Iterator for Clients<'_> {
 fn parse(row: &Row<'_>) -> Result<ClientRecord, RowError> {
     let client = row.number(0, 1, identity::NUMBER_MAX)?;
     let limit = row.number(1, 1, YUAN_MAX)?;
-    let age = row.number(2, 18, 120)?;
+    let age = row.number(2, AGE_MIN.into(), AGE_MAX.into())?;
     let mut months = [CardMonth { repay_status: 0, bill_fen: Fen::ZERO, paid_fen: Fen::ZERO }; 6];
     for (place, month) in months.iter_mut().enumerate() {
         // The bounds fit: a status is a small number, an amount is far below a trillion yuan.

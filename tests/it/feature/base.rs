@@ -2,6 +2,8 @@
 
 use fenqi::base::person::passes_luhn;
 use fenqi::base::{BusinessDay, CardNumber, CreditCode, ResidentId, WorkingCalendar};
+use fenqi::credit::ApplyRefusal;
+use fenqi::credit::model::check_age;
 
 use crate::golden::golden;
 
@@ -50,6 +52,10 @@ fn resident_ids_are_accepted_and_refused_as_known() {
     for case in list(&file, "resident_id", 39) {
         let parsed = ResidentId::parse(text(case, "value"), today);
         assert_eq!(parsed.is_ok(), case["valid"].as_bool().unwrap(), "{case}: {parsed:?}");
+        if let Ok(id) = parsed {
+            let is_ancient = case["note"].as_str().is_some_and(|note| note.contains("an age rule must reject it"));
+            assert_eq!(check_age(id.age_on(today)) == Err(ApplyRefusal::OverAge), is_ancient, "{case}");
+        }
     }
 }
 

@@ -129,6 +129,10 @@ async fn errors_stand_beside_their_fields_and_the_input_is_kept(pool: PgPool) {
     let refused = place.browser.submit(&identity, "/apply/identity", &minor).await;
     refused.has_status(422).shows("You must be at least 18 years old").shows("id=\"id_number-error\"");
     refused.shows("value=\"110105200803060015\"");
+    // Born in 1880, with a check character that fits.
+    let ancient = [minor[0], ("id_number", "440524188001010014"), minor[2], minor[3]];
+    let refused = place.browser.submit(&identity, "/apply/identity", &ancient).await;
+    refused.has_status(422).shows("older than 120").shows("id=\"id_number-error\"");
     let registered: i64 = sqlx::query_scalar("select count(*) from borrower").fetch_one(&place.app.pool).await.unwrap();
     assert_eq!(registered, 0);
     let card = place.identify(&identity).await;

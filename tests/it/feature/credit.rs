@@ -156,6 +156,9 @@ async fn nobody_applies_without_agreements_card_and_age(pool: PgPool) {
     let child = fenqi::demo::identity::registration(3, 17, today);
     let child = fenqi::borrower::actions::register(&app, child).await.unwrap();
     assert_eq!(refused(apply(child).await), ApplyRefusal::UnderAge);
+    let ancient = fenqi::demo::identity::registration(4, 121, today);
+    let ancient = fenqi::borrower::actions::register(&app, ancient).await.unwrap();
+    assert_eq!(refused(apply(ancient).await), ApplyRefusal::OverAge);
     let unknown = ApplyRequest { product_version: 9, ..request(cardless, product, None) };
     assert_eq!(refused(actions::apply(&app, unknown).await), ApplyRefusal::ProductUnknown);
     assert_eq!(count(&app, "select count(*) from application").await, 0);

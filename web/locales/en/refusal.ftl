@@ -19,6 +19,7 @@ refusal-offer_changed = The limit or the rates have just changed, and you have n
 refusal-product_not_on_sale = This is not available at the moment. Try again later; at a shop, choose another plan or pay another way.
 refusal-limit_invalid = The limit asked for must be more than nothing.
 refusal-under_age = You must be at least 18 years old to apply.
+refusal-over_age = By its birth date this ID number is of somebody older than 120. Type your own as it stands on the ID card.
 refusal-card_missing = Bind a bank card first.
 refusal-application_open = An application of yours is under way. Please wait for its result.
 refusal-line_open = You have a credit line already; there is no need to apply again.

@@ -21,6 +21,7 @@ error-amount_not_sold = 这个金额没有可用的分期方案，顾客无法�
 error-more_than_owed = { refusal-more_than_owed }
 error-refund_exceeds_purchase = { refusal-refund_exceeds_purchase }
 error-under_age = { refusal-under_age }
+error-over_age = { refusal-over_age }
 error-registered_elsewhere = { refusal-registered_elsewhere }
 error-card_already_bound = { refusal-card_already_bound }
 error-card_not_chargeable = { refusal-card_not_chargeable }

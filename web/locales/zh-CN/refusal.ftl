@@ -19,6 +19,7 @@ refusal-offer_changed = 额度或利率刚刚有变化，您还没有申请。�
 refusal-product_not_on_sale = 目前不开放。请稍后再试；付款时可以换一个方案，或用其他方式付款。
 refusal-limit_invalid = 申请额度须大于零。
 refusal-under_age = 须年满 18 周岁才能申请。
+refusal-over_age = 按出生日期，这个身份证号的持有人已超过 120 周岁。请按身份证填写本人的号码。
 refusal-card_missing = 请先绑定一张银行卡。
 refusal-application_open = 您有一笔申请正在处理，请等待结果。
 refusal-line_open = 您已经有额度了，无需再次申请。

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Asia::Shanghai;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::RefOr;
@@ -43,13 +43,14 @@ impl BusinessDay {
     }
 
     /// The instant at which the wall clock in Shanghai shows `time` on this day.
+    ///
+    /// Until 1991 it had summers in which an hour was shown twice, of which this is the first one, or left out, from midnight on in the
+    /// forties: then the clock shows an hour more.
     pub fn instant(self, time: NaiveTime) -> DateTime<Utc> {
-        // Shanghai has had no daylight saving since 1991; `earliest` settles the older gaps.
-        Shanghai
-            .from_local_datetime(&self.0.and_time(time))
-            .earliest()
-            .expect("every local time in Shanghai since 1992 exists")
-            .with_timezone(&Utc)
+        let local = self.0.and_time(time);
+        let shown = |local| Shanghai.from_local_datetime(&local).earliest();
+        let at = shown(local).or_else(|| shown(local + TimeDelta::hours(1)));
+        at.expect("no clock in Shanghai was ever put forward by more than an hour").with_timezone(&Utc)
     }
 
     pub fn next(self) -> BusinessDay {
@@ -213,5 +214,24 @@ mod tests {
         let late_in_utc = "2026-01-04T16:00:00Z".parse().unwrap();
         assert_eq!(BusinessDay::at(late_in_utc), day("2026-01-05"));
         assert_eq!(day("2026-01-05").instant(NaiveTime::MIN), late_in_utc);
+    }
+
+    #[test]
+    fn a_day_whose_first_hour_was_left_out_begins_too() {
+        let half_past_two = NaiveTime::from_hms_opt(2, 30, 0).unwrap();
+        let left_out = [
+            ("1940-06-01", NaiveTime::MIN, "1940-05-31T16:00:00Z"),
+            ("1949-05-01", NaiveTime::MIN, "1949-04-30T16:00:00Z"),
+            ("1986-05-04", half_past_two, "1986-05-03T18:30:00Z"),
+        ];
+        for (on, time, at) in left_out {
+            let at: DateTime<Utc> = at.parse().unwrap();
+            assert_eq!((day(on).instant(time), BusinessDay::at(at)), (at, day(on)));
+        }
+        let mut any = day("1900-01-01");
+        while any < day("1993-01-01") {
+            assert_eq!(BusinessDay::at(any.instant(NaiveTime::MIN)), any);
+            any = any.next();
+        }
     }
 }

@@ -11,14 +11,17 @@ use crate::base::{BusinessDay, Fen};
 use crate::bill;
 use crate::business_day;
 use crate::ledger::Account;
+use crate::notice;
+use crate::outbox::catalogue::{self, Audience};
 use crate::repayment;
 use crate::repayment::account::OpenInstallment;
 
 /// What the books say of a subject; `None` where they know no such thing.
 ///
 /// # Errors
-/// Failures of the database, and names that the scenario did not introduce.
+/// Failures of the database, names that the scenario did not introduce, and kinds of what funders and borrowers are never told.
 pub async fn look(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Map<String, Value>>> {
+    check_kind(stage, subject)?;
     let row = if has_come_about(stage, subject)? { find_row(stage, subject).await? } else { None };
     Ok(row.and_then(|row| match row {
         Value::Object(fields) => Some(fields),
@@ -92,6 +95,20 @@ async fn find_row(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Val
             store::count_notices(books, recipient_id, kind).await?
         }
     })
+}
+
+/// That a kind is one that funders' cores or borrowers are told: that there is nothing of a misspelled one would always hold.
+fn check_kind(stage: &Stage, subject: &Subject) -> anyhow::Result<()> {
+    let (kind, known): (&String, Vec<&str>) = match subject {
+        Subject::Message { kind, .. } => (kind, catalogue::of(Audience::Funder).map(|known| known.name).collect()),
+        Subject::Notice { recipient, kind } if stage.driver.person(recipient).is_ok() => {
+            (kind, notice::TO_BORROWERS.iter().map(|(known, _)| *known).collect())
+        }
+        _ => return Ok(()),
+    };
+    let is_known = known.contains(&kind.as_str());
+    anyhow::ensure!(is_known, "found {kind} where one of these is allowed: {}", known.join(", "));
+    Ok(())
 }
 
 /// Whether there is the line, or the loan, that a subject is of: nobody has a line before an approval, and a purchase that was refused

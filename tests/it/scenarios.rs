@@ -254,6 +254,16 @@ async fn a_refusal_that_nobody_expects_fails_where_it_happened(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn that_nothing_was_told_is_expected_of_what_might_be_told_alone(pool: PgPool) {
+    let text = "start 2026-03-02\nfunder harbour-bank\nexpect no message harbour-bank loan_made\n\
+                expect no message harbour-bank lone_made\n";
+    let failure = play(pool, &Script::parse(text).unwrap(), folder()).await.unwrap().failure.unwrap();
+    assert_eq!(failure.line, 4);
+    assert!(failure.found.starts_with("found lone_made where one of these is allowed: "), "{}", failure.found);
+    assert!(failure.found.contains("loan_made"), "{}", failure.found);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_answer_that_nobody_asked_for_fails_the_end(pool: PgPool) {
     let text = "start 2026-03-02\nfunder harbour-bank\npayout harbour-bank refused\n";
     let failure = play(pool, &Script::parse(text).unwrap(), folder()).await.unwrap().failure.unwrap();

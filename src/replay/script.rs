@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 use super::event::{ClaimStep, Event, Risk, channel_answer, payout_answer, risk_answer};
 use super::expect::{Expectation, Subject};
 use super::house::MORNING;
-use super::words::{Words, parse_day};
+use super::words::{Words, check_lived, parse_day};
 use crate::base::{BusinessDay, Rate};
 use crate::reconcile::Correction;
 
@@ -151,6 +151,9 @@ impl Reader {
         // On the day itself a bare date changes nothing.
         let is_today = self.now.is_some_and(|now| time.is_none() && BusinessDay::at(now) == day);
         let at = day.instant(time.unwrap_or(MORNING));
+        if let Some(now) = self.now {
+            check_lived(BusinessDay::at(now), day)?;
+        }
         match self.now {
             Some(_) if is_today => Ok(None),
             Some(now) if at < now => Err(format!("{date} has passed; time only goes on in a scenario")),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, WorkingCalendar};
 
 /// The words of one line that were not taken yet. Whatever is taken wrongly, or left over, is told in a sentence that
 /// shows how the line is to be written.
@@ -152,6 +152,25 @@ pub fn parse_day(text: &str) -> Result<BusinessDay, String> {
     text.parse().map_err(|_| format!("found {text} where a date, such as 2026-03-05, is allowed"))
 }
 
+/// Whether a scenario can live from one day until another: each day that ends on the way is closed, and its money is paid on the next
+/// working day by the table that ships.
+///
+/// # Errors
+/// A sentence that says what was found and what is allowed.
+pub fn check_lived(from: BusinessDay, until: BusinessDay) -> Result<(), String> {
+    let calendar = WorkingCalendar::shipped();
+    let mut day = from;
+    while day < until {
+        if calendar.next_working_day(day).is_err() {
+            return Err(format!(
+                "found {until} where no date after {day} is allowed: the next working day, on which its money is paid, is not known"
+            ));
+        }
+        day = day.next();
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +182,19 @@ mod tests {
         assert_eq!(parse_amount("-0.01"), Ok(Fen::new(-1)));
         for wrong in ["1234", "12.5", "1,23.45", "", ".50", "1.234", "1e5.00", "9999999999999999.00", "￥1.00"] {
             assert!(parse_amount(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nobody_lives_beyond_the_working_days_that_are_known() {
+        let day = |text: &str| parse_day(text).unwrap();
+        assert_eq!(check_lived(day("2025-01-01"), day("2026-12-31")), Ok(()));
+        assert_eq!(check_lived(day("1999-01-01"), day("1999-01-01")), Ok(()));
+        for (from, until, last) in
+            [("2026-03-02", "9999-12-31", "2026-12-31"), ("2024-06-03", "2024-06-04", "2024-06-03")]
+        {
+            let wrong = check_lived(day(from), day(until)).unwrap_err();
+            assert!(wrong.starts_with(&format!("found {until} where no date after {last} is allowed")), "{wrong}");
         }
     }
 

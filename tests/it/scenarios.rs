@@ -246,6 +246,14 @@ fn the_first_line_that_fails_is_named() {
     std::fs::remove_dir_all(&place).unwrap();
 }
 
+#[test]
+fn a_date_that_no_known_working_day_follows_is_told_before_anything_is_played() {
+    let text = "start 2026-12-30\n2026-12-31 expect verify\n2027-01-01 expect verify\n";
+    let mistakes = Script::parse(text).unwrap_err();
+    assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [3]);
+    assert!(mistakes[0].sentence.contains("no date after 2026-12-31"), "{mistakes:?}");
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_refusal_that_nobody_expects_fails_where_it_happened(pool: PgPool) {
     let text = "start 2026-03-02\nfunder harbour-bank\nwithdraw harbour-bank 10.00\ndeposit harbour-bank 1.00\n";

@@ -295,7 +295,8 @@ fn find_bin(told: Option<&Path>, made_by: Option<&str>) -> anyhow::Result<PathBu
         if !has_initdb(told) {
             bail!("FENQI_PG_BIN is {}, which holds no initdb and postgres", told.display());
         }
-        return Ok(told.to_owned());
+        // The programs are started in another directory than ours.
+        return std::path::absolute(told).with_context(|| format!("cannot open the directory {}", told.display()));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut candidates: Vec<PathBuf> = std::env::split_paths(&path).collect();

@@ -194,9 +194,11 @@ fn programs_of_an_older_version_and_those_that_fail_are_refused_with_the_cause()
         std::fs::remove_file(bin.join(name)).unwrap();
         put_program(&bin, name, script);
     }
-    let refused = place.fenqi(&["migrate"]).env("FENQI_PG_BIN", &bin).output().unwrap();
-    assert_eq!(refused.status.code(), Some(1));
-    assert_eq!(said(&refused.stderr), "error: initdb failed: initdb: error: No space left on device");
+    for named in [bin.as_path(), Path::new("bin")] {
+        let refused = place.fenqi(&["migrate"]).env("FENQI_PG_BIN", named).output().unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(said(&refused.stderr), "error: initdb failed: initdb: error: No space left on device");
+    }
 }
 
 #[test]

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use fenqi::app::App;
 use fenqi::credit::RiskHook;
 use fenqi::sandbox::World;
-use fenqi::sandbox::world::lock;
 use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
-use crate::{house, town};
+use crate::{counter, house, town};
 
 pub const MOBILE: &str = "13800138000";
 pub const NAME: &str = "王小明";
@@ -34,7 +33,7 @@ pub async fn open(pool: PgPool) -> Place {
 
 impl Place {
     pub fn code_sent_to(&self, mobile: &str) -> String {
-        lock(&self.world.sms).messages_to(mobile).last().unwrap().parameters["code"].clone()
+        counter::code_sent_to(&self.world, mobile)
     }
 
     pub async fn sign_in(&mut self, mobile: &str) -> Shown {

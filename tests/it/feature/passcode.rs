@@ -17,7 +17,7 @@ use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, Scripted, World};
 use sqlx::PgPool;
 
-use crate::house;
+use crate::{counter, house};
 
 const MOBILE: &str = "13800138000";
 
@@ -27,7 +27,7 @@ fn asking(purpose: Purpose) -> Asking {
 
 /// The code in the last message to the mobile.
 fn code_sent(world: &Arc<World>) -> String {
-    lock(&world.sms).messages_to(MOBILE).last().unwrap().parameters["code"].clone()
+    counter::code_sent_to(world, MOBILE)
 }
 
 fn other_than(code: &str) -> &'static str {

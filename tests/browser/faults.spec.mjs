@@ -1,7 +1,7 @@
 // The network goes while somebody pays, fingers tap twice, and pages are loaded again: one purchase, whatever happens.
 import { expect, test } from "@playwright/test";
 import { picture } from "./look.mjs";
-import { approved, choose, pass, script, shop } from "./people.mjs";
+import { approved, choose, loseAnswer, pass, script, shop } from "./people.mjs";
 import { chinese as say } from "./words.mjs";
 
 const pay = (page) => page.getByRole("button", { name: say("confirm-pay") });
@@ -114,13 +114,7 @@ test.describe("without script", () => {
     test.setTimeout(120_000);
     const person = await approved(page, 934);
     await comeToConfirm(page, person, 330);
-    let cut = true;
-    await page.route("**/confirm", async (route) => {
-      if (route.request().method() !== "POST" || !cut) return route.continue();
-      cut = false;
-      await route.fetch({ maxRedirects: 0 });
-      return route.abort("connectionreset");
-    });
+    await loseAnswer(page, "**/confirm");
     const asking = page.url();
     await pay(page).click();
     // The browser shows its own page of errors; the one that asked leads to what it bought.

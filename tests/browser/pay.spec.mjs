@@ -1,7 +1,7 @@
 // A borrower scans, pays, reads bills and loans, and pays them: by clicking, with the network cut, and without script.
 import { expect, test } from "@playwright/test";
 import { look, picture } from "./look.mjs";
-import { approved, choose, customer, pass, script, shop, signIn } from "./people.mjs";
+import { approved, choose, customer, loseAnswer, pass, script, shop, signIn } from "./people.mjs";
 
 test("a printed code is paid in installments, also where the network is cut", async ({ page }) => {
   test.setTimeout(240_000);
@@ -24,13 +24,7 @@ test("a printed code is paid in installments, also where the network is cut", as
   await page.getByRole("button", { name: /确认付款/ }).click();
   await expect(page.getByRole("alert").filter({ hasText: "支付密码不对" })).toBeVisible();
   // The answer to the first try never comes; the page asks again with the same key.
-  let cut = true;
-  await page.route("**/confirm", async (route) => {
-    if (route.request().method() !== "POST" || !cut) return route.continue();
-    cut = false;
-    await route.fetch({ maxRedirects: 0 });
-    return route.abort("connectionreset");
-  });
+  await loseAnswer(page, "**/confirm");
   await page.getByLabel("支付密码").fill(person.pin);
   await page.getByRole("button", { name: /确认付款/ }).click();
   await expect(page.getByRole("heading", { name: "付款成功" })).toBeVisible();

@@ -31,6 +31,17 @@ export async function faults(page, partner, shares) {
   await page.request.post(`${await sandbox(page)}/faults`, { data: { partner, shares } });
 }
 
+/** Cuts the network once: the first form that is sent to this address is taken, and its answer never comes. */
+export async function loseAnswer(page, address) {
+  let cut = true;
+  await page.route(address, async (route) => {
+    if (route.request().method() !== "POST" || !cut) return route.continue();
+    cut = false;
+    await route.fetch({ maxRedirects: 0 });
+    return route.abort("connectionreset");
+  });
+}
+
 /** The newest passcode sent to a mobile. */
 export async function passcode(page, mobile) {
   const address = `${await sandbox(page)}/messages?mobile=${mobile}`;

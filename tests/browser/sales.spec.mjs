@@ -3,7 +3,7 @@ import { expect, test } from "@playwright/test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { look, picture, poster } from "./look.mjs";
-import { approved, choose, employee, shop, signIn } from "./people.mjs";
+import { approved, choose, employee, loseAnswer, shop, signIn } from "./people.mjs";
 import { chinese as say } from "./words.mjs";
 
 const pictures = fileURLToPath(new URL("../../var/test/pages", import.meta.url));
@@ -79,13 +79,7 @@ test("a refund is seen before it is made, also where the network is cut", async 
   const other = await page.context().newPage();
   await other.goto(page.url().replace("12.34", "5"));
   // The answer to the first try never comes; the page asks again with the same key.
-  let cut = true;
-  await page.route("**/refund", async (route) => {
-    if (route.request().method() !== "POST" || !cut) return route.continue();
-    cut = false;
-    await route.fetch({ maxRedirects: 0 });
-    return route.abort("connectionreset");
-  });
+  await loseAnswer(page, "**/refund");
   await page.getByRole("button", { name: say("back-confirm", { amount: "¥12.34" }) }).click();
   await expect(page.getByRole("heading", { name: say("back-done") })).toBeVisible();
   await look(page, "refund-done-zh");

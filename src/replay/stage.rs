@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use chrono::TimeDelta;
 use serde_json::Value;
 use uuid::Uuid;
@@ -227,6 +227,8 @@ impl Stage {
     }
 
     async fn onboard(&mut self, name: &str, terms: MerchantTerms) -> Done {
+        // Its number gives the credit code, and what happens later finds it by its name.
+        ensure!(!self.driver.merchants.contains_key(name), "there is a merchant {name} already");
         let number = self.driver.merchants.len() + 1;
         let merchant_id = self.driver.onboard(name, credit_code(number).as_str(), terms).await?;
         // An account of its own, by which the payout channel's answers are prescribed.

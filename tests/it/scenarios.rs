@@ -277,3 +277,10 @@ async fn an_answer_that_nobody_asked_for_fails_the_end(pool: PgPool) {
     let failure = play(pool, &Script::parse(text).unwrap(), folder()).await.unwrap().failure.unwrap();
     assert_eq!(failure.found, "1 answers that nobody asked for");
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_name_stands_for_one_merchant(pool: PgPool) {
+    let text = "start 2026-03-02\nmerchant shop discount=0.006\nmerchant shop discount=0.004\n";
+    let failure = play(pool, &Script::parse(text).unwrap(), folder()).await.unwrap().failure.unwrap();
+    assert_eq!((failure.line, failure.found.as_str()), (3, "there is a merchant shop already"));
+}

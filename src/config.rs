@@ -70,7 +70,7 @@ pub enum LogFormat {
 impl Config {
     /// Reads `FENQI_CONFIG` or `./fenqi.toml`, then the environment.
     pub fn load() -> anyhow::Result<Config> {
-        let (path, is_named) = match std::env::var_os("FENQI_CONFIG") {
+        let (path, is_named) = match std::env::var_os("FENQI_CONFIG").filter(|path| !path.is_empty()) {
             Some(path) => (PathBuf::from(path), true),
             None => (PathBuf::from(FILE), false),
         };
@@ -340,6 +340,16 @@ mod tests {
         assert_eq!(read("", &names).unwrap().database_url.unwrap(), "postgres://a");
         let turned = [names[1], names[0]];
         assert_eq!(read("", &turned).unwrap().database_url.unwrap(), "postgres://a");
+    }
+
+    #[test]
+    fn a_variable_that_is_empty_says_nothing() {
+        let file = "listen = '0.0.0.0:80'\ndatabase_url = 'postgres://a'";
+        let config = read(file, &[("FENQI_LISTEN", ""), ("DATABASE_URL", "")]).unwrap();
+        assert_eq!(config.listen.to_string(), "0.0.0.0:80");
+        assert_eq!(config.database_url.unwrap(), "postgres://a");
+        let names = [("FENQI_DATABASE_URL", ""), ("DATABASE_URL", "postgres://b")];
+        assert_eq!(read("", &names).unwrap().database_url.unwrap(), "postgres://b");
     }
 
     #[test]

@@ -52,7 +52,10 @@ impl Values {
                     names()
                 );
             };
-            self.0.insert(key.name, (value, name));
+            // Who passes variables on often passes them on empty where they are not set.
+            if !value.is_empty() {
+                self.0.insert(key.name, (value, name));
+            }
         }
         Ok(())
     }

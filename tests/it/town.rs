@@ -283,6 +283,17 @@ pub fn named(product: &ProductVersion) -> (ProductId, i32) {
     (product.product_id, product.version)
 }
 
+/// The refusal that a use case answered with.
+///
+/// # Panics
+/// If it did its work, or failed.
+pub fn refused<T: std::fmt::Debug, R: std::fmt::Debug>(outcome: Outcome<T, R>) -> R {
+    match outcome {
+        Err(Fault::Refused(refusal)) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
 /// What a use case said where both an outcome and a refusal are allowed; a failure is neither.
 pub fn unless_failed<T, R: std::fmt::Debug>(outcome: Outcome<T, R>) -> Option<T> {
     match outcome {

@@ -9,7 +9,7 @@ use fenqi::borrower::card::{CardBinding, CardCode, CardStatus};
 use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, InTransit, Registration, card_actions, sum_in_transit};
 use fenqi::credit::{ApplyRefusal, ApplyRequest, actions as credit_actions};
 use fenqi::demo::identity;
-use fenqi::error::{Fault, Outcome};
+use fenqi::error::Outcome;
 use fenqi::sandbox::{Matcher, Scripted};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -17,13 +17,7 @@ use sqlx::PgPool;
 use super::applicant::{bind, ready, registered, registration, request, standard_product, steady};
 use super::authoriser::until_as_many_wait;
 use crate::house;
-
-fn refused<T: std::fmt::Debug, R: std::fmt::Debug>(outcome: Outcome<T, R>) -> R {
-    match outcome {
-        Err(Fault::Refused(refusal)) => refusal,
-        other => panic!("expected a refusal, found {other:?}"),
-    }
-}
+use crate::town::refused;
 
 async fn holder_of(app: &App, mobile: &str) -> Option<BorrowerId> {
     let hash = app.vault.index(fenqi::vault::Indexed::Mobile, mobile);

@@ -18,6 +18,7 @@ use super::reconcile::{file_of, on_alpha, sent, taken, the_break, the_order};
 use crate::book::{self, AGREEMENT, Book};
 use crate::desk::{self, Desk};
 use crate::house;
+use crate::town::refused;
 
 /// Confirms what is proposed for a break at present, whatever that is.
 pub(super) async fn confirm(book: &Book, break_id: BreakId, person: &str) -> Outcome<(), BreakRefusal> {
@@ -27,13 +28,6 @@ pub(super) async fn confirm(book: &Book, break_id: BreakId, person: &str) -> Out
         .await
         .unwrap();
     reconcile::confirm_break(&book.app, break_id, proposal_no, person).await
-}
-
-fn refused<T: std::fmt::Debug>(outcome: Outcome<T, BreakRefusal>) -> BreakRefusal {
-    match outcome {
-        Err(Fault::Refused(refusal)) => refusal,
-        other => panic!("not refused: {other:?}"),
-    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -11,7 +11,6 @@ use fenqi::credit::{
     ApplicationState, Applied, ApplyRefusal, ApplyRequest, Change, Freeze, Freezes, Line, LineRefusal, LineStatus,
     RiskHook,
 };
-use fenqi::error::{Fault, Outcome};
 use fenqi::sandbox::{Matcher, Scripted};
 use sqlx::PgPool;
 use std::sync::Arc;
@@ -19,14 +18,7 @@ use std::sync::Arc;
 use super::applicant::{late, ready, registered, request, standard_product, steady};
 use super::authoriser::until_somebody_waits;
 use crate::house;
-use crate::town::{self, LineWish};
-
-fn refused<T: std::fmt::Debug, R: std::fmt::Debug>(outcome: Outcome<T, R>) -> R {
-    match outcome {
-        Err(Fault::Refused(refusal)) => refusal,
-        other => panic!("expected a refusal, found {other:?}"),
-    }
-}
+use crate::town::{self, LineWish, refused};
 
 fn approved(applied: &Applied) -> (LineId, String, Fen) {
     match &applied.state {

@@ -2,23 +2,15 @@
 
 use fenqi::base::Fen;
 use fenqi::base::id::FunderId;
-use fenqi::error::{Fault, Step};
+use fenqi::error::Step;
 use fenqi::funder::actions::{BankMovement, OpenFunderRefusal, ReserveTerms};
 use fenqi::funder::{self, ReserveRefusal};
 use sqlx::PgPool;
 
-use crate::house;
+use crate::{house, town};
 
 fn movement(funder_id: FunderId, fen: i64, reference: &str) -> BankMovement {
     BankMovement { funder_id, amount: Fen::new(fen), reference: reference.into() }
-}
-
-fn refusal<T: std::fmt::Debug, R>(outcome: Result<T, Fault<R>>) -> R {
-    match outcome {
-        Err(Fault::Refused(refusal)) => refusal,
-        Err(Fault::Failed(failure)) => panic!("failed: {failure:?}"),
-        Ok(done) => panic!("done: {done:?}"),
-    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -27,7 +19,7 @@ async fn a_deposit_is_booked_once(pool: PgPool) {
     let funder_id = funder::open_funder(&app, "hui-feng", "Hui Feng").await.unwrap();
     assert_eq!(funder::deposit(&app, movement(funder_id, 50_000, "B-1")).await.unwrap(), Step::Applied);
     assert_eq!(funder::deposit(&app, movement(funder_id, 50_000, "B-1")).await.unwrap(), Step::AlreadyApplied);
-    let other_amount = refusal(funder::deposit(&app, movement(funder_id, 60_000, "B-1")).await);
+    let other_amount = town::refused(funder::deposit(&app, movement(funder_id, 60_000, "B-1")).await);
     assert_eq!(
         other_amount,
         ReserveRefusal::ReferenceBookedWithOtherAmount { reference: "B-1".into(), booked: Fen::new(50_000) }
@@ -62,7 +54,7 @@ async fn a_withdrawal_beyond_what_is_free_is_refused(pool: PgPool) {
     let _ = funder::deposit(&app, movement(funder_id, 50_000, "B-1")).await.unwrap();
     let terms = ReserveTerms { advance_limit: Fen::new(10_000), low_water: Fen::new(20_000) };
     assert_eq!(funder::set_reserve_terms(&app, funder_id, terms).await.unwrap(), Step::Applied);
-    let too_much = refusal(funder::withdraw(&app, movement(funder_id, 50_001, "W-1")).await);
+    let too_much = town::refused(funder::withdraw(&app, movement(funder_id, 50_001, "W-1")).await);
     assert_eq!(too_much, ReserveRefusal::NotAvailable { available: Fen::new(50_000) });
     assert_eq!(funder::withdraw(&app, movement(funder_id, 50_000, "W-1")).await.unwrap(), Step::Applied);
     let sum: i64 = sqlx::query_scalar("select sum(f) from posting, unnest(amount_fen) f where event = 'withdrawal'")
@@ -78,11 +70,14 @@ async fn a_funder_opened_twice_is_one_funder(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let first = funder::open_funder(&app, "hui-feng", "Hui Feng").await.unwrap();
     assert_eq!(funder::open_funder(&app, "hui-feng", "Hui Feng").await.unwrap(), first);
-    let taken = refusal(funder::open_funder(&app, "hui-feng", "Another").await);
+    let taken = town::refused(funder::open_funder(&app, "hui-feng", "Another").await);
     assert_eq!(taken, OpenFunderRefusal::CodeTaken { code: "hui-feng".into(), name: "Hui Feng".into() });
-    assert_eq!(refusal(funder::open_funder(&app, "Hui Feng", "Hui Feng").await), OpenFunderRefusal::CodeMalformed);
+    assert_eq!(
+        town::refused(funder::open_funder(&app, "Hui Feng", "Hui Feng").await),
+        OpenFunderRefusal::CodeMalformed
+    );
     for name in ["sms", "wechat", "risk", "payout"] {
-        let reserved = refusal(funder::open_funder(&app, name, "Hui Feng").await);
+        let reserved = town::refused(funder::open_funder(&app, name, "Hui Feng").await);
         assert_eq!(reserved, OpenFunderRefusal::CodeReserved(name.to_owned()), "its events would go to {name}");
     }
 }

@@ -4,7 +4,7 @@ use fenqi::app::App;
 use fenqi::base::id::MerchantId;
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::close::close_day;
-use fenqi::error::{Fault, Step};
+use fenqi::error::Step;
 use fenqi::merchant::actions::{AccountChange, Judgement, LatinLabel, Onboarding};
 use fenqi::merchant::code::{MerchantOnCode, Presented};
 use fenqi::merchant::emvco::{Payload, crc16};
@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use super::applicant::standard_product;
 use super::house_command::Program;
 use crate::golden::golden;
-use crate::house;
+use crate::{house, town};
 
 const STANDARD: &str = include_str!("../../../products/standard.toml");
 
@@ -34,14 +34,6 @@ fn onboarding() -> Onboarding {
         latin: Some(LatinLabel { name: "LAO WANG NOODLES".into(), city: "SHANGHAI".into() }),
         discount_rate: "0.006".parse().unwrap(),
         discount_returned_on_refund: true,
-    }
-}
-
-fn refusal<T: std::fmt::Debug, R>(outcome: Result<T, Fault<R>>) -> R {
-    match outcome {
-        Err(Fault::Refused(refusal)) => refusal,
-        Err(Fault::Failed(failure)) => panic!("failed: {failure:?}"),
-        Ok(done) => panic!("done: {done:?}"),
     }
 }
 
@@ -61,20 +53,20 @@ async fn an_application_is_checked_filed_once_and_decided(pool: PgPool) {
     let merchant_id = merchant::onboard(&app, &onboarding()).await.unwrap();
     assert_eq!(merchant::onboard(&app, &onboarding()).await.unwrap(), merchant_id);
     let other = Onboarding { category: "travel".into(), ..onboarding() };
-    assert_eq!(refusal(merchant::onboard(&app, &other).await), MerchantRefusal::AlreadyOnboarded);
+    assert_eq!(town::refused(merchant::onboard(&app, &other).await), MerchantRefusal::AlreadyOnboarded);
     // Nor another account that ends with the same digits.
     let elsewhere = Onboarding { account_number: "31001 5004 0005 9993 456".into(), ..onboarding() };
-    assert_eq!(refusal(merchant::onboard(&app, &elsewhere).await), MerchantRefusal::AlreadyOnboarded);
+    assert_eq!(town::refused(merchant::onboard(&app, &elsewhere).await), MerchantRefusal::AlreadyOnboarded);
     // Nor another contact or name on the code, which whoever sends them would take for written down.
     let called = Onboarding { contact_mobile: "13900139000".into(), ..onboarding() };
-    assert_eq!(refusal(merchant::onboard(&app, &called).await), MerchantRefusal::AlreadyOnboarded);
+    assert_eq!(town::refused(merchant::onboard(&app, &called).await), MerchantRefusal::AlreadyOnboarded);
     let unnamed = Onboarding { latin: None, ..onboarding() };
-    assert_eq!(refusal(merchant::onboard(&app, &unnamed).await), MerchantRefusal::AlreadyOnboarded);
+    assert_eq!(town::refused(merchant::onboard(&app, &unnamed).await), MerchantRefusal::AlreadyOnboarded);
 
     assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Accept)).await.unwrap(), Step::Applied);
     assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Accept)).await.unwrap(), Step::AlreadyApplied);
     assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Suspend)).await.unwrap(), Step::Applied);
-    let refused = refusal(merchant::decide(&app, &judgement(merchant_id, Decision::Refuse)).await);
+    let refused = town::refused(merchant::decide(&app, &judgement(merchant_id, Decision::Refuse)).await);
     assert_eq!(refused, MerchantRefusal::NotPossibleNow { status: MerchantStatus::Suspended });
     assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Close)).await.unwrap(), Step::Applied);
 
@@ -102,7 +94,7 @@ async fn wrong_particulars_are_refused_by_name(pool: PgPool) {
         ),
     ];
     for (onboarding, code) in wrong {
-        let refused = refusal(merchant::onboard(&app, &onboarding).await);
+        let refused = town::refused(merchant::onboard(&app, &onboarding).await);
         assert_eq!(fenqi::error::Refusal::code(&refused), code);
     }
 }
@@ -173,11 +165,11 @@ async fn an_order_code_is_opened_once(pool: PgPool) {
     let code = open(&order).await.unwrap();
     assert_eq!(open(&order).await.unwrap(), code);
     let other = Order { amount: Fen::new(1), ..order.clone() };
-    let taken = refusal(open(&other).await);
+    let taken = town::refused(open(&other).await);
     assert_eq!(taken, CodeRefusal::ReferenceTaken { reference: "A-1".into() });
     // More than a payload of EMVCo holds could never be drawn.
     let large = Order { reference: "A-2".into(), amount: Fen::new(1_000_000_000_000), ..order };
-    assert_eq!(refusal(open(&large).await), CodeRefusal::AmountOutOfBounds);
+    assert_eq!(town::refused(open(&large).await), CodeRefusal::AmountOutOfBounds);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -197,14 +189,14 @@ async fn an_order_that_was_opened_is_answered_again_after_its_time_and_when_its_
         Order { amount: Fen::new(12_806), ..order.clone() },
         Order { expires_at: expires_at - chrono::TimeDelta::seconds(1), ..order.clone() },
     ] {
-        assert_eq!(refusal(open(&other).await), CodeRefusal::ExpiryOutOfBounds);
+        assert_eq!(town::refused(open(&other).await), CodeRefusal::ExpiryOutOfBounds);
     }
     let later = Order { reference: "A-3".into(), expires_at: expires_at + chrono::TimeDelta::minutes(1), ..order };
     let code = open(&later).await.unwrap();
     assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Suspend)).await.unwrap(), Step::Applied);
     assert_eq!(open(&later).await.unwrap(), code);
     let not_active = CodeRefusal::MerchantNotActive { status: MerchantStatus::Suspended };
-    assert_eq!(refusal(open(&Order { reference: "A-4".into(), ..later }).await), not_active);
+    assert_eq!(town::refused(open(&Order { reference: "A-4".into(), ..later }).await), not_active);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -224,7 +216,7 @@ async fn every_node_opens_orders_by_what_is_sold_now_whatever_it_remembers(pool:
     let dearer = STANDARD.replace("amount_min_fen = 1_000", "amount_min_fen = 2_000");
     product::publish(&app, &dearer).await.unwrap();
     for node in [0, 1] {
-        assert_eq!(refusal(open(node, "cheap", 1_000).await), CodeRefusal::AmountNotSold);
+        assert_eq!(town::refused(open(node, "cheap", 1_000).await), CodeRefusal::AmountNotSold);
         open(node, "dearer", 2_000).await.unwrap();
     }
     let elsewhere = STANDARD.replace("merchant_categories = []", "merchant_categories = [\"travel\"]");
@@ -233,11 +225,11 @@ async fn every_node_opens_orders_by_what_is_sold_now_whatever_it_remembers(pool:
         sqlx::query("update merchant set category = $1").bind(category).execute(&app.pool).await.unwrap();
     };
     for node in [0, 1] {
-        assert_eq!(refusal(open(node, "dining", 2_000).await), CodeRefusal::AmountNotSold);
+        assert_eq!(town::refused(open(node, "dining", 2_000).await), CodeRefusal::AmountNotSold);
         become_one_of("travel").await;
         open(node, "travel", 2_000).await.unwrap();
         become_one_of("dining").await;
-        assert_eq!(refusal(open(node, "dining", 2_000).await), CodeRefusal::AmountNotSold);
+        assert_eq!(town::refused(open(node, "dining", 2_000).await), CodeRefusal::AmountNotSold);
     }
 }
 
@@ -267,7 +259,7 @@ async fn an_order_that_nobody_paid_in_time_has_expired_before_and_after_the_clos
 async fn a_suspended_merchant_opens_no_code(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let merchant_id = merchant::onboard(&app, &onboarding()).await.unwrap();
-    let refused = refusal(merchant::open_static_code(&app, merchant_id).await);
+    let refused = town::refused(merchant::open_static_code(&app, merchant_id).await);
     assert_eq!(refused, CodeRefusal::MerchantNotActive { status: MerchantStatus::Submitted });
 }
 

@@ -2,7 +2,6 @@
 
 use fenqi::base::Fen;
 use fenqi::base::id::RepaymentId;
-use fenqi::error::{Fault, Outcome};
 use fenqi::repayment::jobs::submit_withholdings;
 use fenqi::repayment::{
     self, PayoffOrder, Proposal, ReversalRefusal, TakeBackRefusal, Transfer, confirm_taking_back, propose_taking_back,
@@ -12,6 +11,7 @@ use sqlx::PgPool;
 
 use crate::book::{self, Book};
 use crate::house;
+use crate::town::refused;
 
 /// A book on the due day of its first bill, of 103,600, of which nothing has been collected.
 async fn due(pool: PgPool) -> Book {
@@ -30,13 +30,6 @@ async fn record(book: &Book, fen: i64, bank_reference: &str) -> RepaymentId {
 async fn propose(book: &Book, repayment_id: RepaymentId, by: &str) -> i32 {
     let proposal = Proposal { by: by.into(), reason: "another line's".into() };
     propose_taking_back(&book.app, repayment_id, &proposal).await.unwrap()
-}
-
-fn refused<T: std::fmt::Debug>(outcome: Outcome<T, TakeBackRefusal>) -> TakeBackRefusal {
-    match outcome {
-        Err(Fault::Refused(refusal)) => refusal,
-        other => panic!("not refused: {other:?}"),
-    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use super::authoriser::until_somebody_waits;
 use crate::book::{self, AGREEMENT, Book};
 use crate::house;
-use crate::town::{self, LineWish};
+use crate::town::{self, LineWish, refused};
 
 const DUE_DAY: &str = "2026-02-25";
 
@@ -42,13 +42,6 @@ async fn button(book: &Book, amount: i64, key: &str) -> Result<repayment::Withho
         idempotency_key: key.to_owned(),
     };
     repayment::repay(&book.app, &request).await
-}
-
-fn refused<T: std::fmt::Debug>(outcome: Result<T, Fault<RepayRefusal>>) -> RepayRefusal {
-    match outcome {
-        Err(Fault::Refused(refusal)) => refusal,
-        other => panic!("not refused: {other:?}"),
-    }
 }
 
 async fn paid_bills(book: &Book) -> Vec<String> {

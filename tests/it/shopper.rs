@@ -7,8 +7,10 @@ use fenqi::merchant::Order;
 use fenqi::merchant::code::token;
 use fenqi::{borrower, merchant};
 use sha2::{Digest, Sha256};
+use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
+use crate::house;
 use crate::town::{LineWish, Town, found};
 
 pub const PIN: &str = "271828";
@@ -21,6 +23,11 @@ pub struct Shopper {
 }
 
 impl Shopper {
+    /// In a house that opened on the 2nd of March 2026.
+    pub async fn open(pool: PgPool) -> Shopper {
+        Shopper::in_town(house::open(pool, "2026-03-02").await).await
+    }
+
     /// On a line of ¥10,000, statements on the 5th and due days on the 25th.
     pub async fn in_town(app: App) -> Shopper {
         let town = found(app, 10_000_000_000).await;

@@ -4,20 +4,15 @@ use chrono::TimeDelta;
 use fenqi::purchase::Authoriser;
 use sqlx::PgPool;
 
-use crate::house;
 use crate::shopper::Shopper;
 use crate::town::LineWish;
-
-async fn shopper(pool: PgPool) -> Shopper {
-    Shopper::in_town(house::open(pool, "2026-03-02").await).await
-}
 
 /// The button that leads to paying; the tab of the same address is on every page.
 const SCAN: &str = "btn_primary\" href=\"/scan\"";
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let pool = shopper.town.app.pool.clone();
     let home = shopper.browser.get("/home").await;
@@ -58,7 +53,7 @@ async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn home_leads_to_paying_only_with_a_line_that_can_be_used(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let pool = shopper.town.app.pool.clone();
     let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
     shopper.town.buy(vec![wish]).await;
@@ -101,7 +96,7 @@ async fn home_leads_to_paying_only_with_a_line_that_can_be_used(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn each_line_has_its_card_and_the_counter_says_what_one_of_them_allows(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let wish = LineWish { limit_fen: 500_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
     let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
     let funder_id = fenqi::funder::open_funder(&shopper.town.app, "other-bank", "Other Bank").await.unwrap();
@@ -120,7 +115,7 @@ async fn each_line_has_its_card_and_the_counter_says_what_one_of_them_allows(poo
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_comes_is_foretold_and_days_of_grace_are_no_lateness(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let plan = ("harbour-standard", 12);
     let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, plan);
     shopper.town.buy(vec![wish]).await;

@@ -6,7 +6,6 @@ use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
 use crate::crawl::{crawl, fields, posts};
-use crate::house;
 use crate::newcomer::open;
 use crate::shopper::{PIN, Shopper};
 use crate::till::Till;
@@ -110,7 +109,7 @@ async fn a_borrowers_forms_take_anything_and_do_nothing_for_it(pool: PgPool) {
 
 /// A shopper with one loan, on the morning after its first statement.
 async fn billed(pool: PgPool) -> Shopper {
-    let mut shopper = Shopper::in_town(house::open(pool, "2026-03-02").await).await;
+    let mut shopper = Shopper::open(pool).await;
     let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 3));
     shopper.town.buy(vec![wish]).await;
     shopper.live_until("2026-03-06").await;

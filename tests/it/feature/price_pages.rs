@@ -4,12 +4,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 
 use crate::browser::Shown;
-use crate::house;
 use crate::shopper::{PIN, Shopper};
 
 /// In a town where these products are sold too.
 async fn shopper(pool: PgPool, more: &[&str]) -> Shopper {
-    let mut shopper = Shopper::in_town(house::open(pool, "2026-03-02").await).await;
+    let mut shopper = Shopper::open(pool).await;
     for text in more {
         fenqi::product::publish(&shopper.town.app, text).await.unwrap();
     }

@@ -7,16 +7,11 @@ use fenqi::merchant::actions::Judgement;
 use fenqi::purchase::Authoriser;
 use sqlx::PgPool;
 
-use crate::house;
 use crate::shopper::{PIN, Shopper, sign_in};
-
-async fn shopper(pool: PgPool) -> Shopper {
-    Shopper::in_town(house::open(pool, "2026-03-02").await).await
-}
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_printed_code_is_paid_in_installments(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let keypad = shopper.browser.get(&code).await;
     keypad.has_status(200).shows("上海老王家居有限公司").shows("¥10,000.00 available").shows("See plans");
@@ -42,7 +37,7 @@ async fn a_printed_code_is_paid_in_installments(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn amounts_that_are_none_are_refused_beside_the_field_and_kept(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let long = "7".repeat(10_000);
     let cases = [
@@ -69,7 +64,7 @@ async fn amounts_that_are_none_are_refused_beside_the_field_and_kept(pool: PgPoo
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_least_and_the_greatest_purchase_are_named_before_and_when_an_amount_is_refused(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     shopper.browser.get(&code).await.shows("One purchase: ¥10.00 to ¥50,000.00");
     shopper.browser.get(&format!("{code}?amount=5")).await.shows("which begin at ¥10.00");
@@ -86,7 +81,7 @@ async fn the_least_and_the_greatest_purchase_are_named_before_and_when_an_amount
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_result_of_a_purchase_out_of_bounds_names_the_bound(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let authoriser = Authoriser::start(shopper.town.app.clone());
     let cases = [
         (500, "which begin at ¥10.00. Raise it", "分期付款的起点 ¥10.00。"),
@@ -103,7 +98,7 @@ async fn the_result_of_a_purchase_out_of_bounds_names_the_bound(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_keypad_types_without_a_script(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let page = shopper.browser.get(&format!("{code}?amount=12&press=.")).await;
     page.has_status(200).shows("value=\"12.\"");
@@ -113,7 +108,7 @@ async fn the_keypad_types_without_a_script(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_order_is_paid_once_and_until_it_expires(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.order(88_000, "A-1").await;
     let plans = shopper.browser.get(&code).await;
     plans.shows("¥880.00").shows("Please pay before").hides("See plans");
@@ -145,7 +140,7 @@ async fn an_order_is_paid_once_and_until_it_expires(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn codes_that_are_none_and_shops_that_are_closed_say_so(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     for wrong in ["/q/nothing", "/q/zzzzzzzzzzzzzzzzzzzzzz", "/q/0000000000000000000000", "/q/%F0%9F%92%B0"] {
         shopper.browser.get(wrong).await.has_status(404).shows("Cannot be paid now").shows("Scan again");
     }
@@ -166,7 +161,7 @@ async fn codes_that_are_none_and_shops_that_are_closed_say_so(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_wrong_pin_buys_nothing_and_a_missing_one_leads_to_setting_it(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let action = format!("{code}/confirm");
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
@@ -186,7 +181,7 @@ async fn a_wrong_pin_buys_nothing_and_a_missing_one_leads_to_setting_it(pool: Pg
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn whoever_has_no_card_that_can_be_charged_is_told_before_it_is_agreed_to(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let words = "None of your bank cards can be charged";
     shopper.ask(&code, "?amount=100", "harbour-standard", 3).await.hides(words);
@@ -197,7 +192,7 @@ async fn whoever_has_no_card_that_can_be_charged_is_told_before_it_is_agreed_to(
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_page_older_than_the_terms_shows_the_new_ones_and_buys_nothing(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
     let dearer = include_str!("../../../products/standard.toml").replace("A = 0.086", "A = 0.096");
@@ -222,7 +217,7 @@ async fn a_page_older_than_the_terms_shows_the_new_ones_and_buys_nothing(pool: P
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_plan_that_is_withdrawn_says_so_and_so_does_a_counter_with_none_left(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let action = format!("{code}/confirm");
     let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
@@ -249,7 +244,7 @@ async fn a_plan_that_is_withdrawn_says_so_and_so_does_a_counter_with_none_left(p
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_schedule_that_a_new_day_has_changed_is_shown_again_and_not_agreed_to(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     shopper.live_until("2026-03-04").await;
     let code = shopper.poster().await;
     let action = format!("{code}/confirm");
@@ -267,7 +262,7 @@ async fn a_schedule_that_a_new_day_has_changed_is_shown_again_and_not_agreed_to(
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn whoever_goes_on_without_a_plan_is_shown_them_again_for_the_same_amount(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     for plan in ["", "x"] {
         let plans = shopper.browser.get(&format!("{code}/confirm?amount=1200&plan={plan}")).await;
@@ -279,7 +274,7 @@ async fn whoever_goes_on_without_a_plan_is_shown_them_again_for_the_same_amount(
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_is_paid_all_at_once_is_never_called_one_payments(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let text = include_str!("../../../products/pay-next-bill.toml");
     let product = fenqi::product::publish(&shopper.town.app, text).await.unwrap().product_id;
@@ -303,7 +298,7 @@ async fn what_is_paid_all_at_once_is_never_called_one_payments(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_refused_purchase_says_why_and_is_tried_again_under_another_key(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let asking = shopper.ask(&code, "?amount=9000", "harbour-standard", 12).await;
     // The reserve runs dry between the page and the confirmation.
@@ -320,7 +315,7 @@ async fn a_refused_purchase_says_why_and_is_tried_again_under_another_key(pool: 
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn other_apps_are_told_what_to_do_without_signing_in(pool: PgPool) {
-    let shopper = shopper(pool).await;
+    let shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let open_code = async |code: &str, agent: &str| {
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
@@ -350,7 +345,7 @@ async fn other_apps_are_told_what_to_do_without_signing_in(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_a_camera_read_leads_to_the_counter_if_it_is_ours(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let page = shopper.browser.get("/scan").await;
     page.shows("Open the camera").shows("<noscript>");
@@ -364,7 +359,7 @@ async fn what_a_camera_read_leads_to_the_counter_if_it_is_ours(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn many_taps_at_once_buy_once(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
     let hidden = |name: &str| {

@@ -76,7 +76,7 @@ async fn every_page_of_a_borrower_keeps_to_the_policy_and_every_post_needs_the_w
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn every_page_of_a_debt_keeps_to_the_policy_and_every_post_needs_the_word(pool: PgPool) {
-    let mut shopper = Shopper::in_town(house::open(pool, "2026-03-02").await).await;
+    let mut shopper = Shopper::open(pool).await;
     let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 3));
     shopper.town.buy(vec![wish]).await;
     shopper.town.live_until("2026-03-06").await;

@@ -9,9 +9,9 @@ use sqlx::PgPool;
 
 use super::bill_pages::{billed, submit};
 use crate::browser::{Browser, Shown};
+use crate::newcomer;
 use crate::shopper::Shopper;
 use crate::till::Till;
-use crate::{house, newcomer};
 
 /// The same browser before the same house, which has stated whom people call.
 async fn answered(app: &App, browser: &Browser) -> Browser {
@@ -28,7 +28,7 @@ fn names_the_number(page: &Shown) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_borrower_finds_the_number_under_me_and_on_pages_that_refuse_or_fail(pool: PgPool) {
-    let mut shopper = Shopper::in_town(house::open(pool, "2026-03-02").await).await;
+    let mut shopper = Shopper::open(pool).await;
     let wish = shopper.town.wish(shopper.line_id, "K-1", 2_000_000, ("harbour-standard", 12));
     let receipt = Authoriser::start(shopper.town.app.clone()).authorise(wish).await.unwrap();
     assert!(matches!(receipt.decision, Decision::Refused(_)));

@@ -5,14 +5,9 @@ use fenqi::base::id::MerchantId;
 use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
-use crate::house;
 use crate::newcomer::{CARD, ID_NUMBER, MOBILE, open};
 use crate::shopper::{PIN, Shopper, sign_in};
 use crate::till::Till;
-
-async fn shopper(pool: PgPool) -> Shopper {
-    Shopper::in_town(house::open(pool, "2026-03-02").await).await
-}
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn inside_wechat_no_form_leads_to_wechats_own_sign_in(pool: PgPool) {
@@ -65,7 +60,7 @@ async fn a_part_of_a_page_leads_the_page_itself_to_the_sign_in(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_address_that_cannot_be_read_is_told_so_in_words(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let twice = format!("{code}?amount=1&amount=2");
     for odd in ["/me/messages?before=abc", "/home/line?before=x", "/home/line?line=x", &twice, "/q/%FF"] {
@@ -84,7 +79,7 @@ async fn an_address_that_cannot_be_read_is_told_so_in_words(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn setting_a_pin_at_the_counter_comes_back_to_the_same_purchase(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
     let forgotten = shopper.browser.get(&asking.link("/me/pin/forgotten?next=")).await;
@@ -140,7 +135,7 @@ async fn every_form_keeps_its_way_back_when_the_language_is_switched_after_a_pos
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_payment_is_the_same_one_when_the_language_is_switched_after_a_wrong_pin(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let action = format!("{code}/confirm");
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
@@ -157,7 +152,7 @@ async fn a_payment_is_the_same_one_when_the_language_is_switched_after_a_wrong_p
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn whoever_is_signed_out_before_confirming_comes_back_to_the_same_payment(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let pool = shopper.town.app.pool.clone();
     let code = shopper.poster().await;
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
@@ -175,7 +170,7 @@ async fn whoever_is_signed_out_before_confirming_comes_back_to_the_same_payment(
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_form_that_is_too_old_leads_to_the_same_payment_again(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
     // Another tab has signed in since: the word of this one is nobody's any more.
@@ -203,7 +198,7 @@ async fn a_refund_is_of_the_same_amount_when_the_language_is_switched_after_it_w
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_bill_is_the_same_lines_when_the_language_is_switched_after_a_refused_payment(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let pool = shopper.town.app.pool.clone();
     let wish = crate::town::LineWish { limit_fen: 1_000_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
     let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
@@ -246,7 +241,7 @@ async fn binding_a_card_comes_back_to_the_bill(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_key_is_one_payments_and_an_earlier_result_says_when_it_was(pool: PgPool) {
-    let mut shopper = shopper(pool).await;
+    let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let action = format!("{code}/confirm");
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;

@@ -10,15 +10,15 @@ use fenqi::base::id::{BorrowerId, ProductId};
 use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
 use fenqi::credit::{ApplicationState, Applied, ApplyRequest, RiskHook};
 use fenqi::jobs::{JobKind, dispatch};
-use fenqi::partner::key::Algorithm;
 use fenqi::product;
 use fenqi::sandbox::{Scripted, World};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use super::api_credit::desk_of;
 use super::applicant::{ready, request, standard_product, steady};
 use crate::browser::Browser;
-use crate::desk::{self, Desk};
+use crate::desk::Desk;
 use crate::{house, shopper};
 
 const STANDARD: &str = include_str!("../../../products/standard.toml");
@@ -60,12 +60,6 @@ impl Place {
             sqlx::query_scalar("select body from outbox where kind = $1 and partner = 'harbour-bank' order by 1");
         bodies.bind(kind).fetch_all(&self.app.pool).await.unwrap()
     }
-}
-
-async fn desk_of(app: &App, code: &str, kind: PartnerKind, owner: Option<&str>) -> Desk {
-    desk::add_partner(app, code, kind, owner.map(str::to_owned)).await;
-    let identity = desk::add_key(app, code, "K-1", Algorithm::Sm2Sm3).await;
-    Desk::new(app, &desk::serve(app).await, identity).await
 }
 
 fn decision_path(applied: &Applied) -> String {

@@ -10,6 +10,7 @@ use fenqi::repayment::{Transfer, record_transfer};
 use fenqi::sandbox::world::lock;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
+use super::kill;
 use crate::house;
 use crate::town::{self, LineWish, Town};
 
@@ -206,11 +207,6 @@ async fn pay_by_transfer(town: &Town, line_id: LineId) {
     let (bank_reference, operator) = (format!("B-{line_id}"), "Li".to_owned());
     let transfer = Transfer { line_id, amount: Fen::new(12_345), bank_reference, operator };
     record_transfer(&town.app, &transfer).await.unwrap();
-}
-
-fn kill(mut child: Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 /// Waits until somebody stands before a lock in this database; `false` if the process ended without.

@@ -13,6 +13,7 @@ use fenqi::sandbox::{FaultShares, Silence, World};
 use fenqi::settlement::{query_payouts, submit_payouts};
 use sqlx::PgPool;
 
+use super::kill;
 use crate::house;
 use crate::town::{self, LineWish, Town};
 
@@ -76,11 +77,6 @@ impl Node<'_> {
         .await;
         kill(again);
     }
-}
-
-fn kill(mut child: Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 /// The borrowers' buttons were pressed: one order on each line, for money that nothing is owed for, so that each success

@@ -15,6 +15,7 @@ use fenqi::sandbox::world::lock;
 use fenqi::{funder, outbox, product};
 use sqlx::PgPool;
 
+use super::day;
 use crate::feature::applicant;
 use crate::town::{self, SHOP_ACCOUNT, Town};
 use crate::{book, house};
@@ -150,10 +151,6 @@ fn loan_of(receipt: &Receipt) -> LoanId {
         Decision::Authorised { loan_id } => loan_id,
         Decision::Refused(refusal) => panic!("{refusal}"),
     }
-}
-
-fn day(text: &str) -> BusinessDay {
-    text.parse().unwrap()
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

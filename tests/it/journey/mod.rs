@@ -10,6 +10,7 @@ mod kill_delivery;
 mod kill_postgres;
 
 use std::collections::BTreeSet;
+use std::process::Child;
 use std::sync::Arc;
 
 use fenqi::base::{BusinessDay, Fen};
@@ -24,6 +25,11 @@ use sqlx::PgPool;
 
 pub fn day(text: &str) -> BusinessDay {
     text.parse().unwrap()
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// A street with one funder whose reserve holds a million yuan, the products named, one shop, and Wang with a line.

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::error::Fault;
 use crate::merchant::actions::{Judgement, LatinLabel, Onboarding};
-use crate::merchant::staff::{Role, StaffRefusal};
+use crate::merchant::staff::Role;
 use crate::merchant::staff_actions::{self, Hiring};
 use crate::merchant::{self, Category, Decision};
 
@@ -21,7 +21,7 @@ pub struct Shop {
     pub category: Category,
 }
 
-/// Onboards and accepts the merchants; those that an earlier run accepted are found again.
+/// Onboards and accepts the merchants, and lets their people sign in.
 pub async fn open_shops(app: &App) -> anyhow::Result<Vec<Shop>> {
     let mut shops = Vec::new();
     for number in 0..SHOPS {
@@ -68,13 +68,11 @@ struct Person {
     role: Role,
 }
 
-/// Lets somebody sign in for a shop; whoever an earlier run hired is left alone.
+/// Lets somebody sign in for a shop.
 async fn hire(app: &App, merchant_id: MerchantId, person: Person) -> anyhow::Result<()> {
     let Person { name, mobile, role } = person;
     let (name, hired_by) = (name.to_owned(), "demo".to_owned());
     let hiring = Hiring { merchant_id, name, mobile: mobile.parse()?, role, hired_by };
-    match staff_actions::hire(app, &hiring).await {
-        Ok(_) | Err(Fault::Refused(StaffRefusal::StaffAlready)) => Ok(()),
-        Err(fault) => Err(fault.into_error()),
-    }
+    let _staff_id = staff_actions::hire(app, &hiring).await.map_err(Fault::into_error)?;
+    Ok(())
 }

@@ -21,12 +21,11 @@ use crate::error::Fault;
 use crate::funder::actions::{BankMovement, ReserveTerms};
 use crate::product::ProductVersion;
 use crate::purchase::actions::{RefundRequest, refund, void};
-use crate::purchase::model::AfterSaleRefusal;
 use crate::purchase::{Authoriser, Decision, PurchaseRequest};
 use crate::sandbox::World;
 use crate::sandbox::fault::FaultShares;
 use crate::sandbox::world::lock;
-use crate::{business_day, day_file, funder, outbox, product, reconcile, repayment, settlement};
+use crate::{day_file, funder, outbox, product, reconcile, repayment, settlement};
 
 /// The funder whose products are shipped.
 const FUNDER: (&str, &str) = ("harbour-bank", "Harbour Bank");
@@ -120,7 +119,6 @@ fn at(hour: u32, minute: u32) -> NaiveTime {
 
 /// Opens funder, products and shops on the first day.
 async fn open<'a>(app: &'a App, world: &'a World, script: &'a Script) -> anyhow::Result<House<'a>> {
-    business_day::store::open(&mut *app.pool.acquire().await?, script.first_day).await?;
     let funder_id = funder::open_funder(app, FUNDER.0, FUNDER.1).await.map_err(Fault::into_error)?;
     let terms = ReserveTerms { advance_limit: Fen::ZERO, low_water: Fen::new(10_000_000) };
     let _step = funder::set_reserve_terms(app, funder_id, terms).await.map_err(Fault::into_error)?;
@@ -296,11 +294,7 @@ impl House<'_> {
             return Ok((number, None));
         }
         if let After::Void = shopping::after(self.script.seed, number) {
-            match void(self.app, receipt.purchase_id).await {
-                // A story that is told again finds the purchase's own day closed.
-                Ok(_) | Err(Fault::Refused(AfterSaleRefusal::PastCutOff)) => {}
-                Err(fault) => return Err(fault.into_error()),
-            }
+            let _step = void(self.app, receipt.purchase_id).await.map_err(Fault::into_error)?;
         }
         Ok((number, Some((receipt.purchase_id, amount))))
     }

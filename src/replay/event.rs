@@ -46,16 +46,16 @@ pub enum Event {
     Resume {
         merchant: String,
     },
-    /// Somebody signs up, where the name is new, and applies; the risk partner answers so.
+    /// Somebody signs up, where the name is new, and applies; the risk partner answers so, or not at all (`None`).
     Apply {
         borrower: String,
         product: String,
-        risk: Risk,
+        risk: Option<Verdict>,
     },
     /// A person decides what was referred.
     Decide {
         borrower: String,
-        risk: Risk,
+        verdict: Verdict,
     },
     Freeze {
         line: String,
@@ -74,15 +74,7 @@ pub enum Event {
         amount: Fen,
         minutes: u16,
     },
-    Purchase {
-        name: String,
-        borrower: String,
-        merchant: String,
-        product: String,
-        periods: u16,
-        amount: Fen,
-        order: Option<String>,
-    },
+    Purchase(Purchase),
     Void {
         purchase: String,
     },
@@ -174,10 +166,22 @@ pub enum ClaimStep {
 
 /// How an application is decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Risk {
+pub enum Verdict {
     Approved { grade: String, limit: Fen },
     Refused { code: String },
-    Silent,
+}
+
+/// Who buys what where, under a name that is the idempotency key too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purchase {
+    pub name: String,
+    pub borrower: String,
+    pub merchant: String,
+    pub product: String,
+    pub periods: u16,
+    pub amount: Fen,
+    /// The order that is paid by it.
+    pub order: Option<String>,
 }
 
 /// The answers of a withholding channel by the scenario's words: ours, the channel's, and what goes wrong on the way.

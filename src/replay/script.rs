@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveTime, Utc};
 
-use super::event::{ClaimStep, Event, Risk, channel_answer, payout_answer, risk_answer};
+use super::event::{ClaimStep, Event, Purchase, Verdict, channel_answer, payout_answer, risk_answer};
 use super::expect::{Expectation, Subject};
 use super::house::MORNING;
 use super::words::{Words, check_lived, parse_day};
@@ -263,7 +263,11 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
             let product = words.named_value("product")?;
             Event::Apply { borrower, product, risk: risk(words)? }
         }
-        "decide" => Event::Decide { borrower: words.name("the borrower")?, risk: risk(words)? },
+        "decide" => {
+            let borrower = words.name("the borrower")?;
+            let verdict = risk(words)?.ok_or_else(|| words.wrong("a person is never silent"))?;
+            Event::Decide { borrower, verdict }
+        }
         "freeze" => Event::Freeze { line: words.name("the borrower")? },
         "unfreeze" => Event::Unfreeze { line: words.name("the borrower")? },
         "limit" => Event::Limit { line: words.name("the borrower")?, limit: words.amount("the amount")? },
@@ -273,7 +277,7 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
             amount: words.amount_value("amount")?.ok_or_else(|| words.wrong("amount= is missing"))?,
             minutes: words.number_value("minutes", 1, 1_440)?.unwrap_or(30),
         },
-        "purchase" => purchase(words)?,
+        "purchase" => Event::Purchase(purchase(words)?),
         "void" => Event::Void { purchase: words.name("the purchase")? },
         "refund" => refund(words)?,
         "repay" => Event::Repay { line: words.name("the borrower")?, amount: words.amount("the amount")? },
@@ -350,19 +354,20 @@ fn merchant(words: &mut Words<'_>) -> Result<Event, String> {
     })
 }
 
-fn risk(words: &mut Words<'_>) -> Result<Risk, String> {
+/// `None` for silence.
+fn risk(words: &mut Words<'_>) -> Result<Option<Verdict>, String> {
     let limit = words.amount_value("limit")?;
     let (grade, refused) = (words.value("grade"), words.value("refused"));
     match (grade, limit, refused, words.next_word()) {
-        (Some(grade), Some(limit), None, None) => Ok(Risk::Approved { grade: grade.to_owned(), limit }),
-        (None, None, Some(code), None) => Ok(Risk::Refused { code: code.to_owned() }),
-        (None, None, None, Some("silent")) => Ok(Risk::Silent),
+        (Some(grade), Some(limit), None, None) => Ok(Some(Verdict::Approved { grade: grade.to_owned(), limit })),
+        (None, None, Some(code), None) => Ok(Some(Verdict::Refused { code: code.to_owned() })),
+        (None, None, None, Some("silent")) => Ok(None),
         _ => Err(words.wrong("how it is decided is not clear")),
     }
 }
 
-fn purchase(words: &mut Words<'_>) -> Result<Event, String> {
-    Ok(Event::Purchase {
+fn purchase(words: &mut Words<'_>) -> Result<Purchase, String> {
+    Ok(Purchase {
         name: words.name("the purchase's name")?,
         borrower: words.named_value("borrower")?,
         merchant: words.named_value("merchant")?,
@@ -455,11 +460,8 @@ mod tests {
         assert!(mistake("").sentence.contains("start DATE"));
         assert!(mistake("start 2026-03-02\nstart 2026-03-03").sentence.contains("begins once"));
         let mistakes = Script::parse("deposit bank 1.00\npay a\ndeposit bank 1.00").unwrap_err();
-        assert_eq!(
-            mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(),
-            [1, 2],
-            "told once, not of each line"
-        );
+        let lines: Vec<usize> = mistakes.iter().map(|mistake| mistake.line).collect();
+        assert_eq!(lines, [1, 2], "told once, not of each line");
         // Only the line that is wrong is told.
         let mistakes = Script::parse("start 2026-13-02\ndeposit bank 1.00").unwrap_err();
         assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [1]);
@@ -482,9 +484,11 @@ mod tests {
     }
 
     #[test]
-    fn the_risk_partner_refuses_with_a_code() {
+    fn the_risk_partner_refuses_with_a_code_and_a_person_is_never_silent() {
         let found = mistake("start 2026-03-02\nrisk anna refuses:").sentence;
         assert!(found.contains("allows, silent, refuses:CODE"), "{found}");
+        let found = mistake("start 2026-03-02\ndecide anna silent").sentence;
+        assert!(found.contains("a person is never silent; write: decide BORROWER"), "{found}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::books_store as store;
 use super::driver::{Bought, Driver, MerchantTerms, Refused, Wish, told};
-use super::event::{ClaimStep, Event, Risk, with_statement_day};
+use super::event::{ClaimStep, Event, Purchase, Verdict, with_statement_day};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{ApplicationId, BreakId, ClaimId, CodeId, LineId, PayoutId, RepaymentId};
@@ -156,13 +156,13 @@ impl Stage {
             }
             Event::Suspend { merchant } => self.judge(merchant, merchant::Decision::Suspend).await,
             Event::Resume { merchant } => self.judge(merchant, merchant::Decision::Resume).await,
-            Event::Apply { borrower, product, risk } => self.apply(borrower, product, risk).await,
-            Event::Decide { borrower, risk } => self.decide(borrower, risk).await,
+            Event::Apply { borrower, product, risk } => self.apply(borrower, product, risk.as_ref()).await,
+            Event::Decide { borrower, verdict } => self.decide(borrower, verdict).await,
             Event::Freeze { line } => self.change(line, Change::Freeze(Freeze::Operator)).await,
             Event::Unfreeze { line } => self.change(line, Change::Unfreeze(Freeze::Operator)).await,
             Event::Limit { line, limit } => self.change(line, Change::Limit(*limit)).await,
             Event::Order { name, merchant, amount, minutes } => self.order(name, merchant, *amount, *minutes).await,
-            Event::Purchase { .. } => self.purchase(event).await,
+            Event::Purchase(purchase) => self.purchase(purchase).await,
             Event::Void { purchase } => self.driver.void(purchase).await,
             Event::Refund { purchase, amount } => self.refund(purchase, *amount, &reference).await,
             Event::Repay { line, amount } => {
@@ -250,18 +250,18 @@ impl Stage {
         plainly(merchant::decide(self.app(), &judgement).await)
     }
 
-    async fn apply(&mut self, borrower: &str, product: &str, risk: &Risk) -> Done {
+    async fn apply(&mut self, borrower: &str, product: &str, risk: Option<&Verdict>) -> Done {
         if self.driver.person(borrower).is_err() {
             let number = u64::try_from(self.driver.people.len())? + 1;
             self.driver.sign_up(borrower, number, AGE).await?;
         }
         let answers = match risk {
-            Risk::Approved { grade, limit } => {
+            Some(Verdict::Approved { grade, limit }) => {
                 vec![Scripted::answer(&format!("approve:{grade}")).amount(limit.get())]
             }
-            Risk::Refused { code } => vec![Scripted::answer(code)],
+            Some(Verdict::Refused { code }) => vec![Scripted::answer(code)],
             // Nobody to whom it is put once more hears anything either.
-            Risk::Silent => (0..ATTEMPTS_MAX).map(|_| Scripted::answer("silent")).collect(),
+            None => (0..ATTEMPTS_MAX).map(|_| Scripted::answer("silent")).collect(),
         };
         let matcher = Matcher::new("borrower", self.driver.person(borrower)?.borrower_id.uuid());
         self.driver.house.world.script(risk::NAME, Some(matcher), answers);
@@ -269,11 +269,10 @@ impl Stage {
     }
 
     /// Decides the borrower's latest application.
-    async fn decide(&mut self, borrower: &str, risk: &Risk) -> Done {
-        let verdict = match risk {
-            Risk::Approved { grade, limit } => PersonVerdict::Approve { grade: grade.clone(), limit: *limit },
-            Risk::Refused { code } => PersonVerdict::Refuse { code: code.clone() },
-            Risk::Silent => bail!("a person is never silent; write grade= and limit=, or refused="),
+    async fn decide(&mut self, borrower: &str, verdict: &Verdict) -> Done {
+        let verdict = match verdict {
+            Verdict::Approved { grade, limit } => PersonVerdict::Approve { grade: grade.clone(), limit: *limit },
+            Verdict::Refused { code } => PersonVerdict::Refuse { code: code.clone() },
         };
         let borrower_id = self.driver.person(borrower)?.borrower_id;
         let application = self.latest_application(borrower).await?;
@@ -327,10 +326,8 @@ impl Stage {
         }))
     }
 
-    async fn purchase(&mut self, event: &Event) -> Done {
-        let Event::Purchase { name, borrower, merchant, product, periods, amount, order } = event else {
-            bail!("only a purchase is bought");
-        };
+    async fn purchase(&mut self, purchase: &Purchase) -> Done {
+        let Purchase { name, borrower, merchant, product, periods, amount, order } = purchase;
         // One line serves every product of its funder.
         let line = self.line(&format!("{borrower}/{product}")).or_else(|_| self.line(borrower))?;
         let order_code = order.as_deref().map(|order| self.order_code(order)).transpose()?;

@@ -26,6 +26,13 @@ fn document(path: &str) -> String {
     std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
+/// The file of docs/OPERATIONS.md in TOML that has these words in it.
+pub fn toml_of_operations(words: &str) -> String {
+    let operations = document("docs/OPERATIONS.md");
+    let mut blocks = operations.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.find(|block| block.contains(words)).unwrap().to_owned()
+}
+
 #[test]
 fn every_kind_of_event_is_documented_with_its_fields() {
     let document = document("docs/integrate/funder.md");
@@ -122,9 +129,7 @@ fn every_metric_and_every_job_is_documented() {
 
 #[test]
 fn the_partners_file_that_is_shown_is_one_that_is_read() {
-    let operations = document("docs/OPERATIONS.md");
-    let mut blocks = operations.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let example = blocks.find(|block| block.contains("[[partner]]")).unwrap();
+    let example = toml_of_operations("[[partner]]");
     let path = std::env::temp_dir().join(format!("fenqi-partners-{}.toml", std::process::id()));
     std::fs::write(&path, example).unwrap();
     let read = PartnerSettings::read(&path);
@@ -146,8 +151,7 @@ fn the_partners_file_that_is_shown_is_one_that_is_read() {
 #[test]
 fn the_wechat_file_that_is_shown_is_one_that_is_read() {
     let operations = document("docs/OPERATIONS.md");
-    let mut blocks = operations.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let example = blocks.find(|block| block.contains("app_id")).unwrap();
+    let example = toml_of_operations("app_id");
     let path = std::env::temp_dir().join(format!("fenqi-wechat-{}.toml", std::process::id()));
     std::fs::write(&path, example).unwrap();
     let read = WeChatSettings::read(&path, &WECHAT_MESSAGES);

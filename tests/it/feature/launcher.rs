@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use fenqi::launcher::{Durability, Options, Server};
 use sha2::{Digest, Sha256};
 
+use crate::documents::toml_of_operations;
 use crate::house;
 
 /// A directory of its own for one test, removed at the end with the server in it.
@@ -263,10 +264,7 @@ fn a_wrong_start_ends_with_one_sentence_and_exit_code_one() {
     }
     assert_eq!(place.run(&["no-such-command"]).status.code(), Some(2));
     // A demo begins again in place of a demo, not of a house with partners of its own.
-    let operations = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md")).unwrap();
-    let mut blocks = operations.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let partners = blocks.find(|block| block.contains("[[partner]]")).unwrap();
-    std::fs::write(place.0.join("partners.toml"), partners).unwrap();
+    std::fs::write(place.0.join("partners.toml"), toml_of_operations("[[partner]]")).unwrap();
     let refused = place.fenqi(&["demo", "--fresh"]).env("FENQI_PARTNERS_FILE", "partners.toml").output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused.stderr).contains("this house has partners of its own"), "{}", said(&refused.stderr));

@@ -45,6 +45,10 @@ async fn a_script_is_kept_or_refused_with_what_is_allowed() {
     // A word that is misspelt is no success.
     let (status, said) = script("withholding_b", json!({ "answer": "insuficient_funds" })).await;
     assert!(status == 422 && said.contains("insufficient_funds"), "{said}");
+    for partner in ["sms", "card_signing"] {
+        let (status, said) = script(partner, json!({ "answer": "refuse" })).await;
+        assert!(status == 422 && said.contains("allowed are refused"), "{said}");
+    }
     let (status, said) = script("withholding_a", json!({ "answer": "partial" })).await;
     assert!(status == 422 && said.contains("needs amount_fen"), "{said}");
     let matched = json!({ "partner": "payout", "match": { "field": "card", "value": "1" }, "outcomes": [] });

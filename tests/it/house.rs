@@ -32,9 +32,34 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 /// Working days of years beyond those that ship, for houses that live today; what `FENQI_CALENDAR_FILE` names to a program.
 pub const CALENDAR_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/years_to_come.toml");
 
-/// The app on the morning (10:00 in Shanghai) of `today`, without any partner.
+/// The app on the morning (10:00 in Shanghai) of `today`, without any partner. The one place in the tests that builds an [`App`].
 pub async fn open(pool: PgPool, today: &str) -> App {
-    open_with(pool, today, &[]).await
+    let today: BusinessDay = today.parse().unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    fenqi::business_day::store::open(&mut connection, today).await.unwrap();
+    drop(connection);
+    let clock = Clock::moved(today.instant("10:00:00".parse().unwrap()));
+    let partners = Partners::new(&[], pool.clone(), clock.clone()).unwrap();
+    let vault = Arc::new(Vault::with_master([7; 32]));
+    let risk = Arc::new(RiskHook::shipped());
+    let catalogue = Catalogue::default();
+    App {
+        access: Arc::new(Directory::new(pool.clone(), vault.clone(), Clock::System)),
+        order_desk: OrderDesk::start(pool.clone(), catalogue.clone()),
+        pool,
+        clock,
+        calendar: WorkingCalendar::shipped().with_years(include_str!("years_to_come.toml")).unwrap(),
+        vault,
+        catalogue,
+        partners: Arc::new(partners),
+        risk,
+        day_files: fenqi::day_file::Rules::SHIPPED,
+        kept: Kept::SHIPPED,
+        metrics_from: AddressList::near().0.into(),
+        delivery: DeliverySettings::default(),
+        site: Site::at(crate::browser::PUBLIC),
+        person: None,
+    }
 }
 
 /// The same in a counterfeit world of its own, which shares the app's clock and keeps silent by breaking connections.
@@ -47,7 +72,7 @@ pub async fn open_in_world(pool: PgPool, today: &str) -> (App, Arc<World>) {
 pub async fn open_in_world_that(pool: PgPool, today: &str, silence: Silence) -> (App, Arc<World>, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
-    let app = open_with(pool, today, &[]).await;
+    let app = open(pool, today).await;
     let partners = Partners::new(&sandbox::partner_settings(&base_url, SEED), app.pool.clone(), app.clock.clone());
     let partners = partners.unwrap().with_wechat(sandbox::wechat_settings(&base_url)).unwrap();
     let partners = partners.in_trial().unwrap();
@@ -83,36 +108,6 @@ pub fn partner_at(name: &str, base_url: String, (ours, theirs): (&Identity, &Ide
         partner_mchid: theirs.mchid.clone(),
         partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
         references_name_batches: false,
-    }
-}
-
-/// The one place in the tests that builds an [`App`].
-async fn open_with(pool: PgPool, today: &str, partners: &[PartnerSettings]) -> App {
-    let today: BusinessDay = today.parse().unwrap();
-    let mut connection = pool.acquire().await.unwrap();
-    fenqi::business_day::store::open(&mut connection, today).await.unwrap();
-    drop(connection);
-    let clock = Clock::moved(today.instant("10:00:00".parse().unwrap()));
-    let partners = Partners::new(partners, pool.clone(), clock.clone()).unwrap();
-    let vault = Arc::new(Vault::with_master([7; 32]));
-    let risk = Arc::new(RiskHook::shipped());
-    let catalogue = Catalogue::default();
-    App {
-        access: Arc::new(Directory::new(pool.clone(), vault.clone(), Clock::System)),
-        order_desk: OrderDesk::start(pool.clone(), catalogue.clone()),
-        pool,
-        clock,
-        calendar: WorkingCalendar::shipped().with_years(include_str!("years_to_come.toml")).unwrap(),
-        vault,
-        catalogue,
-        partners: Arc::new(partners),
-        risk,
-        day_files: fenqi::day_file::Rules::SHIPPED,
-        kept: Kept::SHIPPED,
-        metrics_from: AddressList::near().0.into(),
-        delivery: DeliverySettings::default(),
-        site: Site::at(crate::browser::PUBLIC),
-        person: None,
     }
 }
 

@@ -30,16 +30,6 @@ const DAYS: u32 = 34;
 const PLAN: (&str, u16) = ("harbour-standard", 3);
 /// All of it, with the answers that never come.
 const END_LIMIT: Duration = Duration::from_secs(600);
-/// Half of the calls go unheard or unanswered after they were processed, and of the others some are refused.
-const FAILING: FaultShares = FaultShares {
-    timeout_after: 250,
-    timeout_before: 250,
-    duplicate_callback: 0,
-    late_answer: 0,
-    lost_callback: 0,
-    reorder: 0,
-    refuse: 30,
-};
 
 /// How the core wants to be told of a loan: each kind on a path of its own, and of some what else it has.
 fn template(kind: &str) -> Template {
@@ -154,7 +144,9 @@ async fn every_event_arrives_in_order_though_the_deliverer_is_killed_a_hundred_t
     map_fields(&town).await;
     let lines = live(&town, &world, today).await;
     town.app.clock.set(Clock::System.now());
-    world.set_faults("funder_core", FAILING);
+    // Half of the calls go unheard or unanswered after they were processed, and of the others some events are refused.
+    let failing = FaultShares { timeout_after: 250, timeout_before: 250, refuse: 30, ..FaultShares::default() };
+    world.set_faults("funder_core", failing);
     let url = house::other_database(&std::env::var("DATABASE_URL").unwrap(), &town.database_name().await);
     let mut in_flight = 0;
     for kill in 0..KILLS {

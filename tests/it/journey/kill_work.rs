@@ -21,16 +21,6 @@ const LINES: usize = 5;
 const AMOUNT_FEN: i64 = 10_000;
 /// Longer than any call of the child lives.
 const HELD: Duration = Duration::from_secs(60);
-/// Every call is worked on, and its answer never arrives.
-const UNANSWERED: FaultShares = FaultShares {
-    timeout_after: 1_000,
-    timeout_before: 0,
-    duplicate_callback: 0,
-    late_answer: 0,
-    lost_callback: 0,
-    reorder: 0,
-    refuse: 0,
-};
 
 struct Node<'a> {
     town: &'a Town,
@@ -90,10 +80,6 @@ async fn order(town: &Town, today: BusinessDay) {
     sqlx::query(orders).bind(AMOUNT_FEN).bind(today).execute(&town.app.pool).await.unwrap();
 }
 
-async fn count(town: &Town, query: &'static str) -> i64 {
-    town.fen(query).await
-}
-
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_node_that_is_killed_in_a_partners_call_neither_collects_nor_pays_twice(pool: PgPool) {
     // The program's own clock is the system's, so that this house lives today.
@@ -107,20 +93,22 @@ async fn a_node_that_is_killed_in_a_partners_call_neither_collects_nor_pays_twic
     order(&town, today).await;
     let node = Node { town: &town, world_at };
 
-    world.set_faults("withholding_a", UNANSWERED);
+    // Every call is worked on, and its answer never arrives.
+    let unanswered = FaultShares { timeout_after: 1_000, ..FaultShares::default() };
+    world.set_faults("withholding_a", unanswered);
     let taken = |world: &Arc<World>| lock(&world.withholding).taken().0;
     node.kill_when(JobKind::Withhold, || taken(&world) == LINES).await;
     let submitted = "select count(*) from withholding where status = 'submitted'";
-    assert_eq!(count(&town, submitted).await, LINES as i64, "what is sent is asked about, never sent again");
+    assert_eq!(town.fen(submitted).await, LINES as i64, "what is sent is asked about, never sent again");
     world.set_faults("withholding_a", FaultShares::default());
     town.app.clock.set(Clock::System.now() + TimeDelta::minutes(2));
     submit_withholdings(&town.app).await.unwrap();
     assert_eq!(query_unknowns(&town.app).await.unwrap().succeeded, LINES as u64);
     assert_eq!(taken(&world), LINES);
-    assert_eq!(count(&town, "select sum(amount_fen)::bigint from repayment").await, LINES as i64 * AMOUNT_FEN);
+    assert_eq!(town.fen("select sum(amount_fen)::bigint from repayment").await, LINES as i64 * AMOUNT_FEN);
 
     // Nothing was owed: the money goes back to the cards.
-    world.set_faults("payout", UNANSWERED);
+    world.set_faults("payout", unanswered);
     let paid = |world: &Arc<World>| lock(&world.payout).payments();
     node.kill_when(JobKind::PayOut, || paid(&world) == LINES as u64).await;
     world.set_faults("payout", FaultShares::default());
@@ -128,6 +116,6 @@ async fn a_node_that_is_killed_in_a_partners_call_neither_collects_nor_pays_twic
     submit_payouts(&town.app).await.unwrap();
     assert_eq!(query_payouts(&town.app).await.unwrap().paid, LINES as u64);
     assert_eq!((paid(&world), lock(&world.payout).repeated()), (LINES as u64, 0));
-    assert_eq!(count(&town, "select count(*) from payout where status = 'succeeded'").await, LINES as i64);
+    assert_eq!(town.fen("select count(*) from payout where status = 'succeeded'").await, LINES as i64);
     town.assert_whole("after both kills").await;
 }

@@ -122,6 +122,13 @@ pub async fn add_key(app: &App, partner: &str, serial_no: &str, algorithm: Algor
     identity
 }
 
+/// The desk of Harbour Bank's core, at a node that is served here.
+pub async fn of_core(app: &App, algorithm: Algorithm) -> Desk {
+    add_partner(app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let identity = add_key(app, "harbour-core", "H-1", algorithm).await;
+    Desk::new(app, &serve(app).await, identity).await
+}
+
 /// The desk of a merchant's cashier, at a node that is served here.
 pub async fn of_cashier(app: &App, merchant_id: MerchantId) -> Desk {
     add_partner(app, "wang-cashier", PartnerKind::Merchant, Some(merchant_id.to_string())).await;
@@ -143,6 +150,13 @@ impl Desk {
     /// The same desk with another key.
     pub fn with(&self, identity: Identity) -> Desk {
         Desk { identity, ..self.clone() }
+    }
+
+    /// The desk of a funder's core that has nothing to do with this one, at the same node.
+    pub async fn stranger(&self, app: &App) -> Desk {
+        fenqi::funder::open_funder(app, "other-bank", "Other Bank").await.unwrap();
+        add_partner(app, "other-core", PartnerKind::Funder, Some("other-bank".into())).await;
+        self.with(add_key(app, "other-core", "O-1", Algorithm::Sm2Sm3).await)
     }
 
     /// The same desk at another node.

@@ -1,6 +1,5 @@
 //! Daily files over the API: at their stated time, for their funder only, signed, whole or in parts.
 
-use fenqi::access::PartnerKind;
 use fenqi::app::App;
 use fenqi::base::BusinessDay;
 use fenqi::base::hex::hex_encode;
@@ -15,10 +14,7 @@ use crate::town::Town;
 
 async fn open(pool: PgPool) -> (Town, Desk) {
     let town = lived_in(pool).await;
-    desk::add_partner(&town.app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
-    let identity = desk::add_key(&town.app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await;
-    let address = desk::serve(&town.app).await;
-    let desk = Desk::new(&town.app, &address, identity).await;
+    let desk = desk::of_core(&town.app, Algorithm::Sm2Sm3).await;
     (town, desk)
 }
 
@@ -159,9 +155,7 @@ async fn files_are_given_at_their_time_to_their_funder_and_while_they_are_kept(p
         let answer = download(&desk, "2026-03-02", name, &[]).await;
         assert_eq!(answer.problem(), (404, "not_found".into()), "{name}");
     }
-    fenqi::funder::open_funder(&town.app, "other-bank", "Other Bank").await.unwrap();
-    desk::add_partner(&town.app, "other-core", PartnerKind::Funder, Some("other-bank".into())).await;
-    let stranger = desk.with(desk::add_key(&town.app, "other-core", "O-1", Algorithm::Sm2Sm3).await);
+    let stranger = desk.stranger(&town.app).await;
     assert_eq!(stranger.get(&manifest("2026-03-02")).await.problem(), (404, "not_found".into()));
     assert_eq!(download(&stranger, "2026-03-02", "lines.csv.gz", &[]).await.problem(), (404, "not_found".into()));
     assert_eq!(stranger.get("/funder/days").await.ok()["items"], serde_json::json!([]));

@@ -1,6 +1,5 @@
 //! A funder's core over the API: loans and what becomes of them, the reserve and its orders, products by two keys.
 
-use fenqi::access::PartnerKind;
 use fenqi::access::actions::NewKey;
 use fenqi::base::Fen;
 use fenqi::base::id::{ProductDraftId, ReserveOrderId};
@@ -28,12 +27,8 @@ const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_d
 pub(super) async fn open(pool: PgPool) -> (Town, Desk, Desk) {
     let (app, _) = house::open_in_world(pool, "2026-01-05").await;
     let town = town::found(app, 10_000_000).await;
-    desk::add_partner(&town.app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
-    let first = desk::add_key(&town.app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await;
-    let second = desk::add_key(&town.app, "harbour-core", "H-2", Algorithm::RsaSha256).await;
-    let address = desk::serve(&town.app).await;
-    let desk = Desk::new(&town.app, &address, first).await;
-    let other = desk.with(second);
+    let desk = desk::of_core(&town.app, Algorithm::Sm2Sm3).await;
+    let other = desk.with(desk::add_key(&town.app, "harbour-core", "H-2", Algorithm::RsaSha256).await);
     (town, desk, other)
 }
 
@@ -45,13 +40,6 @@ async fn key_of(town: &Town, serial_no: &str, holder: &str) -> Identity {
     let key = NewKey { partner, serial_no, public_key, holder, expires_at: None };
     let _ = fenqi::access::add_key(&town.app, &key, "operator").await.unwrap();
     identity
-}
-
-/// The funder's desk of a bank that has nothing to do with it.
-async fn stranger(town: &Town, desk: &Desk) -> Desk {
-    fenqi::funder::open_funder(&town.app, "other-bank", "Other Bank").await.unwrap();
-    desk::add_partner(&town.app, "other-core", PartnerKind::Funder, Some("other-bank".into())).await;
-    desk.with(desk::add_key(&town.app, "other-core", "O-1", Algorithm::Sm2Sm3).await)
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -109,7 +97,7 @@ async fn a_core_reads_a_loan_through_its_life(pool: PgPool) {
     let detail = desk.get(&format!("/funder/remittances/{}", paid["remittance_id"].as_str().unwrap())).await.ok();
     assert_eq!((&detail["remittance"], detail["parts"].as_array().unwrap().len()), (paid, 1));
 
-    let stranger = stranger(&town, &desk).await;
+    let stranger = desk.stranger(&town.app).await;
     for path in [
         loan_path.clone(),
         format!("{loan_path}/plans"),
@@ -191,7 +179,7 @@ async fn a_deposit_is_booked_when_it_arrived_and_a_withdrawal_by_two_keys(pool: 
     assert_eq!(kinds, ["deposit", "deposit", "withdrawal"]);
     assert_eq!(desk.get("/funder/reserve/orders").await.ok()["items"].as_array().unwrap().len(), 3);
     assert_eq!(desk.get("/funder/reserve/forecast").await.ok()["runs_dry_on"], Value::Null);
-    let stranger = stranger(&town, &desk).await;
+    let stranger = desk.stranger(&town.app).await;
     let order = format!("/funder/reserve/orders/{deposit_id}");
     let (anothers, nobodys) = (stranger.get(&order).await, stranger.get(&desk::absent(&order)).await);
     assert_eq!((anothers.status, anothers.without_its_own()), (404, nobodys.without_its_own()));

@@ -31,13 +31,10 @@ const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_d
 async fn open(pool: PgPool) -> (Town, Desk, Desk) {
     let (app, _) = house::open_in_world(pool, "2026-01-05").await;
     let town = town::found(app, 10_000_000).await;
-    desk::add_partner(&town.app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
+    let core = desk::of_core(&town.app, Algorithm::Sm2Sm3).await;
     let owner = Some(town.merchant_id.to_string());
     desk::add_partner(&town.app, "wang-cashier", PartnerKind::Merchant, owner).await;
-    let core = desk::add_key(&town.app, "harbour-core", "H-1", Algorithm::Sm2Sm3).await;
-    let cashier = desk::add_key(&town.app, "wang-cashier", "W-1", Algorithm::RsaSha256).await;
-    let core = Desk::new(&town.app, &desk::serve(&town.app).await, core).await;
-    let cashier = core.with(cashier);
+    let cashier = core.with(desk::add_key(&town.app, "wang-cashier", "W-1", Algorithm::RsaSha256).await);
     (town, core, cashier)
 }
 
@@ -145,10 +142,8 @@ async fn call_out(app: &App, partner: &str) {
 async fn a_partner_is_found_in_and_out_by_any_of_its_names(pool: PgPool) {
     let (town, core, cashier) = open(pool).await;
     let app = &town.app;
-    fenqi::funder::open_funder(app, "other-bank", "Other Bank").await.unwrap();
-    desk::add_partner(app, "other-core", PartnerKind::Funder, Some("other-bank".into())).await;
+    let other = core.stranger(app).await;
     desk::add_partner(app, "our-risk", PartnerKind::Risk, None).await;
-    let other = core.with(desk::add_key(app, "other-core", "O-1", Algorithm::Sm2Sm3).await);
     let risk = core.with(desk::add_key(app, "our-risk", "R-1", Algorithm::Sm2Sm3).await);
     for caller in [&core, &cashier, &other, &risk] {
         caller.get("/me").await.ok();

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use fenqi::access::PartnerKind;
 use fenqi::app::{App, Kept};
 use fenqi::base::Fen;
 use fenqi::base::id::{LineId, LoanId};
@@ -36,10 +35,7 @@ pub(super) const WISH: LineWish =
 pub(super) async fn open(pool: PgPool) -> (Town, Desk, std::sync::Arc<World>) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     let town = town::found(app, 10_000_000).await;
-    desk::add_partner(&town.app, "harbour-core", PartnerKind::Funder, Some("harbour-bank".into())).await;
-    let identity = desk::add_key(&town.app, "harbour-core", "H-1", Algorithm::RsaSha256).await;
-    let address = desk::serve(&town.app).await;
-    let desk = Desk::new(&town.app, &address, identity).await;
+    let desk = desk::of_core(&town.app, Algorithm::RsaSha256).await;
     (town, desk, world)
 }
 
@@ -229,9 +225,7 @@ async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn another_funders_events_are_not_there(pool: PgPool) {
     let (town, desk, _) = open(pool).await;
-    fenqi::funder::open_funder(&town.app, "other-bank", "Other Bank").await.unwrap();
-    desk::add_partner(&town.app, "other-core", PartnerKind::Funder, Some("other-bank".into())).await;
-    let other = desk.with(desk::add_key(&town.app, "other-core", "O-1", Algorithm::Sm2Sm3).await);
+    let other = desk.stranger(&town.app).await;
     let event_no = desk.get("/events").await.ok()["items"][0]["event_no"].clone();
     assert_eq!(other.get("/events").await.ok()["items"], json!([]));
     let preview = format!("/events/{event_no}/preview");

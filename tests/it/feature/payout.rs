@@ -23,11 +23,17 @@ use crate::house;
 use crate::shopper::Shopper;
 use crate::town::SHOP_ACCOUNT;
 
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn an_answer_that_is_lost_is_asked_for_and_never_paid_twice(pool: PgPool) {
+/// A street on the day after its shop has sold for 100 yuan: 99.40 are to be paid.
+async fn with_a_payout(pool: PgPool) -> Street {
     let street = street(pool, "2026-03-02").await;
     street.sell(10_000, 60, 0).await;
     street.close().await;
+    street
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_answer_that_is_lost_is_asked_for_and_never_paid_twice(pool: PgPool) {
+    let street = with_a_payout(pool).await;
     street.script(Scripted::answer("paid").with(Trouble::TimeoutAfter));
     let sent = settlement::submit_payouts(&street.app).await.unwrap();
     assert_eq!((sent.paid, sent.waiting), (0, 1));
@@ -44,9 +50,7 @@ async fn an_answer_that_is_lost_is_asked_for_and_never_paid_twice(pool: PgPool) 
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn operators_are_told_once_of_a_payout_that_stays_unknown(pool: PgPool) {
-    let street = street(pool, "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
+    let street = with_a_payout(pool).await;
     street.script(Scripted::answer("paid").with(Trouble::TimeoutAfter));
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
     let cut_off = house::with_partners(&street.app, &[]);
@@ -62,9 +66,7 @@ async fn operators_are_told_once_of_a_payout_that_stays_unknown(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_the_channel_never_heard_of_is_sent_again_under_its_key(pool: PgPool) {
-    let street = street(pool, "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
+    let street = with_a_payout(pool).await;
     street.script(Scripted::answer("paid").with(Trouble::TimeoutBefore));
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
     street.wait(2);
@@ -77,9 +79,7 @@ async fn what_the_channel_never_heard_of_is_sent_again_under_its_key(pool: PgPoo
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn operators_are_told_once_of_a_payout_that_the_channel_never_receives(pool: PgPool) {
-    let street = street(pool, "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
+    let street = with_a_payout(pool).await;
     for questions in 1..=QUERIES_BEFORE_NOTICE + 2 {
         street.script(Scripted::answer("paid").with(Trouble::TimeoutBefore));
         assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
@@ -104,9 +104,7 @@ async fn told_of_unknown(app: &App) -> i64 {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_failed_payout_is_retried_to_the_new_account(pool: PgPool) {
-    let street = street(pool, "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
+    let street = with_a_payout(pool).await;
     street.script(Scripted::answer("account_closed"));
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().failed, 1);
     let notices: i64 = sqlx::query_scalar("select count(*) from notice where kind = 'payout_failed'")
@@ -137,9 +135,7 @@ async fn a_failed_payout_is_retried_to_the_new_account(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(pool: PgPool) {
-    let street = street(pool.clone(), "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
+    let street = with_a_payout(pool.clone()).await;
     street.script(Scripted::answer("account_closed"));
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().failed, 1);
 
@@ -188,9 +184,7 @@ async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(poo
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_callback_is_booked_once_and_only_for_what_was_sent(pool: PgPool) {
-    let street = street(pool, "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
+    let street = with_a_payout(pool).await;
     street.script(Scripted::answer("slow"));
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
     let payout_id = fenqi::base::id::PayoutId::from_uuid(street.payouts().await[0].0);
@@ -222,9 +216,7 @@ async fn a_callback_is_booked_once_and_only_for_what_was_sent(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_callback_about_an_attempt_that_was_not_sent_is_not_believed(pool: PgPool) {
-    let street = street(pool, "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
+    let street = with_a_payout(pool).await;
     let payout_id = fenqi::base::id::PayoutId::from_uuid(street.payouts().await[0].0);
     let refused = async |attempt_no| {
         let word = Word::Succeeded { bank_reference: "BANK0000000001".into() };
@@ -242,9 +234,7 @@ async fn a_callback_about_an_attempt_that_was_not_sent_is_not_believed(pool: PgP
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_payout_after_a_crash_is_asked_about_and_not_sent_as_new(pool: PgPool) {
-    let street = street(pool, "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
+    let street = with_a_payout(pool).await;
     // A node stands still between marking the payout and the call: what it has is too old to be sent.
     let mut standing = fenqi::database::begin(&street.app.pool).await.unwrap();
     sqlx::query("lock table payout_event in share mode").execute(&mut *standing).await.unwrap();
@@ -278,9 +268,7 @@ async fn a_payout_after_a_crash_is_asked_about_and_not_sent_as_new(pool: PgPool)
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_channel_that_is_down_leaves_payouts_to_be_sent(pool: PgPool) {
-    let street = street(pool, "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
+    let street = with_a_payout(pool).await;
     let cut_off = house::with_partners(&street.app, &[]);
     assert_eq!(settlement::submit_payouts(&cut_off).await.unwrap().waiting, 1);
     assert_eq!(street.payouts().await[0].1, PayoutStatus::Created);
@@ -324,9 +312,7 @@ async fn a_payment_that_the_channel_does_not_take_holds_up_no_other(pool: PgPool
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_payment_that_the_channel_refused_and_nobody_mended_is_found(pool: PgPool) {
-    let street = street(pool, "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
+    let street = with_a_payout(pool).await;
     street.script(Scripted::answer("account_closed"));
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().failed, 1);
     let found = async || {
@@ -340,9 +326,7 @@ async fn a_payment_that_the_channel_refused_and_nobody_mended_is_found(pool: PgP
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn two_nodes_at_once_pay_each_settlement_once(pool: PgPool) {
-    let street = street(pool, "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
+    let street = with_a_payout(pool).await;
     let (first, second) =
         tokio::join!(settlement::submit_payouts(&street.app), settlement::submit_payouts(&street.app));
     assert_eq!(first.unwrap().paid + second.unwrap().paid, 1);

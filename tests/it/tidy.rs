@@ -15,12 +15,12 @@ const TOP: [&str; 6] = ["cli", "demo", "bench", "replay", "router", "timetable"]
 /// Folders of the top that are programs of their own: they know everything, and talk to whoever started them.
 const PROGRAMS: [&str; 4] = ["cli", "demo", "bench", "replay"];
 
-/// One source file without its tests, comments and text.
+/// One source file.
 struct Source {
     /// From `src/`, such as `loan/store.rs`.
     path: String,
     text: String,
-    /// Line by line, with comments and the contents of literals blanked, up to the first `#[cfg(test)]`.
+    /// Line by line, without comments, up to the first `#[cfg(test)]`. What stands between quotes is left: codes are looked for in it.
     code: Vec<String>,
 }
 

@@ -27,6 +27,8 @@ use sqlx::{PgConnection, PgPool};
 
 /// What makes the keys and faults of every test's world.
 pub const SEED: u64 = 20_260_105;
+/// The key under which every test's house seals, as a program is told of it.
+pub const MASTER_KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
 /// Far longer than anything takes that comes at all, however busy the machine is: a test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 /// Working days of years beyond those that ship, for houses that live today; what `FENQI_CALENDAR_FILE` names to a program.

@@ -23,8 +23,6 @@ use crate::town::{self, LineWish, Town};
 use crate::{desk, house};
 
 const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 5, due_day: 25, expires_on: "2099-12-31" };
-/// The key under which every test house seals.
-const MASTER_KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
 
 /// What the documents promise a newcomer, who also has to read.
 const NEWCOMER_TIME_MAX: Duration = Duration::from_secs(5 * 60);
@@ -166,7 +164,7 @@ impl Drop for Trial {
 
 fn with_house<'a>(command: &'a mut Command, database_url: &str) -> &'a mut Command {
     command.env("FENQI_CALENDAR_FILE", house::CALENDAR_FILE);
-    command.env("DATABASE_URL", database_url).env("FENQI_MASTER_KEY", MASTER_KEY).stdin(Stdio::null())
+    command.env("DATABASE_URL", database_url).env("FENQI_MASTER_KEY", house::MASTER_KEY).stdin(Stdio::null())
 }
 
 /// A process of the house itself, which calls the counterfeit partners.

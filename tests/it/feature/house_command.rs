@@ -37,7 +37,7 @@ impl Program {
             .args(arguments)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("DATABASE_URL", &self.url)
-            .env("FENQI_MASTER_KEY", "07".repeat(32))
+            .env("FENQI_MASTER_KEY", house::MASTER_KEY)
             .env("FENQI_DATABASE_CONNECTIONS", "4")
             .envs(self.settings.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::null())
@@ -218,7 +218,7 @@ async fn no_new_master_key_is_made_for_data_sealed_under_another(pool: PgPool) {
         .unwrap();
     let refused = refuse_new_key(&read(&[]), &pool).await.unwrap_err().to_string();
     assert!(refused.contains("master.key") && refused.contains("FENQI_MASTER_KEY"), "{refused}");
-    refuse_new_key(&read(&[("FENQI_MASTER_KEY", &"07".repeat(32))]), &pool).await.unwrap();
+    refuse_new_key(&read(&[("FENQI_MASTER_KEY", house::MASTER_KEY)]), &pool).await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

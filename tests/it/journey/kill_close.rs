@@ -127,7 +127,7 @@ impl Copy {
             .args(arguments)
             .current_dir(std::env::temp_dir())
             .env("DATABASE_URL", &self.url)
-            .env("FENQI_MASTER_KEY", "07".repeat(32))
+            .env("FENQI_MASTER_KEY", house::MASTER_KEY)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

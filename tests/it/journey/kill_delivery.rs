@@ -115,7 +115,7 @@ fn start(database_url: &str, world_at: &str) -> Node {
         .args(["work", "--workers", "1"])
         .current_dir(std::env::temp_dir())
         .env("DATABASE_URL", database_url)
-        .env("FENQI_MASTER_KEY", "07".repeat(32))
+        .env("FENQI_MASTER_KEY", house::MASTER_KEY)
         .env("FENQI_CALENDAR_FILE", house::CALENDAR_FILE)
         .env("FENQI_SANDBOX_URL", world_at)
         .env("FENQI_SANDBOX_SEED", house::SEED.to_string())

@@ -37,7 +37,7 @@ impl Node<'_> {
             .arg("work")
             .current_dir(std::env::temp_dir())
             .env("DATABASE_URL", url)
-            .env("FENQI_MASTER_KEY", "07".repeat(32))
+            .env("FENQI_MASTER_KEY", house::MASTER_KEY)
             .env("FENQI_CALENDAR_FILE", house::CALENDAR_FILE)
             .env("FENQI_SANDBOX_URL", &self.world_at)
             .env("FENQI_SANDBOX_SEED", house::SEED.to_string())

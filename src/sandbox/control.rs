@@ -51,6 +51,9 @@ async fn script(State(world): State<Arc<World>>, Json(script): Json<Script>) -> 
     if let Some(matcher) = &script.r#match {
         check_field(&script.partner, &matcher.field)?;
     }
+    if script.outcomes.is_empty() {
+        return Err(refused("outcomes names no answer; name one for each order".to_owned()));
+    }
     script.outcomes.iter().try_for_each(|outcome| check_answer(&script.partner, outcome))?;
     world.script(&script.partner, script.r#match, script.outcomes);
     Ok(StatusCode::NO_CONTENT)

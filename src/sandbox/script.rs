@@ -61,7 +61,10 @@ pub struct Scripts {
 
 impl Scripts {
     pub fn add(&mut self, partner: &str, matcher: Option<Matcher>, outcomes: Vec<Scripted>) {
-        self.queues.entry((partner.to_owned(), matcher)).or_default().extend(outcomes);
+        // An empty queue would stand before the answers for anyone.
+        if !outcomes.is_empty() {
+            self.queues.entry((partner.to_owned(), matcher)).or_default().extend(outcomes);
+        }
     }
 
     /// Takes the answer prescribed for an order that is any of `subjects`, the first that has one; else the next for anyone.
@@ -104,5 +107,14 @@ mod tests {
         assert_eq!(take(&mut scripts).as_deref(), Some("success"));
         assert_eq!(take(&mut scripts), None);
         assert_eq!(scripts.left(), 0);
+    }
+
+    #[test]
+    fn no_answers_for_a_subject_leave_it_those_for_anyone() {
+        let mut scripts = Scripts::default();
+        scripts.add("withholding_a", Some(Matcher::new("card", "c1")), Vec::new());
+        scripts.add("withholding_a", None, vec![Scripted::answer("refused")]);
+        let taken = scripts.take("withholding_a", &[("card", "c1")]);
+        assert_eq!(taken, Some(Scripted::answer("refused")));
     }
 }

@@ -54,6 +54,8 @@ async fn a_script_is_kept_or_refused_with_what_is_allowed() {
     let matched = json!({ "partner": "payout", "match": { "field": "card", "value": "1" }, "outcomes": [] });
     let (status, said) = post(&address, "/script", matched).await;
     assert!(status == 422 && said.contains("order, account"), "{said}");
+    let (status, said) = post(&address, "/script", json!({ "partner": "payout", "outcomes": [] })).await;
+    assert!(status == 422 && said.contains("names no answer"), "{said}");
     assert_eq!(get(&address, "/state").await["scripts_left"], 0);
     assert_eq!(script("withholding_a", json!({ "answer": "partial", "amount_fen": 5 })).await.0, 204);
     assert_eq!(script("wechat", json!({ "answer": "openid:anna" })).await.0, 204);

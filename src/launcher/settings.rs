@@ -4,6 +4,9 @@ use std::fs;
 
 use super::Durability;
 
+/// Where a container's limit stands, in bytes or as a word for none: of control groups version 2 and version 1.
+const LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+
 /// Settings for a machine that also runs us: an eighth of the memory, long checkpoints, and log segments kept for reuse,
 /// because making new ones stalls commits.
 pub fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
@@ -47,9 +50,34 @@ pub fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
     settings
 }
 
-/// All memory of the machine; 1 GiB where the system does not tell.
+/// All memory that we may use: the machine's, or less where a container is given less.
 fn memory_mb() -> u64 {
-    let table = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    usable_mb(&read("/proc/meminfo"), &LIMITS.map(read))
+}
+
+/// Of the table of a machine's memory and the limits of a container; 1 GiB where the system does not tell.
+fn usable_mb(table: &str, limits: &[String]) -> u64 {
     let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(1024, |kb| kb / 1024)
+    let total =
+        total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(1024, |kb| kb / 1024);
+    let limits = limits.iter().filter_map(|limit| limit.trim().parse::<u64>().ok());
+    limits.map(|bytes| bytes / (1024 * 1024)).fold(total, u64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_has_no_more_memory_than_it_is_given() {
+        let table = "MemTotal:       65536000 kB\nMemFree:         1024000 kB\n";
+        let usable = |limits: [&str; 2]| usable_mb(table, &limits.map(str::to_owned));
+        assert_eq!(usable(["", ""]), 64_000);
+        assert_eq!(usable(["max\n", ""]), 64_000);
+        assert_eq!(usable(["1073741824\n", ""]), 1_024);
+        // Version 1 writes a number beyond any machine for none.
+        assert_eq!(usable(["", "9223372036854771712\n"]), 64_000);
+        assert_eq!(usable_mb("", &[]), 1_024);
+    }
 }

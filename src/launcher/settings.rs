@@ -17,6 +17,9 @@ pub fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
         "max_connections=200".to_owned(),
         format!("shared_buffers={}MB", (memory_mb / 8).clamp(64, 2048)),
         format!("effective_cache_size={}MB", (memory_mb / 2).clamp(128, 65_536)),
+        // Where the processes of a parallel query share their tables. The rest lies in /dev/shm, of which a container has 64 MB as a
+        // rule, and a query that finds no room there fails.
+        format!("min_dynamic_shared_memory={}MB", (memory_mb / 16).clamp(64, 256)),
         "work_mem=32MB".to_owned(),
         "maintenance_work_mem=256MB".to_owned(),
         "wal_buffers=32MB".to_owned(),

@@ -131,6 +131,7 @@ impl Server {
         }
         // Where another process owns it, that one is starting it right now.
         if !self.accepts() && self.owner_lock.is_some() {
+            self.places.clear_leftovers();
             self.child = Some(self.spawn(durability)?);
         }
         self.wait_until_it_answers().await?;

@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
+use super::SOCKET;
 use crate::base::hex::hex_encode;
 
 /// A Unix socket's path holds at most 107 bytes on Linux; `/.s.PGSQL.5432` takes 14 of them.
@@ -59,14 +60,49 @@ impl Places {
         self.home.join("kept")
     }
 
+    fn pid_file(&self) -> PathBuf {
+        self.data().join("postmaster.pid")
+    }
+
     /// The process of the server, if it is alive.
     pub(super) fn postmaster(&self) -> Option<u32> {
-        let file = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        let file = fs::read_to_string(self.pid_file()).ok()?;
         let pid: u32 = file.lines().next()?.trim().parse().ok()?;
         // A pid is reused after a reboot, so its name counts too.
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         name.starts_with("postgres").then_some(pid)
     }
+
+    /// Removes what a server left that ended with its machine or container. PostgreSQL would take any other process of its account that
+    /// has the number since for that server, and not start.
+    pub(super) fn clear_leftovers(&self) {
+        let started = fs::read_to_string(self.pid_file()).ok().and_then(|file| server_started(&file));
+        let is_left = started.zip(machine_started()).is_some_and(|(server, machine)| server < machine);
+        if is_left && self.postmaster().is_none() {
+            for file in [self.pid_file(), self.socket.join(format!("{SOCKET}.lock"))] {
+                fs::remove_file(file).ok();
+            }
+        }
+    }
+}
+
+/// When a server started, by its pid file: seconds since 1970.
+fn server_started(file: &str) -> Option<u64> {
+    file.lines().nth(2)?.trim().parse().ok()
+}
+
+/// When the first process of the machine or container started.
+fn machine_started() -> Option<u64> {
+    started_by(&fs::read_to_string("/proc/stat").ok()?, &fs::read_to_string("/proc/1/stat").ok()?)
+}
+
+/// Seconds since 1970, from the machine's `btime` in `/proc/stat` and what `/proc/1/stat` says of the first process: behind its name in
+/// brackets, as the twentieth word, the hundredths of a second from then until its start.
+fn started_by(machine: &str, first: &str) -> Option<u64> {
+    let booted: u64 = machine.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    let (_, words) = first.rsplit_once(')')?;
+    let hundredths: u64 = words.split_whitespace().nth(19)?.parse().ok()?;
+    Some(booted + hundredths / 100)
 }
 
 /// Where a socket's path fits when the home's does not. Others may write there, so that only a directory of ours is used and no link
@@ -148,4 +184,22 @@ fn is_root() -> bool {
 
 fn short_hash(path: &Path) -> String {
     hex_encode(&Sha256::digest(path.as_os_str().as_encoded_bytes())[..6])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_starts_after_its_machine_whatever_its_first_process_is_called() {
+        let machine = "cpu  1 2 3\nbtime 1767225600\nprocesses 9\n";
+        let first = |name: &str, hundredths: u64| {
+            format!("1 ({name}) S 0 1 1 0 -1 4194560 16 0 0 0 2 3 0 0 20 0 1 0 {hundredths} 1024 200 0\n")
+        };
+        assert_eq!(started_by(machine, &first("systemd", 0)), Some(1_767_225_600));
+        assert_eq!(started_by(machine, &first("a (b) c", 8_640_099)), Some(1_767_312_000));
+        assert_eq!(started_by("", &first("sh", 0)), None);
+        assert_eq!(server_started("57\n/var/pg/data\n1767225601\n5432\n"), Some(1_767_225_601));
+        assert_eq!(server_started("57\n"), None);
+    }
 }

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -138,6 +139,25 @@ fn a_server_started_by_hand_stays_until_it_is_stopped_by_hand() {
     let refused = place.run(&["db", "url"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused.stderr).contains("is not running"));
+}
+
+#[test]
+fn a_server_that_ended_with_its_machine_is_not_taken_for_whoever_has_its_number_since() {
+    let place = Place::new("power-cut");
+    assert!(place.run(&["migrate"]).status.success());
+    let home = place.0.join("var/pg");
+    let account = std::fs::metadata(home.join("data")).unwrap();
+    let mut other = Command::new("sleep").arg("600").uid(account.uid()).gid(account.gid()).spawn().unwrap();
+    // It started a second after the year 1970 began.
+    let left =
+        format!("{}\n{}\n1\n5432\n{}\n\n", other.id(), home.join("data").display(), home.join("socket").display());
+    for file in ["data/postmaster.pid", "socket/.s.PGSQL.5432.lock"] {
+        std::fs::write(home.join(file), &left).unwrap();
+    }
+    let again = place.run(&["migrate"]);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(said(&again.stdout), "the database is up to date", "{}", said(&again.stderr));
 }
 
 #[test]

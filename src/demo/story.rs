@@ -78,6 +78,8 @@ struct House<'a> {
     buyers: Vec<Buyer>,
     /// Purchases to refund, by the day on which their buyers come back.
     refunds: BTreeMap<BusinessDay, Vec<(PurchaseId, Fen)>>,
+    /// Purchases on days on which nobody had a line yet.
+    without_buyer: usize,
     times: Times,
 }
 
@@ -97,6 +99,10 @@ pub async fn live(app: &App, world: &World, script: &Script) -> anyhow::Result<T
         bar.inc(1);
     }
     bar.finish_and_clear();
+    if house.without_buyer > 0 {
+        let (left_out, all) = (house.without_buyer, script.purchases.len());
+        eprintln!("{left_out} of {all} purchases were not made: nobody had a credit line on their day");
+    }
     house.next_morning(script.first_day.plus_days(u32::try_from(script.days)?)).await?;
     Ok(house.times)
 }
@@ -111,6 +117,15 @@ fn fill_card(world: &World, buyer: &Buyer, month: usize) {
 fn month_of(first_day: BusinessDay, day: BusinessDay) -> usize {
     let months = |day: BusinessDay| day.date().year() * 12 + day.date().month0() as i32;
     usize::try_from(months(day) - months(first_day)).unwrap_or_default().min(MONTHS - 1)
+}
+
+/// How many of `count` people have applied before a day, where they do so in equal shares on the first `days`. One comes on the first day,
+/// however few they are: until then nobody can buy.
+fn applied_before(index: usize, days: usize, count: usize) -> usize {
+    match index {
+        0 => 0,
+        _ => (count * index.min(days) / days).max(1).min(count),
+    }
 }
 
 fn at(hour: u32, minute: u32) -> NaiveTime {
@@ -140,6 +155,7 @@ async fn open<'a>(app: &'a App, world: &'a World, script: &'a Script) -> anyhow:
         funder_id,
         buyers: Vec::new(),
         refunds: BTreeMap::new(),
+        without_buyer: 0,
         times: Times::default(),
     })
 }
@@ -230,7 +246,7 @@ impl House<'_> {
         self.app.clock.set(day.instant(at(10, 0)));
         let days = (self.script.days * APPLYING_PER_CENT / 100).max(1);
         let count = self.script.clients.len();
-        let (from, to) = (count * index.min(days) / days, count * (index + 1).min(days) / days);
+        let (from, to) = (applied_before(index, days, count), applied_before(index + 1, days, count));
         let month = month_of(self.script.first_day, day);
         let batches = self.script.clients[from..to].chunks(BATCH);
         for pair in batches.collect::<Vec<_>>().chunks(2) {
@@ -263,6 +279,9 @@ impl House<'_> {
         let started = Instant::now();
         self.app.clock.set(day.instant(at(12, 0)));
         let (from, to) = self.share_of(self.script.purchases.len(), index);
+        if self.buyers.is_empty() {
+            self.without_buyer += to - from;
+        }
         let market = Market { buyers: &self.buyers, shops: &self.shops, products: &self.products };
         let requests: Vec<_> = (from..to)
             .filter_map(|number| {
@@ -328,6 +347,20 @@ pub fn set_faults(world: &World) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everybody_applies_once_and_the_first_on_the_first_day_however_few_they_are() {
+        let of = |days: usize, count: usize| -> Vec<usize> {
+            (0..days + 2)
+                .map(|index| applied_before(index + 1, days, count) - applied_before(index, days, count))
+                .collect()
+        };
+        assert_eq!(of(4, 1), [1, 0, 0, 0, 0, 0]);
+        assert_eq!(of(4, 2), [1, 0, 0, 1, 0, 0]);
+        assert_eq!(of(4, 10), [2, 3, 2, 3, 0, 0]);
+        assert_eq!(of(1, 300), [300, 0, 0]);
+        assert_eq!(of(4, 0), [0; 6]);
+    }
 
     #[test]
     fn each_first_of_a_month_begins_the_next_of_the_input_whatever_day_the_story_began_on() {

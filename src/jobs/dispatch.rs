@@ -1,17 +1,21 @@
 //! What each kind of job does: the features' own functions, in one match.
 
 use anyhow::anyhow;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::model::JobKind;
 use super::store;
 use crate::app::App;
+use crate::base::Clock;
 use crate::{
-    access, close, credit, day_file, funder, merchant, notice, outbox, page, passcode, reconcile, repayment, settlement,
+    access, close, credit, database, day_file, funder, merchant, notice, outbox, page, passcode, reconcile, repayment,
+    settlement,
 };
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
+/// What is forgotten so much too early is missed by nobody.
+const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
 /// Does a stored job, whatever was done of it before.
 ///
@@ -30,6 +34,11 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
     match kind {
         JobKind::DailyClose => close_past_days(app).await,
         JobKind::PruneJobs => {
+            // A clock that is moved is the house's own.
+            if let Clock::System = app.clock {
+                let database = database::time(&mut *app.pool.acquire().await?).await?;
+                ensure_not_ahead(app.clock.now(), database)?;
+            }
             let before = app.clock.now() - DONE_KEPT;
             store::prune(&mut *app.pool.acquire().await?, before).await?;
             page::session::sweep(app).await?;
@@ -71,6 +80,18 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
     }
 }
 
+/// A machine whose clock is set years ahead would forget all that is to be kept for years.
+///
+/// # Errors
+/// Where that is so by more than a day.
+fn ensure_not_ahead(machine: DateTime<Utc>, database: DateTime<Utc>) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        machine - database <= AHEAD_MAX,
+        "this machine's clock ({machine}) is ahead of the database's ({database}), and too much would be forgotten; set the one that is wrong"
+    );
+    Ok(())
+}
+
 /// Fails as the first part of a job that did. All of them have been done by then as far as they could be: what is broken in one keeps
 /// no money waiting in another.
 fn all_of<const PARTS: usize>(parts: [anyhow::Result<()>; PARTS]) -> anyhow::Result<()> {
@@ -89,4 +110,19 @@ async fn close_past_days(app: &App) -> anyhow::Result<()> {
         close::close_day(app, day).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_forgotten_by_a_clock_that_runs_ahead() {
+        let at = |day: i64| DateTime::UNIX_EPOCH + TimeDelta::days(20_000 + day);
+        assert!(ensure_not_ahead(at(0), at(0)).is_ok());
+        assert!(ensure_not_ahead(at(1), at(0)).is_ok());
+        assert!(ensure_not_ahead(at(0), at(3_650)).is_ok());
+        let refused = ensure_not_ahead(at(3_650), at(0)).unwrap_err().to_string();
+        assert!(refused.contains("set the one that is wrong"), "{refused}");
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::request::Parts;
-use chrono::NaiveTime;
+use chrono::{DateTime, NaiveTime, Utc};
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -52,12 +52,14 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Pro
         return Err(Problem::not_found());
     }
     let recorder = recorder();
-    let (waiting, reserves) = health::in_time(read_figures(&app)).await?;
+    let Figures { waiting, reserves, close_began_at } = health::in_time(read_figures(&app)).await?;
     if let Some(today) = waiting.business_day.map(BusinessDay::new) {
         gauge!("fenqi_business_day_timestamp_seconds").set(today.instant(NaiveTime::MIN).timestamp() as f64);
         let last = app.calendar.known_until(today).unwrap_or(today);
         gauge!("fenqi_calendar_ends_timestamp_seconds").set(last.next().instant(NaiveTime::MIN).timestamp() as f64);
     }
+    let closing_for = close_began_at.map_or(0, |began_at| (app.clock.now() - began_at).num_seconds());
+    gauge!("fenqi_close_running_seconds").set(closing_for as f64);
     gauge!("fenqi_partners_down").set(waiting.partners_down as f64);
     for (status, count) in
         [("ready", waiting.jobs_ready), ("running", waiting.jobs_running), ("dead", waiting.jobs_dead)]
@@ -81,7 +83,18 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Pro
     Ok(recorder.render())
 }
 
-async fn read_figures(app: &App) -> Result<(Waiting, Vec<FunderReserve>), Problem> {
+struct Figures {
+    waiting: Waiting,
+    reserves: Vec<FunderReserve>,
+    /// Of the oldest daily close that has not finished.
+    close_began_at: Option<DateTime<Utc>>,
+}
+
+async fn read_figures(app: &App) -> Result<Figures, Problem> {
     let mut connection = app.pool.acquire().await.map_err(health::database_unreachable)?;
-    Ok((store::count_waiting(&mut connection).await?, store::list_reserves(&mut connection).await?))
+    Ok(Figures {
+        waiting: store::count_waiting(&mut connection).await?,
+        reserves: store::list_reserves(&mut connection).await?,
+        close_began_at: store::oldest_unfinished_close(&mut connection).await?,
+    })
 }

@@ -110,7 +110,13 @@ async fn a_close_that_hangs_or_a_database_that_is_gone_makes_the_node_unready(po
     let app = open(pool.clone()).await;
     let hanging = "insert into close_run (business_day, started_at) values ('2026-01-04', $1)";
     sqlx::query(hanging).bind(app.clock.now() - chrono::TimeDelta::hours(2)).execute(&pool).await.unwrap();
-    let address = house::serve(router(app)).await;
+    let address = desk::serve(&app).await;
+    // Other houses of this process tell of theirs under the same name.
+    house::until("the metrics tell how long it has been running", async || {
+        let metrics = client().get(format!("{address}/metrics")).send().await.unwrap().text().await.unwrap();
+        metrics.contains("fenqi_close_running_seconds 72")
+    })
+    .await;
     let response = client().get(format!("{address}/readyz")).send().await.unwrap();
     assert_eq!(problem(response).await, (503, "close_stuck".to_owned()));
     // So does a database that is gone, without which it lives all the same.

@@ -79,7 +79,8 @@ pub async fn heartbeat(connection: &mut PgConnection, job_id: JobId, lease: Leas
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a job, and those of its kind that had been given up before it was enqueued: it did all that is due of its kind, theirs among it.
+/// Ends a job, and those of its kind that failed and were enqueued before it, given up or not: it did all that is due of its kind, theirs
+/// among it.
 /// `false` if somebody else has the job by now.
 pub async fn finish(
     connection: &mut PgConnection,
@@ -96,6 +97,10 @@ pub async fn finish(
              update job j set status = 'done', finished_at = $3
              from done
              where j.status = 'dead' and j.kind = done.kind and j.created_at < done.created_at
+         ), overtaken as (
+             update job j set status = 'done', finished_at = $3
+             from done
+             where j.status = 'ready' and j.attempts > 0 and j.kind = done.kind and j.created_at < done.created_at
          )
          select kind from done",
         job_id.uuid(),

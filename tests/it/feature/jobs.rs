@@ -164,6 +164,27 @@ async fn what_was_given_up_is_made_up_for_by_the_next_of_its_kind(pool: PgPool) 
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_failed_and_waits_is_made_up_for_by_a_later_one_of_its_kind(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let mut connection = app.pool.acquire().await.unwrap();
+    let again_at = app.clock.now() + TimeDelta::hours(1);
+    for (kind, key) in [(JobKind::AskPartners, "1"), (JobKind::AskPartners, "2"), (JobKind::MakeFiles, "3")] {
+        enqueue(&app, kind, key).await;
+        let claimed = claim(&app, "w").await.unwrap();
+        assert!(store::fail(&mut connection, claimed.job_id, "w", "no", Some(again_at)).await.unwrap());
+    }
+    app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    enqueue(&app, JobKind::AskPartners, "4").await;
+    let later = claim(&app, "w").await.unwrap();
+    // One that nobody has tried yet is tried.
+    app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    enqueue(&app, JobKind::AskPartners, "5").await;
+    assert!(store::finish(&mut connection, later.job_id, "w", app.clock.now()).await.unwrap());
+    let ended = [("1", "done"), ("2", "done"), ("3", "ready"), ("4", "done"), ("5", "ready")];
+    assert_eq!(statuses(&app).await, ended.map(|(key, status)| (key.to_owned(), status.to_owned())));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_interrupted_close_is_ended_before_the_next_day_is_closed(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     // Killed right after the cut-off.

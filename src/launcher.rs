@@ -111,8 +111,7 @@ impl Server {
         let account = Account::to_drop_to()?;
         let places = Places::choose(&options.home, account.as_ref())?;
         let bin = find_bin(options.bin.as_deref(), places.made_by().as_deref())?;
-        let lock = File::create(places.home.join("owner.lock")).context("cannot create the cluster's lock file")?;
-        let owner_lock = lock.try_lock().is_ok().then_some(lock);
+        let owner_lock = places.try_own()?;
         let server = Server { places, account, bin, owner_lock, child: None };
         // Where another process owns the cluster, that one has made and checked it.
         if server.owner_lock.is_some() {
@@ -134,8 +133,19 @@ impl Server {
             self.places.clear_leftovers();
             self.child = Some(self.spawn(durability)?);
         }
-        self.wait_until_it_answers().await?;
+        self.wait_until_it_answers(durability).await?;
         Ok(self)
+    }
+
+    /// Owns the cluster where the process that did has ended meanwhile, and its server with it.
+    fn take_over(&mut self, durability: Durability) -> anyhow::Result<()> {
+        self.owner_lock = self.places.try_own()?;
+        if self.owner_lock.is_some() {
+            self.check_version()?;
+            self.places.clear_leftovers();
+            self.child = Some(self.spawn(durability)?);
+        }
+        Ok(())
     }
 
     /// Initialises the cluster where there is none, and refuses one of another major version.
@@ -200,9 +210,12 @@ impl Server {
         if probe.output().is_ok_and(|output| output.status.success()) { "lz4" } else { "on" }
     }
 
-    async fn wait_until_it_answers(&mut self) -> anyhow::Result<()> {
+    async fn wait_until_it_answers(&mut self, durability: Durability) -> anyhow::Result<()> {
         let url = self.url("postgres");
         for _ in 0..START_SECONDS_MAX * POLLS_PER_SECOND {
+            if self.owner_lock.is_none() && self.places.postmaster().is_none() {
+                self.take_over(durability)?;
+            }
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             if ended.is_some() {
                 bail!("PostgreSQL did not start: {}", self.last_words());

@@ -1,6 +1,6 @@
 //! Where a private cluster lives, and the account that it runs as.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -58,6 +58,12 @@ impl Places {
     /// Present while `fenqi db start` wants the server to outlive other processes.
     pub(super) fn kept_mark(&self) -> PathBuf {
         self.home.join("kept")
+    }
+
+    /// The lock of whoever is responsible for the server; `None` where another process has it.
+    pub(super) fn try_own(&self) -> anyhow::Result<Option<File>> {
+        let lock = File::create(self.home.join("owner.lock")).context("cannot create the cluster's lock file")?;
+        Ok(lock.try_lock().is_ok().then_some(lock))
     }
 
     fn pid_file(&self) -> PathBuf {

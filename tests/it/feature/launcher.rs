@@ -142,6 +142,31 @@ fn a_server_started_by_hand_stays_until_it_is_stopped_by_hand() {
 }
 
 #[test]
+fn whoever_waits_for_a_server_whose_owner_ends_starts_it() {
+    let place = Place::new("owner-ends");
+    assert!(place.run(&["migrate"]).status.success());
+    let owned = std::fs::File::create(place.0.join("var/pg/owner.lock")).unwrap();
+    owned.lock().unwrap();
+    let mut waiting = place.fenqi(&["migrate"]).stdout(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(waiting.try_wait().unwrap().is_none(), "it does not wait for the owner");
+    drop(owned);
+    let started = Instant::now();
+    let ended = loop {
+        match waiting.try_wait().unwrap() {
+            Some(ended) => break ended,
+            None if started.elapsed() < house::PATIENCE => std::thread::sleep(Duration::from_millis(50)),
+            None => {
+                waiting.kill().unwrap();
+                panic!("it waits for an owner that has ended");
+            }
+        }
+    };
+    assert!(ended.success());
+    assert_eq!(place.postmaster(), None, "whoever starts a server stops it");
+}
+
+#[test]
 fn a_server_that_ended_with_its_machine_is_not_taken_for_whoever_has_its_number_since() {
     let place = Place::new("power-cut");
     assert!(place.run(&["migrate"]).status.success());

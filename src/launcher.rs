@@ -130,8 +130,7 @@ impl Server {
         }
         // Where another process owns it, that one is starting it right now.
         if !self.accepts() && self.owner_lock.is_some() {
-            self.places.clear_leftovers();
-            self.child = Some(self.spawn(durability)?);
+            self.spawn_anew(durability)?;
         }
         self.wait_until_it_answers(durability).await?;
         Ok(self)
@@ -142,9 +141,16 @@ impl Server {
         self.owner_lock = self.places.try_own()?;
         if self.owner_lock.is_some() {
             self.check_version()?;
-            self.places.clear_leftovers();
-            self.child = Some(self.spawn(durability)?);
+            self.spawn_anew(durability)?;
         }
+        Ok(())
+    }
+
+    fn spawn_anew(&mut self, durability: Durability) -> anyhow::Result<()> {
+        // The server that was to be kept has ended.
+        fs::remove_file(self.places.kept_mark()).ok();
+        self.places.clear_leftovers();
+        self.child = Some(self.spawn(durability)?);
         Ok(())
     }
 

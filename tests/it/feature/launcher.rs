@@ -142,6 +142,20 @@ fn a_server_started_by_hand_stays_until_it_is_stopped_by_hand() {
 }
 
 #[test]
+fn a_server_that_was_to_stay_and_ended_is_not_left_behind_by_whoever_starts_it_again() {
+    let place = Place::new("kept-once");
+    assert!(place.run(&["db", "start"]).status.success());
+    signal(place.postmaster().expect("the server runs"), "-INT");
+    let started = Instant::now();
+    while place.postmaster().is_some() {
+        assert!(started.elapsed() < house::PATIENCE, "the server does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(place.run(&["migrate"]).status.success());
+    assert_eq!(place.postmaster(), None);
+}
+
+#[test]
 fn whoever_waits_for_a_server_whose_owner_ends_starts_it() {
     let place = Place::new("owner-ends");
     assert!(place.run(&["migrate"]).status.success());

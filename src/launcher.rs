@@ -198,6 +198,8 @@ impl Server {
     }
 
     fn spawn(&self, durability: Durability) -> anyhow::Result<Child> {
+        // What the server before said at its end, if it had one.
+        fs::rename(self.places.log(), self.places.log_before()).ok();
         let log = File::create(self.places.log()).context("cannot create the server's log")?;
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.places.data()).arg("-k").arg(&self.places.socket);

@@ -55,6 +55,11 @@ impl Places {
         self.home.join("server.log")
     }
 
+    /// The log of the server before.
+    pub(super) fn log_before(&self) -> PathBuf {
+        self.home.join("server.log.1")
+    }
+
     /// Present while `fenqi db start` wants the server to outlive other processes.
     pub(super) fn kept_mark(&self) -> PathBuf {
         self.home.join("kept")

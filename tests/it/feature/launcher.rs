@@ -153,6 +153,9 @@ fn a_server_that_was_to_stay_and_ended_is_not_left_behind_by_whoever_starts_it_a
     }
     assert!(place.run(&["migrate"]).status.success());
     assert_eq!(place.postmaster(), None);
+    // Why the one before ended can still be read.
+    let log = std::fs::read_to_string(place.0.join("var/pg/server.log.1")).unwrap();
+    assert!(log.contains("received fast shutdown request"), "{log}");
 }
 
 #[test]

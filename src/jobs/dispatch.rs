@@ -33,22 +33,7 @@ pub async fn run_named(app: &App, kind: &str) -> anyhow::Result<()> {
 pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
     match kind {
         JobKind::DailyClose => close_past_days(app).await,
-        JobKind::PruneJobs => {
-            // A clock that is moved is the house's own.
-            if let Clock::System = app.clock {
-                let database = database::time(&mut *app.pool.acquire().await?).await?;
-                ensure_not_ahead(app.clock.now(), database)?;
-            }
-            let before = app.clock.now() - DONE_KEPT;
-            store::prune(&mut *app.pool.acquire().await?, before).await?;
-            page::session::sweep(app).await?;
-            passcode::sweep(app).await?;
-            merchant::join_actions::sweep(app).await?;
-            day_file::jobs::forget_old(app).await?;
-            access::jobs::forget_old(app).await?;
-            notice::jobs::forget_old(app).await?;
-            outbox::actions::forget_old(app).await
-        }
+        JobKind::PruneJobs => forget_old(app).await,
         JobKind::Withhold => {
             let made = repayment::jobs::retry_withholdings(app).await.map(|_| ());
             let sent = repayment::jobs::submit_withholdings(app).await.map(|_| ());
@@ -80,6 +65,24 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
     }
 }
 
+async fn forget_old(app: &App) -> anyhow::Result<()> {
+    // A clock that is moved is the house's own.
+    if let Clock::System = app.clock {
+        let database = database::time(&mut *app.pool.acquire().await?).await?;
+        ensure_not_ahead(app.clock.now(), database)?;
+    }
+    let jobs = store::prune(&mut *app.pool.acquire().await?, app.clock.now() - DONE_KEPT).await;
+    let jobs = jobs.map(|_| ()).map_err(anyhow::Error::from);
+    let sessions = page::session::sweep(app).await.map(|_| ());
+    let codes = passcode::sweep(app).await.map(|_| ());
+    let drafts = merchant::join_actions::sweep(app).await.map(|_| ());
+    let files = day_file::jobs::forget_old(app).await;
+    let calls = access::jobs::forget_old(app).await;
+    let notices = notice::jobs::forget_old(app).await;
+    let messages = outbox::actions::forget_old(app).await;
+    all_of([jobs, sessions, codes, drafts, files, calls, notices, messages])
+}
+
 /// A machine whose clock is set years ahead would forget all that is to be kept for years.
 ///
 /// # Errors
@@ -93,7 +96,7 @@ fn ensure_not_ahead(machine: DateTime<Utc>, database: DateTime<Utc>) -> anyhow::
 }
 
 /// Fails as the first part of a job that did. All of them have been done by then as far as they could be: what is broken in one keeps
-/// no money waiting in another.
+/// no money waiting in another, and no disk filling.
 fn all_of<const PARTS: usize>(parts: [anyhow::Result<()>; PARTS]) -> anyhow::Result<()> {
     let mut failures = parts.into_iter().filter_map(Result::err);
     let first = failures.next();

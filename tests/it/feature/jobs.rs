@@ -185,6 +185,19 @@ async fn what_failed_and_waits_is_made_up_for_by_a_later_one_of_its_kind(pool: P
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_cannot_be_forgotten_keeps_nothing_else(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let code = "insert into passcode (mobile_hash, purpose, code_hash, sent_at, expires_at)
+                values ('a', 'borrower_sign_in', 'b', '2025-12-31', '2026-01-01')";
+    sqlx::query(code).execute(&app.pool).await.unwrap();
+    sqlx::query("alter table session rename to session_away").execute(&app.pool).await.unwrap();
+    let failed = fenqi::jobs::dispatch::run(&app, JobKind::PruneJobs).await.unwrap_err();
+    assert!(format!("{failed:#}").contains("session"), "{failed:#}");
+    let kept: i64 = sqlx::query_scalar("select count(*) from passcode").fetch_one(&app.pool).await.unwrap();
+    assert_eq!(kept, 0, "the code is not forgotten");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_interrupted_close_is_ended_before_the_next_day_is_closed(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     // Killed right after the cut-off.

@@ -72,7 +72,7 @@ impl<'t> Rows<'t> {
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text);
         let header = reader.headers()?;
         let find = |column: &&'static str| {
-            let is_named = |found: &str| found.trim_start_matches('\u{feff}') == *column;
+            let is_named = |found: &str| found.trim_start_matches('\u{feff}').trim() == *column;
             let mut found = header.iter().enumerate().filter(|(_, name)| is_named(name)).map(|(place, _)| place);
             match (found.next(), found.next()) {
                 (Some(place), None) => Ok(place),
@@ -227,6 +227,11 @@ mod tests {
         assert_eq!(read("a,b\rx,\r\rx,"), [Err(2), Err(4)]);
         assert_eq!(read("a,b\n1,\"two\nlines\"\nx,\n"), [Ok(1), Err(4)]);
         assert_eq!(read("a,b\n"), []);
+    }
+
+    #[test]
+    fn blanks_around_names_and_values_are_nobodys() {
+        assert_eq!(read("b, a \n1, 2 \nx,\tx\n"), [Ok(2), Err(3)]);
     }
 
     #[test]

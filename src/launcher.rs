@@ -74,9 +74,11 @@ impl Server {
         Server::prepare(options)?.ready(options.durability).await
     }
 
-    /// The address of a database of this server.
+    /// The address of a database of this server. It says also what goes without saying, lest `PGPORT` and `PGSSLMODE` say it, which are
+    /// about another server.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://fenqi@localhost/{database}?host={}", percent_encode(&self.places.socket))
+        let socket = percent_encode(&self.places.socket);
+        format!("postgres://fenqi@localhost:5432/{database}?host={socket}&sslmode=disable")
     }
 
     /// Leaves the server running when this process ends, until `stop_kept`.

@@ -130,7 +130,7 @@ async fn a_start_that_is_interrupted_leaves_no_server_behind() {
 fn a_server_started_by_hand_stays_until_it_is_stopped_by_hand() {
     let place = Place::new("by-hand");
     let url = said(&place.run(&["db", "start"]).stdout);
-    assert!(url.starts_with("postgres://fenqi@localhost/fenqi?host="), "{url}");
+    assert!(url.starts_with("postgres://fenqi@localhost:5432/fenqi?host="), "{url}");
     assert!(place.run(&["migrate"]).status.success());
     assert!(place.postmaster().is_some());
     assert_eq!(said(&place.run(&["db", "url"]).stdout), url);
@@ -269,6 +269,14 @@ fn a_deep_directory_still_has_a_socket() {
     let place = Place::new("deep");
     let deep = "a-long-name-of-a-directory/".repeat(5);
     let output = place.fenqi(&["migrate"]).env("FENQI_VAR_DIR", deep).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output.stderr));
+}
+
+#[test]
+fn what_the_environment_says_of_another_server_is_not_taken_for_ours() {
+    let place = Place::new("another-server");
+    let others = [("PGHOST", "db.example"), ("PGPORT", "6543"), ("PGSSLMODE", "require"), ("PGUSER", "somebody")];
+    let output = place.fenqi(&["migrate"]).envs(others).output().unwrap();
     assert!(output.status.success(), "{}", said(&output.stderr));
 }
 

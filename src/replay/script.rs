@@ -151,9 +151,7 @@ impl Reader {
         // On the day itself a bare date changes nothing.
         let is_today = self.now.is_some_and(|now| time.is_none() && BusinessDay::at(now) == day);
         let at = day.instant(time.unwrap_or(MORNING));
-        if let Some(now) = self.now {
-            check_lived(BusinessDay::at(now), day)?;
-        }
+        self.now.map_or(Ok(()), |now| check_lived(BusinessDay::at(now), day))?;
         match self.now {
             Some(_) if is_today => Ok(None),
             Some(now) if at < now => Err(format!("{date} has passed; time only goes on in a scenario")),

@@ -18,6 +18,7 @@ use fenqi::partner::signature::{Identity, KeyRing};
 use fenqi::partner::wechat::WeChatSettings;
 use fenqi::purchase::PurchaseRefusal;
 use fenqi::router::api_document;
+use sqlx::{AssertSqlSafe, PgPool};
 
 /// Of GB/T 32918, by which every library signs unless told otherwise.
 const IDENTIFIER: &str = "1234567812345678";
@@ -125,6 +126,18 @@ fn every_metric_and_every_job_is_documented() {
     let kinds = JobKind::ALL.map(|kind| format!("\n| `{}` | ", kind.name()));
     let missing: Vec<&str> = kinds.iter().map(String::as_str).filter(|row| !operations.contains(row)).collect();
     assert!(missing.is_empty(), "docs/OPERATIONS.md, The timetable, lacks: {}", missing.concat());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_queries_that_operators_are_shown_are_answered(pool: PgPool) {
+    let operations = document("docs/OPERATIONS.md");
+    let shown = operations.split("psql \"$DATABASE_URL\" -c \"").skip(1);
+    let queries: Vec<&str> = shown.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(queries.len() >= 4, "{queries:?}");
+    for query in queries {
+        let answered = sqlx::raw_sql(AssertSqlSafe(query)).execute(&pool).await;
+        assert!(answered.is_ok(), "{query}: {answered:?}");
+    }
 }
 
 #[test]

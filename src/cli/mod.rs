@@ -121,7 +121,7 @@ enum Command {
     /// Transfers that reached the platform's account: record one for a borrower's line, take it back as two people, list them
     #[command(subcommand)]
     Transfer(transfer::Args),
-    /// Claims on guarantors: list them, ask for a late loan, say as two people that one is paid, withdraw one
+    /// Claims on guarantors: list them, ask for a late loan, say as two people that one is paid or was booked wrongly, withdraw one
     #[command(subcommand)]
     Claim(claim::Args),
     /// Applications that wait for a person: list them, decide one

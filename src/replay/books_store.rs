@@ -259,7 +259,8 @@ pub async fn find_message(connection: &mut PgConnection, partner: &str, kind: &s
              select body -> 'business_day' as day, body -> 'due_on' as due_on, body -> 'amount_fen' as amount,
                     body -> 'principal_fen' as principal, body -> 'interest_fen' as interest, body -> 'fee_fen' as fee,
                     body -> 'penalty_fen' as penalty, body -> 'interest_back_fen' as interest_back,
-                    body -> 'interest_back_recovered_fen' as interest_back_recovered
+                    body -> 'interest_back_recovered_fen' as interest_back_recovered, body -> 'recovered_fen' as recovered,
+                    body -> 'left_fen' as left
              from outbox where partner = $1 and kind = $2 order by message_no offset $3::bigint - 1 limit 1) x",
         partner,
         kind,

@@ -164,6 +164,7 @@ pub const SUBJECTS: &[(&str, &str, Fields)] = &[
             ("status", Word),
             ("asked_on", Day),
             ("paid_on", Day),
+            ("taken_back_on", Day),
         ],
     ),
     (
@@ -276,6 +277,8 @@ pub const SUBJECTS: &[(&str, &str, Fields)] = &[
             ("penalty", Amount),
             ("interest_back", Amount),
             ("interest_back_recovered", Amount),
+            ("recovered", Amount),
+            ("left", Amount),
         ],
     ),
     ("card", "BORROWER [N]", &[("status", Word), ("default", Word)]),

@@ -47,7 +47,7 @@ async fn a_script_is_kept_or_refused_with_what_is_allowed() {
     assert!(status == 422 && said.contains("insufficient_funds"), "{said}");
     for partner in ["sms", "card_signing"] {
         let (status, said) = script(partner, json!({ "answer": "refuse" })).await;
-        assert!(status == 422 && said.contains("allowed are refused"), "{said}");
+        assert!(status == 422 && said.contains("allowed are success, refused"), "{said}");
     }
     let (status, said) = script("withholding_a", json!({ "answer": "partial" })).await;
     assert!(status == 422 && said.contains("needs amount_fen"), "{said}");
@@ -59,7 +59,9 @@ async fn a_script_is_kept_or_refused_with_what_is_allowed() {
     assert_eq!(get(&address, "/state").await["scripts_left"], 0);
     assert_eq!(script("withholding_a", json!({ "answer": "partial", "amount_fen": 5 })).await.0, 204);
     assert_eq!(script("wechat", json!({ "answer": "openid:anna" })).await.0, 204);
-    assert_eq!(get(&address, "/state").await["scripts_left"], 2);
+    // As whoever wants the one after it refused says.
+    assert_eq!(script("sms", json!({ "answer": "success" })).await.0, 204);
+    assert_eq!(get(&address, "/state").await["scripts_left"], 3);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ pub mod driver;
 pub mod words;
 pub mod event;
 pub mod expect;
+pub mod usage;
 pub mod script;
 pub mod stage;
 pub mod books;

@@ -5,6 +5,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 use super::event::{ClaimStep, Event, Purchase, Verdict, channel_answer, payout_answer, risk_answer};
 use super::expect::{Expectation, Subject};
 use super::house::MORNING;
+use super::usage::USAGES;
 use super::words::{Words, check_lived, parse_day};
 use crate::base::{BusinessDay, Rate};
 use crate::reconcile::Correction;
@@ -162,45 +163,6 @@ impl Reader {
         }
     }
 }
-
-/// How every line is written, by its verb.
-const USAGES: &[(&str, &str)] = &[
-    ("funder", "funder CODE [advance=AMOUNT] [low-water=AMOUNT]"),
-    ("deposit", "deposit FUNDER AMOUNT"),
-    ("withdraw", "withdraw FUNDER AMOUNT"),
-    ("product", "product CODE|FILE.toml [statement-day=1..28]"),
-    ("take-off-sale", "take-off-sale PRODUCT"),
-    ("merchant", "merchant NAME [category=CATEGORY] discount=RATE [discount-returned=yes|no]"),
-    ("suspend", "suspend MERCHANT"),
-    ("resume", "resume MERCHANT"),
-    ("apply", "apply BORROWER product=PRODUCT (grade=GRADE limit=AMOUNT | refused=CODE | silent)"),
-    ("decide", "decide BORROWER (grade=GRADE limit=AMOUNT | refused=CODE)"),
-    ("freeze", "freeze BORROWER"),
-    ("unfreeze", "unfreeze BORROWER"),
-    ("limit", "limit BORROWER AMOUNT"),
-    ("order", "order NAME merchant=MERCHANT amount=AMOUNT [minutes=1..1440]"),
-    (
-        "purchase",
-        "purchase NAME borrower=BORROWER merchant=MERCHANT product=PRODUCT periods=N amount=AMOUNT [order=ORDER]",
-    ),
-    ("void", "void PURCHASE"),
-    ("refund", "refund PURCHASE AMOUNT|all"),
-    ("repay", "repay BORROWER AMOUNT"),
-    ("pay-off", "pay-off PURCHASE"),
-    ("transfer", "transfer BORROWER AMOUNT [reference=TEXT]"),
-    ("take-back", "take-back BORROWER [N]"),
-    ("claim", "claim PURCHASE asked|paid|withdrawn|taken-back [reference=TEXT]"),
-    ("bind", "bind BORROWER"),
-    ("unbind", "unbind BORROWER [N]"),
-    ("channel", "channel BORROWER ANSWER… [on=alpha|beta]"),
-    ("payout", "payout PAYEE ANSWER…"),
-    ("risk", "risk BORROWER ANSWER…"),
-    ("retry-payout", "retry-payout PAYEE [N]"),
-    ("settle-payout", "settle-payout PAYEE [N] [paid=REFERENCE]"),
-    ("correct", "correct BORROWER [N] [by=post|refund|ask-channel|reverse]"),
-    ("leaves", "leaves [withholdings=N] [payouts=N]"),
-    ("expect", "expect SUBJECT … KEY=VALUE…, expect no SUBJECT …, expect refused CODE, expect verify"),
-];
 
 fn command<'a>(verb: &str, words: impl Iterator<Item = &'a str>) -> Result<Command, String> {
     let Some((_, usage)) = USAGES.iter().find(|(known, _)| *known == verb) else {

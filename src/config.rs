@@ -44,6 +44,7 @@ pub struct Config {
     pub listen: SocketAddr,
     pub public_url: Option<String>,
     pub line_product: String,
+    pub review_days: u16,
     pub support: Option<Support>,
     pub log: String,
     pub log_format: LogFormat,
@@ -102,6 +103,7 @@ impl Config {
             listen: values.required("listen", |_| true)?,
             public_url: values.optional("public_url", |url: &String| is_origin(url))?,
             line_product: values.required("line_product", |_| true)?,
+            review_days: values.required("review_days", |days| (1..=365).contains(days))?,
             support: support(&values)?,
             log: values.required("log", |log: &String| log.parse::<tracing_subscriber::filter::Targets>().is_ok())?,
             log_format: values.required("log_format", |_| true)?,
@@ -190,6 +192,7 @@ impl Config {
     pub fn site(&self) -> Site {
         Site::at(&self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen)))
             .offering(&self.line_product)
+            .reviewing_for(self.review_days)
             .answered_by(self.support.clone())
     }
 

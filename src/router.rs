@@ -17,7 +17,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::app::App;
 use crate::bill::loan_h5;
 use crate::borrower::{card_h5, me_h5, message_h5, pin_h5, sign_in_h5};
-use crate::credit::{account_h5, apply_h5, home_h5, line_h5};
+use crate::credit::{account_h5, apply_h5, home_h5, line_h5, review_h5};
 use crate::http::api::{Document, Gate, Operations, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::merchant::{join_h5, order_h5, staff_h5};
@@ -211,6 +211,7 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .route("/apply/agreement", get(apply_h5::to_step).post(apply_h5::agree))
         .route("/apply/submit", get(apply_h5::to_step).post(apply_h5::submit))
         .route("/apply/state", get(apply_h5::state))
+        .route("/apply/review", led("/apply").post(review_h5::ask))
         .route("/home", get(home_h5::home))
         .route("/home/line", get(line_h5::show))
         .route("/me", get(me_h5::me))

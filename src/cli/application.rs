@@ -108,6 +108,7 @@ async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
 }
 
 fn as_json(application: &Application, terms: &Terms) -> Value {
+    let review = application.review.as_ref().map(|review| json!({ "asked_at": review.asked_at, "of": review.of }));
     json!({
         "application_id": application.application_id,
         "borrower_id": application.borrower_id,
@@ -115,6 +116,7 @@ fn as_json(application: &Application, terms: &Terms) -> Value {
         "product_version": application.product_version,
         "created_at": application.created_at,
         "referral": application.referral,
+        "review": review,
         "score": application.score,
         "facts": application.facts,
         "grades": terms.purchase.grades,
@@ -127,6 +129,13 @@ fn print(application: &Application, terms: &Terms) {
     let (facts, applied_on) = (&application.facts, BusinessDay::at(application.created_at));
     let referral = application.referral.as_deref().unwrap_or("no reason was kept");
     println!("{} of {}, {applied_on}: {referral}", application.application_id, application.borrower_id);
+    if let Some(review) = &application.review {
+        println!(
+            "    its borrower asked for a person on {}: refused for {} before",
+            BusinessDay::at(review.asked_at),
+            review.of
+        );
+    }
     let asked = facts.limit_requested_fen.map_or_else(|| "any limit".to_owned(), |limit| format!("{limit} yuan"));
     let score = application.score.map_or_else(String::new, |score| format!(", score {score}"));
     println!("    age {}, asks for {asked}{score}", facts.age);

@@ -51,6 +51,12 @@ pub const KEYS: &[Key] = &[
         "The product whose credit line people apply for on the pages.",
     ),
     key(
+        "review_days",
+        Some("30"),
+        "a whole number from 1 to 365",
+        "For how many days after an application was refused by automation alone its borrower may ask that a person looks at it.",
+    ),
+    key(
         "support_phone",
         None,
         "a telephone number such as 400-820-8820",

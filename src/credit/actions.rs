@@ -160,7 +160,7 @@ async fn read_batch(
     })
 }
 
-fn applicant(row: ApplicantRow, today: BusinessDay) -> Applicant {
+pub(super) fn applicant(row: ApplicantRow, today: BusinessDay) -> Applicant {
     let is_signed = |agreement: &Agreement| row.signed.iter().any(|hash| *hash == agreement.wording().sha256);
     Applicant {
         age: today.date().years_since(row.birth_on).unwrap_or(0),
@@ -219,7 +219,9 @@ impl Batch {
             limit: None,
             line_id: None,
             decided_by: None,
+            decided_at: None,
             proposal: None,
+            review: None,
             asked_partner: None,
             created_at: now,
         };
@@ -405,21 +407,22 @@ pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<App
             approved_by_person(grade, limit, &product.terms).map_err(Fault::Refused)?
         }
     };
+    let is_review = application.review.is_some();
     let decider = Decider::Person { name: decision.person, reason: decision.reason };
     let decision = Decision { application, product, verdict, decider };
     let is_new = decision.transition() != Transition::AlreadyApplied;
     let applied = record_one(&mut transaction, app, decision, today).await?;
     if is_new {
-        audit::record(&mut transaction, app, decided(&applied)).await?;
+        audit::record(&mut transaction, app, decided(&applied, is_review)).await?;
     }
     transaction.commit().await?;
     Ok(applied)
 }
 
-/// What a person's decision came to.
-fn decided(applied: &Applied) -> Act {
+/// What a person's decision came to, and whether its borrower had asked for a person.
+fn decided(applied: &Applied, is_review: bool) -> Act {
     let status = applied.state.status();
-    let detail = match &applied.state {
+    let mut detail = match &applied.state {
         ApplicationState::Approved { line_id, grade, limit } => {
             json!({ "status": status, "line_id": line_id, "grade": grade, "limit_fen": limit })
         }
@@ -428,6 +431,9 @@ fn decided(applied: &Applied) -> Act {
             json!({ "status": status })
         }
     };
+    if is_review {
+        detail["review"] = json!(true);
+    }
     Act::new(Action::ApplicationDecided, applied.application_id, detail)
 }
 

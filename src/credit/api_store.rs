@@ -119,6 +119,8 @@ pub struct ApplicationView {
     pub proposed_limit_fen: Option<Fen>,
     /// Until when you may answer; then the product's default applies.
     pub answer_by: Option<DateTime<Utc>>,
+    /// When its borrower asked that a person looks at what automation alone had refused; null where that was not asked.
+    pub review_asked_at: Option<DateTime<Utc>>,
     pub refusal: Option<String>,
     #[schema(example = 712)]
     pub score: Option<i32>,
@@ -149,7 +151,7 @@ pub async fn list_applications(
         ApplicationView,
         r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
                   a.product_id as "product_id: ProductId", a.product_version, a.status, a.decided_by, a.proposed_by,
-                  a.proposed_limit_fen as "proposed_limit_fen: Fen", a.answer_by, a.refusal, a.score,
+                  a.proposed_limit_fen as "proposed_limit_fen: Fen", a.answer_by, a.review_asked_at, a.refusal, a.score,
                   a.grade, a.limit_fen as "limit_fen: Fen", a.line_id as "line_id: LineId", a.created_at, a.decided_at
            from application a join product p using (product_id)
            where p.funder_id = $1 and ($2::uuid is null or a.application_id = $2) and ($3::text is null or a.status = $3)

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::facts::Facts;
 use super::line::Line;
 use super::model::{Application, ApplicationStatus, Proposal};
+use super::review::Review;
 use super::verdict::OwnReason;
 use crate::base::Fen;
 use crate::base::id::{ApplicationId, BorrowerId, LineId, ProductId};
@@ -20,8 +21,9 @@ macro_rules! select_applications {
             r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
                       a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
                       a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
-                      a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.proposed_by,
-                      a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.asked_partner, a.created_at "# + $rest,
+                      a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.decided_at, a.proposed_by,
+                      a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.review_asked_at, a.review_of, a.asked_partner,
+                      a.created_at "# + $rest,
             $($argument)*
         )
     };
@@ -85,6 +87,14 @@ pub async fn find_applicants(
     )
     .fetch_all(connection)
     .await
+}
+
+/// Holds a person until the transaction ends, so that they do not apply anew meanwhile.
+pub async fn hold_applicant(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
+    sqlx::query!("select 1 as one from borrower where borrower_id = $1 for no key update", borrower_id.uuid())
+        .fetch_optional(connection)
+        .await?;
+    Ok(())
 }
 
 /// Applications that were made under these keys before.
@@ -297,7 +307,9 @@ pub async fn update_applications(
              refusal = d.refusal, score = coalesce(d.score, a.score), grade = d.grade, limit_fen = d.limit_fen,
              line_id = d.line_id, proposed_by = coalesce(d.proposed_by, a.proposed_by),
              proposed_limit_fen = coalesce(d.proposed_limit_fen, a.proposed_limit_fen),
-             answer_by = coalesce(d.answer_by, a.answer_by)
+             answer_by = coalesce(d.answer_by, a.answer_by),
+             review_asked_at = case when d.from_status = 'refused' then $13 else a.review_asked_at end,
+             review_of = case when d.from_status = 'refused' then a.refusal else a.review_of end
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                      $9::int[], $10::text[], $11::bigint[], $12::uuid[], $14::text[], $15::bigint[], $16::timestamptz[])
               as d(borrower_id, application_id, from_status, to_status, referral, decided_by, decision_note, refusal,
@@ -344,9 +356,12 @@ struct ApplicationRow {
     limit: Option<Fen>,
     line_id: Option<LineId>,
     decided_by: Option<String>,
+    decided_at: Option<DateTime<Utc>>,
     proposed_by: Option<String>,
     proposed_limit: Option<Fen>,
     answer_by: Option<DateTime<Utc>>,
+    review_asked_at: Option<DateTime<Utc>>,
+    review_of: Option<String>,
     asked_partner: Option<String>,
     created_at: DateTime<Utc>,
 }
@@ -359,6 +374,7 @@ impl ApplicationRow {
             (Some(by), Some(limit), Some(answer_by)) => Some(Proposal { by, limit, answer_by }),
             (_, _, _) => None,
         };
+        let review = self.review_asked_at.zip(self.review_of).map(|(asked_at, of)| Review { asked_at, of });
         Ok(Application {
             application_id: self.application_id,
             borrower_id: self.borrower_id,
@@ -375,7 +391,9 @@ impl ApplicationRow {
             limit: self.limit,
             line_id: self.line_id,
             decided_by: self.decided_by,
+            decided_at: self.decided_at,
             proposal,
+            review,
             asked_partner: self.asked_partner,
             created_at: self.created_at,
         })

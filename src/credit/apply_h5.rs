@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::actions;
 use super::line_h5::why_unusable;
 use super::model::{Application, ApplicationState, ApplyRefusal, ApplyRequest, check_age};
+use super::review_h5::ReviewOffer;
 use super::verdict::OwnReason;
 use crate::app::App;
 use crate::base::id::{self, BorrowerId, ProductId};
@@ -72,6 +73,8 @@ pub struct SubmitPage {
     offer: Offer,
     /// What the page that was sent had shown, where the terms have changed since.
     former: Option<Offer>,
+    /// Where the last application may still be looked at by a person.
+    review: Option<ReviewOffer>,
 }
 
 /// What may be hoped for: the product's bounds.
@@ -125,6 +128,9 @@ enum Standing {
         reason: String,
         /// Nothing for whoever has the line that was in the way, and needs no other one.
         again_on: Option<BusinessDay>,
+        review: Option<ReviewOffer>,
+        /// Whether a person has looked at it on the applicant's own wish.
+        is_reviewed: bool,
     },
 }
 
@@ -162,8 +168,8 @@ pub async fn to_step() -> Redirect {
 
 async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response, Problem> {
     let latest = actions::latest_application(app, borrower_id).await?;
-    if let Some(application) = latest
-        && let Some(standing) = find_standing(app, &application).await?
+    if let Some(application) = &latest
+        && let Some(standing) = find_standing(app, application).await?
     {
         if matches!(standing, Standing::Approved { is_usable: false, .. }) {
             // Home says why nothing can be bought now, and what to do.
@@ -189,7 +195,11 @@ async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response
     }
     let key = id::mint(app.clock.now()).simple().to_string();
     let (form, profile) = (Form::filled([("key", key)]), borrower_actions::profile(app, borrower_id).await?);
-    Ok(SubmitPage { page, form, profile, card, offer, former: None }.into_response())
+    let review = match &latest {
+        Some(application) => ReviewOffer::of(app, application).await?,
+        None => None,
+    };
+    Ok(SubmitPage { page, form, profile, card, offer, former: None, review }.into_response())
 }
 
 fn first_bound(cards: Vec<Card>) -> Option<Card> {
@@ -235,7 +245,12 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
             let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
             let is_overtaken = reason == OwnReason::LineOpen.code();
             let has_line = is_overtaken && !actions::open_lines(app, application.borrower_id).await?.is_empty();
-            (today < again_on).then(|| Standing::Refused { reason, again_on: Some(again_on).filter(|_| !has_line) })
+            if today >= again_on {
+                return Ok(None);
+            }
+            let again_on = Some(again_on).filter(|_| !has_line);
+            let review = ReviewOffer::of(app, application).await?;
+            Some(Standing::Refused { reason, again_on, review, is_reviewed: application.review.is_some() })
         }
     })
 }
@@ -389,7 +404,7 @@ pub async fn submit(
             };
             let profile = borrower_actions::profile(&app, borrower_id).await?;
             let is_newer = offer.product_id == product_id.to_string() && offer.product_version != product_version;
-            let mut shown = SubmitPage { page, form, profile, card, offer, former: None };
+            let mut shown = SubmitPage { page, form, profile, card, offer, former: None, review: None };
             if refusal == ApplyRefusal::ProductNotOnSale && is_newer {
                 // The terms changed while the page was open: it says what they were and what they are.
                 let mut connection = app.pool.acquire().await?;

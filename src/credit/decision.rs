@@ -20,7 +20,8 @@ use crate::outbox::Message;
 use crate::product::terms::FunderDefault;
 use crate::product::{ProductVersion, Terms};
 
-/// What `decided_by` says where the risk partner did.
+/// What `decided_by` says where the scorecard did, and where the risk partner did.
+pub const SCORECARD: &str = "scorecard";
 pub const PARTNER: &str = "partner";
 /// What `decided_by` says where the funder did, before its name, and where its time was over.
 pub const FUNDER: &str = "funder:";
@@ -44,6 +45,8 @@ pub enum Decider {
     },
     /// The product's default, once the funder's time is over.
     Deadline,
+    /// The borrower, who wants a person to decide.
+    Borrower,
 }
 
 /// A verdict on an application, as locked for it.
@@ -87,6 +90,9 @@ impl Decision {
             (Decider::LateHook, Verdict::Approve { .. }) => Step::HookApproves,
             (Decider::LateHook, Verdict::Refuse { .. }) => Step::HookRefuses,
             (Decider::LateHook, Verdict::Refer { .. }) => Step::HookRefers,
+            (Decider::Borrower, Verdict::Approve { .. } | Verdict::Refuse { .. } | Verdict::Refer { .. }) => {
+                Step::BorrowerAsks
+            }
             (Decider::Hook(_), Verdict::Approve { .. }) => Step::HookApproves,
             (Decider::Hook(_), Verdict::Refuse { .. }) => Step::HookRefuses,
             (
@@ -220,6 +226,7 @@ impl Decision {
             Decider::Person { name, reason } => (format!("person:{name}"), Some(reason.clone())),
             Decider::Funder { name, reason } => (format!("{FUNDER}{name}"), Some(reason.clone())),
             Decider::Deadline => (DEADLINE.to_owned(), Some("no answer of the funder in time".to_owned())),
+            Decider::Borrower => ("borrower".to_owned(), None),
         }
     }
 
@@ -255,7 +262,14 @@ impl Decision {
                 body["decision"] = json!(decision.name());
                 "application_defaulted"
             }
-            (_, Decider::Hook(_) | Decider::LateHook | Decider::Person { .. } | Decider::Funder { .. }) => return None,
+            (
+                _,
+                Decider::Hook(_)
+                | Decider::LateHook
+                | Decider::Person { .. }
+                | Decider::Funder { .. }
+                | Decider::Borrower,
+            ) => return None,
         };
         let object_id = self.application.application_id.uuid();
         Some(Message { partner: self.product.terms.funder.clone(), kind, object_id, body, created_at: when.at })
@@ -299,6 +313,10 @@ impl Decision {
             }
             Verdict::Refuse { reason, .. } => {
                 body["reason"] = json!(reason);
+                // Told beside the hook's refusal for the same reason on the same day.
+                if self.application.review.is_some() {
+                    body["review"] = json!(true);
+                }
                 "application_refused"
             }
             Verdict::Refer { .. } => "application_under_review",

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::facts::{CardHistory, Facts};
+use super::review::Review;
 use super::verdict::OwnReason;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
 use crate::base::{BusinessDay, Fen, words};
@@ -76,8 +77,11 @@ pub struct Application {
     pub limit: Option<Fen>,
     pub line_id: Option<LineId>,
     pub decided_by: Option<String>,
+    pub decided_at: Option<DateTime<Utc>>,
     /// What was put to the funder, where its product gives it the final word.
     pub proposal: Option<Proposal>,
+    /// Where its borrower asked that a person looks at its refusal.
+    pub review: Option<Review>,
     /// The id by which the risk partner that was asked last signs; `None` where none was.
     pub asked_partner: Option<String>,
     pub created_at: DateTime<Utc>,
@@ -122,6 +126,8 @@ pub enum Step {
     /// By its word, or by its silence until the deadline.
     FunderApproves,
     FunderRefuses,
+    /// That a person looks at what the hook has refused.
+    BorrowerAsks,
 }
 
 /// Whether a step may be taken.
@@ -134,7 +140,7 @@ pub enum Transition {
 }
 
 impl ApplicationStatus {
-    /// Nothing changes it any more.
+    /// Nothing changes it any more, but a borrower who asks that a person looks at a refusal.
     pub const fn is_final(self) -> bool {
         match self {
             ApplicationStatus::Submitted | ApplicationStatus::Referred | ApplicationStatus::WithFunder => false,
@@ -151,7 +157,9 @@ impl ApplicationStatus {
             // A person decides what the hook has left to a person, and nothing else.
             (Submitted, Step::PersonApproves | Step::PersonRefuses) => Transition::Illegal,
             (Submitted, Step::FunderApproves | Step::FunderRefuses) => Transition::Illegal,
-            (Referred, Step::HookRefers) => Transition::AlreadyApplied,
+            (Refused, Step::BorrowerAsks) => Transition::To(Referred),
+            (Submitted | WithFunder | Approved, Step::BorrowerAsks) => Transition::Illegal,
+            (Referred, Step::HookRefers | Step::BorrowerAsks) => Transition::AlreadyApplied,
             (Referred, Step::HookApproves | Step::HookRefuses) => Transition::Illegal,
             (Referred, Step::PersonApproves | Step::FunderApproves) => Transition::To(Approved),
             (Referred, Step::PersonRefuses | Step::FunderRefuses) => Transition::To(Refused),
@@ -205,9 +213,7 @@ impl Applicant {
             return Err(ApplyRefusal::ProductNotOnSale);
         }
         check_age(self.age)?;
-        if let Some(missing) = Agreement::ALL.into_iter().find(|agreement| !self.signed.contains(agreement)) {
-            return Err(ApplyRefusal::AgreementMissing { agreement: missing });
-        }
+        self.check_signed()?;
         if !self.has_bound_card {
             return Err(ApplyRefusal::CardMissing);
         }
@@ -221,6 +227,14 @@ impl Applicant {
             return Err(ApplyRefusal::RefusedLately);
         }
         Ok(())
+    }
+
+    /// Whether every agreement is signed in its present text.
+    pub fn check_signed(&self) -> Result<(), ApplyRefusal> {
+        match Agreement::ALL.into_iter().find(|agreement| !self.signed.contains(agreement)) {
+            Some(agreement) => Err(ApplyRefusal::AgreementMissing { agreement }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -364,11 +378,15 @@ pub enum ApplyRefusal {
     GradeDiffers,
     #[error("the time to answer is over; the product's default applies")]
     DecisionTooLate,
+    #[error(
+        "a person looks at it no more: it was not refused by automation alone, the time to ask is over, or there is a newer one"
+    )]
+    ReviewNotOffered,
 }
 
 impl ApplyRefusal {
     /// One of each, in the order of their declaration.
-    pub const ALL: [ApplyRefusal; 21] = [
+    pub const ALL: [ApplyRefusal; 22] = [
         ApplyRefusal::BorrowerUnknown,
         ApplyRefusal::ProductUnknown,
         ApplyRefusal::ProductNotOnSale,
@@ -390,6 +408,7 @@ impl ApplyRefusal {
         ApplyRefusal::LimitAboveProposal,
         ApplyRefusal::GradeDiffers,
         ApplyRefusal::DecisionTooLate,
+        ApplyRefusal::ReviewNotOffered,
     ];
 }
 
@@ -417,6 +436,7 @@ impl Refusal for ApplyRefusal {
             ApplyRefusal::LimitAboveProposal => "limit_above_proposal",
             ApplyRefusal::GradeDiffers => "grade_differs",
             ApplyRefusal::DecisionTooLate => "decision_too_late",
+            ApplyRefusal::ReviewNotOffered => "review_not_offered",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::Context;
 
+use super::decision::{PARTNER, SCORECARD};
 use super::facts::Facts;
 use super::model::HOOK_SILENT;
 use super::scorecard::Scorecard;
@@ -87,8 +88,8 @@ impl RiskHook {
     /// What `decided_by` records.
     pub const fn name(&self) -> &'static str {
         match self {
-            RiskHook::Scorecard(_) => "scorecard",
-            RiskHook::Partner => "partner",
+            RiskHook::Scorecard(_) => SCORECARD,
+            RiskHook::Partner => PARTNER,
         }
     }
 }

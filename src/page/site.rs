@@ -8,6 +8,8 @@ use super::support::Support;
 
 /// The product that ships for everyone.
 const LINE_PRODUCT: &str = "harbour-standard";
+/// As long as a new application is not taken after a refusal.
+const REVIEW_DAYS: u16 = 30;
 
 /// The public address of the pages. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct Site {
     sandbox: Option<Arc<str>>,
     /// The code of the product whose line people apply for.
     line_product: Arc<str>,
+    /// For how many days after a refusal by automation alone a borrower may ask that a person looks at it.
+    review_days: u16,
     /// Whom people call; pages name nobody where nobody was stated.
     support: Option<Support>,
 }
@@ -26,7 +30,7 @@ impl Site {
     /// The site at an address that begins with `http://` or `https://`.
     pub fn at(url: &str) -> Site {
         let url = url.trim_end_matches('/').into();
-        Site { url, sandbox: None, line_product: LINE_PRODUCT.into(), support: None }
+        Site { url, sandbox: None, line_product: LINE_PRODUCT.into(), review_days: REVIEW_DAYS, support: None }
     }
 
     /// The same site in a demo, where somebody may always be called.
@@ -46,6 +50,11 @@ impl Site {
         Site { line_product: line_product.into(), ..self }
     }
 
+    #[must_use]
+    pub fn reviewing_for(self, review_days: u16) -> Site {
+        Site { review_days, ..self }
+    }
+
     pub fn sandbox(&self) -> Option<&str> {
         self.sandbox.as_deref()
     }
@@ -56,6 +65,10 @@ impl Site {
 
     pub fn line_product(&self) -> &str {
         &self.line_product
+    }
+
+    pub fn review_days(&self) -> u32 {
+        u32::from(self.review_days)
     }
 
     /// A path of ours as others can open it.

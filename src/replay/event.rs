@@ -57,6 +57,10 @@ pub enum Event {
         borrower: String,
         verdict: Verdict,
     },
+    /// The borrower asks that a person looks at what was refused.
+    Review {
+        borrower: String,
+    },
     Freeze {
         line: String,
     },

@@ -228,6 +228,7 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
             let verdict = risk(words)?.ok_or_else(|| words.wrong("a person is never silent"))?;
             Event::Decide { borrower, verdict }
         }
+        "review" => Event::Review { borrower: words.name("the borrower")? },
         "freeze" => Event::Freeze { line: words.name("the borrower")? },
         "unfreeze" => Event::Unfreeze { line: words.name("the borrower")? },
         "limit" => Event::Limit { line: words.name("the borrower")?, limit: words.amount("the amount")? },

@@ -158,6 +158,7 @@ impl Stage {
             Event::Resume { merchant } => self.judge(merchant, merchant::Decision::Resume).await,
             Event::Apply { borrower, product, risk } => self.apply(borrower, product, risk.as_ref()).await,
             Event::Decide { borrower, verdict } => self.decide(borrower, verdict).await,
+            Event::Review { borrower } => self.review(borrower).await,
             Event::Freeze { line } => self.change(line, Change::Freeze(Freeze::Operator)).await,
             Event::Unfreeze { line } => self.change(line, Change::Unfreeze(Freeze::Operator)).await,
             Event::Limit { line, limit } => self.change(line, Change::Limit(*limit)).await,
@@ -294,6 +295,14 @@ impl Stage {
             person.lines.insert(code, line_id);
         }
         Ok(decided.map(|_| ()))
+    }
+
+    async fn review(&self, borrower: &str) -> Done {
+        let borrower_id = self.driver.person(borrower)?.borrower_id;
+        let application = self.latest_application(borrower).await?;
+        let application_id = ApplicationId::from_uuid(id_in(&application, "application_id")?);
+        let asked = credit::review_actions::ask_for_person(self.app(), borrower_id, application_id).await;
+        Ok(told(asked)?.map(|_| ()))
     }
 
     async fn latest_application(&self, borrower: &str) -> anyhow::Result<Value> {

@@ -12,6 +12,7 @@ pub const USAGES: &[(&str, &str)] = &[
     ("resume", "resume MERCHANT"),
     ("apply", "apply BORROWER product=PRODUCT (grade=GRADE limit=AMOUNT | refused=CODE | silent)"),
     ("decide", "decide BORROWER (grade=GRADE limit=AMOUNT | refused=CODE)"),
+    ("review", "review BORROWER"),
     ("freeze", "freeze BORROWER"),
     ("unfreeze", "unfreeze BORROWER"),
     ("limit", "limit BORROWER AMOUNT"),

@@ -212,14 +212,15 @@ pub async fn find_stuck_close(
     .await
 }
 
-/// The oldest application that waits for a person, if it was made before then.
+/// The oldest application that waits for a person, if it was made, or its borrower asked for a person, before then.
 pub async fn find_waiting_application(
     connection: &mut PgConnection,
     before: DateTime<Utc>,
 ) -> sqlx::Result<Option<ApplicationId>> {
     sqlx::query_scalar!(
         r#"select application_id as "application_id: ApplicationId" from application
-           where status = 'referred' and created_at < $1 order by created_at, application_id limit 1"#,
+           where status = 'referred' and created_at < $1 and coalesce(review_asked_at, created_at) < $1
+           order by created_at, application_id limit 1"#,
         before
     )
     .fetch_optional(connection)

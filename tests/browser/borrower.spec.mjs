@@ -36,6 +36,8 @@ test("an application is refused with a reason, and a silent bank loses nothing",
   await expect(page.getByRole("heading", { name: "这次没有通过" })).toBeVisible();
   await expect(page.getByText("起，您可以再次申请")).toBeVisible();
   await inBothLanguages(page, "apply-refused");
+  await page.getByRole("button", { name: "申请人工复核" }).click();
+  await expect(page.getByRole("heading", { name: "正在人工审核" })).toBeVisible();
 });
 
 test("messages that cannot be sent are told, and the number is kept", async ({ page }) => {
@@ -61,5 +63,16 @@ test.describe("without script", () => {
     await expect(page.getByRole("heading", { name: "恭喜，额度已开通" })).toBeVisible();
     await page.getByRole("link", { name: "设置支付密码" }).click();
     await setPin(page, person);
+  });
+
+  test("whom a computer has refused asks for a person", async ({ page }) => {
+    const person = newcomer(105);
+    await page.goto("/apply");
+    await signIn(page, person.mobile);
+    await fillIn(page, person);
+    await script(page, "risk", ["score_too_low"]);
+    await page.getByRole("button", { name: "提交申请" }).click();
+    await page.getByRole("button", { name: "申请人工复核" }).click();
+    await expect(page.getByRole("heading", { name: "正在人工审核" })).toBeVisible();
   });
 });

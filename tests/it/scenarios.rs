@@ -95,6 +95,7 @@ scenarios! {
     price_tiers "price-tiers",
     methods "methods",
     silent_risk "silent-risk",
+    asks_person "asks-person",
     line_changes "line-changes",
     line_ended "line-ended",
     told "told",

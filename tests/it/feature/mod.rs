@@ -76,6 +76,7 @@ pub mod applicant;
 mod borrower;
 mod credit;
 mod word;
+mod review;
 mod settlement;
 mod payout;
 mod payout_breaks;

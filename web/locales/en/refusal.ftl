@@ -108,6 +108,7 @@ refusal-registered_elsewhere = This ID number is registered with another mobile 
 refusal-card_code_too_soon = The bank was asked for a code a moment ago. Wait a minute before you ask again.
 refusal-card_code_too_many = The bank was asked for too many codes. You may ask again { $until }.
 refusal-refused_lately = Your last application was refused. You may apply again 30 days after it.
+refusal-review_not_offered = A person does not look at this decision any more: it is final, the time to ask is over, or you have applied again. If you have questions, please contact us.
 refusal-answer_too_late = The purchase was decided without this answer.
 refusal-decision_malformed = The decision lacks what it needs.
 refusal-decision_too_late = The time to decide is over.

@@ -108,6 +108,7 @@ refusal-registered_elsewhere = 这个身份证号已用另一个手机号注册�
 refusal-card_code_too_soon = 刚刚已向银行获取过验证码，请等一分钟再试。
 refusal-card_code_too_many = 向银行获取验证码的次数太多了，{ $until } 以后可以再获取。
 refusal-refused_lately = 上次申请未通过，30 天后可以再次申请。
+refusal-review_not_offered = 这笔申请不能再要求人工复核：已经是最终结果，或者已过期限，或者您已重新申请。如有疑问，请联系我们。
 refusal-answer_too_late = 这笔交易已经有了结果，该答复不再生效。
 refusal-decision_malformed = 审批意见不完整。
 refusal-decision_too_late = 答复期限已过。

@@ -1,0 +1,166 @@
+//! A person's look at what automation alone has refused (个人信息保护法, article 24): who may ask for it, of what, and until when.
+
+use chrono::{DateTime, Utc};
+
+use super::decision::{PARTNER, SCORECARD};
+use super::model::{Applicant, Application, ApplicationStatus, ApplyRefusal, check_age};
+use super::verdict::OwnReason;
+use crate::base::BusinessDay;
+use crate::base::id::{ApplicationId, FunderId};
+
+/// Why a person is asked where the applicant wished so.
+pub const BORROWER_ASKED: &str = "borrower_asked";
+
+/// What a risk partner's refusal says that no person overrules; `docs/integrate/risk.md` lists them.
+const FIRM: [&str; 4] = ["under_age", "over_age", "identity_mismatch", "consent_withdrawn"];
+
+/// What was asked for by an application's borrower.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Review {
+    pub asked_at: DateTime<Utc>,
+    /// The code of the refusal that a person is to look at.
+    pub of: String,
+}
+
+/// When a borrower asks, and about whose product.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// The borrower's latest application: whoever has applied anew is decided on anew.
+    pub latest: Option<ApplicationId>,
+    pub funder_id: FunderId,
+    pub today: BusinessDay,
+    /// For how many days after a refusal it may be asked about.
+    pub days: u32,
+}
+
+impl Application {
+    /// The last day on which its borrower may ask that a person looks at it, `days` after it was refused; `None` where nobody may: a
+    /// person or the funder has had a say, or no person could decide otherwise.
+    pub fn review_until(&self, days: u32) -> Option<BusinessDay> {
+        let reason = self.refusal.as_deref().filter(|_| self.status == ApplicationStatus::Refused)?;
+        let is_firm = reason == OwnReason::LineOpen.code() || FIRM.contains(&reason);
+        let is_by_automation = matches!(self.decided_by.as_deref(), Some(SCORECARD | PARTNER));
+        if is_firm || !is_by_automation || self.review.is_some() {
+            return None;
+        }
+        self.decided_at.map(|at| BusinessDay::at(at).plus_days(days))
+    }
+}
+
+impl Applicant {
+    /// Whether this person may ask now that a person looks at an application of theirs. What is before a person already stays there.
+    ///
+    /// # Errors
+    /// The first reason why not.
+    pub fn may_ask(&self, application: &Application, asking: Asking) -> Result<(), ApplyRefusal> {
+        if application.status == ApplicationStatus::Referred {
+            return Ok(());
+        }
+        let is_latest = asking.latest == Some(application.application_id);
+        let is_in_time = application.review_until(asking.days).is_some_and(|last| asking.today <= last);
+        if !is_latest || !is_in_time {
+            return Err(ApplyRefusal::ReviewNotOffered);
+        }
+        check_age(self.age)?;
+        self.check_signed()?;
+        if self.lines_with.contains(&asking.funder_id) { Err(ApplyRefusal::LineOpen) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::base::id::{BorrowerId, ProductId};
+    use crate::borrower::Agreement;
+    use crate::credit::facts::Facts;
+    use crate::credit::model::{Step, Transition};
+
+    fn refused(reason: &str, decided_by: &str) -> Application {
+        let at: DateTime<Utc> = "2026-03-05T02:00:00Z".parse().unwrap();
+        Application {
+            application_id: ApplicationId::from_uuid(Uuid::from_u128(1)),
+            borrower_id: BorrowerId::from_uuid(Uuid::from_u128(2)),
+            product_id: ProductId::from_uuid(Uuid::from_u128(3)),
+            product_version: 1,
+            idempotency_key: "k".into(),
+            request_sha256: [0; 32],
+            facts: Facts { age: 30, limit_requested_fen: None, history: None },
+            status: ApplicationStatus::Refused,
+            referral: None,
+            refusal: Some(reason.into()),
+            score: None,
+            grade: None,
+            limit: None,
+            line_id: None,
+            decided_by: Some(decided_by.into()),
+            decided_at: Some(at),
+            proposal: None,
+            review: None,
+            asked_partner: None,
+            created_at: at,
+        }
+    }
+
+    fn applicant() -> Applicant {
+        Applicant {
+            age: 30,
+            signed: Agreement::ALL.to_vec(),
+            has_bound_card: true,
+            lines_with: Vec::new(),
+            open_applications: Vec::new(),
+            refused_on: None,
+        }
+    }
+
+    fn asking(today: &str) -> Asking {
+        let latest = Some(ApplicationId::from_uuid(Uuid::from_u128(1)));
+        Asking { latest, funder_id: FunderId::from_uuid(Uuid::from_u128(4)), today: today.parse().unwrap(), days: 30 }
+    }
+
+    #[test]
+    fn what_automation_alone_refused_is_looked_at_until_the_last_day() {
+        for by in [SCORECARD, PARTNER] {
+            let application = refused("score_too_low", by);
+            assert_eq!(applicant().may_ask(&application, asking("2026-04-04")), Ok(()));
+            let late = applicant().may_ask(&application, asking("2026-04-05"));
+            assert_eq!(late, Err(ApplyRefusal::ReviewNotOffered));
+        }
+    }
+
+    #[test]
+    fn only_a_refusal_goes_before_a_person_and_once_there_it_stays() {
+        use ApplicationStatus::{Approved, Referred, Refused, Submitted, WithFunder};
+        assert_eq!(Refused.after_asking(Step::BorrowerAsks), Transition::To(Referred));
+        assert_eq!(Referred.after(Step::BorrowerAsks), Transition::AlreadyApplied);
+        for status in [Submitted, WithFunder, Approved] {
+            assert_eq!(status.after(Step::BorrowerAsks), Transition::Illegal);
+        }
+    }
+
+    #[test]
+    fn what_a_person_the_funder_or_its_deadline_refused_is_not_looked_at_again() {
+        for by in ["person:Li Na", "funder:harbour-core: K-1", "deadline"] {
+            assert_eq!(refused("score_too_low", by).review_until(30), None, "{by}");
+        }
+        let asked = Review { asked_at: DateTime::UNIX_EPOCH, of: "score_too_low".into() };
+        let reviewed = Application { review: Some(asked), ..refused("score_too_low", SCORECARD) };
+        assert_eq!(reviewed.review_until(30), None, "once for each application");
+    }
+
+    #[test]
+    fn what_no_person_may_overrule_is_not_offered() {
+        for reason in ["line_open", "under_age", "over_age", "identity_mismatch", "consent_withdrawn"] {
+            assert_eq!(refused(reason, PARTNER).review_until(30), None, "{reason}");
+        }
+        let application = refused("score_too_low", PARTNER);
+        let unsigned = Applicant { signed: Vec::new(), ..applicant() };
+        let missing = unsigned.may_ask(&application, asking("2026-03-05"));
+        assert!(matches!(missing, Err(ApplyRefusal::AgreementMissing { .. })), "{missing:?}");
+        let with_line = Applicant { lines_with: vec![asking("2026-03-05").funder_id], ..applicant() };
+        assert_eq!(with_line.may_ask(&application, asking("2026-03-05")), Err(ApplyRefusal::LineOpen));
+        let anew = Asking { latest: None, ..asking("2026-03-05") };
+        assert_eq!(applicant().may_ask(&application, anew), Err(ApplyRefusal::ReviewNotOffered));
+    }
+}

@@ -140,9 +140,10 @@ pub fn told(line: &Line, entry: &LineEntry) -> Vec<Notice> {
     let kind = match (entry.kind, line.status) {
         (EntryKind::Limit, _) => "limit_changed",
         (EntryKind::Freeze, _) => "line_frozen",
-        (EntryKind::Unfreeze, LineStatus::Active) => "line_unfrozen",
+        (EntryKind::Unfreeze, LineStatus::Active) if !line.has_expired_on(entry.business_day) => "line_unfrozen",
         (EntryKind::Close, _) => "line_closed",
-        // One of several reasons went, and the line is as frozen as before; the rest is told as what it is.
+        // One of several reasons went, and the line is as frozen as before, or it has ended meanwhile and cannot be used all the same; the
+        // rest is told as what it is.
         (EntryKind::Unfreeze, _) => return Vec::new(),
         (EntryKind::Opened | EntryKind::Purchase | EntryKind::Void | EntryKind::Refund | EntryKind::Repayment, _) => {
             return Vec::new();
@@ -182,6 +183,18 @@ mod tests {
         assert_eq!(frozen.status, LineStatus::Frozen(Freezes::of(Freeze::Overdue)));
         assert!(frozen.apply(Change::Unfreeze(Freeze::Overdue), note()).unwrap().is_some());
         assert_eq!(frozen.status, LineStatus::Active);
+    }
+
+    #[test]
+    fn that_a_line_can_be_used_again_is_not_told_of_one_that_has_ended() {
+        let told_on = |day: &str| {
+            let mut line = line(LineStatus::Frozen(Freezes::of(Freeze::Overdue)), 0);
+            let when = When { business_day: day.parse().unwrap(), ..note().when };
+            let entry = line.apply(Change::Unfreeze(Freeze::Overdue), Note { when, ..note() }).unwrap().unwrap();
+            told(&line, &entry).into_iter().map(|notice| notice.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(told_on("2027-01-01"), ["line_unfrozen"]);
+        assert!(told_on("2027-01-02").is_empty());
     }
 
     #[test]

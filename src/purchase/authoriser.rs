@@ -1,8 +1,9 @@
 //! The authoriser: gathers the purchases that are waiting and decides them together, a batch in one transaction.
 //!
 //! While batches commit, the next one fills; there is no timer. Two batches are in flight on one node, so that one core
-//! works beside the other, each with about half of those who ask. A line is in one of them at a time. Several nodes notice each
-//! other by the lines' journal numbers, and each lane of each node takes from a slice of the reserve of its own.
+//! works beside the other, each with about half of those who ask; where few ask, one batch follows the other. A line is in one of
+//! them at a time. Several nodes notice each other by the lines' journal numbers, and each lane of each node takes from a slice of the
+//! reserve of its own.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,8 +24,11 @@ use crate::funder::slice::SLICES;
 /// Purchases decided in one transaction. Larger batches gain little and make the first caller wait for the last.
 const BATCH_MAX: usize = 128;
 /// Smaller batches are not split for a second lane: what a batch costs by itself, as much as some twenty purchases do, would be paid
-/// twice. A second lane gains only where a core has nothing else to do.
-const SHARE_MIN: usize = 16;
+/// twice.
+const SHARE_MIN: usize = 32;
+/// Fewer are not decided beside another batch. They wait until it ends, and for those whom it answers: two batches at once, each slowed
+/// down by the other, answer thirty-two callers hardly faster than one after the other, and the last of them a third later.
+const BESIDE_MIN: usize = 24;
 /// Batches in flight at once on one node.
 const LANES_MAX: u32 = 2;
 /// Connections that a lane needs, and as many for everybody else.
@@ -217,9 +221,13 @@ impl Collector {
         self.waiting.len() > before
     }
 
-    /// Those that the next batch decides: its half of all who ask at present, but nobody whose line is in another batch.
+    /// Those that the next batch decides: its half of all who ask at present, but nobody whose line is in another batch. Nothing where
+    /// too few wait to be decided beside another batch.
     fn pick(&mut self) -> Option<(Vec<Waiting>, InFlight)> {
         let mut busy = lock(&self.node.busy);
+        if busy.purchases > 0 && self.waiting.len() < BESIDE_MIN {
+            return None;
+        }
         let asking = self.waiting.len() + busy.purchases;
         let share = asking.div_ceil(LANES_MAX as usize).clamp(SHARE_MIN, BATCH_MAX);
         let mut batch = Vec::with_capacity(share);

@@ -50,14 +50,14 @@ impl Connections {
         // Before it is changed, so that whoever gives up meanwhile does not leave the pool a changed one.
         let mut connections = Connections { deciding, reading, is_as_before: false };
         let Connections { deciding, reading, .. } = &mut connections;
-        tokio::try_join!(trading_store::begin(deciding), trading_store::begin_beside(reading))?;
+        tokio::try_join!(trading_store::begin(deciding), trading_store::look_up_by_key(reading))?;
         Ok(connections)
     }
 
     /// Back to the pool, as they came from it.
     pub(super) async fn give_back(mut self) {
         let Connections { deciding, reading, .. } = &mut self;
-        let ended = tokio::try_join!(trading_store::end(deciding), trading_store::end_beside(reading));
+        let ended = tokio::try_join!(trading_store::end(deciding), trading_store::look_up_as_before(reading));
         self.is_as_before = ended.is_ok();
     }
 }

@@ -3,28 +3,26 @@
 
 use sqlx::{Executor, PgConnection};
 
-/// Says that purchases are being made, and plans each statement once: those of a batch are long, and look rows up by key whatever
-/// their arguments.
+/// Says that purchases are being made, on a connection that [looks rows up by key](look_up_by_key).
 pub(super) async fn begin(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let text =
-        "set plan_cache_mode = force_generic_plan; select pg_advisory_lock_shared(hashtextextended('trading', 0))";
-    connection.execute(text).await.map(drop)
+    look_up_by_key(connection).await?;
+    connection.execute("select pg_advisory_lock_shared(hashtextextended('trading', 0))").await.map(drop)
 }
 
 /// The other end of [`begin`].
 pub(super) async fn end(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let text = "reset plan_cache_mode; select pg_advisory_unlock_shared(hashtextextended('trading', 0))";
-    connection.execute(text).await.map(drop)
+    look_up_as_before(connection).await?;
+    connection.execute("select pg_advisory_unlock_shared(hashtextextended('trading', 0))").await.map(drop)
 }
 
-/// Plans each statement once on a connection that only reads beside a deciding one, by indexes alone: in a young house a plan is made
-/// while tables are empty, and what reads them whole then goes on to do so while they grow.
-pub(super) async fn begin_beside(connection: &mut PgConnection) -> sqlx::Result<()> {
+/// Plans each statement of a connection once and by indexes alone: those of a batch are long, and look rows up by key whatever their
+/// arguments. In a young house a plan is made while tables are empty, and one that reads them whole would go on to do so while they grow.
+pub(super) async fn look_up_by_key(connection: &mut PgConnection) -> sqlx::Result<()> {
     connection.execute("set plan_cache_mode = force_generic_plan; set enable_seqscan = off").await.map(drop)
 }
 
-/// The other end of [`begin_beside`].
-pub(super) async fn end_beside(connection: &mut PgConnection) -> sqlx::Result<()> {
+/// The other end of [`look_up_by_key`].
+pub(super) async fn look_up_as_before(connection: &mut PgConnection) -> sqlx::Result<()> {
     connection.execute("reset plan_cache_mode; reset enable_seqscan").await.map(drop)
 }
 

@@ -119,10 +119,11 @@ async fn a_day_of_repayments_that_is_not_remitted_is_found(pool: PgPool) {
                                where r.remittance_id = p.remittance_id and r.business_day = '2026-03-25'
                                returning p.remittance_id)
                  delete from remittance where remittance_id in (select remittance_id from gone)";
-    // What it paid stands alone, too.
+    // What it paid stands alone, too, and goes to nobody that it is owed to.
     let identities = [
         "a day on which a funder's borrowers paid is remitted",
         "what is owed to merchants, funders and cards has one payment of its amount, and is paid when that is",
+        "what is paid out goes to whom it is owed",
     ];
     assert_eq!(speak(pool, spoil).await, identities);
 }

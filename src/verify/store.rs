@@ -52,9 +52,11 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
         Exceptions::OtherPlans => return find_other_plans(connection, identity.sentence).await,
         Exceptions::Misfit => return find_misfit(connection, identity.sentence).await,
     };
-    // The identities are data, run in a loop; each is prepared by a test, so that none can name a column that is not there.
+    // The identities are data, run in a loop; each is prepared by a test, so that none can name a column that is not there. In an order
+    // of their own, so that whoever asks again is told the same ones.
     let limited = format!(
-        "select subject::text, expected::bigint, found::bigint from ({exceptions}) exceptions limit {FINDINGS_MAX}"
+        "select subject::text, expected::bigint, found::bigint from ({exceptions}) exceptions
+         order by 1, 2, 3 limit {FINDINGS_MAX}"
     );
     let rows: Vec<(String, i64, i64)> = sqlx::query_as(AssertSqlSafe(limited)).fetch_all(connection).await?;
     let finding = |(subject, expected, found)| Finding { identity: identity.sentence, subject, expected, found };

@@ -34,8 +34,8 @@ async fn a_line_that_uses_what_no_loan_explains_is_found(pool: PgPool) {
         said,
         [
             ("what a line has used is the unpaid principal of its loans", "", 0, 1),
-            ("a line stands where its journal ends", "used", 0, 1),
             ("a line stands where its journal ends", "limit", 0, 1000),
+            ("a line stands where its journal ends", "used", 0, 1),
         ]
     );
 }

@@ -1,6 +1,9 @@
 //! First plans of loans against the terms under which they were made, which SQL does not read. What one borrower is asked for too much,
 //! and another one too little, is right in every sum.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -10,7 +13,7 @@ use crate::base::day::MonthDay;
 use crate::base::id::{LoanId, ProductId};
 use crate::base::{BusinessDay, Fen};
 use crate::loan::Installment;
-use crate::product::{Catalogue, QuoteRequest, Terms, quote};
+use crate::product::{Catalogue, ProductVersion, QuoteRequest, Terms, quote};
 
 /// Loans that are looked at together, so that no book is held in memory.
 const PAGE_ROWS: i64 = 20_000;
@@ -48,13 +51,23 @@ struct Difference {
 /// Failures of the database.
 pub async fn find_other_plans(connection: &mut PgConnection, identity: &'static str) -> sqlx::Result<Vec<Finding>> {
     let catalogue = Catalogue::default();
+    // Those that are not there as well, so that nobody looks for them loan by loan.
+    let mut read: HashMap<(ProductId, i32), Option<Arc<ProductVersion>>> = HashMap::new();
     let (mut findings, mut after) = (Vec::new(), Uuid::nil());
     loop {
         let page = list_made(&mut *connection, after).await?;
         let Some(last) = page.last() else { return Ok(findings) };
         after = last.loan_id.uuid();
         for made in &page {
-            let product = find_terms(&catalogue, &mut *connection, made.product_id, made.product_version).await?;
+            let key @ (product_id, version) = (made.product_id, made.product_version);
+            let product = match read.get(&key) {
+                Some(product) => product.clone(),
+                None => {
+                    let product = find_terms(&catalogue, &mut *connection, product_id, version).await?;
+                    read.insert(key, product.clone());
+                    product
+                }
+            };
             let Some(Difference { part, expected, found }) = product.and_then(|product| made.differs(&product.terms))
             else {
                 continue;

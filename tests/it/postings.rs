@@ -7,7 +7,7 @@ use fenqi::base::id::{
 };
 use fenqi::base::{Fen, Rate, When};
 use fenqi::bill::Parts;
-use fenqi::claim::posting::{self as claim_posting, ClaimedLoan};
+use fenqi::claim::posting::{self as claim_posting, ClaimedLoan, Undone};
 use fenqi::claim::{Claim, ClaimStatus};
 use fenqi::funder::posting::{self as funder_posting, Movement};
 use fenqi::ledger::account::Book;
@@ -15,6 +15,7 @@ use fenqi::ledger::posting::Booked;
 use fenqi::ledger::{Account, Posting};
 use fenqi::loan::Recourse;
 use fenqi::loan::accrual::{self, Charge, ProductAccrual, Span};
+use fenqi::loan::recourse::CameIn;
 use fenqi::overdue::charge_off::ChargeOff;
 use fenqi::partner::withholding::ChannelName;
 use fenqi::product::terms::ProfitShare;
@@ -293,6 +294,20 @@ proptest! {
         prop_assert_eq!(beside.map(|account| moved(&postings, account)).iter().sum::<i64>(), 0);
         prop_assert_eq!(moved(&postings, Account::GuarantorPayable), -amount.get());
         prop_assert_eq!(moved(&postings, Account::ClaimsReceived), amount.get() - claimed);
+
+        // Taken back, it leaves nothing but what was recovered without it.
+        let [Posting { posting_id, line_id, funder_id, source_id, legs, .. }, _] = postings.clone();
+        let booked = Booked { posting_id, line_id, funder_id, source_id, legs };
+        let came_in = [CameIn { source_id: Uuid::from_u128(9), amount, is_charged_off: true }];
+        let undone = Undone { booked: &booked, is_charged_off: true, came_in: &came_in };
+        let reversed = claim_posting::claim_reversed(&claim, undone, event().when);
+        assert_sums_to_zero(std::slice::from_ref(&reversed));
+        let postings: Vec<Posting> = postings.into_iter().chain([reversed]).collect();
+        prop_assert_eq!(beside.map(|account| moved(&postings, account)).iter().sum::<i64>(), 0);
+        for account in [Account::GuarantorPayable, Account::ClaimsReceived, Account::Cash] {
+            prop_assert_eq!(moved(&postings, account), 0, "{}", account.name());
+        }
+        prop_assert_eq!(moved(&postings, Account::RecoveryIncome), -taken.receivable().get());
     }
 
     /// What is posted beside that: a funder's money that comes and goes, a payment that was not made, money that is nobody's and a

@@ -123,6 +123,7 @@ scenarios! {
     claimed_given_back "claimed-given-back",
     claimed_twice "claimed-twice",
     claimed_taken_back "claimed-taken-back",
+    claimed_taken_back_late "claimed-taken-back-late",
 }
 
 #[test]

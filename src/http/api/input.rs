@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::strict;
 use crate::http::Problem;
 use crate::http::header::sole;
+use crate::http::problem::FieldProblem;
 
 /// A JSON body, read strictly.
 pub struct Body<T>(pub T);
@@ -73,7 +74,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-fn in_words_of_parameters(mut problem: Problem) -> Problem {
+fn in_words_of_parameters(problem: Problem) -> Problem {
     let code = match problem.code {
         "unknown_field" => "unknown_parameter",
         "missing_field" => "missing_parameter",
@@ -81,12 +82,11 @@ fn in_words_of_parameters(mut problem: Problem) -> Problem {
         "cursor_malformed" => "cursor_malformed",
         _ => "parameter_malformed",
     };
-    problem.code = code;
-    for error in &mut problem.errors {
-        error.code = code;
-        error.pointer = error.pointer.trim_start_matches("./").trim_start_matches('/').to_owned();
-    }
-    problem
+    let named = problem.errors.first().map(|error| {
+        let pointer = error.pointer.trim_start_matches("./").trim_start_matches('/').to_owned();
+        FieldProblem { pointer, code, detail: error.detail.clone() }
+    });
+    named.map_or(problem, |named| Problem::of_field(StatusCode::BAD_REQUEST, named))
 }
 
 /// What the last part of the path names, such as an id. One that cannot be is like one that is not: 404.
@@ -153,6 +153,16 @@ fn no_tag_of_ours() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_parameter_is_called_by_its_name_alone() {
+        let missing = in_words_of_parameters(strict::field_problem(".".to_owned(), "missing field `line_id`"));
+        assert_eq!((missing.code, missing.detail.as_str()), ("missing_parameter", "line_id: the field is required"));
+        assert_eq!((missing.errors[0].code, missing.errors[0].pointer.as_str()), ("missing_parameter", "line_id"));
+        let unknown =
+            in_words_of_parameters(strict::field_problem("page".to_owned(), "unknown field `page`, expected `limit`"));
+        assert_eq!(unknown.detail, "page: unknown field page, expected limit");
+    }
 
     #[test]
     fn a_tag_is_one_version_and_what_is_none_of_ours_is_said_to_be_none() {

@@ -10,6 +10,7 @@ use crate::claim::model::{BookedWrongly, Stated};
 use crate::claim::{self, ClaimStatus, Listed, Paying, TakingBack};
 use crate::cli::line::filled;
 use crate::cli::look_at::look_at;
+use crate::cli::sign::quoted;
 use crate::cli::transfer::bank_reference;
 use crate::cli::trial;
 
@@ -88,7 +89,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 .map_err(look_at(LIST))?
             {
                 Paying::Stated => println!(
-                    "{claim} is paid once a second person types: fenqi claim pay {claim} --reference '{reference}' --by NAME"
+                    "{claim} is paid once a second person types: fenqi claim pay {claim} --reference {} --by NAME",
+                    quoted(&reference)
                 ),
                 Paying::Booked => println!("{claim} is paid and booked"),
             }
@@ -113,11 +115,6 @@ async fn take_back(app: &App, claim: ClaimId, word: &BookedWrongly) -> anyhow::R
         TakingBack::Booked => println!("{claim} is taken back and booked"),
     }
     Ok(())
-}
-
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 async fn list(app: &App, only: Option<ClaimStatus>, json: bool) -> anyhow::Result<()> {

@@ -114,7 +114,7 @@ fn path_of(url: &str) -> anyhow::Result<&str> {
 }
 
 /// As one word of a POSIX shell.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

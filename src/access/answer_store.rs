@@ -1,5 +1,7 @@
 //! SQL of first answers: what was answered under each idempotency key.
 
+use std::ops::Range;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -183,21 +185,29 @@ pub async fn note_unanswered(
     Ok(())
 }
 
-/// Answers forgotten in one statement: a day's may be millions, and while one statement runs nothing that others write is tidied up.
-const PRUNED_AT_ONCE: i64 = 20_000;
+/// How many blocks of the disk the answers take up.
+pub async fn count_blocks(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"select pg_relation_size('api_answer') / current_setting('block_size')::bigint as "blocks!""#)
+        .fetch_one(connection)
+        .await
+}
 
-/// Forgets answers begun before `before`, some of them; returns how many, none when no more are left.
-pub async fn prune_answers(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
-    // Asked for once more: a request that still runs may have said so in between.
-    let done = sqlx::query!(
-        "delete from api_answer
-         where started_at < $1
-           and (partner_id, idempotency_key) in
-               (select partner_id, idempotency_key from api_answer where started_at < $1 limit $2)",
+/// Forgets answers begun before `before` that stand in some of the blocks. A day's may be millions, and while one statement runs
+/// nothing that others write is tidied up. Each block is looked through once: statements that looked for so many old answers would each
+/// begin at the first block, and pass over whatever those before them had taken.
+pub async fn prune_answers(
+    connection: &mut PgConnection,
+    blocks: Range<i64>,
+    before: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let (from, until) = (format!("({},0)", blocks.start), format!("({},0)", blocks.end));
+    sqlx::query!(
+        "delete from api_answer where started_at < $1 and ctid >= $2::text::tid and ctid < $3::text::tid",
         before,
-        PRUNED_AT_ONCE,
+        from,
+        until,
     )
     .execute(connection)
     .await?;
-    Ok(done.rows_affected())
+    Ok(())
 }

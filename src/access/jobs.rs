@@ -9,6 +9,8 @@ use crate::partner;
 
 /// Counts of past minutes are of no use but to look at.
 const RATES_KEPT: TimeDelta = TimeDelta::hours(1);
+/// Of answers, half a gigabyte at a time.
+const BLOCKS_AT_ONCE: i64 = 65_536;
 
 /// Removes what is too old; repeatable.
 ///
@@ -19,7 +21,13 @@ pub async fn forget_old(app: &App) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
     partner::store::prune_nonces(&mut connection, now).await?;
     store::prune_rates(&mut connection, now - RATES_KEPT).await?;
-    while answer_store::prune_answers(&mut connection, now - ANSWERS_KEPT).await? > 0 {}
+    // What is written meanwhile, behind them too, is young.
+    let (blocks, mut from) = (answer_store::count_blocks(&mut connection).await?, 0);
+    while from < blocks {
+        let some = from..from + BLOCKS_AT_ONCE;
+        answer_store::prune_answers(&mut connection, some, now - ANSWERS_KEPT).await?;
+        from += BLOCKS_AT_ONCE;
+    }
     let before = app.clock.now() - TimeDelta::days(app.kept.calls_days.into());
     while partner::store::prune_calls(&mut connection, before).await? > 0 {}
     Ok(())

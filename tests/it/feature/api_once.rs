@@ -262,3 +262,19 @@ async fn what_failed_after_it_was_done_is_answered_when_it_is_asked_for_again(po
     assert_eq!(ask(&desk, 500).await.ok()["low_water_fen"], 500);
     assert_eq!(ask(&desk, 600).await.problem(), (409, "idempotency_key_reused".into()));
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_answer_is_forgotten_after_its_seven_days(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    for key in ["d-1", "d-2", "d-3"] {
+        desk.post(DRAFTS, key, &draft(include_str!("../../../products/standard.toml"))).await.ok();
+    }
+    let aged = "update api_answer set started_at = started_at - case idempotency_key
+                    when 'd-1' then interval '7 days 1 minute' else interval '6 days 23 hours' end
+                where idempotency_key <> 'd-3'";
+    sqlx::query(aged).execute(&app.pool).await.unwrap();
+    access::jobs::forget_old(&app).await.unwrap();
+    let kept = "select idempotency_key from api_answer order by idempotency_key";
+    let kept: Vec<String> = sqlx::query_scalar(kept).fetch_all(&app.pool).await.unwrap();
+    assert_eq!(kept, ["d-2", "d-3"]);
+}

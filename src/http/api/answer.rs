@@ -114,6 +114,6 @@ pub(super) async fn whole(response: Response) -> (Response, Bytes) {
 
 async fn held(response: Response) -> Result<(Response, Bytes), Problem> {
     let (parts, body) = response.into_parts();
-    let bytes = to_bytes(body, ANSWER_BYTES_MAX).await.context("an answer is too large to be signed")?;
+    let bytes = to_bytes(body, ANSWER_BYTES_MAX).await.context("an answer breaks off, or is too large to be signed")?;
     Ok((Response::from_parts(parts, Body::from(bytes.clone())), bytes))
 }

@@ -116,7 +116,8 @@ pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, Re
     database::end(transaction, ordered).await
 }
 
-async fn order_repayment(
+/// The same in the caller's transaction.
+pub(super) async fn order_repayment(
     connection: &mut PgConnection,
     app: &App,
     request: &RepayRequest,
@@ -164,7 +165,8 @@ pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholdi
     database::end(transaction, ordered).await
 }
 
-async fn order_payoff(
+/// The same in the caller's transaction.
+pub(super) async fn order_payoff(
     connection: &mut PgConnection,
     app: &App,
     request: &PayoffOrder,

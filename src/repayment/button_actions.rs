@@ -1,16 +1,18 @@
 //! The borrower's button: money is ordered with the PIN, and told of honestly until the bank has said what became of it.
 
-use super::actions::{PayoffOrder, RepayRefusal, RepayRequest, early_payoff, repay};
+use sqlx::PgConnection;
+
+use super::actions::{PayoffOrder, RepayRefusal, RepayRequest, order_payoff, order_repayment};
 use super::own_store::{self, OwnItem, OwnOrder};
-use super::withholding::Withholding;
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::bill::OwnPending;
 use crate::borrower::PinRefusal;
 use crate::borrower::card::{Card, CardStatus};
+use crate::database;
 use crate::error::{Outcome, Refusal};
-use crate::jobs::{JobKind, NewJob};
+use crate::jobs::{self, JobKind, NewJob};
 use crate::ledger::store::Entry;
 use crate::product::ShownCharges;
 use crate::product::shown::guarantee_name;
@@ -63,24 +65,27 @@ pub async fn press(app: &App, press: &Press) -> Outcome<WithholdingId, PressRefu
     }
     let checked = borrower::check_pin(app, press.borrower_id, &press.pin).await;
     checked.map_err(|fault| fault.map_refusal(PressRefusal::Pin))?;
-    let (line_id, card_id, idempotency_key) = (press.line_id, press.card_id, press.key.clone());
-    let ordered = match press.wish {
-        Wish::Bills { amount } => repay(app, &RepayRequest { line_id, amount, card_id, idempotency_key }).await,
-        Wish::Payoff { loan_id, quoted } => {
-            early_payoff(app, &PayoffOrder { loan_id, line_id, quoted, card_id, idempotency_key }).await
-        }
-    };
-    let order = ordered.map_err(|fault| fault.map_refusal(PressRefusal::Repay))?;
-    send_soon(app, &order).await?;
-    Ok(order.withholding_id)
+    let mut transaction = database::begin(&app.pool).await?;
+    let ordered = order(&mut transaction, app, press).await;
+    let ordered = database::end(transaction, ordered).await;
+    ordered.map_err(|fault| fault.map_refusal(PressRefusal::Repay))
 }
 
-/// Somebody waits before a page: the next turn of the timetable, minutes away, is only what makes up for a lost job.
-async fn send_soon(app: &App, order: &Withholding) -> anyhow::Result<()> {
+/// Orders the money, with the job that sends it: somebody waits before a page, and the timetable's next turn is minutes away.
+async fn order(connection: &mut PgConnection, app: &App, press: &Press) -> Outcome<WithholdingId, RepayRefusal> {
+    let (line_id, card_id, idempotency_key) = (press.line_id, press.card_id, press.key.clone());
+    let order = match press.wish {
+        Wish::Bills { amount } => {
+            order_repayment(connection, app, &RepayRequest { line_id, amount, card_id, idempotency_key }).await?
+        }
+        Wish::Payoff { loan_id, quoted } => {
+            order_payoff(connection, app, &PayoffOrder { loan_id, line_id, quoted, card_id, idempotency_key }).await?
+        }
+    };
     let unique_key = order.withholding_id.to_string();
     let job = NewJob { kind: JobKind::Withhold, unique_key, created_at: app.clock.now() };
-    crate::jobs::store::enqueue(&mut *app.pool.acquire().await?, &job).await?;
-    Ok(())
+    jobs::store::enqueue(connection, &job).await?;
+    Ok(order.withholding_id)
 }
 
 /// A borrower's own order by its key.

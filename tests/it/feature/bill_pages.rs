@@ -9,6 +9,7 @@ use fenqi::repayment;
 use fenqi::sandbox::{Fault, Scripted, World};
 use sqlx::PgPool;
 
+use super::authoriser::until_somebody_waits;
 use crate::browser::{Browser, Shown};
 use crate::house;
 use crate::reckoning;
@@ -68,6 +69,27 @@ async fn what_is_owed_on_a_bill_is_told_however_many_are_later(pool: PgPool) {
                  from bill cross join generate_series(1, 130) as n";
     sqlx::query(later).execute(&shopper.town.app.pool).await.unwrap();
     shopper.browser.get("/bills").await.shows("Pay now").shows("¥104.72").shows("/bills/2026-03-25");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_by_the_button_is_there_with_the_job_that_sends_it_or_not_at_all(pool: PgPool) {
+    let (mut shopper, _world, _) = billed(pool.clone()).await;
+    let page = shopper.browser.get("/bills/pay").await;
+    let mut held_up = fenqi::database::begin(&pool).await.unwrap();
+    sqlx::raw_sql("lock table job in exclusive mode").execute(&mut *held_up).await.unwrap();
+    let orders = async || -> i64 {
+        let ordered = "select count(*) from withholding where purpose = 'button'";
+        sqlx::query_scalar(ordered).fetch_one(&pool).await.unwrap()
+    };
+    let all = [("how", "all")];
+    let (shown, ()) = tokio::join!(submit(&mut shopper, &page, "/bills/pay", &all), async {
+        until_somebody_waits(&pool).await;
+        assert_eq!(orders().await, 0, "whoever hangs up now leaves nothing half done");
+        held_up.commit().await.unwrap();
+    });
+    shown.shows("Going to the bank");
+    assert_eq!(orders().await, 1);
+    assert_eq!(shopper.town.fen("select count(*) from job where kind = 'withhold'").await, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

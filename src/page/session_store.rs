@@ -170,7 +170,15 @@ pub async fn delete_others(connection: &mut PgConnection, whose: Subject, this: 
     Ok(())
 }
 
+/// Deletes sessions that have ended, but for those that somebody holds at this moment: whoever ends several of a person's might else wait
+/// here in a circle. Returns how many.
 pub async fn delete_expired(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<u64> {
-    let deleted = sqlx::query!("delete from session where expires_at <= $1", now).execute(connection).await?;
+    let deleted = sqlx::query!(
+        "delete from session where (token_hash, kind) in (
+             select token_hash, kind from session where expires_at <= $1 for update skip locked)",
+        now
+    )
+    .execute(connection)
+    .await?;
     Ok(deleted.rows_affected())
 }

@@ -83,8 +83,16 @@ pub async fn delete(connection: &mut PgConnection, mobile_hash: &[u8; 32], purpo
     Ok(())
 }
 
+/// Deletes codes that have ended, but for those that somebody holds at this moment; returns how many.
 pub async fn delete_expired(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<u64> {
-    Ok(sqlx::query!("delete from passcode where expires_at <= $1", now).execute(connection).await?.rows_affected())
+    let deleted = sqlx::query!(
+        "delete from passcode where (mobile_hash, purpose) in (
+             select mobile_hash, purpose from passcode where expires_at <= $1 for update skip locked)",
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
 }
 
 /// A window that is open.
@@ -129,7 +137,15 @@ pub async fn uncount(connection: &mut PgConnection, kind: &str, key_hash: &[u8; 
     Ok(())
 }
 
-/// Deletes windows that began before; returns how many.
+/// Deletes windows that began before, but for those in which somebody counts at this moment: whoever counts in several windows might
+/// else wait here in a circle. Returns how many.
 pub async fn delete_throttles(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
-    Ok(sqlx::query!("delete from throttle where started_at <= $1", before).execute(connection).await?.rows_affected())
+    let deleted = sqlx::query!(
+        "delete from throttle where (kind, key_hash) in (
+             select kind, key_hash from throttle where started_at <= $1 for update skip locked)",
+        before
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
 }

@@ -11,6 +11,7 @@ use fenqi::base::id::BorrowerId;
 use fenqi::borrower::pin::LOCKED_FOR;
 use fenqi::borrower::{NewPin, PinRefusal, Registration, Replaced, check_former, check_pin, set_pin};
 use fenqi::error::Fault;
+use fenqi::page::session;
 use fenqi::page::visit::ClientAddress;
 use fenqi::passcode::{self, Asking, PasscodeRefusal, Purpose};
 use fenqi::sandbox::world::lock;
@@ -68,6 +69,28 @@ async fn a_code_ends_after_five_wrong_ones_and_after_five_minutes(pool: PgPool) 
     app.clock.set(app.clock.now() + TimeDelta::minutes(5));
     assert_eq!(refused(&app, &code_sent(&world)).await, Some(PasscodeRefusal::Ended));
     assert_eq!(passcode::sweep(&app).await.unwrap(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_has_ended_is_swept_without_waiting_for_whoever_holds_it(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool.clone(), "2026-03-05").await;
+    passcode::send(&app, &asking(Purpose::BorrowerSignIn)).await.unwrap();
+    let signed_in = "insert into session (token_hash, kind, session_id, device, created_at, last_seen_at, expires_at)
+                     values (sha256('a token'), 'borrower', gen_random_uuid(), 'test', $1, $1, $1)";
+    sqlx::query(signed_in).bind(app.clock.now()).execute(&pool).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::days(2));
+    let mut held = fenqi::database::begin(&pool).await.unwrap();
+    sqlx::raw_sql("update throttle set count = count; update session set device = device")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let sweep = async || {
+        let swept = async { (passcode::sweep(&app).await.unwrap(), session::sweep(&app).await.unwrap()) };
+        tokio::time::timeout(house::PATIENCE, swept).await.expect("a sweep is kept waiting")
+    };
+    assert_eq!(sweep().await, (1, 0), "the code alone, which nobody holds");
+    held.rollback().await.unwrap();
+    assert_eq!(sweep().await, (2, 1), "the windows of the mobile and of the address");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

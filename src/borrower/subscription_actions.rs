@@ -1,6 +1,6 @@
 //! Choosing what to be told in WeChat, and finding whom to write to there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::store;
 use super::subscription_store::{self, Subscription, Wanting};
@@ -69,8 +69,17 @@ pub async fn find_wanting(
 
 /// What messages took of the consents: those that were sent one each, those that WeChat refused whatever was left.
 pub async fn spend(app: &App, sent: &[(BorrowerId, &str)], refused: &[(BorrowerId, &str)]) -> anyhow::Result<()> {
-    if sent.is_empty() && refused.is_empty() {
+    let mut took: BTreeMap<(BorrowerId, &str), i16> = BTreeMap::new();
+    for (one, count) in sent.iter().map(|one| (one, 1)).chain(refused.iter().map(|one| (one, i16::MAX))) {
+        let all = took.entry(*one).or_default();
+        *all = all.saturating_add(count);
+    }
+    if took.is_empty() {
         return Ok(());
     }
-    Ok(subscription_store::spend(&mut *app.pool.acquire().await?, sent, refused, app.clock.now()).await?)
+    let mut connection = app.pool.acquire().await?;
+    for (one, count) in took {
+        subscription_store::spend(&mut connection, one, count, app.clock.now()).await?;
+    }
+    Ok(())
 }

@@ -83,26 +83,20 @@ pub async fn forget_others(
     Ok(())
 }
 
-/// What messages were sent took one consent each; what WeChat refused had none left.
+/// What messages took of a borrower's consents to one kind. One row a statement: whoever visits the page changes several rows of theirs at
+/// once, in an order of their own.
 pub async fn spend(
     connection: &mut PgConnection,
-    sent: &[(BorrowerId, &str)],
-    refused: &[(BorrowerId, &str)],
+    (borrower_id, kind): (BorrowerId, &str),
+    took: i16,
     at: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let all = || sent.iter().chain(refused);
-    let borrower_ids: Vec<Uuid> = all().map(|(borrower_id, _)| borrower_id.uuid()).collect();
-    let kinds: Vec<&str> = all().map(|(_, kind)| *kind).collect();
-    let took: Vec<i16> = sent.iter().map(|_| 1).chain(refused.iter().map(|_| i16::MAX)).collect();
     sqlx::query!(
-        "update wechat_subscription s set allowed = greatest(s.allowed - m.took, 0), changed_at = $4
-         from (select borrower_id, kind, least(sum(took), 32767)::smallint as took
-               from unnest($1::uuid[], $2::text[], $3::smallint[]) as m(borrower_id, kind, took)
-               group by borrower_id, kind) m
-         where s.borrower_id = m.borrower_id and s.kind = m.kind",
-        &borrower_ids,
-        &kinds as &[&str],
-        &took,
+        "update wechat_subscription set allowed = greatest(allowed - $3::smallint, 0), changed_at = $4
+         where borrower_id = $1 and kind = $2",
+        borrower_id.uuid(),
+        kind,
+        took,
         at
     )
     .execute(connection)

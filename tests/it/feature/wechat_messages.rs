@@ -228,6 +228,28 @@ async fn whoever_comes_by_an_identity_as_it_is_unlinked_is_not_signed_in(pool: P
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_messages_took_is_counted_beside_whoever_agrees_to_more_in_any_order(pool: PgPool) {
+    let place = open(pool).await;
+    let (app, borrower_id) = (&place.app, place.borrower_id);
+    let templates = ["template-bill_issued", "template-withheld"];
+    for [first, then] in [["bill_issued", "withheld"], ["withheld", "bill_issued"]] {
+        subscription_actions::allow(app, borrower_id, &templates).await.unwrap();
+        let mut agreeing = fenqi::database::begin(&app.pool).await.unwrap();
+        let agree = "update wechat_subscription set allowed = allowed + 1 where kind = $1";
+        sqlx::query(agree).bind(first).execute(&mut *agreeing).await.unwrap();
+        let sent = [(borrower_id, "bill_issued"), (borrower_id, "withheld")];
+        let (spent, ()) = tokio::join!(subscription_actions::spend(app, &sent, &[]), async {
+            until_as_many_wait(&app.pool, 1).await;
+            sqlx::query(agree).bind(then).execute(&mut *agreeing).await.unwrap();
+            agreeing.commit().await.unwrap();
+        });
+        spent.unwrap();
+    }
+    // In each turn two consents came, and one was taken.
+    assert_eq!((place.allowed("bill_issued").await, place.allowed("withheld").await), ((true, 2), (true, 2)));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_message_is_found_among_the_calls_by_whom_it_concerns(pool: PgPool) {
     let place = open(pool).await;
     place.allow(1).await;

@@ -278,7 +278,9 @@ pub async fn mark_undeliverable(
     if messages.is_empty() {
         return Ok(());
     }
-    let (messages, why): (Vec<&Waiting>, Vec<String>) = messages.iter().cloned().unzip();
+    let mut messages = messages.to_vec();
+    messages.sort_unstable_by_key(|(message, _)| message.message_no);
+    let (messages, why): (Vec<&Waiting>, Vec<String>) = messages.into_iter().unzip();
     let (message_no, due_at) = as_read(&messages);
     sqlx::query!(
         "update outbox o set delivered_at = $4, ending = 'undeliverable', last_error = 'not deliverable: ' || m.why
@@ -317,9 +319,13 @@ pub async fn mark_not_told(
     Ok(())
 }
 
-/// By what a message is found as it was read.
+/// By what a message is found as it was read, in the order of the numbers, in which everybody changes messages: whoever replays or resumes
+/// meanwhile never waits here in a circle. What failed is read by objects.
 fn as_read(messages: &[&Waiting]) -> (Vec<i64>, Vec<DateTime<Utc>>) {
-    messages.iter().map(|message| (message.message_no, message.next_attempt_at)).unzip()
+    let mut read: Vec<(i64, DateTime<Utc>)> =
+        messages.iter().map(|message| (message.message_no, message.next_attempt_at)).collect();
+    read.sort_unstable();
+    read.into_iter().unzip()
 }
 
 /// A message that failed: when it is tried again, or that it is given up.
@@ -335,6 +341,8 @@ pub struct Failed {
 
 /// Notes that messages failed. One that was replayed since it was read is due as the replay says.
 pub async fn mark_failed(connection: &mut PgConnection, failed: &[Failed]) -> sqlx::Result<()> {
+    let mut failed: Vec<&Failed> = failed.iter().collect();
+    failed.sort_unstable_by_key(|message| message.message_no);
     let message_no: Vec<i64> = failed.iter().map(|message| message.message_no).collect();
     let due_at: Vec<DateTime<Utc>> = failed.iter().map(|message| message.due_at).collect();
     let next_attempt_at: Vec<DateTime<Utc>> = failed.iter().map(|message| message.next_attempt_at).collect();

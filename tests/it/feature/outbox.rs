@@ -17,6 +17,7 @@ use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::authoriser::until_somebody_waits;
 use super::partner::{DELIVER, call};
 use crate::house;
 
@@ -455,6 +456,30 @@ async fn whoever_is_resumed_is_told_at_once_what_failed_before_but_not_what_was_
     let noted: Vec<(String, Option<i64>)> =
         sqlx::query_as("select action, messages from outbox_action").fetch_all(&app.pool).await.unwrap();
     assert_eq!(noted, [("resume".to_owned(), Some(1))]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_failed_is_noted_in_the_order_of_its_numbers_beside_whoever_replays_it(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let now = app.clock.now();
+    // By their objects, in the order of which they are read, the later one comes first.
+    enqueue(&app, 2, 1).await;
+    enqueue(&app, 1, 1).await;
+    let mut connection = app.pool.acquire().await.unwrap();
+    let waiting = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 2).await.unwrap();
+    let failure =
+        |message_no| store::Failed { message_no, due_at: now, next_attempt_at: now, dead_at: None, error: "no".into() };
+    let failed: Vec<store::Failed> = waiting.iter().map(|message| failure(message.message_no)).collect();
+    store::mark_failed(&mut connection, &failed).await.unwrap();
+    let mut replaying = fenqi::database::begin(&app.pool).await.unwrap();
+    let touch = "update outbox set attempts = attempts where message_no = $1";
+    sqlx::query(touch).bind(failed[0].message_no).execute(&mut *replaying).await.unwrap();
+    let (delivered, ()) = tokio::join!(deliver_outbox(&app), async {
+        until_somebody_waits(&app.pool).await;
+        sqlx::query(touch).bind(failed[1].message_no).execute(&mut *replaying).await.unwrap();
+        replaying.commit().await.unwrap();
+    });
+    assert_eq!(delivered.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

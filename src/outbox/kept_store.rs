@@ -5,8 +5,7 @@ use sqlx::PgConnection;
 
 use super::model::Stretch;
 
-/// Messages looked through in one statement. Whoever removes is taken for a writer and holds the horizon back while it lasts, so each is
-/// over soon.
+/// Messages looked through in one statement: replays wait while it lasts, so each is over soon.
 const LOOKED_THROUGH_AT_ONCE: i64 = 5_000;
 
 /// Up to where a partner's messages are gone: all of them up to this number, none above it.
@@ -24,13 +23,13 @@ pub async fn find_forgotten(connection: &mut PgConnection, partner: &str) -> sql
         .await
 }
 
-/// Has nothing removed until the transaction ends.
+/// Has nothing removed until the transaction ends, which writes no new message: nobody's horizon waits for it.
 pub async fn hold_all(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("lock table outbox_forgotten in share mode").execute(connection).await?;
     Ok(())
 }
 
-/// Has nothing replayed, and nobody else remove anything, until the transaction ends: what has ended stays so.
+/// Has nothing replayed, and nobody else remove anything, until the transaction ends, which writes no new message: what has ended stays so.
 pub async fn hold_ended(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("lock table outbox_forgotten in share row exclusive mode").execute(connection).await?;
     Ok(())

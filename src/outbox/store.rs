@@ -49,9 +49,16 @@ pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<i64> {
     .await?;
     let known = Horizon { settled_no: read.settled_no, seen_no: read.seen_no, writers: read.writers };
     let writers = sqlx::query_scalar!(
-        r#"select distinct virtualtransaction as "writer!" from pg_locks
-           where relation = 'outbox'::regclass and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()
-                 and database = (select oid from pg_database where datname = current_database())"#
+        // Who replays or removes messages writes no new ones, and may do so for long: it has locked what is forgotten before.
+        r#"with locks as materialized (
+               select virtualtransaction, relation, mode from pg_locks
+               where relation in ('outbox'::regclass, 'outbox_forgotten'::regclass) and pid <> pg_backend_pid()
+                     and database = (select oid from pg_database where datname = current_database()))
+           select distinct w.virtualtransaction as "writer!" from locks w
+           where w.relation = 'outbox'::regclass and w.mode = 'RowExclusiveLock'
+                 and not exists (select from locks k
+                                 where k.virtualtransaction = w.virtualtransaction and k.relation = 'outbox_forgotten'::regclass
+                                       and k.mode in ('ShareLock', 'ShareRowExclusiveLock'))"#
     )
     .fetch_all(&mut *connection)
     .await?;

@@ -8,7 +8,7 @@ use fenqi::error::{Attempt, Step};
 use fenqi::outbox::actions::{self, Asked};
 use fenqi::outbox::carrier::Carrier;
 use fenqi::outbox::jobs::{Summary, deliver_outbox, deliver_until};
-use fenqi::outbox::{DeliverySettings, Message, event_store, store};
+use fenqi::outbox::{DeliverySettings, Message, event_store, kept_store, store};
 use fenqi::partner::CallError;
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{self, FaultShares, Matcher, Scripted, Silence, World};
@@ -480,6 +480,27 @@ async fn what_failed_is_noted_in_the_order_of_its_numbers_beside_whoever_replays
         replaying.commit().await.unwrap();
     });
     assert_eq!(delivered.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_replays_for_long_holds_up_no_new_messages(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    enqueue(&app, 1, 1).await;
+    assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 1);
+    let mut replaying = fenqi::database::begin(&app.pool).await.unwrap();
+    kept_store::hold_all(&mut replaying).await.unwrap();
+    sqlx::raw_sql("update outbox set attempts = attempts").execute(&mut *replaying).await.unwrap();
+    enqueue(&app, 2, 1).await;
+    assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 1);
+    assert_eq!(arrived(&world, 2), [0]);
+    replaying.rollback().await.unwrap();
+    // Who writes a message itself is waited for.
+    let mut writing = fenqi::database::begin(&app.pool).await.unwrap();
+    sqlx::raw_sql("update outbox set attempts = attempts").execute(&mut *writing).await.unwrap();
+    enqueue(&app, 3, 1).await;
+    assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 0);
+    writing.rollback().await.unwrap();
+    assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

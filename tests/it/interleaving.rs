@@ -5,6 +5,10 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use fenqi::base::Fen;
 use fenqi::base::id::{LineId, RepaymentId};
+use fenqi::credit::line_actions::{ManualChange, change_line};
+use fenqi::credit::{Change, Freeze};
+use fenqi::funder;
+use fenqi::funder::actions::BankMovement;
 use fenqi::purchase::actions::{RefundRequest, refund, void};
 use fenqi::purchase::{Authoriser, Decision, Receipt};
 use fenqi::repayment::jobs::{query_unknowns, submit_withholdings};
@@ -22,7 +26,7 @@ use crate::town::{self, LineWish, Town, unless_failed};
 
 const PEOPLE: usize = 8;
 /// Of each of them, one after the other.
-const ACTS: usize = 30;
+const ACTS: usize = 34;
 const LINES: usize = 3;
 /// Sold on each line before, so long ago that a bill is due.
 const OLD_SALES: usize = 4;
@@ -45,15 +49,16 @@ struct Person {
     number: usize,
     chance: StdRng,
     acts: u32,
-    /// Acts that came through, by kind: purchase, void, refund, transfer, payoff, results of withholding, transfer taken back.
-    done: [u32; 7],
+    /// Acts that came through, by kind: purchase, void, refund, transfer, payoff, results of withholding, transfer taken back, line frozen
+    /// and unfrozen, money into or out of the reserve.
+    done: [u32; 9],
 }
 
 impl Person {
     /// One thing; refused as often as not.
     async fn act(&mut self) {
         self.acts += 1;
-        let kind = [0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 5, 5, 6, 6][self.chance.random_range(0..14)];
+        let kind = [0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 5, 5, 6, 6, 7, 8][self.chance.random_range(0..16)];
         let came_through = match kind {
             0 => self.buy().await,
             1 => self.void().await,
@@ -61,7 +66,9 @@ impl Person {
             3 => self.transfer().await,
             4 => self.pay_off().await,
             5 => self.collect().await,
-            _ => self.take_back().await,
+            6 => self.take_back().await,
+            7 => self.freeze_and_unfreeze().await,
+            _ => self.move_the_reserve().await,
         };
         self.done[kind] += u32::from(came_through);
     }
@@ -137,6 +144,27 @@ impl Person {
         unless_failed(early_payoff(app, &order).await).is_some()
     }
 
+    /// An operator's freeze, which ends at once: others find the line frozen or not.
+    async fn freeze_and_unfreeze(&mut self) -> bool {
+        let line_id = self.line();
+        let mut came_through = true;
+        for change in [Change::Freeze(Freeze::Operator), Change::Unfreeze(Freeze::Operator)] {
+            let manual = ManualChange { line_id, change, person: "Li".into(), reason: self.key() };
+            came_through &= unless_failed(change_line(&self.town.app, manual).await).is_some();
+        }
+        came_through
+    }
+
+    async fn move_the_reserve(&mut self) -> bool {
+        let amount = Fen::new(self.chance.random_range(1..1_000));
+        let movement = BankMovement { funder_id: self.town.funder_id, amount, reference: self.key() };
+        let moved = match self.chance.random_bool(0.5) {
+            true => funder::deposit(&self.town.app, movement).await,
+            false => funder::withdraw(&self.town.app, movement).await,
+        };
+        unless_failed(moved).is_some()
+    }
+
     /// Sends what is to be collected and books what the channel says. Results of several lines are booked together, and so may
     /// meet a batch of purchases in a deadlock: the channel is asked again later.
     async fn collect(&mut self) -> bool {
@@ -178,7 +206,7 @@ async fn rush(pool: PgPool, seed: u64) {
             number,
             chance: StdRng::seed_from_u64(seed * 1_000 + number as u64),
             acts: 0,
-            done: [0; 7],
+            done: [0; 9],
         };
         people.spawn(async move {
             for _ in 0..ACTS {
@@ -187,7 +215,7 @@ async fn rush(pool: PgPool, seed: u64) {
             person.done
         });
     }
-    let mut done = [0; 7];
+    let mut done = [0; 9];
     while let Some(acts) = people.join_next().await {
         for (all, own) in done.iter_mut().zip(acts.unwrap()) {
             *all += own;

@@ -50,9 +50,6 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     loan::store::save_loans(&mut transaction, std::slice::from_ref(&sale.loan)).await?;
     sale.line.count_purchase(sale.today, -1);
     sale.restore_line(&mut transaction, EntryKind::Void, amount, purchase_id.uuid()).await?;
-    let mut reserve = lock_reserve(&mut transaction, sale.loan.funder_id, sale.when()).await?;
-    let entry = reserve.release(amount, sale.occasion(purchase_id.to_string()));
-    save_reserve(&mut transaction, &reserve, &[entry]).await?;
     ledger::store::insert_postings(&mut transaction, &[posting::void(event, amount)]).await?;
     let voided = json!({
         "loan_id": sale.loan.loan_id, "purchase_id": purchase_id, "line_id": sale.line.line_id,
@@ -62,6 +59,10 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     let particulars = json!({ "amount_fen": amount, "business_day": sale.today });
     sale.notify_merchant(&mut transaction, "purchase_voided", particulars).await?;
     notice::raise(&mut transaction, &sale.undone().voided(amount)).await?;
+    // Last of all: whoever buys of the funder's money waits from here on.
+    let mut reserve = lock_reserve(&mut transaction, sale.loan.funder_id, sale.when()).await?;
+    let entry = reserve.release(amount, sale.occasion(purchase_id.to_string()));
+    save_reserve(&mut transaction, &reserve, &[entry]).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
 }
@@ -190,6 +191,7 @@ async fn apply(
         json!({ "refund_id": refund_id, "amount_fen": recorded.parts.amount, "business_day": sale.today });
     sale.notify_merchant(connection, "refund_succeeded", particulars).await?;
     notice::raise(connection, &sale.undone().refunded(refund_id, &recorded.parts, recorded.to_card())).await?;
+    sale.return_to_reserve(connection, &recorded).await?;
     Ok(refund_id)
 }
 

@@ -362,7 +362,7 @@ impl Sale {
         loan::store::save_loans(connection, std::slice::from_ref(&self.loan)).await
     }
 
-    /// Restores line and reserve, owes the borrower the rest, books it and tells the funder. The refund is recorded already.
+    /// Restores the line, owes the borrower the rest, books it and tells the funder. The refund is recorded already.
     pub(super) async fn book_refund(
         &mut self,
         connection: &mut PgConnection,
@@ -416,11 +416,19 @@ impl Sale {
         self.book_recourse(connection, refund, recourse).await?;
         if parts.principal_fell.is_positive() {
             self.restore_line(connection, EntryKind::Refund, parts.principal_fell, source_id).await?;
-            let mut reserve = lock_reserve(connection, self.loan.funder_id, self.when()).await?;
-            let entry = reserve.take_back(parts.principal_fell, self.occasion(refund.refund_id.to_string()));
-            save_reserve(connection, &reserve, &[entry]).await?;
         }
         Ok(())
+    }
+
+    /// Gives the reserve back what fell off the loan. Last of all: whoever buys of the funder's money waits from here on.
+    pub(super) async fn return_to_reserve(&self, connection: &mut PgConnection, refund: &Refund) -> sqlx::Result<()> {
+        let fell = refund.parts.principal_fell;
+        if !fell.is_positive() {
+            return Ok(());
+        }
+        let mut reserve = lock_reserve(connection, self.loan.funder_id, self.when()).await?;
+        let entry = reserve.take_back(fell, self.occasion(refund.refund_id.to_string()));
+        save_reserve(connection, &reserve, &[entry]).await
     }
 
     /// Keeps what of a refund belongs to a guarantor, and tells the funder, who owes it on.

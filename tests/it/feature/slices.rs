@@ -13,6 +13,7 @@ use fenqi::partner::key::Algorithm;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal};
 use sqlx::PgPool;
 
+use super::authoriser::until_somebody_waits;
 use crate::desk::{self, Desk};
 use crate::house;
 use crate::town::{self, LineWish, Town};
@@ -64,6 +65,37 @@ async fn what_slices_have_used_is_booked_by_whoever_locks_the_reserve(pool: PgPo
     assert_eq!(authorised(&buy(&town, &authoriser, "r", &[3_000]).await), 1);
     assert_eq!(town.fen(HELD_IN_THE_JOURNAL).await, 69_000, "leases that were not revoked go on");
     town.assert_whole("with all purchases in the journal").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_undoes_a_sale_has_the_reserve_for_the_last_moment_only(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-03-02").await;
+    let town = town::found(app, RESERVE_FEN).await;
+    let lines = town.open_lines(2, WISH).await;
+    let buy = async |line: usize, key: &str| {
+        let wish = town.wish(lines[line], key, 10_000, ("harbour-standard", 3));
+        let bought = tokio::time::timeout(house::PATIENCE, town.buy(vec![wish])).await;
+        bought.expect("a purchase is kept waiting")[0]
+    };
+    let old = buy(0, "old").await;
+    town.close_today().await;
+    let fresh = buy(0, "fresh").await;
+    for (key, is_void) in [("beside-refund", false), ("beside-void", true)] {
+        // What the borrower is told is looked up there, when nearly all is done.
+        let mut held_up = fenqi::database::begin(&town.app.pool).await.unwrap();
+        let lock = "lock table wechat_subscription in access exclusive mode";
+        sqlx::raw_sql(lock).execute(&mut *held_up).await.unwrap();
+        let undoing = tokio::spawn({
+            let town = town.clone();
+            async move { if is_void { town.void(&fresh).await } else { town.refund(&old, 5_000, "r").await } }
+        });
+        until_somebody_waits(&town.app.pool).await;
+        buy(1, key).await;
+        assert!(!undoing.is_finished());
+        held_up.rollback().await.unwrap();
+        undoing.await.unwrap();
+    }
+    town.assert_whole("after both").await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

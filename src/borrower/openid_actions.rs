@@ -124,11 +124,19 @@ async fn lock_to_link(
     borrower_id: BorrowerId,
     openid: &str,
 ) -> sqlx::Result<Option<SealedPerson>> {
-    let former = openid_store::find(connection, &app.vault.index(Indexed::OpenId, openid)).await?;
-    let former = former.filter(|former| *former != borrower_id);
-    let both: Vec<BorrowerId> = former.into_iter().chain([borrower_id]).collect();
-    let people = store::lock_people(connection, &both).await?;
-    Ok(people.into_iter().find(|person| person.borrower_id == borrower_id))
+    let hash = app.vault.index(Indexed::OpenId, openid);
+    let mut former = openid_store::find(connection, &hash).await?;
+    loop {
+        let others = former.into_iter().filter(|former| *former != borrower_id);
+        let both: Vec<BorrowerId> = others.chain([borrower_id]).collect();
+        let people = store::lock_people(connection, &both).await?;
+        let present = openid_store::find(connection, &hash).await?;
+        // While these were waited for it may have been led to somebody else, who could sign in by it beside what follows.
+        if present.is_none_or(|present| both.contains(&present)) {
+            return Ok(people.into_iter().find(|person| person.borrower_id == borrower_id));
+        }
+        former = present;
+    }
 }
 
 /// The same as [`link_openid`], where the people are locked already.

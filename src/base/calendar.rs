@@ -244,6 +244,20 @@ mod tests {
         for wrong in ["make_up_days = ['2027-01-04']", "make_up_days = ['2026-01-04']", "make_up_days = ['soon']"] {
             assert!(WorkingCalendar::shipped().with_years(&format!("{year}{wrong}")).is_err(), "{wrong}");
         }
+        let new_year =
+            "[[year]]\nyear = 2027\nsource = ''\nmake_up_days = ['2027-01-03']\nholidays = [{ name = '元旦', first = ";
+        for (days, is_right) in [
+            ("'2027-01-01', last = '2027-01-02'", true),
+            ("'2027-01-01', last = '2027-01-03'", false),
+            ("'2027-01-02', last = '2027-01-01'", false),
+            ("'2026-12-31', last = '2027-01-01'", false),
+            ("'2027-12-31', last = '2028-01-01'", false),
+        ] {
+            let table = format!("{new_year}{days} }}]");
+            assert_eq!(WorkingCalendar::shipped().with_years(&table).is_ok(), is_right, "{days}");
+        }
+        let twice = format!("{year}make_up_days = []\n\n{year}make_up_days = []");
+        assert!(WorkingCalendar::shipped().with_years(&twice).is_err(), "a year is listed once");
         let unread = WorkingCalendar::shipped().with_years("[[year]]\nyear = soon\n").unwrap_err().to_string();
         assert!(unread.starts_with("the working-day table cannot be read: line 2: "), "{unread}");
         assert_eq!(unread.lines().count(), 1, "{unread}");

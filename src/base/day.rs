@@ -234,4 +234,20 @@ mod tests {
             any = any.next();
         }
     }
+
+    #[test]
+    fn a_late_day_of_month_falls_on_the_last_day_of_a_shorter_one_and_then_not_again() {
+        let thirty_first = MonthDay::new(31).unwrap();
+        assert_eq!(thirty_first.next_after(day("2026-02-27")), day("2026-02-28"));
+        assert_eq!(thirty_first.next_after(day("2026-02-28")), day("2026-03-31"));
+        assert_eq!(MonthDay::new(29).unwrap().next_after(day("2028-02-28")), day("2028-02-29"));
+        assert_eq!(thirty_first.next_after(day("2026-12-31")), day("2027-01-31"));
+        assert_eq!([0, 1, 31, 32].map(|day| MonthDay::new(day).is_some()), [false, true, true, false]);
+    }
+
+    #[test]
+    fn a_month_ends_on_its_last_day_alone() {
+        let ends = ["2026-02-27", "2026-02-28", "2028-02-28", "2028-02-29", "2026-12-30", "2026-12-31"];
+        assert_eq!(ends.map(|text| day(text).is_month_end()), [false, true, false, true, false, true]);
+    }
 }

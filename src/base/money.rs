@@ -162,4 +162,22 @@ mod tests {
         assert_eq!(Fen::new(123_456_789).to_string(), "1,234,567.89");
         assert_eq!(Fen::new(-5).to_string(), "-0.05");
     }
+
+    #[test]
+    fn a_share_is_multiplied_first_and_rounded_once() {
+        // 7 × 333 ÷ 1,000 = 2.331; a half goes away from zero on either side.
+        assert_eq!(Fen::new(7).share(333, 1_000), Fen::new(2));
+        assert_eq!((Fen::new(1).share(1, 2), Fen::new(-1).share(1, 2)), (Fen::new(1), Fen::new(-1)));
+        assert_eq!(Fen::new(100).share(0, 3), Fen::ZERO);
+        // Far beyond 64 bits on the way.
+        assert_eq!(Fen::MAX.share(Fen::MAX.get(), Fen::MAX.get()), Fen::MAX);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_none_and_what_is_negative_is_no_more_than_zero() {
+        assert_eq!(Fen::new(i64::MAX).checked_add(Fen::new(1)), None);
+        assert_eq!(Fen::new(i64::MIN).checked_sub(Fen::new(1)), None);
+        assert_eq!((Fen::new(-1).or_zero(), Fen::new(1).or_zero()), (Fen::ZERO, Fen::new(1)));
+        assert_eq!([Fen::ZERO.is_positive(), Fen::ZERO.is_negative()], [false, false]);
+    }
 }

@@ -84,4 +84,12 @@ mod tests {
         assert!("11".parse::<Rate>().is_err());
         assert!("0.0000000000001".parse::<Rate>().is_err());
     }
+
+    #[test]
+    fn the_bounds_of_a_rate_are_rates() {
+        for bound in ["0", "10", "10.000", "0.000000000001", "0.0000000000010"] {
+            assert!(bound.parse::<Rate>().is_ok(), "{bound}");
+        }
+        assert!("10.000000000001".parse::<Rate>().is_err());
+    }
 }

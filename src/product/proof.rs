@@ -403,3 +403,57 @@ fn start_days(terms: &Terms, plan: &Plan, line: LineDays) -> Vec<BusinessDay> {
     }
     longest.flat_map(|statement| [statement.minus_days(1), statement]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::product::file;
+    use crate::product::terms::Level;
+
+    /// Principal, interest and fee of each row, a month apart.
+    fn schedule(rows: &[(i64, i64, i64)]) -> Schedule {
+        let first: BusinessDay = "2026-02-25".parse().unwrap();
+        let row = |(months, (principal, interest, fee)): (u32, &(i64, i64, i64))| Installment {
+            due_on: first.plus_months(months),
+            principal: Fen::new(*principal),
+            interest: Fen::new(*interest),
+            fee: Fen::new(*fee),
+        };
+        Schedule { installments: (0..).zip(rows).map(row).collect() }
+    }
+
+    #[test]
+    fn a_schedule_that_does_not_add_up_is_not_proven() {
+        let told = |rows: &[(i64, i64, i64)], amount, periods| {
+            check_sums(&schedule(rows), Fen::new(amount), periods).err().unwrap_or_default()
+        };
+        let right = [(500, 10, 0), (500, 5, 0)];
+        assert_eq!(told(&right, 1_000, 2), "");
+        assert_eq!(told(&right, 1_000, 3), "the schedule has 2 rows");
+        assert_eq!(told(&right, 1_001, 2), "the principal parts sum to 1000 fen");
+        for wrong in [[(1_001, 0, 0), (-1, 0, 0)], [(500, 0, 0), (500, -1, 0)], [(500, 0, 0), (500, 0, -1)]] {
+            assert_eq!(told(&wrong, 1_000, 2), "a part of row 2 is negative");
+        }
+        assert_eq!(told(&[(1_000, 10, 0), (0, 0, 0)], 1_000, 2), "");
+        for (interest, fee) in [(1, 0), (0, 1)] {
+            let told = told(&[(1_000, 10, 0), (0, interest, fee)], 1_000, 2);
+            assert_eq!(told, "row 2 asks for 1 fen, though no principal is left by then");
+        }
+    }
+
+    #[test]
+    fn a_last_payment_that_rounding_does_not_explain_is_not_proven() {
+        let mut plan = file::parse(file::SHIPPED[0]).unwrap().plans.remove(0);
+        let of_last =
+            |plan: &Plan, interest| check_last_row(plan, &schedule(&[(495, 10, 0), (505, interest, 0)])).is_ok();
+        // Of two payments of 505 fen for 1,000 the last may differ by 2 × (2 + 1) of them.
+        assert_eq!([-6, -7, 6, 7].map(|interest| of_last(&plan, interest)), [true, false, true, false]);
+        // The drift of the days, and other methods, are the last row's.
+        (plan.day_count, plan.level) = (DayCount::Act360, Level::Monthly);
+        assert!(of_last(&plan, 7));
+        plan.level = Level::Actual;
+        assert!(!of_last(&plan, 7));
+        plan.method = Method::EqualPrincipal;
+        assert!(of_last(&plan, 7));
+    }
+}

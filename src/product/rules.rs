@@ -337,4 +337,92 @@ mod tests {
             assert!(penalty_a_year_max(&terms) <= terms.apr_cap.fraction(), "{}", terms.code);
         }
     }
+
+    const FREE: &str = include_str!("../../products/interest-free.toml");
+    const FEE: &str = include_str!("../../products/merchant-subsidy.toml");
+    const INTEREST_FIRST: &str = include_str!("../../products/interest-first.toml");
+    const LATER: &str = include_str!("../../products/first-months-free.toml");
+
+    /// The fields that are told of a product in which something is replaced.
+    fn told(text: &str, from: &str, to: &str) -> Vec<String> {
+        assert!(text.contains(from), "there is no {from:?}");
+        let problems = file::parse(&text.replacen(from, to, 1)).err().unwrap_or_default();
+        problems.into_iter().map(|problem| problem.field).collect()
+    }
+
+    #[test]
+    fn what_is_just_allowed_is_kept_and_the_next_value_is_refused() {
+        let risk = "[purchase_risk]\nask = \"rules\"\namount_per_day_max_fen = ";
+        let share = "\n\n[profit_share]";
+        let guaranteed = STANDARD.replacen("[[plan]]\n", "[[plan]]\nguarantee_rate_per_period = 0.001\n", 1);
+        let cases = [
+            (STANDARD, "due_days_after = 20", "due_days_after = 5", "due_days_after = 4", "line.due_days_after"),
+            (STANDARD, "due_days_after = 20", "due_days_after = 28", "due_days_after = 29", "line.due_days_after"),
+            (STANDARD, "27, 28]", "27]", "27, 29]", "line.statement_days[27]"),
+            (
+                STANDARD,
+                "limit_min_fen = 50_000",
+                "limit_min_fen = 20_000_000",
+                "limit_min_fen = 0",
+                "line.limit_min_fen",
+            ),
+            (STANDARD, "= 20_000_000", "= 5_000_000", "= 4_999_999", "purchase.amount_max_fen"),
+            (STANDARD, "= 1_000\n", "= 5_000_000\n", "= 5_000_001\n", "purchase.amount_min_fen"),
+            (STANDARD, "multiple = 1.3\n", "multiple = 1.5\n", "multiple = 1.51\n", "penalty.multiple"),
+            (STANDARD, "multiple = 1.3\n", "multiple = 1.30\n", "multiple = 1.29\n", "penalty.multiple"),
+            (STANDARD, "basis_days = 360", "basis_days = 365", "basis_days = 361", "penalty.basis_days"),
+            (STANDARD, "grace_days = 3", "grace_days = 0", "grace_days = 4", "overdue.freeze_day"),
+            (STANDARD, "claim_day = 80", "claim_day = 4", "claim_day = 3", "overdue.claim_day"),
+            (STANDARD, "charge_off_day = 180", "charge_off_day = 80", "charge_off_day = 79", "overdue.charge_off_day"),
+            (STANDARD, "fee_rate = 0", "fee_rate = 0.03", "fee_rate = 0.0301", "early_payoff.fee_rate"),
+            (STANDARD, "interest = 0.30", "interest = 1", "interest = 1.01", "profit_share.interest"),
+            (INTEREST_FIRST, "[3, 6, 9]", "[3, 6, 11]", "[3, 6, 12]", "plan[0].periods"),
+            (LATER, "free_periods = 1", "free_periods = 5", "free_periods = 6", "plan[0].free_periods"),
+            (FREE, "0.005", "0.02", "0.0201", "plan[0].subsidy_rate_per_period"),
+            (guaranteed.as_str(), "= 1_000\n", "= 1_152\n", "= 1_151\n", "purchase.amount_min_fen"),
+        ];
+        for (text, from, kept, refused, field) in cases {
+            assert_eq!(told(text, from, kept), [""; 0], "{kept}");
+            assert_eq!(told(text, from, refused), [field], "{refused}");
+        }
+        let until = |day: &str| told(STANDARD, "apr_cap = 0.24", &format!("apr_cap = 0.24\nvalid_until = {day}"));
+        assert_eq!((until("2024-01-01"), until("2023-12-31")), (vec![], vec!["valid_until".to_owned()]));
+        let asked = |bounds: &str| told(STANDARD, share, &format!("\n\n{risk}{bounds}{share}"));
+        assert_eq!((asked("1_000"), asked("2_000\nmerchant_per_day_max_fen = 2_000")), (vec![], vec![]));
+        assert_eq!(asked("999"), ["purchase_risk.amount_per_day_max_fen"]);
+        assert_eq!(asked("2_000\nmerchant_per_day_max_fen = 2_001"), ["purchase_risk.merchant_per_day_max_fen"]);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_told_once_and_at_its_field() {
+        let line = |text: &'static str, name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
+        let prices = "\nprices = { A = 0.1, B = 0.1, C = 0.1, D = 0.1, E = 0.1 }";
+        let free = line(FREE, "subsidy_rate_per_period");
+        let cases = [
+            (STANDARD, "apr_cap = 0.24", "apr_cap = 0".to_owned(), "apr_cap"),
+            (STANDARD, line(STANDARD, "statement_days"), "statement_days = []".to_owned(), "line.statement_days"),
+            (STANDARD, "statement_days = [1,", "statement_days = [1, 1,".to_owned(), "line.statement_days[1]"),
+            (FREE, line(FREE, "grades"), "grades = []".to_owned(), "purchase.grades"),
+            (STANDARD, line(STANDARD, "prices"), String::new(), "plan[0].prices"),
+            (FREE, free, format!("{free}{prices}"), "plan[0].prices"),
+            (FREE, free, format!("{free}\nday_count = \"act/365\""), "plan[0].day_count"),
+            (FEE, "\"flat_fee\"", "\"flat_fee\"\nday_count = \"act/360\"".to_owned(), "plan[0].day_count"),
+            (FREE, free, format!("{free}\nfree_periods = 1"), "plan[0].free_periods"),
+            (STANDARD, "[[plan]]", format!("[[plan]]\n{free}"), "plan[0].subsidy_rate_per_period"),
+            (STANDARD, "multiple = 1.3\n", "multiple = 1.3\nrate_per_day = 0\n".to_owned(), "penalty.rate_per_day"),
+            (STANDARD, "multiple = 1.3\n", String::new(), "penalty"),
+            (STANDARD, "\"09:00\", \"15:00\"", "\"09:00\", \"09:00\"".to_owned(), "withholding.times"),
+            (STANDARD, "[0, 1, 2", "[0, 0, 2".to_owned(), "withholding.days"),
+            (STANDARD, "[0, 1, 2, 3, 5, 7, 10, 14, 21, 28]", "[]".to_owned(), "withholding.days"),
+        ];
+        for (text, from, to, field) in cases {
+            assert_eq!(told(text, from, &to), [field], "{to}");
+        }
+        // 49 times 0.02 is less than the price that the merchant gets.
+        let long = FREE.replace("periods = [3, 6, 12]", "periods = [3, 49]");
+        assert_eq!(told(&long, "0.005", "0.02"), [""; 0]);
+        // A purchase keeps within the greatest line, and the least line does not.
+        let small = STANDARD.replace("amount_max_fen = 5_000_000", "amount_max_fen = 40_000");
+        assert_eq!(told(&small, "= 20_000_000", "= 49_999"), ["line.limit_min_fen"]);
+    }
 }

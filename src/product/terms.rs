@@ -395,3 +395,32 @@ impl LineTerms {
         MonthDay::new(if sum > 31 { sum - 31 } else { sum }).expect("a statement day plus at most 28 wraps once")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::product::file;
+
+    fn standard() -> Terms {
+        file::parse(file::SHIPPED[0]).unwrap()
+    }
+
+    #[test]
+    fn a_due_day_wraps_after_the_31st() {
+        let line = LineTerms { due_days_after: 20, ..standard().line };
+        let due_day = |statement_day| line.due_day(MonthDay::new(statement_day).unwrap()).get();
+        assert_eq!([due_day(1), due_day(11), due_day(12), due_day(28)], [21, 31, 1, 17]);
+    }
+
+    #[test]
+    fn a_version_is_on_sale_on_its_first_day_and_on_its_last() {
+        let mut terms = standard();
+        terms.valid_from = "2026-03-01".parse().unwrap();
+        terms.valid_until = Some("2026-03-31".parse().unwrap());
+        let days = ["2026-02-28", "2026-03-01", "2026-03-31", "2026-04-01"];
+        let on_sale = |terms: &Terms| days.map(|day| terms.is_valid_on(day.parse().unwrap()));
+        assert_eq!(on_sale(&terms), [false, true, true, false]);
+        terms.valid_until = None;
+        assert_eq!(on_sale(&terms), [false, true, true, true]);
+    }
+}

@@ -143,4 +143,13 @@ mod tests {
         }
         assert_eq!(posted, Fen::new(1_001));
     }
+
+    #[test]
+    fn a_day_has_accrued_at_its_end_and_the_first_one_is_the_day_after_the_start() {
+        // Of 51 days none, one, 25, 50 and all: 1,001 × 25 ÷ 51 = 490.7.
+        let days = ["2026-01-05", "2026-01-06", "2026-01-30", "2026-02-24", "2026-02-25"];
+        let accrued = days.map(|day| span().accrued_by(day.parse().unwrap()).get());
+        assert_eq!(accrued, [0, 20, 491, 981, 1_001]);
+        assert_eq!(span().accrued_by("2025-12-31".parse().unwrap()), Fen::ZERO);
+    }
 }

@@ -96,3 +96,54 @@ impl Loan {
         self.statement_day.months_after(self.first_statement_on, u32::from(period.max(1)) - 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loan::recourse::tests::claimed;
+    use crate::loan::schedule::Installment;
+
+    fn day(text: &str) -> BusinessDay {
+        text.parse().unwrap()
+    }
+
+    /// Three periods, with statements on the last days of January, February and March.
+    fn loan(status: LoanStatus) -> Loan {
+        let first_statement_on = day("2026-01-31");
+        Loan { statement_day: MonthDay::new(31).unwrap(), first_statement_on, periods: 3, ..claimed(status, 0) }
+    }
+
+    fn asking(amounts: [i64; 3]) -> Schedule {
+        let row = |fen| Installment {
+            due_on: day("2026-02-20"),
+            principal: Fen::new(fen),
+            interest: Fen::ZERO,
+            fee: Fen::ZERO,
+        };
+        Schedule { installments: amounts.map(row).to_vec() }
+    }
+
+    #[test]
+    fn a_period_is_billed_once_the_close_of_its_statement_day_is_done() {
+        let by = |text| loan(LoanStatus::Open).periods_billed_by(day(text));
+        assert_eq!([by("2026-01-30"), by("2026-01-31"), by("2026-02-27"), by("2026-02-28")], [0, 1, 1, 2]);
+        assert_eq!([by("2026-03-30"), by("2026-03-31"), by("2027-01-31")], [2, 3, 3]);
+    }
+
+    #[test]
+    fn the_statement_of_the_day_before_counts_though_it_is_not_cut_and_that_of_the_day_itself_does_not() {
+        let schedule = asking([10, 10, 10]);
+        let before = |text, cut| loan(LoanStatus::Open).periods_billed_before(day(text), cut, &schedule);
+        assert_eq!([before("2026-01-31", 0), before("2026-02-01", 0), before("2026-02-01", 1)], [0, 1, 1]);
+        assert_eq!([before("2026-02-28", 1), before("2026-02-28", 2), before("2026-03-01", 1)], [1, 1, 2]);
+    }
+
+    #[test]
+    fn a_row_that_asks_for_nothing_is_not_billed_nor_is_any_of_a_loan_that_has_ended() {
+        let schedule = asking([10, 0, 10]);
+        let before = |status, text| loan(status).periods_billed_before(day(text), 1, &schedule);
+        assert_eq!(before(LoanStatus::Open, "2026-03-01"), 1);
+        assert_eq!(before(LoanStatus::Open, "2026-04-01"), 3);
+        assert_eq!(before(LoanStatus::Refunded, "2026-04-01"), 1);
+    }
+}

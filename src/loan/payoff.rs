@@ -281,6 +281,8 @@ mod tests {
         // 200,000 × 14.4 % × 9 ÷ 365 = 710.1; the fee is one per cent of the principal.
         assert_eq!((quote.principal, quote.interest, quote.fee), (Fen::new(200_000), Fen::new(710), Fen::new(2_000)));
         assert_eq!(quote.total(), Fen::new(202_710));
+        let (billed_unpaid, period_fee) = (Fen::new(3_000), Fen::new(40));
+        assert_eq!(PayoffQuote { billed_unpaid, period_fee, ..quote }.total(), Fen::new(205_750));
     }
 
     #[test]
@@ -301,6 +303,9 @@ mod tests {
         assert_eq!(first_free(("2026-02-10", 0)), Fen::ZERO);
         // Once it is billed the contract rate counts as ever: 200,000 × 14.4 % × 9 ÷ 365.
         assert_eq!(first_free(("2026-03-01", 1)), Fen::new(710));
+        // 100,000 × 14.4 % × 12 ÷ 365 = 473.4, though of a month of 31 days the schedule asks for 1,200 × 12 ÷ 31 = 464.5 until then.
+        let two_free = interest_with([0, 0, 1_200], |request| request.free_periods = 2, ("2026-04-01", 2));
+        assert_eq!(two_free, Fen::new(473));
     }
 
     #[test]
@@ -368,6 +373,7 @@ mod tests {
         assert_eq!(ended(PayoffInterest::None, "2026-03-01"), 0);
         // 390 × 9 ÷ 28 = 125.4.
         assert_eq!(ended(PayoffInterest::ToDate, "2026-03-01"), 125);
+        assert_eq!(ended(PayoffInterest::ToDate, "2026-05-01"), 390, "no more than the period has days");
     }
 
     #[test]
@@ -400,5 +406,18 @@ mod tests {
         assert_eq!(collapsed.installments[1].due_on, day("2026-03-01"));
         assert!(collapsed.installments[2].total().is_zero());
         assert_eq!(collapse(&schedule(), 3, &quote), None);
+    }
+
+    #[test]
+    fn what_collapses_is_due_on_the_day_unless_a_bill_before_it_is_due_no_earlier() {
+        let due_on = |on, periods_billed| {
+            let quote = quote_on(on, periods_billed, PayoffInterest::None);
+            let (collapsed, period) = collapse(&schedule(), periods_billed, &quote).unwrap();
+            collapsed.installments[usize::from(period) - 1].due_on
+        };
+        assert_eq!(due_on("2026-01-20", 0), day("2026-01-20"));
+        assert_eq!(due_on("2026-02-21", 1), day("2026-02-21"));
+        assert_eq!(due_on("2026-02-20", 1), day("2026-03-20"));
+        assert_eq!(due_on("2026-03-10", 2), day("2026-04-20"));
     }
 }

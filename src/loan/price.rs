@@ -261,4 +261,13 @@ mod tests {
     fn paying_back_less_has_no_price() {
         assert_eq!(Price::of_payments(Fen::new(1200), &payments(99, 12)), None);
     }
+
+    #[test]
+    fn a_price_of_just_the_cap_is_within_it() {
+        let price = Price::of_payments(Fen::new(10_000), &[Fen::new(10_100)]).unwrap();
+        assert!(price.is_within("0.12682503".parse().unwrap()));
+        // Above the nominal rate, and below the effective one.
+        assert!(!price.is_within("0.12682502".parse().unwrap()));
+        assert_eq!((price.shown().nominal, price.shown().effective), (Decimal::new(12, 2), Decimal::new(1_268, 4)));
+    }
 }

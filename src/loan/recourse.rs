@@ -102,7 +102,7 @@ impl Recourse {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{CameIn, newest};
     use crate::base::Fen;
     use crate::base::day::MonthDay;
@@ -111,7 +111,7 @@ mod tests {
     use crate::loan::{Loan, LoanStatus};
     use uuid::Uuid;
 
-    fn claimed(status: LoanStatus, claim_left: i64) -> Loan {
+    pub(in crate::loan) fn claimed(status: LoanStatus, claim_left: i64) -> Loan {
         let id = Uuid::from_u128(7);
         let day: BusinessDay = "2026-01-20".parse().unwrap();
         Loan {

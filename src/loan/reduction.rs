@@ -436,6 +436,10 @@ mod tests {
         assert_eq!(returning(&billed, 1_500, 0, 0), (Amounts::default(), amounts(0, 16, 0)));
         billed.back = amounts(0, 16, 0);
         assert_eq!(returning(&billed, 1_500, 0, 1_500), (Amounts::default(), amounts(0, 15, 0)));
+        // What asked for interest on 2,000 alone gives half of it back with 1,000 of those.
+        let paid = amounts(0, 20, 0);
+        let later = Billed { refunded_before: Fen::new(1_000), ..first(paid, paid) };
+        assert_eq!(returning(&later, 1_000, 0, 1_000), (Amounts::default(), amounts(0, 10, 0)));
     }
 
     #[test]
@@ -444,5 +448,18 @@ mod tests {
             distribute(&[Fen::new(333), Fen::new(333), Fen::new(334)], Fen::new(100), RefundOrder::Proportional);
         assert_eq!(falls.iter().copied().sum::<Fen>(), Fen::new(100));
         assert_eq!(falls, [Fen::new(33), Fen::new(34), Fen::new(33)]);
+    }
+
+    #[test]
+    fn a_proportional_fall_takes_of_a_bill_by_what_is_unpaid_of_it() {
+        let schedule = three_periods();
+        let billed = [first(amounts(1_000, 30, 0), amounts(400, 30, 0))];
+        // Half of 600, 1,000 and 1,000, on the day that the second period begins.
+        let reduction = reduce(&standing(&schedule, &billed), fall(1_300, RefundOrder::Proportional, "2026-02-25"));
+        let fell = BilledFall { period: 1, fell: amounts(300, 0, 0), back: Amounts::default() };
+        assert_eq!((reduction.principal_fell, reduction.billed), (Fen::new(1_300), vec![fell]));
+        let rows = reduction.schedule.installments.iter().map(|row| (row.principal.get(), row.interest.get()));
+        assert_eq!(rows.collect::<Vec<_>>(), [(1_000, 30), (500, 10), (500, 5)]);
+        assert_eq!(reduction.interest_waived, Fen::new(15));
     }
 }

@@ -252,3 +252,57 @@ impl Schedule {
         self.installments.iter().map(Installment::total).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why there is no schedule of 12 periods from 15 January 2026 on after a change.
+    fn refused(change: fn(&mut ScheduleRequest)) -> Option<ScheduleError> {
+        let mut request = ScheduleRequest {
+            method: Method::InterestFree,
+            day_count: DayCount::Monthly,
+            level: Level::Actual,
+            principal: Fen::new(120_000),
+            periods: 12,
+            annual_rate: Rate::ZERO,
+            fee_rate_per_period: Rate::ZERO,
+            free_periods: 0,
+            start_on: "2026-01-15".parse().unwrap(),
+            due: DueDates::FromStart,
+        };
+        change(&mut request);
+        build(&request).err()
+    }
+
+    #[test]
+    fn what_is_beyond_a_bound_has_no_schedule_and_the_bound_has_one() {
+        assert_eq!(refused(|request| request.principal = Fen::ZERO), Some(ScheduleError::Principal(0)));
+        assert_eq!(refused(|request| request.principal = Fen::new(1)), None);
+        assert_eq!(refused(|request| request.principal = Fen::MAX), None);
+        let beyond = refused(|request| request.principal = Fen::MAX + Fen::new(1));
+        assert_eq!(beyond, Some(ScheduleError::Principal(100_000_000_000_001)));
+        assert_eq!(refused(|request| request.periods = 0), Some(ScheduleError::Periods(0)));
+        assert_eq!(refused(|request| request.periods = 600), None);
+        assert_eq!(refused(|request| request.periods = 601), Some(ScheduleError::Periods(601)));
+        assert_eq!(refused(|request| request.free_periods = 12), None);
+        let free = refused(|request| request.free_periods = 13);
+        assert_eq!(free, Some(ScheduleError::FreePeriods { free: 13, periods: 12 }));
+    }
+
+    #[test]
+    fn a_schedule_begins_after_its_start_and_ends_within_the_calendar() {
+        let on_start = refused(|request| {
+            request.due = DueDates::From { first: request.start_on, day: MonthDay::new(15).unwrap() };
+        });
+        let start = "2026-01-15".parse().unwrap();
+        assert_eq!(on_start, Some(ScheduleError::FirstDue { first: start, start }));
+        let next_day = refused(|request| {
+            request.due = DueDates::From { first: request.start_on.next(), day: MonthDay::new(16).unwrap() };
+        });
+        assert_eq!(next_day, None);
+        assert_eq!(refused(|request| request.start_on = "2198-12-31".parse().unwrap()), None);
+        let late = refused(|request| request.start_on = "2199-01-01".parse().unwrap());
+        assert_eq!(late, Some(ScheduleError::Year(2200)));
+    }
+}

@@ -238,4 +238,24 @@ mod tests {
         terms.base = PenaltyBase::PrincipalAndInterest;
         assert_eq!(PenaltyRule::new(&terms, rate("0.24")).base_of(parts), Fen::new(4_300));
     }
+
+    #[test]
+    fn a_half_of_a_fen_of_penalty_goes_up_once_for_the_whole_span() {
+        let rate = PenaltyRate::Daily(rate("0.0005"));
+        let terms = PenaltyTerms { rate, base: PenaltyBase::Principal, basis_days: 365, grace_days: 0 };
+        let rule = PenaltyRule::new(&terms, Rate::ZERO);
+        let span = OverdueSpan::new(day("2026-01-10"));
+        // 1,000 × 0.0005 are half a fen a day.
+        let on = |text| span.penalty_on(&rule, Fen::new(1_000), day(text)).get();
+        assert_eq!([on("2026-01-11"), on("2026-01-12"), on("2026-01-13")], [1, 1, 2]);
+        assert_eq!(span.penalty_on(&rule, Fen::new(999), day("2026-01-11")), Fen::ZERO);
+    }
+
+    #[test]
+    fn on_the_last_day_of_grace_nothing_runs_yet_on_what_is_paid() {
+        let (rule, due_on) = (rule("0.24", "1.5", 360, 3), day("2026-01-10"));
+        assert_eq!(rule.grace_until(due_on), day("2026-01-13"));
+        assert_eq!(rule.runs_until(due_on, day("2026-01-13")), due_on);
+        assert_eq!(rule.runs_until(due_on, day("2026-01-14")), day("2026-01-14"));
+    }
 }

@@ -39,3 +39,21 @@ impl Stage {
         day.minus_days(self.days_past_due(terms))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::product::file;
+
+    #[test]
+    fn each_stage_is_reached_so_many_days_after_the_due_day() {
+        let mut terms = file::parse(file::SHIPPED[0]).unwrap();
+        terms.penalty.grace_days = 3;
+        (terms.overdue.freeze_day, terms.overdue.claim_day, terms.overdue.charge_off_day) = (6, 80, 181);
+        let due_on: BusinessDay = "2026-03-25".parse().unwrap();
+        let days = Stage::ALL.map(|stage| stage.day_of(&terms, due_on).to_string());
+        // Overdue on the day after three of grace.
+        assert_eq!(days, ["2026-03-29", "2026-03-31", "2026-06-13", "2026-09-22"]);
+        assert!(Stage::ALL.iter().all(|stage| stage.due_on(&terms, stage.day_of(&terms, due_on)) == due_on));
+    }
+}

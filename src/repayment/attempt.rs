@@ -50,6 +50,7 @@ pub fn next_attempt(last: Option<LastAttempt>, times: &[DateTime<Utc>], now: Dat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Fen;
 
     fn at(time: &str) -> DateTime<Utc> {
         format!("2026-03-25T{time}:00Z").parse().unwrap()
@@ -75,8 +76,21 @@ mod tests {
         assert_eq!(next(failed(ChannelFailure::InsufficientFunds), "09:00", "14:59"), None);
         assert_eq!(next(failed(ChannelFailure::InsufficientFunds), "09:00", "15:00").as_deref(), Some("beta 2 15:00"));
         assert_eq!(next(failed(ChannelFailure::ChannelDown), "09:00", "15:00").as_deref(), Some("alpha 2 15:00"));
+        let reversed = State::Failed(Failure::Reversed);
+        assert_eq!(next(reversed, "09:00", "14:59"), None);
+        assert_eq!(next(reversed, "09:00", "15:00").as_deref(), Some("beta 2 15:00"));
+        assert_eq!(next(failed(ChannelFailure::ChannelDown), "09:00", "14:59"), None);
         assert_eq!(next(failed(ChannelFailure::CardInvalid), "09:00", "15:00"), None);
-        assert_eq!(next(State::Unknown, "09:00", "15:00"), None);
+        assert_eq!(next(failed(ChannelFailure::Refused), "09:00", "15:00"), None);
+        for pending in [State::Created, State::Submitted, State::Unknown] {
+            assert_eq!(next(pending, "09:00", "15:00"), None);
+        }
+    }
+
+    #[test]
+    fn after_a_part_was_collected_nothing_more_is_asked_for_that_day() {
+        let collected = Fen::new(1);
+        assert_eq!(next(State::Succeeded { collected }, "09:00", "15:00"), None);
     }
 
     #[test]

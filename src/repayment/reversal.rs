@@ -216,6 +216,7 @@ mod tests {
             account.line.status.is_frozen_for(Freeze::Overdue)
         };
         assert!(is_frozen(4, 30), "the close that froze such lines is over");
+        assert!(is_frozen(7, 7) && !is_frozen(9, 9), "it is eight days late");
         assert!(!is_frozen(30, 4), "the close freezes it once it is 30 days late");
     }
 }

@@ -306,6 +306,16 @@ mod tests {
         assert_eq!(part.receive(&succeeded(400)), Step::Move(State::Succeeded { collected: theirs }));
         let theirs = Fen::new(1_001);
         assert_eq!(part.receive(&succeeded(1_001)), Step::Contradicts(Contradiction::AmountDiffers { theirs }));
+        assert_eq!(part.receive(&succeeded(1_000)), Step::Move(State::Succeeded { collected: part.amount }));
+        for fen in [0, -1] {
+            let theirs = Fen::new(fen);
+            let differs = Step::Contradicts(Contradiction::AmountDiffers { theirs });
+            assert_eq!(part.receive(&succeeded(fen)), differs, "nothing is no part");
+        }
+        // Nor is another amount than that which is booked.
+        let booked = order(State::Succeeded { collected: Fen::new(400) });
+        let theirs = Fen::new(401);
+        assert_eq!(booked.receive(&succeeded(401)), Step::Contradicts(Contradiction::AmountDiffers { theirs }));
     }
 
     #[test]

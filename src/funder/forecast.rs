@@ -80,4 +80,26 @@ mod tests {
         let forecast = forecast(Fen::ZERO, used_since("2026-01-05", 14), day("2026-03-02"));
         assert_eq!(forecast.runs_dry_on, Some(day("2026-03-02")));
     }
+
+    #[test]
+    fn what_lasts_for_just_so_many_days_is_dry_on_the_next_and_a_fen_less_on_the_last() {
+        let dry_on = |usable| {
+            let forecast = forecast(Fen::new(usable), used_since("2026-01-05", 1_400), day("2026-03-02"));
+            forecast.runs_dry_on.unwrap().to_string()
+        };
+        assert_eq!(
+            [dry_on(200), dry_on(199), dry_on(100), dry_on(99)],
+            ["2026-03-04", "2026-03-03", "2026-03-03", "2026-03-02"]
+        );
+        // An advance that is used up is no more than nothing, and ten years are as far as one sees.
+        assert_eq!(dry_on(-500), "2026-03-02");
+        assert_eq!(dry_on(Fen::MAX.get()), day("2026-03-02").plus_days(3_650).to_string());
+    }
+
+    #[test]
+    fn no_more_than_two_weeks_are_averaged() {
+        let average = |since| forecast(Fen::ZERO, used_since(since, 1_400), day("2026-03-16")).net_use_a_day.get();
+        // Fifteen, fourteen and thirteen days.
+        assert_eq!([average("2026-03-01"), average("2026-03-02"), average("2026-03-03")], [100, 100, 108]);
+    }
 }

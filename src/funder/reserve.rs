@@ -331,4 +331,74 @@ pub(super) mod tests {
         assert_eq!((reserve.available, sum), (Fen::ZERO, Fen::ZERO));
         assert_eq!(reserve.last_entry_no, 5);
     }
+
+    #[test]
+    fn an_advance_is_as_old_as_its_first_day_until_all_of_it_is_repaid() {
+        let mut reserve = reserve(100, 500);
+        reserve.hold(Fen::new(150), day("2026-03-02")).unwrap();
+        reserve.hold(Fen::new(20), day("2026-03-03")).unwrap();
+        assert_eq!((reserve.available, reserve.advance_since), (Fen::new(-70), Some(day("2026-03-02"))));
+        assert!(reserve.age_advance(day("2026-03-03"), day("2026-03-03")));
+        assert_eq!(reserve.usable(), Fen::ZERO);
+        reserve.deposit(Fen::new(69), on("2026-03-04")).unwrap();
+        assert_eq!((reserve.advance_since, reserve.advance_overdue), (Some(day("2026-03-02")), true));
+        // Released or given back, it is repaid as well.
+        reserve.release(Fen::new(1), on("2026-03-04"));
+        assert_eq!((reserve.available, reserve.advance_since, reserve.advance_overdue), (Fen::ZERO, None, false));
+        assert_eq!(reserve.usable(), Fen::new(500));
+        assert!(!reserve.age_advance(day("2026-03-03"), day("2026-03-05")), "there is no advance");
+    }
+
+    #[test]
+    fn an_advance_limit_is_at_least_what_is_used_of_it() {
+        let mut reserve = reserve(100, 50);
+        reserve.hold(Fen::new(140), day("2026-03-02")).unwrap();
+        let set = |reserve: &mut Reserve, limit| reserve.set_terms(limit, Fen::new(7).into());
+        let used = Err(ReserveRefusal::AdvanceLimitBelowUse { used: Fen::new(40) });
+        assert_eq!(set(&mut reserve, Fen::new(39)), used);
+        assert_eq!(set(&mut reserve, Fen::MAX + Fen::new(1)), used);
+        assert_eq!((reserve.advance_limit, reserve.low_water), (Fen::new(50), Fen::ZERO));
+        assert_eq!(set(&mut reserve, Fen::new(40)), Ok(()));
+        assert_eq!((reserve.advance_limit, reserve.low_water), (Fen::new(40), Fen::new(7)));
+        assert_eq!(reserve.hold(Fen::new(1), day("2026-03-02")), Err(ReserveRefusal::ReserveExhausted));
+        assert_eq!(set(&mut reserve, Fen::MAX), Ok(()));
+    }
+
+    #[test]
+    fn each_movement_touches_its_own_amounts_and_is_written_as_it_leaves_them() {
+        let mut reserve = reserve(1_000, 0);
+        let told = |entry: ReserveEntry| {
+            let amounts = [entry.amount, entry.available_after, entry.held_after].map(Fen::get);
+            (entry.entry_no, entry.kind, amounts)
+        };
+        let used = reserve.book_use(Fen::new(600), on("2026-03-02"));
+        assert_eq!(told(used), (1, ReserveEntryKind::Hold, [600, 400, 600]));
+        assert_eq!(
+            told(reserve.release(Fen::new(50), on("2026-03-02"))),
+            (2, ReserveEntryKind::Release, [50, 450, 550])
+        );
+        assert_eq!(
+            told(reserve.clear(Fen::new(500), on("2026-03-02"))),
+            (3, ReserveEntryKind::Clearing, [500, 450, 50])
+        );
+        assert_eq!(
+            told(reserve.take_back(Fen::new(30), on("2026-03-03"))),
+            (4, ReserveEntryKind::Refund, [30, 480, 50])
+        );
+        let withdrawn = reserve.withdraw(Fen::new(80), on("2026-03-03")).unwrap();
+        assert_eq!(told(withdrawn), (5, ReserveEntryKind::Withdrawal, [80, 400, 50]));
+        let Reserve { deposited, withdrawn, paid_out, returned, .. } = reserve;
+        assert_eq!([deposited, withdrawn, paid_out, returned].map(Fen::get), [1_000, 80, 500, 30]);
+    }
+
+    #[test]
+    fn an_amount_is_more_than_nothing_and_no_more_than_the_greatest() {
+        for fen in [Fen::ZERO, Fen::new(-1), Fen::MAX + Fen::new(1)] {
+            let mut reserve = reserve(100, 0);
+            assert_eq!(reserve.hold(fen, day("2026-03-02")), Err(ReserveRefusal::AmountOutOfBounds), "{fen}");
+            assert_eq!(reserve.deposit(fen, on("2026-03-02")), Err(ReserveRefusal::AmountOutOfBounds), "{fen}");
+            assert_eq!(reserve.withdraw(fen, on("2026-03-02")), Err(ReserveRefusal::AmountOutOfBounds), "{fen}");
+        }
+        assert!(reserve(0, 0).deposit(Fen::MAX, on("2026-03-02")).is_ok());
+    }
 }

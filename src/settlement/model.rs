@@ -253,4 +253,24 @@ mod tests {
         let parts = [sold(HUI_FENG, 1_000, 6), DayPart { refunds: Fen::new(5), ..DayPart::empty(SHOP, TIAN_HE) }];
         assert_eq!(gross_by_funder(&parts).into_iter().collect::<Vec<_>>(), [(HUI_FENG, Fen::new(1_000))]);
     }
+
+    #[test]
+    fn each_merchant_has_a_settlement_of_its_own_and_pays_what_it_owes_alone() {
+        let other = MerchantId::from_uuid(Uuid::from_u128(2));
+        let of_other = DayPart { merchant_id: other, ..sold(HUI_FENG, 500, 3) };
+        let parts = [sold(HUI_FENG, 1_000, 6), of_other];
+        let owed = |number, amount| CarriedPart {
+            settlement_id: SettlementId::from_uuid(Uuid::from_u128(number)),
+            merchant_id: other,
+            funder_id: HUI_FENG,
+            amount: Fen::new(amount),
+        };
+        let settlements = settle(&parts, &[owed(7, -400), owed(8, -100)], closed());
+        let told: Vec<_> = settlements.iter().map(|one| (one.net().get(), one.payable().get(), one.status())).collect();
+        assert_eq!(told, [(994, 994, PayableStatus::ToPay), (497, -3, PayableStatus::Carried)]);
+        assert_eq!(settlements[1].carries, [7, 8].map(|number| SettlementId::from_uuid(Uuid::from_u128(number))));
+        assert_eq!(settlements[0].payout(closed()).map(|payout| payout.amount), Some(Fen::new(994)));
+        assert_eq!(settlements[1].payout(closed()), None);
+        assert_eq!(gross_by_funder(&parts).into_iter().collect::<Vec<_>>(), [(HUI_FENG, Fen::new(1_500))]);
+    }
 }

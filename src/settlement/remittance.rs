@@ -213,4 +213,37 @@ mod tests {
         assert_eq!(remittances[0].payable(), Fen::new(10_000));
         assert_eq!(remittances[0].carries, [remittance_id]);
     }
+
+    #[test]
+    fn each_kind_of_income_is_shared_at_its_own_rate_and_principal_not_at_all() {
+        let rate = |text: &str| text.parse().unwrap();
+        let profit_share =
+            ProfitShare { interest: rate("0.3"), fee: rate("0.5"), penalty: rate("0.02"), subsidy: rate("0.25") };
+        let income = Income { fee: Fen::new(2_000), penalty: Fen::new(300), ..income(100, 40) };
+        assert_eq!(income.collected(), Fen::new(10_000 + 100 + 2_000 + 300), "the merchant's subsidy is apart");
+        assert_eq!(income.share(&RemittedBefore::default(), &profit_share), Fen::new(30 + 1_000 + 6 + 10));
+        // Of what came in before, all was kept but a fen of each.
+        let [interest, fee, penalty, subsidy] = [1_000, 200, 50, 8].map(Fen::new);
+        let before = RemittedBefore { interest, fee, penalty, subsidy, share: Fen::new(300 + 100 + 1 + 2 - 4) };
+        assert_eq!(income.share(&before, &profit_share), Fen::new(30 + 1_000 + 6 + 10 + 4));
+    }
+
+    #[test]
+    fn what_one_funder_owes_is_not_taken_off_another_and_a_subsidy_is_passed_on() {
+        let other = FunderId::from_uuid(Uuid::from_u128(12));
+        let part = RemittancePart { income: income(100, 40), share: Fen::new(35) };
+        let of_other = Income { funder_id: other, principal: Fen::ZERO, ..income(0, -20) };
+        let of_other = RemittancePart { income: of_other, share: Fen::new(-5) };
+        let remittance_id = RemittanceId::mint(DateTime::UNIX_EPOCH);
+        let carried = CarriedRemittance { remittance_id, funder_id: other, payable: Fen::new(-70) };
+        let remittances = remit(&[part, of_other, part], &[carried], closed());
+        let told = remittances.iter().map(|one| (one.funder_id, one.net().get(), one.payable().get(), one.status()));
+        let expected = [
+            (HUI_FENG, 2 * (10_100 + 40 - 35), 2 * 10_105, PayableStatus::ToPay),
+            (other, -15, -85, PayableStatus::Carried),
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+        assert_eq!(remittances[0].payout(closed()).map(|payout| payout.amount), Some(Fen::new(20_210)));
+        assert_eq!(remittances[1].payout(closed()), None);
+    }
 }

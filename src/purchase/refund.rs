@@ -267,4 +267,24 @@ mod tests {
         let parts = purchase.split(Fen::new(1_000), Fen::new(400));
         assert_eq!((parts.discount_fee_returned, parts.owed_back), (Fen::ZERO, Fen::new(600)));
     }
+
+    #[test]
+    fn each_refund_gives_back_what_belongs_to_it_and_to_those_before_less_what_those_gave() {
+        let mut purchase = Refundable {
+            amount: Fen::new(1_000),
+            refunded: Fen::ZERO,
+            discount_fee: Fen::new(7),
+            discount_returned_on_refund: true,
+            subsidy: Fen::new(20),
+        };
+        let told = [333, 333, 334].map(|amount| {
+            let parts = purchase.split(Fen::new(amount), Fen::new(300));
+            purchase.refunded += parts.amount;
+            let moved = [parts.owed_back, parts.discount_fee_returned, parts.subsidy_returned, parts.net()];
+            moved.map(Fen::get)
+        });
+        // Of the fee 2.3, 4.7 and 7 until each, of the subsidy 6.7, 13.3 and 20.
+        assert_eq!(told, [[33, 2, 7, -324], [33, 3, 6, -324], [34, 2, 7, -325]]);
+        assert_eq!(purchase.left(), Fen::ZERO);
+    }
 }

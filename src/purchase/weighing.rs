@@ -293,4 +293,30 @@ mod tests {
         assert_eq!(hear_late(Some(&refusal), &Answer::Refuse { reason: "other".into() }), Late::SaidBefore);
         assert_eq!(hear_late(Some(&Answer::Silent), &Answer::Allow), Late::TooLate);
     }
+
+    #[test]
+    fn what_was_bought_since_counts_in_all_and_at_its_own_merchant() {
+        let rules = Rules { amount_per_day_max: Fen::new(1_000), merchant_per_day_max: Some(Fen::new(600)) };
+        let [here, there] = [1, 2].map(|number| MerchantId::from_uuid(Uuid::from_u128(number)));
+        let mut spent = SpentToday::default();
+        spent.add(here, Fen::new(200));
+        spent.add(there, Fen::new(100));
+        spent.add(here, Fen::new(100));
+        let refused = Err(PurchaseRefusal::RefusedByRisk);
+        assert_eq!(rules.check(&spent, here, Fen::new(300)), Ok(()));
+        assert_eq!(rules.check(&spent, here, Fen::new(301)), refused, "300 were spent here");
+        assert_eq!(rules.check(&spent, there, Fen::new(500)), Ok(()));
+        assert_eq!(rules.check(&spent, there, Fen::new(501)), refused);
+        let without = Rules { merchant_per_day_max: None, ..rules };
+        assert_eq!(without.check(&spent, here, Fen::new(600)), Ok(()));
+        assert_eq!(without.check(&spent, here, Fen::new(601)), refused, "400 were spent in all");
+    }
+
+    #[test]
+    fn a_hooks_own_word_needs_no_silence() {
+        let amount = Fen::new(10_001);
+        assert_eq!(RiskWord::Allowed.check(Some(PARTNER), amount), Ok(()));
+        assert_eq!(RiskWord::Refused.check(Some(PARTNER), Fen::new(1)), Err(PurchaseRefusal::RefusedByRisk));
+        assert_eq!(RiskWord::Unasked.check(Some(PARTNER), amount), Err(PurchaseRefusal::RiskSilent));
+    }
 }

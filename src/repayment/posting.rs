@@ -147,4 +147,24 @@ mod tests {
         went.charged_off_again = TAKEN.receivable();
         assert_eq!(beside_the_rest(&went), [leg(Account::ChargeOffLoss, Account::ChargedOff, 1_103)]);
     }
+
+    #[test]
+    fn each_part_of_a_repayment_stands_on_its_own_account_and_what_is_left_is_the_borrowers() {
+        let mut came = received();
+        came.excess = Fen::new(7);
+        let of_parts = [
+            leg(Account::CollectionsInTransit, Account::LoanPrincipal, 1_000),
+            leg(Account::CollectionsInTransit, Account::InterestReceivable, 100),
+            leg(Account::CollectionsInTransit, Account::FeeReceivable, 3),
+            leg(Account::CollectionsInTransit, Account::PenaltyIncome, 20),
+        ];
+        let from =
+            |account| [leg(account, Account::CollectionsPayable, 1_123), leg(account, Account::BorrowerPayable, 7)];
+        assert_eq!(repayment_legs(&came), [&from(Account::ChannelReceivable)[..], &of_parts].concat());
+        came.source = Source::Transfer { bank_reference: "B1".to_owned(), operator: "Li Na".to_owned() };
+        assert_eq!(repayment_legs(&came), [&from(Account::Bank)[..], &of_parts].concat());
+        // Taken back, every leg is turned round, on the account on which it had come.
+        let (came, went) = (repayment_legs(&received()), repayment_legs(&taken_back()));
+        assert_eq!(went, came.into_iter().map(Leg::turned_round).collect::<Vec<_>>());
+    }
 }

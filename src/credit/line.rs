@@ -284,4 +284,19 @@ pub(crate) mod tests {
         assert_eq!(line.purchases_made_on(first), 2);
         assert_eq!(line.purchases_made_on(first.next()), 0);
     }
+
+    #[test]
+    fn another_day_is_counted_from_its_first_purchase_and_a_void_takes_off_no_more_than_there_were() {
+        let mut line = line(LineStatus::Active, 300);
+        let first: BusinessDay = "2026-01-05".parse().unwrap();
+        line.count_purchase(first, 1);
+        line.count_purchase(first, 1);
+        line.count_purchase(first.next(), 1);
+        assert_eq!((line.purchases_made_on(first), line.purchases_made_on(first.next())), (0, 1));
+        line.count_purchase(first.next(), -1);
+        line.count_purchase(first.next(), -1);
+        assert_eq!(line.purchases_made_on(first.next()), 0);
+        line.count_purchase(first.next(), 1);
+        assert_eq!(line.purchases_made_on(first.next()), 1);
+    }
 }

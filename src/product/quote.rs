@@ -198,3 +198,45 @@ impl Quote {
         gross
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::product::file;
+
+    fn of(terms: &Terms, periods: u16, amount: i64) -> Result<Quote, QuoteRefusal> {
+        let (statement_day, due_day) = (MonthDay::new(5).unwrap(), MonthDay::new(25).unwrap());
+        let business_day = "2026-03-02".parse().unwrap();
+        quote(
+            terms,
+            &QuoteRequest { grade: "A", periods, amount: Fen::new(amount), business_day, statement_day, due_day },
+        )
+    }
+
+    #[test]
+    fn what_the_merchant_pays_for_all_periods_of_an_interest_free_purchase_is_rounded_once() {
+        let free = file::parse(include_str!("../../products/interest-free.toml")).unwrap();
+        // 3,130 × 0.5 % are 15.65 a period, and 46.95 for three.
+        let quote = of(&free, 3, 3_130).unwrap();
+        assert_eq!((quote.subsidy, quote.subsidies.len()), (Fen::new(47), 0));
+    }
+
+    #[test]
+    fn the_merchants_half_of_each_row_is_rounded_by_itself_and_the_borrower_pays_the_rest() {
+        let shared = file::parse(include_str!("../../products/merchant-subsidy.toml")).unwrap();
+        // 100,100 × 0.6 % are 600.6 a period, and 1,801.8 for three: 601, 601 and 600, of which the half of 601 goes up.
+        let quote = of(&shared, 3, 100_100).unwrap();
+        assert_eq!(quote.subsidies, [301, 301, 300].map(Fen::new));
+        assert_eq!(quote.schedule.installments.iter().map(|row| row.fee.get()).collect::<Vec<_>>(), [300; 3]);
+        assert_eq!(quote.subsidy, Fen::new(902));
+    }
+
+    #[test]
+    fn the_least_and_the_greatest_amount_are_sold() {
+        let shared = file::parse(include_str!("../../products/merchant-subsidy.toml")).unwrap();
+        let (least, most) = shared.purchase.bounds();
+        let refused = Some(QuoteRefusal::AmountOutOfBounds { least, most });
+        let found = [least.get() - 1, least.get(), most.get(), most.get() + 1].map(|fen| of(&shared, 3, fen).err());
+        assert_eq!(found, [refused.clone(), None, None, refused]);
+    }
+}

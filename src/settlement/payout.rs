@@ -457,4 +457,30 @@ mod tests {
         assert_eq!(query_delay(3), TimeDelta::minutes(8));
         assert_eq!(query_delay(i16::MAX), TimeDelta::minutes(60));
     }
+
+    #[test]
+    fn a_word_means_the_same_wherever_an_attempt_is_under_way_and_overturns_nothing_final() {
+        let x = || "x".to_owned();
+        let unpaid = [Word::Pending, Word::NotReceived, Word::NotSent, Word::HeldUp { why: x() }, Word::Silence];
+        let failed = Word::Failed { failure: x() };
+        let learn = |state: &PayoutState, word: &Word| standing(state.clone()).learn(&says(word.clone()));
+        let learned = |state: &PayoutState| unpaid.each_ref().map(|word| learn(state, word));
+        let (again, stands) = (|| Learned::SendAgain, || Learned::AlreadyApplied);
+        for state in [PayoutState::Created, PayoutState::Submitted, PayoutState::Unknown] {
+            assert_eq!(learn(&state, &paid("B1")), Learned::Paid { bank_reference: "B1".into() });
+            assert_eq!(learn(&state, &failed), Learned::Failed { failure: x() });
+        }
+        for state in [PayoutState::Submitted, PayoutState::Unknown] {
+            let held_up = Learned::HeldUp { why: x() };
+            assert_eq!(learned(&state), [Learned::Wait, again(), again(), held_up, Learned::Wait]);
+        }
+        // Nothing was sent that could be sent again.
+        assert_eq!(learned(&PayoutState::Created), [Learned::Wait, stands(), stands(), stands(), stands()]);
+        for state in [PayoutState::Failed { failure: x() }, PayoutState::Cancelled] {
+            let contradiction = Learned::Contradiction(ContradictionKind::WeFailedTheySucceeded);
+            assert_eq!(learn(&state, &paid("B1")), contradiction);
+            assert_eq!(learn(&state, &failed), stands());
+            assert_eq!(learned(&state), [stands(), stands(), stands(), stands(), stands()]);
+        }
+    }
 }

@@ -260,6 +260,9 @@ mod tests {
     #[test]
     fn paying_back_less_has_no_price() {
         assert_eq!(Price::of_payments(Fen::new(1200), &payments(99, 12)), None);
+        assert_eq!(Price::of_payments(Fen::ZERO, &payments(100, 12)), None);
+        // They are 200 in all, but one of them goes the other way.
+        assert_eq!(Price::of_payments(Fen::new(100), &[Fen::new(-100), Fen::new(300)]), None);
     }
 
     #[test]

@@ -57,6 +57,7 @@ mod tests {
         let late = [Part::Principal, Part::Fee, Part::Interest, Part::Penalty];
         let terms = AllocationTerms { order: ORDER, after: Some((90, late)) };
         assert_eq!((order_on(&terms, 90), order_on(&terms, 91)), (ORDER, late));
+        assert_eq!(order_on(&AllocationTerms { order: ORDER, after: None }, 3_650), ORDER);
     }
 
     #[test]
@@ -65,6 +66,16 @@ mod tests {
         let found = allocate(Fen::new(108), &[InstallmentDue { due: owes, order: ORDER }; 2]);
         assert_eq!(found.taken[0], owes);
         assert_eq!(found.taken[1], Parts { interest: Fen::new(3), ..Parts::default() });
+    }
+
+    #[test]
+    fn what_owes_less_than_nothing_takes_nothing_and_gives_nothing_to_the_rest() {
+        let due = Parts { penalty: Fen::new(-5), principal: Fen::new(100), ..Parts::default() };
+        let owing = [InstallmentDue { due, order: ORDER }];
+        let taken = vec![Parts { principal: Fen::new(100), ..Parts::default() }];
+        assert_eq!(allocate(Fen::new(103), &owing), Allocation { taken, left: Fen::new(3) });
+        let nothing = Allocation { taken: vec![Parts::default()], left: Fen::ZERO };
+        assert_eq!(allocate(Fen::new(-1), &owing), nothing);
     }
 
     fn any_due() -> impl Strategy<Value = InstallmentDue> {

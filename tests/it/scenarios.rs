@@ -114,6 +114,7 @@ scenarios! {
     subsidy_in_parts "subsidy-in-parts",
     purchase_risk "purchase-risk",
     charged_off "charged-off",
+    charged_off_on_due_day "charged-off-on-due-day",
     charged_off_paid_off "charged-off-paid-off",
     charged_off_lost "charged-off-lost",
     charged_off_owed_again "charged-off-owed-again",

@@ -102,6 +102,7 @@ scenarios! {
     cards "cards",
     late_on_another_product "late-on-another-product",
     taken_back_late "taken-back-late",
+    taken_back_on_stage_day "taken-back-on-stage-day",
     transfer_twice "transfer-twice",
     transfer_taken_back "transfer-taken-back",
     left_over_denied "left-over-denied",

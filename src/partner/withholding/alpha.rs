@@ -164,4 +164,23 @@ mod tests {
         assert_eq!(daily_file(&overflowing), Err(FileError::DoesNotFoot));
         assert_eq!(daily_file(&format!("heading\n{}#1,{more},0\n", row(more))), Err(FileError::DoesNotFoot));
     }
+
+    #[test]
+    fn each_code_means_what_the_contract_says_whatever_else_is_named() {
+        let said = |code: &str| answer(code, Some(7), Some("T1".into()));
+        for (code, failure) in [
+            ("BALANCE_LOW", ChannelFailure::InsufficientFunds),
+            ("CARD_CLOSED", ChannelFailure::CardInvalid),
+            ("AGREEMENT_ENDED", ChannelFailure::CardInvalid),
+            ("RISK_REFUSED", ChannelFailure::Refused),
+            ("BANK_DOWN", ChannelFailure::ChannelDown),
+        ] {
+            assert_eq!(said(code), Answer::Failed { failure, code: code.into() });
+        }
+        assert_eq!(said("PROCESSING"), Answer::Processing { code: "PROCESSING".into() });
+        assert_eq!(said("NOT_EXIST"), Answer::Absent { code: "NOT_EXIST".into() });
+        for code in ["", "success", "SUCCESS ", "E_777"] {
+            assert_eq!(said(code), Answer::Unclear { code: code.into() });
+        }
+    }
 }

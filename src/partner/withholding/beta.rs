@@ -151,4 +151,23 @@ mod tests {
         assert_eq!((fen("1.5"), fen("1"), fen("-1.00"), fen("1.0a"), fen(".10")), (None, None, None, None, None));
         assert_eq!(yuan(Fen::new(12_305)), "123.05");
     }
+
+    #[test]
+    fn each_code_means_what_the_contract_says_whatever_else_is_named() {
+        let said = |code: &str| answer(code, Some("0.07"), Some("S1".into()));
+        for (code, failure) in [
+            ("3008", ChannelFailure::InsufficientFunds),
+            ("3004", ChannelFailure::CardInvalid),
+            ("3051", ChannelFailure::CardInvalid),
+            ("3999", ChannelFailure::Refused),
+            ("1002", ChannelFailure::ChannelDown),
+        ] {
+            assert_eq!(said(code), Answer::Failed { failure, code: code.into() });
+        }
+        assert_eq!(said("2000"), Answer::Processing { code: "2000".into() });
+        assert_eq!(said("1000"), Answer::Absent { code: "1000".into() });
+        for code in ["", "0", "00000", "7777"] {
+            assert_eq!(said(code), Answer::Unclear { code: code.into() });
+        }
+    }
 }

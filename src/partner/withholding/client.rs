@@ -175,3 +175,61 @@ fn of_each(asked: impl Iterator<Item = WithholdingId>, said: Vec<Said>, missing:
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Fen;
+
+    fn id(number: u128) -> WithholdingId {
+        WithholdingId::from_uuid(Uuid::from_u128(number))
+    }
+
+    /// What an answer to a call with the first three orders means for each of them.
+    fn meant(answered: Result<Vec<Said>, CallError>) -> Vec<Answer> {
+        let batch = [1, 2, 3].map(|number| Order {
+            withholding_id: id(number),
+            agreement_number: "AG-1".to_owned(),
+            amount: Fen::new(7),
+            partial_allowed: false,
+            business_day: "2026-01-05".parse().unwrap(),
+        });
+        let said = words(&batch, answered);
+        assert_eq!(said.iter().map(|said| said.withholding_id).collect::<Vec<_>>(), [1, 2, 3].map(id));
+        said.into_iter().map(|said| said.answer).collect()
+    }
+
+    fn unclear(code: &str) -> Answer {
+        Answer::Unclear { code: code.to_owned() }
+    }
+
+    #[test]
+    fn an_order_of_which_nothing_or_two_things_are_said_stays_unknown_and_no_other() {
+        let taken = || Answer::Succeeded { collected: Fen::new(7), reference: "T1".into() };
+        let said = |number, answer| Said { withholding_id: id(number), answer };
+        // The third one twice alike, and one that nobody asked about.
+        let all =
+            vec![said(3, taken()), said(2, taken()), said(9, taken()), said(2, down("BANK_DOWN")), said(3, taken())];
+        assert_eq!(meant(Ok(all)), [unclear("no_result"), unclear("contradictory"), taken()]);
+        // It was only just sent.
+        let absent = said(1, Answer::Absent { code: "NOT_EXIST".into() });
+        assert_eq!(meant(Ok(vec![absent]))[0], unclear("NOT_EXIST"));
+    }
+
+    #[test]
+    fn only_a_call_that_was_certainly_not_taken_on_goes_to_the_next_channel() {
+        let (partner, reason) = (|| "withholding_a".to_owned(), || "x".to_owned());
+        let not_sent = CallError::NotSent { partner: partner(), reason: reason() };
+        assert_eq!(meant(Err(not_sent)), [down("not_sent"), down("not_sent"), down("not_sent")]);
+        let unknown = CallError::Unknown { partner: partner(), reason: reason() };
+        assert_eq!(meant(Err(unknown)), [unclear("no_answer"), unclear("no_answer"), unclear("no_answer")]);
+        let rejected =
+            |status| CallError::Rejected { partner: partner(), status, code: "E".to_owned(), message: reason() };
+        for status in [400, 409, 413, 422] {
+            assert_eq!(meant(Err(rejected(status)))[0], Answer::Rejected { code: "E".into() }, "{status}");
+        }
+        for status in [401, 403, 404, 429] {
+            assert_eq!(meant(Err(rejected(status)))[0], down("E"), "{status}");
+        }
+    }
+}

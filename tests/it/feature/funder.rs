@@ -1,7 +1,7 @@
 //! Funders and their reserves: money is booked once, nothing goes below what the advance allows.
 
-use fenqi::base::Fen;
 use fenqi::base::id::FunderId;
+use fenqi::base::{BusinessDay, Fen};
 use fenqi::error::Step;
 use fenqi::funder::actions::{BankMovement, OpenFunderRefusal, ReserveTerms};
 use fenqi::funder::{self, ReserveRefusal};
@@ -80,4 +80,37 @@ async fn a_funder_opened_twice_is_one_funder(pool: PgPool) {
         let reserved = town::refused(funder::open_funder(&app, name, "Hui Feng").await);
         assert_eq!(reserved, OpenFunderRefusal::CodeReserved(name.to_owned()), "its events would go to {name}");
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_reserve_is_used_by_what_was_held_in_the_two_weeks_before_today_less_what_came_back(pool: PgPool) {
+    let app = house::open(pool, "2026-03-16").await;
+    let funder_id = funder::open_funder(&app, "hui-feng", "Hui Feng").await.unwrap();
+    let mut connection = app.pool.acquire().await.unwrap();
+    let today: BusinessDay = "2026-03-16".parse().unwrap();
+    let never = funder::actions::forecast_reserve(&mut connection, funder_id, today).await.unwrap();
+    assert_eq!((never.net_use_a_day, never.runs_dry_on), (Fen::ZERO, None));
+    let journal = [
+        ("deposit", "2026-03-01", 50_000_i64),
+        ("hold", "2026-03-01", 7_000),
+        ("hold", "2026-03-02", 1_000),
+        ("release", "2026-03-02", 100),
+        ("clearing", "2026-03-02", 900),
+        ("refund", "2026-03-10", 60),
+        ("hold", "2026-03-15", 560),
+        ("withdrawal", "2026-03-15", 5),
+        ("hold", "2026-03-16", 9_999),
+    ];
+    for (entry_no, (kind, day, fen)) in (1_i64..).zip(journal) {
+        let entry = sqlx::query(
+            "insert into reserve_entry (funder_id, entry_no, kind, amount_fen, available_after_fen, held_after_fen, source,
+                                        business_day, occurred_at)
+             values ($1, $2, $3, $4, 0, 0, $3, $5, timestamptz '2026-03-16 02:00:00Z')",
+        );
+        let entry = entry.bind(funder_id).bind(entry_no).bind(kind).bind(fen).bind(day.parse::<BusinessDay>().unwrap());
+        entry.execute(&mut *connection).await.unwrap();
+    }
+    // 1,000 − 100 − 60 + 560 in fourteen days.
+    let forecast = funder::actions::forecast_reserve(&mut connection, funder_id, today).await.unwrap();
+    assert_eq!((forecast.net_use_a_day, forecast.runs_dry_on), (Fen::new(100), Some(today)));
 }

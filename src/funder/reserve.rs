@@ -340,10 +340,11 @@ pub(super) mod tests {
         assert_eq!((reserve.available, reserve.advance_since), (Fen::new(-70), Some(day("2026-03-02"))));
         assert!(reserve.age_advance(day("2026-03-03"), day("2026-03-03")));
         assert_eq!(reserve.usable(), Fen::ZERO);
-        reserve.deposit(Fen::new(69), on("2026-03-04")).unwrap();
-        assert_eq!((reserve.advance_since, reserve.advance_overdue), (Some(day("2026-03-02")), true));
-        // Released or given back, it is repaid as well.
+        reserve.deposit(Fen::new(68), on("2026-03-04")).unwrap();
+        // What was released and what comes back by a refund repays it as well.
         reserve.release(Fen::new(1), on("2026-03-04"));
+        assert_eq!((reserve.advance_since, reserve.advance_overdue), (Some(day("2026-03-02")), true));
+        reserve.take_back(Fen::new(1), on("2026-03-04"));
         assert_eq!((reserve.available, reserve.advance_since, reserve.advance_overdue), (Fen::ZERO, None, false));
         assert_eq!(reserve.usable(), Fen::new(500));
         assert!(!reserve.age_advance(day("2026-03-03"), day("2026-03-05")), "there is no advance");

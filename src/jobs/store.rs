@@ -112,22 +112,49 @@ pub async fn finish(
     Ok(done.is_some())
 }
 
-/// Puts a failed job back for `run_at`, or gives it up. `false` if somebody else has it by now.
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure<'a> {
+    pub error: &'a str,
+    pub at: DateTime<Utc>,
+    /// `None` gives the job up.
+    pub again_at: Option<DateTime<Utc>>,
+}
+
+/// Puts a failed job back until it is tried again, or gives it up. Where one of its kind that was enqueued before it, on the same day in
+/// Shanghai, failed and waits, the job ends: that one will do all that is due. A job of every minute that always failed would otherwise
+/// be tried as often a minute as each of its jobs is in all.
+/// `false` if somebody else has it by now.
 pub async fn fail(
     connection: &mut PgConnection,
     job_id: JobId,
     worker: &str,
-    error: &str,
-    again_at: Option<DateTime<Utc>>,
+    failure: Failure<'_>,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "update job set status = case when $4::timestamptz is null then 'dead' else 'ready' end,
-                run_at = coalesce($4, run_at), last_error = $3, locked_by = null, locked_until = null
-         where job_id = $1 and status = 'running' and locked_by = $2",
+        "with held as (
+             select job_id, exists (
+                 select from job o
+                 where o.status = 'ready' and o.attempts > 0 and o.kind = j.kind and o.created_at < j.created_at
+                       and (o.created_at at time zone 'Asia/Shanghai')::date
+                           = (j.created_at at time zone 'Asia/Shanghai')::date
+             ) and $4::timestamptz is not null as is_left_to_another
+             from job j
+             where job_id = $1 and status = 'running' and locked_by = $2
+         )
+         update job
+         set status = case when held.is_left_to_another then 'done'
+                           when $4::timestamptz is null then 'dead'
+                           else 'ready' end,
+             finished_at = case when held.is_left_to_another then $5::timestamptz end,
+             run_at = coalesce($4, run_at), last_error = $3, locked_by = null, locked_until = null
+         from held
+         where job.job_id = held.job_id and job.status = 'running' and job.locked_by = $2",
         job_id.uuid(),
         worker,
-        error,
-        again_at,
+        failure.error,
+        failure.again_at,
+        failure.at,
     )
     .execute(connection)
     .await?;

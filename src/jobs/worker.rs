@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::dispatch;
 use super::model::{ATTEMPTS_MAX, JobKind, delay_after};
-use super::store::{self, Claimed, Lease};
+use super::store::{self, Claimed, Failure, Lease};
 use crate::app::App;
 
 /// How long a job stays a silent worker's before another takes it over.
@@ -124,7 +124,8 @@ impl Worker {
                 let again_at = (job.attempts < ATTEMPTS_MAX).then(|| now + delay_after(job.attempts));
                 let text: String = format!("{error:#}").chars().take(ERROR_CHARACTERS_MAX).collect();
                 tracing::error!(job = %job.job_id, kind = job.kind, key = job.unique_key, dead = again_at.is_none(), "{text}");
-                store::fail(&mut connection, job.job_id, &self.name, &text, again_at).await?;
+                let failure = Failure { error: &text, at: now, again_at };
+                store::fail(&mut connection, job.job_id, &self.name, failure).await?;
             }
         }
         Ok(())

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use fenqi::app::App;
 use fenqi::base::BusinessDay;
-use fenqi::jobs::store::{self, Lease};
+use fenqi::jobs::store::{self, Failure, Lease};
 use fenqi::jobs::worker::{LEASE, run_ready};
 use fenqi::jobs::{JobKind, NewJob};
 use fenqi::timetable;
@@ -25,6 +25,10 @@ async fn claim(app: &App, worker: &str) -> Option<store::Claimed> {
     let now = app.clock.now();
     let lease = Lease { worker, now, until: now + LEASE };
     store::claim(&mut app.pool.acquire().await.unwrap(), &JobKind::ALL, lease).await.unwrap()
+}
+
+fn failed(app: &App, again_at: Option<DateTime<Utc>>) -> Failure<'static> {
+    Failure { error: "no", at: app.clock.now(), again_at }
 }
 
 async fn statuses(app: &App) -> Vec<(String, String)> {
@@ -133,11 +137,11 @@ async fn ready_jobs_are_done_and_failed_ones_wait_longer_and_longer(pool: PgPool
     let claimed = claim(&app, "w").await.unwrap();
     let mut connection = app.pool.acquire().await.unwrap();
     let later = app.clock.now() + TimeDelta::seconds(5);
-    assert!(store::fail(&mut connection, claimed.job_id, "w", "no", Some(later)).await.unwrap());
+    assert!(store::fail(&mut connection, claimed.job_id, "w", failed(&app, Some(later))).await.unwrap());
     assert!(claim(&app, "w").await.is_none());
     app.clock.set(later);
     assert!(claim(&app, "w").await.is_some());
-    assert!(store::fail(&mut connection, claimed.job_id, "w", "no", None).await.unwrap());
+    assert!(store::fail(&mut connection, claimed.job_id, "w", failed(&app, None)).await.unwrap());
     let open = store::list_open(&mut connection, 10).await.unwrap();
     assert_eq!((open[0].status.as_str(), open[0].last_error.as_deref()), ("dead", Some("no")));
     assert!(store::retry(&mut connection, claimed.job_id, app.clock.now()).await.unwrap());
@@ -151,7 +155,7 @@ async fn what_was_given_up_is_made_up_for_by_the_next_of_its_kind(pool: PgPool) 
     for (kind, key) in [(JobKind::PruneJobs, "1"), (JobKind::MakeFiles, "2")] {
         enqueue(&app, kind, key).await;
         let claimed = claim(&app, "w").await.unwrap();
-        assert!(store::fail(&mut connection, claimed.job_id, "w", "no", None).await.unwrap());
+        assert!(store::fail(&mut connection, claimed.job_id, "w", failed(&app, None)).await.unwrap());
     }
     app.clock.set(app.clock.now() + TimeDelta::minutes(1));
     enqueue(&app, JobKind::PruneJobs, "3").await;
@@ -171,7 +175,7 @@ async fn what_failed_and_waits_is_made_up_for_by_a_later_one_of_its_kind(pool: P
     for (kind, key) in [(JobKind::AskPartners, "1"), (JobKind::AskPartners, "2"), (JobKind::MakeFiles, "3")] {
         enqueue(&app, kind, key).await;
         let claimed = claim(&app, "w").await.unwrap();
-        assert!(store::fail(&mut connection, claimed.job_id, "w", "no", Some(again_at)).await.unwrap());
+        assert!(store::fail(&mut connection, claimed.job_id, "w", failed(&app, Some(again_at))).await.unwrap());
     }
     app.clock.set(app.clock.now() + TimeDelta::minutes(1));
     enqueue(&app, JobKind::AskPartners, "4").await;
@@ -182,6 +186,36 @@ async fn what_failed_and_waits_is_made_up_for_by_a_later_one_of_its_kind(pool: P
     assert!(store::finish(&mut connection, later.job_id, "w", app.clock.now()).await.unwrap());
     let ended = [("1", "done"), ("2", "done"), ("3", "ready"), ("4", "done"), ("5", "ready")];
     assert_eq!(statuses(&app).await, ended.map(|(key, status)| (key.to_owned(), status.to_owned())));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_the_jobs_of_a_kind_and_day_that_fail_the_first_alone_is_tried_again(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let mut connection = app.pool.acquire().await.unwrap();
+    sqlx::query("alter table session rename to session_away").execute(&app.pool).await.unwrap();
+    for minute in 0..60 {
+        enqueue(&app, JobKind::PruneJobs, &format!("{minute}")).await;
+        run_ready(&app, "test").await.unwrap();
+        app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    }
+    let open = store::list_open(&mut connection, 10).await.unwrap();
+    let open: Vec<_> = open.iter().map(|job| (job.unique_key.as_str(), job.status.as_str())).collect();
+    assert_eq!(open, [("0", "ready")]);
+    let runs =
+        "select sum(attempts), count(*) filter (where finished_at is not null and last_error is not null) from job";
+    let (runs, ended): (i64, i64) = sqlx::query_as(runs).fetch_one(&app.pool).await.unwrap();
+    assert_eq!(ended, 59);
+    assert!(runs < 60 + 15, "{runs} runs in an hour");
+
+    // The day after, the one from before has little time left.
+    app.clock.set(app.clock.now() + TimeDelta::days(1));
+    enqueue(&app, JobKind::PruneJobs, "next day").await;
+    run_ready(&app, "test").await.unwrap();
+    assert_eq!(store::list_open(&mut connection, 10).await.unwrap().len(), 2);
+    sqlx::query("alter table session_away rename to session").execute(&app.pool).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::hours(2));
+    run_ready(&app, "test").await.unwrap();
+    assert_eq!(store::list_open(&mut connection, 10).await.unwrap().len(), 0);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

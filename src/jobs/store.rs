@@ -9,8 +9,8 @@ use crate::base::id::JobId;
 /// Enqueues a job in the caller's transaction. `false` if that kind and key was enqueued before.
 pub async fn enqueue(connection: &mut PgConnection, job: &NewJob) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "insert into job (job_id, kind, unique_key, payload, status, run_at, created_at)
-         values ($1, $2, $3, '{}', 'ready', $4, $4)
+        "insert into job (job_id, kind, unique_key, status, run_at, created_at)
+         values ($1, $2, $3, 'ready', $4, $4)
          on conflict (kind, unique_key) do nothing",
         JobId::mint(job.created_at).uuid(),
         job.kind.name(),

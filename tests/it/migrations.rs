@@ -75,6 +75,8 @@ const FILLED: &[(&str, &str)] = &[
     ("merchant", "discount_returned_before"),
     ("purchase", "discount_returned_on_refund"),
 ];
+/// What columns hold that were dropped since and could not be null, as the program wrote it while they were there.
+const DROPPED: &str = r#"{"payload": {}}"#;
 /// Of partners, people at the counter and codes that were sent.
 const MORE_ROWS: &str = r"
     insert into api_partner (partner_id, code, kind, merchant_id, scopes, addresses, rate_per_minute, created_at)
@@ -146,9 +148,9 @@ async fn put_in(pool: &PgPool, lived: &BTreeMap<String, Vec<String>>) {
         let insert = format!(
             "insert into {table} overriding system value
              select t.* from unnest($1::text[]) as lived(line)
-             cross join lateral jsonb_populate_record(null::{table}, lived.line::jsonb) as t"
+             cross join lateral jsonb_populate_record(null::{table}, $2::jsonb || lived.line::jsonb) as t"
         );
-        sqlx::query(AssertSqlSafe(insert)).bind(rows).execute(&mut *transaction).await.unwrap();
+        sqlx::query(AssertSqlSafe(insert)).bind(rows).bind(DROPPED).execute(&mut *transaction).await.unwrap();
     }
     transaction.commit().await.unwrap();
 }

@@ -107,8 +107,8 @@ async fn what_an_operator_does_to_merchants_orders_and_jobs_is_told_without_nami
     let withdrawal = Noting { kind: ReserveOrderKind::Withdrawal, ..noting("ICBC-3") };
     let withdrawal = note_order(&town.app, withdrawal).await.unwrap().order_id.to_string();
     let job = JobId::mint(town.app.clock.now());
-    let dead = "insert into job (job_id, kind, unique_key, payload, status, run_at, attempts, created_at)
-                values ($1, 'daily_close', 'a-test', '{}', 'dead', $2, 9, $2)";
+    let dead = "insert into job (job_id, kind, unique_key, status, run_at, attempts, created_at)
+                values ($1, 'daily_close', 'a-test', 'dead', $2, 9, $2)";
     sqlx::query(dead).bind(job.uuid()).bind(town.app.clock.now()).execute(&pool).await.unwrap();
     assert_eq!(audited(&pool).await, 0, "nobody has typed anything");
 

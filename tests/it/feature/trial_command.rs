@@ -132,8 +132,8 @@ async fn a_line_a_merchant_a_funder_and_a_job_change_at_the_houses_time(pool: Pg
     town.app.clock.set(now);
     town.deposit(1_000_000, "D-2").await;
     let job = JobId::mint(now);
-    let dead = "insert into job (job_id, kind, unique_key, payload, status, run_at, attempts, created_at)
-                values ($1, 'daily_close', 'a-test', '{}', 'dead', $2, 9, $2)";
+    let dead = "insert into job (job_id, kind, unique_key, status, run_at, attempts, created_at)
+                values ($1, 'daily_close', 'a-test', 'dead', $2, 9, $2)";
     sqlx::query(dead).bind(job.uuid()).bind(now - TimeDelta::hours(1)).execute(&pool).await.unwrap();
 
     let fenqi = Program::on(&pool).await;

@@ -189,8 +189,8 @@ async fn operators_hear_each_day_of_what_lies_there_until_somebody_looks(pool: P
         let lies_there = "
             with moment as (select $1::timestamptz as instant),
             left_job as (
-                insert into job (job_id, kind, unique_key, payload, status, run_at, created_at)
-                select gen_random_uuid(), 'pay_out', 'one', '{}', 'dead', instant, instant from moment where $2),
+                insert into job (job_id, kind, unique_key, status, run_at, created_at)
+                select gen_random_uuid(), 'pay_out', 'one', 'dead', instant, instant from moment where $2),
             letter as (
                 insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at, dead_at)
                 select partner, 'loan_made', gen_random_uuid(), '{}', instant, instant, instant

@@ -27,7 +27,7 @@ use crate::borrower::Agreement;
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
-use crate::product::{ProductVersion, find_on_sale};
+use crate::product::{ProductVersion, find_versions};
 use crate::{notice, outbox};
 
 /// How often a submission is tried again after losing a race for the same key. The second try finds the winner.
@@ -141,7 +141,7 @@ async fn read_batch(
     let wanted: Vec<(ProductId, i32)> = wanted.into_iter().collect();
     let mut products = Products::new();
     let mut withdrawn = HashSet::new();
-    for found in find_on_sale(connection, &wanted).await? {
+    for found in find_versions(connection, &wanted).await? {
         let key = (found.product_id, found.version);
         products.insert(key, app.catalogue.get(connection, found.product_id, found.version).await?);
         if !found.is_on_sale {

@@ -23,5 +23,5 @@ pub use proof::Proof;
 pub use quote::{Quote, QuoteRefusal, QuoteRequest, annual_rate, price_range, quote};
 pub use reader::Problem;
 pub use shown::ShownCharges;
-pub use store::{FoundVersion, find_on_sale};
+pub use store::{FoundVersion, find_versions};
 pub use terms::Terms;

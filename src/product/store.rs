@@ -191,7 +191,7 @@ pub async fn load_all(connection: &mut PgConnection) -> sqlx::Result<Vec<(Produc
 }
 
 /// Of the versions asked for, those that exist, and whether each is on sale now.
-pub async fn find_on_sale(
+pub async fn find_versions(
     connection: &mut PgConnection,
     versions: &[(ProductId, i32)],
 ) -> sqlx::Result<Vec<FoundVersion>> {

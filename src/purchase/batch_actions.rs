@@ -216,7 +216,7 @@ async fn try_locked(
     let beside = async {
         let (earlier, merchants) =
             (store::find_earlier(reading, &keys(requests)).await?, merchants(reading, requests).await?);
-        let versions = product::store::find_on_sale(reading, &versions(requests)).await?;
+        let versions = product::store::find_versions(reading, &versions(requests)).await?;
         anyhow::Ok((earlier, merchants, listings(app, reading, versions).await?))
     };
     let ((earlier, merchants, products), locked) = tokio::try_join!(beside, begin_locked(deciding, requests))?;

@@ -113,7 +113,7 @@ pub async fn former_plan(
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
     // The name comes from outside: only versions are looked up that surely were.
-    let known = product::store::find_on_sale(&mut connection, &[(name.product_id, name.version)]).await?;
+    let known = product::store::find_versions(&mut connection, &[(name.product_id, name.version)]).await?;
     let Some(known) = known.first() else { return Ok(None) };
     let product = app.catalogue.get(&mut connection, name.product_id, name.version).await?;
     if known.is_on_sale && product.terms.is_valid_on(today) {

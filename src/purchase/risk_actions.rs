@@ -26,7 +26,7 @@ pub async fn weigh(app: &App, request: PurchaseRequest) -> Outcome<Weighed, Requ
         None => {
             let version = (request.product_id, request.product_version);
             let mut connection = app.pool.acquire().await?;
-            if crate::product::store::find_on_sale(&mut connection, &[version]).await?.is_empty() {
+            if crate::product::store::find_versions(&mut connection, &[version]).await?.is_empty() {
                 // The authoriser says that there is no such product.
                 return Ok(Weighed { request, word: RiskWord::Unasked, shown_on: None });
             }

@@ -289,15 +289,19 @@ fn say_known(keys: Vec<KeyRow>, key: KeyRow) -> Outcome<Step, AccessRefusal> {
     Ok(Step::AlreadyApplied)
 }
 
-/// Revokes a key: from the next request on it is not believed on any node.
-pub async fn revoke_key(app: &App, partner: &str, serial_no: &str, by: &str) -> Outcome<(), AccessRefusal> {
+/// Revokes a key: from the next request on it is not believed on any node. When it was revoked first stands.
+pub async fn revoke_key(app: &App, partner: &str, serial_no: &str, by: &str) -> Outcome<Step, AccessRefusal> {
     let by = named(by).map_err(Fault::Refused)?;
     let mut transaction = database::begin(&app.pool).await?;
     let PartnerRow { partner_id, code, .. } = find(&mut transaction, partner).await?;
     let at = app.clock.now();
     let before = history_store::show_key(&mut transaction, partner_id, serial_no).await?;
-    if !store::revoke_key(&mut transaction, partner_id, serial_no, at).await? {
+    if before.is_none() {
         return Err(Fault::Refused(AccessRefusal::UnknownKey(serial_no.to_owned())));
+    }
+    if !store::revoke_key(&mut transaction, partner_id, serial_no, at).await? {
+        transaction.rollback().await?;
+        return Ok(Step::AlreadyApplied);
     }
     let shown = history_store::show_key(&mut transaction, partner_id, serial_no).await?;
     let after = shown.ok_or(sqlx::Error::RowNotFound)?;
@@ -305,7 +309,7 @@ pub async fn revoke_key(app: &App, partner: &str, serial_no: &str, by: &str) -> 
     let event = NewAccessEvent { what, partner: &code, serial_no, before, after, by, at };
     write_down(&mut transaction, app, &event).await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(Step::Applied)
 }
 
 /// What changes about a partner; what is `None` stays.

@@ -281,8 +281,11 @@ async fn change_keys(app: &App, key: Key) -> anyhow::Result<()> {
             Ok(())
         }
         Key::Revoke { partner, serial, by } => {
-            access::revoke_key(&app.by(Person::typed(&by)), &partner, &serial, &by).await.map_err(Fault::into_error)?;
-            println!("key {serial} of {partner} is revoked");
+            let by_whom = app.by(Person::typed(&by));
+            match access::revoke_key(&by_whom, &partner, &serial, &by).await.map_err(Fault::into_error)? {
+                Step::Applied => println!("key {serial} of {partner} is revoked"),
+                Step::AlreadyApplied => println!("key {serial} of {partner} was revoked already"),
+            }
             Ok(())
         }
     }

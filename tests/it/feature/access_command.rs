@@ -49,7 +49,9 @@ async fn every_change_of_access_is_written_down_with_who_made_it(pool: PgPool) {
     assert_eq!(fenqi.done(&[&grant[..], &wang].concat()), "partner harbour-core is changed\n");
     let again = fenqi.done(&[&grant[..], &li].concat());
     assert_eq!(again, "partner harbour-core stood so already; nothing changed\n");
-    fenqi.done(&[&["partner", "key", "revoke", "harbour-core", "H-1"][..], &li].concat());
+    let revoke = |by: &[&str]| fenqi.done(&[&["partner", "key", "revoke", "harbour-core", "H-1"][..], by].concat());
+    assert_eq!(revoke(&li), "key H-1 of harbour-core is revoked\n");
+    assert_eq!(revoke(&wang), "key H-1 of harbour-core was revoked already\n");
 
     let told = history(&fenqi, "harbour-core");
     let of = |name: &str| told.iter().map(|event| event[name].clone()).collect::<Vec<Value>>();

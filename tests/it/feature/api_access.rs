@@ -132,7 +132,7 @@ async fn a_nonce_is_used_once_over_all_nodes_and_a_revoked_key_ends_on_each(pool
 
     let next = desk.with(desk::add_key(&app, "harbour-core", "H-2", Algorithm::Sm2Sm3).await);
     assert_eq!(next.get("/me").await.status, 200, "keys overlap");
-    access::revoke_key(&app, "harbour-core", "H-1", "operator").await.unwrap();
+    assert_eq!(access::revoke_key(&app, "harbour-core", "H-1", "operator").await.unwrap(), Step::Applied);
     for desk in [&desk, &there] {
         let refused = desk.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
         assert_eq!(refused.problem(), (401, "signature_wrong".into()));
@@ -546,7 +546,7 @@ async fn a_key_has_one_holder_whichever_systems_have_it(pool: PgPool) {
     assert_eq!(add("harbour-core", "Chen Wei").await.unwrap(), Step::Applied);
     let refused = add("harbour-desk", "Wu Ping").await.unwrap_err().to_string();
     assert!(refused.contains("has another holder"), "{refused}");
-    access::revoke_key(&app, "harbour-core", "H-8", "operator").await.unwrap();
+    assert_eq!(access::revoke_key(&app, "harbour-core", "H-8", "operator").await.unwrap(), Step::Applied);
     assert!(add("harbour-desk", "Wu Ping").await.is_err(), "whoever held it may have it still");
     assert_eq!(add("harbour-desk", "chen  wei").await.unwrap(), Step::Applied, "one person at two systems");
 }

@@ -4,5 +4,6 @@ pub mod model;
 pub mod store;
 pub mod jobs;
 
-pub use model::{Audience, Notice, Raised, SHORT_MESSAGES, SHORT_MESSAGES_TO_MERCHANTS, TO_BORROWERS, WECHAT_MESSAGES};
+pub use model::{Audience, Notice, Raised, SHORT_MESSAGES, SHORT_MESSAGES_TO_MERCHANTS, WECHAT_MESSAGES};
+pub use model::{TO_BORROWERS, TO_FUNDERS, TO_MERCHANTS, TO_OPERATORS};
 pub use store::raise;

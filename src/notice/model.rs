@@ -72,6 +72,50 @@ pub const TO_BORROWERS: [(&str, &[&str]); 22] = [
     ("pin_changed", &[]),
 ];
 
+/// Everything that merchants are told.
+pub const TO_MERCHANTS: [&str; 9] = [
+    "merchant_accepted",
+    "merchant_refused",
+    "payment_received",
+    "settlement_paid",
+    "settlement_reversed",
+    "refund",
+    "purchase_voided",
+    "merchant_account_changed",
+    "merchant_agreement_changed",
+];
+
+/// Everything that funders are told beside the messages to their cores.
+pub const TO_FUNDERS: [&str; 2] = ["reserve_low", "advance_overdue"];
+
+/// Everything that operators are told; docs/OPERATIONS.md says of each what to do.
+pub const TO_OPERATORS: [&str; 24] = [
+    "merchant_applied",
+    "deposit_noted",
+    "withdrawal_booked",
+    "payout_failed",
+    "payout_still_unknown",
+    "payout_contradiction",
+    "withholding_still_unknown",
+    "withholding_rejected",
+    "withholding_contradiction",
+    "breaks_found",
+    "files_missing",
+    "advance_overdue",
+    "claim_due",
+    "charge_off_due",
+    "partner_down",
+    "partner_back",
+    "calendar_ends",
+    "key_ends",
+    "clocks_differ",
+    "job_dead",
+    "messages_dead",
+    "close_stuck",
+    "application_waits",
+    "partner_missing",
+];
+
 /// One thing to tell. A funder or operator is told the same thing once a business day, however often it is raised.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
@@ -93,14 +137,17 @@ impl Notice {
     }
 
     pub fn to_merchant(merchant_id: MerchantId, kind: &'static str, body: Value, when: When) -> Notice {
+        debug_assert!(TO_MERCHANTS.contains(&kind), "{kind} is not listed as what merchants are told");
         Notice::new(Audience::Merchant, Some(merchant_id.uuid()), kind, body, when)
     }
 
     pub fn to_funder(funder_id: FunderId, kind: &'static str, body: Value, when: When) -> Notice {
+        debug_assert!(TO_FUNDERS.contains(&kind), "{kind} is not listed as what funders are told");
         Notice::new(Audience::Funder, Some(funder_id.uuid()), kind, body, when)
     }
 
     pub fn to_operators(kind: &'static str, body: Value, when: When) -> Notice {
+        debug_assert!(TO_OPERATORS.contains(&kind), "{kind} is not listed as what operators are told");
         Notice::new(Audience::Operator, None, kind, body, when)
     }
 

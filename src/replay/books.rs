@@ -16,10 +16,13 @@ use crate::outbox::catalogue::{self, Audience};
 use crate::repayment;
 use crate::repayment::account::OpenInstallment;
 
+/// The recipient of what all operators are told.
+const OPERATOR: &str = "operator";
+
 /// What the books say of a subject; `None` where they know no such thing.
 ///
 /// # Errors
-/// Failures of the database, names that the scenario did not introduce, and kinds of what funders and borrowers are never told.
+/// Failures of the database, names that the scenario did not introduce, and kinds of what nobody of that name is ever told.
 pub async fn look(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Map<String, Value>>> {
     check_kind(stage, subject)?;
     let row = if has_come_about(stage, subject)? { find_row(stage, subject).await? } else { None };
@@ -89,7 +92,7 @@ async fn find_row(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Val
         }
         Subject::Notice { recipient, kind } => {
             let recipient_id: Option<Uuid> = match recipient.as_str() {
-                "operator" => None,
+                OPERATOR => None,
                 name => Some(stage.somebody(name)?),
             };
             store::count_notices(books, recipient_id, kind).await?
@@ -97,18 +100,34 @@ async fn find_row(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Val
     })
 }
 
-/// That a kind is one that funders' cores or borrowers are told: that there is nothing of a misspelled one would always hold.
+/// That a kind is one that its recipient may be told: that there is nothing of a misspelled one would always hold.
 fn check_kind(stage: &Stage, subject: &Subject) -> anyhow::Result<()> {
     let (kind, known): (&String, Vec<&str>) = match subject {
         Subject::Message { kind, .. } => (kind, catalogue::of(Audience::Funder).map(|known| known.name).collect()),
-        Subject::Notice { recipient, kind } if stage.driver.person(recipient).is_ok() => {
-            (kind, notice::TO_BORROWERS.iter().map(|(known, _)| *known).collect())
-        }
+        Subject::Notice { recipient, kind } => match kinds_of_notices(stage, recipient) {
+            Some(known) => (kind, known),
+            // That nobody is called so is said where its notices are looked up.
+            None => return Ok(()),
+        },
         _ => return Ok(()),
     };
     let is_known = known.contains(&kind.as_str());
     anyhow::ensure!(is_known, "found {kind} where one of these is allowed: {}", known.join(", "));
     Ok(())
+}
+
+/// What whoever is called so may be told; `None` where the scenario knows nobody of that name.
+fn kinds_of_notices(stage: &Stage, recipient: &str) -> Option<Vec<&'static str>> {
+    let driver = &stage.driver;
+    if recipient == OPERATOR {
+        Some(notice::TO_OPERATORS.to_vec())
+    } else if driver.person(recipient).is_ok() {
+        Some(notice::TO_BORROWERS.map(|(known, _)| known).to_vec())
+    } else if driver.merchant(recipient).is_ok() {
+        Some(notice::TO_MERCHANTS.to_vec())
+    } else {
+        driver.funder(recipient).ok().map(|_| notice::TO_FUNDERS.to_vec())
+    }
 }
 
 /// Whether there is the line, or the loan, that a subject is of: nobody has a line before an approval, and a purchase that was refused

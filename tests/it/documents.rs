@@ -10,7 +10,7 @@ use fenqi::day_file::row::columns;
 use fenqi::error::Refusal;
 use fenqi::jobs::JobKind;
 use fenqi::ledger::Account;
-use fenqi::notice::WECHAT_MESSAGES;
+use fenqi::notice::{TO_BORROWERS, TO_FUNDERS, TO_MERCHANTS, TO_OPERATORS, WECHAT_MESSAGES};
 use fenqi::outbox::catalogue::{self, Audience};
 use fenqi::partner::PartnerSettings;
 use fenqi::partner::key::{Algorithm, PrivateKey};
@@ -126,6 +126,23 @@ fn every_metric_and_every_job_is_documented() {
     let kinds = JobKind::ALL.map(|kind| format!("\n| `{}` | ", kind.name()));
     let missing: Vec<&str> = kinds.iter().map(String::as_str).filter(|row| !operations.contains(row)).collect();
     assert!(missing.is_empty(), "docs/OPERATIONS.md, The timetable, lacks: {}", missing.concat());
+}
+
+#[test]
+fn whoever_is_told_a_thing_by_a_notice_is_documented() {
+    let operations = document("docs/OPERATIONS.md");
+    let to_borrowers = TO_BORROWERS.map(|(kind, _)| kind);
+    for (recipient, kinds) in [
+        ("borrower", &to_borrowers[..]),
+        ("merchant", &TO_MERCHANTS[..]),
+        ("funder", &TO_FUNDERS[..]),
+        ("operator", &TO_OPERATORS[..]),
+    ] {
+        let begins = format!("| {recipient} | `");
+        let row = operations.lines().find(|line| line.starts_with(&begins)).unwrap();
+        let listed: BTreeSet<&str> = row.split('`').skip(1).step_by(2).collect();
+        assert_eq!(listed, kinds.iter().copied().collect::<BTreeSet<&str>>(), "{recipient}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

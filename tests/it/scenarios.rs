@@ -274,6 +274,16 @@ async fn that_nothing_was_told_is_expected_of_what_might_be_told_alone(pool: PgP
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn that_operators_were_told_nothing_is_expected_of_what_they_might_be_told_alone(pool: PgPool) {
+    let text = "start 2026-03-02\nfunder harbour-bank\nmerchant shop discount=0.006\n\
+                expect no notice harbour-bank reserve_low\nexpect no notice shop settlement_paid\n\
+                expect no notice operator payout_failed\nexpect no notice operator payouts_failed\n";
+    let failure = play(pool, &Script::parse(text).unwrap(), folder()).await.unwrap().failure.unwrap();
+    assert_eq!(failure.line, 7, "{}", failure.found);
+    assert!(failure.found.starts_with("found payouts_failed where one of these is allowed: "), "{}", failure.found);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_answer_that_nobody_asked_for_fails_the_end(pool: PgPool) {
     let text = "start 2026-03-02\nfunder harbour-bank\npayout harbour-bank refused\n";
     let failure = play(pool, &Script::parse(text).unwrap(), folder()).await.unwrap().failure.unwrap();

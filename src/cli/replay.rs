@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::{Sharing, find_database, progress, set_up};
 use crate::database::Scratch;
-use crate::replay::play::{Failure, Played, play};
+use crate::replay::play::{Failure, Played, counted, play};
 use crate::replay::script::{Mistake, Script};
 
 /// A scenario is one story: jobs and pages hardly ever want more at once.
@@ -83,7 +83,7 @@ fn print_played(path: &Path, played: &Played, as_json: bool) {
     let Played { met, failure } = played;
     match failure {
         None if as_json => println!("{}", json!({ "file": path, "passed": true, "expectations": met })),
-        None => println!("{}: passed, {met} expectations", path.display()),
+        None => println!("{}: passed, {}", path.display(), counted(*met, "expectation")),
         Some(Failure { line, text, expected, found }) if as_json => println!(
             "{}",
             json!({ "file": path, "passed": false, "line": line, "text": text, "expected": expected, "found": found })

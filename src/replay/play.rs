@@ -1,5 +1,6 @@
 //! Plays a script from its beginning to the first line that fails, or to a clean end.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -189,20 +190,27 @@ impl Player {
         let world = &self.stage.driver.house.world;
         let undone = store::count_undone(&mut *self.stage.app().pool.acquire().await?).await?;
         let left = [
-            ("withholdings pending", self.leaves.withholdings, undone.withholdings),
-            ("payouts pending", self.leaves.payouts, undone.payouts),
-            ("messages not delivered", 0, undone.messages),
-            ("messages in the wrong order", 0, i64::try_from(lock(&world.funder_core).out_of_order().len())?),
-            ("jobs not done", 0, undone.jobs),
-            ("answers that nobody asked for", 0, i64::try_from(world.scripts_left())?),
-            ("callbacks on their way", 0, i64::try_from(world.callbacks_pending())?),
+            (("withholding", "pending"), self.leaves.withholdings, undone.withholdings),
+            (("payout", "pending"), self.leaves.payouts, undone.payouts),
+            (("message", "not delivered"), 0, undone.messages),
+            (("message", "in the wrong order"), 0, i64::try_from(lock(&world.funder_core).out_of_order().len())?),
+            (("job", "not done"), 0, undone.jobs),
+            (("answer", "that nobody asked for"), 0, i64::try_from(world.scripts_left())?),
+            (("callback", "on the way"), 0, i64::try_from(world.callbacks_pending())?),
         ];
         let wrong: Vec<_> = left.into_iter().filter(|(_, expected, found)| expected != found).collect();
-        let told = |number: fn(&(&str, i64, i64)) -> i64| {
-            wrong.iter().map(|left| format!("{} {}", number(left), left.0)).collect::<Vec<_>>().join(", ")
+        let told = |number: fn(&((&str, &str), i64, i64)) -> i64| {
+            let parts = wrong.iter().map(|left| format!("{} {}", counted(number(left), left.0.0), left.0.1));
+            parts.collect::<Vec<_>>().join(", ")
         };
         Ok((!wrong.is_empty()).then(|| Difference { expected: told(|left| left.1), found: told(|left| left.2) }))
     }
+}
+
+/// A number and what it counts, such as `1 job` or `2 jobs`.
+pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let ending = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{ending}")
 }
 
 impl Failure {

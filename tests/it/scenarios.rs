@@ -231,7 +231,7 @@ fn the_first_line_that_fails_is_named() {
         "{wrong}:4: expect reserve harbour-bank available=10.01 held=0.00\n  expected: available=10.01\n  \
          found:    available=10.00\n"
     );
-    assert_eq!(told, format!("{failure}{right}: passed, 1 expectations\n"), "{complaint}");
+    assert_eq!(told, format!("{failure}{right}: passed, 1 expectation\n"), "{complaint}");
     assert_eq!(code, Some(1));
 
     let (told, complaint, code) = replay(&[&right, &unread, "--json"]);
@@ -287,7 +287,7 @@ async fn that_operators_were_told_nothing_is_expected_of_what_they_might_be_told
 async fn an_answer_that_nobody_asked_for_fails_the_end(pool: PgPool) {
     let text = "start 2026-03-02\nfunder harbour-bank\npayout harbour-bank refused\n";
     let failure = play(pool, &Script::parse(text).unwrap(), folder()).await.unwrap().failure.unwrap();
-    assert_eq!(failure.found, "1 answers that nobody asked for");
+    assert_eq!(failure.found, "1 answer that nobody asked for");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -250,7 +250,10 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     println!("    credit code {}, {}", row.credit_code, row.category);
     println!("    account of {} ending in {}", row.account_name, row.account_tail);
     if let Some(StatedAccount { tail, by }) = &stated {
-        println!("    proposed by {by}: account ending in {tail}");
+        match tail {
+            Some(tail) => println!("    proposed by {by}: account ending in {tail}"),
+            None => println!("    proposed by {by}: an account whose number does not open"),
+        }
     }
     if let (Some(name), Some(city)) = (&row.latin_name, &row.latin_city) {
         println!("    on its code {name}, {city}");

@@ -247,24 +247,26 @@ pub enum AccountStep {
 /// An account that waits for a second person who states the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatedAccount {
-    /// The number's last four digits, which may be shown.
-    pub tail: String,
+    /// The number's last four digits, which may be shown; `None` where it does not open under the keys of this house.
+    pub tail: Option<String>,
     pub by: String,
 }
 
 /// The account that waits for a second person; `None` where none does, or there is no such merchant.
 ///
 /// # Errors
-/// Failures of the database, and a number that does not open.
-pub async fn find_stated_account(app: &App, merchant_id: MerchantId) -> anyhow::Result<Option<StatedAccount>> {
+/// Failures of the database.
+pub async fn find_stated_account(app: &App, merchant_id: MerchantId) -> sqlx::Result<Option<StatedAccount>> {
     let proposal = store::find_account_proposal(&mut *app.pool.acquire().await?, merchant_id).await?;
     let Some(AccountProposal { sealed, by }) = proposal else { return Ok(None) };
-    let number: AccountNumber = app.vault.open_for(merchant_id.uuid(), Field::SettlementAccount, &sealed)?.parse()?;
-    Ok(Some(StatedAccount { tail: number.tail().to_owned(), by }))
+    let number = app.vault.open_for(merchant_id.uuid(), Field::SettlementAccount, &sealed).ok();
+    let number = number.and_then(|number| number.parse::<AccountNumber>().ok());
+    Ok(Some(StatedAccount { tail: number.map(|number| number.tail().to_owned()), by }))
 }
 
 /// Replaces the settlement account once two people have stated the same one, as whoever holds it gets all of the merchant's money.
-/// Payouts not yet sent and retried ones go to the new one. What is stated otherwise is proposed in place of what was.
+/// Payouts not yet sent and retried ones go to the new one. What is stated otherwise is proposed in place of what was, and so is any in
+/// place of one that does not open.
 pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Outcome<AccountStep, MerchantRefusal> {
     let (merchant_id, by) = (change.merchant_id, change.changed_by.trim());
     if by.is_empty() {
@@ -277,10 +279,7 @@ pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Out
     let proposal = store::lock_account_proposal(&mut transaction, merchant_id).await?;
     let merchant = store::find_merchant(&mut transaction, merchant_id).await?;
     let merchant = merchant.ok_or(Fault::Refused(MerchantRefusal::UnknownMerchant))?;
-    let stated = match &proposal {
-        Some(proposal) => Some(app.vault.open_for(owner, field, &proposal.sealed).map_err(anyhow::Error::new)?),
-        None => None,
-    };
+    let stated = proposal.as_ref().and_then(|proposal| app.vault.open_for(owner, field, &proposal.sealed).ok());
     let is_stated_again = stated.is_some_and(|number| number == account.reveal());
     if is_stated_again && proposal.as_ref().is_some_and(|proposal| is_same_holder(&proposal.by, by)) {
         return database::end(transaction, Ok(AccountStep::Proposed)).await;

@@ -183,6 +183,26 @@ async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(poo
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_account_whose_number_does_not_open_is_shown_as_that_and_gives_way(pool: PgPool) {
+    let street = street(pool.clone(), "2026-03-02").await;
+    let fenqi = Program::on(&pool).await;
+    let merchant_id = street.merchant_id.to_string();
+    let account = ["merchant", "set-account", &merchant_id, "--number", "6222021234567890123", "--by"];
+    let state = |by: &str| fenqi.done(&[&account[..], &[by]].concat());
+    assert!(state("Li Na").contains("once somebody else states the same"));
+    let cut_short = "update merchant set account_proposed_sealed = substr(account_proposed_sealed, 1, 9)";
+    sqlx::query(cut_short).execute(&pool).await.unwrap();
+    let shown = fenqi.done(&["merchant", "show", &merchant_id]);
+    assert!(shown.contains("    proposed by Li Na: an account whose number does not open\n"), "{shown}");
+    let shown: serde_json::Value =
+        serde_json::from_str(&fenqi.done(&["merchant", "show", &merchant_id, "--json"])).unwrap();
+    assert_eq!(shown["account_proposed"], serde_json::json!({ "account_tail": null, "by": "Li Na" }));
+    // Two people state it anew.
+    assert!(state("Wang Wei").contains("once somebody else states the same"));
+    assert!(state("Li Na").contains("that Wang Wei stated from now on"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_callback_is_booked_once_and_only_for_what_was_sent(pool: PgPool) {
     let street = with_a_payout(pool).await;
     street.script(Scripted::answer("slow"));

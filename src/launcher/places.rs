@@ -79,9 +79,17 @@ impl Places {
     pub(super) fn postmaster(&self) -> Option<u32> {
         let file = fs::read_to_string(self.pid_file()).ok()?;
         let pid: u32 = file.lines().next()?.trim().parse().ok()?;
-        // A pid is reused after a reboot, so its name counts too.
+        // A pid is reused after a reboot, so its name counts too, and where it stands: it may be of another cluster.
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        name.starts_with("postgres").then_some(pid)
+        (name.starts_with("postgres") && !self.is_elsewhere(pid)).then_some(pid)
+    }
+
+    /// Whether a process stands in another directory than that of the data, in which a server does. Of one of which that cannot be seen
+    /// it is not so.
+    fn is_elsewhere(&self, pid: u32) -> bool {
+        let identity = |path: &Path| fs::metadata(path).ok().map(|directory| (directory.dev(), directory.ino()));
+        let stands_in = identity(Path::new(&format!("/proc/{pid}/cwd")));
+        stands_in.is_some() && stands_in != identity(&self.data())
     }
 
     /// Removes what a server left that ended with its machine or container. PostgreSQL would take any other process of its account that

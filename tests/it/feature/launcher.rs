@@ -203,6 +203,31 @@ fn a_server_that_ended_with_its_machine_is_not_taken_for_whoever_has_its_number_
 }
 
 #[test]
+fn a_postgresql_of_another_cluster_that_has_the_number_of_ours_is_not_taken_for_it() {
+    let place = Place::new("another-cluster");
+    assert!(place.run(&["migrate"]).status.success());
+    let home = place.0.join("var/pg");
+    let named = "echo postgres > /proc/$$/comm; read -r never";
+    let mut other = Command::new("sh").args(["-c", named]).stdin(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while std::fs::read_to_string(format!("/proc/{}/comm", other.id())).unwrap() != "postgres\n" {
+        assert!(started.elapsed() < house::PATIENCE, "the other one is not named");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let left =
+        format!("{}\n{}\n1\n5432\n{}\n\n", other.id(), home.join("data").display(), home.join("socket").display());
+    for file in ["data/postmaster.pid", "socket/.s.PGSQL.5432.lock"] {
+        std::fs::write(home.join(file), &left).unwrap();
+    }
+    let running = place.run(&["db", "url"]);
+    let again = place.run(&["migrate"]);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(said(&running.stderr).contains("is not running"), "{}", said(&running.stdout));
+    assert_eq!(said(&again.stdout), "the database is up to date", "{}", said(&again.stderr));
+}
+
+#[test]
 fn a_cluster_of_another_version_is_refused_with_what_to_do() {
     let place = Place::new("version");
     assert!(place.run(&["migrate"]).status.success());

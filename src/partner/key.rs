@@ -17,12 +17,10 @@ use sm2::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey a
 use sm2::{PublicKey as Sm2Point, SecretKey};
 use sm3::{Digest as _, Sm3};
 
-use super::sm2_key::{Sm2Signer, Sm2Verifier};
+use super::sm2_key::{DISTINGUISHING_ID, Sm2Signer, Sm2Verifier};
 use crate::base::hex::hex_decode;
 use crate::base::words;
 
-/// The identifier that GB/T 35276 prescribes where the parties agreed on no other.
-pub(super) const DISTINGUISHING_ID: &str = "1234567812345678";
 /// r and s, 32 bytes each.
 const SM2_SIGNATURE_BYTES: usize = 64;
 

@@ -12,10 +12,11 @@ use sm2::elliptic_curve::ops::Reduce as _;
 use sm2::{FieldBytes, Scalar, Sm2, U256};
 use sm3::{Digest as _, Sm3};
 
-use super::key::DISTINGUISHING_ID;
 use super::sm2_table::Table;
 use crate::base::hex::hex_decode;
 
+/// The identifier that GB/T 35276 prescribes where the parties agreed on no other.
+pub(super) const DISTINGUISHING_ID: &str = "1234567812345678";
 /// The curve's a and b and its base point, as they go into every signer's hash. Source: GB/T 32918.5.
 const CURVE: &str = "FFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFC\
                      28E9FA9E9D9F5E344D5A9E4BCF6509A7F39789F515AB8F92DDBCBD414D940E93\

@@ -5,10 +5,10 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::decision::DecidedRow;
 use super::facts::Facts;
 use super::line::Line;
-use super::model::{Application, ApplicationStatus, Proposal};
-use super::review::Review;
+use super::model::{Application, ApplicationStatus, Proposal, Review};
 use super::verdict::OwnReason;
 use crate::base::Fen;
 use crate::base::id::{ApplicationId, BorrowerId, LineId, ProductId};
@@ -40,24 +40,6 @@ pub struct ApplicantRow {
     pub open_applications: Vec<Uuid>,
     /// When the latest application was made that was refused for something of its applicant's own.
     pub refused_at: Option<DateTime<Utc>>,
-}
-
-/// How an application is to be ended, or put before a person.
-pub struct DecidedRow {
-    pub application_id: ApplicationId,
-    pub borrower_id: BorrowerId,
-    pub from: ApplicationStatus,
-    pub to: ApplicationStatus,
-    pub referral: Option<String>,
-    pub decided_by: Option<String>,
-    pub decision_note: Option<String>,
-    pub refusal: Option<String>,
-    pub score: Option<i32>,
-    pub grade: Option<String>,
-    pub limit: Option<Fen>,
-    pub line_id: Option<LineId>,
-    /// Where it goes before the funder.
-    pub proposal: Option<Proposal>,
 }
 
 /// People who may apply, held in id order, so that nobody is erased while they apply; those unknown or erased are missing.

@@ -6,14 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::application_store::DecidedRow;
 use super::line::{EntryKind, Line, LineChange, LineEntry, LineStatus};
 use super::model::{
     Application, ApplicationState, ApplicationStatus, Applied, ApplyRefusal, Proposal, Step, Transition,
 };
 use super::verdict::{OwnReason, Verdict};
 use crate::base::day::MonthDay;
-use crate::base::id::LineId;
+use crate::base::id::{ApplicationId, BorrowerId, LineId};
 use crate::base::{Fen, When};
 use crate::notice::Notice;
 use crate::outbox::Message;
@@ -63,6 +62,24 @@ pub struct Decision {
 pub struct Opening {
     pub line: Line,
     pub entry: LineEntry,
+}
+
+/// How an application is to be ended, or put before a person.
+pub struct DecidedRow {
+    pub application_id: ApplicationId,
+    pub borrower_id: BorrowerId,
+    pub from: ApplicationStatus,
+    pub to: ApplicationStatus,
+    pub referral: Option<String>,
+    pub decided_by: Option<String>,
+    pub decision_note: Option<String>,
+    pub refusal: Option<String>,
+    pub score: Option<i32>,
+    pub grade: Option<String>,
+    pub limit: Option<Fen>,
+    pub line_id: Option<LineId>,
+    /// Where it goes before the funder.
+    pub proposal: Option<Proposal>,
 }
 
 /// What a person approves, or a funder that nobody has proposed anything to.

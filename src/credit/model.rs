@@ -7,8 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::facts::{CardHistory, Facts};
-use super::review::Review;
-use super::verdict::OwnReason;
+use super::verdict::{HOOK_SILENT, OwnReason};
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
 use crate::base::{BusinessDay, Fen, words};
 use crate::borrower::Agreement;
@@ -96,6 +95,14 @@ pub struct Proposal {
     pub limit: Fen,
     /// An answer after it comes too late.
     pub answer_by: DateTime<Utc>,
+}
+
+/// What was asked for by an application's borrower.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Review {
+    pub asked_at: DateTime<Utc>,
+    /// The code of the refusal that a person is to look at.
+    pub of: String,
 }
 
 words! {
@@ -285,9 +292,6 @@ impl ApplicationState {
         }
     }
 }
-
-/// Why a person is asked where the hook gave no answer.
-pub const HOOK_SILENT: &str = "risk_hook_silent";
 
 impl Application {
     /// Whether the risk partner that signs by this id was asked. To any other the application does not exist.

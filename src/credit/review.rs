@@ -1,26 +1,13 @@
 //! A person's look at what automation alone has refused (个人信息保护法, article 24): who may ask for it, of what, and until when.
 
-use chrono::{DateTime, Utc};
-
 use super::decision::{PARTNER, SCORECARD};
 use super::model::{Applicant, Application, ApplicationStatus, ApplyRefusal, check_age};
 use super::verdict::OwnReason;
 use crate::base::BusinessDay;
 use crate::base::id::{ApplicationId, FunderId};
 
-/// Why a person is asked where the applicant wished so.
-pub const BORROWER_ASKED: &str = "borrower_asked";
-
 /// What a risk partner's refusal says that no person overrules; `docs/integrate/risk.md` lists them.
 const FIRM: [&str; 4] = ["under_age", "over_age", "identity_mismatch", "consent_withdrawn"];
-
-/// What was asked for by an application's borrower.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Review {
-    pub asked_at: DateTime<Utc>,
-    /// The code of the refusal that a person is to look at.
-    pub of: String,
-}
 
 /// When a borrower asks, and about whose product.
 #[derive(Clone, Copy, Debug)]
@@ -69,13 +56,14 @@ impl Applicant {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Utc};
     use uuid::Uuid;
 
     use super::*;
     use crate::base::id::{BorrowerId, ProductId};
     use crate::borrower::Agreement;
     use crate::credit::facts::Facts;
-    use crate::credit::model::{Step, Transition};
+    use crate::credit::model::{Review, Step, Transition};
 
     fn refused(reason: &str, decided_by: &str) -> Application {
         let at: DateTime<Utc> = "2026-03-05T02:00:00Z".parse().unwrap();

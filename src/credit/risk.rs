@@ -6,9 +6,8 @@ use anyhow::Context;
 
 use super::decision::{PARTNER, SCORECARD};
 use super::facts::Facts;
-use super::model::HOOK_SILENT;
 use super::scorecard::Scorecard;
-use super::verdict::Verdict;
+use super::verdict::{HOOK_SILENT, Verdict};
 use crate::base::id::{ApplicationId, BorrowerId};
 use crate::partner::Partners;
 use crate::partner::risk as partner_risk;

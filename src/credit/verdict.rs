@@ -21,6 +21,12 @@ pub enum Verdict {
     },
 }
 
+/// Why a person is asked where the hook gave no answer.
+pub const HOOK_SILENT: &str = "risk_hook_silent";
+
+/// Why a person is asked where the applicant wished so.
+pub const BORROWER_ASKED: &str = "borrower_asked";
+
 /// Why the house itself refuses an application that was taken. Risk partners, funders and persons have codes of their own beside
 /// these; a page says a code that it does not know in general words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

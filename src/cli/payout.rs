@@ -11,7 +11,7 @@ use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Step;
-use crate::settlement::contradiction::ContradictionKind;
+use crate::settlement::payout::ContradictionKind;
 use crate::settlement::payout_store::{self, Listed, Wanted};
 use crate::settlement::{self, Ending, Settling};
 

@@ -1,23 +1,8 @@
 //! A payout whose channel contradicts itself is a break: one person says what became of it, and a second one says the same. A failed
 //! payout whose payee was erased, and which can only be paid by hand, is settled in the same way.
 
-use super::payout::{PayoutRefusal, PayoutStatus};
+use super::payout::{ContradictionKind, PayoutRefusal, PayoutStatus};
 use crate::access::is_same_holder;
-use crate::base::words;
-
-words! {
-    /// How the channel contradicts itself, in the words of breaks.
-    pub enum ContradictionKind {
-        /// It says that it paid an attempt which it had refused.
-        WeFailedTheySucceeded = "we_failed_they_succeeded",
-        /// It denies a payment that is booked on its word.
-        WeSucceededTheyFailed = "we_succeeded_they_failed",
-        /// It says that it paid another amount than it was asked to pay.
-        AmountDiffers = "amount_differs",
-        /// It names another payment beside the one that is booked.
-        NamedTwice = "named_twice",
-    }
-}
 
 /// What became of a payout, as people learnt it outside.
 #[derive(Clone, Debug, PartialEq, Eq)]

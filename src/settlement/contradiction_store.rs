@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::contradiction::{ContradictionKind, Ending, Proposal};
+use super::contradiction::{Ending, Proposal};
+use super::payout::ContradictionKind;
 use crate::base::id::PayoutId;
 use crate::base::{BusinessDay, When};
 

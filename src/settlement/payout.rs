@@ -4,7 +4,6 @@
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::contradiction::ContradictionKind;
 use super::payable::{ClosedDay, PayableStatus};
 use crate::base::id::{self, BorrowerId, CardId, FunderId, LineId, MerchantId, PayoutId, RemittanceId, SettlementId};
 use crate::base::{BusinessDay, Fen, words};
@@ -166,6 +165,20 @@ pub enum Learned {
     AlreadyApplied,
     /// The channel contradicts its own final word, or paid another amount: nothing is booked, and people must look.
     Contradiction(ContradictionKind),
+}
+
+words! {
+    /// How the channel contradicts itself, in the words of breaks.
+    pub enum ContradictionKind {
+        /// It says that it paid an attempt which it had refused.
+        WeFailedTheySucceeded = "we_failed_they_succeeded",
+        /// It denies a payment that is booked on its word.
+        WeSucceededTheyFailed = "we_succeeded_they_failed",
+        /// It says that it paid another amount than it was asked to pay.
+        AmountDiffers = "amount_differs",
+        /// It names another payment beside the one that is booked.
+        NamedTwice = "named_twice",
+    }
 }
 
 impl Standing {

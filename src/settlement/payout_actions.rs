@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::contradiction::ContradictionKind;
 use super::contradiction_store::{self, Contradiction, Told};
 use super::payout::{
-    ASK_AGAIN_AFTER, Answer, Cancelling, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word, query_delay,
+    ASK_AGAIN_AFTER, Answer, Cancelling, ContradictionKind, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word,
+    query_delay,
 };
 use super::payout_store::{self as store, Change, Locked, PaidSource};
 use super::posting::{self, FunderAmount};

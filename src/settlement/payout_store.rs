@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::contradiction::{Contradicted, ContradictionKind, Ending, Proposal};
-use super::payout::{NewPayout, PayoutFor, PayoutKind, PayoutState, PayoutStatus, Standing};
+use super::contradiction::{Contradicted, Ending, Proposal};
+use super::payout::{ContradictionKind, NewPayout, PayoutFor, PayoutKind, PayoutState, PayoutStatus, Standing};
 use crate::base::id::{FunderId, LineId, PayoutId, RepaymentId};
 use crate::base::{BusinessDay, Fen};
 

@@ -14,7 +14,7 @@ use super::header::sole;
 use crate::access::{Denial, KeyName};
 use crate::app::App;
 use crate::error::{Fault, Step};
-use crate::partner::call_log::Ended;
+use crate::partner::call_record::Ended;
 use crate::partner::signature::Received;
 use crate::partner::withholding::ChannelName;
 use crate::partner::{payout, withholding};

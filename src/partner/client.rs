@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::breaker::{Breaker, BreakerSettings};
-use super::call_log::{CallLog, Ended};
+use super::call_log::CallLog;
+use super::call_record::Ended;
 use super::shape;
 use super::signature::{
     AnswerHeaders, HEADER_NONCE, HEADER_SERIAL, HEADER_SIGNATURE, HEADER_TIMESTAMP, Identity, KeyRing, Stamp,

@@ -13,6 +13,7 @@ pub mod breaker;
 pub mod shape;
 pub mod mask;
 pub mod mentions;
+pub mod call_record;
 pub mod call_log;
 pub mod store;
 pub mod funder_core;
@@ -32,7 +33,8 @@ use anyhow::Context as _;
 use sqlx::PgPool;
 
 use self::breaker::BreakerSettings;
-use self::call_log::{CallLog, Ended};
+use self::call_log::CallLog;
+use self::call_record::Ended;
 use self::client::{ClientSettings, Clocks, Shared};
 use self::merchant_cashier::Cashiers;
 use self::merchant_cashier::address::Reach;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::call_log::CallRecord;
+use super::call_record::CallRecord;
 use super::mentions::object_name;
 use super::{funder_core, risk};
 use crate::base::id::MerchantId;

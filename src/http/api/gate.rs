@@ -28,7 +28,7 @@ use crate::http::health::Door;
 use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, known_method, recover};
 use crate::http::problem::FieldProblem;
 use crate::http::{Problem, client_address};
-use crate::partner::call_log::Ended;
+use crate::partner::call_record::Ended;
 use crate::partner::signature::Received;
 
 /// Shorter than any request may take, so that whoever asked for what takes too long is answered, signed and logged here.

@@ -7,7 +7,8 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use super::address::{Guarded, NotifyUrl, Reach};
 use super::wire::{Notification, SUCCESS, Verdict};
 use crate::partner::CallError;
-use crate::partner::call_log::{CallLog, Ended};
+use crate::partner::call_log::CallLog;
+use crate::partner::call_record::Ended;
 use crate::partner::client::{Clocks, build_guarded};
 use crate::partner::signature::{Identity, Stamp};
 

@@ -18,7 +18,8 @@ use super::wire::{
 use crate::base::Clock;
 use crate::base::hex::hex_encode;
 use crate::base::syntax::said_of_toml;
-use crate::partner::call_log::{CallLog, Ended};
+use crate::partner::call_log::CallLog;
+use crate::partner::call_record::Ended;
 use crate::partner::client::{TIME_LIMIT_PERSON, chain, read_whole};
 
 /// A token or a verdict takes some hundred.

@@ -13,7 +13,7 @@ use fenqi::credit::{RiskHook, actions};
 use fenqi::demo::identity;
 use fenqi::jobs::{JobKind, dispatch};
 use fenqi::outbox::jobs::deliver_outbox;
-use fenqi::partner::call_log::Ended;
+use fenqi::partner::call_record::Ended;
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::Stamp;
 use fenqi::partner::store::{CallSearch, FoundCall, search_calls};

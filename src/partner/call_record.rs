@@ -1,0 +1,86 @@
+//! A call to or from a partner that has ended, and what is kept of it: what it is about, how it ended, its bodies masked and cut.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::mask::masked;
+use super::mentions::Mentions;
+use super::shape;
+
+/// The longest operation or key that is kept.
+const NAME_CHARS_MAX: usize = 128;
+
+/// One call, as it is kept: bodies masked and cut.
+#[derive(Debug)]
+pub struct CallRecord {
+    pub partner: String,
+    /// `out` for ours, `in` for a partner's.
+    pub direction: &'static str,
+    pub operation: String,
+    pub call_key: String,
+    pub request_sha256: Vec<u8>,
+    pub outcome: &'static str,
+    pub http_status: Option<i16>,
+    pub duration_micros: i64,
+    pub request_masked: String,
+    pub response_masked: String,
+    pub called_at: DateTime<Utc>,
+    /// Everything that it is about, each of which finds it.
+    pub objects: Vec<String>,
+    /// Every way in which it ended: the outcome, the status, each code of the answer.
+    pub codes: Vec<String>,
+}
+
+/// What is known of a call when it has ended.
+pub struct Ended<'a> {
+    pub partner: &'a str,
+    pub direction: &'static str,
+    pub operation: &'a str,
+    /// What it is about in the first place.
+    pub call_key: &'a str,
+    /// What else it names, beside what its bodies name.
+    pub also: &'a [String],
+    pub request: &'a [u8],
+    pub response: &'a [u8],
+    pub outcome: &'static str,
+    pub http_status: Option<u16>,
+    pub duration: Duration,
+    pub called_at: DateTime<Utc>,
+}
+
+impl CallRecord {
+    pub(super) fn of(call: &Ended<'_>) -> CallRecord {
+        let (request, response): (Option<Value>, Option<Value>) =
+            (serde_json::from_slice(call.request).ok(), serde_json::from_slice(call.response).ok());
+        let mut mentions = Mentions::default();
+        mentions.add(call.call_key);
+        call.also.iter().for_each(|object| mentions.add(object));
+        request.iter().for_each(|body| mentions.read_request(body));
+        response.iter().for_each(|body| mentions.read_answer(body));
+        mentions.codes.insert(call.outcome.to_owned());
+        mentions.codes.extend(call.http_status.map(|status| status.to_string()));
+        CallRecord {
+            partner: call.partner.to_owned(),
+            direction: call.direction,
+            operation: plain(call.operation),
+            call_key: plain(call.call_key),
+            request_sha256: Sha256::digest(call.request).to_vec(),
+            outcome: call.outcome,
+            http_status: call.http_status.and_then(|status| i16::try_from(status).ok()),
+            duration_micros: i64::try_from(call.duration.as_micros()).unwrap_or(i64::MAX),
+            request_masked: masked(request, call.request.len()),
+            response_masked: masked(response, call.response.len()),
+            called_at: call.called_at,
+            objects: mentions.objects.into_iter().collect(),
+            codes: mentions.codes.into_iter().collect(),
+        }
+    }
+}
+
+/// A name that an index takes and that is nobody's number, whatever the request says it is.
+pub(super) fn plain(name: &str) -> String {
+    shape::kept(name).chars().take(NAME_CHARS_MAX).collect()
+}

@@ -1,22 +1,21 @@
 //! The gate before every operation: checks the signature, admits each request once, repeats first answers, and signs what goes
 //! out.
 
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, OriginalUri, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
 use super::PREFIX;
 use super::answer::{denied_response, finish_problem, signed, whole, with_rate};
+use super::arrived::Arrived;
 use super::caller::Caller;
 use super::document::{Operation, Operations};
 use super::idempotency::{self, AnswerKept, Claim, Met};
@@ -56,37 +55,6 @@ pub struct Call {
     pub gate: Gate,
     pub arrived: Arrived,
     pub admitted: Admitted,
-}
-
-/// A request as it came, with its whole body.
-pub struct Arrived {
-    pub method: Method,
-    pub url: String,
-    /// The route that it met, with the API's prefix.
-    pub route: String,
-    pub headers: HeaderMap,
-    pub address: IpAddr,
-    pub request_id: String,
-    pub body: Bytes,
-    started: Instant,
-    called_at: DateTime<Utc>,
-}
-
-impl Arrived {
-    /// Everything that the path and the query name, then the request itself.
-    fn objects(&self) -> Vec<String> {
-        let (path, query) = self.url.split_once('?').unwrap_or((&self.url, ""));
-        let in_path = self.route.split('/').zip(path.split('/')).filter(|(segment, _)| segment.starts_with('{'));
-        let in_query = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name.ends_with("_id"));
-        let named = in_path.map(|(_, value)| meant(value)).chain(in_query.map(|(_, value)| value.into_owned()));
-        named.chain([self.request_id.clone()]).collect()
-    }
-}
-
-/// A segment of a path without its percent signs: by what it means it is found, and masked where that is a person's number.
-fn meant(segment: &str) -> String {
-    let as_one_name = segment.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
-    form_urlencoded::parse(as_one_name.as_bytes()).map(|(name, _)| name).collect()
 }
 
 /// Whose call is written down.

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::arrived::Arrived;
 use super::document::Operation;
-use super::gate::Arrived;
 use crate::access::FirstAnswer;
 use crate::access::admission::KeyWish;
 use crate::access::answer_store::{self, KeptAnswer, Keyed, Unanswered, Wanted, note_unanswered};

@@ -1,6 +1,7 @@
 //! What every operation of the partner API shares: the gate, strict input, pages, problems with their codes, the document.
 
 pub mod gate;
+pub mod arrived;
 pub mod answer;
 pub mod caller;
 pub mod codes;

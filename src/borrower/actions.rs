@@ -16,7 +16,8 @@ use crate::base::id::{BorrowerId, ConsentId};
 use crate::base::person::{Mobile, ResidentId};
 use crate::database;
 use crate::error::{Fault, Outcome};
-use crate::page::session::{self, Subject};
+use crate::page::session;
+use crate::page::subject::Subject;
 use crate::vault::{Field, Indexed, Vault};
 
 /// How often a registration is tried again after losing a race for the same ID number. The second try finds the winner.

@@ -16,7 +16,8 @@ use crate::app::App;
 use crate::base::id::{BorrowerId, ConsentId};
 use crate::http::Problem;
 use crate::notice::{self, Audience};
-use crate::page::session::{self, OwnSession, SignedIn, Subject};
+use crate::page::session::{self, SignedIn};
+use crate::page::subject::{OwnSession, Subject};
 use crate::page::{Form, Page, SessionKind, device, unprocessable};
 
 #[derive(Template, WebTemplate)]

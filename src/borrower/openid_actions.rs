@@ -12,7 +12,8 @@ use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
 use crate::database;
 use crate::error::{Fault, Outcome};
-use crate::page::session::{self, Proved, Subject};
+use crate::page::session::{self, Proved};
+use crate::page::subject::Subject;
 use crate::page::{SessionKind, Visit};
 use crate::vault::{Field, Indexed};
 

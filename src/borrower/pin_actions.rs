@@ -16,7 +16,8 @@ use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::notice::{self, Notice};
-use crate::page::session::{self, Subject};
+use crate::page::session;
+use crate::page::subject::Subject;
 use crate::vault::Indexed;
 
 /// Whether this is the borrower's PIN: the step before anything that moves money or changes what moves it. Five wrong ones lock it.

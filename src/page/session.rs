@@ -4,16 +4,17 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::back::path_of_ours;
 use super::part::is_part;
 use super::session_store::{self, NewSession, SessionRow};
+use super::subject::{OwnSession, SessionKind, Subject};
 use super::visit::Visit;
 use crate::app::App;
-use crate::base::id::{self, BorrowerId, StaffId};
+use crate::base::id::{self, BorrowerId};
 use crate::base::person::Mobile;
 use crate::database;
 use crate::http::Problem;
@@ -25,31 +26,6 @@ const IDLE: TimeDelta = TimeDelta::days(7);
 const LIFE: TimeDelta = TimeDelta::days(30);
 /// How exact `last_seen_at` is, so that not every page writes.
 const SEEN_EVERY: TimeDelta = TimeDelta::minutes(5);
-
-/// As what somebody signs in; one browser may be several at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum SessionKind {
-    Borrower,
-    Merchant,
-}
-
-/// Whose sessions, and as what.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject {
-    pub(super) kind: SessionKind,
-    pub(super) subject_id: Uuid,
-}
-
-impl Subject {
-    pub fn borrower(borrower_id: BorrowerId) -> Subject {
-        Subject { kind: SessionKind::Borrower, subject_id: borrower_id.uuid() }
-    }
-
-    pub fn staff(staff_id: StaffId) -> Subject {
-        Subject { kind: SessionKind::Merchant, subject_id: staff_id.uuid() }
-    }
-}
 
 /// What somebody has proved at sign-in.
 #[derive(Clone, Debug, Default)]
@@ -67,17 +43,6 @@ pub struct Proved {
 pub struct Session {
     pub session_id: Uuid,
     pub proved: Proved,
-}
-
-/// A session as its owner sees it.
-#[derive(Clone, Debug)]
-pub struct OwnSession {
-    pub session_id: Uuid,
-    pub device: String,
-    pub created_at: DateTime<Utc>,
-    pub last_seen_at: DateTime<Utc>,
-    /// It is the one that looks.
-    pub is_this: bool,
 }
 
 /// Signs the browser in. Its token changes, so that whoever gave it the old one has no part in the session; what it is signed

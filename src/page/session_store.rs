@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::session::{OwnSession, SessionKind, Subject};
+use super::subject::{OwnSession, SessionKind, Subject};
 
 pub struct NewSession {
     pub token_hash: [u8; 32],

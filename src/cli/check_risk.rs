@@ -3,6 +3,7 @@
 mod purchases;
 mod late;
 mod late_purchases;
+mod heard;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

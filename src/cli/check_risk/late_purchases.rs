@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::late::{self, Heard, believed, in_form, same_again, strictly};
+use super::heard::{self, Heard, believed, in_form, same_again, strictly};
 use super::purchases::{self, TIME_LIMIT};
 use super::{Came, Checked, Checker, Fault, Report, check_reason, shown};
 use crate::base::Clock;
@@ -149,7 +149,7 @@ async fn check_no_answer(
     question_id: Uuid,
     heard: &mut mpsc::Receiver<Heard>,
 ) -> Result<(), String> {
-    match wait_for(heard, question_id, late::TIME_LIMIT).await {
+    match wait_for(heard, question_id, heard::TIME_LIMIT).await {
         Some(again) => same_again(checker, first, &again),
         None => Err(format!("nothing more came to {PATH}")),
     }

@@ -5,9 +5,8 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::forecast::{self, Forecast};
-use super::low_water::LowWaterMarks;
 use super::posting::{self, Movement};
-use super::reserve::{Occasion, REFERENCE_CHARS_MAX, Reserve, ReserveEntryKind, ReserveRefusal};
+use super::reserve::{LowWaterMarks, Occasion, REFERENCE_CHARS_MAX, Reserve, ReserveEntryKind, ReserveRefusal};
 use super::slice_actions::lock_reserve;
 use super::slice_store;
 use super::store::{self, Funder};

@@ -9,11 +9,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::actions::{self, LowWaterChange};
 use super::api_store::{self, ReserveEntryView, WantedEntries};
-use super::low_water::LowWaterMarks;
 use super::order::{ReserveOrder, ReserveOrderKind};
 use super::order_actions::{self, Noting};
 use super::order_store::{self, WantedOrders};
-use super::reserve::Reserve;
+use super::reserve::{LowWaterMarks, Reserve};
 use super::store;
 use crate::app::App;
 use crate::audit::Person;

@@ -1,36 +1,7 @@
 //! Low-water marks: below which amounts a funder is told that its reserve runs low.
 
-use super::reserve::{Reserve, ReserveRefusal};
+use super::reserve::{LowWaterMarks, Reserve, ReserveRefusal};
 use crate::base::{BusinessDay, Fen};
-
-/// Marks below the first: a warning, an alarm, and room between.
-pub const LOWER_MARKS_MAX: usize = 7;
-
-/// All marks of a reserve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LowWaterMarks {
-    /// Zero where there is none: then it is told of an advance only.
-    pub first: Fen,
-    /// In falling order, each above zero and below the one before it.
-    pub lower: Vec<Fen>,
-}
-
-impl From<Fen> for LowWaterMarks {
-    fn from(first: Fen) -> LowWaterMarks {
-        LowWaterMarks { first, lower: Vec::new() }
-    }
-}
-
-impl LowWaterMarks {
-    fn check(&self) -> Result<(), ReserveRefusal> {
-        if self.first.is_negative() {
-            return Err(ReserveRefusal::LowWaterNegative);
-        }
-        let above = std::iter::once(&self.first).chain(&self.lower);
-        let is_falling = self.lower.iter().zip(above).all(|(mark, above)| mark.is_positive() && mark < above);
-        if is_falling && self.lower.len() <= LOWER_MARKS_MAX { Ok(()) } else { Err(ReserveRefusal::MarksNotFalling) }
-    }
-}
 
 impl Reserve {
     /// Sets the marks. Changes nothing when it refuses.

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use super::low_water::{LOWER_MARKS_MAX, LowWaterMarks};
 use crate::base::id::FunderId;
 use crate::base::{BusinessDay, Fen, When};
 use crate::error::Refusal;
@@ -38,6 +37,18 @@ pub struct Reserve {
     /// The advance was not repaid when it was due; nothing may be held until it is.
     pub advance_overdue: bool,
     pub last_entry_no: i64,
+}
+
+/// Low-water marks below the first: a warning, an alarm, and room between.
+pub const LOWER_MARKS_MAX: usize = 7;
+
+/// All low-water marks of a reserve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LowWaterMarks {
+    /// Zero where there is none: then it is told of an advance only.
+    pub first: Fen,
+    /// In falling order, each above zero and below the one before it.
+    pub lower: Vec<Fen>,
 }
 
 /// One row of the reserve's journal.
@@ -125,6 +136,23 @@ pub struct Occasion {
     /// The bank reference, the purchase voided, the refund, the closed day, or the first of several purchases.
     pub source: String,
     pub when: When,
+}
+
+impl From<Fen> for LowWaterMarks {
+    fn from(first: Fen) -> LowWaterMarks {
+        LowWaterMarks { first, lower: Vec::new() }
+    }
+}
+
+impl LowWaterMarks {
+    pub(super) fn check(&self) -> Result<(), ReserveRefusal> {
+        if self.first.is_negative() {
+            return Err(ReserveRefusal::LowWaterNegative);
+        }
+        let above = std::iter::once(&self.first).chain(&self.lower);
+        let is_falling = self.lower.iter().zip(above).all(|(mark, above)| mark.is_positive() && mark < above);
+        if is_falling && self.lower.len() <= LOWER_MARKS_MAX { Ok(()) } else { Err(ReserveRefusal::MarksNotFalling) }
+    }
 }
 
 impl Reserve {

@@ -7,7 +7,7 @@ use fenqi::close::engine::cut_off;
 use fenqi::error::Attempt;
 use fenqi::funder;
 use fenqi::funder::actions::{LowWaterChange, change_low_water};
-use fenqi::funder::low_water::LowWaterMarks;
+use fenqi::funder::reserve::LowWaterMarks;
 use fenqi::jobs::worker::run_ready;
 use fenqi::partner::key::Algorithm;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal};

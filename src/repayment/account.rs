@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::allocation::{InstallmentDue, allocate, order_on};
-use super::back_dated::{Left, Since, Unpaid, add};
+use super::unpaid::{Idle, PaidSince, Unpaid};
 use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen, When};
 use crate::bill::{BilledInstallment, Parts, Payment};
@@ -52,6 +52,16 @@ pub struct OpenInstallment {
     pub touched: bool,
 }
 
+/// What became of a line since the day that money counts from: of its installments of which what bears penalty changed since.
+#[derive(Clone, Debug, Default)]
+pub struct Since {
+    pub paid: Vec<PaidSince>,
+    /// Those of them whose bills are settled.
+    pub settled: Vec<OpenInstallment>,
+    /// Of other money that was told of late.
+    pub idle: Vec<Idle>,
+}
+
 /// Money that has arrived.
 #[derive(Clone, Debug)]
 pub struct Money {
@@ -62,6 +72,14 @@ pub struct Money {
     pub value_on: BusinessDay,
     pub today: BusinessDay,
     pub at: DateTime<Utc>,
+}
+
+/// What is left of money.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    pub amount: Fen,
+    /// The loan that the money came to pay off.
+    pub pays_off: Option<LoanId>,
 }
 
 /// Where money came from; together with the line, booked once.
@@ -405,6 +423,14 @@ impl Source {
             Source::Transfer { bank_reference, .. } => bank_reference.clone(),
             Source::Reversal { of, .. } => of.uuid().to_string(),
         }
+    }
+}
+
+/// One item an installment.
+pub(super) fn add(items: &mut Vec<RepaymentItem>, item: RepaymentItem) {
+    match items.iter_mut().find(|earlier| (earlier.loan_id, earlier.period) == (item.loan_id, item.period)) {
+        Some(earlier) => earlier.taken += item.taken,
+        None => items.push(item),
     }
 }
 

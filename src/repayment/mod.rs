@@ -5,6 +5,7 @@ pub mod attempt;
 pub mod allocation;
 pub mod account;
 pub mod back_dated;
+pub mod unpaid;
 pub mod payoff;
 pub mod reversal;
 pub mod transfer;

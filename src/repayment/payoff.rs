@@ -1,7 +1,6 @@
 //! Ending one loan early with money that has arrived: what was quoted is settled, the rest of the schedule collapses.
 
-use super::account::{LineAccount, Money, OpenLoan, Repayment, RepaymentItem};
-use super::back_dated::Left;
+use super::account::{Left, LineAccount, Money, OpenLoan, Repayment, RepaymentItem};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
 use crate::loan::payoff::{PayoffQuote, PayoffRequest, collapse, quote};
@@ -207,7 +206,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::super::account::{OpenInstallment, Source};
-    use super::super::back_dated::PaidSince;
+    use super::super::unpaid::PaidSince;
     use super::*;
     use crate::base::Rate;
     use crate::base::day::MonthDay;

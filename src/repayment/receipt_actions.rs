@@ -7,8 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::account::{LineAccount, Money, OpenInstallment, OpenLoan, Repayment};
-use super::back_dated::Since;
+use super::account::{LineAccount, Money, OpenInstallment, OpenLoan, Repayment, Since};
 use super::payoff::{PayoffDone, PayoffLoan};
 use super::withholding::Withholding;
 use super::{posting, store};

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::{Repayment, Source};
-use super::back_dated::{Idle, PaidSince};
+use super::unpaid::{Idle, PaidSince};
 use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::{BusinessDay, Fen, When};

@@ -395,7 +395,7 @@ pub(super) async fn lock_application(
     application.ok_or(Fault::Refused(ApplyRefusal::ApplicationUnknown))
 }
 
-/// Decides a referred application. The same decision again changes nothing.
+/// Decides a referred application. The same decision of the same person again changes nothing, any other one is refused.
 pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
@@ -410,11 +410,16 @@ pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<App
     let is_review = application.review.is_some();
     let decider = Decider::Person { name: decision.person, reason: decision.reason };
     let decision = Decision { application, product, verdict, decider };
-    let is_new = decision.transition() != Transition::AlreadyApplied;
-    let applied = record_one(&mut transaction, app, decision, today).await?;
-    if is_new {
-        audit::record(&mut transaction, app, decided(&applied, is_review)).await?;
+    if decision.was_heard() {
+        let Decision { application, .. } = decision;
+        return Ok(Applied { application_id: application.application_id, state: application.state() });
     }
+    // What comes to the same by another's word, or with another limit or code, is not what was decided.
+    if decision.transition() == Transition::AlreadyApplied {
+        return Err(Fault::Refused(ApplyRefusal::NotReferred));
+    }
+    let applied = record_one(&mut transaction, app, decision, today).await?;
+    audit::record(&mut transaction, app, decided(&applied, is_review)).await?;
     transaction.commit().await?;
     Ok(applied)
 }

@@ -127,13 +127,13 @@ impl Decision {
         }
     }
 
-    /// Whether the application was decided, or put before its funder, on this very answer of the risk partner. An approval that
+    /// Whether the application was decided, or put before its funder, on this very word of the same decider. An approval that
     /// another line had overtaken was heard as well.
     pub fn was_heard(&self) -> bool {
         let application = &self.application;
         let proposal = application.proposal.as_ref();
         let by = proposal.map(|proposal| proposal.by.as_str()).or(application.decided_by.as_deref());
-        if by != Some(PARTNER) {
+        if by != Some(self.decided_by().0.as_str()) {
             return false;
         }
         match &self.verdict {

@@ -1,6 +1,9 @@
 -- A borrower may ask that a person looks at what automation alone has refused (个人信息保护法, article 24), once for each application: when that
--- was, and the code it was refused by until then. It is before a person from then on, as one that the risk hook refers.
+-- was, and the refusal until then: its code, whose it was and when, for decided_by and decided_at are that person's from then on. It is
+-- before a person, as one that the risk hook refers.
 alter table application
     add column review_asked_at timestamptz,
     add column review_of text,
-    add constraint application_review check ((review_asked_at is null) = (review_of is null));
+    add column review_of_by text,
+    add column review_of_at timestamptz,
+    add constraint application_review check (num_nulls(review_asked_at, review_of, review_of_by, review_of_at) in (0, 4));

@@ -108,7 +108,14 @@ async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
 }
 
 fn as_json(application: &Application, terms: &Terms) -> Value {
-    let review = application.review.as_ref().map(|review| json!({ "asked_at": review.asked_at, "of": review.of }));
+    let review = application.review.as_ref().map(|review| {
+        json!({
+            "asked_at": review.asked_at,
+            "of": review.of,
+            "refused_by": review.refused_by,
+            "refused_at": review.refused_at,
+        })
+    });
     json!({
         "application_id": application.application_id,
         "borrower_id": application.borrower_id,
@@ -130,10 +137,10 @@ fn print(application: &Application, terms: &Terms) {
     let referral = application.referral.as_deref().unwrap_or("no reason was kept");
     println!("{} of {}, {applied_on}: {referral}", application.application_id, application.borrower_id);
     if let Some(review) = &application.review {
+        let (asked_on, refused_on) = (BusinessDay::at(review.asked_at), BusinessDay::at(review.refused_at));
         println!(
-            "    its borrower asked for a person on {}: refused for {} before",
-            BusinessDay::at(review.asked_at),
-            review.of
+            "    its borrower asked for a person on {asked_on}: refused by {} on {refused_on} for {}",
+            review.refused_by, review.of
         );
     }
     let asked = facts.limit_requested_fen.map_or_else(|| "any limit".to_owned(), |limit| format!("{limit} yuan"));

@@ -22,8 +22,8 @@ macro_rules! select_applications {
                       a.product_id as "product_id: ProductId", a.product_version, a.idempotency_key, a.request_sha256,
                       a.facts as "facts: Json<Facts>", a.status as "status: ApplicationStatus", a.referral, a.refusal, a.score,
                       a.grade, a.limit_fen as "limit: Fen", a.line_id as "line_id: LineId", a.decided_by, a.decided_at, a.proposed_by,
-                      a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.review_asked_at, a.review_of, a.asked_partner,
-                      a.created_at "# + $rest,
+                      a.proposed_limit_fen as "proposed_limit: Fen", a.answer_by, a.review_asked_at, a.review_of, a.review_of_by,
+                      a.review_of_at, a.asked_partner, a.created_at "# + $rest,
             $($argument)*
         )
     };
@@ -291,7 +291,9 @@ pub async fn update_applications(
              proposed_limit_fen = coalesce(d.proposed_limit_fen, a.proposed_limit_fen),
              answer_by = coalesce(d.answer_by, a.answer_by),
              review_asked_at = case when d.from_status = 'refused' then $13 else a.review_asked_at end,
-             review_of = case when d.from_status = 'refused' then a.refusal else a.review_of end
+             review_of = case when d.from_status = 'refused' then a.refusal else a.review_of end,
+             review_of_by = case when d.from_status = 'refused' then a.decided_by else a.review_of_by end,
+             review_of_at = case when d.from_status = 'refused' then a.decided_at else a.review_of_at end
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                      $9::int[], $10::text[], $11::bigint[], $12::uuid[], $14::text[], $15::bigint[], $16::timestamptz[])
               as d(borrower_id, application_id, from_status, to_status, referral, decided_by, decision_note, refusal,
@@ -344,6 +346,8 @@ struct ApplicationRow {
     answer_by: Option<DateTime<Utc>>,
     review_asked_at: Option<DateTime<Utc>>,
     review_of: Option<String>,
+    review_of_by: Option<String>,
+    review_of_at: Option<DateTime<Utc>>,
     asked_partner: Option<String>,
     created_at: DateTime<Utc>,
 }
@@ -356,7 +360,12 @@ impl ApplicationRow {
             (Some(by), Some(limit), Some(answer_by)) => Some(Proposal { by, limit, answer_by }),
             (_, _, _) => None,
         };
-        let review = self.review_asked_at.zip(self.review_of).map(|(asked_at, of)| Review { asked_at, of });
+        let review = match (self.review_asked_at, self.review_of, self.review_of_by, self.review_of_at) {
+            (Some(asked_at), Some(of), Some(refused_by), Some(refused_at)) => {
+                Some(Review { asked_at, of, refused_by, refused_at })
+            }
+            (_, _, _, _) => None,
+        };
         Ok(Application {
             application_id: self.application_id,
             borrower_id: self.borrower_id,

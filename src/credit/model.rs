@@ -101,8 +101,10 @@ pub struct Proposal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Review {
     pub asked_at: DateTime<Utc>,
-    /// The code of the refusal that a person is to look at.
+    /// The code of the refusal that a person is to look at, whose it was, and when.
     pub of: String,
+    pub refused_by: String,
+    pub refused_at: DateTime<Utc>,
 }
 
 words! {

@@ -132,7 +132,8 @@ mod tests {
         for by in ["person:Li Na", "funder:harbour-core: K-1", "deadline"] {
             assert_eq!(refused("score_too_low", by).review_until(30), None, "{by}");
         }
-        let asked = Review { asked_at: DateTime::UNIX_EPOCH, of: "score_too_low".into() };
+        let at = DateTime::UNIX_EPOCH;
+        let asked = Review { asked_at: at, of: "score_too_low".into(), refused_by: SCORECARD.into(), refused_at: at };
         let reviewed = Application { review: Some(asked), ..refused("score_too_low", SCORECARD) };
         assert_eq!(reviewed.review_until(30), None, "once for each application");
     }

@@ -73,9 +73,11 @@ async fn whom_the_scorecard_refuses_a_person_looks_at_once_and_for_good(pool: Pg
     assert!(waiting["items"][0]["review_asked_at"].is_string() && waiting["items"][0]["refusal"].is_null());
     let fenqi = Program::on(&pool).await;
     let listed = fenqi.done(&["application", "list"]);
-    assert!(listed.contains("asked for a person on 2026-01-05: refused for score_too_low before"), "{listed}");
+    let said = "asked for a person on 2026-01-05: refused by scorecard on 2026-01-05 for score_too_low";
+    assert!(listed.contains(said), "{listed}");
     let told: serde_json::Value = serde_json::from_str(&fenqi.done(&["application", "list", "--json"])).unwrap();
     assert_eq!((&told["review"]["of"], &told["referral"]), (&json!("score_too_low"), &json!("borrower_asked")));
+    assert_eq!(told["review"]["refused_by"], "scorecard");
 
     let refusal = ["--code", "score_too_low", "--by", "Li Na", "--reason", "no statement"];
     let id = ids.1.to_string();
@@ -86,6 +88,9 @@ async fn whom_the_scorecard_refuses_a_person_looks_at_once_and_for_good(pool: Pg
     assert_eq!(count(&app, audited).await, 1);
     let told = "select count(*) from notice where kind = 'application_refused'";
     assert_eq!(count(&app, told).await, 2, "the person's word too, for the same reason on the same day");
+    let kept = "select count(*) from application where review_of_by = 'scorecard' and review_of_at <= review_asked_at
+                and decided_by = 'person:Li Na' and refusal = 'score_too_low'";
+    assert_eq!(count(&app, kept).await, 1, "beside the person's word stays what it was about");
     assert_eq!(fenqi.done(&["verify"]), "");
 }
 

@@ -103,6 +103,12 @@ pub async fn presently_signed(app: &App, borrower_id: BorrowerId) -> anyhow::Res
     Ok(Agreement::ALL.into_iter().filter(is_signed).collect())
 }
 
+/// Agreements that a person has signed, in whatever text it was, and has taken back.
+pub async fn taken_back(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Agreement>> {
+    let kinds = store::list_taken_back(connection, borrower_id).await?;
+    Ok(kinds.iter().filter_map(|kind| Agreement::from_name(kind)).collect())
+}
+
 /// Registers people, answering each in order. A failure is of them all: none is registered.
 pub async fn register_many(
     app: &App,

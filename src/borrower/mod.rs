@@ -23,7 +23,7 @@ pub mod pin_h5;
 pub mod me_h5;
 pub mod message_h5;
 
-pub use actions::{Signature, erase, identify, owes, presently_signed, profile, sign, signed_text_at};
+pub use actions::{Signature, erase, identify, owes, presently_signed, profile, sign, signed_text_at, taken_back};
 pub use agreement::Agreement;
 pub use card::{Card, CardRefusal};
 pub use card_actions::{awaiting_code, cards, has_bound_card};

@@ -310,6 +310,17 @@ pub async fn list_consent_hashes(connection: &mut PgConnection, borrower_id: Bor
     .await
 }
 
+/// The kinds of what a borrower has agreed to, in whatever text, and has taken back.
+pub async fn list_taken_back(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"select kind as "kind!" from consent where borrower_id = $1
+           group by kind having bool_and(withdrawn_at is not null) order by kind"#,
+        borrower_id.uuid()
+    )
+    .fetch_all(connection)
+    .await
+}
+
 /// Takes back every consent of a kind that a borrower has given and not taken back.
 pub async fn withdraw_consents(
     connection: &mut PgConnection,

@@ -222,7 +222,9 @@ impl Applicant {
             return Err(ApplyRefusal::ProductNotOnSale);
         }
         check_age(self.age)?;
-        self.check_signed()?;
+        if let Some(missing) = Agreement::ALL.into_iter().find(|agreement| !self.signed.contains(agreement)) {
+            return Err(ApplyRefusal::AgreementMissing { agreement: missing });
+        }
         if !self.has_bound_card {
             return Err(ApplyRefusal::CardMissing);
         }
@@ -236,14 +238,6 @@ impl Applicant {
             return Err(ApplyRefusal::RefusedLately);
         }
         Ok(())
-    }
-
-    /// Whether every agreement is signed in its present text.
-    pub fn check_signed(&self) -> Result<(), ApplyRefusal> {
-        match Agreement::ALL.into_iter().find(|agreement| !self.signed.contains(agreement)) {
-            Some(agreement) => Err(ApplyRefusal::AgreementMissing { agreement }),
-            None => Ok(()),
-        }
     }
 }
 

@@ -5,15 +5,19 @@ use super::model::{Applicant, Application, ApplicationStatus, ApplyRefusal, chec
 use super::verdict::OwnReason;
 use crate::base::BusinessDay;
 use crate::base::id::{ApplicationId, FunderId};
+use crate::borrower::Agreement;
 
 /// What a risk partner's refusal says that no person overrules; `docs/integrate/risk.md` lists them.
 const FIRM: [&str; 4] = ["under_age", "over_age", "identity_mismatch", "consent_withdrawn"];
 
 /// When a borrower asks, and about whose product.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking {
+pub struct Asking<'a> {
     /// The borrower's latest application: whoever has applied anew is decided on anew.
     pub latest: Option<ApplicationId>,
+    /// What the borrower agrees to no more. A text that is newer than the one signed is no reason: it is asked for before the next
+    /// application.
+    pub taken_back: &'a [Agreement],
     pub funder_id: FunderId,
     pub today: BusinessDay,
     /// For how many days after a refusal it may be asked about.
@@ -39,7 +43,7 @@ impl Applicant {
     ///
     /// # Errors
     /// The first reason why not.
-    pub fn may_ask(&self, application: &Application, asking: Asking) -> Result<(), ApplyRefusal> {
+    pub fn may_ask(&self, application: &Application, asking: Asking<'_>) -> Result<(), ApplyRefusal> {
         if application.status == ApplicationStatus::Referred {
             return Ok(());
         }
@@ -49,7 +53,9 @@ impl Applicant {
             return Err(ApplyRefusal::ReviewNotOffered);
         }
         check_age(self.age)?;
-        self.check_signed()?;
+        if let Some(&agreement) = asking.taken_back.first() {
+            return Err(ApplyRefusal::AgreementMissing { agreement });
+        }
         if self.lines_with.contains(&asking.funder_id) { Err(ApplyRefusal::LineOpen) } else { Ok(()) }
     }
 }
@@ -61,7 +67,6 @@ mod tests {
 
     use super::*;
     use crate::base::id::{BorrowerId, ProductId};
-    use crate::borrower::Agreement;
     use crate::credit::facts::Facts;
     use crate::credit::model::{Review, Step, Transition};
 
@@ -102,9 +107,10 @@ mod tests {
         }
     }
 
-    fn asking(today: &str) -> Asking {
+    fn asking(today: &str) -> Asking<'static> {
         let latest = Some(ApplicationId::from_uuid(Uuid::from_u128(1)));
-        Asking { latest, funder_id: FunderId::from_uuid(Uuid::from_u128(4)), today: today.parse().unwrap(), days: 30 }
+        let funder_id = FunderId::from_uuid(Uuid::from_u128(4));
+        Asking { latest, taken_back: &[], funder_id, today: today.parse().unwrap(), days: 30 }
     }
 
     #[test]
@@ -144,9 +150,12 @@ mod tests {
             assert_eq!(refused(reason, PARTNER).review_until(30), None, "{reason}");
         }
         let application = refused("score_too_low", PARTNER);
-        let unsigned = Applicant { signed: Vec::new(), ..applicant() };
-        let missing = unsigned.may_ask(&application, asking("2026-03-05"));
-        assert!(matches!(missing, Err(ApplyRefusal::AgreementMissing { .. })), "{missing:?}");
+        let agreement = Agreement::PersonalInformation;
+        let without = Asking { taken_back: &[agreement], ..asking("2026-03-05") };
+        let missing = applicant().may_ask(&application, without);
+        assert_eq!(missing, Err(ApplyRefusal::AgreementMissing { agreement }));
+        let of_a_former_text = Applicant { signed: Vec::new(), ..applicant() };
+        assert_eq!(of_a_former_text.may_ask(&application, asking("2026-03-05")), Ok(()));
         let with_line = Applicant { lines_with: vec![asking("2026-03-05").funder_id], ..applicant() };
         assert_eq!(with_line.may_ask(&application, asking("2026-03-05")), Err(ApplyRefusal::LineOpen));
         let anew = Asking { latest: None, ..asking("2026-03-05") };

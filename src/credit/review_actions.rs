@@ -11,7 +11,7 @@ use super::verdict::{BORROWER_ASKED, Verdict};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::{ApplicationId, BorrowerId};
-use crate::borrower::{self, Agreement};
+use crate::borrower;
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
@@ -38,10 +38,12 @@ async fn refer(
     let row = application_store::find_applicants(connection, &[borrower_id]).await?.pop();
     let person = applicant(row.ok_or(Fault::Refused(ApplyRefusal::BorrowerUnknown))?, today);
     let latest = application_store::find_latest(connection, borrower_id).await?;
+    let taken_back = borrower::taken_back(connection, borrower_id).await?;
     let application = lock_application(connection, (borrower_id, application_id)).await?;
     let product = app.catalogue.get(connection, application.product_id, application.product_version).await?;
     let asking = Asking {
         latest: latest.map(|latest| latest.application_id),
+        taken_back: &taken_back,
         funder_id: product.funder_id,
         today,
         days: app.site.review_days(),
@@ -54,8 +56,8 @@ async fn refer(
 /// Until when the borrower of an application may ask that a person looks at it; `None` where that is not offered.
 pub async fn review_offer(app: &App, application: &Application) -> anyhow::Result<Option<BusinessDay>> {
     let Some(until) = application.review_until(app.site.review_days()) else { return Ok(None) };
-    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
-    let signed = borrower::presently_signed(app, application.borrower_id).await?;
-    let is_offered = today <= until && Agreement::ALL.iter().all(|agreement| signed.contains(agreement));
-    Ok(Some(until).filter(|_| is_offered))
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let taken_back = borrower::taken_back(&mut connection, application.borrower_id).await?;
+    Ok(Some(until).filter(|until| today <= *until && taken_back.is_empty()))
 }

@@ -9,7 +9,7 @@ use fenqi::base::Fen;
 use fenqi::base::id::{ApplicationId, BorrowerId, ProductId};
 use fenqi::borrower::{Agreement, actions as borrower_actions};
 use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
-use fenqi::credit::review_actions::ask_for_person;
+use fenqi::credit::review_actions::{ask_for_person, review_offer};
 use fenqi::credit::{ApplicationState, Applied, ApplyRefusal, ApplyRequest, RiskHook};
 use fenqi::error::{Fault, Outcome};
 use fenqi::product;
@@ -125,6 +125,20 @@ async fn nobody_asks_about_anothers_a_withdrawn_ones_or_too_late(pool: PgPool) {
     move_to(&app, 31, "2026-02-05").await;
     assert_eq!(refused(ask_for_person(&app, own.0, own.1).await), ApplyRefusal::ReviewNotOffered);
     assert_eq!(count(&app, OPEN).await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_newer_text_of_an_agreement_takes_nobodys_review_away(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let ids = refused_by_scorecard(&app, 1, product).await;
+    let former = "insert into consent_text (sha256, kind, version, body) values (sha256('former'), 'credit', 'former', 'former')";
+    sqlx::query(former).execute(&app.pool).await.unwrap();
+    let signed = "update consent set text_sha256 = sha256('former') where kind = 'credit'";
+    assert_eq!(sqlx::query(signed).execute(&app.pool).await.unwrap().rows_affected(), 1);
+    let application = actions::latest_application(&app, ids.0).await.unwrap().unwrap();
+    assert_eq!(review_offer(&app, &application).await.unwrap(), Some("2026-02-04".parse().unwrap()));
+    ask_for_person(&app, ids.0, ids.1).await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

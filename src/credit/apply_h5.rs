@@ -95,6 +95,8 @@ pub struct NotOfferedPage {
     page: Page,
     /// Whether it is known who applies, who then has a home page.
     is_known: bool,
+    /// Where the last application may still be looked at by a person.
+    review: Option<ReviewOffer>,
 }
 
 /// Where the application stands; `state` is the part that updates itself.
@@ -155,7 +157,7 @@ pub async fn show(State(app): State<App>, page: Page) -> Result<Response, Proble
         Proved { subject_id: Some(borrower_id), .. } => step(&app, page, BorrowerId::from_uuid(borrower_id)).await,
         Proved { mobile: Some(mobile), .. } => Ok(match find_offer(&app).await? {
             Some(_) => IdentityPage::of(page, Form::default(), mobile).into_response(),
-            None => NotOfferedPage { page, is_known: false }.into_response(),
+            None => NotOfferedPage { page, is_known: false, review: None }.into_response(),
         }),
         Proved { .. } => Ok(Redirect::to("/sign-in?next=/apply").into_response()),
     }
@@ -183,8 +185,12 @@ async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response
     {
         return Ok(CodePage::of(page, awaiting, APPLY, app.clock.now()).into_response());
     }
+    let review = match &latest {
+        Some(application) => ReviewOffer::of(app, application).await?,
+        None => None,
+    };
     let Some(offer) = find_offer(app).await? else {
-        return Ok(NotOfferedPage { page, is_known: true }.into_response());
+        return Ok(NotOfferedPage { page, is_known: true, review }.into_response());
     };
     let Some(card) = card else { return Ok(CardPage::of(page, APPLY).into_response()) };
     let signed = borrower_actions::presently_signed(app, borrower_id).await?;
@@ -195,10 +201,6 @@ async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response
     }
     let key = id::mint(app.clock.now()).simple().to_string();
     let (form, profile) = (Form::filled([("key", key)]), borrower_actions::profile(app, borrower_id).await?);
-    let review = match &latest {
-        Some(application) => ReviewOffer::of(app, application).await?,
-        None => None,
-    };
     Ok(SubmitPage { page, form, profile, card, offer, former: None, review }.into_response())
 }
 
@@ -400,7 +402,7 @@ pub async fn submit(
                 return Ok(Redirect::to(APPLY).into_response());
             };
             let Some(offer) = find_offer(&app).await? else {
-                return Ok(unprocessable(NotOfferedPage { page, is_known: true }));
+                return Ok(unprocessable(NotOfferedPage { page, is_known: true, review: None }));
             };
             let profile = borrower_actions::profile(&app, borrower_id).await?;
             let is_newer = offer.product_id == product_id.to_string() && offer.product_version != product_version;

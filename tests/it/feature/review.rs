@@ -251,5 +251,9 @@ async fn no_person_is_offered_who_could_not_decide_otherwise_and_one_is_beside_t
     place.browser.get("/apply").await.shows("action=\"/apply/submit\"").hides(OFFERED);
     place.browser.submit(&anew, "/apply/review", &[]).await.has_status(422);
     move_to(&place.app, 0, "2026-04-04").await;
-    place.browser.submit(&anew, "/apply/review", &[]).await.is_at("/apply").shows("Under review");
+    // The day that was told holds, whatever is on sale by then.
+    product::withdraw(&place.app, "harbour-standard", 1).await.unwrap();
+    let off_sale = place.browser.get("/apply").await;
+    off_sale.shows("Not offered now").shows(OFFERED);
+    place.browser.submit(&off_sale, "/apply/review", &[]).await.is_at("/apply").shows("Under review");
 }

@@ -229,7 +229,7 @@ async fn the_page_that_tells_a_refusal_offers_a_person_once(pool: PgPool) {
     let decided = place.browser.get("/apply").await;
     decided.shows("A person has looked at your application").hides("/apply/review").hides("you may contact us");
     let late = place.browser.submit(&refused, "/apply/review", &[]).await;
-    late.has_status(422).shows("A person does not look at this decision any more");
+    late.has_status(422).shows("This decision can no longer be reviewed by a person");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -246,7 +246,7 @@ async fn no_person_is_offered_who_could_not_decide_otherwise_and_one_is_beside_t
     move_to(&place.app, 30, "2026-04-04").await;
     place.sign_in(MOBILE).await.is_at("/home");
     let anew = place.browser.get("/apply").await;
-    anew.shows("action=\"/apply/submit\"").shows(OFFERED);
+    anew.shows("action=\"/apply/submit\"").shows("Your last application was refused by a computer alone");
     move_to(&place.app, 0, "2026-04-05").await;
     place.browser.get("/apply").await.shows("action=\"/apply/submit\"").hides(OFFERED);
     place.browser.submit(&anew, "/apply/review", &[]).await.has_status(422);

@@ -330,10 +330,8 @@ impl Decision {
             }
             Verdict::Refuse { reason, .. } => {
                 body["reason"] = json!(reason);
-                // Told beside the hook's refusal for the same reason on the same day.
-                if self.application.review.is_some() {
-                    body["review"] = json!(true);
-                }
+                // Whoever asked for a person is told that one has looked.
+                body["review"] = json!(self.application.review.is_some());
                 "application_refused"
             }
             Verdict::Refer { .. } => "application_under_review",

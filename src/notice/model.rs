@@ -49,7 +49,7 @@ pub const WECHAT_MESSAGES: [&str; 6] =
 /// Everything that borrowers are told, each with what its words need of the body; `web/locales` has the words of each.
 pub const TO_BORROWERS: [(&str, &[&str]); 22] = [
     ("application_approved", &["limit_fen"]),
-    ("application_refused", &["reason"]),
+    ("application_refused", &["reason", "review"]),
     ("application_under_review", &[]),
     ("bill_issued", &["total_fen", "due_on"]),
     ("due_soon", &["owed_fen", "due_on"]),

@@ -125,7 +125,11 @@ message-see-pin_changed = See where you are signed in
 message-see-refund = See this purchase
 message-see-purchase_voided = See this purchase
 notice-application_approved = { $day }: your application was approved with a limit of { $limit_fen }. Scan a code and pay in installments.
-notice-application_refused = { $day }: we are sorry, your application was not approved this time. { $reason }
+notice-application_refused =
+    { $review ->
+        [true] { $day }: as you asked, a person has looked at your application. We are sorry, it was not approved. { $reason }
+       *[false] { $day }: we are sorry, your application was not approved this time. { $reason }
+    }
 notice-application_under_review = { $day }: your application is being looked at more closely, and you will be told the result. There is nothing for you to do.
 notice-bill_issued = Your bill is out: { $total_fen }, taken from your default card on { $due_on }. Pay it now, or have enough on the card by then.
 notice-due_soon = { $owed_fen } will be taken on { $due_on }. Have enough on your card by then, or pay now.

@@ -119,7 +119,11 @@ message-see-pin_changed = 查看登录设备
 message-see-refund = 看这笔消费
 message-see-purchase_voided = 看这笔消费
 notice-application_approved = { $day }：您的额度申请已通过，额度 { $limit_fen }，现在就可以扫码分期。
-notice-application_refused = { $day }：很抱歉，您的额度申请这次没有通过。{ $reason }
+notice-application_refused =
+    { $review ->
+        [true] { $day }：工作人员已按您的要求复核了您的额度申请，很抱歉，复核后仍没有通过。{ $reason }
+       *[false] { $day }：很抱歉，您的额度申请这次没有通过。{ $reason }
+    }
 notice-application_under_review = { $day }：您的额度申请正在进一步审核，有结果会告诉您，您不用做什么。
 notice-bill_issued = 账单已出：{ $total_fen }，{ $due_on }从默认银行卡扣款。可以现在就还，或在那天前备足余额。
 notice-due_soon = { $due_on }将扣款 { $owed_fen }，请在那天前备足银行卡余额，或现在就还。

@@ -56,7 +56,8 @@ pub async fn show(
     let today = business_day::store::today(&mut connection).await?;
     let entries = own_store::list_entries(&mut connection, line.line_id, asked.before).await?;
     let is_full = entries.len() == own_store::PAGE_MAX as usize;
-    let older = entries.last().filter(|_| is_full).map(|entry| entry.entry_no);
+    // Before the first one, by which the line was opened, there is nothing.
+    let older = entries.last().map(|entry| entry.entry_no).filter(|number| is_full && *number > 1);
     Ok(LinePage { page, line, lender, today, others, outstanding, entries, older })
 }
 

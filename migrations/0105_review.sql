@@ -6,7 +6,10 @@ alter table application
     add column review_of text,
     add column review_of_by text,
     add column review_of_at timestamptz,
-    add constraint application_review check (num_nulls(review_asked_at, review_of, review_of_by, review_of_at) in (0, 4));
+    add constraint application_review check (num_nulls(review_asked_at, review_of, review_of_by, review_of_at) in (0, 4)),
+    -- Automation has had its say; a funder's silence may still end what a person has approved.
+    add constraint application_review_by_person
+        check (review_asked_at is null or (status <> 'submitted' and coalesce(decided_by, '') not in ('scorecard', 'partner')));
 
 -- What a borrower is told of a refusal says whether it is a person's word on an earlier one; until now it never was.
 update notice set body = '{"review": false}'::jsonb || body where audience = 'borrower' and kind = 'application_refused';

@@ -160,6 +160,10 @@ async fn the_partner_hears_that_it_is_too_late_once_a_person_was_asked_for(pool:
         "decision": "approve", "grade": "B", "limit_fen": 600_000 });
     let answer = risk.post("/risk/decisions", "l-1", &late).await;
     assert_eq!(answer.problem(), (409, "application_not_referred".into()));
+    let by_partner = "update application set status = 'refused', refusal = 'late_elsewhere', decided_by = 'partner'
+                      where review_asked_at is not null";
+    let refused_by_partner = sqlx::query(by_partner).execute(&app.pool).await.unwrap_err().to_string();
+    assert!(refused_by_partner.contains("application_review_by_person"), "{refused_by_partner}");
     let asked = ask_for_person(&app, second, mismatch.application_id).await;
     assert_eq!(refused(asked), ApplyRefusal::ReviewNotOffered);
 }

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::h5::MerchantSignedIn;
-use super::staff::{Right, Role, Staff, StaffRefusal, parse_staff_name};
+use super::staff::{Right, Role, Staff, StaffRefusal, Team, parse_staff_name};
 use super::staff_actions::{self, Hiring, StaffChange};
 use crate::app::App;
 use crate::base::id::StaffId;
@@ -105,9 +105,9 @@ pub async fn hire(
     let is_again = staff_actions::is_hired(&app, &hiring).await?;
     if !is_again {
         // A code is good once: what is known to be wrong is said before it is used up.
-        let people = staff_actions::list_staff(&app, hiring.merchant_id).await?;
-        if people.iter().any(|person| person.mobile == hiring.mobile) {
-            refuse(&mut form, &StaffRefusal::StaffAlready);
+        let team = Team(staff_actions::list_staff(&app, hiring.merchant_id).await?);
+        if let Err(refusal) = team.may_hire(&hiring.mobile) {
+            refuse(&mut form, &refusal);
         }
         if !passcode::is_proved(&app, asking.purpose, &asking.mobile, &mut form).await? {
             let is_sent = passcode::is_awaited(&app, asking.purpose, &asking.mobile).await?;
@@ -194,6 +194,11 @@ pub async fn change(
     if role == Some(person.role) {
         return Ok(Redirect::to(LIST).into_response());
     }
+    // As for somebody new: the code is not used up by what is refused anyhow.
+    let team = Team(staff_actions::list_staff(&app, signed_in.merchant_id).await?);
+    if let Some(Err(refusal)) = role.map(|role| team.may_become(person.staff_id, role)) {
+        refuse(&mut form, &refusal);
+    }
     let is_proved = passcode::is_proved(&app, asking.purpose, &asking.mobile, &mut form).await?;
     let Some(role) = role.filter(|_| is_proved) else {
         let is_sent = passcode::is_awaited(&app, asking.purpose, &asking.mobile).await?;
@@ -255,6 +260,10 @@ pub async fn remove(
     let asking = asking(&signed_in, address);
     if let Some(is_sent) = passcode::send_if_asked(&app, &asking, &mut form).await? {
         return Ok(RemovePage { page, form, signed_in, person, is_sent }.answer());
+    }
+    let team = Team(staff_actions::list_staff(&app, signed_in.merchant_id).await?);
+    if let Err(refusal) = team.may_remove(person.staff_id) {
+        form.refuse(&refusal);
     }
     if !passcode::is_proved(&app, asking.purpose, &asking.mobile, &mut form).await? {
         let is_sent = passcode::is_awaited(&app, asking.purpose, &asking.mobile).await?;

@@ -265,7 +265,7 @@ fn penalty(page: &Page, story: &LoanStory, one: &Installment) -> Vec<String> {
         before => page.say("why-penalty-days-more").with("before", yuan_days(i128::from(before))),
     };
     let said = said.with("overdue", overdue).with("unpaid", page.yuan(&base));
-    let said = said.with("count", days).with("since", page.date(&since));
+    let said = said.count("count", &days).with("since", page.date(&since));
     lines.push(said.with("days", yuan_days(fen_days)).to_string());
     let said = match basis_days {
         1 => page.say("why-penalty-daily"),

@@ -212,7 +212,7 @@ pub fn payoff_interest(page: &Page, quote: &PayoffQuote, shown: ShownCharges) ->
     let said = match quote.interest_reason {
         InterestReason::ToDate { balance, rate, from, days, scheduled, .. } => {
             let interest = quote.interest_to_date();
-            let words = page.say("payoff-to-date").with("balance", page.yuan(&balance)).with("days", days);
+            let words = page.say("payoff-to-date").with("balance", page.yuan(&balance)).count("days", &days);
             let words = words.with("rate", page.percent(&rate.fraction())).with("from", page.date(&from));
             let mut lines = vec![words.with("interest", page.yuan(&interest)).to_string()];
             if interest > scheduled {
@@ -235,7 +235,7 @@ pub fn payoff_interest(page: &Page, quote: &PayoffQuote, shown: ShownCharges) ->
 pub fn payoff_guarantee(page: &Page, quote: &PayoffQuote) -> String {
     let said = match quote.interest_reason {
         InterestReason::ToDate { running_fee: RunningFee { whole, days, period_days }, .. } => {
-            let said = page.say("payoff-guarantee-to-date").with("whole", page.yuan(&whole)).with("days", days);
+            let said = page.say("payoff-guarantee-to-date").with("whole", page.yuan(&whole)).count("days", &days);
             said.with("period_days", period_days).with("charge", page.yuan(&quote.period_fee))
         }
         InterestReason::CurrentPeriod { from } => page.say("payoff-guarantee-current").with("from", page.date(&from)),

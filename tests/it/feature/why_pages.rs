@@ -180,11 +180,14 @@ async fn a_guarantee_charge_has_arithmetic_of_its_own(pool: PgPool) {
     hold(&mut shopper).await;
     let changed = shopper.browser.get(&format!("/loans/{}/periods/2", loan_of(&receipts[0]))).await;
     changed.shows("interest before ¥").shows("guarantee charge before ¥3.60 × principal not billed");
+    let loan = loan_of(&receipts[1]);
+    let payoff = format!("/loans/{loan}/payoff");
+    until_day(&mut shopper, "2026-03-26").await;
+    let quoted = shopper.browser.get(&payoff).await;
+    quoted.shows("× 1 day since 25 March 2026").shows("¥2.00 × 1 day so far ÷ 31 days = ¥0.06");
     until_day(&mut shopper, "2026-03-29").await;
     hold(&mut shopper).await;
     // Four of 31 days of the second period's 2.00.
-    let loan = loan_of(&receipts[1]);
-    let payoff = format!("/loans/{loan}/payoff");
     reckoning::hold(&mut shopper.browser, &[&payoff]).await;
     let quoted = shopper.browser.get(&payoff).await;
     quoted.shows("Guarantee charge not billed yet").shows("¥2.00 × 4 days so far ÷ 31 days = ¥0.26");

@@ -78,8 +78,14 @@ why-penalty-rate = Penalty rate a year: contract rate { $contract } × { $multip
 why-overdue-principal = overdue principal
 why-overdue-with-interest = overdue principal and interest
 why-penalty-base = { $overdue }: { $sum }
-why-penalty-days = { $overdue } { $unpaid } × { $count } days since { $since } = { $days } yuan-days
-why-penalty-days-more = { $before } yuan-days until then + { $overdue } { $unpaid } × { $count } days since { $since } = { $days } yuan-days
+why-penalty-days = { $overdue } { $unpaid } × { $count ->
+        [one] { $count } day
+       *[other] { $count } days
+    } since { $since } = { $days } yuan-days
+why-penalty-days-more = { $before } yuan-days until then + { $overdue } { $unpaid } × { $count ->
+        [one] { $count } day
+       *[other] { $count } days
+    } since { $since } = { $days } yuan-days
 why-penalty = Penalty interest: { $days } yuan-days × { $rate } a year ÷ { $basis } = { $penalty }
 why-penalty-daily = Penalty interest: { $days } yuan-days × { $rate } a day = { $penalty }
 version-made = Made

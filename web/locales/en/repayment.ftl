@@ -26,7 +26,10 @@ payoff-principal-why = the principal of all later payments
 payoff-interest = Interest not billed yet
 payoff-fee = For paying off early
 payoff-fee-why = { $principal } × { $rate } = { $fee }
-payoff-to-date = principal { $balance } × { $rate } a year × { $days } days since { $from } ÷ 365 = { $interest }
+payoff-to-date = principal { $balance } × { $rate } a year × { $days ->
+        [one] { $days } day
+       *[other] { $days } days
+    } since { $from } ÷ 365 = { $interest }
 payoff-to-date-fee = with what the running period’s interest has earned so far:
 payoff-at-most = never more than the schedule asks for, so { $most }
 payoff-current-period = the interest of the period that began on { $from }
@@ -37,7 +40,10 @@ payoff-all =
     }
 payoff-waived = interest that is not billed is not charged
 payoff-guarantee = Guarantee charge not billed yet
-payoff-guarantee-to-date = the running period’s charge { $whole } × { $days } days so far ÷ { $period_days } days = { $charge }
+payoff-guarantee-to-date = the running period’s charge { $whole } × { $days ->
+        [one] { $days } day
+       *[other] { $days } days
+    } so far ÷ { $period_days } days = { $charge }
 payoff-guarantee-current = the guarantee charge of the period that began on { $from }
 payoff-guarantee-all =
     { $periods ->

@@ -62,3 +62,17 @@ test("a camera that may not look, and a code of somebody else's, are told", asyn
   await page.locator("[data-finder] input[type=file]").setInputFiles({ name: "page.png", mimeType: "image/png", buffer });
   await expect(page.getByText(say("error-code_not_ours"))).toBeVisible();
 });
+
+test("a picture that was chosen without network is read when it is chosen again", async ({ page, context }) => {
+  test.setTimeout(120_000);
+  await approved(page, 313);
+  await page.goto("/scan");
+  const file = { name: "page.png", mimeType: "image/png", buffer: await page.screenshot() };
+  const choose = () => page.locator("[data-finder] input[type=file]").setInputFiles(file);
+  await context.setOffline(true);
+  await choose();
+  await expect(page.locator("[data-finder]").getByRole("status")).toHaveText(say("part-offline"));
+  await context.setOffline(false);
+  await choose();
+  await expect(page.getByText(say("error-code_not_ours"))).toBeVisible();
+});

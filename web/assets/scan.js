@@ -12,13 +12,15 @@ const frame = { longest: 800, patience: 16 };
 const picture = { longest: 2000, patience: 1_000 };
 
 let decodeQR;
+let failures = 0;
 
-/** Brings what reads codes; without network it says so. */
+/** Brings what reads codes; without network it says so. A browser may not ask twice for a module that did not come. */
 async function load() {
   try {
-    ({ decodeQR } = await import(LATE.decode));
+    ({ decodeQR } = await import(`${LATE.decode}?${failures}`));
     return true;
   } catch {
+    failures += 1;
     status.textContent = document.body.dataset.offline;
     return false;
   }
@@ -95,8 +97,10 @@ const asData = (file) =>
   });
 
 start.addEventListener("click", open);
-finder.querySelector("input[type=file]").addEventListener("change", async (event) => {
-  const file = event.target.files[0];
+finder.querySelector("input[type=file]").addEventListener("change", async ({ target }) => {
+  const [file] = target.files;
+  // Choosing the same picture again is a change, too.
+  target.value = "";
   if (!file || !(await load())) return;
   const image = new Image();
   try {

@@ -111,6 +111,19 @@ async fn a_negative_day_says_where_it_was_taken_off(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_day_of_sales_that_is_still_negative_is_told_why(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let receipt = till.sell(120_000, STANDARD).await;
+    till.live_until("2026-03-03").await;
+    till.town.refund(&receipt, 120_000, "R-1").await;
+    till.live_until("2026-03-04").await;
+    till.sell(10_000, STANDARD).await;
+    till.live_until("2026-03-05").await;
+    let page = till.browser.get("/m/settlements/2026-03-04").await;
+    page.shows("−¥1,093.40").shows("with what was carried forward").hides("More was refunded than sold");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn where_the_money_is_is_worded_honestly(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     till.sell(120_000, STANDARD).await;

@@ -9,6 +9,7 @@ use sqlx::error::DatabaseError;
 
 use super::actions::{LatinLabel, Onboarding, check, new_merchant};
 use super::agreement::Agreement;
+use super::agreement_actions;
 use super::join::Draft;
 use super::join_store::{self, DraftRow};
 use super::model::MerchantRefusal;
@@ -52,6 +53,13 @@ pub async fn load_draft(app: &App, applicant: &Applicant) -> anyhow::Result<Draf
     let Some(row) = row.filter(|row| row.corrects == applicant.corrects()) else { return Ok(Draft::default()) };
     let fields = app.vault.open_for(row.draft_id, Field::OnboardingDraft, &row.fields_sealed)?;
     Ok(Draft(serde_json::from_str(&fields).context("a stored draft cannot be read")?))
+}
+
+/// What the applicant agrees to pay. An application that is corrected keeps what was agreed about it before it was refused.
+pub async fn price(app: &App, applicant: &Applicant) -> anyhow::Result<Agreement> {
+    let Some(merchant_id) = applicant.corrects() else { return Ok(Agreement::standard()) };
+    let agreed = agreement_actions::find_agreement(app, merchant_id).await?;
+    agreed.context("the merchant of a refused application is missing")
 }
 
 /// Keeps it; one for each mobile.

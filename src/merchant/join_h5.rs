@@ -6,7 +6,6 @@ use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
-use rust_decimal::Decimal;
 use serde::Deserialize;
 
 use super::h5::{SignedInAs, signed_in};
@@ -60,7 +59,7 @@ pub struct SubmitPage {
     form: Form,
     draft: Draft,
     mobile: Mobile,
-    discount_rate: Decimal,
+    price: Agreement,
 }
 
 /// What became of an application; `state` is the part that updates itself.
@@ -167,17 +166,26 @@ pub async fn show(State(app): State<App>, page: Page, Query(wanted): Query<Wante
     if step == JoinStep::Account && form.value("account_name").is_empty() {
         form.fill("account_name", draft.value("legal_name"));
     }
-    Ok(step_page(page, form, step, &applicant, draft))
+    Ok(step_page(&app, page, form, step, &applicant, draft).await?)
 }
 
-fn step_page(page: Page, form: Form, step: JoinStep, applicant: &Applicant, draft: Draft) -> Response {
+async fn step_page(
+    app: &App,
+    page: Page,
+    form: Form,
+    step: JoinStep,
+    applicant: &Applicant,
+    draft: Draft,
+) -> anyhow::Result<Response> {
     let mobile = applicant.mobile.clone();
-    let discount_rate = Agreement::standard().discount_rate.fraction();
-    match step {
+    Ok(match step {
         JoinStep::Company => CompanyPage { page, form, mobile }.into_response(),
         JoinStep::Account => AccountPage { page, form, mobile }.into_response(),
-        JoinStep::Submit => SubmitPage { page, form, draft, mobile, discount_rate }.into_response(),
-    }
+        JoinStep::Submit => {
+            let price = join_actions::price(app, applicant).await?;
+            SubmitPage { page, form, draft, mobile, price }.into_response()
+        }
+    })
 }
 
 async fn state_page(app: &App, page: Page, at: StaffAt) -> Result<StatePage, Problem> {
@@ -257,7 +265,7 @@ async fn keep_step(app: &App, page: Page, mut form: Form, step: JoinStep) -> Res
         JoinStep::Submit => {}
     }
     if form.is_refused() {
-        return Ok(unprocessable(step_page(page, form, step, &applicant, draft)));
+        return Ok(unprocessable(step_page(app, page, form, step, &applicant, draft).await?));
     }
     draft.0 = fields;
     join_actions::save_draft(app, &applicant, &draft).await?;
@@ -276,7 +284,7 @@ pub async fn submit(State(app): State<App>, page: Page, mut form: Form) -> Resul
         return Ok(Redirect::to(JOIN).into_response());
     }
     if form.read("confirm_join", |_| Ok(())).is_none() {
-        return Ok(unprocessable(step_page(page, form, JoinStep::Submit, &applicant, draft)));
+        return Ok(unprocessable(step_page(&app, page, form, JoinStep::Submit, &applicant, draft).await?));
     }
     match join_actions::apply(&app, &applicant).await {
         Ok(staff_id) => {
@@ -300,7 +308,7 @@ pub async fn submit(State(app): State<App>, page: Page, mut form: Form) -> Resul
             for (name, _) in step.fields() {
                 form.fill(name, draft.value(name));
             }
-            Ok(unprocessable(step_page(page, form, step, &applicant, draft)))
+            Ok(unprocessable(step_page(&app, page, form, step, &applicant, draft).await?))
         }
         Err(failed) => Err(failed.into()),
     }

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::error::Fault;
 use fenqi::merchant::actions::Judgement;
+use fenqi::merchant::agreement_actions::AgreementChange;
 use fenqi::merchant::join_actions::{self, Applicant};
 use fenqi::merchant::{self, Decision, MerchantRefusal};
 use fenqi::sandbox::{FaultShares, World};
@@ -234,6 +235,30 @@ async fn a_refusal_is_shown_with_its_reason_corrected_and_sent_again(pool: PgPoo
     assert_eq!((place.count("merchant").await, place.count("merchant_staff").await), (1, 1));
     place.decide(Decision::Accept, "a new licence").await;
     place.browser.get("/m/more").await.is_at("/m/more");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_application_that_is_corrected_is_shown_at_the_price_that_it_keeps(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.apply().await.shows("Under review");
+    let merchant_id = sqlx::query_scalar("select merchant_id from merchant").fetch_one(&place.app.pool).await.unwrap();
+    for by in ["Li Na", "Wang Wei"] {
+        let change = AgreementChange {
+            merchant_id,
+            discount_rate: "0.0085".parse().unwrap(),
+            discount_returned_on_refund: false,
+            stated_by: by.into(),
+        };
+        let _ = merchant::change_agreement(&place.app, &change).await.unwrap();
+    }
+    place.decide(Decision::Refuse, "the licence has expired").await;
+    let refused = place.browser.get("/m").await;
+    let account = place.browser.submit(&refused, "/m/join/again", &[]).await;
+    let submit = place.browser.submit(&account, "/m/join/account", &ACCOUNT).await;
+    submit.shows("0.85%").shows("kept when you refund").hides("0.6%").hides("given back");
+    place.browser.submit(&submit, "/m/join/submit", &[("confirm_join", "yes")]).await.shows("Under review");
+    place.decide(Decision::Accept, "a new licence").await;
+    place.browser.get("/m/more").await.shows("0.85%").shows("it stays when a purchase is refunded");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -47,6 +47,7 @@ join-change = Change
 join-price = What it costs
 join-price-rate = Discount fee of each purchase
 join-price-what = Taken out of the settlement, rounded once a purchase; given back when you refund.
+join-price-kept = Taken out of the settlement, rounded once a purchase; kept when you refund.
 join-do = Send the application
 join-waiting = Under review
 join-waiting-what = We are checking the particulars. This page shows the result by itself; you can also come back and sign in by { $mobile }.

@@ -47,6 +47,7 @@ join-change = 修改
 join-price = 费用
 join-price-rate = 每笔交易手续费
 join-price-what = 在结算时扣除，每笔四舍五入一次；退款时退还。
+join-price-kept = 在结算时扣除，每笔四舍五入一次；退款时不退还。
 join-do = 提交申请
 join-waiting = 审核中
 join-waiting-what = 我们正在核对资料，结果会自动显示在这里；也可以稍后用 { $mobile } 登录查看。

@@ -55,9 +55,8 @@ pub async fn show(
     let lender = funder::store::find_name(&mut connection, line.funder_id).await?;
     let today = business_day::store::today(&mut connection).await?;
     let entries = own_store::list_entries(&mut connection, line.line_id, asked.before).await?;
-    let is_full = entries.len() == own_store::PAGE_MAX as usize;
-    // Before the first one, by which the line was opened, there is nothing.
-    let older = entries.last().map(|entry| entry.entry_no).filter(|number| is_full && *number > 1);
+    // Every journal begins with entry 1.
+    let older = entries.last().map(|entry| entry.entry_no).filter(|entry_no| *entry_no > 1);
     Ok(LinePage { page, line, lender, today, others, outstanding, entries, older })
 }
 

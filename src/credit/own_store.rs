@@ -8,7 +8,7 @@ use crate::base::Fen;
 use crate::base::id::LineId;
 
 /// The most that one page of the journal holds.
-pub const PAGE_MAX: i64 = 50;
+const PAGE_MAX: i64 = 50;
 
 /// One change of the line, with what was left after it.
 #[derive(Debug)]

@@ -161,3 +161,21 @@ async fn what_comes_is_foretold_and_days_of_grace_are_no_lateness(pool: PgPool) 
     shopper.browser.get("/home").await.shows("Overdue").hides("The due day has passed");
     shopper.browser.get("/bills").await.shows(">Late<").hides("In grace");
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_journal_that_fills_its_page_leads_to_no_empty_one(pool: PgPool) {
+    let mut shopper = Shopper::open(pool).await;
+    let pool = shopper.town.app.pool.clone();
+    let lengthen = "insert into line_entry (line_id, entry_no, kind, used_change_fen, limit_change_fen, used_after_fen,
+                                            limit_after_fen, reason, business_day, occurred_at)
+                    select line_id, number, 'limit', 0, 0, used_after_fen, limit_after_fen, 'none', business_day,
+                           occurred_at
+                    from line_entry, generate_series($2::bigint, $3::bigint) as number
+                    where line_id = $1 and entry_no = 1";
+    for (first, last, is_more) in [(2_i64, 50_i64, false), (51, 51, true)] {
+        sqlx::query(lengthen).bind(shopper.line_id).bind(first).bind(last).execute(&pool).await.unwrap();
+        let page = shopper.browser.get("/home/line").await;
+        assert_eq!(page.text.contains("Earlier changes"), is_more, "{last} entries");
+    }
+    shopper.browser.get("/home/line?before=2").await.shows("Line opened").hides("Earlier changes");
+}

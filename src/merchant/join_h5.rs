@@ -36,6 +36,8 @@ pub struct CompanyPage {
     page: Page,
     form: Form,
     mobile: Mobile,
+    /// Whether the applicant has a merchant to go back to.
+    has_places: bool,
 }
 
 impl CompanyPage {
@@ -179,7 +181,10 @@ async fn step_page(
 ) -> anyhow::Result<Response> {
     let mobile = applicant.mobile.clone();
     Ok(match step {
-        JoinStep::Company => CompanyPage { page, form, mobile }.into_response(),
+        JoinStep::Company => {
+            let has_places = !staff_actions::find_by_mobile(app, &mobile).await?.is_empty();
+            CompanyPage { page, form, mobile, has_places }.into_response()
+        }
         JoinStep::Account => AccountPage { page, form, mobile }.into_response(),
         JoinStep::Submit => {
             let price = join_actions::price(app, applicant).await?;

@@ -109,6 +109,9 @@ async fn somebody_at_two_merchants_chooses_and_changes_over(pool: PgPool) {
     shown.is_at("/m/more").shows("上海小李数码有限公司").shows("Cashier");
     let choice = place.browser.get("/m/choose").await;
     place.browser.submit(&choice, "/m/choose", &[("staff", &first)]).await.is_at("/m").shows("上海老王家居有限公司");
+    // Whoever has begun one more application finds the way back.
+    let company = place.browser.submit(&choice, "/m/choose", &[("staff", "another")]).await;
+    company.shows("Become a merchant").shows("href=\"/m/choose\"");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -116,6 +119,7 @@ async fn whoever_works_at_no_merchant_is_told_where_to_turn(pool: PgPool) {
     let mut place = open(pool).await;
     let shown = counter::sign_in(&mut place.browser, &place.world, "13700137000").await;
     shown.is_at("/m/join").has_status(200).shows("Become a merchant").shows("its owner adds you");
+    shown.hides("href=\"/m/choose\"");
     place.browser.get("/m").await.is_at("/m/join");
     // As soon as somebody is added, the same session leads in.
     hire(&place.app, place.merchant_id, "13700137000", Role::Cashier).await;

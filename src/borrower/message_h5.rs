@@ -28,7 +28,7 @@ pub struct Asked {
 pub struct MessagesPage {
     page: Page,
     messages: Vec<Raised>,
-    /// The number before which there may be older ones.
+    /// The number before which there are older ones.
     older: Option<i64>,
     /// How long messages are kept, for whoever looks for one behind the end.
     kept_days: u16,
@@ -51,13 +51,12 @@ pub async fn list(
     let wechat = if page.visit.in_wechat && !choices.is_empty() { page_signature(&app, &page).await } else { None };
     let mut connection = app.pool.acquire().await?;
     let recipient_id = Some(id.uuid());
-    let messages = notice::store::list(&mut connection, Audience::Borrower, recipient_id, &[], asked.before).await?;
+    let (messages, older) =
+        notice::store::list(&mut connection, Audience::Borrower, recipient_id, &[], asked.before).await?;
     if let Some(newest) = messages.first().filter(|_| messages.iter().any(|message| message.read_at.is_none())) {
         let now = app.clock.now();
         notice::store::mark_read(&mut connection, Audience::Borrower, recipient_id, newest.notice_no, now).await?;
     }
-    let is_full = messages.len() == notice::store::PAGE_MAX as usize;
-    let older = messages.last().filter(|_| is_full).map(|message| message.notice_no);
     Ok(MessagesPage { page, messages, older, kept_days: app.kept.notices_days, choices, wechat })
 }
 

@@ -22,17 +22,17 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = open_house().await?;
     let mut connection = app.pool.acquire().await?;
     let mut raised: Vec<Raised> = Vec::new();
+    let mut before_no = None;
     loop {
-        let before_no = raised.last().map(|notice| notice.notice_no);
-        let page = store::list(&mut connection, Audience::Operator, None, &[], before_no).await?;
-        let is_full = page.len() == usize::try_from(store::PAGE_MAX)?;
+        let (page, older) = store::list(&mut connection, Audience::Operator, None, &[], before_no).await?;
         raised.extend(page);
         // Newest first, and business days never go back.
         let last_day = raised.last().map(|last| last.business_day);
         let is_further_back = last_day.zip(args.since).is_some_and(|(day, since)| day >= since);
-        if !is_full || !is_further_back {
+        if older.is_none() || !is_further_back {
             break;
         }
+        before_no = older;
     }
     raised.retain(|notice| args.since.is_none_or(|since| notice.business_day >= since));
     for notice in raised.iter().rev() {

@@ -46,15 +46,13 @@ pub async fn messages(
     let mut connection = app.pool.acquire().await?;
     let recipient_id = Some(signed_in.merchant_id.uuid());
     let but: &[&str] = if signed_in.rights.may_see_settlements() { &[] } else { &OF_SETTLEMENTS };
-    let messages = notice::store::list(&mut connection, Audience::Merchant, recipient_id, but, before).await?;
+    let (messages, next) = notice::store::list(&mut connection, Audience::Merchant, recipient_id, but, before).await?;
     // A shop is told of every payment: what nobody has looked at for a year is not marked by one glance.
     let unread = messages.iter().filter(|message| message.read_at.is_none());
     let unread: Vec<i64> = unread.map(|message| message.notice_no).collect();
     if !unread.is_empty() {
         notice::store::mark_shown(&mut connection, &unread, app.clock.now()).await?;
     }
-    let is_full = i64::try_from(messages.len()).is_ok_and(|count| count == notice::store::PAGE_MAX);
-    let next = messages.last().filter(|_| is_full).map(|message| message.notice_no);
     let (is_first, kept_days) = (before.is_none(), app.kept.notices_days);
     Ok(MessagesPage { page, signed_in, messages, is_first, next, kept_days })
 }

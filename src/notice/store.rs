@@ -9,7 +9,7 @@ use super::{Audience, Notice, SHORT_MESSAGES};
 use crate::base::BusinessDay;
 
 /// The most that one page of a list holds.
-pub const PAGE_MAX: i64 = 100;
+const PAGE_MAX: usize = 100;
 /// Notices looked through in one statement, so that none holds the table for long after the rule was tightened.
 const LOOKED_THROUGH_AT_ONCE: i64 = 20_000;
 
@@ -100,15 +100,16 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A recipient's notices but those of some kinds, newest first, at most a hundred; `before_no` continues a list.
+/// A page of a recipient's notices but those of some kinds, newest first, and the number that continues the list as `before_no` if
+/// there are older ones.
 pub async fn list(
     connection: &mut PgConnection,
     audience: Audience,
     recipient_id: Option<Uuid>,
     but: &[&str],
     before_no: Option<i64>,
-) -> sqlx::Result<Vec<Raised>> {
-    sqlx::query_as!(
+) -> sqlx::Result<(Vec<Raised>, Option<i64>)> {
+    let mut notices = sqlx::query_as!(
         Raised,
         r#"select notice_no, kind, body, business_day as "business_day: BusinessDay", created_at, read_at
            from notice
@@ -119,10 +120,15 @@ pub async fn list(
         recipient_id,
         before_no,
         but as &[&str],
-        PAGE_MAX,
+        // One more says that the list goes on.
+        PAGE_MAX as i64 + 1,
     )
     .fetch_all(connection)
-    .await
+    .await?;
+    let goes_on = notices.len() > PAGE_MAX;
+    notices.truncate(PAGE_MAX);
+    let older = notices.last().filter(|_| goes_on).map(|last| last.notice_no);
+    Ok((notices, older))
 }
 
 /// How many of a recipient's notices are unread.

@@ -40,7 +40,7 @@ async fn a_notice_is_listed_and_read_and_sent_by_sms_where_that_is_right(pool: P
     notice::raise(&mut connection, &notices).await.unwrap();
 
     let whose = (Audience::Borrower, Some(borrower_id.uuid()));
-    let listed = notice::store::list(&mut connection, whose.0, whose.1, &[], None).await.unwrap();
+    let (listed, _) = notice::store::list(&mut connection, whose.0, whose.1, &[], None).await.unwrap();
     assert_eq!(
         listed.iter().map(|raised| raised.kind.as_str()).collect::<Vec<_>>(),
         ["overdue", "withheld", "bill_issued"]
@@ -112,7 +112,7 @@ async fn a_notice_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
     let days = async || -> Vec<String> {
         let mut connection = app.pool.acquire().await.unwrap();
         let whose = (Audience::Borrower, Some(borrower_id.uuid()));
-        let listed = notice::store::list(&mut connection, whose.0, whose.1, &[], None).await.unwrap();
+        let (listed, _) = notice::store::list(&mut connection, whose.0, whose.1, &[], None).await.unwrap();
         listed.iter().map(|raised| raised.business_day.to_string()).collect()
     };
     app.clock.set(app.clock.now() + TimeDelta::days(1_100));

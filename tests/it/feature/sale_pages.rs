@@ -324,15 +324,27 @@ async fn messages_of_settlements_are_told_and_kept_unread_for_those_who_may_see_
     assert_eq!(page.text.matches("tag warn").count(), 1, "the payment was read by the cashier, the settlement was not");
 }
 
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn messages_that_no_page_has_shown_yet_stay_new(pool: PgPool) {
-    let mut till = Till::open(pool, "2026-03-02").await;
+/// Tells the shop of so many payments.
+async fn tell(till: &Till, count: i32) {
     let insert = "insert into notice (audience, recipient_id, kind, body, business_day, created_at)
                   select 'merchant', $1, 'payment_received', jsonb_build_object('amount_fen', 1, 'count', 1), '2026-03-02',
                          $2
-                  from generate_series(1, 130)";
-    let rows = sqlx::query(insert).bind(till.town.merchant_id).bind(till.town.app.clock.now());
+                  from generate_series(1, $3)";
+    let rows = sqlx::query(insert).bind(till.town.merchant_id).bind(till.town.app.clock.now()).bind(count);
     rows.execute(&till.town.app.pool).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn messages_that_just_fill_a_page_lead_to_no_empty_one(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    tell(&till, 100).await;
+    till.browser.get("/m/messages").await.shows("Messages are kept for 1100 days.").hides("/m/messages?before=");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn messages_that_no_page_has_shown_yet_stay_new(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    tell(&till, 130).await;
     let newest = till.browser.get("/m/messages").await;
     assert_eq!(newest.text.matches("tag warn").count(), 100);
     newest.hides("Messages are kept");

@@ -37,8 +37,8 @@ pub struct MessagesPage {
     wechat: Option<PageSignature>,
 }
 
-/// WeChat asks for consent to so many templates at once.
-const TEMPLATES_AT_ONCE: usize = 3;
+/// What is told of bills. WeChat asks for consent to three templates at once: no more kinds than that stand under one question.
+const OF_BILLS: [&str; 3] = ["bill_issued", "due_soon", "overdue"];
 
 /// `GET /me/messages`: what is shown is read from then on.
 pub async fn list(
@@ -86,13 +86,38 @@ impl MessagesPage {
         message::address(&message.kind, &message.body)
     }
 
-    /// The templates of one question that WeChat asks, each as it names them.
-    fn questions(&self) -> Vec<String> {
-        let ids: Vec<&str> = self.choices.iter().map(|choice| choice.template.as_str()).collect();
-        ids.chunks(TEMPLATES_AT_ONCE).map(|ids| ids.join(",")).collect()
+    fn questions(&self) -> Vec<(&'static str, String)> {
+        questions(&self.choices)
     }
 
     fn wants_any(&self) -> bool {
         self.choices.iter().any(|choice| choice.wanted)
+    }
+}
+
+/// The questions that WeChat asks: the key of the words for each, and its templates as WeChat names them.
+fn questions(choices: &[Choice]) -> Vec<(&'static str, String)> {
+    let (bills, others): (Vec<&Choice>, Vec<&Choice>) =
+        choices.iter().partition(|choice| OF_BILLS.contains(&choice.kind));
+    let asked = [("wechat-allow-bills", bills), ("wechat-allow-payments", others)].into_iter();
+    let asked = asked.filter(|(_, choices)| !choices.is_empty());
+    let ids =
+        |choices: Vec<&Choice>| choices.iter().map(|choice| choice.template.as_str()).collect::<Vec<_>>().join(",");
+    asked.map(|(words, choices)| (words, ids(choices))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_question_has_words_of_its_own_whichever_templates_there_are() {
+        let choice =
+            |kind: &'static str| Choice { kind, template: format!("template-{kind}"), wanted: false, allowed: 0 };
+        let bills = ("wechat-allow-bills", "template-bill_issued".to_owned());
+        let payments = ("wechat-allow-payments", "template-withheld,template-limit_changed".to_owned());
+        let found = questions(&["bill_issued", "withheld", "limit_changed"].map(choice));
+        assert_eq!(found, [bills, payments.clone()]);
+        assert_eq!(questions(&["withheld", "limit_changed"].map(choice)), [payments]);
     }
 }

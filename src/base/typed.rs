@@ -88,7 +88,7 @@ pub fn typed_resident_id(text: &str, today: BusinessDay) -> Result<ResidentId, &
 }
 
 /// A number of either width without the blanks and dashes that make it readable.
-fn plain_number(text: &str) -> String {
+pub fn plain_number(text: &str) -> String {
     text.chars().map(narrow).filter(|letter| !letter.is_whitespace() && !matches!(letter, '-' | '－')).collect()
 }
 

@@ -6,6 +6,7 @@ use super::emvco;
 use super::model::{AccountNumber, Category, MerchantRefusal, parse_name};
 use super::staff::parse_staff_name;
 use crate::base::person::{CreditCode, NumberError};
+use crate::base::typed::plain_number;
 use crate::error::Refusal;
 
 /// What an applicant has typed so far, by field; each value has passed its rule.
@@ -67,14 +68,16 @@ pub fn read_field(name: &str, text: &str) -> Result<String, &'static str> {
     match name {
         "legal_name" | "account_name" => parse_name(text).map_err(refused),
         "credit_code" => {
-            let plain: String = text.chars().filter(|letter| *letter != ' ').collect();
-            let plain = plain.to_ascii_uppercase();
+            let plain = plain_number(text).to_ascii_uppercase();
             plain.parse::<CreditCode>().map(|code| code.as_str().to_owned()).map_err(NumberError::code)
         }
         "category" => text.parse::<Category>().map(|category| category.code().to_owned()).map_err(refused),
         "latin_name" => latin(emvco::NAME_CHARS_MAX),
         "latin_city" => latin(emvco::CITY_CHARS_MAX),
-        "account_number" => text.parse::<AccountNumber>().map(|account| account.reveal().to_owned()).map_err(refused),
+        "account_number" => {
+            let number = plain_number(text).parse::<AccountNumber>();
+            number.map(|account| account.reveal().to_owned()).map_err(refused)
+        }
         "contact_name" => parse_staff_name(text),
         _ => Err("missing"),
     }
@@ -151,9 +154,11 @@ mod tests {
     #[test]
     fn each_field_has_its_own_rule() {
         assert_eq!(read_field("credit_code", "91350100m000100y43").as_deref(), Ok("91350100M000100Y43"));
+        assert_eq!(read_field("credit_code", "９１350100 M000100Y-43").as_deref(), Ok("91350100M000100Y43"));
         assert_eq!(read_field("credit_code", "91350100M000100Y44"), Err("credit_code_check"));
         assert_eq!(read_field("category", "casino"), Err("unknown_category"));
         assert_eq!(read_field("account_number", "6222 0212 3456").as_deref(), Ok("622202123456"));
+        assert_eq!(read_field("account_number", "６２２２-0212-3456").as_deref(), Ok("622202123456"));
         assert_eq!(read_field("latin_name", "老王"), Err("latin_name_malformed"));
         assert_eq!(read_field("contact_name", "😀\u{7}"), Err("staff_name_malformed"));
     }

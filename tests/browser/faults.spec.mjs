@@ -107,6 +107,21 @@ test("two taps and a page loaded again buy once", async ({ page }) => {
   expect(await loans(page)).toBe(1);
 });
 
+test("an answer from something on the way says nothing, and the payment is asked for again", async ({ page }) => {
+  test.setTimeout(120_000);
+  const person = await approved(page, 926);
+  await comeToConfirm(page, person, 325);
+  let isCaptive = true;
+  await page.route("**/confirm", (route) => {
+    if (route.request().method() !== "POST" || !isCaptive) return route.continue();
+    isCaptive = false;
+    return route.fulfill({ contentType: "text/html", body: "<p>Welcome to our guests' network</p>" });
+  });
+  await pay(page).click();
+  await paid(page);
+  expect(await loans(page)).toBe(1);
+});
+
 test.describe("without script", () => {
   test.use({ javaScriptEnabled: false });
 

@@ -82,11 +82,13 @@ function part(form) {
   });
 }
 
-/** Puts the answer's page in the place of this one, under the same address. */
+/** Puts the answer's page in the place of this one, under the same address. What is no page of ours came from something on the way. */
 function show(text) {
   const answer = new DOMParser().parseFromString(text, "text/html");
+  const main = answer.querySelector("main");
+  if (!main) throw new Error("no page of ours");
   document.title = answer.title;
-  document.querySelector("main").replaceWith(answer.querySelector("main"));
+  document.querySelector("main").replaceWith(main);
   start();
   (document.querySelector("[aria-invalid=true]") ?? document.querySelector("[role=alert]:not([hidden])"))?.focus?.();
   scrollTo(0, 0);

@@ -104,8 +104,8 @@ impl Progress {
 impl Run<'_> {
     async fn deliver(&mut self) -> anyhow::Result<()> {
         let began = self.app.clock.now();
-        let up_to_no = if self.carrier.keeps_to_horizon() { store::settle(self.connection).await? } else { i64::MAX };
-        if self.deliver_failed(began).await? && self.deliver_fresh(up_to_no).await? {
+        let settled_no = store::settle(self.connection).await?;
+        if self.deliver_failed(began).await? && self.deliver_fresh(settled_no).await? {
             // Where nothing was due, or could be sent, nothing was heard of the partner. Only where nothing will ever be tried that
             // waits, it is for what comes next to find out.
             let is_left = self.failures > 0 && store::has_living(self.connection, self.partner).await?;
@@ -140,8 +140,9 @@ impl Run<'_> {
         }
     }
 
-    /// What was never tried, up to a number. `false` if the partner is down.
-    async fn deliver_fresh(&mut self, up_to_no: i64) -> anyhow::Result<bool> {
+    /// What was never tried; above the horizon only where the partner does not wait for it. `false` if the partner is down.
+    async fn deliver_fresh(&mut self, settled_no: i64) -> anyhow::Result<bool> {
+        let up_to_no = if self.carrier.keeps_to_horizon() { settled_no } else { i64::MAX };
         let mut from_no = 0;
         loop {
             let limit = self.pace.size() as i64;
@@ -150,7 +151,8 @@ impl Run<'_> {
                 return Ok(true);
             }
             match self.send(batch).await? {
-                Progress::Past(message_no) => from_no = message_no + 1,
+                // Above the horizon one with a lower number may have appeared since, and a later one of its object with it.
+                Progress::Past(message_no) => from_no = message_no.min(settled_no) + 1,
                 Progress::Again => {}
                 Progress::Stopped => return Ok(false),
             }

@@ -6,15 +6,19 @@ use chrono::TimeDelta;
 use fenqi::access::PLATFORM;
 use fenqi::base::id::CodeId;
 use fenqi::error::Fault;
+use fenqi::merchant::notification;
 use fenqi::merchant::notify_actions::{NotifyRefusal, Wanted, set_notify_url};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
+use fenqi::outbox::{Message, store};
 use fenqi::partner::key::Algorithm;
 use fenqi::purchase::PurchaseRequest;
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, World};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use uuid::Uuid;
 
+use super::authoriser::until_somebody_waits;
 use crate::desk::{self, Desk};
 use crate::house;
 use crate::town::{self, LineWish, Town};
@@ -194,6 +198,38 @@ async fn a_cashier_that_fails_half_of_the_time_hears_everything_in_order(pool: P
     assert_eq!(taken(&world).len(), 18);
     let book = lock(&world.merchant_cashier);
     assert!(book.out_of_order().is_empty() && book.refused() > 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_written_late_comes_before_what_follows_it_also_for_a_run_that_is_beyond_it(pool: PgPool) {
+    let (town, desk, world, url) = open(pool).await;
+    set_url(&desk, "u-1", json!({ "url": url })).await.ok();
+    let pool = &town.app.pool;
+    let message = |order: u128, kind: &'static str| Message {
+        partner: notification::partner(town.merchant_id),
+        kind,
+        object_id: Uuid::from_u128(order),
+        body: json!({ "order_id": order.to_string(), "reference": order.to_string() }),
+        created_at: town.app.clock.now(),
+    };
+    // The first order's has its number, and cannot be seen yet.
+    let mut late = fenqi::database::begin(pool).await.unwrap();
+    store::enqueue(&mut late, &[message(1, "payment_succeeded")]).await.unwrap();
+    store::enqueue(&mut pool.acquire().await.unwrap(), &[message(2, "payment_succeeded")]).await.unwrap();
+    let mut held = fenqi::database::begin(pool).await.unwrap();
+    let hold = "select from outbox where partner like 'merchant:%' for update";
+    sqlx::raw_sql(hold).execute(&mut *held).await.unwrap();
+    let (delivered, ()) = tokio::join!(deliver_outbox(&town.app), async {
+        // The second order's has arrived, and is about to be noted.
+        until_somebody_waits(pool).await;
+        late.commit().await.unwrap();
+        store::enqueue(&mut pool.acquire().await.unwrap(), &[message(1, "purchase_voided")]).await.unwrap();
+        held.commit().await.unwrap();
+    });
+    assert_eq!(delivered.unwrap().delivered, 3);
+    let told = [("payment_succeeded", "2"), ("payment_succeeded", "1"), ("purchase_voided", "1")];
+    assert_eq!(taken(&world), told.map(|(kind, reference)| (kind.to_owned(), json!(reference))));
+    assert!(lock(&world.merchant_cashier).out_of_order().is_empty());
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

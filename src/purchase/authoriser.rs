@@ -188,7 +188,8 @@ impl Collector {
                 return None;
             }
             tokio::select! {
-                next = self.queue.recv(), if !self.is_closed => match next {
+                // Beyond that they stay in the queue, which tells the next to come back: all may be waiting for one line.
+                next = self.queue.recv(), if !self.is_closed && self.waiting.len() < WAITING_MAX => match next {
                     Some(next) => self.waiting.push_back(next),
                     None => self.is_closed = true,
                 },

@@ -176,17 +176,28 @@ async fn find_names(connection: &mut PgConnection, name: &str, risk_code: Option
     .await
 }
 
-/// The lowest number of a call that is kept.
-pub async fn first_call_no(connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar!("select min(call_no) from partner_call").fetch_one(connection).await
+/// The lowest number of a call that is kept, of those from `from_no` on.
+pub async fn first_call_no(connection: &mut PgConnection, from_no: i64) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!("select min(call_no) from partner_call where call_no >= $1", from_no)
+        .fetch_one(connection)
+        .await
 }
 
-/// Forgets calls made before `before` that have lower numbers than `below_no`; returns how many. Numbers ascend with times, nearly, and
-/// what is looked for by its number is found at once. By its age it is not, where room that was forgotten is written upon again.
-pub async fn prune_calls(connection: &mut PgConnection, below_no: i64, before: DateTime<Utc>) -> sqlx::Result<u64> {
-    let done = sqlx::query!("delete from partner_call where call_no < $1 and called_at < $2", below_no, before)
-        .execute(connection)
-        .await?;
+/// Forgets calls made before `before` that have one of the numbers; returns how many. Numbers ascend with times, nearly, and what is
+/// looked for by its number is found at once. By its age it is not, where room that was forgotten is written upon again.
+pub async fn prune_calls(
+    connection: &mut PgConnection,
+    numbers: Range<i64>,
+    before: DateTime<Utc>,
+) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "delete from partner_call where call_no >= $1 and call_no < $2 and called_at < $3",
+        numbers.start,
+        numbers.end,
+        before
+    )
+    .execute(connection)
+    .await?;
     Ok(done.rows_affected())
 }
 

@@ -422,6 +422,22 @@ async fn a_call_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_call_that_a_clock_has_dated_ahead_keeps_only_itself(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let app = App { kept: Kept { calls_days: 30, ..app.kept }, ..app };
+    let calls = "insert into partner_call (call_no, partner, direction, operation, call_key, request_sha256, outcome,
+                                           duration_micros, request_masked, response_masked, called_at)
+                 overriding system value
+                 select call_no, 'sms', 'out', 'send', 'a key', sha256('a request'), 'accepted', 0, '', '',
+                        $1::timestamptz + case call_no when 1 then interval '400 days' else interval '-40 days' end
+                 from unnest(array[1, 30000, 60000]) as call_no";
+    sqlx::query(calls).bind(app.clock.now()).execute(&app.pool).await.unwrap();
+    access::jobs::forget_old(&app).await.unwrap();
+    let kept: Vec<i64> = sqlx::query_scalar("select call_no from partner_call").fetch_all(&app.pool).await.unwrap();
+    assert_eq!(kept, [1]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_strangers_odd_request_costs_no_other_call_its_row(pool: PgPool) {
     let (town, core, _) = open(pool).await;
     core.get("/me").await.ok();

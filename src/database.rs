@@ -21,6 +21,9 @@ const LET_GO: [(&str, &str); 4] = [
     ("tcp_keepalives_count", "3"),
     ("idle_in_transaction_session_timeout", "2min"),
 ];
+/// Our statements are short, and to compile one takes longer than to run it. Up to version 17 a server compiles whatever reads a table
+/// whole on a connection that is to keep to indexes: the price that is to deter the planner is taken for the statement's length.
+const NOT_COMPILED: (&str, &str) = ("jit", "off");
 /// Any number of our own: the letters of `fenqi`.
 const CREATE_LOCK: i64 = 0x66_65_6e_71_69;
 const CLAIM_LOCK: i64 = CREATE_LOCK + 1;
@@ -344,7 +347,7 @@ fn parse(url: &str) -> anyhow::Result<PgConnectOptions> {
     })?;
     // What the address says itself stays.
     let said = options.get_options().unwrap_or_default().to_owned();
-    let settings = LET_GO.into_iter().filter(|(name, _)| !said.contains(name));
+    let settings = LET_GO.into_iter().chain([NOT_COMPILED]).filter(|(name, _)| !said.contains(name));
     // Statements are not logged: at a hundred thousand a minute they would be all there is to read.
     Ok(options.options(settings).application_name("fenqi").disable_statement_logging())
 }

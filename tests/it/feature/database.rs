@@ -114,3 +114,14 @@ async fn a_node_that_is_gone_or_stands_still_is_let_go_of(pool: PgPool) {
     let longer = format!("{url}{sign}options=-c%20idle_in_transaction_session_timeout%3D7min");
     assert_eq!(settings(&longer).await, (3, "7min".to_owned()));
 }
+
+#[sqlx::test(migrations = false)]
+async fn no_statement_is_compiled_whatever_the_server_does_of_itself(pool: PgPool) {
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await.unwrap();
+    let url = house::other_database(&std::env::var("DATABASE_URL").unwrap(), &name);
+    let ours = database::connect(&url, 1).await.unwrap();
+    let asked = "select setting, source from pg_settings where name = 'jit'";
+    let found: (String, String) = sqlx::query_as(asked).fetch_one(&ours).await.unwrap();
+    assert_eq!(found, ("off".to_owned(), "client".to_owned()));
+    ours.close().await;
+}

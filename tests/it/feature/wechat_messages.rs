@@ -250,6 +250,19 @@ async fn what_messages_took_is_counted_beside_whoever_agrees_to_more_in_any_orde
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_was_told_is_not_told_again_because_it_could_not_be_counted(pool: PgPool) {
+    let place = open(pool).await;
+    place.allow(2).await;
+    place.raise("withheld").await;
+    let uncounted = "create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end';
+                     create trigger refuse before update on wechat_subscription for each row execute function refuse()";
+    sqlx::raw_sql(uncounted).execute(&place.app.pool).await.unwrap();
+    deliver_outbox(&place.app).await.unwrap();
+    assert_eq!((place.told().len(), place.waiting().await), (1, 0));
+    assert_eq!(place.allowed("withheld").await, (true, 2));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_message_is_found_among_the_calls_by_whom_it_concerns(pool: PgPool) {
     let place = open(pool).await;
     place.allow(1).await;

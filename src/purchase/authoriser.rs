@@ -1,6 +1,6 @@
 //! The authoriser: gathers the purchases that are waiting and decides them together, a batch in one transaction.
 //!
-//! While batches commit, the next one fills; there is no timer. Two batches are in flight on one node, so that one core
+//! While batches commit, the next one fills; no timer fills it. Two batches are in flight on one node, so that one core
 //! works beside the other, each with about half of those who ask; where few ask, one batch follows the other. A line is in one of
 //! them at a time. Several nodes notice each other by the lines' journal numbers, and each lane of each node takes from a slice of the
 //! reserve of its own.
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::batch_actions::{Answer, Lane, decide};
 use super::model::{PurchaseRequest, RequestRefusal};
@@ -29,6 +30,8 @@ const SHARE_MIN: usize = 32;
 /// Fewer are not decided beside another batch. They wait until it ends, and for those whom it answers: two batches at once, each slowed
 /// down by the other, answer thirty-two callers hardly faster than one after the other, and the last of them a third later.
 const BESIDE_MIN: usize = 24;
+/// A batch that takes so long is waited for by nobody: it may be kept by a line that somebody else has locked, for minutes even.
+const BESIDE_AFTER: Duration = Duration::from_millis(100);
 /// Batches in flight at once on one node.
 const LANES_MAX: u32 = 2;
 /// Connections that a lane needs, and as many for everybody else.
@@ -109,12 +112,24 @@ struct Node {
 struct Busy {
     lines: HashSet<LineId>,
     purchases: usize,
+    /// When each of the batches began.
+    began: Vec<Instant>,
+}
+
+impl Busy {
+    /// Until when few wait for the batches that have only just begun; `None` where there is none.
+    fn waited_for_until(&self) -> Option<Instant> {
+        let latest = self.began.iter().max()?;
+        let until = *latest + BESIDE_AFTER;
+        (Instant::now() < until).then_some(until)
+    }
 }
 
 /// A batch that counts as being decided until it is dropped.
 struct InFlight {
     node: Arc<Node>,
     lines: Vec<LineId>,
+    began: Instant,
 }
 
 impl Drop for InFlight {
@@ -123,6 +138,9 @@ impl Drop for InFlight {
         busy.purchases -= self.lines.len();
         for line_id in &self.lines {
             busy.lines.remove(line_id);
+        }
+        if let Some(place) = busy.began.iter().position(|began| *began == self.began) {
+            busy.began.swap_remove(place);
         }
         drop(busy);
         self.node.ended.notify_one();
@@ -156,6 +174,8 @@ struct Collector {
     is_closed: bool,
     /// In order of arrival: what the last batches had no room for, or whose line is in one of them.
     waiting: VecDeque<Waiting>,
+    /// When those that wait for another batch, being few, wait for it no longer.
+    beside_from: Option<Instant>,
 }
 
 async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
@@ -166,7 +186,8 @@ async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
     let lanes = Arc::new(Semaphore::new(as_many as usize));
     let node = Node { app, lanes: Mutex::new(on_slices), busy: Mutex::default(), ended: Notify::new() };
     let node = Arc::new(node);
-    let mut collector = Collector { node: Arc::clone(&node), queue, is_closed: false, waiting: VecDeque::new() };
+    let mut collector =
+        Collector { node: Arc::clone(&node), queue, is_closed: false, waiting: VecDeque::new(), beside_from: None };
     while let Ok(lane) = Arc::clone(&lanes).acquire_owned().await {
         let Some((batch, in_flight)) = collector.next_batch().await else { break };
         tokio::spawn(Arc::clone(&node).decide(batch, in_flight, lane));
@@ -187,6 +208,7 @@ impl Collector {
             if self.is_closed && self.waiting.is_empty() {
                 return None;
             }
+            let beside_from = self.beside_from;
             tokio::select! {
                 // Beyond that they stay in the queue, which tells the next to come back: all may be waiting for one line.
                 next = self.queue.recv(), if !self.is_closed && self.waiting.len() < WAITING_MAX => match next {
@@ -194,6 +216,7 @@ impl Collector {
                     None => self.is_closed = true,
                 },
                 () = self.node.ended.notified() => {}
+                () = reached(beside_from) => {}
                 () = tokio::time::sleep(KEPT_FOR), if self.node.is_idle() => self.node.give_back().await,
             }
         }
@@ -223,10 +246,11 @@ impl Collector {
     }
 
     /// Those that the next batch decides: its half of all who ask at present, but nobody whose line is in another batch. Nothing where
-    /// too few wait to be decided beside another batch.
+    /// too few wait to be decided beside another batch, as long as that one takes no longer than batches do.
     fn pick(&mut self) -> Option<(Vec<Waiting>, InFlight)> {
         let mut busy = lock(&self.node.busy);
-        if busy.purchases > 0 && self.waiting.len() < BESIDE_MIN {
+        self.beside_from = busy.waited_for_until().filter(|_| self.waiting.len() < BESIDE_MIN);
+        if self.beside_from.is_some() {
             return None;
         }
         let asking = self.waiting.len() + busy.purchases;
@@ -245,7 +269,9 @@ impl Collector {
         let lines: Vec<LineId> = batch.iter().map(|waiting| waiting.request.line_id).collect();
         busy.purchases += lines.len();
         busy.lines.extend(&lines);
-        Some((batch, InFlight { node: Arc::clone(&self.node), lines }))
+        let began = Instant::now();
+        busy.began.push(began);
+        Some((batch, InFlight { node: Arc::clone(&self.node), lines, began }))
     }
 }
 
@@ -275,6 +301,14 @@ impl Node {
             lane.give_back().await;
         }
         lock(&self.lanes).extend(lanes);
+    }
+}
+
+/// Waits until then; for ever where there is no such time.
+async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

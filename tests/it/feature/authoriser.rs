@@ -214,6 +214,31 @@ async fn decided_on_beside(town: &Town, order_code: Option<CodeId>, change: &'st
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobody_waits_for_a_batch_that_waits_for_somebodys_line(pool: PgPool) {
+    let app = house::open(pool, "2026-03-02").await;
+    let town = town::found(house::with_connections(&app, 12).await, RESERVE_FEN).await;
+    let lines = town.open_lines(2, WISH).await;
+    let authoriser = Authoriser::start(town.app.clone());
+    let ask = |line: usize, key: &str| {
+        let (authoriser, wish) = (authoriser.clone(), town.wish(lines[line], key, 10_000, ("harbour-standard", 3)));
+        tokio::spawn(async move { authoriser.authorise(wish).await.unwrap().decision })
+    };
+    let mut held = fenqi::database::begin(&town.app.pool).await.unwrap();
+    let hold = "select from credit_line where line_id = $1 for update";
+    sqlx::query(hold).bind(lines[0].uuid()).execute(&mut *held).await.unwrap();
+    let kept = ask(0, "kept");
+    until_somebody_waits(&town.app.pool).await;
+    let beside = tokio::time::timeout(house::PATIENCE, ask(1, "beside")).await.expect("it waits for another's line");
+    assert!(matches!(beside.unwrap(), Decision::Authorised { .. }));
+    assert!(!kept.is_finished());
+    held.rollback().await.unwrap();
+    assert!(matches!(kept.await.unwrap(), Decision::Authorised { .. }));
+    town.assert_whole("after both").await;
+    drop(authoriser);
+    town.app.pool.close().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_line_that_changes_while_it_is_decided_on_is_read_again(pool: PgPool) {
     let town = shopping(pool).await;
     let lowered = "update credit_line set limit_fen = 19999, last_entry_no = last_entry_no + 1;

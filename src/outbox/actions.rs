@@ -77,7 +77,7 @@ pub async fn pause(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     if !store::set_paused(&mut transaction, asked.partner, Pausing::Pause, now).await? {
-        return Ok(Step::AlreadyApplied);
+        return database::end(transaction, Ok(Step::AlreadyApplied)).await;
     }
     note(&mut transaction, app, &noted(asked, "pause", now)).await?;
     transaction.commit().await?;
@@ -134,7 +134,7 @@ pub async fn replay(app: &App, asked: Asked<'_>, wanted: Replay, attempt: Attemp
     if attempt == Attempt::Again
         && let Some(messages) = store::find_done_last(&mut transaction, &action).await?
     {
-        return Ok(u64::try_from(messages).unwrap_or_default());
+        return database::end(transaction, Ok(u64::try_from(messages).unwrap_or_default())).await;
     }
     let forgotten = kept_store::find_forgotten(&mut transaction, asked.partner).await?;
     if let Some(forgotten) = forgotten.filter(|forgotten| begins_within(&range, forgotten)) {
@@ -215,13 +215,14 @@ pub async fn retry_dead(app: &App, asked: Asked<'_>) -> Outcome<i64, EventRefusa
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     let revived = store::retry_dead(&mut transaction, asked.partner, now).await?;
-    if revived.messages > 0 {
-        let (range, messages) = (revived.from_no.zip(revived.to_no), Some(revived.messages));
-        let reason = Some("of these, those that were given up");
-        let action = Action { range, messages, reason, ..noted(asked, "replay", now) };
-        note(&mut transaction, app, &action).await?;
-        transaction.commit().await?;
+    if revived.messages == 0 {
+        return database::end(transaction, Ok(0)).await;
     }
+    let (range, messages) = (revived.from_no.zip(revived.to_no), Some(revived.messages));
+    let reason = Some("of these, those that were given up");
+    let action = Action { range, messages, reason, ..noted(asked, "replay", now) };
+    note(&mut transaction, app, &action).await?;
+    transaction.commit().await?;
     Ok(revived.messages)
 }
 

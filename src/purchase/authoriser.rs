@@ -100,6 +100,8 @@ pub async fn decide_one(app: &App, request: PurchaseRequest) -> Answer {
 /// What a node's batches share.
 struct Node {
     app: App,
+    /// Lanes in all, busy ones too.
+    lanes_count: usize,
     /// Those that decide no batch at present.
     lanes: Mutex<Vec<Lane>>,
     busy: Mutex<Busy>,
@@ -184,8 +186,13 @@ async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
     let first = rand::random_range(0..SLICES);
     let on_slices = (0..as_many as i16).map(|lane| Lane::on_slice((first + lane) % SLICES)).collect();
     let lanes = Arc::new(Semaphore::new(as_many as usize));
-    let node = Node { app, lanes: Mutex::new(on_slices), busy: Mutex::default(), ended: Notify::new() };
-    let node = Arc::new(node);
+    let node = Arc::new(Node {
+        app,
+        lanes_count: as_many as usize,
+        lanes: Mutex::new(on_slices),
+        busy: Mutex::default(),
+        ended: Notify::new(),
+    });
     let mut collector =
         Collector { node: Arc::clone(&node), queue, is_closed: false, waiting: VecDeque::new(), beside_from: None };
     while let Ok(lane) = Arc::clone(&lanes).acquire_owned().await {
@@ -245,8 +252,8 @@ impl Collector {
         self.waiting.len() > before
     }
 
-    /// Those that the next batch decides: its half of all who ask at present, but nobody whose line is in another batch. Nothing where
-    /// too few wait to be decided beside another batch, as long as that one takes no longer than batches do.
+    /// Those that the next batch decides: a lane's share of all who ask at present, but nobody whose line is in another batch. Nothing
+    /// where too few wait to be decided beside another batch, as long as that one takes no longer than batches do.
     fn pick(&mut self) -> Option<(Vec<Waiting>, InFlight)> {
         let mut busy = lock(&self.node.busy);
         self.beside_from = busy.waited_for_until().filter(|_| self.waiting.len() < BESIDE_MIN);
@@ -254,7 +261,7 @@ impl Collector {
             return None;
         }
         let asking = self.waiting.len() + busy.purchases;
-        let share = asking.div_ceil(LANES_MAX as usize).clamp(SHARE_MIN, BATCH_MAX);
+        let share = asking.div_ceil(self.node.lanes_count).clamp(SHARE_MIN, BATCH_MAX);
         let mut batch = Vec::with_capacity(share);
         for next in std::mem::take(&mut self.waiting) {
             if batch.len() < share && !busy.lines.contains(&next.request.line_id) {

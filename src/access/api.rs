@@ -28,6 +28,9 @@ pub struct Myself {
     /// The funder or merchant whose objects it sees; null for a risk partner.
     #[schema(example = "fun_0197f3c2a4b07cc39b1c2d3e4f506172")]
     pub owner_id: Option<String>,
+    /// The funder's code, as the manifests of its days name it; null for a merchant or a risk partner.
+    #[schema(example = "harbour-bank")]
+    pub funder: Option<String>,
     #[schema(example = json!(["loans:read", "reserve:read"]))]
     pub scopes: Vec<&'static str>,
     /// The key that signed this request.
@@ -47,17 +50,23 @@ pub struct Myself {
 /// The shortest way to try a key.
 #[utoipa::path(get, path = "/me", tag = "access", responses((status = 200, body = Myself)), security(("signature" = [])))]
 pub async fn show_myself(State(app): State<App>, caller: Caller) -> Result<Json<Myself>, Problem> {
-    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
     let known = &caller.known;
-    let (kind, owner_id) = match known.owner {
-        Owner::Funder(funder_id) => ("funder", Some(funder_id.to_string())),
-        Owner::Merchant(merchant_id) => ("merchant", Some(merchant_id.to_string())),
-        Owner::Risk => ("risk", None),
+    let (kind, owner_id, funder) = match known.owner {
+        Owner::Funder(funder_id) => {
+            let code = store::find_funder_code(&mut connection, funder_id).await?;
+            ("funder", Some(funder_id.to_string()), Some(code))
+        }
+        Owner::Merchant(merchant_id) => ("merchant", Some(merchant_id.to_string()), None),
+        Owner::Risk => ("risk", None, None),
     };
+    drop(connection);
     Ok(Json(Myself {
         partner: known.code.clone(),
         kind,
         owner_id,
+        funder,
         scopes: known.scopes.iter().map(|scope| scope.as_str()).collect(),
         serial_no: caller.serial_no,
         holder: caller.holder,

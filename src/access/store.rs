@@ -394,6 +394,12 @@ pub async fn find_funder(connection: &mut PgConnection, code: &str) -> sqlx::Res
         .await
 }
 
+/// # Errors
+/// `RowNotFound` when there is no such funder.
+pub async fn find_funder_code(connection: &mut PgConnection, funder_id: FunderId) -> sqlx::Result<String> {
+    sqlx::query_scalar!("select code from funder where funder_id = $1", funder_id.uuid()).fetch_one(connection).await
+}
+
 pub async fn has_merchant(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from merchant where merchant_id = $1) as "exists!""#,

@@ -53,7 +53,7 @@ async fn both_algorithms_are_believed_and_answered_in_kind(pool: PgPool) {
         let answer = desk.get("/me").await;
         let myself = answer.ok();
         assert_eq!((&myself["partner"], &myself["serial_no"]), (&"harbour-core".into(), &serial_no.into()));
-        assert_eq!(myself["business_day"], "2026-01-05");
+        assert_eq!((&myself["funder"], &myself["business_day"]), (&"harbour-bank".into(), &"2026-01-05".into()));
         assert_eq!(answer.header("ratelimit-limit"), "1000000");
     }
     let keys = desk.get("/platform-keys").await.ok();

@@ -41,6 +41,7 @@ async fn pay(town: &Town, order: &Value, key: &str) {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_order_is_made_paid_refunded_and_settled(pool: PgPool) {
     let (town, desk) = open(pool).await;
+    assert_eq!(desk.get("/me").await.ok().get("funder"), Some(&Value::Null), "it is told that it is no funder");
     let made = desk.post("/merchant/orders", "o-1", &order("A-1", 128_800)).await;
     assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.bytes));
     let made = made.ok();

@@ -243,7 +243,20 @@ public final class Fenqi {
         check(platformKeys, header(answer, "Fenqi-Serial"), signedAt, message, header(answer, "Fenqi-Signature"));
     }
 
-    /** Downloads a day's files and believes them: signature, hashes, rows, sums and footings. Returns the manifest. */
+    /** The code of the funder whose core we are; null for another partner. */
+    private String funder(String host) throws Exception {
+        HttpResponse<String> answer = call("GET", URI.create(host + "/api/v1/me"), "", null);
+        if (answer.statusCode() != 200) {
+            throw new Refused(answer, answer.body());
+        }
+        Map<String, Object> myself = object(Json.read(answer.body()));
+        if (!partner.equals(myself.get("partner"))) {
+            throw new NotBelieved("this was told to " + myself.get("partner"));
+        }
+        return (String) myself.get("funder");
+    }
+
+    /** Downloads a day's files and believes them: signature, whose day, hashes, rows, sums and footings. Returns the manifest. */
     public Map<String, Object> fetchDay(String host, String day, Path folder) throws Exception {
         String address = host + "/api/v1/funder/days/" + day;
         HttpResponse<String> answer = call("GET", URI.create(address + "/manifest"), "", null);
@@ -251,9 +264,12 @@ public final class Fenqi {
             throw new Refused(answer, answer.body());
         }
         Map<String, Object> manifest = believedManifest(platformKeys, object(Json.read(answer.body())));
+        // What signs an answer does not name what was asked for: somebody on the way could give you another day's, or another's day.
         if (!day.equals(manifest.get("business_day"))) {
-            // What signs an answer does not name what was asked for: somebody on the way could give you another day's.
             throw new NotBelieved("the manifest is of " + manifest.get("business_day"));
+        }
+        if (!String.valueOf(manifest.get("funder")).equals(funder(host))) {
+            throw new NotBelieved("the manifest is of " + manifest.get("funder"));
         }
         Files.createDirectories(folder);
         Map<String, Long> figures = new HashMap<>();

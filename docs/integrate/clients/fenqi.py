@@ -504,16 +504,28 @@ class Client:
         signature = headers["Fenqi-Signature"]
         check(self.keys, headers["Fenqi-Serial"], headers["Fenqi-Timestamp"], stamp + answer + b"\n", signature)
 
+    def funder(self, host):
+        """The code of the funder whose core we are; None for another partner."""
+        status, headers, answer = self.call("GET", f"{host}/api/v1/me")
+        if status != 200:
+            raise Refused(status, headers, answer)
+        myself = json.loads(answer)
+        if myself["partner"] != self.partner:
+            raise NotBelieved(f"this was told to {myself['partner']}")
+        return myself["funder"]
+
     def fetch_day(self, host, day, folder):
-        """Downloads a day's files and believes them: signature, hashes, rows, sums and footings. Returns the manifest."""
+        """Downloads a day's files and believes them: signature, whose day, hashes, rows, sums and footings. Returns the manifest."""
         address = f"{host}/api/v1/funder/days/{day}"
         status, headers, answer = self.call("GET", f"{address}/manifest")
         if status != 200:
             raise Refused(status, headers, answer)
         manifest = believed_manifest(self.keys, json.loads(answer))
+        # What signs an answer does not name what was asked for: somebody on the way could give you another day's, or another's day.
         if manifest["business_day"] != day:
-            # What signs an answer does not name what was asked for: somebody on the way could give you another day's.
             raise NotBelieved(f"the manifest is of {manifest['business_day']}")
+        if manifest["funder"] != self.funder(host):
+            raise NotBelieved(f"the manifest is of {manifest['funder']}")
         os.makedirs(folder, exist_ok=True)
         figures = {}
         for file in manifest["files"]:

@@ -470,9 +470,9 @@ async fn the_sample_clients_go_on_with_a_day_where_they_were_refused(pool: PgPoo
             "python" => clients.python(&fetch).await,
             _ => clients.java(&fetch).await,
         };
-        // Enough for the manifest and a file or two.
+        // Enough for the manifest, for whose it is to be, and for a file or two.
         sqlx::query("delete from api_rate").execute(&town.app.pool).await.unwrap();
-        set_rate(&town.app, 3).await;
+        set_rate(&town.app, 4).await;
         let throttled = run().await;
         let told = String::from_utf8_lossy(&throttled.stderr);
         assert_eq!(throttled.status.code(), Some(1), "{told}");
@@ -517,22 +517,32 @@ async fn the_sample_clients_believe_a_manifest_by_a_key_that_is_retired_since(po
 
 /// Somebody on the way who keeps an answer may give it to another question.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn the_sample_clients_believe_no_manifest_of_another_day(pool: PgPool) {
+async fn the_sample_clients_believe_no_manifest_of_another_day_or_funder(pool: PgPool) {
     let (app, _) = house::open_in_world(pool, "2026-01-05").await;
     let town = town::found(app, 10_000_000).await;
+    fenqi::funder::open_funder(&town.app, "other-bank", "Other Bank").await.unwrap();
     town.close_today().await;
     town.close_today().await;
     fenqi::day_file::jobs::make_files(&town.app).await.unwrap();
     let clients = Clients::of_core(&town.app, "other-day").await;
-    let swap =
+    let other_day =
         "update funder_day d set manifest = e.manifest, manifest_sha256 = e.manifest_sha256, signatures = e.signatures
                 from funder_day e
                 where e.funder_id = d.funder_id and e.business_day = '2026-01-05' and d.business_day = '2026-01-06'";
-    assert_eq!(sqlx::query(swap).execute(&town.app.pool).await.unwrap().rows_affected(), 1);
-    let fetch = ["fetch-day", &clients.base, "2026-01-06", "files"];
-    for output in [clients.python(&fetch).await, clients.java(&fetch).await] {
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(2) && told.contains("the manifest is of 2026-01-05"), "{told}");
+    let other_funder =
+        "update funder_day d set manifest = e.manifest, manifest_sha256 = e.manifest_sha256, signatures = e.signatures
+                from funder_day e join funder f using (funder_id)
+                where f.code = 'other-bank' and d.funder_id <> e.funder_id
+                      and e.business_day = '2026-01-05' and d.business_day = '2026-01-05'";
+    for (swap, swapped, day, of) in [
+        (other_day, 2, "2026-01-06", "the manifest is of 2026-01-05"),
+        (other_funder, 1, "2026-01-05", "the manifest is of other-bank"),
+    ] {
+        assert_eq!(sqlx::query(swap).execute(&town.app.pool).await.unwrap().rows_affected(), swapped);
+        for output in clients.both(&["fetch-day", &clients.base, day, "files"]).await {
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code() == Some(2) && told.contains(of), "{told}");
+        }
     }
 }
 

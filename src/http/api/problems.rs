@@ -211,6 +211,8 @@ const RATED: &[(&str, &str)] = &[
 const UNSIGNED: &[&str] =
     &["signature_malformed", "signature_stale", "signature_wrong", "too_many_not_believed", "body_too_large"];
 const UNRATED: &[&str] = &["nonce_reused", "address_not_allowed"];
+/// Codes that also end what is not known to be anybody's yet: a body that does not come to its end, a failure while we see who asks.
+const ALSO_UNSIGNED: &[&str] = &["failed", "timed_out"];
 
 /// What an answer bears to a caller whose signature was believed and whose call was counted.
 pub fn shared_headers() -> Value {
@@ -221,9 +223,14 @@ pub fn shared_headers() -> Value {
 }
 
 /// Whoever is not believed is answered without signature and rate: where some answers of a status bear a header, it says which do
-/// not; where none does, it is not there.
+/// not, and which may not; where none does, it is not there.
 fn headers(status: u16, codes: &[&'static Code]) -> Value {
     let mut headers = json!({ "X-Request-Id": text(REQUEST_ID) });
+    let also: Vec<&str> = codes.iter().map(|code| code.code).filter(|code| ALSO_UNSIGNED.contains(code)).collect();
+    let also = match also.is_empty() {
+        true => String::new(),
+        false => format!(" With {} only where we had seen who asks.", also.join(", ")),
+    };
     let mut add = |names: &[(&str, &str)], lacks: &dyn Fn(&str) -> bool, header: fn(&str) -> Value| {
         let (without, with): (Vec<&str>, Vec<&str>) = codes.iter().map(|code| code.code).partition(|code| lacks(code));
         if with.is_empty() {
@@ -231,7 +238,7 @@ fn headers(status: u16, codes: &[&'static Code]) -> Value {
         }
         for (name, says) in names {
             let but = if without.is_empty() { String::new() } else { format!(" Not with {}.", without.join(", ")) };
-            headers[*name] = header(&format!("{says}{but}"));
+            headers[*name] = header(&format!("{says}{but}{also}"));
         }
     };
     add(SIGNED, &|code| UNSIGNED.contains(&code), text);

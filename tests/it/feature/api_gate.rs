@@ -137,6 +137,7 @@ async fn a_body_that_does_not_come_to_its_end_is_answered_in_our_form(pool: PgPo
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let problem: Value = serde_json::from_str(body).unwrap();
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert!(!head.to_ascii_lowercase().contains("fenqi-signature"), "who asks was not seen yet: {head}");
     assert_eq!((&problem["code"], &problem["type"]), (&json!("timed_out"), &json!("/api/docs/problems#timed_out")));
     assert!(!problem["request_id"].as_str().unwrap().is_empty());
 }

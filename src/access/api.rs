@@ -87,7 +87,8 @@ pub struct PlatformKey {
     pub public_key: String,
     pub created_at: DateTime<FixedOffset>,
     /// It signs no more from then on: believe no answer and no callback by it, only manifests of days that had closed before. Null while
-    /// no end of it is known. The next one signs from then on, and stands here before.
+    /// no end of it is known. The next one signs from then on, and stands here before. Where it ended without notice, some of our nodes
+    /// sign by it for up to half a minute more: ask again.
     pub retired_at: Option<DateTime<FixedOffset>>,
 }
 

@@ -8,6 +8,7 @@ import java.math.BigDecimal;
 import java.net.InetSocketAddress;
 import java.net.URI;
 import java.net.URISyntaxException;
+import java.net.URLEncoder;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
@@ -28,6 +29,7 @@ import java.security.spec.PKCS8EncodedKeySpec;
 import java.security.spec.X509EncodedKeySpec;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.OffsetDateTime;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
@@ -54,21 +56,26 @@ import java.util.zip.GZIPInputStream;
  *
  * <pre>
  * java Fenqi.java call PARTNER SERIAL private.pem keys.txt GET http://host/api/v1/me [BODY [IDEMPOTENCY-KEY [IF-MATCH]]]
+ * java Fenqi.java list PARTNER SERIAL private.pem keys.txt http://host/api/v1/platform-keys
+ * java Fenqi.java platform-keys PARTNER SERIAL private.pem keys.txt http://host
  * java Fenqi.java fetch-day PARTNER SERIAL private.pem keys.txt http://host 2026-03-02 FOLDER
  * java Fenqi.java verify-callback keys.txt POST /your/path "$AUTHORIZATION" "$BODY"
  * java Fenqi.java listen keys.txt 127.0.0.1:9300 heard.txt mer_…
  * java Fenqi.java core PARTNER SERIAL private.pem keys.txt 127.0.0.1:9600 events.txt
  * </pre>
  *
- * <p>{@code keys.txt} is what {@code fenqi partner platform-key list} prints. For SM2, under the scheme FENQI-SM2-SM3, add BouncyCastle and
- * sign and verify with its {@code new SM2Signer(PlainDSAEncoding.INSTANCE)}: what the platform sends are r and s in 64 bytes. Its
- * {@code Signature.getInstance("SM3withSM2")} makes DER, which the platform takes, but takes nothing else: give it what
- * {@code StandardDSAEncoding.INSTANCE.encode(n, r, s)} makes of the two halves. The identifier is 1234567812345678, its default.
+ * <p>{@code keys.txt} is what {@code fenqi partner platform-key list} prints, or later {@code platform-keys} here. For SM2, under the
+ * scheme FENQI-SM2-SM3, add BouncyCastle and sign and verify with its {@code new SM2Signer(PlainDSAEncoding.INSTANCE)}: what the
+ * platform sends are r and s in 64 bytes. Its {@code Signature.getInstance("SM3withSM2")} makes DER, which the platform takes, but takes
+ * nothing else: give it what {@code StandardDSAEncoding.INSTANCE.encode(n, r, s)} makes of the two halves. The identifier is
+ * 1234567812345678, its default.
  */
 public final class Fenqi {
     private static final String SCHEME = "FENQI-RSA-SHA256";
     private static final long SKEW_SECONDS_MAX = 300;
     private static final long ANSWER_SECONDS_MAX = 20;
+    /** After each attempt of which nothing is known. */
+    private static final List<Long> RETRY_SECONDS = List.of(1L, 2L, 4L, 8L, 16L, 32L, 60L);
     /** So much of a file comes in time over any line. */
     private static final long PIECE_BYTES = 1 << 20;
 
@@ -207,7 +214,7 @@ public final class Fenqi {
         HttpRequest request = signed.build();
         HttpResponse<String> answer;
         try {
-            answer = answered(request, HttpResponse.BodyHandlers.ofString());
+            answer = answered(request, HttpResponse.BodyHandlers.ofString(StandardCharsets.UTF_8));
         } catch (IOException why) {
             throw new NoAnswer(again, why);
         }
@@ -217,6 +224,74 @@ public final class Fenqi {
             throw new NotBelieved(doubt.getMessage(), doubt.status, again);
         }
         return answer;
+    }
+
+    /**
+     * As {@code call}, and the very same again, signed anew and under one key, as long as nothing is known of it, it is under way,
+     * or there were too many. Ends after two minutes with what came last. Keep the key with what is to be done: then it is done
+     * once, also if you are started anew in between.
+     */
+    public HttpResponse<String> callUntilAnswered(
+            String method, URI address, String body, String idempotencyKey, String ifMatch) throws Exception {
+        String key = idempotencyKey == null ? nonce() : idempotencyKey;
+        for (long pause : RETRY_SECONDS) {
+            long seconds = pause;
+            try {
+                HttpResponse<String> answer = call(method, address, body, key, ifMatch);
+                int status = answer.statusCode();
+                boolean isUnderWay = status == 409 && answer.body().contains("\"idempotency_in_progress\"");
+                if (status < 500 && status != 429 && !isUnderWay) {
+                    return answer;
+                }
+                String told = answer.headers().firstValue("Retry-After").orElse("");
+                // A minute's rate is new within a minute; headers are not signed.
+                seconds = told.matches("[0-9]{1,4}") ? Math.min(Long.parseLong(told), 60) : pause;
+            } catch (NoAnswer unknown) {
+                // It may have been carried out, or not.
+            } catch (NotBelieved doubt) {
+                // Of 401 it is you who are not believed: no repetition mends that.
+                if (doubt.status == 401) {
+                    throw doubt;
+                }
+            }
+            TimeUnit.SECONDS.sleep(seconds);
+        }
+        return call(method, address, body, key, ifMatch);
+    }
+
+    /** Every item of a list, page after page; {@code address} may bear parameters, but no cursor. */
+    public List<Object> items(String address) throws Exception {
+        List<Object> items = new ArrayList<>();
+        String page = address;
+        while (true) {
+            HttpResponse<String> answer = callUntilAnswered("GET", URI.create(page), "", null, null);
+            if (answer.statusCode() != 200) {
+                throw new Refused(answer, answer.body());
+            }
+            Map<String, Object> said = object(Json.read(answer.body()));
+            items.addAll(list(said.get("items")));
+            String cursor = (String) said.get("next_cursor");
+            if (cursor == null) {
+                return items;
+            }
+            page = address + (address.contains("?") ? "&" : "?") + "cursor=" + URLEncoder.encode(cursor, StandardCharsets.UTF_8);
+        }
+    }
+
+    /**
+     * The platform's keys as it tells them now, in the form that {@code platformKeys} reads: ask each day, and believe by what is
+     * new.
+     */
+    public String listPlatformKeys(String host) throws Exception {
+        StringBuilder text = new StringBuilder();
+        for (Object one : items(host + "/api/v1/platform-keys?limit=200")) {
+            Map<String, Object> listed = object(one);
+            String end = (String) listed.get("retired_at");
+            boolean isRetired = end != null && !OffsetDateTime.parse(end).toInstant().isAfter(Instant.now());
+            text.append(listed.get("serial_no")).append(" (").append(listed.get("algorithm")).append(") ")
+                    .append(isRetired ? "retired" : "believed").append("\n").append(listed.get("public_key"));
+        }
+        return text.toString();
     }
 
     /** The whole answer, in time: a timeout of the request itself would end with the answer's headers. */
@@ -780,6 +855,8 @@ public final class Fenqi {
     /** What each action takes, of which what stands in brackets may be left out. */
     private static final Map<String, String> TAKES = Map.of(
             "call", "PARTNER SERIAL private.pem keys.txt METHOD ADDRESS [BODY] [IDEMPOTENCY-KEY] [IF-MATCH]",
+            "list", "PARTNER SERIAL private.pem keys.txt ADDRESS",
+            "platform-keys", "PARTNER SERIAL private.pem keys.txt HOST",
             "fetch-day", "PARTNER SERIAL private.pem keys.txt HOST DAY FOLDER",
             "verify-callback", "keys.txt METHOD URL AUTHORIZATION BODY",
             "listen", "keys.txt HOST:PORT FILE MERCHANT",
@@ -863,6 +940,14 @@ public final class Fenqi {
             Fenqi client = new Fenqi(words.get(0), words.get(1), key, keys);
             if (action.equals("core")) {
                 serve(new Core(client, Path.of(words.get(5))), words.get(4));
+                return;
+            }
+            if (action.equals("list")) {
+                client.items(address(words.get(4)).toString()).forEach(item -> System.out.println(Json.write(item)));
+                return;
+            }
+            if (action.equals("platform-keys")) {
+                System.out.print(client.listPlatformKeys(address(words.get(4)).toString()));
                 return;
             }
             if (action.equals("fetch-day")) {

@@ -2,19 +2,22 @@
 """A client of the Fenqi partner API: signs requests, checks answers and callbacks, in RSA-SHA256 or SM2-with-SM3.
 
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt call GET http://host/api/v1/me
+    python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt list http://host/api/v1/platform-keys
+    python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt platform-keys http://host
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt fetch-day http://host 2026-03-02 FOLDER
     python3 fenqi.py --platform-keys keys.txt verify-callback POST /your/path "$AUTHORIZATION" < body
     python3 fenqi.py --platform-keys keys.txt listen 127.0.0.1:9300 heard.txt mer_…
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt decide 127.0.0.1:9400 undecided.txt http://host
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt core 127.0.0.1:9600 events.txt
 
-`keys.txt` is what `fenqi partner platform-key list` prints. Needs Python 3.8 and the package `cryptography` for RSA; SM2 is
-written out below and needs an OpenSSL with SM3, as every current one has it.
+`keys.txt` is what `fenqi partner platform-key list` prints, or later `platform-keys` here. Needs Python 3.8 and the package
+`cryptography` for RSA; SM2 is written out below and needs an OpenSSL with SM3, as every current one has it.
 """
 
 import argparse
 import base64
 import csv
+import datetime
 import gzip
 import hashlib
 import http.client
@@ -31,6 +34,8 @@ import urllib.parse
 import urllib.request
 
 SKEW_SECONDS_MAX = 300
+# After each attempt of which nothing is known.
+RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60)
 RSA, SM2 = "FENQI-RSA-SHA256", "FENQI-SM2-SM3"
 
 
@@ -393,18 +398,13 @@ class Decider(Called):
         self.call_back("decisions", body, asked["application_id"])
 
     def call_back(self, path, body, name):
-        """What the house answers is final: 409 says that it was decided meanwhile. Where no answer comes, or one that says to ask again,
-        the same is sent again under the same key."""
-        for pause in (1, 10, 60, 0):
-            try:
-                address = f"{self.house}/api/v1/risk/{path}"
-                status, _, answer = self.client.call("POST", address, json.dumps(body).encode(), f"late-{name}")
-                print("answered late:", status, answer.decode(), flush=True)
-                if status < 500 and status != 429 and b'"idempotency_in_progress"' not in answer:
-                    return
-            except (NotBelieved, NoAnswer) as error:
-                print("answered late, and not heard:", error, flush=True)
-            time.sleep(pause)
+        """What the house answers is final: 409 says that it was decided meanwhile."""
+        try:
+            address = f"{self.house}/api/v1/risk/{path}"
+            status, _, answer = self.client.call_until_answered("POST", address, json.dumps(body).encode(), f"late-{name}")
+            print("answered late:", status, answer.decode(), flush=True)
+        except (NotBelieved, NoAnswer) as error:
+            print("answered late, and not heard:", error, flush=True)
 
     def decide_purchase(self, asked):
         """And here."""
@@ -495,6 +495,50 @@ class Client:
             error.idempotency_key = again
             raise
         return status, headers, answer
+
+    def call_until_answered(self, method, address, body=b"", idempotency_key=None, if_match=None):
+        """As `call`, and the very same again, signed anew and under one key, as long as nothing is known of it, it is under way, or there
+        were too many. Ends after two minutes with what came last. Keep the key with what is to be done: then it is done once, also if you
+        are started anew in between."""
+        key = idempotency_key or secrets.token_hex(16)
+        for pause in RETRY_SECONDS:
+            try:
+                status, headers, answer = self.call(method, address, body, key, if_match)
+                if not (status >= 500 or status == 429 or status == 409 and b'"idempotency_in_progress"' in answer):
+                    return status, headers, answer
+                told = headers["Retry-After"] or ""
+                # A minute's rate is new within a minute; headers are not signed.
+                pause = min(int(told), 60) if re.fullmatch("[0-9]{1,4}", told) else pause
+            except NoAnswer:
+                pass
+            except NotBelieved as error:
+                # It is you who are not believed: no repetition mends that.
+                if error.status == 401:
+                    raise
+            time.sleep(pause)
+        return self.call(method, address, body, key, if_match)
+
+    def items(self, address):
+        """Each item of a list, page after page; `address` may bear parameters, but no cursor."""
+        page = address
+        while True:
+            status, headers, answer = self.call_until_answered("GET", page)
+            if status != 200:
+                raise Refused(status, headers, answer)
+            said = json.loads(answer)
+            yield from said["items"]
+            if said["next_cursor"] is None:
+                return
+            page = f"{address}{'&' if '?' in address else '?'}cursor={urllib.parse.quote(said['next_cursor'], safe='')}"
+
+    def list_platform_keys(self, host):
+        """The platform's keys as it tells them now, in the form that `platform_keys` reads: ask each day, and believe by what is new."""
+        text = ""
+        for one in self.items(f"{host}/api/v1/platform-keys?limit=200"):
+            end = one["retired_at"] and datetime.datetime.fromisoformat(one["retired_at"]).timestamp()
+            state = "retired" if end and end <= time.time() else "believed"
+            text += f"{one['serial_no']} ({one['algorithm']}) {state}\n{one['public_key']}"
+        return text
 
     def believe(self, status, headers, answer):
         """Raises unless the platform signed the answer."""
@@ -622,6 +666,8 @@ def check_figures(manifest, figures):
 # What each action takes, and how many words at least.
 TAKES = {
     "call": (2, "METHOD ADDRESS [BODY]"),
+    "list": (1, "ADDRESS"),
+    "platform-keys": (1, "HOST"),
     "fetch-day": (3, "HOST DAY FOLDER"),
     "verify-callback": (3, "METHOD URL AUTHORIZATION"),
     "listen": (3, "HOST:PORT FILE MERCHANT"),
@@ -677,7 +723,7 @@ def run():
         raise Mistyped(f"{given.action} takes {takes}")
     if given.action not in ("verify-callback", "listen") and None in (given.partner, given.serial, given.key):
         raise Mistyped(f"{given.action} signs: name --partner, --serial and --key")
-    address = {"call": 1, "fetch-day": 0}.get(given.action)
+    address = {"call": 1, "list": 0, "platform-keys": 0, "fetch-day": 0}.get(given.action)
     if address is not None and not re.match("https?://[^/?#]", given.words[address]):
         raise Mistyped(f"{given.words[address]} is no address such as http://127.0.0.1:8080/api/v1/me")
     keys = read_key(given.platform_keys, platform_keys)
@@ -708,6 +754,13 @@ def run():
             host, day, folder = given.words[:3]
             files = client.fetch_day(host, day, folder)["files"]
             print(f"{day}: {len(files)} files, {sum(file['rows'] for file in files) // 2} rows; every hash, sum and footing holds")
+            return 0
+        if given.action == "list":
+            for item in client.items(given.words[0]):
+                print(json.dumps(item, ensure_ascii=False, separators=(",", ":")))
+            return 0
+        if given.action == "platform-keys":
+            print(client.list_platform_keys(given.words[0]), end="")
             return 0
         method, address = given.words[:2]
         body = given.words[2].encode() if len(given.words) > 2 else b""

@@ -1,5 +1,7 @@
 //! The sample clients: what they believe, what they keep, and how they go on.
 
+mod again;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};

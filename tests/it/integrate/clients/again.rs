@@ -1,0 +1,93 @@
+//! The sample clients once more: after an answer that was lost, to a list's end, and by our next key.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::response::IntoResponse as _;
+use chrono::TimeDelta;
+use fenqi::access::actions::{Rotation, rotate_platform_key};
+use fenqi::base::Clock;
+use fenqi::partner::key::Algorithm;
+use fenqi::partner::signature::{Identity, Stamp};
+use sqlx::PgPool;
+
+use super::{Clients, said};
+use crate::house;
+
+/// The address and the header `Authorization` of each call.
+type Asked = Arc<Mutex<Vec<(String, String)>>>;
+
+/// A list of two pages at somebody who loses the first call and has too many at the second. Returns its address and what was asked.
+async fn faltering(signer: Arc<Identity>) -> (String, Asked) {
+    let asked = Asked::default();
+    let seen = asked.clone();
+    let serve = move |request: Request| {
+        let (signer, seen) = (signer.clone(), seen.clone());
+        async move {
+            let authorization = request.headers()[AUTHORIZATION].to_str().unwrap().to_owned();
+            let calls = {
+                let mut seen = seen.lock().unwrap();
+                seen.push((request.uri().to_string(), authorization));
+                seen.len()
+            };
+            let (status, body) = match calls {
+                1 => return StatusCode::BAD_GATEWAY.into_response(),
+                2 => (StatusCode::TOO_MANY_REQUESTS, r#"{"code":"rate_exceeded"}"#),
+                3 => (StatusCode::OK, r#"{"items":[{"no":1},{"no":2}],"next_cursor":"WzFd"}"#),
+                _ => (StatusCode::OK, r#"{"items":[{"no":3}],"next_cursor":null}"#),
+            };
+            let signed = signer.response_headers(&Stamp::fresh(Clock::System.now()), body.as_bytes());
+            (status, signed, [("Retry-After", "1")], body).into_response()
+        }
+    };
+    (house::serve(axum::Router::new().fallback(serve)).await, asked)
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_clients_read_a_list_to_its_end_though_an_answer_is_lost(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let clients = Clients::of_core(&app, "lists").await;
+    let signer = app.access.signer(Algorithm::RsaSha256).await.unwrap();
+    for program in ["python", "java"] {
+        let (address, asked) = faltering(signer.clone()).await;
+        let things = format!("{address}/things?limit=2");
+        let list = ["list", things.as_str()];
+        let output = match program {
+            "python" => clients.python(&list).await,
+            _ => clients.java(&list).await,
+        };
+        assert_eq!(said(program, &output), "{\"no\":1}\n{\"no\":2}\n{\"no\":3}\n");
+        let asked = asked.lock().unwrap();
+        let urls: Vec<&str> = asked.iter().map(|(url, _)| url.as_str()).collect();
+        let first = "/things?limit=2";
+        assert_eq!(urls, [first, first, first, "/things?limit=2&cursor=WzFd"], "{program}");
+        let signed: BTreeSet<&str> = asked.iter().map(|(_, authorization)| authorization.as_str()).collect();
+        assert_eq!(signed.len(), 4, "each attempt is signed anew: {program}");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_clients_ask_for_our_keys_and_read_what_they_wrote(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let clients = Clients::of_core(&app, "our-keys").await;
+    let signs_from = Some(Clock::System.now() + TimeDelta::days(7));
+    let rotation = Rotation { algorithm: Algorithm::RsaSha256, signs_from, by: "operator" };
+    let next = rotate_platform_key(&app, rotation).await.unwrap().serial_no;
+    let at_once = Rotation { algorithm: Algorithm::Sm2Sm3, signs_from: None, by: "operator" };
+    let _ = rotate_platform_key(&app, at_once).await.unwrap();
+    let [python, java] = clients.both(&["platform-keys", &clients.base]).await;
+    let keys = said("python", &python);
+    assert_eq!(said("java", &java), keys);
+    assert!(keys.contains(&format!("{next} (rsa_sha256) believed\n-----BEGIN PUBLIC KEY-----\n")), "{keys}");
+    assert_eq!((keys.matches(") believed\n").count(), keys.matches(") retired\n").count()), (3, 1), "{keys}");
+    std::fs::write(clients.directory.join("keys.txt"), &keys).unwrap();
+    let me = format!("{}/api/v1/me", clients.base);
+    for output in clients.both(&["call", "GET", &me]).await {
+        assert!(said("by what they wrote", &output).contains("\"my-core\""));
+    }
+}

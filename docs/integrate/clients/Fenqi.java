@@ -425,9 +425,23 @@ public final class Fenqi {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 String[] values = line.split(",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$)", -1);
                 rows++;
+                Map<String, String> row = new HashMap<>();
                 for (int at = 0; at < columns.length; at++) {
+                    row.put(columns[at], values[at]);
                     if (columns[at].endsWith("_fen")) {
                         figures.merge(table + "." + columns[at], Long.parseLong(values[at]), Math::addExact);
+                    }
+                }
+                if (table.equals("plans")) {
+                    long fen = Long.parseLong(row.get("principal_fen"));
+                    figures.merge("plans.principal_fen." + row.get("reason"), fen, Math::addExact);
+                }
+                if (table.equals("ledger")) {
+                    long fen = Long.parseLong(row.get("amount_fen"));
+                    for (String side : List.of("debit", "credit")) {
+                        String account = "ledger." + side + "_fen." + row.get(side + "_account");
+                        figures.merge(account, fen, Math::addExact);
+                        figures.merge(account + "." + row.get("event"), fen, Math::addExact);
                     }
                 }
             }
@@ -442,8 +456,10 @@ public final class Fenqi {
     private static void checkFigures(Map<String, Object> manifest, Map<String, Long> figures) throws NotBelieved {
         Map<String, Object> told = object(manifest.get("figures"));
         for (Map.Entry<String, Long> figure : figures.entrySet()) {
-            if (!figure.getValue().equals(told.get(figure.getKey()))) {
-                throw new NotBelieved(figure + " in the files and " + told.get(figure.getKey()) + " in the manifest");
+            // What is not there is zero.
+            Object inManifest = told.getOrDefault(figure.getKey(), 0L);
+            if (!figure.getValue().equals(inManifest)) {
+                throw new NotBelieved(figure + " in the files and " + inManifest + " in the manifest");
             }
         }
         for (Object one : list(manifest.get("footings"))) {

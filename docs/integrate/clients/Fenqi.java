@@ -76,6 +76,8 @@ public final class Fenqi {
     private static final long ANSWER_SECONDS_MAX = 20;
     /** After each attempt of which nothing is known. */
     private static final List<Long> RETRY_SECONDS = List.of(1L, 2L, 4L, 8L, 16L, 32L, 60L);
+    /** Larger than any call of the platform; whoever else calls shall not fill the memory before he is not believed. */
+    private static final int BODY_BYTES_MAX = 40 << 20;
     /** So much of a file comes in time over any line. */
     private static final long PIECE_BYTES = 1 << 20;
 
@@ -690,7 +692,12 @@ public final class Fenqi {
 
         final void called(HttpExchange call) throws IOException {
             try (call) {
-                String body = new String(call.getRequestBody().readAllBytes(), StandardCharsets.UTF_8);
+                byte[] bytes = call.getRequestBody().readNBytes(BODY_BYTES_MAX + 1);
+                if (bytes.length > BODY_BYTES_MAX) {
+                    answer(call, 413, "{\"code\": \"TOO_LARGE\", \"message\": \"the body is too large\"}");
+                    return;
+                }
+                String body = new String(bytes, StandardCharsets.UTF_8);
                 String authorization = call.getRequestHeaders().getFirst("Authorization");
                 String url = call.getRequestURI().toString();
                 try {

@@ -34,6 +34,8 @@ import urllib.parse
 import urllib.request
 
 SKEW_SECONDS_MAX = 300
+# Larger than any call of the platform; whoever else calls shall not fill the memory before he is not believed.
+BODY_BYTES_MAX = 40 << 20
 # After each attempt of which nothing is known.
 RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60)
 RSA, SM2 = "FENQI-RSA-SHA256", "FENQI-SM2-SM3"
@@ -242,7 +244,12 @@ class Called(http.server.BaseHTTPRequestHandler):
     keys, nonces, one_by_one = {}, {}, threading.Lock()
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = self.headers.get("Content-Length", "")
+        if not re.fullmatch("[0-9]{1,9}", length) or int(length) > BODY_BYTES_MAX:
+            # Nothing of it is read, so that what follows on the connection is no request.
+            self.close_connection = True
+            return self.answer(413 if length else 411, {"code": "TOO_LARGE", "message": "the body is too large, or of no known length"})
+        body = self.rfile.read(int(length))
         try:
             nonce = verify_callback(self.keys, "POST", self.path, self.headers.get("Authorization", ""), body)
             with self.one_by_one:
@@ -350,7 +357,8 @@ class Core(Called):
 
 class Decider(Called):
     """A risk partner's endpoint: decides by a rule, answers the same question as before, and signs. What it cannot decide at once it
-    leaves out and keeps in a file, and answers late, at the house's address, if it was given one."""
+    leaves out and keeps in a file, and answers late, at the house's address, if it was given one. Keep what you answered where it
+    outlives the process: here it is forgotten with it."""
 
     house, undecided, decided = None, "undecided.txt", {}
     # A purchase of so much is looked at more closely, if there is somebody to call back.

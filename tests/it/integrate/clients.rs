@@ -150,6 +150,7 @@ async fn java_listens(directory: &Path, url: &str, (authorization, stale): (&str
     };
     assert_eq!(told(authorization, "{}").await, 401, "a changed body");
     assert_eq!(told("", body).await, 401, "nobody signed it");
+    assert_eq!(told("", &"x".repeat((40 << 20) + 1)).await, 413, "nobody sends as much");
     assert_eq!(told(stale, body).await, 401, "signed too long ago");
     assert_eq!(told(authorization, body).await, 200);
     assert_eq!(told(authorization, body).await, 401, "a nonce that was used");

@@ -1,4 +1,4 @@
-//! The sample clients once more: after an answer that was lost, to a list's end, and by our next key.
+//! The sample clients once more: after an answer that was lost, to a list's end, by our next key, and with a body that has none.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -13,9 +13,12 @@ use fenqi::base::Clock;
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::{Identity, Stamp};
 use sqlx::PgPool;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::Command;
 
-use super::{Clients, said};
-use crate::house;
+use super::{Clients, PYTHON, said};
+use crate::house::{self, free_address};
 
 /// The address and the header `Authorization` of each call.
 type Asked = Arc<Mutex<Vec<(String, String)>>>;
@@ -89,5 +92,31 @@ async fn the_sample_clients_ask_for_our_keys_and_read_what_they_wrote(pool: PgPo
     let me = format!("{}/api/v1/me", clients.base);
     for output in clients.both(&["call", "GET", &me]).await {
         assert!(said("by what they wrote", &output).contains("\"my-core\""));
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_python_server_reads_no_body_that_is_too_large_or_of_no_length(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let clients = Clients::of_core(&app, "lengths").await;
+    let address = free_address();
+    let mut listener = Command::new("python3");
+    listener.args([PYTHON, "--platform-keys", "keys.txt", "listen", &address, "heard.txt", "mer_1"]);
+    let _listener = listener.current_dir(&clients.directory).kill_on_drop(true).spawn().unwrap();
+    house::until("it listens", async || TcpStream::connect(&address).await.is_ok()).await;
+    for (length, body, status) in [
+        ("Content-Length: 41943041", "", "413"),
+        ("Content-Length: -1", "", "413"),
+        ("Content-Length: 2", "{}", "401"),
+        ("Transfer-Encoding: chunked", "", "411"),
+    ] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let request = format!("POST / HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut began = [0; 12];
+        let answered = tokio::time::timeout(house::PATIENCE, stream.read_exact(&mut began)).await;
+        answered.expect("it does not wait for a body that never comes").unwrap();
+        assert_eq!(std::str::from_utf8(&began).unwrap(), format!("HTTP/1.1 {status}"), "{length}");
     }
 }

@@ -57,6 +57,7 @@ import java.util.zip.GZIPInputStream;
  * <pre>
  * java Fenqi.java call PARTNER SERIAL private.pem keys.txt GET http://host/api/v1/me [BODY [IDEMPOTENCY-KEY [IF-MATCH]]]
  * java Fenqi.java list PARTNER SERIAL private.pem keys.txt http://host/api/v1/platform-keys
+ * java Fenqi.java events PARTNER SERIAL private.pem keys.txt http://host 0
  * java Fenqi.java platform-keys PARTNER SERIAL private.pem keys.txt http://host
  * java Fenqi.java fetch-day PARTNER SERIAL private.pem keys.txt http://host 2026-03-02 FOLDER
  * java Fenqi.java verify-callback keys.txt POST /your/path "$AUTHORIZATION" "$BODY"
@@ -277,6 +278,29 @@ public final class Fenqi {
                 return items;
             }
             page = address + (address.contains("?") ? "&" : "?") + "cursor=" + URLEncoder.encode(cursor, StandardCharsets.UTF_8);
+        }
+    }
+
+    /**
+     * Every event after that number, in order, as far as there are any now. Keep the {@code event_no} of the last one with what it
+     * did, and go on from there the next time.
+     */
+    public List<Object> events(String host, long after) throws Exception {
+        List<Object> events = new ArrayList<>();
+        long from = after;
+        while (true) {
+            URI page = URI.create(host + "/api/v1/events?after=" + from + "&limit=200");
+            HttpResponse<String> answer = callUntilAnswered("GET", page, "", null, null);
+            if (answer.statusCode() != 200) {
+                throw new Refused(answer, answer.body());
+            }
+            Map<String, Object> said = object(Json.read(answer.body()));
+            events.addAll(list(said.get("items")));
+            // A page may be empty, and more be there behind it.
+            from = (Long) said.get("next_after");
+            if (!(Boolean) said.get("has_more")) {
+                return events;
+            }
         }
     }
 
@@ -879,6 +903,7 @@ public final class Fenqi {
     private static final Map<String, String> TAKES = Map.of(
             "call", "PARTNER SERIAL private.pem keys.txt METHOD ADDRESS [BODY] [IDEMPOTENCY-KEY] [IF-MATCH]",
             "list", "PARTNER SERIAL private.pem keys.txt ADDRESS",
+            "events", "PARTNER SERIAL private.pem keys.txt HOST AFTER",
             "platform-keys", "PARTNER SERIAL private.pem keys.txt HOST",
             "fetch-day", "PARTNER SERIAL private.pem keys.txt HOST DAY FOLDER",
             "verify-callback", "keys.txt METHOD URL AUTHORIZATION BODY",
@@ -938,6 +963,13 @@ public final class Fenqi {
         throw new Mistyped(text + " is no address such as http://127.0.0.1:8080/api/v1/me");
     }
 
+    private static long eventNumber(String text) throws Mistyped {
+        if (!text.matches("[0-9]{1,18}")) {
+            throw new Mistyped(text + " is no event's number");
+        }
+        return Long.parseLong(text);
+    }
+
     private static String under(String idempotencyKey) {
         return idempotencyKey == null ? "" : "; send the same again under the idempotency key " + idempotencyKey;
     }
@@ -967,6 +999,11 @@ public final class Fenqi {
             }
             if (action.equals("list")) {
                 client.items(address(words.get(4)).toString()).forEach(item -> System.out.println(Json.write(item)));
+                return;
+            }
+            if (action.equals("events")) {
+                long after = eventNumber(words.get(5));
+                client.events(address(words.get(4)).toString(), after).forEach(event -> System.out.println(Json.write(event)));
                 return;
             }
             if (action.equals("platform-keys")) {

@@ -3,6 +3,7 @@
 
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt call GET http://host/api/v1/me
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt list http://host/api/v1/platform-keys
+    python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt events http://host 0
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt platform-keys http://host
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt fetch-day http://host 2026-03-02 FOLDER
     python3 fenqi.py --platform-keys keys.txt verify-callback POST /your/path "$AUTHORIZATION" < body
@@ -539,6 +540,20 @@ class Client:
                 return
             page = f"{address}{'&' if '?' in address else '?'}cursor={urllib.parse.quote(said['next_cursor'], safe='')}"
 
+    def events(self, host, after):
+        """Each event after that number, in order, as far as there are any now. Keep the `event_no` of the last one with what it did, and
+        go on from there the next time."""
+        while True:
+            status, headers, answer = self.call_until_answered("GET", f"{host}/api/v1/events?after={after}&limit=200")
+            if status != 200:
+                raise Refused(status, headers, answer)
+            page = json.loads(answer)
+            yield from page["items"]
+            # A page may be empty, and more be there behind it.
+            after = page["next_after"]
+            if not page["has_more"]:
+                return
+
     def list_platform_keys(self, host):
         """The platform's keys as it tells them now, in the form that `platform_keys` reads: ask each day, and believe by what is new."""
         text = ""
@@ -675,6 +690,7 @@ def check_figures(manifest, figures):
 TAKES = {
     "call": (2, "METHOD ADDRESS [BODY]"),
     "list": (1, "ADDRESS"),
+    "events": (2, "HOST AFTER"),
     "platform-keys": (1, "HOST"),
     "fetch-day": (3, "HOST DAY FOLDER"),
     "verify-callback": (3, "METHOD URL AUTHORIZATION"),
@@ -731,7 +747,7 @@ def run():
         raise Mistyped(f"{given.action} takes {takes}")
     if given.action not in ("verify-callback", "listen") and None in (given.partner, given.serial, given.key):
         raise Mistyped(f"{given.action} signs: name --partner, --serial and --key")
-    address = {"call": 1, "list": 0, "platform-keys": 0, "fetch-day": 0}.get(given.action)
+    address = {"call": 1, "list": 0, "events": 0, "platform-keys": 0, "fetch-day": 0}.get(given.action)
     if address is not None and not re.match("https?://[^/?#]", given.words[address]):
         raise Mistyped(f"{given.words[address]} is no address such as http://127.0.0.1:8080/api/v1/me")
     keys = read_key(given.platform_keys, platform_keys)
@@ -763,8 +779,8 @@ def run():
             files = client.fetch_day(host, day, folder)["files"]
             print(f"{day}: {len(files)} files, {sum(file['rows'] for file in files) // 2} rows; every hash, sum and footing holds")
             return 0
-        if given.action == "list":
-            for item in client.items(given.words[0]):
+        if given.action in ("list", "events"):
+            for item in client.items(given.words[0]) if given.action == "list" else client.events(*given.words[:2]):
                 print(json.dumps(item, ensure_ascii=False, separators=(",", ":")))
             return 0
         if given.action == "platform-keys":

@@ -10,12 +10,15 @@ use axum::response::IntoResponse as _;
 use chrono::TimeDelta;
 use fenqi::access::actions::{Rotation, rotate_platform_key};
 use fenqi::base::Clock;
+use fenqi::outbox::{Message, store};
 use fenqi::partner::key::Algorithm;
 use fenqi::partner::signature::{Identity, Stamp};
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
+use uuid::Uuid;
 
 use super::{Clients, PYTHON, said};
 use crate::house::{self, free_address};
@@ -70,6 +73,33 @@ async fn the_sample_clients_read_a_list_to_its_end_though_an_answer_is_lost(pool
         assert_eq!(urls, [first, first, first, "/things?limit=2&cursor=WzFd"], "{program}");
         let signed: BTreeSet<&str> = asked.iter().map(|(_, authorization)| authorization.as_str()).collect();
         assert_eq!(signed.len(), 4, "each attempt is signed anew: {program}");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_clients_read_on_from_an_event_through_all_pages(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let clients = Clients::of_core(&app, "events").await;
+    let told: Vec<Message> = (1..=201)
+        .map(|number| Message {
+            partner: "harbour-bank".to_owned(),
+            kind: "loan_made",
+            object_id: Uuid::from_u128(number),
+            body: json!({ "loan_id": format!("loan_{number}") }),
+            created_at: app.clock.now(),
+        })
+        .collect();
+    store::enqueue(&mut app.pool.acquire().await.unwrap(), &told).await.unwrap();
+    let [python, java] = clients.both(&["events", &clients.base, "0"]).await;
+    let all = said("python", &python);
+    assert_eq!(said("java", &java), all);
+    let lines: Vec<&str> = all.lines().collect();
+    assert!(lines.len() == 201 && lines[200].contains("\"loan_201\""), "{all}");
+    let before_last: Value = serde_json::from_str(lines[199]).unwrap();
+    let number = before_last["event_no"].to_string();
+    for output in clients.both(&["events", &clients.base, &number]).await {
+        assert_eq!(said("what came since", &output).trim_end(), lines[200]);
     }
 }
 

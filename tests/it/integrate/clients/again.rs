@@ -1,6 +1,7 @@
 //! The sample clients once more: after an answer that was lost, to a list's end, by our next key, and with a body that has none.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::extract::Request;
@@ -123,6 +124,25 @@ async fn the_sample_clients_ask_for_our_keys_and_read_what_they_wrote(pool: PgPo
     for output in clients.both(&["call", "GET", &me]).await {
         assert!(said("by what they wrote", &output).contains("\"my-core\""));
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_clients_follow_nobody_elsewhere(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let clients = Clients::of_core(&app, "elsewhere").await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let seen = asked.clone();
+    let send_on = move || {
+        seen.fetch_add(1, Ordering::Relaxed);
+        async { (StatusCode::FOUND, [("Location", "/elsewhere")]) }
+    };
+    let address = house::serve(axum::Router::new().fallback(send_on)).await;
+    for output in clients.both(&["call", "GET", &format!("{address}/api/v1/me")]).await {
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains("302 without a signature"), "{told}");
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "once by each");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

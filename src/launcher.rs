@@ -78,7 +78,7 @@ impl Server {
     /// about another server.
     pub fn url(&self, database: &str) -> String {
         let socket = percent_encode(&self.places.socket);
-        format!("postgres://fenqi@localhost:5432/{database}?host={socket}&sslmode=disable")
+        format!("postgres://fenqi@localhost:5432/{database}?sslmode=disable&host={socket}")
     }
 
     /// Leaves the server running when this process ends, until `stop_kept`.

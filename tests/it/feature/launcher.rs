@@ -130,7 +130,7 @@ async fn a_start_that_is_interrupted_leaves_no_server_behind() {
 fn a_server_started_by_hand_stays_until_it_is_stopped_by_hand() {
     let place = Place::new("by-hand");
     let url = said(&place.run(&["db", "start"]).stdout);
-    assert!(url.starts_with("postgres://fenqi@localhost:5432/fenqi?host="), "{url}");
+    assert!(url.starts_with("postgres://fenqi@localhost:5432/fenqi?sslmode=disable&host="), "{url}");
     assert!(place.run(&["migrate"]).status.success());
     assert!(place.postmaster().is_some());
     assert_eq!(said(&place.run(&["db", "url"]).stdout), url);

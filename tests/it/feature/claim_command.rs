@@ -6,9 +6,9 @@ use sqlx::PgPool;
 use super::house_command::Program;
 use crate::{book, house};
 
-/// Of the claim that was asked last.
-fn last(fenqi: &Program) -> Value {
-    let listed = fenqi.done(&["claim", "list", "--json"]);
+/// The claim that waits to be paid.
+fn asked(fenqi: &Program) -> Value {
+    let listed = fenqi.done(&["claim", "list", "--open", "--json"]);
     serde_json::from_str(listed.lines().last().unwrap()).unwrap()
 }
 
@@ -27,7 +27,7 @@ async fn a_claim_is_asked_by_one_person_and_paid_on_the_word_of_two(pool: PgPool
     // 100,000, 3,600 of interest, and 100 a day for 82 days. The second installment is 54 days late.
     assert!(fenqi.done(&ask).contains("asks for 1,118.00 yuan"));
     assert!(fenqi.refused(&ask).contains("asks for this loan already"));
-    let first = last(&fenqi);
+    let first = asked(&fenqi);
     let parts = ["principal_fen", "interest_fen", "fee_fen", "penalty_fen"].map(|part| first[part].as_i64().unwrap());
     assert_eq!((parts, &first["status"]), ([100_000, 3_600, 0, 8_200], &json!("asked")));
     let id = first["claim_id"].as_str().unwrap();
@@ -37,7 +37,7 @@ async fn a_claim_is_asked_by_one_person_and_paid_on_the_word_of_two(pool: PgPool
     assert!(fenqi.done(&["claim", "list"]).contains("withdrawn by Li Na: of another day"));
 
     fenqi.done(&ask);
-    let second = last(&fenqi);
+    let second = asked(&fenqi);
     let id = second["claim_id"].as_str().unwrap();
     let pay = |reference, by| ["claim", "pay", id, "--reference", reference, "--by", by];
     let stated = fenqi.done(&pay(" G-1 ", "Li Na"));
@@ -69,7 +69,7 @@ async fn no_more_is_paid_than_may_be_claimed_and_no_reference_twice(pool: PgPool
     let ask = ["claim", "ask", &loan, "--by", "Li Na"];
     fenqi.done(&ask);
     fenqi.done(&["transfer", "record", &line, "--amount-fen", "10000", "--reference", "B-1", "--by", "Li Na"]);
-    let id = last(&fenqi)["claim_id"].as_str().unwrap().to_owned();
+    let id = asked(&fenqi)["claim_id"].as_str().unwrap().to_owned();
     // 1,118.00 less 100.00.
     let less = fenqi.refused(&["claim", "pay", &id, "--reference", "G-1", "--by", "Li Na"]);
     assert!(less.contains("1,018.00 yuan may be claimed of this loan by now"), "{less}");
@@ -78,14 +78,14 @@ async fn no_more_is_paid_than_may_be_claimed_and_no_reference_twice(pool: PgPool
         ["claim", "pay", id, "--reference", reference, "--by", by].map(str::to_owned)
     };
     assert!(fenqi.done(&ask).contains("asks for 1,018.00 yuan"));
-    let paid = last(&fenqi)["claim_id"].as_str().unwrap().to_owned();
+    let paid = asked(&fenqi)["claim_id"].as_str().unwrap().to_owned();
     for by in ["Li Na", "Wang Wei"] {
         fenqi.done(&pay(&paid, "G-1", by).each_ref().map(String::as_str));
     }
     // The day after, another day's penalty may be claimed.
     book.live_until("2026-05-19").await;
     assert!(fenqi.done(&ask).contains("asks for 1.00 yuan"));
-    let next = last(&fenqi)["claim_id"].as_str().unwrap().to_owned();
+    let next = asked(&fenqi)["claim_id"].as_str().unwrap().to_owned();
     fenqi.done(&pay(&next, "G-1", "Li Na").each_ref().map(String::as_str));
     let twice = fenqi.refused(&pay(&next, "G-1", "Wang Wei").each_ref().map(String::as_str));
     assert!(twice.contains("a claim was booked with this reference of the bank before"), "{twice}");
@@ -102,7 +102,7 @@ async fn what_was_booked_wrongly_is_taken_back_by_two_the_last_one_first(pool: P
     let typed = |words: &[&str]| fenqi.done(words);
     let claimed = |reference: &str| {
         typed(&["claim", "ask", &loan, "--by", "Li Na"]);
-        let id = last(&fenqi)["claim_id"].as_str().unwrap().to_owned();
+        let id = asked(&fenqi)["claim_id"].as_str().unwrap().to_owned();
         for by in ["Li Na", "Wang Wei"] {
             typed(&["claim", "pay", &id, "--reference", reference, "--by", by]);
         }

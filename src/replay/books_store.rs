@@ -260,7 +260,7 @@ pub async fn find_message(connection: &mut PgConnection, partner: &str, kind: &s
                     body -> 'principal_fen' as principal, body -> 'interest_fen' as interest, body -> 'fee_fen' as fee,
                     body -> 'penalty_fen' as penalty, body -> 'interest_back_fen' as interest_back,
                     body -> 'interest_back_recovered_fen' as interest_back_recovered, body -> 'recovered_fen' as recovered,
-                    body -> 'left_fen' as left
+                    body -> 'left_fen' as left, body -> 'covered_fen' as covered
              from outbox where partner = $1 and kind = $2 order by message_no offset $3::bigint - 1 limit 1) x",
         partner,
         kind,

@@ -279,6 +279,7 @@ pub const SUBJECTS: &[(&str, &str, Fields)] = &[
             ("interest_back_recovered", Amount),
             ("recovered", Amount),
             ("left", Amount),
+            ("covered", Amount),
         ],
     ),
     ("card", "BORROWER [N]", &[("status", Word), ("default", Word)]),

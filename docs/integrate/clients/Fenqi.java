@@ -77,7 +77,7 @@ public final class Fenqi {
     private static final long ANSWER_SECONDS_MAX = 20;
     /** After each attempt of which nothing is known. */
     private static final List<Long> RETRY_SECONDS = List.of(1L, 2L, 4L, 8L, 16L, 32L, 60L);
-    /** Larger than any call of the platform; whoever else calls shall not fill the memory before he is not believed. */
+    /** Larger than any call of the platform: what strangers send is not to fill the memory before it is refused. */
     private static final int BODY_BYTES_MAX = 40 << 20;
     /** So much of a file comes in time over any line. */
     private static final long PIECE_BYTES = 1 << 20;

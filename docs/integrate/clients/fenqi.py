@@ -12,7 +12,8 @@
     python3 fenqi.py --partner P --serial S --key private.pem --platform-keys keys.txt core 127.0.0.1:9600 events.txt
 
 `keys.txt` is what `fenqi partner platform-key list` prints, or later `platform-keys` here. Needs Python 3.8 and the package
-`cryptography` for RSA; SM2 is written out below and needs an OpenSSL with SM3, as every current one has it.
+`cryptography` for RSA; SM2 is written out below and needs an OpenSSL with SM3, as every current one has it. How long it takes
+depends on the key: where others can measure that, sign by a library or a device of yours instead.
 """
 
 import argparse
@@ -35,7 +36,7 @@ import urllib.parse
 import urllib.request
 
 SKEW_SECONDS_MAX = 300
-# Larger than any call of the platform; whoever else calls shall not fill the memory before he is not believed.
+# Larger than any call of the platform: what strangers send is not to fill the memory before it is refused.
 BODY_BYTES_MAX = 40 << 20
 # After each attempt of which nothing is known.
 RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60)

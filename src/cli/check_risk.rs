@@ -151,7 +151,11 @@ enum Fault {
 impl Checker {
     fn new(args: &Args) -> anyhow::Result<Checker> {
         let url = args.url.trim_end_matches('/').to_owned();
-        let authority = url.find("://").map(|at| at + 3).context("the address must begin with http:// or https://")?;
+        anyhow::ensure!(
+            is_whole(&url),
+            "{url} is no address such as http://127.0.0.1:9400, which begins with http:// or https:// and has no query"
+        );
+        let authority = url.find("://").map_or(0, |at| at + 3);
         let path_from = url[authority..].find('/').map_or(url.len(), |at| authority + at);
         let mut ring = KeyRing::default();
         let read = |path: &Option<PathBuf>| -> anyhow::Result<String> {
@@ -355,6 +359,13 @@ impl Checker {
         let verdict = self.ring.answer(Clock::System.now(), &self.partner_mchid, signature, &body);
         Ok(Came { status, body, took: started.elapsed(), believed: verdict.map_err(|error| error.to_string()) })
     }
+}
+
+/// What a house takes as a partner's address.
+fn is_whole(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    })
 }
 
 fn no_answer(error: &reqwest::Error, limit: Duration) -> String {

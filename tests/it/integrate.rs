@@ -284,6 +284,16 @@ async fn follow_as_risk_partner(trial: &Trial) {
     trial.town.assert_whole("after the risk partner's document").await;
 }
 
+#[tokio::test]
+async fn an_address_that_no_house_takes_is_not_checked() {
+    for address in ["http://127.0.0.1:1/risk?version=1", "ftp://127.0.0.1/risk", "127.0.0.1:9400"] {
+        let arguments = ["partner", "check-risk", address, "--sandbox-seed", "7"];
+        let output = run_in(&std::env::temp_dir(), env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && told.contains("is no address such as http://"), "{told}");
+    }
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_endpoint_that_breaks_the_contract_is_told_how(pool: PgPool) {
     let trial = Trial::open(pool, "broken").await;

@@ -232,7 +232,7 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
         assert!(told.contains("Retry-After: ") && told.contains("Idempotency-Key: "), "{told}");
     }
     set_rate(&app, 1_000).await;
-    access::revoke_key(&app, "my-core", "C-1", "operator").await.unwrap();
+    let _ = access::revoke_key(&app, "my-core", "C-1", "operator").await.unwrap();
     for output in clients.both(&call).await {
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{told}");

@@ -20,6 +20,7 @@ use super::world::{Book, PLENTY, World};
 use crate::access::PartnerKind;
 use crate::base::id::LoanId;
 use crate::error::Fault;
+use crate::merchant::OrderDesk;
 use crate::partner::key::Algorithm;
 use crate::partner::signature::{Identity, Stamp};
 use crate::purchase::{Authoriser, Decision};
@@ -65,22 +66,11 @@ pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figur
         say(&figure);
         figures.push(figure);
     }
-    let (mut over_http, mut in_process) = (Vec::new(), Vec::new());
-    // The first of each warms everything up.
-    bench.buy_in_process(0, options.purchases / 4).await?;
-    bench.buy_over_http(0, options.purchases / 4).await?;
-    // Statements that were planned while their tables were empty are planned anew, as in a house that did not open a minute ago.
-    settle_down(&mut *world.app.pool.acquire().await?).await?;
-    for run in 1..=options.runs {
-        in_process.push(bench.buy_in_process(run, options.purchases).await?);
-        over_http.push(bench.buy_over_http(run, options.purchases).await?);
+    for figure in bench.compare_purchases(world, options).await? {
+        say(&figure);
+        figures.push(figure);
     }
-    let mut figure = Figure::new("http, signed order and confirmation", median(over_http), "purchases/s")
-        .against(median(in_process));
-    figure.runs = Some(options.runs);
-    say(&figure);
     let mut first = figures.remove(0);
-    figures.push(figure);
     first.more = figures;
     Ok(first)
 }
@@ -95,6 +85,7 @@ struct Bench {
     cashier: Identity,
     paths: Paths,
     authoriser: Authoriser,
+    desk: OrderDesk,
     book: Arc<Book>,
 }
 
@@ -116,7 +107,44 @@ impl Bench {
         let unsigned_address = serve(unsigned_router(app, caller.clone())).await?;
         let bare_address = serve(bare_router(app, caller)).await?;
         let paths = Paths::find(&mut Caller::connect(bare_address).await?, loan_id).await?;
-        Ok(Bench { address, unsigned_address, bare_address, sm2, rsa, cashier, paths, authoriser, book })
+        Ok(Bench {
+            address,
+            unsigned_address,
+            bare_address,
+            sm2,
+            rsa,
+            cashier,
+            paths,
+            authoriser,
+            desk: app.order_desk.clone(),
+            book,
+        })
+    }
+
+    /// Purchases to signed orders over HTTP, against authorisation alone in the process, and against order and authorisation there.
+    async fn compare_purchases(&self, world: &World, options: Options) -> anyhow::Result<[Figure; 2]> {
+        let Options { runs, purchases, .. } = options;
+        // The first of each warms everything up.
+        self.buy_in_process(0, purchases / 4).await?;
+        self.order_and_buy_in_process(0, purchases / 4).await?;
+        self.buy_over_http(0, purchases / 4).await?;
+        // Statements that were planned while their tables were empty are planned anew, as in a house that did not open a minute ago.
+        settle_down(&mut *world.app.pool.acquire().await?).await?;
+        let (mut over_http, mut in_process, mut to_order) = (Vec::new(), Vec::new(), Vec::new());
+        for run in 1..=runs {
+            in_process.push(self.buy_in_process(run, purchases).await?);
+            to_order.push(self.order_and_buy_in_process(run, purchases).await?);
+            over_http.push(self.buy_over_http(run, purchases).await?);
+        }
+        let over_http = median(over_http);
+        let figure = |name: &str, baseline| {
+            let figure = Figure::new(name, over_http, "purchases/s").against(median(baseline));
+            Figure { runs: Some(runs), ..figure }
+        };
+        Ok([
+            figure("http, signed order and confirmation", in_process),
+            figure("http, the same, against order and purchase", to_order),
+        ])
     }
 }
 

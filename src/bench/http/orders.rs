@@ -1,5 +1,6 @@
 //! Purchases by signed order and confirmation over HTTP, and the same in the process.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
@@ -10,12 +11,13 @@ use serde::Deserialize;
 
 use super::caller::{Caller, written};
 use super::{Bench, dealt, shares, signed};
-use crate::base::Fen;
 use crate::base::id::{CodeId, LineId, MerchantId, ProductId};
+use crate::base::{Clock, Fen};
 use crate::bench::figure::rate_per_second;
 use crate::bench::world::Book;
 use crate::error::Fault;
 use crate::http::Problem;
+use crate::merchant::code::Order;
 use crate::purchase::{Authoriser, Decision, PurchaseRequest};
 
 const AMOUNT: Fen = Fen::new(23_450);
@@ -24,31 +26,40 @@ const PERIODS: u16 = 12;
 pub(super) const CONFIRM: &str = "/confirm";
 
 impl Bench {
+    /// Purchases at a printed code.
     pub(super) async fn buy_in_process(&self, run: usize, count: usize) -> anyhow::Result<Decimal> {
-        let wishes = (0..count).map(|number| wish(&self.book, number, format!("in-{run}-{number}"), None));
-        let shares = dealt(wishes.collect());
-        let started = Instant::now();
-        let tasks: Vec<_> = shares
-            .into_iter()
-            .map(|share| {
-                let authoriser = self.authoriser.clone();
-                tokio::spawn(async move {
-                    for wish in share {
-                        bought(authoriser.authorise(wish).await.map_err(Fault::into_error)?.decision)?;
-                    }
-                    anyhow::Ok(())
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await??;
-        }
-        Ok(rate_per_second(count as u64, started.elapsed()))
+        let wishes = (0..count).map(|number| wish(&self.book, number, format!("in-{run}-{number}"), None)).collect();
+        let authoriser = self.authoriser.clone();
+        rate(wishes, move |wish| {
+            let authoriser = authoriser.clone();
+            async move { buy(&authoriser, wish).await }
+        })
+        .await
+    }
+
+    /// What is bought over HTTP, an order opened for each purchase, by the same use cases.
+    pub(super) async fn order_and_buy_in_process(&self, run: usize, count: usize) -> anyhow::Result<Decimal> {
+        let (authoriser, desk, book) = (self.authoriser.clone(), self.desk.clone(), Arc::clone(&self.book));
+        rate((0..count).collect(), move |number| {
+            let (authoriser, desk, book) = (authoriser.clone(), desk.clone(), Arc::clone(&book));
+            async move {
+                let now = Clock::System.now();
+                let order = Order {
+                    merchant_id: book.merchants[0],
+                    reference: format!("I{run}-{number}"),
+                    amount: AMOUNT,
+                    expires_at: now + TimeDelta::hours(1),
+                };
+                let code = desk.open(order, now).await.map_err(Fault::into_error)?;
+                buy(&authoriser, wish(&book, number, format!("ordered-{run}-{number}"), Some(code.code_id))).await
+            }
+        })
+        .await
     }
 
     pub(super) async fn buy_over_http(&self, run: usize, count: usize) -> anyhow::Result<Decimal> {
         let path = "/api/v1/merchant/orders";
-        let expires_at = (crate::base::Clock::System.now() + TimeDelta::hours(1)).to_rfc3339();
+        let expires_at = (Clock::System.now() + TimeDelta::hours(1)).to_rfc3339();
         let orders = (0..count).map(|number| {
             let body = serde_json::json!({
                 "reference": format!("R{run}-{number}"), "amount_fen": AMOUNT, "expires_at": expires_at });
@@ -118,6 +129,37 @@ pub(super) async fn confirm(
         amount: AMOUNT,
     };
     Ok(bought(authoriser.authorise(request).await?.decision)?)
+}
+
+/// Work a second of callers who do one thing after the other.
+async fn rate<W, Doing>(work: Vec<W>, each: impl Fn(W) -> Doing + Clone + Send + 'static) -> anyhow::Result<Decimal>
+where
+    W: Send + 'static,
+    Doing: Future<Output = anyhow::Result<()>> + Send,
+{
+    let count = work.len() as u64;
+    let shares = dealt(work);
+    let started = Instant::now();
+    let tasks: Vec<_> = shares
+        .into_iter()
+        .map(|share| {
+            let each = each.clone();
+            tokio::spawn(async move {
+                for one in share {
+                    each(one).await?;
+                }
+                anyhow::Ok(())
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await??;
+    }
+    Ok(rate_per_second(count, started.elapsed()))
+}
+
+async fn buy(authoriser: &Authoriser, wish: PurchaseRequest) -> anyhow::Result<()> {
+    bought(authoriser.authorise(wish).await.map_err(Fault::into_error)?.decision)
 }
 
 fn bought(decision: Decision) -> anyhow::Result<()> {

@@ -118,15 +118,6 @@ struct Busy {
     began: Vec<Instant>,
 }
 
-impl Busy {
-    /// Until when few wait for the batches that have only just begun; `None` where there is none.
-    fn waited_for_until(&self) -> Option<Instant> {
-        let latest = self.began.iter().max()?;
-        let until = *latest + BESIDE_AFTER;
-        (Instant::now() < until).then_some(until)
-    }
-}
-
 /// A batch that counts as being decided until it is dropped.
 struct InFlight {
     node: Arc<Node>,
@@ -176,8 +167,6 @@ struct Collector {
     is_closed: bool,
     /// In order of arrival: what the last batches had no room for, or whose line is in one of them.
     waiting: VecDeque<Waiting>,
-    /// When those that wait for another batch, being few, wait for it no longer.
-    beside_from: Option<Instant>,
 }
 
 async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
@@ -193,8 +182,7 @@ async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
         busy: Mutex::default(),
         ended: Notify::new(),
     });
-    let mut collector =
-        Collector { node: Arc::clone(&node), queue, is_closed: false, waiting: VecDeque::new(), beside_from: None };
+    let mut collector = Collector { node: Arc::clone(&node), queue, is_closed: false, waiting: VecDeque::new() };
     while let Ok(lane) = Arc::clone(&lanes).acquire_owned().await {
         let Some((batch, in_flight)) = collector.next_batch().await else { break };
         tokio::spawn(Arc::clone(&node).decide(batch, in_flight, lane));
@@ -209,13 +197,15 @@ impl Collector {
     async fn next_batch(&mut self) -> Option<(Vec<Waiting>, InFlight)> {
         loop {
             self.let_others_ask().await;
-            if let Some(picked) = self.pick() {
+            let beside_from = self.beside_from();
+            if beside_from.is_none()
+                && let Some(picked) = self.pick()
+            {
                 return Some(picked);
             }
             if self.is_closed && self.waiting.is_empty() {
                 return None;
             }
-            let beside_from = self.beside_from;
             tokio::select! {
                 // Beyond that they stay in the queue, which tells the next to come back: all may be waiting for one line.
                 next = self.queue.recv(), if !self.is_closed && self.waiting.len() < WAITING_MAX => match next {
@@ -252,14 +242,19 @@ impl Collector {
         self.waiting.len() > before
     }
 
-    /// Those that the next batch decides: a lane's share of all who ask at present, but nobody whose line is in another batch. Nothing
-    /// where too few wait to be decided beside another batch, as long as that one takes no longer than batches do.
-    fn pick(&mut self) -> Option<(Vec<Waiting>, InFlight)> {
-        let mut busy = lock(&self.node.busy);
-        self.beside_from = busy.waited_for_until().filter(|_| self.waiting.len() < BESIDE_MIN);
-        if self.beside_from.is_some() {
+    /// From when on the few who wait are decided beside a batch that has only just begun; `None` where they wait for none.
+    fn beside_from(&self) -> Option<Instant> {
+        if self.waiting.len() >= BESIDE_MIN {
             return None;
         }
+        let began = lock(&self.node.busy).began.iter().max().copied()?;
+        let from = began + BESIDE_AFTER;
+        (Instant::now() < from).then_some(from)
+    }
+
+    /// Those that the next batch decides: a lane's share of all who ask at present, but nobody whose line is in another batch.
+    fn pick(&mut self) -> Option<(Vec<Waiting>, InFlight)> {
+        let mut busy = lock(&self.node.busy);
         let asking = self.waiting.len() + busy.purchases;
         let share = asking.div_ceil(self.node.lanes_count).clamp(SHARE_MIN, BATCH_MAX);
         let mut batch = Vec::with_capacity(share);

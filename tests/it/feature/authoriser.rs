@@ -239,6 +239,34 @@ async fn nobody_waits_for_a_batch_that_waits_for_somebodys_line(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_node_of_one_lane_decides_all_who_waited_in_one_batch(pool: PgPool) {
+    let app = house::open(pool, "2026-03-02").await;
+    let town = town::found(house::with_connections(&app, 7).await, RESERVE_FEN).await;
+    let lines = town.open_lines(2, WISH).await;
+    let wish = |line: usize, key: &str| town.wish(lines[line], key, 10_000, ("harbour-standard", 3));
+    let authoriser = Authoriser::start(town.app.clone());
+    let mut held = fenqi::database::begin(&town.app.pool).await.unwrap();
+    let hold = "select from credit_line where line_id = $1 for update";
+    sqlx::query(hold).bind(lines[0].uuid()).execute(&mut *held).await.unwrap();
+    let (deciding, first) = (authoriser.clone(), wish(0, "first"));
+    let first = tokio::spawn(async move { deciding.authorise(first).await.unwrap().decision });
+    until_somebody_waits(&town.app.pool).await;
+    let waiting: Vec<_> = (0..60).map(|number| wish(1, &format!("p-{number}"))).collect();
+    let (answers, ()) = tokio::join!(heard(&authoriser, waiting), async {
+        // All have asked by now: nothing that they need is looked up.
+        tokio::task::yield_now().await;
+        held.rollback().await.unwrap();
+    });
+    assert_eq!(answers, ["authorised"; 60]);
+    assert!(matches!(first.await.unwrap(), Decision::Authorised { .. }));
+    let batches = "select count(distinct xmin::text) from purchase where idempotency_key <> 'first'";
+    assert_eq!(town.fen(batches).await, 1);
+    town.assert_whole("after the batch").await;
+    drop(authoriser);
+    town.app.pool.close().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_line_that_changes_while_it_is_decided_on_is_read_again(pool: PgPool) {
     let town = shopping(pool).await;
     let lowered = "update credit_line set limit_fen = 19999, last_entry_no = last_entry_no + 1;

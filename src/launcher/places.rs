@@ -79,17 +79,18 @@ impl Places {
     pub(super) fn postmaster(&self) -> Option<u32> {
         let file = fs::read_to_string(self.pid_file()).ok()?;
         let pid: u32 = file.lines().next()?.trim().parse().ok()?;
-        // A pid is reused after a reboot, so its name counts too, and where it stands: it may be of another cluster.
+        // A pid is reused after a reboot, so its name counts too, and whose it is: it may be of another cluster.
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        (name.starts_with("postgres") && !self.is_elsewhere(pid)).then_some(pid)
+        (name.starts_with("postgres") && !self.is_of_another(pid)).then_some(pid)
     }
 
-    /// Whether a process stands in another directory than that of the data, in which a server does. Of one of which that cannot be seen
-    /// it is not so.
-    fn is_elsewhere(&self, pid: u32) -> bool {
-        let identity = |path: &Path| fs::metadata(path).ok().map(|directory| (directory.dev(), directory.ino()));
-        let stands_in = identity(Path::new(&format!("/proc/{pid}/cwd")));
-        stands_in.is_some() && stands_in != identity(&self.data())
+    /// Whether a process cannot be the server of this data, as whose owner it would run and in whose directory it would stand. Where
+    /// somebody else's process stands can seldom be seen.
+    fn is_of_another(&self, pid: u32) -> bool {
+        let Ok(data) = fs::metadata(self.data()) else { return true };
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        fs::metadata(&process).is_ok_and(|owned| owned.uid() != data.uid())
+            || fs::metadata(process.join("cwd")).is_ok_and(|cwd| (cwd.dev(), cwd.ino()) != (data.dev(), data.ino()))
     }
 
     /// Removes what a server left that ended with its machine or container. PostgreSQL would take any other process of its account that
@@ -208,6 +209,20 @@ fn short_hash(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_server_is_of_our_account_and_stands_in_the_data() {
+        let home = std::env::temp_dir().join(format!("fenqi-places-{}", std::process::id()));
+        let places = Places { socket: home.join("socket"), home };
+        fs::create_dir_all(places.data()).unwrap();
+        let mut server = Command::new("sleep").arg("600").current_dir(places.data()).spawn().unwrap();
+        // The machine's first process is root's. Where we are root, or it is ours, it stands elsewhere.
+        let found = [server.id(), std::process::id(), 1].map(|pid| places.is_of_another(pid));
+        server.kill().unwrap();
+        server.wait().unwrap();
+        fs::remove_dir_all(&places.home).unwrap();
+        assert_eq!(found, [false, true, true]);
+    }
 
     #[test]
     fn a_container_starts_after_its_machine_whatever_its_first_process_is_called() {

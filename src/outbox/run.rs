@@ -104,7 +104,11 @@ impl Progress {
 impl Run<'_> {
     async fn deliver(&mut self) -> anyhow::Result<()> {
         let began = self.app.clock.now();
-        let settled_no = store::settle(self.connection).await?;
+        // Whoever waits for nobody need not find out who writes: there are many of them, and it costs them a commit.
+        let settled_no = match self.carrier.keeps_to_horizon() {
+            true => store::settle(self.connection).await?,
+            false => store::find_settled(self.connection).await?,
+        };
         if self.deliver_failed(began).await? && self.deliver_fresh(settled_no).await? {
             // Where nothing was due, or could be sent, nothing was heard of the partner. Only where nothing will ever be tried that
             // waits, it is for what comes next to find out.

@@ -79,6 +79,11 @@ pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<i64> {
     Ok(next.settled_no)
 }
 
+/// The horizon as somebody last found it, which looks at nobody and writes nothing. It may be further by now, as [`settle`] finds.
+pub async fn find_settled(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"select settled_no as "settled_no!" from outbox_horizon"#).fetch_one(connection).await
+}
+
 /// A message that waits, as it is delivered.
 #[derive(Clone, Debug)]
 pub struct Waiting {

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::base::{Clock, Fen, id};
 use crate::partner::client::{TIME_LIMIT_PERSON, build_http, chain};
+use crate::partner::is_base_url;
 use crate::partner::key::PrivateKey;
 use crate::partner::risk::wire::{
     APPLICATIONS_MAX, Answer, Application, CardHistory, CardMonth, DecideRequest, Decision, REASON_CHARS_MAX, VERSION,
@@ -152,7 +153,7 @@ impl Checker {
     fn new(args: &Args) -> anyhow::Result<Checker> {
         let url = args.url.trim_end_matches('/').to_owned();
         anyhow::ensure!(
-            is_whole(&url),
+            is_base_url(&url),
             "{url} is no address such as http://127.0.0.1:9400, which begins with http:// or https:// and has no query"
         );
         let authority = url.find("://").map_or(0, |at| at + 3);
@@ -359,13 +360,6 @@ impl Checker {
         let verdict = self.ring.answer(Clock::System.now(), &self.partner_mchid, signature, &body);
         Ok(Came { status, body, took: started.elapsed(), believed: verdict.map_err(|error| error.to_string()) })
     }
-}
-
-/// What a house takes as a partner's address.
-fn is_whole(url: &str) -> bool {
-    reqwest::Url::parse(url).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
-    })
 }
 
 fn no_answer(error: &reqwest::Error, limit: Duration) -> String {

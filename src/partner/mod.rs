@@ -67,6 +67,13 @@ pub fn is_name(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
+/// Whether it is an address that the paths of a partner's operations can be put behind. A parser alone takes `http:/host`, too.
+pub fn is_base_url(text: &str) -> bool {
+    let url = reqwest::Url::parse(text);
+    let is_whole = url.is_ok_and(|url| url.has_host() && url.query().is_none() && url.fragment().is_none());
+    is_whole && (text.starts_with("http://") || text.starts_with("https://")) && !text.ends_with('/')
+}
+
 /// A partner as configured.
 #[derive(Clone, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -333,10 +340,7 @@ fn is_in_clear(base_url: &str) -> bool {
 
 fn client_settings(partner: &PartnerSettings, jitter_seed: u64) -> Result<ClientSettings, PartnerSettingsError> {
     let name = partner.name.clone();
-    let url = reqwest::Url::parse(&partner.base_url);
-    let is_whole = url.is_ok_and(|url| url.has_host() && url.query().is_none() && url.fragment().is_none());
-    let schemed = partner.base_url.starts_with("http://") || partner.base_url.starts_with("https://");
-    if !is_whole || !schemed || partner.base_url.ends_with('/') {
+    if !is_base_url(&partner.base_url) {
         return Err(PartnerSettingsError::BaseUrl(name));
     }
     let identity = Identity::from_text(&partner.mchid, &partner.serial_no, &partner.private_key)

@@ -286,7 +286,13 @@ async fn follow_as_risk_partner(trial: &Trial) {
 
 #[tokio::test]
 async fn an_address_that_no_house_takes_is_not_checked() {
-    for address in ["http://127.0.0.1:1/risk?version=1", "ftp://127.0.0.1/risk", "127.0.0.1:9400"] {
+    for address in [
+        "http://127.0.0.1:1/risk?version=1",
+        "ftp://127.0.0.1/risk",
+        "127.0.0.1:9400",
+        "http:/127.0.0.1:9400",
+        "http://",
+    ] {
         let arguments = ["partner", "check-risk", address, "--sandbox-seed", "7"];
         let output = run_in(&std::env::temp_dir(), env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
         let told = String::from_utf8_lossy(&output.stderr);

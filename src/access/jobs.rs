@@ -30,11 +30,13 @@ pub async fn forget_old(app: &App) -> anyhow::Result<()> {
         answer_store::prune_answers(&mut connection, some, now - ANSWERS_KEPT).await?;
         from += BLOCKS_AT_ONCE;
     }
-    let before = app.clock.now() - TimeDelta::days(app.kept.calls_days.into());
-    // Where two parts in a row hold none, no later one does: a single part may be what a clock that ran ahead has dated.
+    let at = app.clock.now();
+    let before = at - TimeDelta::days(app.kept.calls_days.into());
+    // What a clock that ran ahead has dated is passed over until its time has come; a single part may be such calls whose time has. Where
+    // two parts in a row hold none that is old, no later one does.
     let (mut from_no, mut without) = (0, 0);
     while without < 2
-        && let Some(first_no) = partner::store::first_call_no(&mut connection, from_no).await?
+        && let Some(first_no) = partner::store::first_call_no(&mut connection, from_no, at).await?
     {
         from_no = first_no + CALLS_AT_ONCE;
         let forgotten = partner::store::prune_calls(&mut connection, first_no..from_no, before).await?;

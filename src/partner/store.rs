@@ -176,9 +176,13 @@ async fn find_names(connection: &mut PgConnection, name: &str, risk_code: Option
     .await
 }
 
-/// The lowest number of a call that is kept, of those from `from_no` on.
-pub async fn first_call_no(connection: &mut PgConnection, from_no: i64) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar!("select min(call_no) from partner_call where call_no >= $1", from_no)
+/// The lowest number of a call that is kept, of those from `from_no` on that no clock has dated after `now`.
+pub async fn first_call_no(
+    connection: &mut PgConnection,
+    from_no: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!("select min(call_no) from partner_call where call_no >= $1 and called_at <= $2", from_no, now)
         .fetch_one(connection)
         .await
 }

@@ -422,19 +422,22 @@ async fn a_call_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_call_that_a_clock_has_dated_ahead_keeps_only_itself(pool: PgPool) {
+async fn calls_that_a_clock_has_dated_ahead_keep_only_themselves(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     let app = App { kept: Kept { calls_days: 30, ..app.kept }, ..app };
     let calls = "insert into partner_call (call_no, partner, direction, operation, call_key, request_sha256, outcome,
                                            duration_micros, request_masked, response_masked, called_at)
                  overriding system value
                  select call_no, 'sms', 'out', 'send', 'a key', sha256('a request'), 'accepted', 0, '', '',
-                        $1::timestamptz + case call_no when 1 then interval '400 days' else interval '-40 days' end
-                 from unnest(array[1, 30000, 60000]) as call_no";
+                        $1::timestamptz + case when call_no <= 60000 then interval '400 days'
+                                               when call_no = 90000 then interval '0'
+                                               else interval '-40 days' end
+                 from unnest(array[1, 30000, 60000, 90000, 120000, 150000]) as call_no";
     sqlx::query(calls).bind(app.clock.now()).execute(&app.pool).await.unwrap();
     access::jobs::forget_old(&app).await.unwrap();
-    let kept: Vec<i64> = sqlx::query_scalar("select call_no from partner_call").fetch_all(&app.pool).await.unwrap();
-    assert_eq!(kept, [1]);
+    let kept = "select call_no from partner_call order by call_no";
+    let kept: Vec<i64> = sqlx::query_scalar(kept).fetch_all(&app.pool).await.unwrap();
+    assert_eq!(kept, [1, 30_000, 60_000, 90_000]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -14,7 +14,7 @@ use fenqi::access::actions::{PartnerChange, Rotation, rotate_platform_key};
 use fenqi::access::{self, Directory, PLATFORM, PartnerKind};
 use fenqi::app::App;
 use fenqi::base::Clock;
-use fenqi::error::Attempt;
+use fenqi::error::{Attempt, Step};
 use fenqi::outbox::actions::{Asked, Replay, replay};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
 use fenqi::outbox::template::{Telling, Template};
@@ -232,7 +232,7 @@ async fn the_sample_clients_tell_a_refusal_of_ours_from_an_answer_that_nobody_si
         assert!(told.contains("Retry-After: ") && told.contains("Idempotency-Key: "), "{told}");
     }
     set_rate(&app, 1_000).await;
-    let _ = access::revoke_key(&app, "my-core", "C-1", "operator").await.unwrap();
+    assert_eq!(access::revoke_key(&app, "my-core", "C-1", "operator").await.unwrap(), Step::Applied);
     for output in clients.both(&call).await {
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{told}");

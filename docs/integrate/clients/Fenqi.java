@@ -231,8 +231,8 @@ public final class Fenqi {
 
     /**
      * As {@code call}, and the very same again, signed anew and under one key, as long as nothing is known of it, it is under way,
-     * or there were too many. Ends after two minutes with what came last. Keep the key with what is to be done: then it is done
-     * once, also if you are started anew in between.
+     * or there were too many. Ends with what came of the eighth attempt: the pauses are two minutes together, unless the platform
+     * names others. Keep the key with what is to be done: then it is done once, also if you are started anew in between.
      */
     public HttpResponse<String> callUntilAnswered(
             String method, URI address, String body, String idempotencyKey, String ifMatch) throws Exception {
@@ -305,8 +305,8 @@ public final class Fenqi {
     }
 
     /**
-     * The platform's keys as it tells them now, in the form that {@code platformKeys} reads: ask each day, and believe by what is
-     * new.
+     * All keys of the platform as it tells them now, in the form that {@code platformKeys} reads: ask each day, and believe by
+     * these.
      */
     public String listPlatformKeys(String host) throws Exception {
         StringBuilder text = new StringBuilder();

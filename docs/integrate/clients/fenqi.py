@@ -518,8 +518,8 @@ class Client:
 
     def call_until_answered(self, method, address, body=b"", idempotency_key=None, if_match=None):
         """As `call`, and the very same again, signed anew and under one key, as long as nothing is known of it, it is under way, or there
-        were too many. Ends after two minutes with what came last. Keep the key with what is to be done: then it is done once, also if you
-        are started anew in between."""
+        were too many. Ends with what came of the eighth attempt: the pauses are two minutes together, unless the platform names others.
+        Keep the key with what is to be done: then it is done once, also if you are started anew in between."""
         key = idempotency_key or secrets.token_hex(16)
         for pause in RETRY_SECONDS:
             try:
@@ -566,7 +566,7 @@ class Client:
                 return
 
     def list_platform_keys(self, host):
-        """The platform's keys as it tells them now, in the form that `platform_keys` reads: ask each day, and believe by what is new."""
+        """All keys of the platform as it tells them now, in the form that `platform_keys` reads: ask each day, and believe by these."""
         text = ""
         for one in self.items(f"{host}/api/v1/platform-keys?limit=200"):
             end = one["retired_at"] and datetime.datetime.fromisoformat(one["retired_at"]).timestamp()

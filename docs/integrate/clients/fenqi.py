@@ -761,6 +761,8 @@ def run():
     address = {"call": 1, "list": 0, "events": 0, "platform-keys": 0, "fetch-day": 0}.get(given.action)
     if address is not None and not re.match("https?://[^/?#]", given.words[address]):
         raise Mistyped(f"{given.words[address]} is no address such as http://127.0.0.1:8080/api/v1/me")
+    if given.action == "events" and not re.fullmatch("[0-9]{1,18}", given.words[1]):
+        raise Mistyped(f"{given.words[1]} is no event's number")
     keys = read_key(given.platform_keys, platform_keys)
     if not keys:
         raise Mistyped(f"{given.platform_keys} holds no key as `fenqi partner platform-key list` prints them")

@@ -311,6 +311,7 @@ async fn what_is_mistyped_is_said_in_a_line(clients: &Clients, call: &[&str]) {
     for address in ["127.0.0.1/api/v1/me", "//127.0.0.1/api/v1/me"] {
         told_by_both(&["call", "GET", address], "is no address such as http://").await;
     }
+    told_by_both(&["events", &clients.base, "soon"], "soon is no event's number").await;
     told_by_both(&["core", "127.0.0.1", "events.txt"], "cannot listen at 127.0.0.1").await;
     let key = clients.directory.join("core.pem");
     std::fs::write(&key, "no key").unwrap();

@@ -291,6 +291,7 @@ async fn an_address_that_no_house_takes_is_not_checked() {
         "ftp://127.0.0.1/risk",
         "127.0.0.1:9400",
         "http:/127.0.0.1:9400",
+        "HTTP://127.0.0.1:9400",
         "http://",
     ] {
         let arguments = ["partner", "check-risk", address, "--sandbox-seed", "7"];

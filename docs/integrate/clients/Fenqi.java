@@ -4,6 +4,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.io.PrintStream;
 import java.math.BigDecimal;
 import java.net.InetSocketAddress;
 import java.net.URI;
@@ -61,7 +62,7 @@ import java.util.zip.GZIPInputStream;
  * java Fenqi.java platform-keys PARTNER SERIAL private.pem keys.txt http://host
  * java Fenqi.java fetch-day PARTNER SERIAL private.pem keys.txt http://host 2026-03-02 FOLDER
  * java Fenqi.java verify-callback keys.txt POST /your/path "$AUTHORIZATION" "$BODY"
- * java Fenqi.java listen keys.txt 127.0.0.1:9300 heard.txt mer_…
+ * java Fenqi.java listen keys.txt 127.0.0.1:9300 heard.txt mer_...
  * java Fenqi.java core PARTNER SERIAL private.pem keys.txt 127.0.0.1:9600 events.txt
  * </pre>
  *
@@ -70,6 +71,9 @@ import java.util.zip.GZIPInputStream;
  * platform sends are r and s in 64 bytes. Its {@code Signature.getInstance("SM3withSM2")} makes DER, which the platform takes, but takes
  * nothing else: give it what {@code StandardDSAEncoding.INSTANCE.encode(n, r, s)} makes of the two halves. The identifier is
  * 1234567812345678, its default.
+ *
+ * <p>What is typed beyond ASCII needs a locale of UTF-8, such as {@code LC_ALL=C.UTF-8}: in another Java reads question marks. What is
+ * printed is UTF-8 in any.
  */
 public final class Fenqi {
     private static final String SCHEME = "FENQI-RSA-SHA256";
@@ -975,6 +979,9 @@ public final class Fenqi {
     }
 
     public static void main(String[] arguments) throws Exception {
+        // In the locale of a bare container names would be question marks.
+        System.setOut(new PrintStream(System.out, true, StandardCharsets.UTF_8));
+        System.setErr(new PrintStream(System.err, true, StandardCharsets.UTF_8));
         List<String> words = new ArrayList<>(List.of(arguments));
         try {
             checkTyped(words);

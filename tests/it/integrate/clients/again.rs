@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::{Clients, PYTHON, said};
+use super::{Clients, JAVA, PYTHON, run_in, said};
 use crate::house::{self, free_address};
 
 /// The address and the header `Authorization` of each call.
@@ -87,7 +87,7 @@ async fn the_sample_clients_read_on_from_an_event_through_all_pages(pool: PgPool
             partner: "harbour-bank".to_owned(),
             kind: "loan_made",
             object_id: Uuid::from_u128(number),
-            body: json!({ "loan_id": format!("loan_{number}") }),
+            body: json!({ "loan_id": format!("loan_{number}"), "note": "备" }),
             created_at: app.clock.now(),
         })
         .collect();
@@ -102,6 +102,10 @@ async fn the_sample_clients_read_on_from_an_event_through_all_pages(pool: PgPool
     for output in clients.both(&["events", &clients.base, &number]).await {
         assert_eq!(said("what came since", &output).trim_end(), lines[200]);
     }
+    let who = ["my-core", "C-1", "core.pem", "keys.txt"];
+    let bare = [&["LC_ALL=C", "java", JAVA, "events"][..], &who, &[clients.base.as_str(), number.as_str()]].concat();
+    let bare = run_in(&clients.directory, "env", &bare, b"").await;
+    assert_eq!(said("in a bare container", &bare).trim_end(), lines[200]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

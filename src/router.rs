@@ -17,7 +17,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::app::App;
 use crate::bill::loan_h5;
 use crate::borrower::{card_h5, me_h5, message_h5, pin_h5, sign_in_h5};
-use crate::credit::{account_h5, apply_h5, home_h5, line_h5, review_h5};
+use crate::credit::{account_h5, apply_h5, consent_h5, home_h5, line_h5, review_h5};
 use crate::http::api::{Document, Gate, Operations, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
 use crate::merchant::{join_h5, order_h5, staff_h5};
@@ -217,7 +217,7 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .route("/me", get(me_h5::me))
         .route("/me/agreements", get(me_h5::agreements))
         .route("/me/agreements/{consent}", get(me_h5::agreement))
-        .route("/me/agreements/{consent}/withdraw", led("/me/agreements").post(me_h5::withdraw))
+        .route("/me/agreements/{consent}/withdraw", led("/me/agreements").post(consent_h5::withdraw))
         .route("/me/messages", get(message_h5::list))
         .route("/me/messages/wechat", led("/me/messages").post(message_h5::allow))
         .route("/me/messages/wechat/stop", led("/me/messages").post(message_h5::stop))

@@ -78,11 +78,14 @@ pub async fn signed_text(app: &App, borrower_id: BorrowerId, consent_id: Consent
     Ok(store::find_consent_text(&mut *app.pool.acquire().await?, borrower_id, consent_id).await?)
 }
 
-/// Takes back what a person agreed to: no application of theirs is taken until they agree again. What is owed already is collected
-/// all the same. Again it changes nothing.
-pub async fn withdraw(app: &App, borrower_id: BorrowerId, agreement: Agreement) -> anyhow::Result<()> {
-    let mut connection = app.pool.acquire().await?;
-    Ok(store::withdraw_consents(&mut connection, borrower_id, agreement.name(), app.clock.now()).await?)
+/// Takes back what a person agreed to. Again it changes nothing.
+pub async fn withdraw(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    agreement: Agreement,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    store::withdraw_consents(connection, borrower_id, agreement.name(), now).await
 }
 
 /// The text of an agreement that stood signed at a moment: the latest one that was signed by then.

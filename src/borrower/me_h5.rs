@@ -70,24 +70,11 @@ pub async fn agreement(
     Ok(SignedPage { page, signed, text })
 }
 
-async fn find_signed(app: &App, id: BorrowerId, consent: &str) -> Result<SignedAgreement, Problem> {
+/// A consent of this person's, by its id as an address has it.
+pub async fn find_signed(app: &App, id: BorrowerId, consent: &str) -> Result<SignedAgreement, Problem> {
     let consent_id: ConsentId = consent.parse().map_err(|_| Problem::not_found())?;
     let signed = actions::signed_agreements(app, id).await?;
     signed.into_iter().find(|signed| signed.consent_id == consent_id).ok_or_else(Problem::not_found)
-}
-
-/// `POST /me/agreements/{consent}/withdraw`: takes the consent back. Again it changes nothing.
-pub async fn withdraw(
-    State(app): State<App>,
-    page: Page,
-    SignedIn(id): SignedIn,
-    Path(consent_id): Path<String>,
-) -> Result<Redirect, Problem> {
-    let signed = find_signed(&app, id, &consent_id).await?;
-    let agreement = Agreement::from_name(&signed.kind).filter(|agreement| agreement.may_be_withdrawn());
-    actions::withdraw(&app, id, agreement.ok_or_else(Problem::not_found)?).await?;
-    page.visit.flash("flash-consent-withdrawn");
-    Ok(Redirect::to(&format!("/me/agreements/{}", signed.consent_id)))
 }
 
 #[derive(Template, WebTemplate)]

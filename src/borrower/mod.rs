@@ -23,12 +23,15 @@ pub mod pin_h5;
 pub mod me_h5;
 pub mod message_h5;
 
-pub use actions::{Signature, erase, identify, owes, presently_signed, profile, sign, signed_text_at, taken_back};
+pub use actions::{
+    Signature, erase, identify, owes, presently_signed, profile, sign, signed_text_at, taken_back, withdraw,
+};
 pub use agreement::Agreement;
 pub use card::{Card, CardRefusal};
 pub use card_actions::{awaiting_code, cards, has_bound_card};
 pub use card_h5::{CardPage, CodePage};
 pub use card_store::lock_cards_of;
+pub use me_h5::find_signed;
 pub use model::{BorrowerRefusal, PersonName, Registration};
 pub use openid_actions::{Identified, sign_in_identified};
 pub use pin::PinRefusal;

@@ -181,6 +181,19 @@ pub async fn lock_applications(
     rows.into_iter().map(ApplicationRow::into_application).collect()
 }
 
+/// Locks a borrower's applications that are not decided, in id order.
+pub async fn lock_undecided(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Application>> {
+    let rows = select_applications!(
+        "from application a
+         where a.borrower_id = $1 and a.status in ('submitted', 'referred', 'with_funder')
+         order by a.application_id for update",
+        borrower_id.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(ApplicationRow::into_application).collect()
+}
+
 /// Applications that a crash left undecided: submitted before `before`, oldest first.
 pub async fn find_waiting(
     connection: &mut PgConnection,

@@ -252,7 +252,7 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
             }
             let again_on = Some(again_on).filter(|_| !has_line);
             let review = ReviewOffer::of(app, application).await?;
-            Some(Standing::Refused { reason, again_on, review, is_reviewed: application.review.is_some() })
+            Some(Standing::Refused { reason, again_on, review, is_reviewed: application.is_reviewed() })
         }
     })
 }

@@ -25,6 +25,8 @@ pub const PARTNER: &str = "partner";
 /// What `decided_by` says where the funder did, before its name, and where its time was over.
 pub const FUNDER: &str = "funder:";
 pub const DEADLINE: &str = "deadline";
+/// What `decided_by` says where the borrower took a consent back.
+pub const BORROWER: &str = "borrower";
 
 /// Who decided.
 #[derive(Clone, Debug)]
@@ -44,7 +46,7 @@ pub enum Decider {
     },
     /// The product's default, once the funder's time is over.
     Deadline,
-    /// The borrower, who wants a person to decide.
+    /// The borrower, who wants a person to decide, or has taken a consent back.
     Borrower,
 }
 
@@ -107,9 +109,8 @@ impl Decision {
             (Decider::LateHook, Verdict::Approve { .. }) => Step::HookApproves,
             (Decider::LateHook, Verdict::Refuse { .. }) => Step::HookRefuses,
             (Decider::LateHook, Verdict::Refer { .. }) => Step::HookRefers,
-            (Decider::Borrower, Verdict::Approve { .. } | Verdict::Refuse { .. } | Verdict::Refer { .. }) => {
-                Step::BorrowerAsks
-            }
+            (Decider::Borrower, Verdict::Refuse { .. }) => Step::BorrowerWithdraws,
+            (Decider::Borrower, Verdict::Approve { .. } | Verdict::Refer { .. }) => Step::BorrowerAsks,
             (Decider::Hook(_), Verdict::Approve { .. }) => Step::HookApproves,
             (Decider::Hook(_), Verdict::Refuse { .. }) => Step::HookRefuses,
             (
@@ -243,7 +244,7 @@ impl Decision {
             Decider::Person { name, reason } => (format!("person:{name}"), Some(reason.clone())),
             Decider::Funder { name, reason } => (format!("{FUNDER}{name}"), Some(reason.clone())),
             Decider::Deadline => (DEADLINE.to_owned(), Some("no answer of the funder in time".to_owned())),
-            Decider::Borrower => ("borrower".to_owned(), None),
+            Decider::Borrower => (BORROWER.to_owned(), None),
         }
     }
 
@@ -253,7 +254,8 @@ impl Decision {
         Proposal { by: self.decided_by().0, limit, answer_by: now + TimeDelta::hours(i64::from(hours)) }
     }
 
-    /// What the funder is asked, or told of what its silence came to; `None` where an approval or refusal says enough.
+    /// What the funder is asked, or told of what its silence came to, or that it is asked no more; `None` where an approval or refusal
+    /// says enough.
     pub fn message(&self, to: ApplicationStatus, when: When) -> Option<Message> {
         let word = self.product.terms.funder_word?;
         let mut body = json!({
@@ -278,6 +280,9 @@ impl Decision {
                 let decision = if is_approved { FunderDefault::Approve } else { FunderDefault::Refuse };
                 body["decision"] = json!(decision.name());
                 "application_defaulted"
+            }
+            (Verdict::Refuse { .. }, Decider::Borrower) if self.application.status == ApplicationStatus::WithFunder => {
+                "application_withdrawn"
             }
             (
                 _,
@@ -330,8 +335,9 @@ impl Decision {
             }
             Verdict::Refuse { reason, .. } => {
                 body["reason"] = json!(reason);
-                // Whoever asked for a person is told that one has looked.
-                body["review"] = json!(self.application.review.is_some());
+                // Whoever asked for a person is told that one has looked, and not who ends it first.
+                let has_looked = !matches!(self.decider, Decider::Borrower);
+                body["review"] = json!(self.application.review.is_some() && has_looked);
                 "application_refused"
             }
             Verdict::Refer { .. } => "application_under_review",
@@ -365,6 +371,16 @@ fn spread(days: &[MonthDay], key: &str) -> MonthDay {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_consent_that_is_taken_back_ends_what_nobody_has_decided() {
+        use ApplicationStatus::{Approved, Referred, Refused, Submitted, WithFunder};
+        for open in [Submitted, Referred, WithFunder] {
+            assert_eq!(open.after_asking(Step::BorrowerWithdraws), Transition::To(Refused));
+        }
+        assert_eq!(Approved.after(Step::BorrowerWithdraws), Transition::Illegal);
+        assert_eq!(Refused.after(Step::BorrowerWithdraws), Transition::AlreadyApplied);
+    }
 
     #[test]
     fn statement_days_are_spread_and_stay_with_the_key() {

@@ -137,6 +137,8 @@ pub enum Step {
     FunderRefuses,
     /// That a person looks at what the hook has refused.
     BorrowerAsks,
+    /// Takes a consent back.
+    BorrowerWithdraws,
 }
 
 /// Whether a step may be taken.
@@ -167,7 +169,9 @@ impl ApplicationStatus {
             (Submitted, Step::PersonApproves | Step::PersonRefuses) => Transition::Illegal,
             (Submitted, Step::FunderApproves | Step::FunderRefuses) => Transition::Illegal,
             (Refused, Step::BorrowerAsks) => Transition::To(Referred),
+            (Submitted | Referred | WithFunder, Step::BorrowerWithdraws) => Transition::To(Refused),
             (Submitted | WithFunder | Approved, Step::BorrowerAsks) => Transition::Illegal,
+            (Approved, Step::BorrowerWithdraws) => Transition::Illegal,
             (Referred, Step::HookRefers | Step::BorrowerAsks) => Transition::AlreadyApplied,
             (Referred, Step::HookApproves | Step::HookRefuses) => Transition::Illegal,
             (Referred, Step::PersonApproves | Step::FunderApproves) => Transition::To(Approved),
@@ -181,7 +185,9 @@ impl ApplicationStatus {
             (Approved, Step::HookRefers | Step::HookRefuses | Step::PersonRefuses | Step::FunderRefuses) => {
                 Transition::Illegal
             }
-            (Refused, Step::HookRefuses | Step::PersonRefuses | Step::FunderRefuses) => Transition::AlreadyApplied,
+            (Refused, Step::HookRefuses | Step::PersonRefuses | Step::FunderRefuses | Step::BorrowerWithdraws) => {
+                Transition::AlreadyApplied
+            }
             (Refused, Step::HookRefers | Step::HookApproves | Step::PersonApproves | Step::FunderApproves) => {
                 Transition::Illegal
             }

@@ -1,6 +1,6 @@
 //! A person's look at what automation alone has refused (个人信息保护法, article 24): who may ask for it, of what, and until when.
 
-use super::decision::{PARTNER, SCORECARD};
+use super::decision::{BORROWER, PARTNER, SCORECARD};
 use super::model::{Applicant, Application, ApplicationStatus, ApplyRefusal, check_age};
 use super::verdict::OwnReason;
 use crate::base::BusinessDay;
@@ -35,6 +35,11 @@ impl Application {
             return None;
         }
         self.decided_at.map(|at| BusinessDay::at(at).plus_days(days))
+    }
+
+    /// Whether a person has looked at its refusal, as its borrower wished, who may have ended it before.
+    pub fn is_reviewed(&self) -> bool {
+        self.review.is_some() && self.decided_by.as_deref() != Some(BORROWER)
     }
 }
 
@@ -142,6 +147,9 @@ mod tests {
         let asked = Review { asked_at: at, of: "score_too_low".into(), refused_by: SCORECARD.into(), refused_at: at };
         let reviewed = Application { review: Some(asked), ..refused("score_too_low", SCORECARD) };
         assert_eq!(reviewed.review_until(30), None, "once for each application");
+        assert!(reviewed.is_reviewed());
+        let ended = Application { decided_by: Some(BORROWER.into()), ..reviewed };
+        assert!(!ended.is_reviewed(), "its borrower ended it first");
     }
 
     #[test]

@@ -41,15 +41,18 @@ pub enum OwnReason {
     LineOpen,
     /// The funder said nothing until its deadline.
     FunderSilent,
+    /// Its borrower took a consent back before it was decided.
+    ConsentWithdrawn,
 }
 
 impl OwnReason {
-    pub const ALL: [OwnReason; 5] = [
+    pub const ALL: [OwnReason; 6] = [
         OwnReason::ScoreTooLow,
         OwnReason::GradeNotOffered,
         OwnReason::LimitBelowMinimum,
         OwnReason::LineOpen,
         OwnReason::FunderSilent,
+        OwnReason::ConsentWithdrawn,
     ];
 
     /// Stable, `snake_case`: what the application keeps and the applicant is told by.
@@ -60,6 +63,7 @@ impl OwnReason {
             OwnReason::LimitBelowMinimum => "limit_below_minimum",
             OwnReason::LineOpen => "line_open",
             OwnReason::FunderSilent => "funder_silent",
+            OwnReason::ConsentWithdrawn => "consent_withdrawn",
         }
     }
 }

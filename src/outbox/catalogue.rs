@@ -120,6 +120,12 @@ pub const KINDS: &[EventKind] = &[
             body
         },
     ),
+    funder(
+        "application_withdrawn",
+        "application",
+        "Its borrower took a consent back before your word: it is refused with `consent_withdrawn`, and asked of you no more.",
+        application,
+    ),
     funder("line_opened", "line", "An application was approved and a credit line opened.", || {
         json!({
             "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "borrower_id": "bor_0197f3c2a4b07cc39b1c2d3e4f506173",

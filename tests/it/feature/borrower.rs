@@ -9,6 +9,7 @@ use fenqi::borrower::card::{CardBinding, CardCode, CardStatus};
 use fenqi::borrower::{
     Agreement, BorrowerRefusal, CardRefusal, InTransit, Registration, card_actions, openid_actions, sum_in_transit,
 };
+use fenqi::credit::consent_actions::take_back;
 use fenqi::credit::{ApplyRefusal, ApplyRequest, actions as credit_actions};
 use fenqi::demo::identity;
 use fenqi::error::Outcome;
@@ -546,7 +547,7 @@ async fn nobody_signs_in_by_an_identity_that_is_being_led_on_twice(pool: PgPool)
 async fn no_card_is_bound_under_an_agreement_that_was_taken_back(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     let borrower_id = registered(&app, 1).await;
-    actions::withdraw(&app, borrower_id, Agreement::Withholding).await.unwrap();
+    take_back(&app, borrower_id, Agreement::Withholding).await.unwrap();
     let binding = CardBinding { borrower_id, number: identity::card_number(1, 0), mobile: identity::mobile(1) };
     assert_eq!(refused(card_actions::start_binding(&app, binding).await), CardRefusal::AgreementMissing);
 }
@@ -556,7 +557,7 @@ async fn an_agreement_that_is_tapped_twice_is_signed_once(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     let borrower_id = registered(&app, 1).await;
     let agreement = Agreement::Credit;
-    actions::withdraw(&app, borrower_id, agreement).await.unwrap();
+    take_back(&app, borrower_id, agreement).await.unwrap();
     let signature =
         Signature { borrower_id, agreement, text_sha256: agreement.wording().sha256, device: "test".into() };
     // Both have come to what they write before either has written it.

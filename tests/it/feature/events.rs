@@ -175,6 +175,7 @@ async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
     let elsewhere = [
         "application_waiting",
         "application_defaulted",
+        "application_withdrawn",
         "advance_overdue",
         "repayment_reversed",
         "claim_reversed",

@@ -7,8 +7,9 @@ use fenqi::access::PartnerKind;
 use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{ApplicationId, BorrowerId, ProductId};
-use fenqi::borrower::{Agreement, actions as borrower_actions};
+use fenqi::borrower::Agreement;
 use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
+use fenqi::credit::consent_actions::take_back;
 use fenqi::credit::review_actions::{ask_for_person, review_offer};
 use fenqi::credit::{ApplicationState, Applied, ApplyRefusal, ApplyRequest, RiskHook};
 use fenqi::error::{Fault, Outcome};
@@ -122,12 +123,30 @@ async fn nobody_asks_about_anothers_a_withdrawn_ones_or_too_late(pool: PgPool) {
     let product = standard_product(&app).await;
     let (own, other) = (refused_by_scorecard(&app, 1, product).await, refused_by_scorecard(&app, 2, product).await);
     assert_eq!(refused(ask_for_person(&app, other.0, own.1).await), ApplyRefusal::ApplicationUnknown);
-    borrower_actions::withdraw(&app, other.0, Agreement::PersonalInformation).await.unwrap();
+    take_back(&app, other.0, Agreement::PersonalInformation).await.unwrap();
     let withdrawn = refused(ask_for_person(&app, other.0, other.1).await);
     assert!(matches!(withdrawn, ApplyRefusal::AgreementMissing { .. }), "{withdrawn:?}");
     move_to(&app, 31, "2026-02-05").await;
     assert_eq!(refused(ask_for_person(&app, own.0, own.1).await), ApplyRefusal::ReviewNotOffered);
     assert_eq!(count(&app, OPEN).await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_consent_that_is_taken_back_ends_a_review_before_anybody_has_looked(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let ids = refused_by_scorecard(&app, 1, product).await;
+    ask_for_person(&app, ids.0, ids.1).await.unwrap();
+    take_back(&app, ids.0, Agreement::SensitiveInformation).await.unwrap();
+    let decided = actions::decide_referred(&app, decision(ids, approval())).await;
+    assert_eq!(refused(decided), ApplyRefusal::NotReferred);
+    let application = actions::latest_application(&app, ids.0).await.unwrap().unwrap();
+    assert_eq!(application.state(), ApplicationState::Refused { reason: "consent_withdrawn".into() });
+    assert!(!application.is_reviewed());
+    let told = "select count(*) from notice where kind = 'application_refused'
+                and body->>'reason' = 'consent_withdrawn' and body->>'review' = 'false'";
+    assert_eq!(count(&app, told).await, 1);
+    assert_eq!(refused(ask_for_person(&app, ids.0, ids.1).await), ApplyRefusal::ReviewNotOffered);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -7,7 +7,9 @@ use fenqi::access::PartnerKind;
 use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, ProductId};
+use fenqi::borrower::Agreement;
 use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
+use fenqi::credit::consent_actions::take_back;
 use fenqi::credit::{ApplicationState, Applied, ApplyRequest, RiskHook};
 use fenqi::jobs::{JobKind, dispatch};
 use fenqi::product;
@@ -241,6 +243,34 @@ async fn an_approval_that_another_line_has_overtaken_is_heard_again_and_told_as_
     assert_eq!(place.find(&unanswered).await["refusal"], "line_open");
     let told = place.messages("application_defaulted").await;
     assert_eq!((told.len(), &told[0]["decision"]), (1, &json!("refuse")));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_consent_that_is_taken_back_ends_what_waits_for_the_funder(pool: PgPool) {
+    let place = Place::open(pool, "approve").await;
+    let (borrower_id, applied) = place.apply(1).await;
+    let (_, other) = place.apply(2).await;
+    for _ in 0..2 {
+        take_back(&place.app, borrower_id, Agreement::PersonalInformation).await.unwrap();
+    }
+    let found = place.find(&applied).await;
+    assert_eq!((&found["status"], &found["refusal"]), (&json!("refused"), &json!("consent_withdrawn")));
+    assert_eq!(found["decided_by"], "borrower");
+    let told = place.messages("application_withdrawn").await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["application_id"], applied.application_id.to_string());
+    let approve = json!({ "decision": "approve", "reason": "x" });
+    let late = place.funder.post(&decision_path(&applied), "k-1", &approve).await;
+    assert_eq!(late.problem(), (409, "application_not_referred".into()));
+    place.pass(49).await;
+    assert_eq!(place.find(&applied).await, found, "the default does not bring it back");
+    assert_eq!(place.find(&other).await["status"], "approved");
+    assert_eq!(place.messages("application_defaulted").await.len(), 1);
+    crate::journey::told_as_documented(&place.app.pool).await;
+    let mut browser = Browser::open(&place.app).await;
+    shopper::sign_in(&mut browser, &place.app, borrower_id).await;
+    browser.get("/apply").await.shows("A consent that your application needs was taken back.");
+    browser.get("/me/messages").await.shows("A consent that your application needs was taken back.");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -65,6 +65,7 @@ reason-limit_below_minimum = The limit we could offer is below the product's lea
 reason-late_elsewhere = You are late with a payment elsewhere. Settle that first.
 reason-line_open = You have a credit line already, and can use it.
 reason-funder_silent = The lender has not approved the application in time. That says nothing about you.
+reason-consent_withdrawn = A consent that your application needs was taken back.
 reason-other = All things considered we cannot offer you a line now.
 home-title = Home
 home-line = My line

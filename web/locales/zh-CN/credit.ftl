@@ -65,6 +65,7 @@ reason-limit_below_minimum = 可以给您的额度低于产品的最低额度。
 reason-late_elsewhere = 您在其他机构近期有逾期记录，请先结清。
 reason-line_open = 您已经有额度了，可以直接使用。
 reason-funder_silent = 资金方未能在规定时间内批准您的申请，这不是对您的评价。
+reason-consent_withdrawn = 审批所需的同意已经撤回。
 reason-other = 综合评估后暂时无法给您提供额度。
 home-title = 首页
 home-line = 我的额度

@@ -52,22 +52,6 @@ async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_journal_leads_to_what_is_older_until_its_first_change(pool: PgPool) {
-    let mut shopper = Shopper::open(pool).await;
-    let more = "insert into line_entry (line_id, entry_no, kind, used_change_fen, limit_change_fen, used_after_fen, limit_after_fen,
-                                        business_day, occurred_at)
-                select line_id, number, 'purchase', 0, 0, used_after_fen, limit_after_fen, business_day, occurred_at
-                from line_entry cross join generate_series($1::int, $2::int) as number where entry_no = 1";
-    let pool = shopper.town.app.pool.clone();
-    let add = async |first: i32, last: i32| sqlx::query(more).bind(first).bind(last).execute(&pool).await.unwrap();
-    add(2, 50).await;
-    shopper.browser.get("/home/line").await.shows("available ¥10,000.00").hides("before=");
-    add(51, 51).await;
-    shopper.browser.get("/home/line").await.shows("before=2\"");
-    shopper.browser.get("/home/line?before=2").await.shows("Line opened").hides("before=1\"");
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn home_leads_to_paying_only_with_a_line_that_can_be_used(pool: PgPool) {
     let mut shopper = Shopper::open(pool).await;
     let pool = shopper.town.app.pool.clone();

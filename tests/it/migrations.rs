@@ -369,6 +369,20 @@ async fn a_call_from_before_is_still_found_under_its_object_and_its_code(pool: P
     }
 }
 
+#[sqlx::test(migrations = false)]
+async fn a_refusal_that_was_told_before_reviews_is_said_to_be_nobodys_second_look(pool: PgPool) {
+    emptied(&pool).await;
+    fenqi::MIGRATOR.run_to(101, &pool).await.unwrap();
+    let told = r#"insert into notice (audience, recipient_id, kind, body, business_day, created_at)
+                  select 'borrower', '00000000-0000-0000-0000-000000000001', kind, '{"reason": "score_too_low"}', '2026-01-05', now()
+                  from unnest(array['application_refused', 'application_under_review']) as kind"#;
+    sqlx::query(told).execute(&pool).await.unwrap();
+    database::migrate(&pool).await.unwrap();
+    let reviews: Vec<Option<String>> =
+        sqlx::query_scalar("select body->>'review' from notice order by kind").fetch_all(&pool).await.unwrap();
+    assert_eq!(reviews, [Some("false".to_owned()), None]);
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_database_of_a_newer_program_is_refused(pool: PgPool) {
     let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)

@@ -109,6 +109,15 @@ fn questions(choices: &[Choice]) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notice::WECHAT_MESSAGES;
+
+    #[test]
+    fn no_question_is_longer_than_wechat_takes() {
+        let (bills, others): (Vec<&str>, Vec<&str>) =
+            WECHAT_MESSAGES.into_iter().partition(|kind| OF_BILLS.contains(kind));
+        assert_eq!(bills.len(), OF_BILLS.len());
+        assert!(others.len() <= 3, "{others:?}");
+    }
 
     #[test]
     fn each_question_has_words_of_its_own_whichever_templates_there_are() {

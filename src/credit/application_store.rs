@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::decision::DecidedRow;
+use super::decision::{BORROWER, DecidedRow};
 use super::facts::Facts;
 use super::line::Line;
 use super::model::{Application, ApplicationStatus, Proposal, Review};
@@ -61,11 +61,13 @@ pub async fn find_applicants(
                         where a.borrower_id = b.borrower_id and a.status in ('submitted', 'referred', 'with_funder'))
                       as "open_applications!",
                   (select max(a.created_at) from application a
-                   where a.borrower_id = b.borrower_id and a.status = 'refused' and a.refusal <> $2) as refused_at
+                   where a.borrower_id = b.borrower_id and a.status = 'refused' and a.refusal <> $2
+                         and (a.decided_by is distinct from $3 or a.review_asked_at is not null)) as refused_at
            from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null
            order by b.borrower_id for share of b"#,
         &ids,
-        OwnReason::FunderSilent.code()
+        OwnReason::FunderSilent.code(),
+        BORROWER
     )
     .fetch_all(connection)
     .await

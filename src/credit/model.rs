@@ -20,7 +20,7 @@ pub const AGE_MIN: u32 = 18;
 pub const AGE_MAX: u32 = 120;
 
 /// Days after a refused application before the next one is taken: what it was refused for does not change sooner. A funder's
-/// silence says nothing of the applicant, and nobody waits for that.
+/// silence says nothing of the applicant, nor does a consent taken back, and nobody waits for that.
 pub const REAPPLY_AFTER: u32 = 30;
 
 /// A request for a line.
@@ -217,7 +217,7 @@ pub struct Applicant {
     pub lines_with: Vec<FunderId>,
     /// Products with an application that is not decided.
     pub open_applications: Vec<ProductId>,
-    /// The day of the latest application that was refused, for anything but the funder's silence.
+    /// The day of the latest application that was refused for something of its applicant's own.
     pub refused_on: Option<BusinessDay>,
 }
 
@@ -313,12 +313,13 @@ impl Application {
         }
     }
 
-    /// The day from which on another one is taken once this one was refused. Whoever had a silent funder is shown that until the
-    /// day is over.
+    /// The day from which on another one is taken once this one was refused. Whoever need not wait is shown that until the day is over.
     pub fn again_on(&self) -> BusinessDay {
         let is_silence = self.refusal.as_deref() == Some(OwnReason::FunderSilent.code());
-        match self.proposal.as_ref().filter(|_| is_silence) {
-            Some(proposal) => BusinessDay::at(proposal.answer_by).next(),
+        let silent_until = self.proposal.as_ref().filter(|_| is_silence).map(|proposal| proposal.answer_by);
+        let withdrawn_at = self.decided_at.filter(|_| self.is_withdrawn() && self.review.is_none());
+        match silent_until.or(withdrawn_at) {
+            Some(at) => BusinessDay::at(at).next(),
             None => BusinessDay::at(self.created_at).plus_days(REAPPLY_AFTER),
         }
     }

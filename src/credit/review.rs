@@ -39,7 +39,12 @@ impl Application {
 
     /// Whether a person has looked at its refusal, as its borrower wished, who may have ended it before.
     pub fn is_reviewed(&self) -> bool {
-        self.review.is_some() && self.decided_by.as_deref() != Some(BORROWER)
+        self.review.is_some() && !self.is_withdrawn()
+    }
+
+    /// Whether its borrower has ended it by taking a consent back.
+    pub fn is_withdrawn(&self) -> bool {
+        self.decided_by.as_deref() == Some(BORROWER)
     }
 }
 
@@ -150,6 +155,9 @@ mod tests {
         assert!(reviewed.is_reviewed());
         let ended = Application { decided_by: Some(BORROWER.into()), ..reviewed };
         assert!(!ended.is_reviewed(), "its borrower ended it first");
+        let again_on = |application: &Application| application.again_on().to_string();
+        assert_eq!(again_on(&ended), "2026-04-04", "what automation had refused before still counts");
+        assert_eq!(again_on(&Application { review: None, ..ended }), "2026-03-06");
     }
 
     #[test]

@@ -7,10 +7,10 @@ use fenqi::access::PartnerKind;
 use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, ProductId};
-use fenqi::borrower::Agreement;
+use fenqi::borrower::{self, Agreement, Signature};
 use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
 use fenqi::credit::consent_actions::take_back;
-use fenqi::credit::{ApplicationState, Applied, ApplyRequest, RiskHook};
+use fenqi::credit::{ApplicationState, Applied, ApplyRefusal, ApplyRequest, RiskHook};
 use fenqi::jobs::{JobKind, dispatch};
 use fenqi::product;
 use fenqi::sandbox::{Scripted, World};
@@ -21,7 +21,7 @@ use super::api_credit::desk_of;
 use super::applicant::{ready, request, standard_product, steady};
 use crate::browser::Browser;
 use crate::desk::Desk;
-use crate::{house, shopper};
+use crate::{house, shopper, town};
 
 const STANDARD: &str = include_str!("../../../products/standard.toml");
 
@@ -271,6 +271,15 @@ async fn a_consent_that_is_taken_back_ends_what_waits_for_the_funder(pool: PgPoo
     shopper::sign_in(&mut browser, &place.app, borrower_id).await;
     browser.get("/apply").await.shows("A consent that your application needs was taken back.");
     browser.get("/me/messages").await.shows("A consent that your application needs was taken back.");
+    // Whoever agrees again need not wait.
+    let again = ApplyRequest { idempotency_key: "again".into(), ..request(borrower_id, place.product, Some(steady())) };
+    let without = town::refused(actions::apply(&place.app, again.clone()).await);
+    let agreement = Agreement::PersonalInformation;
+    assert_eq!(without, ApplyRefusal::AgreementMissing { agreement });
+    let signature =
+        Signature { borrower_id, agreement, text_sha256: agreement.wording().sha256, device: "test".into() };
+    borrower::sign(&place.app, &[signature]).await.unwrap();
+    assert_eq!(actions::apply(&place.app, again).await.unwrap().state, ApplicationState::WithFunder);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -133,6 +133,8 @@ enum Standing {
         review: Option<ReviewOffer>,
         /// Whether a person has looked at it on the applicant's own wish.
         is_reviewed: bool,
+        /// Whether the applicant has ended it, who then has no decision to object to.
+        is_withdrawn: bool,
     },
 }
 
@@ -252,7 +254,8 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
             }
             let again_on = Some(again_on).filter(|_| !has_line);
             let review = ReviewOffer::of(app, application).await?;
-            Some(Standing::Refused { reason, again_on, review, is_reviewed: application.is_reviewed() })
+            let (is_reviewed, is_withdrawn) = (application.is_reviewed(), application.is_withdrawn());
+            Some(Standing::Refused { reason, again_on, review, is_reviewed, is_withdrawn })
         }
     })
 }

@@ -269,7 +269,9 @@ async fn a_consent_that_is_taken_back_ends_what_waits_for_the_funder(pool: PgPoo
     crate::journey::told_as_documented(&place.app.pool).await;
     let mut browser = Browser::open(&place.app).await;
     shopper::sign_in(&mut browser, &place.app, borrower_id).await;
-    browser.get("/apply").await.shows("A consent that your application needs was taken back.");
+    let ended = browser.get("/apply").await;
+    ended.shows("A consent that your application needs was taken back.").hides("person to review");
+    ended.shows("You may apply again from 6 January 2026 on.");
     browser.get("/me/messages").await.shows("A consent that your application needs was taken back.");
     // Whoever agrees again need not wait.
     let again = ApplyRequest { idempotency_key: "again".into(), ..request(borrower_id, place.product, Some(steady())) };

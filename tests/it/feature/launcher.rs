@@ -207,7 +207,7 @@ fn a_postgresql_of_another_cluster_that_has_the_number_of_ours_is_not_taken_for_
     let place = Place::new("another-cluster");
     assert!(place.run(&["migrate"]).status.success());
     let home = place.0.join("var/pg");
-    let named = "echo postgres > /proc/$$/comm; read -r never";
+    let named = "printf postgres > /proc/$$/comm; read -r never";
     let mut other = Command::new("sh").args(["-c", named]).stdin(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
     while std::fs::read_to_string(format!("/proc/{}/comm", other.id())).unwrap() != "postgres\n" {

@@ -17,7 +17,9 @@ let failures = 0;
 /** Brings what reads codes; without network it says so. A browser may not ask twice for a module that did not come. */
 async function load() {
   try {
-    ({ decodeQR } = await import(`${LATE.decode}?${failures}`));
+    // Said beforehand, or the bundler looks for the file, which is not there yet.
+    const address = `${LATE.decode}?${failures}`;
+    ({ decodeQR } = await import(address));
     return true;
   } catch {
     failures += 1;

@@ -130,6 +130,7 @@ async fn read_batch(
     today: BusinessDay,
 ) -> anyhow::Result<Batch> {
     let borrower_ids: Vec<BorrowerId> = requests.iter().map(|request| request.borrower_id).collect();
+    application_store::hold_applying(connection, &borrower_ids).await?;
     let applicants = application_store::find_applicants(connection, &borrower_ids).await?;
     // Keys after applicants: an application that another node stores in between is then found by its key, and not taken for a
     // different one that is open.

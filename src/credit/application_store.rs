@@ -42,7 +42,17 @@ pub struct ApplicantRow {
     pub refused_at: Option<DateTime<Utc>>,
 }
 
-/// People who may apply, held in id order, so that nobody is erased while they apply; those unknown or erased are missing.
+/// Holds people in id order until the transaction ends, so that nobody is erased or takes a consent back while they apply. By a statement
+/// of its own: one that has waited for them reads all else as it was before.
+pub async fn hold_applying(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
+    sqlx::query!("select 1 as one from borrower where borrower_id = any($1) order by borrower_id for share", &ids)
+        .fetch_all(connection)
+        .await?;
+    Ok(())
+}
+
+/// People who may apply, whom the caller holds; those unknown or erased are missing.
 pub async fn find_applicants(
     connection: &mut PgConnection,
     borrower_ids: &[BorrowerId],
@@ -63,8 +73,7 @@ pub async fn find_applicants(
                   (select max(a.created_at) from application a
                    where a.borrower_id = b.borrower_id and a.status = 'refused' and a.refusal <> $2
                          and (a.decided_by is distinct from $3 or a.review_asked_at is not null)) as refused_at
-           from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null
-           order by b.borrower_id for share of b"#,
+           from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null"#,
         &ids,
         OwnReason::FunderSilent.code(),
         BORROWER

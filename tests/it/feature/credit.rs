@@ -4,7 +4,9 @@ use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, LineId};
+use fenqi::borrower::Agreement;
 use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
+use fenqi::credit::consent_actions::take_back;
 use fenqi::credit::jobs;
 use fenqi::credit::line_actions::{ManualChange, change_line};
 use fenqi::credit::{
@@ -16,7 +18,7 @@ use sqlx::PgPool;
 use std::sync::Arc;
 
 use super::applicant::{late, ready, registered, request, standard_product, steady};
-use super::authoriser::until_somebody_waits;
+use super::authoriser::{until_as_many_wait, until_somebody_waits};
 use crate::house;
 use crate::town::{self, LineWish, refused};
 
@@ -154,6 +156,29 @@ async fn nobody_applies_without_agreements_card_and_age(pool: PgPool) {
     let unknown = ApplyRequest { product_version: 9, ..request(cardless, product, None) };
     assert_eq!(refused(actions::apply(&app, unknown).await), ApplyRefusal::ProductUnknown);
     assert_eq!(count(&app, "select count(*) from application").await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobody_applies_on_a_consent_that_is_being_taken_back(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+    let agreement = Agreement::PersonalInformation;
+    let mut held_up = fenqi::database::begin(&app.pool).await.unwrap();
+    sqlx::query("lock table consent in exclusive mode").execute(&mut *held_up).await.unwrap();
+    let (taken_back, applied, ()) = tokio::join!(
+        take_back(&app, borrower_id, agreement),
+        async {
+            until_as_many_wait(&app.pool, 1).await;
+            actions::apply(&app, request(borrower_id, product, Some(steady()))).await
+        },
+        async {
+            until_as_many_wait(&app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        }
+    );
+    taken_back.unwrap();
+    assert_eq!(refused(applied), ApplyRefusal::AgreementMissing { agreement });
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

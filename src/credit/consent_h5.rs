@@ -19,7 +19,11 @@ pub async fn withdraw(
 ) -> Result<Redirect, Problem> {
     let signed = find_signed(&app, id, &consent_id).await?;
     let agreement = Agreement::from_name(&signed.kind).filter(|agreement| agreement.may_be_withdrawn());
-    consent_actions::take_back(&app, id, agreement.ok_or_else(Problem::not_found)?).await?;
+    let agreement = agreement.ok_or_else(Problem::not_found)?;
+    // What was agreed to anew since has a page of its own.
+    if signed.withdrawn_at.is_none() {
+        consent_actions::take_back(&app, id, agreement).await?;
+    }
     page.visit.flash("flash-consent-withdrawn");
     Ok(Redirect::to(&format!("/me/agreements/{}", signed.consent_id)))
 }

@@ -340,6 +340,8 @@ async fn a_consent_that_is_taken_back_stops_new_applications_until_it_is_given_a
     assert_eq!(applied, 0);
     let again = place.browser.get("/apply").await;
     let submit = place.agree(&again, "sensitive_information").await;
+    // An old page that is sent once more does not take the new consent back.
+    place.browser.submit(page, &action, &[]).await.shows("You took this consent back on");
     place.browser.submit(&submit, "/apply/submit", &[]).await.shows("Your line is open");
 }
 

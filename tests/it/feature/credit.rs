@@ -216,19 +216,17 @@ async fn a_silent_hook_refers_to_a_person_and_loses_nothing(pool: PgPool) {
     assert_eq!(count(&app, "select count(*) from application where status = 'referred'").await, 2);
 }
 
+/// A refused application as a crash between storing and deciding leaves it.
+const LEFT_BEHIND: &str =
+    "update application set status = 'submitted', refusal = null, decided_by = null, decided_at = null, score = null";
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_application_that_a_crash_left_behind_is_decided_later(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
     let product = standard_product(&app).await;
     let borrower_id = ready(&app, 1).await;
     let applied = actions::apply(&app, request(borrower_id, product, Some(late()))).await.unwrap();
-    // As a crash between the two transactions leaves it.
-    sqlx::query(
-        "update application set status = 'submitted', refusal = null, decided_by = null, decided_at = null, score = null",
-    )
-    .execute(&app.pool)
-    .await
-    .unwrap();
+    sqlx::query(LEFT_BEHIND).execute(&app.pool).await.unwrap();
 
     assert_eq!(jobs::decide_waiting(&app).await.unwrap(), jobs::Summary::default());
     app.clock.set(app.clock.now() + TimeDelta::minutes(1));
@@ -236,6 +234,22 @@ async fn an_application_that_a_crash_left_behind_is_decided_later(pool: PgPool) 
     assert_eq!(summary, jobs::Summary { refused: 1, ..jobs::Summary::default() });
     let again = actions::apply(&app, request(borrower_id, product, Some(late()))).await.unwrap();
     assert_eq!(again, applied);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_application_that_waits_for_the_hook_ends_with_its_consent(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+    actions::apply(&app, request(borrower_id, product, Some(late()))).await.unwrap();
+    sqlx::query(LEFT_BEHIND).execute(&app.pool).await.unwrap();
+    take_back(&app, borrower_id, Agreement::SensitiveInformation).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    assert_eq!(jobs::decide_waiting(&app).await.unwrap(), jobs::Summary::default());
+    let again = actions::apply(&app, request(borrower_id, product, Some(late()))).await.unwrap();
+    assert_eq!(again.state, ApplicationState::Refused { reason: "consent_withdrawn".into() });
+    // Nobody was asked about it, so it is told to its borrower alone.
+    assert_eq!(count(&app, "select count(*) from outbox where kind = 'application_withdrawn'").await, 0);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -198,12 +198,11 @@ impl Player {
             (("answer", "that nobody asked for"), 0, i64::try_from(world.scripts_left())?),
             (("callback", "on the way"), 0, i64::try_from(world.callbacks_pending())?),
         ];
-        let wrong: Vec<_> = left.into_iter().filter(|(_, expected, found)| expected != found).collect();
-        let told = |number: fn(&((&str, &str), i64, i64)) -> i64| {
-            let parts = wrong.iter().map(|left| format!("{} {}", counted(number(left), left.0.0), left.0.1));
-            parts.collect::<Vec<_>>().join(", ")
-        };
-        Ok((!wrong.is_empty()).then(|| Difference { expected: told(|left| left.1), found: told(|left| left.2) }))
+        let told = |(noun, state): (&str, &str), number: i64| format!("{} {state}", counted(number, noun));
+        let wrong = left.into_iter().filter(|(_, expected, found)| expected != found);
+        let (expected, found): (Vec<_>, Vec<_>) =
+            wrong.map(|(what, expected, found)| (told(what, expected), told(what, found))).unzip();
+        Ok((!found.is_empty()).then(|| Difference { expected: expected.join(", "), found: found.join(", ") }))
     }
 }
 

@@ -24,12 +24,9 @@ use crate::funder::slice::SLICES;
 
 /// Purchases decided in one transaction. Larger batches gain little and make the first caller wait for the last.
 const BATCH_MAX: usize = 128;
-/// Smaller batches are not split for a second lane: what a batch costs by itself, as much as some twenty purchases do, would be paid
-/// twice.
-const SHARE_MIN: usize = 32;
-/// Fewer are not decided beside another batch. They wait until it ends, and for those whom it answers: two batches at once, each slowed
-/// down by the other, answer thirty-two callers hardly faster than one after the other, and the last of them a third later.
-const BESIDE_MIN: usize = 24;
+/// Where fewer ask, they are not decided in two batches at once: each is slowed down by the other, which answers thirty-two callers
+/// hardly faster than one batch after the other, and the last of them later.
+const BESIDE_MIN: usize = 48;
 /// A batch that takes so long is waited for by nobody: it may be kept by a line that somebody else has locked, for minutes even.
 const BESIDE_AFTER: Duration = Duration::from_millis(100);
 /// Batches in flight at once on one node.
@@ -242,21 +239,24 @@ impl Collector {
         self.waiting.len() > before
     }
 
-    /// From when on the few who wait are decided beside a batch that has only just begun; `None` where they wait for none.
+    /// From when on those who wait, where few ask, are decided beside a batch that has only just begun; `None` where they wait for none.
     fn beside_from(&self) -> Option<Instant> {
-        if self.waiting.len() >= BESIDE_MIN {
+        let busy = lock(&self.node.busy);
+        if self.waiting.len() + busy.purchases >= BESIDE_MIN {
             return None;
         }
-        let began = lock(&self.node.busy).began.iter().max().copied()?;
+        let began = busy.began.iter().max().copied()?;
         let from = began + BESIDE_AFTER;
         (Instant::now() < from).then_some(from)
     }
 
-    /// Those that the next batch decides: a lane's share of all who ask at present, but nobody whose line is in another batch.
+    /// Those that the next batch decides: a lane's share of all who ask at present, or all where they are few, but nobody whose line is
+    /// in another batch.
     fn pick(&mut self) -> Option<(Vec<Waiting>, InFlight)> {
         let mut busy = lock(&self.node.busy);
         let asking = self.waiting.len() + busy.purchases;
-        let share = asking.div_ceil(self.node.lanes_count).clamp(SHARE_MIN, BATCH_MAX);
+        let lanes = if asking < BESIDE_MIN { 1 } else { self.node.lanes_count };
+        let share = asking.div_ceil(lanes).min(BATCH_MAX);
         let mut batch = Vec::with_capacity(share);
         for next in std::mem::take(&mut self.waiting) {
             if batch.len() < share && !busy.lines.contains(&next.request.line_id) {

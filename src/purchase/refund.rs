@@ -177,8 +177,8 @@ mod tests {
     use super::*;
     use crate::loan::Installment;
 
-    #[test]
-    fn three_refunds_of_a_third_return_the_whole_fee_and_subsidy() {
+    /// A purchase after refunds of a third each, and what each of them moved, `fell` of which came off the loan.
+    fn refund_in_thirds(fell: fn(Fen) -> Fen) -> (Refundable, [RefundParts; 3]) {
         let mut purchase = Refundable {
             amount: Fen::new(1_000),
             refunded: Fen::ZERO,
@@ -186,14 +186,20 @@ mod tests {
             discount_returned_on_refund: true,
             subsidy: Fen::new(20),
         };
-        let (mut fees, mut subsidies) = (Fen::ZERO, Fen::ZERO);
-        for amount in [333, 333, 334] {
-            let parts = purchase.split(Fen::new(amount), Fen::new(amount));
-            fees += parts.discount_fee_returned;
-            subsidies += parts.subsidy_returned;
+        let moved = [333, 333, 334].map(Fen::new).map(|amount| {
+            let parts = purchase.split(amount, fell(amount));
             purchase.refunded += parts.amount;
-        }
-        assert_eq!((fees, subsidies), (Fen::new(7), Fen::new(20)));
+            parts
+        });
+        (purchase, moved)
+    }
+
+    #[test]
+    fn three_refunds_of_a_third_return_the_whole_fee_and_subsidy() {
+        let (purchase, moved) = refund_in_thirds(|amount| amount);
+        let fees: Fen = moved.iter().map(|parts| parts.discount_fee_returned).sum();
+        let subsidies: Fen = moved.iter().map(|parts| parts.subsidy_returned).sum();
+        assert_eq!((fees, subsidies), (purchase.discount_fee, purchase.subsidy));
     }
 
     #[test]
@@ -270,18 +276,9 @@ mod tests {
 
     #[test]
     fn each_refund_gives_back_what_belongs_to_it_and_to_those_before_less_what_those_gave() {
-        let mut purchase = Refundable {
-            amount: Fen::new(1_000),
-            refunded: Fen::ZERO,
-            discount_fee: Fen::new(7),
-            discount_returned_on_refund: true,
-            subsidy: Fen::new(20),
-        };
-        let told = [333, 333, 334].map(|amount| {
-            let parts = purchase.split(Fen::new(amount), Fen::new(300));
-            purchase.refunded += parts.amount;
-            let moved = [parts.owed_back, parts.discount_fee_returned, parts.subsidy_returned, parts.net()];
-            moved.map(Fen::get)
+        let (purchase, moved) = refund_in_thirds(|_| Fen::new(300));
+        let told = moved.map(|parts| {
+            [parts.owed_back, parts.discount_fee_returned, parts.subsidy_returned, parts.net()].map(Fen::get)
         });
         // Of the fee 2.3, 4.7 and 7 until each, of the subsidy 6.7, 13.3 and 20.
         assert_eq!(told, [[33, 2, 7, -324], [33, 3, 6, -324], [34, 2, 7, -325]]);

@@ -399,9 +399,18 @@ pub(super) async fn lock_application(
 /// Decides a referred application. The same decision of the same person again changes nothing, any other one is refused.
 pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let today = business_day::store::hold_today(&mut transaction).await?;
-    let application = lock_application(&mut transaction, (decision.borrower_id, decision.application_id)).await?;
-    let product = app.catalogue.get(&mut transaction, application.product_id, application.product_version).await?;
+    let applied = decide_as_person(&mut transaction, app, decision).await;
+    database::end(transaction, applied).await
+}
+
+async fn decide_as_person(
+    connection: &mut PgConnection,
+    app: &App,
+    decision: PersonDecision,
+) -> Outcome<Applied, ApplyRefusal> {
+    let today = business_day::store::hold_today(connection).await?;
+    let application = lock_application(connection, (decision.borrower_id, decision.application_id)).await?;
+    let product = app.catalogue.get(connection, application.product_id, application.product_version).await?;
     let verdict = match decision.verdict {
         PersonVerdict::Refuse { code } => Verdict::Refuse { reason: code, score: None },
         PersonVerdict::Approve { grade, limit } => {
@@ -419,9 +428,8 @@ pub async fn decide_referred(app: &App, decision: PersonDecision) -> Outcome<App
     if decision.transition() == Transition::AlreadyApplied {
         return Err(Fault::Refused(ApplyRefusal::NotReferred));
     }
-    let applied = record_one(&mut transaction, app, decision, today).await?;
-    audit::record(&mut transaction, app, decided(&applied, is_review)).await?;
-    transaction.commit().await?;
+    let applied = record_one(connection, app, decision, today).await?;
+    audit::record(connection, app, decided(&applied, is_review)).await?;
     Ok(applied)
 }
 
@@ -441,46 +449,4 @@ fn decided(applied: &Applied, is_review: bool) -> Act {
         detail["review"] = json!(true);
     }
     Act::new(Action::ApplicationDecided, applied.application_id, detail)
-}
-
-/// What a risk partner answers after its time was over.
-#[derive(Clone, Debug)]
-pub struct LateAnswer {
-    /// The id by which it signs.
-    pub partner: String,
-    pub borrower_id: BorrowerId,
-    pub application_id: ApplicationId,
-    pub verdict: Verdict,
-}
-
-/// Takes the late answer of the risk partner that was asked, whoever is configured by now: it counts while the application waits
-/// for the hook, or for a person only because the hook was silent. The same answer again changes nothing. Another one is refused, and
-/// the same after somebody else's.
-pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
-    let mut transaction = database::begin(&app.pool).await?;
-    let today = business_day::store::hold_today(&mut transaction).await?;
-    let application = lock_application(&mut transaction, (answer.borrower_id, answer.application_id)).await?;
-    if !application.was_asked_of(&answer.partner) {
-        return Err(Fault::Refused(ApplyRefusal::ApplicationUnknown));
-    }
-    if !application.hears_late() {
-        return Err(Fault::Refused(ApplyRefusal::NotReferred));
-    }
-    let product = app.catalogue.get(&mut transaction, application.product_id, application.product_version).await?;
-    let verdict = answer.verdict.within(&product.terms);
-    let decision = Decision { application, product, verdict, decider: Decider::LateHook };
-    if decision.was_heard() {
-        let Decision { application, .. } = decision;
-        return Ok(Applied { application_id: application.application_id, state: application.state() });
-    }
-    match decision.transition() {
-        Transition::To(_) => {}
-        // A person is asked already, and goes on being asked.
-        Transition::AlreadyApplied if decision.application.status == ApplicationStatus::Referred => {}
-        // What it comes to is the same, but it is another's word, or other than what was said before.
-        Transition::AlreadyApplied | Transition::Illegal => return Err(Fault::Refused(ApplyRefusal::NotReferred)),
-    }
-    let applied = record_one(&mut transaction, app, decision, today).await?;
-    transaction.commit().await?;
-    Ok(applied)
 }

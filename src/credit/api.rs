@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::actions::{self, LateAnswer};
 use super::api_store::{self, ApplicationView, LineEntryView, LineView, WantedApplications};
+use super::late_actions::{self, LateAnswer};
 use super::model::ApplicationStatus;
 use super::verdict::Verdict;
 use super::word::Said;
@@ -299,6 +299,6 @@ pub async fn decide_late(
         application_id: ApplicationId::from_uuid(application_id),
         verdict,
     };
-    let applied = actions::hear_late(&app, answer).await?;
+    let applied = late_actions::hear_late(&app, answer).await?;
     Ok(Json(LateResult { application_id, status: applied.state.status().name() }))
 }

@@ -28,17 +28,21 @@ pub struct ManualChange {
 /// Changes a line and tells its funder; doing it again changes nothing. Returns the line as it then is.
 pub async fn change_line(app: &App, manual: ManualChange) -> Outcome<Line, LineRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let line = store::lock_lines(&mut transaction, &[manual.line_id]).await?.pop();
+    let changed = lock_and_change(&mut transaction, app, manual).await;
+    database::end(transaction, changed).await
+}
+
+async fn lock_and_change(connection: &mut PgConnection, app: &App, manual: ManualChange) -> Outcome<Line, LineRefusal> {
+    let line = store::lock_lines(connection, &[manual.line_id]).await?.pop();
     let line = line.ok_or(Fault::Refused(LineRefusal::LineUnknown))?;
-    let day = business_day::store::hold_today(&mut transaction).await?;
+    let day = business_day::store::hold_today(connection).await?;
     let before = line.clone();
-    let changed = change_locked(&mut transaction, app, Locked { line, day }, manual).await?;
+    let changed = change_locked(connection, app, Locked { line, day }, manual).await?;
     if changed != before {
         let (status, frozen_for) = changed.status.stored();
         let detail = json!({ "status": status, "frozen_for": frozen_for, "limit_fen": changed.limit });
-        audit::record(&mut transaction, app, Act::new(Action::LineChanged, changed.line_id, detail)).await?;
+        audit::record(connection, app, Act::new(Action::LineChanged, changed.line_id, detail)).await?;
     }
-    transaction.commit().await?;
     Ok(changed)
 }
 

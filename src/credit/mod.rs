@@ -14,6 +14,7 @@ pub mod store;
 pub mod application_store;
 pub mod own_store;
 pub mod actions;
+pub mod late_actions;
 pub mod word_actions;
 pub mod review_actions;
 pub mod consent_actions;

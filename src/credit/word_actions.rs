@@ -1,5 +1,7 @@
 //! The funder's word on an application: taken while its time runs, replaced by the product's default afterwards.
 
+use sqlx::PgConnection;
+
 use super::actions::{lock_application, record, record_one};
 use super::application_store;
 use super::decision::{Decider, Decision};
@@ -25,9 +27,14 @@ pub struct FunderDecision {
 /// Takes the funder's word on an application that waits for it, or for any person. The same again changes nothing.
 pub async fn decide_as_funder(app: &App, decision: FunderDecision) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let today = business_day::store::hold_today(&mut transaction).await?;
-    let application = lock_application(&mut transaction, (decision.borrower_id, decision.application_id)).await?;
-    let product = app.catalogue.get(&mut transaction, application.product_id, application.product_version).await?;
+    let applied = hear(&mut transaction, app, decision).await;
+    database::end(transaction, applied).await
+}
+
+async fn hear(connection: &mut PgConnection, app: &App, decision: FunderDecision) -> Outcome<Applied, ApplyRefusal> {
+    let today = business_day::store::hold_today(connection).await?;
+    let application = lock_application(connection, (decision.borrower_id, decision.application_id)).await?;
+    let product = app.catalogue.get(connection, application.product_id, application.product_version).await?;
     let heard = word::hear(&application, &product.terms, decision.said, app.clock.now()).map_err(Fault::Refused)?;
     let verdict = match heard {
         Heard::Decides(verdict) => verdict,
@@ -37,9 +44,7 @@ pub async fn decide_as_funder(app: &App, decision: FunderDecision) -> Outcome<Ap
     };
     let decider = Decider::Funder { name: decision.name, reason: decision.reason };
     let decision = Decision { application, product, verdict, decider };
-    let applied = record_one(&mut transaction, app, decision, today).await?;
-    transaction.commit().await?;
-    Ok(applied)
+    record_one(connection, app, decision, today).await
 }
 
 /// Applies the products' defaults to at most `count_max` applications whose funder's time is over; returns what they came to.

@@ -1,0 +1,58 @@
+//! The risk partner's answer by a later callback, which counts while nobody else has decided.
+
+use sqlx::PgConnection;
+
+use super::actions::{lock_application, record_one};
+use super::decision::{Decider, Decision};
+use super::model::{ApplicationStatus, Applied, ApplyRefusal, Transition};
+use super::verdict::Verdict;
+use crate::app::App;
+use crate::base::id::{ApplicationId, BorrowerId};
+use crate::business_day;
+use crate::database;
+use crate::error::{Fault, Outcome};
+
+/// What a risk partner answers after its time was over.
+#[derive(Clone, Debug)]
+pub struct LateAnswer {
+    /// The id by which it signs.
+    pub partner: String,
+    pub borrower_id: BorrowerId,
+    pub application_id: ApplicationId,
+    pub verdict: Verdict,
+}
+
+/// Takes the late answer of the risk partner that was asked, whoever is configured by now: it counts while the application waits
+/// for the hook, or for a person only because the hook was silent. The same answer again changes nothing. Another one is refused, and
+/// the same after somebody else's.
+pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
+    let mut transaction = database::begin(&app.pool).await?;
+    let applied = hear(&mut transaction, app, answer).await;
+    database::end(transaction, applied).await
+}
+
+async fn hear(connection: &mut PgConnection, app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
+    let today = business_day::store::hold_today(connection).await?;
+    let application = lock_application(connection, (answer.borrower_id, answer.application_id)).await?;
+    if !application.was_asked_of(&answer.partner) {
+        return Err(Fault::Refused(ApplyRefusal::ApplicationUnknown));
+    }
+    if !application.hears_late() {
+        return Err(Fault::Refused(ApplyRefusal::NotReferred));
+    }
+    let product = app.catalogue.get(connection, application.product_id, application.product_version).await?;
+    let verdict = answer.verdict.within(&product.terms);
+    let decision = Decision { application, product, verdict, decider: Decider::LateHook };
+    if decision.was_heard() {
+        let Decision { application, .. } = decision;
+        return Ok(Applied { application_id: application.application_id, state: application.state() });
+    }
+    match decision.transition() {
+        Transition::To(_) => {}
+        // A person is asked already, and goes on being asked.
+        Transition::AlreadyApplied if decision.application.status == ApplicationStatus::Referred => {}
+        // What it comes to is the same, but it is another's word, or other than what was said before.
+        Transition::AlreadyApplied | Transition::Illegal => return Err(Fault::Refused(ApplyRefusal::NotReferred)),
+    }
+    record_one(connection, app, decision, today).await
+}

@@ -232,10 +232,11 @@ impl Batch {
 }
 
 /// Asks the risk hook about submitted applications and records what it says. Whom it asks is stored first, so that a late answer
-/// is heard from that partner alone. No transaction is open while it is asked.
+/// is heard from that partner alone; the facts of what has ended by then, as by a consent that was taken back, are told to nobody. No
+/// transaction is open while it is asked.
 pub(super) async fn decide(
     app: &App,
-    applications: Vec<Application>,
+    mut applications: Vec<Application>,
 ) -> anyhow::Result<HashMap<ApplicationId, Applied>> {
     if applications.is_empty() {
         return Ok(HashMap::new());
@@ -248,25 +249,30 @@ pub(super) async fn decide(
     }
     let ids: Vec<(BorrowerId, ApplicationId)> =
         applications.iter().map(|application| (application.borrower_id, application.application_id)).collect();
-    if let Some(partner) = app.risk.asks(&app.partners) {
-        application_store::note_asked(&mut connection, &ids, partner).await?;
-    }
+    let waiting: HashSet<ApplicationId> = match app.risk.asks(&app.partners) {
+        Some(partner) => application_store::note_asked(&mut connection, &ids, partner).await?.into_iter().collect(),
+        None => ids.iter().map(|(_, application_id)| *application_id).collect(),
+    };
     drop(connection);
-    let verdicts = assess(app, &applications, &products).await;
+    applications.retain(|application| waiting.contains(&application.application_id));
+    let mut verdicts = assess(app, &applications, &products).await;
 
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
-    let locked = application_store::lock_applications(&mut transaction, &ids).await?;
-    let decisions = locked
-        .into_iter()
-        .map(|application| Decision {
-            product: product_of(&application, &products).clone(),
-            verdict: verdicts[&application.application_id].clone(),
-            decider: Decider::Hook(app.risk.name()),
-            application,
-        })
-        .collect();
-    let applied = record(&mut transaction, app, decisions, today).await?;
+    let mut applied = Vec::with_capacity(ids.len());
+    let mut decisions = Vec::with_capacity(applications.len());
+    for application in application_store::lock_applications(&mut transaction, &ids).await? {
+        match verdicts.remove(&application.application_id) {
+            Some(verdict) => decisions.push(Decision {
+                product: product_of(&application, &products).clone(),
+                verdict,
+                decider: Decider::Hook(app.risk.name()),
+                application,
+            }),
+            None => applied.push(Applied { application_id: application.application_id, state: application.state() }),
+        }
+    }
+    applied.extend(record(&mut transaction, app, decisions, today).await?);
     transaction.commit().await?;
     Ok(applied.into_iter().map(|applied| (applied.application_id, applied)).collect())
 }

@@ -149,28 +149,28 @@ pub async fn insert_applications(connection: &mut PgConnection, applications: &[
     Ok(inserted.rows_affected() as usize)
 }
 
-/// Notes the partner that is about to be asked about applications that nobody has decided. They are held in id order, as for a
-/// decision.
+/// Notes the partner that is about to be asked about applications; returns those that nobody has decided meanwhile, which alone are put
+/// to it. They are held in id order, as for a decision.
 pub async fn note_asked(
     connection: &mut PgConnection,
     ids: &[(BorrowerId, ApplicationId)],
     partner: &str,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "with held as (
-             select a.borrower_id, a.application_id from application a
-             where (a.borrower_id, a.application_id) in (select * from unnest($1::uuid[], $2::uuid[]))
-                   and a.status = 'submitted' and a.asked_partner is distinct from $3::text
-             order by a.application_id for update)
-         update application a set asked_partner = $3
-         from held h where a.borrower_id = h.borrower_id and a.application_id = h.application_id",
+) -> sqlx::Result<Vec<ApplicationId>> {
+    sqlx::query_scalar!(
+        r#"with held as (
+               select a.borrower_id, a.application_id from application a
+               where (a.borrower_id, a.application_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+                     and a.status = 'submitted'
+               order by a.application_id for update)
+           update application a set asked_partner = $3
+           from held h where a.borrower_id = h.borrower_id and a.application_id = h.application_id
+           returning a.application_id as "application_id: ApplicationId""#,
         &ids.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect::<Vec<Uuid>>(),
         &ids.iter().map(|(_, application_id)| application_id.uuid()).collect::<Vec<Uuid>>(),
         partner,
     )
-    .execute(connection)
-    .await?;
-    Ok(())
+    .fetch_all(connection)
+    .await
 }
 
 /// Locks applications for a decision, in id order.

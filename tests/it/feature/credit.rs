@@ -13,6 +13,7 @@ use fenqi::credit::{
     ApplicationState, Applied, ApplyRefusal, ApplyRequest, Change, Freeze, Freezes, Line, LineRefusal, LineStatus,
     RiskHook,
 };
+use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Matcher, Scripted};
 use sqlx::PgPool;
 use std::sync::Arc;
@@ -250,6 +251,37 @@ async fn an_application_that_waits_for_the_hook_ends_with_its_consent(pool: PgPo
     assert_eq!(again.state, ApplicationState::Refused { reason: "consent_withdrawn".into() });
     // Nobody was asked about it, so it is told to its borrower alone.
     assert_eq!(count(&app, "select count(*) from outbox where kind = 'application_withdrawn'").await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_partner_is_not_asked_about_what_is_being_taken_back(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let borrower_id = ready(&app, 1).await;
+    actions::apply(&app, request(borrower_id, product, Some(late()))).await.unwrap();
+    sqlx::query(LEFT_BEHIND).execute(&app.pool).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    let app = with_hook(&app, RiskHook::Partner);
+    // The notice is what it writes last.
+    let mut held_up = fenqi::database::begin(&app.pool).await.unwrap();
+    sqlx::query("lock table notice in exclusive mode").execute(&mut *held_up).await.unwrap();
+    let (taken_back, decided, ()) = tokio::join!(
+        take_back(&app, borrower_id, Agreement::SensitiveInformation),
+        async {
+            until_as_many_wait(&app.pool, 1).await;
+            jobs::decide_waiting(&app).await
+        },
+        async {
+            until_as_many_wait(&app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        }
+    );
+    taken_back.unwrap();
+    decided.unwrap();
+    assert_eq!(lock(&world.risk).decided(), 0);
+    assert_eq!(count(&app, "select count(*) from application where asked_partner is not null").await, 0);
+    let ended = "select count(*) from application where refusal = 'consent_withdrawn' and decided_by = 'borrower'";
+    assert_eq!(count(&app, ended).await, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

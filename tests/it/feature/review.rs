@@ -27,6 +27,7 @@ use crate::town::refused;
 
 const STANDARD: &str = include_str!("../../../products/standard.toml");
 const OFFERED: &str = "refused by a computer alone";
+const QUESTIONS: &str = "If you have questions about this decision, please contact us";
 
 /// Somebody whom the scorecard has refused on the 5th of January 2026.
 async fn refused_by_scorecard(app: &App, number: u64, product: (ProductId, i32)) -> (BorrowerId, ApplicationId) {
@@ -239,7 +240,7 @@ async fn the_page_that_tells_a_refusal_offers_a_person_once(pool: PgPool) {
     let submit = place.come_to_submit().await;
     place.world.script("risk", None, vec![Scripted::answer("late_elsewhere")]);
     let refused = place.browser.submit(&submit, "/apply/submit", &[]).await;
-    refused.shows("Not this time").shows(OFFERED).shows("until 4 April 2026").hides("you may contact us");
+    refused.shows("Not this time").shows(OFFERED).shows("until 4 April 2026").hides(QUESTIONS);
     place.browser.get("/apply?lang=zh-CN").await.shows("申请人工复核").shows("由系统自动审批");
     place.browser.cookies.remove("language");
     // Pressed twice, as from another tab.
@@ -253,7 +254,7 @@ async fn the_page_that_tells_a_refusal_offers_a_person_once(pool: PgPool) {
     let refusal = PersonVerdict::Refuse { code: "income_not_proven".into() };
     actions::decide_referred(&place.app, decision(ids, refusal)).await.unwrap();
     let decided = place.browser.get("/apply").await;
-    decided.shows("A person has looked at your application").hides("/apply/review").hides("you may contact us");
+    decided.shows("A person has looked at your application").hides("/apply/review").hides(QUESTIONS);
     place.browser.get("/me/messages").await.shows("as you asked, a person has looked at your application");
     let late = place.browser.submit(&refused, "/apply/review", &[]).await;
     late.has_status(422).shows("This decision can no longer be reviewed by a person");
@@ -265,7 +266,8 @@ async fn no_person_is_offered_who_could_not_decide_otherwise_and_one_is_beside_t
     let submit = place.come_to_submit().await;
     place.world.script("risk", None, vec![Scripted::answer("identity_mismatch")]);
     let refused = place.browser.submit(&submit, "/apply/submit", &[]).await;
-    refused.shows("Not this time").hides(OFFERED).hides("/apply/review").shows("you may contact us");
+    // No command opens it again, so nothing is promised.
+    refused.shows("Not this time").hides(OFFERED).hides("/apply/review").shows(QUESTIONS).hides("a person to review");
     let changed = "update application set refusal = 'late_elsewhere'";
     sqlx::query(changed).execute(&place.app.pool).await.unwrap();
     place.browser.get("/apply").await.shows(OFFERED);

@@ -235,7 +235,7 @@ async fn an_approval_that_another_line_has_overtaken_is_heard_again_and_told_as_
     let page = browser.get("/apply").await;
     page.shows("You have a credit line already, and can use it.")
         .hides("You may apply again")
-        .hides("person to review");
+        .hides("questions about this decision");
 
     let (first, unanswered) = apply_for_both(2).await;
     assert_eq!(post(&first, "k-4").await.ok()["status"], "approved");
@@ -270,7 +270,7 @@ async fn a_consent_that_is_taken_back_ends_what_waits_for_the_funder(pool: PgPoo
     let mut browser = Browser::open(&place.app).await;
     shopper::sign_in(&mut browser, &place.app, borrower_id).await;
     let ended = browser.get("/apply").await;
-    ended.shows("A consent that your application needs was taken back.").hides("person to review");
+    ended.shows("A consent that your application needs was taken back.").hides("questions about this decision");
     ended.shows("You may apply again from 6 January 2026 on.");
     browser.get("/me/messages").await.shows("A consent that your application needs was taken back.");
     // Whoever agrees again need not wait.

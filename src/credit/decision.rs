@@ -128,23 +128,26 @@ impl Decision {
         }
     }
 
-    /// Whether the application was decided, or put before its funder, on this very word of the same decider. An approval that
-    /// another line had overtaken was heard as well.
+    /// Whether the application was decided, put before its funder, or left to a person, on this very word of the same decider. An
+    /// approval that another line had overtaken was heard as well.
     pub fn was_heard(&self) -> bool {
         let application = &self.application;
         let proposal = application.proposal.as_ref();
         let by = proposal.map(|proposal| proposal.by.as_str()).or(application.decided_by.as_deref());
-        if by != Some(self.decided_by().0.as_str()) {
-            return false;
-        }
+        let is_theirs = by == Some(self.decided_by().0.as_str());
         match &self.verdict {
             Verdict::Approve { grade, limit, .. } => {
                 let limit_then = proposal.map(|proposal| proposal.limit).or(application.limit);
                 let is_same = application.grade.as_ref() == Some(grade) && limit_then == Some(*limit);
-                is_same || application.refusal.as_deref() == Some(OwnReason::LineOpen.code())
+                is_theirs && (is_same || application.refusal.as_deref() == Some(OwnReason::LineOpen.code()))
             }
-            Verdict::Refuse { reason, .. } => proposal.is_none() && application.refusal.as_ref() == Some(reason),
-            Verdict::Refer { .. } => false,
+            Verdict::Refuse { reason, .. } => {
+                is_theirs && proposal.is_none() && application.refusal.as_ref() == Some(reason)
+            }
+            // Nobody but the risk hook gives a reason for asking a person.
+            Verdict::Refer { reason } => {
+                application.status == ApplicationStatus::Referred && application.referral.as_ref() == Some(reason)
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::actions::{lock_application, record_one};
+use super::application_store;
 use super::decision::{Decider, Decision};
 use super::model::{ApplicationStatus, Applied, ApplyRefusal, Transition};
 use super::verdict::Verdict;
@@ -24,7 +25,7 @@ pub struct LateAnswer {
 
 /// Takes the late answer of the risk partner that was asked, whoever is configured by now: it counts while the application waits
 /// for the hook, or for a person only because the hook was silent. The same answer again changes nothing. Another one is refused, and
-/// the same after somebody else's.
+/// the same after somebody else's: what was left to a person, late too, that person decides.
 pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let applied = hear(&mut transaction, app, answer).await;
@@ -37,9 +38,6 @@ async fn hear(connection: &mut PgConnection, app: &App, answer: LateAnswer) -> O
     if !application.was_asked_of(&answer.partner) {
         return Err(Fault::Refused(ApplyRefusal::ApplicationUnknown));
     }
-    if !application.hears_late() {
-        return Err(Fault::Refused(ApplyRefusal::NotReferred));
-    }
     let product = app.catalogue.get(connection, application.product_id, application.product_version).await?;
     let verdict = answer.verdict.within(&product.terms);
     let decision = Decision { application, product, verdict, decider: Decider::LateHook };
@@ -47,12 +45,25 @@ async fn hear(connection: &mut PgConnection, app: &App, answer: LateAnswer) -> O
         let Decision { application, .. } = decision;
         return Ok(Applied { application_id: application.application_id, state: application.state() });
     }
-    match decision.transition() {
-        Transition::To(_) => {}
-        // A person is asked already, and goes on being asked.
-        Transition::AlreadyApplied if decision.application.status == ApplicationStatus::Referred => {}
-        // What it comes to is the same, but it is another's word, or other than what was said before.
-        Transition::AlreadyApplied | Transition::Illegal => return Err(Fault::Refused(ApplyRefusal::NotReferred)),
+    if !decision.application.hears_late() {
+        return Err(Fault::Refused(ApplyRefusal::NotReferred));
     }
-    record_one(connection, app, decision, today).await
+    match decision.transition() {
+        Transition::To(_) => record_one(connection, app, decision, today).await,
+        Transition::AlreadyApplied if decision.application.status == ApplicationStatus::Referred => {
+            Ok(leave_to_person(connection, app, &decision).await?)
+        }
+        // What it comes to is the same, but it is another's word, or other than what was said before.
+        Transition::AlreadyApplied | Transition::Illegal => Err(Fault::Refused(ApplyRefusal::NotReferred)),
+    }
+}
+
+/// A person is asked already, and goes on being asked: for the hook's reason now, and for its silence no more. There is nothing new to
+/// tell the borrower.
+async fn leave_to_person(connection: &mut PgConnection, app: &App, decision: &Decision) -> anyhow::Result<Applied> {
+    let now = app.clock.now();
+    let row = decision.row(ApplicationStatus::Referred, None, now);
+    let updated = application_store::update_applications(connection, &[row], now).await?;
+    anyhow::ensure!(updated == 1, "{updated} of one locked application were updated");
+    Ok(decision.applied(ApplicationStatus::Referred, None))
 }

@@ -171,3 +171,29 @@ async fn only_the_risk_partner_that_was_asked_answers_an_application_late(pool: 
     let late = approval(&(fourth, referred));
     assert_eq!(asked.post("/risk/decisions", "l-5", &late).await.problem(), unknown);
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_partner_leaves_to_a_person_late_it_decides_no_more(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let app = App { risk: Arc::new(RiskHook::Partner), ..app };
+    let product = standard_product(&app).await;
+    let risk = desk_of(&app, "risk", PartnerKind::Risk, None).await;
+    // The first call and both repetitions.
+    world.script("risk", None, vec![Scripted::answer("silent"); 3]);
+    let borrower_id = ready(&app, 1).await;
+    let applied = actions::apply(&app, request(borrower_id, product, Some(steady()))).await.unwrap();
+    let ids = (applied.application_id.uuid(), borrower_id.uuid());
+    let referral =
+        json!({ "application_id": ids.0, "borrower_id": ids.1, "decision": "refer", "reason": "income_unclear" });
+    for key in ["l-1", "l-2"] {
+        assert_eq!(risk.post("/risk/decisions", key, &referral).await.ok()["status"], "referred");
+    }
+    let approval = json!({ "application_id": ids.0, "borrower_id": ids.1,
+        "decision": "approve", "grade": "B", "limit_fen": 600_000 });
+    let changed = risk.post("/risk/decisions", "l-3", &approval).await;
+    assert_eq!(changed.problem(), (409, "application_not_referred".into()));
+    let application = actions::latest_application(&app, borrower_id).await.unwrap().unwrap();
+    assert_eq!(application.state(), ApplicationState::Referred { reason: "income_unclear".into() });
+    let told = "select count(*) from notice where kind = 'application_under_review'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(told).fetch_one(&app.pool).await.unwrap(), 1, "once");
+}

@@ -277,7 +277,7 @@ pub(super) async fn decide(
     Ok(applied.into_iter().map(|applied| (applied.application_id, applied)).collect())
 }
 
-/// What the risk hook says of each, within the terms of its product.
+/// What the risk hook says of each, within the terms of its product and what was asked for.
 async fn assess(app: &App, applications: &[Application], products: &Products) -> HashMap<ApplicationId, Verdict> {
     let questions: Vec<Question<'_>> = applications
         .iter()
@@ -289,10 +289,11 @@ async fn assess(app: &App, applications: &[Application], products: &Products) ->
         })
         .collect();
     let verdicts = app.risk.assess(&app.partners, &questions).await;
-    let within_terms = |(application, verdict): (&Application, Verdict)| {
-        (application.application_id, verdict.within(&product_of(application, products).terms))
+    let within_bounds = |(application, verdict): (&Application, Verdict)| {
+        let terms = &product_of(application, products).terms;
+        (application.application_id, verdict.within(terms, application.facts.limit_requested_fen))
     };
-    applications.iter().zip(verdicts).map(within_terms).collect()
+    applications.iter().zip(verdicts).map(within_bounds).collect()
 }
 
 fn product_of<'a>(application: &Application, products: &'a Products) -> &'a Arc<ProductVersion> {

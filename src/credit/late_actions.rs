@@ -39,7 +39,7 @@ async fn hear(connection: &mut PgConnection, app: &App, answer: LateAnswer) -> O
         return Err(Fault::Refused(ApplyRefusal::ApplicationUnknown));
     }
     let product = app.catalogue.get(connection, application.product_id, application.product_version).await?;
-    let verdict = answer.verdict.within(&product.terms);
+    let verdict = answer.verdict.within(&product.terms, application.facts.limit_requested_fen);
     let decision = Decision { application, product, verdict, decider: Decider::LateHook };
     if decision.was_heard() {
         let Decision { application, .. } = decision;

@@ -74,18 +74,18 @@ impl Verdict {
         Verdict::Refuse { reason: reason.code().into(), score }
     }
 
-    /// The verdict within what the product allows: no limit above its bound, none below it, no grade that it has no price for.
-    pub fn within(self, terms: &Terms) -> Verdict {
+    /// The verdict within what the product allows: no limit above its bound, none below it, no grade that it has no price for. Nor is
+    /// anybody given more than was `requested`.
+    pub fn within(self, terms: &Terms, requested: Option<Fen>) -> Verdict {
+        let limit_max = requested.map_or(terms.line.limit_max_fen, |most| most.min(terms.line.limit_max_fen));
         match self {
             Verdict::Approve { grade, score, .. } if !terms.purchase.grades.contains(&grade) => {
                 Verdict::refuse(OwnReason::GradeNotOffered, score)
             }
-            Verdict::Approve { limit, score, .. } if limit < terms.line.limit_min_fen => {
+            Verdict::Approve { limit, score, .. } if limit.min(limit_max) < terms.line.limit_min_fen => {
                 Verdict::refuse(OwnReason::LimitBelowMinimum, score)
             }
-            Verdict::Approve { grade, limit, score } => {
-                Verdict::Approve { grade, limit: limit.min(terms.line.limit_max_fen), score }
-            }
+            Verdict::Approve { grade, limit, score } => Verdict::Approve { grade, limit: limit.min(limit_max), score },
             Verdict::Refuse { .. } | Verdict::Refer { .. } => self,
         }
     }

@@ -183,11 +183,11 @@ async fn nobody_applies_on_a_consent_that_is_being_taken_back(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_partner_decides_and_its_limit_is_held_within_the_product(pool: PgPool) {
+async fn a_partner_decides_and_its_limit_is_held_within_the_product_and_what_was_asked_for(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     let app = with_hook(&app, RiskHook::Partner);
     let product = standard_product(&app).await;
-    let (generous, strict) = (ready(&app, 1).await, ready(&app, 2).await);
+    let (generous, strict, modest) = (ready(&app, 1).await, ready(&app, 2).await, ready(&app, 3).await);
     let outcome = |answer: &str| vec![Scripted::answer(answer).amount(90_000_000)];
     world.script("risk", Some(Matcher::new("borrower", generous.uuid())), outcome("approve"));
     world.script("risk", Some(Matcher::new("borrower", strict.uuid())), outcome("on_a_list"));
@@ -196,6 +196,10 @@ async fn a_partner_decides_and_its_limit_is_held_within_the_product(pool: PgPool
     assert_eq!(approved(&applied).2, Fen::new(20_000_000));
     let applied = actions::apply(&app, request(strict, product, Some(steady()))).await.unwrap();
     assert_eq!(applied.state, ApplicationState::Refused { reason: "on_a_list".into() });
+    world.script("risk", Some(Matcher::new("borrower", modest.uuid())), outcome("approve"));
+    let asks_for_less = ApplyRequest { limit_requested: Some(Fen::new(1_000_000)), ..request(modest, product, None) };
+    let applied = actions::apply(&app, asks_for_less).await.unwrap();
+    assert_eq!(approved(&applied).2, Fen::new(1_000_000), "nobody is given more than was asked for");
     assert_eq!(world.scripts_left(), 0);
 }
 

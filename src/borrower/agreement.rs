@@ -97,6 +97,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_told_of_a_person_stands_in_what_was_agreed_to() {
+        // As AUDIT lists them.
+        let personal = Agreement::PersonalInformation.wording().body;
+        for told in ["资金方", "评估风险的合作方", "银行卡签约机构", "代扣渠道", "付款渠道", "短信和微信服务方"]
+        {
+            assert!(personal.contains(&format!("{told}提供")), "{told}");
+        }
+        // By the separate consent, too, where it is sensitive.
+        let sensitive = Agreement::SensitiveInformation.wording().body;
+        for told in ["评估风险的合作方", "银行卡签约机构", "付款渠道"] {
+            assert!(sensitive.contains(&format!("提供给{told}")), "{told}");
+        }
+    }
+
+    #[test]
     fn what_is_charged_and_taken_is_agreed_to() {
         // Products without a contract rate charge a rate a day.
         let credit = Agreement::Credit.wording().body;

@@ -112,6 +112,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_person_looks_at_and_what_none_does_is_agreed_to() {
+        let credit = Agreement::Credit.wording().body;
+        assert!(credit.contains("在结果页面所示的期限内要求一次人工复核"));
+        assert!(credit.contains("因年龄或者身份核验不符、已有额度或者撤回授权而未予授信的"));
+    }
+
+    #[test]
     fn what_is_charged_and_taken_is_agreed_to() {
         // Products without a contract rate charge a rate a day.
         let credit = Agreement::Credit.wording().body;

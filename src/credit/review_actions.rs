@@ -7,6 +7,7 @@ use super::application_store;
 use super::decision::{Decider, Decision};
 use super::model::{Application, Applied, ApplyRefusal};
 use super::review::Asking;
+use super::store;
 use super::verdict::{BORROWER_ASKED, Verdict};
 use crate::app::App;
 use crate::base::BusinessDay;
@@ -59,5 +60,8 @@ pub async fn review_offer(app: &App, application: &Application) -> anyhow::Resul
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
     let taken_back = borrower::taken_back(&mut connection, application.borrower_id).await?;
-    Ok(Some(until).filter(|until| today <= *until && taken_back.is_empty()))
+    let product = app.catalogue.get(&mut connection, application.product_id, application.product_version).await?;
+    let lines = store::list_open_lines(&mut connection, application.borrower_id).await?;
+    let has_line = lines.iter().any(|line| line.funder_id == product.funder_id);
+    Ok(Some(until).filter(|until| today <= *until && taken_back.is_empty() && !has_line))
 }

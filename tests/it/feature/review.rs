@@ -188,6 +188,26 @@ async fn the_partner_hears_that_it_is_too_late_once_a_person_was_asked_for(pool:
     assert_eq!(refused(asked), ApplyRefusal::ReviewNotOffered);
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_person_is_offered_to_whoever_has_a_line_with_the_funder_by_then(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let published = product::publish(&app, &STANDARD.replace("harbour-standard", "harbour-second")).await.unwrap();
+    let borrower_id = ready(&app, 1).await;
+    let referred = actions::apply(&app, request(borrower_id, product, None)).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::seconds(1));
+    let second = request(borrower_id, (published.product_id, published.version), Some(late()));
+    actions::apply(&app, ApplyRequest { idempotency_key: "second".into(), ..second }).await.unwrap();
+    let latest = actions::latest_application(&app, borrower_id).await.unwrap().unwrap();
+    assert!(review_offer(&app, &latest).await.unwrap().is_some());
+
+    let approved = actions::decide_referred(&app, decision((borrower_id, referred.application_id), approval())).await;
+    assert!(matches!(approved.unwrap().state, ApplicationState::Approved { .. }));
+    assert_eq!(review_offer(&app, &latest).await.unwrap(), None);
+    let asked = ask_for_person(&app, borrower_id, latest.application_id).await;
+    assert_eq!(refused(asked), ApplyRefusal::LineOpen);
+}
+
 fn is_refused<T>(outcome: &Outcome<T, ApplyRefusal>, refusal: &ApplyRefusal) -> bool {
     matches!(outcome, Err(Fault::Refused(found)) if found == refusal)
 }

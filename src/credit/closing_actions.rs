@@ -64,7 +64,7 @@ pub async fn debts(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Debts> 
     let mut connection = app.pool.acquire().await?;
     let lines = store::list_open_lines(&mut connection, borrower_id).await?;
     let InTransit { in_flight, owed_back } = sum_in_transit(&mut connection, borrower_id).await?;
-    let latest = application_store::find_latest(&mut connection, borrower_id).await?;
+    let applicants = application_store::find_applicants(&mut connection, &[borrower_id]).await?;
     let left = |is_late: bool| {
         let of_kind = installments.iter().filter(move |one| one.is_late() == is_late);
         of_kind.map(|one| one.owed.total()).sum::<Fen>()
@@ -78,7 +78,7 @@ pub async fn debts(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Debts> 
         in_flight,
         owed_back,
         is_open,
-        is_applying: latest.is_some_and(|application| !application.status.is_final()),
+        is_applying: applicants.iter().any(|applicant| !applicant.open_applications.is_empty()),
     })
 }
 

@@ -151,14 +151,6 @@ pub enum Transition {
 }
 
 impl ApplicationStatus {
-    /// Nothing changes it any more, but a borrower who asks that a person looks at a refusal.
-    pub const fn is_final(self) -> bool {
-        match self {
-            ApplicationStatus::Submitted | ApplicationStatus::Referred | ApplicationStatus::WithFunder => false,
-            ApplicationStatus::Approved | ApplicationStatus::Refused => true,
-        }
-    }
-
     pub fn after(self, step: Step) -> Transition {
         use ApplicationStatus::{Approved, Referred, Refused, Submitted, WithFunder};
         match (self, step) {

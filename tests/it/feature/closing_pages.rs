@@ -193,4 +193,12 @@ async fn an_application_that_waits_keeps_the_account_and_its_lines(pool: PgPool)
     assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::ApplicationOpen))), "{refused:?}");
     assert_eq!(shopper.town.fen("select count(*) from credit_line where status = 'active'").await, 1);
     shopper.browser.get("/me/close").await.shows("An application waits for its decision");
+    // It waits beside a later one for another product, too.
+    let later = "insert into application (application_id, borrower_id, product_id, product_version, idempotency_key, request_sha256, facts,
+                                          status, refusal, decided_by, decided_at, created_at)
+                 select gen_random_uuid(), borrower_id, gen_random_uuid(), 1, 'A-2', request_sha256, facts,
+                        'refused', 'score_too_low', 'scorecard', created_at, created_at + interval '1 second'
+                 from application";
+    sqlx::query(later).execute(&shopper.town.app.pool).await.unwrap();
+    shopper.browser.get("/me/close").await.shows("An application waits for its decision");
 }

@@ -92,6 +92,8 @@ async fn a_late_payer_is_refused_and_a_person_without_history_goes_before_a_pers
     let approve = |limit| PersonVerdict::Approve { grade: "C".into(), limit };
     let too_much = actions::decide_referred(&app, decision(approve(Fen::new(20_000_001)))).await;
     assert_eq!(refused(too_much), ApplyRefusal::LimitOutOfBounds);
+    let free = "select count(*) from (select 1 from application where status = 'referred' for update skip locked) free";
+    assert_eq!(count(&app, free).await, 1, "it has let go by then");
     let first = actions::decide_referred(&app, decision(approve(Fen::new(500_000)))).await.unwrap();
     let again = actions::decide_referred(&app, decision(approve(Fen::new(500_000)))).await.unwrap();
     assert_eq!(first, again);

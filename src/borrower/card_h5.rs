@@ -18,7 +18,7 @@ use crate::base::person::Mobile;
 use crate::base::typed::{typed_card_number, typed_mobile};
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
-use crate::page::back::{path_of_ours, with_next};
+use crate::page::back::{interrupted, path_of_ours, with_next};
 use crate::page::session::SignedIn;
 use crate::page::texts::AgreementText;
 use crate::page::visit::ClientAddress;
@@ -62,6 +62,10 @@ impl CardPage {
         self.form.value("next") == APPLY
     }
 
+    fn interrupted(&self) -> Option<&str> {
+        interrupted(self.form.value("next"), LIST)
+    }
+
     pub fn of(page: Page, next: &str) -> CardPage {
         CardPage::again(page, Form::filled([("next", next.to_owned())]))
     }
@@ -74,6 +78,10 @@ impl CardPage {
 impl CodePage {
     fn is_applying(&self) -> bool {
         self.form.value("next") == APPLY
+    }
+
+    fn interrupted(&self) -> Option<&str> {
+        interrupted(self.form.value("next"), LIST)
     }
 
     pub fn of(page: Page, awaiting: Awaiting, next: &str, now: DateTime<Utc>) -> CodePage {

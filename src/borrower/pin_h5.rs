@@ -15,7 +15,7 @@ use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
-use crate::page::back::path_of_ours;
+use crate::page::back::{interrupted, path_of_ours};
 use crate::page::session::SignedIn;
 use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page, unprocessable};
@@ -44,7 +44,17 @@ pub struct ForgottenPage {
     is_sent: bool,
 }
 
+impl PinPage {
+    fn interrupted(&self) -> Option<&str> {
+        interrupted(self.form.value("next"), ME)
+    }
+}
+
 impl ForgottenPage {
+    fn interrupted(&self) -> Option<&str> {
+        interrupted(self.form.value("next"), ME)
+    }
+
     fn answer(self) -> Response {
         let page = ForgottenPage { form: emptied(self.form), ..self };
         (page.form.status(), page).into_response()

@@ -9,6 +9,11 @@ pub fn path_of_ours<'a>(path: &'a str, otherwise: &'a str) -> &'a str {
     if is_ours { path } else { otherwise }
 }
 
+/// Where somebody was going who was sent to a page on the way; `None` for whoever came for that page itself, which leads on to `own`.
+pub fn interrupted<'a>(next: &'a str, own: &str) -> Option<&'a str> {
+    Some(path_of_ours(next, "")).filter(|next| !next.is_empty() && *next != own)
+}
+
 /// An address with the way back to another one, which may have a query of its own.
 pub fn with_next(to: &str, next: impl fmt::Display) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", &next.to_string()).finish();
@@ -18,11 +23,19 @@ pub fn with_next(to: &str, next: impl fmt::Display) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{path_of_ours, with_next};
+    use super::{interrupted, path_of_ours, with_next};
 
     #[test]
     fn a_way_back_keeps_its_own_query() {
         assert_eq!(with_next("/me/pin", "/q/x?a=1&b=2"), "/me/pin?next=/q/x%3Fa%3D1%26b%3D2");
+    }
+
+    #[test]
+    fn whoever_was_sent_here_was_going_to_another_page_of_this_site() {
+        assert_eq!(interrupted("/q/x/confirm?a=1", "/me"), Some("/q/x/confirm?a=1"));
+        for next in ["/me", "", "//evil.example", "https://evil.example"] {
+            assert_eq!(interrupted(next, "/me"), None, "{next}");
+        }
     }
 
     #[test]

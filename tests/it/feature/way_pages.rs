@@ -98,6 +98,28 @@ async fn setting_a_pin_at_the_counter_comes_back_to_the_same_purchase(pool: PgPo
     shopper.browser.submit(&back, &format!("{code}/confirm"), &[("pin", PIN)]).await.shows("Paid");
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn going_back_from_a_pin_or_a_card_leads_to_the_same_purchase(pool: PgPool) {
+    let mut shopper = Shopper::open(pool).await;
+    let code = shopper.poster().await;
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    let next: String = form_urlencoded::byte_serialize(asking.at.as_bytes()).collect();
+    for (path, own) in [("/me/pin", "/me"), ("/me/pin/forgotten", "/me/pin"), ("/me/cards/new", "/me/cards")] {
+        let page = shopper.browser.get(&format!("{path}?next={next}")).await;
+        // What was typed wrong changes nothing about the way.
+        let refused = shopper.browser.submit(&page, path, &[]).await;
+        for page in [&page, refused.has_status(422)] {
+            let back = page.link("/q/").replace("&#38;", "&");
+            assert_eq!(back, asking.at, "{path}");
+            shopper.browser.get(&back).await.has_status(200).shows("¥100.00").shows("name=\"pin\"");
+        }
+        for elsewhere in ["", "//evil.example", "https:evil.example"] {
+            let page = shopper.browser.get(&format!("{path}?next={elsewhere}")).await;
+            page.shows(&format!("class=\"back\" href=\"{own}\""));
+        }
+    }
+}
+
 /// Follows the switch to the other language.
 async fn switch(browser: &mut Browser, page: &Shown) -> Shown {
     let rest = page.text.split("class=\"switch\" href=\"").nth(1).unwrap();
@@ -230,6 +252,7 @@ async fn binding_a_card_comes_back_to_the_bill(pool: PgPool) {
     let fields = [("card_number", "6217000000000014"), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
     let code = place.browser.submit(&page, "/me/cards/new", &fields).await;
     code.is_at("/me/cards/code").shows("href=\"/me/cards/new?next=/bills/pay\"").hides(CARD);
+    code.shows("class=\"back\" href=\"/bills/pay\"");
     let wrong = place.browser.submit(&code, "/me/cards/code", &[("card_code", "000000"), ("do", "confirm")]).await;
     wrong.has_status(422).shows("id=\"card_code-error\"");
     place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));

@@ -82,7 +82,7 @@ fn say_guarantee(page: &Page, reason: Reason) -> Option<String> {
             (page.say("why-guarantee-kept").with("total", yuan(total)), principal, rate, part)
         }
         Reason::PerPeriodRest { principal, rate, periods, total, part } => {
-            let said = page.say("why-guarantee-rest").with("periods", periods).with("total", yuan(total));
+            let said = page.say("why-guarantee-rest").count("periods", &periods).with("total", yuan(total));
             (said.with("before", yuan(total - part)), principal, rate, part)
         }
         other => return say(page, other),
@@ -129,7 +129,7 @@ fn say(page: &Page, reason: Reason) -> Option<String> {
             .say("why-days")
             .with("balance", yuan(balance))
             .with("rate", page.percent(&rate.fraction()))
-            .with("days", days)
+            .count("days", &days)
             .with("basis", basis_days)
             .with("part", yuan(part)),
         Reason::PerPeriod { principal, rate, part } => page
@@ -147,7 +147,7 @@ fn say(page: &Page, reason: Reason) -> Option<String> {
             .say("why-per-period-rest")
             .with("principal", yuan(principal))
             .with("rate", page.percent(&rate.fraction()))
-            .with("periods", periods)
+            .count("periods", &periods)
             .with("total", yuan(total))
             .with("before", yuan(total - part))
             .with("part", yuan(part)),
@@ -176,7 +176,7 @@ pub fn level_payment(page: &Page, request: &ScheduleRequest) -> Option<String> {
         0 if is_even => page.say("why-payment").with("rate", page.percent(&request.annual_rate.fraction())),
         _ => page.say("why-payment-actual").with("rate", page.percent(&request.annual_rate.fraction())),
     };
-    let said = said.with("principal", page.yuan(&request.principal)).with("periods", request.periods);
+    let said = said.with("principal", page.yuan(&request.principal)).count("periods", &request.periods);
     Some(said.with("payment", page.yuan(&request.level_payment())).to_string())
 }
 
@@ -185,8 +185,8 @@ pub fn rescaled(page: &Page, scaled: &Rescaling) -> String {
     let said = match scaled {
         Rescaling::Nothing => return page.say("why-nothing-left").to_string(),
         Rescaling::Interest { days, days_before, .. } => {
-            let said = page.say("why-rescaled").with("days", days).with("before_days", days_before);
-            said.with("after_days", days - days_before)
+            let said = page.say("why-rescaled").count("days", days).count("before_days", days_before);
+            said.count("after_days", &(days - days_before))
         }
         Rescaling::Fee { .. } => page.say("why-rescaled-fee"),
     };
@@ -236,7 +236,7 @@ pub fn payoff_guarantee(page: &Page, quote: &PayoffQuote) -> String {
     let said = match quote.interest_reason {
         InterestReason::ToDate { running_fee: RunningFee { whole, days, period_days }, .. } => {
             let said = page.say("payoff-guarantee-to-date").with("whole", page.yuan(&whole)).count("days", &days);
-            said.with("period_days", period_days).with("charge", page.yuan(&quote.period_fee))
+            said.count("period_days", &period_days).with("charge", page.yuan(&quote.period_fee))
         }
         InterestReason::CurrentPeriod { from } => page.say("payoff-guarantee-current").with("from", page.date(&from)),
         InterestReason::All { periods } => page.say("payoff-guarantee-all").count("periods", &periods),

@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
+use fenqi::base::day::MonthDay;
+use fenqi::base::{Fen, Rate};
+use fenqi::loan::rescaling::Rescaling;
+use fenqi::loan::{DueDates, ScheduleRequest, schedule, words};
+use fenqi::page::{Language, Page, Visit};
 use fenqi::product;
+use fenqi::product::terms::{DayCount, Level, Method};
 use fenqi::repayment;
 use fenqi::sandbox::World;
 use sqlx::PgPool;
@@ -229,4 +235,45 @@ async fn a_purchase_that_was_undone_leaves_nothing_to_repay(pool: PgPool) {
 fn loan_of(receipt: &fenqi::purchase::Receipt) -> String {
     let fenqi::purchase::Decision::Authorised { loan_id } = receipt.decision else { panic!("{receipt:?}") };
     loan_id.to_string()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn one_day_and_one_period_are_not_spoken_of_as_many(pool: PgPool) {
+    let page = Page::of(Visit::of_nobody(&house::open(pool, "2026-03-02").await, Language::English));
+    let request = ScheduleRequest {
+        method: Method::EqualInstallment,
+        day_count: DayCount::Act365,
+        level: Level::Actual,
+        principal: Fen::new(1_000_000),
+        periods: 1,
+        annual_rate: "0.18".parse().unwrap(),
+        fee_rate_per_period: "0.005".parse().unwrap(),
+        free_periods: 0,
+        start_on: "2026-03-02".parse().unwrap(),
+        due: DueDates::From { first: "2026-03-03".parse().unwrap(), day: MonthDay::new(3).unwrap() },
+    };
+    let row =
+        |request: &ScheduleRequest| words::rows(&page, request, &schedule::build(request).unwrap(), &[]).pop().unwrap();
+    let guaranteed = row(&request);
+    assert_eq!(guaranteed.interest_why, ["balance ¥10,000.00 × 18% a year × 1 day ÷ 365 = ¥4.93"]);
+    assert!(
+        guaranteed.guarantee_why.contains(" × 0.5% × 1 period for the guarantor = "),
+        "{}",
+        guaranteed.guarantee_why
+    );
+    let payment = words::level_payment(&page, &request).unwrap();
+    assert!(payment.contains(" in 1 payment at 18% a year"), "{payment}");
+    let flat = row(&ScheduleRequest { method: Method::FlatFee, annual_rate: Rate::ZERO, ..request });
+    assert!(flat.interest_why[0].contains(" × 0.5% × 1 period = "), "{:?}", flat.interest_why);
+    let scaled = Rescaling::Interest {
+        old: Fen::new(900),
+        balance_before: Fen::new(60_000),
+        balance_after: Fen::new(30_000),
+        days: 2,
+        days_before: 1,
+        new: Fen::new(675),
+    };
+    let rescaled = words::rescaled(&page, &scaled);
+    assert!(rescaled.contains(" × 1 day before the refund + ¥300.00 × 1 day after) ÷ "), "{rescaled}");
+    assert!(rescaled.ends_with(" × 2 days) = ¥6.75"), "{rescaled}");
 }

@@ -151,7 +151,10 @@ contract-days =
     }
 contract-payoff-fee = ; { $rate } of the principal for paying off early
 contract-order = A payment settles
-contract-order-after = A payment settles, of what is more than { $days } days overdue
+contract-order-after = A payment settles, of what is more than { $days ->
+        [one] { $days } day
+       *[other] { $days } days
+    } overdue
 contract-text = The credit agreement in full
 payoff-title = Pay off early
 payoff-rule-to_date = interest to the day of the payoff

@@ -149,21 +149,42 @@ why-split = { $principal } ÷ { $periods } = { $part }
 why-split-kept = { $principal } ÷ { $periods }, at most the balance = { $part }
 why-free = an interest-free period
 why-month = balance { $balance } × { $rate } a year ÷ 12 = { $part }
-why-days = balance { $balance } × { $rate } a year × { $days } days ÷ { $basis } = { $part }
+why-days = balance { $balance } × { $rate } a year × { $days ->
+        [one] { $days } day
+       *[other] { $days } days
+    } ÷ { $basis } = { $part }
 why-per-period = principal { $principal } × { $rate } a period = { $part }
 why-per-period-kept = principal { $principal } × { $rate } a period, at most what is left of { $total } in all = { $part }
-why-per-period-rest = principal { $principal } × { $rate } × { $periods } periods = { $total }; { $total } − { $before } of the periods before = { $part }
+why-per-period-rest = principal { $principal } × { $rate } × { $periods ->
+        [one] { $periods } period
+       *[other] { $periods } periods
+    } = { $total }; { $total } − { $before } of the periods before = { $part }
 why-guarantee = principal { $principal } × { $rate } a period for the guarantor = { $part }
 why-guarantee-kept = principal { $principal } × { $rate } a period for the guarantor, at most what is left of { $total } in all = { $part }
-why-guarantee-rest = principal { $principal } × { $rate } × { $periods } periods for the guarantor = { $total }; { $total } − { $before } of the periods before = { $part }
+why-guarantee-rest = principal { $principal } × { $rate } × { $periods ->
+        [one] { $periods } period
+       *[other] { $periods } periods
+    } for the guarantor = { $total }; { $total } − { $before } of the periods before = { $part }
 why-guarantee-free = a period without a guarantee charge
 why-subsidy = interest { $gross } − { $subsidy } that the merchant pays = { $interest } that you pay
 why-no-interest = no interest is charged
 why-balance = balance: principal { $principal } − { $before } of the payments before = { $balance }
 why-payment = payment: { $principal } × { $rate } a year ÷ 12 ÷ (1 − (1 + { $rate } ÷ 12)^−{ $periods }) = { $payment }
 why-payment-free = payment: { $principal } ÷ { $periods } = { $payment }
-why-payment-actual = payment { $payment }: the one equal amount that clears { $principal } in { $periods } payments at { $rate } a year over the days that bear interest
-why-rescaled = interest before { $old } × (balance { $before } × { $before_days } days before the refund + { $after } × { $after_days } days after) ÷ ({ $before } × { $days } days) = { $new }
+why-payment-actual = payment { $payment }: the one equal amount that clears { $principal } in { $periods ->
+        [one] { $periods } payment
+       *[other] { $periods } payments
+    } at { $rate } a year over the days that bear interest
+why-rescaled = interest before { $old } × (balance { $before } × { $before_days ->
+        [one] { $before_days } day
+       *[other] { $before_days } days
+    } before the refund + { $after } × { $after_days ->
+        [one] { $after_days } day
+       *[other] { $after_days } days
+    } after) ÷ ({ $before } × { $days ->
+        [one] { $days } day
+       *[other] { $days } days
+    }) = { $new }
 why-rescaled-fee = interest before { $old } × principal not billed { $after } ÷ { $before } before the refund = { $new }
 why-rescaled-guarantee = guarantee charge before { $old } × principal not billed { $after } ÷ { $before } before the refund = { $new }
 why-no-guarantee-left = no principal is left, so no guarantee charge is asked for

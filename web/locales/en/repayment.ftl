@@ -43,7 +43,10 @@ payoff-guarantee = Guarantee charge not billed yet
 payoff-guarantee-to-date = the running period’s charge { $whole } × { $days ->
         [one] { $days } day
        *[other] { $days } days
-    } so far ÷ { $period_days } days = { $charge }
+    } so far ÷ { $period_days ->
+        [one] { $period_days } day
+       *[other] { $period_days } days
+    } = { $charge }
 payoff-guarantee-current = the guarantee charge of the period that began on { $from }
 payoff-guarantee-all =
     { $periods ->

@@ -147,7 +147,8 @@ pub async fn count_unread(
     .await
 }
 
-/// Marks a recipient's notices up to `last_no`, those that a page has shown, as read.
+/// Marks a recipient's notices up to `last_no`, those that a page has shown, as read. Both ways of marking lock in the order of numbers,
+/// so that two who read at once never wait for each other in a circle.
 pub async fn mark_read(
     connection: &mut PgConnection,
     audience: Audience,
@@ -156,8 +157,11 @@ pub async fn mark_read(
     at: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
     let marked = sqlx::query!(
-        "update notice set read_at = $4
-         where audience = $1 and recipient_id is not distinct from $2 and notice_no <= $3 and read_at is null",
+        "with unread as (
+             select notice_no from notice
+             where audience = $1 and recipient_id is not distinct from $2 and notice_no <= $3 and read_at is null
+             order by notice_no for update)
+         update notice n set read_at = $4 from unread u where n.notice_no = u.notice_no",
         audience.name(),
         recipient_id,
         last_no,
@@ -170,20 +174,30 @@ pub async fn mark_read(
 
 /// Marks single notices as read: those that a page has shown, of a recipient who may have more than one statement should touch.
 pub async fn mark_shown(connection: &mut PgConnection, notice_nos: &[i64], at: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query!("update notice set read_at = $2 where notice_no = any($1) and read_at is null", notice_nos, at)
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "with unread as (
+             select notice_no from notice where notice_no = any($1) and read_at is null order by notice_no for update)
+         update notice n set read_at = $2 from unread u where n.notice_no = u.notice_no",
+        notice_nos,
+        at
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
 /// Removes notices of days before `before`, read or not, among the next ones above a number, in order. Returns where to go on; nothing
-/// once a younger one was met, as numbers and days ascend together.
+/// once a younger one was met, as numbers and days ascend together. What is being marked as read at this moment is passed over and removed
+/// the next time: whoever reads many might else wait here in a circle.
 pub async fn forget(connection: &mut PgConnection, after_no: i64, before: BusinessDay) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         r#"with looked_at as materialized (
                select notice_no, business_day < $2 as is_old from notice where notice_no > $1 order by notice_no limit $3),
+           free as (
+               select n.notice_no from notice n join looked_at l on l.notice_no = n.notice_no and l.is_old
+               for update of n skip locked),
            gone as (
-               delete from notice n using looked_at l where n.notice_no = l.notice_no and l.is_old)
+               delete from notice n using free f where n.notice_no = f.notice_no)
            select case when bool_and(is_old) then max(notice_no) end as "last_no?" from looked_at"#,
         after_no,
         before.date(),

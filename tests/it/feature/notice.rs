@@ -131,3 +131,30 @@ async fn a_notice_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
         .unwrap();
     assert_eq!(waiting, 2, "nobody delivered their short messages: they are kept");
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_being_read_is_passed_over_and_removed_the_next_time(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let borrower_id = BorrowerId::mint(app.clock.now());
+    let whose = (Audience::Borrower, Some(borrower_id.uuid()));
+    let when = When { business_day: "2026-01-05".parse().unwrap(), at: app.clock.now() };
+    let body = json!({ "due_on": "2026-01-28", "total_fen": 123_456 });
+    let told = [(); 2].map(|()| Notice::to_borrower(borrower_id, "bill_issued", body.clone(), when));
+    notice::raise(&mut app.pool.acquire().await.unwrap(), &told).await.unwrap();
+    let left = async || -> Vec<i64> {
+        let mut connection = app.pool.acquire().await.unwrap();
+        let (listed, _) = notice::store::list(&mut connection, whose.0, whose.1, &[], None).await.unwrap();
+        listed.iter().map(|raised| raised.notice_no).collect()
+    };
+    let first = left().await[1];
+    let mut reading = fenqi::database::begin(&app.pool).await.unwrap();
+    notice::store::mark_read(&mut reading, whose.0, whose.1, first, app.clock.now()).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::days(2_000));
+    // It waits for nobody.
+    let pruned = tokio::time::timeout(house::PATIENCE, dispatch::run(&app, JobKind::PruneJobs)).await;
+    pruned.expect("nothing waits for whoever reads").unwrap();
+    assert_eq!(left().await, [first]);
+    reading.commit().await.unwrap();
+    dispatch::run(&app, JobKind::PruneJobs).await.unwrap();
+    assert_eq!(left().await, [0; 0]);
+}

@@ -30,6 +30,7 @@ const CLAIM_LOCK: i64 = CREATE_LOCK + 1;
 const DATABASE_MISSING: &str = "3D000";
 const DATABASE_EXISTS: &str = "42P04";
 const TABLE_MISSING: &str = "42P01";
+const DEADLOCK: &str = "40P01";
 /// Who connects is not let in (a role, a password, `pg_hba.conf`).
 const NOT_LET_IN: [&str; 2] = ["28000", "28P01"];
 
@@ -94,6 +95,11 @@ pub async fn end<T, E: From<sqlx::Error>>(transaction: PgTransaction<'_>, outcom
             Err(error)
         }
     }
+}
+
+/// Whether the database ended a transaction because it and another waited for each other; done again, it finds the other's work.
+pub fn is_deadlock(failure: &anyhow::Error) -> bool {
+    failure.downcast_ref::<sqlx::Error>().is_some_and(|error| has_code(error, DEADLOCK))
 }
 
 /// What time it is by the clock of the database's machine.

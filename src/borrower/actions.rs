@@ -20,7 +20,8 @@ use crate::page::session;
 use crate::page::subject::Subject;
 use crate::vault::{Field, Indexed, Vault};
 
-/// How often a registration is tried again after losing a race for the same ID number. The second try finds the winner.
+/// How often a registration is tried after losing a race: for the same ID number, or in a circle of people who take each other's
+/// mobiles. The second try finds the winner.
 const TRIES_MAX: usize = 3;
 
 /// An agreement that a borrower pressed "agree" under, with the text that was shown.
@@ -127,12 +128,17 @@ async fn register_all(
 ) -> anyhow::Result<Vec<Result<BorrowerId, BorrowerRefusal>>> {
     for _ in 0..TRIES_MAX {
         let mut transaction = database::begin(&app.pool).await?;
-        if let Some(answers) = try_register(&mut transaction, app, registrations, other_mobile).await? {
-            transaction.commit().await?;
-            return Ok(answers);
+        match try_register(&mut transaction, app, registrations, other_mobile).await {
+            Ok(Some(answers)) => {
+                transaction.commit().await?;
+                return Ok(answers);
+            }
+            Ok(None) => {}
+            Err(failure) if database::is_deadlock(&failure) => {}
+            Err(failure) => return Err(failure),
         }
     }
-    anyhow::bail!("the same ID numbers were registered elsewhere {TRIES_MAX} times at the same moment")
+    anyhow::bail!("the same ID numbers or mobiles were registered elsewhere {TRIES_MAX} times at the same moment")
 }
 
 /// `None` when somebody else took one of the ID numbers since they were looked up.

@@ -90,6 +90,22 @@ async fn a_person_who_registers_with_two_mobiles_in_one_call_holds_the_latter_al
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_two_who_swap_mobiles_at_the_same_moment_each_has_the_others(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let [one, two] = [1, 2].map(|number| registration(&app, number));
+    actions::register_many(&app, &[one.clone(), two.clone()]).await.unwrap();
+    let moved = |who: &Registration, to: &Registration| Registration { mobile: to.mobile.clone(), ..who.clone() };
+    let held_up = holding_up(&app, "borrower_by_mobile").await;
+    let (first, second, ()) =
+        tokio::join!(actions::register(&app, moved(&one, &two)), actions::register(&app, moved(&two, &one)), async {
+            until_as_many_wait(&app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        });
+    assert_eq!(holder_of(&app, two.mobile.reveal()).await, Some(first.unwrap()));
+    assert_eq!(holder_of(&app, one.mobile.reveal()).await, Some(second.unwrap()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn of_two_who_say_at_the_same_moment_that_they_are_one_person_one_is_refused(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     let person = registration(&app, 1);

@@ -31,6 +31,13 @@ pub struct PlansPage {
 }
 
 impl PlansPage {
+    /// The keypad with what was typed there; an order, whose amount is given, has none.
+    fn keypad(&self) -> Option<String> {
+        let typed = self.plain_amount.strip_suffix(".00").unwrap_or(&self.plain_amount);
+        // A key that is none leaves the amount as it is.
+        self.expires_at.is_none().then(|| format!("/q/{}?amount={typed}&press=&key={}", self.token, self.key))
+    }
+
     /// The plans that most people look for: paid at once, at somebody else's cost, or over a usual number of periods. Where
     /// there are few, all of them.
     fn usual(&self) -> Vec<&PlanOffer> {

@@ -120,6 +120,20 @@ async fn going_back_from_a_pin_or_a_card_leads_to_the_same_purchase(pool: PgPool
     }
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn going_back_from_the_plans_keeps_what_was_typed_and_from_an_order_leads_home(pool: PgPool) {
+    let mut shopper = Shopper::open(pool).await;
+    let code = shopper.poster().await;
+    for (typed, kept) in [("100", "100"), ("1,234.5", "1234.50")] {
+        let plans = shopper.browser.get(&format!("{code}?amount={typed}")).await;
+        let back = plans.shows("Choose a plan").link(&code).replace("&#38;", "&");
+        let keypad = shopper.browser.get(&back).await;
+        keypad.has_status(200).shows("See plans").shows(&format!("value=\"{kept}\" required"));
+    }
+    let order = shopper.order(88_000, "A-1").await;
+    shopper.browser.get(&order).await.shows("Choose a plan").shows("class=\"back\" href=\"/home\"");
+}
+
 /// Follows the switch to the other language.
 async fn switch(browser: &mut Browser, page: &Shown) -> Shown {
     let rest = page.text.split("class=\"switch\" href=\"").nth(1).unwrap();

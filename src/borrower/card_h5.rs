@@ -135,14 +135,30 @@ pub async fn start(
         Ok(()) => {}
         Err(fault) => return refused(fault, form, |form| unprocessable(CardPage::again(page, form))),
     }
-    match card_actions::request_code(&app, CardBinding { borrower_id, number, mobile }, address.as_deref()).await {
-        Ok(_) => Ok(Redirect::to(&code_address(path_of_ours(form.value("next"), LIST))).into_response()),
+    let binding = CardBinding { borrower_id, number, mobile };
+    let asked = card_actions::request_code(&app, binding.clone(), address.as_deref()).await;
+    let is_too_soon = matches!(asked, Err(Fault::Refused(CardRefusal::CodeTooSoon)));
+    let is_again = is_too_soon && is_awaited(&app, &binding).await?;
+    match asked {
+        Ok(_) => Ok(to_code(&form)),
+        // The same form once more, by a second tap: the bank's code is on its way.
+        Err(_) if is_again => Ok(to_code(&form)),
         Err(Fault::Refused(refusal @ CardRefusal::AlreadyBound { .. })) => {
             form.refuse_field("card_number", refusal.code());
             Ok(unprocessable(CardPage::again(page, form)))
         }
         Err(fault) => refused(fault, form, |form| unprocessable(CardPage::again(page, form))),
     }
+}
+
+/// Whether the code that is awaited is this very card's.
+async fn is_awaited(app: &App, binding: &CardBinding) -> anyhow::Result<bool> {
+    let awaiting = card_actions::awaiting_code(app, binding.borrower_id).await?;
+    Ok(awaiting.is_some_and(|latest| latest.number_tail == binding.number.tail() && latest.mobile == binding.mobile))
+}
+
+fn to_code(form: &Form) -> Response {
+    Redirect::to(&code_address(path_of_ours(form.value("next"), LIST))).into_response()
 }
 
 /// `GET /me/cards/code`

@@ -33,6 +33,21 @@ async fn cards_are_chosen_and_unbound_by_their_rules(pool: PgPool) {
     place.browser.get(&unbind).await.has_status(404);
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_card_that_two_taps_have_sent_waits_for_its_code(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let page = place.browser.get("/me/cards/new").await;
+    let fields = [("card_number", "6217000000000014"), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    for _ in 0..2 {
+        let code = place.browser.submit(&page, "/me/cards/new", &fields).await;
+        code.is_at("/me/cards/code").shows("the card ending in 0014");
+    }
+    // With another mobile it is no second tap.
+    let other = [fields[0], ("card_mobile", "13900139000"), fields[2]];
+    place.browser.submit(&page, "/me/cards/new", &other).await.has_status(422).shows("Wait a minute");
+}
+
 /// Has the bank send its code for a card.
 async fn begin(place: &mut Place, number: &str) -> Shown {
     let page = place.browser.get("/me/cards/new").await;
@@ -361,6 +376,9 @@ async fn an_account_is_closed_unless_something_is_owed(pool: PgPool) {
         .hides("action=\"/me/close\"");
     owe(0).await;
     let page = place.browser.get("/me/close").await;
+    // The button that sends a code loads the page anew, without a PIN that was typed before.
+    let [passcode, pin] = ["passcode", "pin"].map(|name| page.text.find(&format!("name=\"{name}\"")).unwrap());
+    assert!(passcode < pin, "the PIN is typed last");
     let sent = place.browser.submit(&page, "/me/close", &[("do", "send")]).await;
     let code = place.code_sent_to(MOBILE);
     let fields = [("pin", PIN), ("passcode", code.as_str()), ("do", "close")];

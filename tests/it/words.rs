@@ -292,3 +292,15 @@ fn every_form_that_posts_holds_the_csrf_word() {
     }
     assert!(posting > 30, "only {posting} forms that post were looked at");
 }
+
+#[test]
+fn blanks_around_words_are_said() {
+    // Fluent drops those that stand at an end.
+    assert_eq!(Language::English.say("settle-holiday-and").to_string(), " and ");
+    for language in LANGUAGES {
+        for (path, text) in files(&format!("web/locales/{language}"), ".ftl") {
+            let dropped = text.lines().find(|line| line.ends_with(' ') || line.contains(" =  "));
+            assert_eq!(dropped, None, "{path} has a blank that nobody reads");
+        }
+    }
+}

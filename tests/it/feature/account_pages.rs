@@ -19,6 +19,10 @@ async fn cards_are_chosen_and_unbound_by_their_rules(pool: PgPool) {
     resend.has_status(422).shows("Wait a minute");
     let cards = place.browser.submit(&code, "/me/cards/code", &[("card_code", "138000"), ("do", "confirm")]).await;
     cards.is_at("/me/cards").shows("0014").shows("5775");
+    // Whoever hears the links one by one hears which card they are of.
+    for tail in ["0014", "5775"] {
+        cards.shows(&format!("Remove<span class=\"only-read\"> Debit card ending in {tail}</span>"));
+    }
     let action =
         cards.text.split("href=\"").find(|rest| rest.contains("/default\"")).unwrap().split('"').next().unwrap();
     let asked = place.browser.get(action).await;

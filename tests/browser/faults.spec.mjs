@@ -1,7 +1,7 @@
 // The network goes while somebody pays, fingers tap twice, and pages are loaded again: one purchase, whatever happens.
 import { expect, test } from "@playwright/test";
 import { picture } from "./look.mjs";
-import { approved, choose, loseAnswer, pass, script, shop } from "./people.mjs";
+import { approved, choose, loseAnswer, newcomer, pass, script, shop } from "./people.mjs";
 import { chinese as say } from "./words.mjs";
 
 const pay = (page) => page.getByRole("button", { name: say("confirm-pay") });
@@ -120,6 +120,21 @@ test("an answer from something on the way says nothing, and the payment is asked
   await pay(page).click();
   await paid(page);
   expect(await loans(page)).toBe(1);
+});
+
+test("a form that was lost can be sent again where the browser has kept its page", async ({ page }) => {
+  await page.goto("/sign-in?by=mobile");
+  await page.getByLabel(say("field-mobile")).fill(newcomer(927).mobile);
+  await page.route("**/sign-in", (route) => (route.request().method() === "POST" ? route.abort("aborted") : route.continue()));
+  await page.clock.install();
+  const button = page.getByRole("button", { name: say("passcode-send") });
+  await button.click();
+  await expect(button).toHaveAttribute("aria-busy", "true");
+  await page.clock.fastForward(30_000);
+  await expect(button).not.toHaveAttribute("aria-busy", "true");
+  await page.unroute("**/sign-in");
+  await button.click();
+  await expect(page.getByText(say("sign-in-sent"))).toBeVisible();
 });
 
 test.describe("without script", () => {

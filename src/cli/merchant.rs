@@ -225,12 +225,12 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     let events = join_store::list_events(&mut connection, merchant_id).await?;
     let proposal = agreement_store::find_proposal(&mut connection, merchant_id).await?;
     drop(connection);
-    let people = staff_actions::list_staff(app, merchant_id).await?;
+    let people = staff_actions::show_staff(app, merchant_id).await?;
     let stated = find_stated_account(app, merchant_id).await?;
     if is_json {
         let mut shown = particulars(&row);
         shown["staff"] = serde_json::Value::from_iter(people.iter().map(|staff| {
-            json!({ "staff_id": staff.staff_id, "name": staff.name, "mobile": staff.mobile.to_string(),
+            json!({ "staff_id": staff.staff_id, "name": staff.name, "mobile": staff.mobile.as_ref().map(ToString::to_string),
                     "role": staff.role.name(), "since": staff.created_at })
         }));
         shown["events"] = serde_json::Value::from_iter(events.iter().map(|event| {
@@ -264,7 +264,10 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
         println!("    proposed by {}: {}", proposal.by, proposal.agreement);
     }
     for staff in &people {
-        println!("    {} {} {} since {}", staff.role.name(), staff.name, staff.mobile, day(staff.created_at));
+        let name = staff.name.as_deref().unwrap_or("(a name that does not open)");
+        let mobile = staff.mobile.as_ref();
+        let mobile = mobile.map_or_else(|| "(a mobile that does not open)".to_owned(), ToString::to_string);
+        println!("    {} {name} {mobile} since {}", staff.role.name(), day(staff.created_at));
     }
     println!("    applied {}", day(row.created_at));
     for event in &events {

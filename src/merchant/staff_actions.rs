@@ -1,5 +1,6 @@
 //! Use cases of a merchant's staff: hire, change a role, remove; find who signs in.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -40,6 +41,34 @@ pub async fn find_by_mobile(app: &App, mobile: &Mobile) -> anyhow::Result<Vec<St
 pub async fn list_staff(app: &App, merchant_id: MerchantId) -> anyhow::Result<Vec<Staff>> {
     let rows = staff_store::list_of_merchant(&mut *app.pool.acquire().await?, merchant_id).await?;
     rows.into_iter().map(|row| open(app, row).map(|at| at.staff)).collect()
+}
+
+/// Somebody at a merchant as an operator is shown them. `None` is what does not open, as where it was sealed under a master key that is
+/// not named.
+#[derive(Clone, Debug)]
+pub struct StaffShown {
+    pub staff_id: StaffId,
+    pub name: Option<String>,
+    /// Shown masked.
+    pub mobile: Option<Mobile>,
+    pub role: Role,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Everybody at a merchant, those too of whom something does not open.
+pub async fn show_staff(app: &App, merchant_id: MerchantId) -> sqlx::Result<Vec<StaffShown>> {
+    let rows = staff_store::list_of_merchant(&mut *app.pool.acquire().await?, merchant_id).await?;
+    let shown = rows.into_iter().map(|row| {
+        let opened = |field, sealed: &[u8]| app.vault.open_for(row.staff_id.uuid(), field, sealed).ok();
+        StaffShown {
+            staff_id: row.staff_id,
+            name: opened(Field::Name, &row.name_sealed),
+            mobile: opened(Field::Mobile, &row.mobile_sealed).and_then(|mobile| mobile.parse().ok()),
+            role: row.role,
+            created_at: row.created_at,
+        }
+    });
+    Ok(shown.collect())
 }
 
 fn open(app: &App, row: StaffRow) -> anyhow::Result<StaffAt> {

@@ -9,15 +9,16 @@ use fenqi::merchant::actions::{AccountChange, Judgement, LatinLabel, Onboarding}
 use fenqi::merchant::code::{MerchantOnCode, Presented};
 use fenqi::merchant::emvco::{Payload, crc16};
 use fenqi::merchant::{
-    self, AccountStep, Category, CodeRefusal, Decision, MerchantRefusal, MerchantStatus, Order, OrderDesk, code_store,
-    store,
+    self, AccountStep, Category, CodeRefusal, Decision, MerchantRefusal, MerchantStatus, Order, OrderDesk, Role,
+    code_store, store,
 };
 use fenqi::product::{self, Catalogue};
 use fenqi::vault::Field;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use super::applicant::standard_product;
 use super::house_command::Program;
+use crate::counter::hire;
 use crate::golden::golden;
 use crate::{house, town};
 
@@ -75,6 +76,40 @@ async fn an_application_is_checked_filed_once_and_decided(pool: PgPool) {
     let mut connection = app.pool.acquire().await.unwrap();
     let terms = merchant::load_merchants(&mut connection, &[merchant_id]).await.unwrap();
     assert_eq!((terms[0].status, terms[0].category.as_str()), (MerchantStatus::Closed, "dining"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn somebody_whose_name_or_mobile_does_not_open_hides_nothing_else_of_a_merchant(pool: PgPool) {
+    let app = house::open(pool, "2026-03-02").await;
+    let merchant_id = active(&app).await;
+    for (mobile, role) in [("13900139001", Role::Owner), ("13900139002", Role::Cashier), ("13900139003", Role::Manager)]
+    {
+        hire(&app, merchant_id, mobile, role).await;
+    }
+    for (field, role) in [("name", "cashier"), ("mobile", "manager")] {
+        let cut_short = format!(
+            "update merchant_staff set {field}_sealed = substr({field}_sealed, 1, 9) where role = '{role}' returning 1"
+        );
+        let _: i32 = sqlx::query_scalar(AssertSqlSafe(cut_short)).fetch_one(&app.pool).await.unwrap();
+    }
+    let fenqi = Program::on(&app.pool).await;
+    let merchant_id = merchant_id.to_string();
+    let show = ["merchant", "show", &merchant_id];
+    let shown = fenqi.done(&show);
+    for line in [
+        "    owner 王老板 139****9001 since ",
+        "    cashier (a name that does not open) 139****9002 since ",
+        "    manager 王老板 (a mobile that does not open) since ",
+        " by operator:li: papers checked\n",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let shown: serde_json::Value = serde_json::from_str(&fenqi.done(&[&show[..], &["--json"]].concat())).unwrap();
+    let people = shown["staff"].as_array().unwrap();
+    let mut people: Vec<_> = people.iter().map(|staff| (staff["name"].as_str(), staff["mobile"].as_str())).collect();
+    people.sort_unstable();
+    let opened = (Some("王老板"), Some("139****9001"));
+    assert_eq!(people, [(None, Some("139****9002")), (Some("王老板"), None), opened]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

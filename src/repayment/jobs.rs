@@ -307,8 +307,13 @@ fn candidate(timetable: &Timetable, line: &DueLine, last: Option<LastAttempt>, w
 }
 
 /// One maker's share, in a transaction of its own; the lines stand in order, so that two runs never wait for each other in a circle.
+/// None if `day` has ended since it was read: an order counts from its day, and those of the next one are the close's.
 async fn make_due_orders(app: &App, candidates: &[Candidate], day: BusinessDay) -> anyhow::Result<u64> {
     let mut transaction = database::begin(&app.pool).await?;
+    if business_day::store::hold_today(&mut transaction).await? != day {
+        transaction.rollback().await?;
+        return Ok(0);
+    }
     let created = create_due_orders(&mut transaction, app, candidates, day).await?;
     transaction.commit().await?;
     Ok(created.orders)

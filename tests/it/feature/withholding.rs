@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use fenqi::base::id::{CardId, LoanId, WithholdingId};
 use fenqi::base::{BusinessDay, Fen};
+use fenqi::business_day;
 use fenqi::demo::report::Report;
 use fenqi::error::Fault;
 use fenqi::jobs::{JobKind, dispatch};
@@ -119,6 +120,22 @@ async fn unknown_then_failure_is_tried_again_at_the_next_time_of_day(pool: PgPoo
     assert_eq!(submit_withholdings(&book.app).await.unwrap().succeeded, 1);
     assert_eq!(book.orders().await, ["alpha failed insufficient_funds 103600 0", "alpha succeeded 103600 103600"]);
     book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_order_is_made_for_a_day_that_ends_meanwhile(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("insufficient_funds")]).await;
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().failed, 1);
+    book.set_time(DUE_DAY, "23:59:30");
+    let mut closing = fenqi::database::begin(&book.app.pool).await.unwrap();
+    let day: BusinessDay = DUE_DAY.parse().unwrap();
+    assert!(business_day::store::advance(&mut closing, day).await.unwrap());
+    let (made, ()) = tokio::join!(retry_withholdings(&book.app), async {
+        until_somebody_waits(&book.app.pool).await;
+        closing.commit().await.unwrap();
+    });
+    assert_eq!(made.unwrap(), 0);
+    assert_eq!(book.orders().await, ["alpha failed insufficient_funds 103600 0"]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -31,7 +31,8 @@ pub const TIMETABLE: &[Entry] = &[
     Entry { cron: "0 30 3 * * *", kind: JobKind::PruneJobs },
     // Products say at which times of day; orders carry theirs.
     Entry { cron: "0 */5 * * * *", kind: JobKind::Withhold },
-    Entry { cron: "0 0 9-20 * * *", kind: JobKind::PayOut },
+    // What the channel did not take is a merchant's money of the day: it must not wait for the next hour, and in the evening for morning.
+    Entry { cron: "0 */10 9-20 * * *", kind: JobKind::PayOut },
     Entry { cron: "0 * * * * *", kind: JobKind::AskPartners },
     Entry { cron: "0 */10 * * * *", kind: JobKind::WatchReserves },
     // Channels hand the day before over in the night; what is late is asked for again.

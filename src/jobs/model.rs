@@ -60,4 +60,11 @@ mod tests {
         assert_eq!(delay_after(3), TimeDelta::seconds(20));
         assert_eq!(delay_after(i16::MAX), TimeDelta::hours(1));
     }
+
+    #[test]
+    fn what_fails_is_tried_nine_times_more_within_the_hour_and_given_up_on_the_day_after() {
+        let waited = |attempts: i16| (1..attempts).map(delay_after).sum::<TimeDelta>();
+        assert!(waited(10) < TimeDelta::hours(1) && waited(11) > TimeDelta::hours(1));
+        assert!(waited(ATTEMPTS_MAX) > TimeDelta::days(1) && waited(ATTEMPTS_MAX) < TimeDelta::days(2));
+    }
 }

@@ -4,6 +4,7 @@ use fenqi::app::App;
 use fenqi::base::id::{BorrowerId, CardId, LineId, PayoutId, RepaymentId, mint};
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::error::{Fault, Step};
+use fenqi::jobs::worker::run_ready;
 use fenqi::merchant;
 use fenqi::merchant::actions::AccountChange;
 use fenqi::repayment::{self, Transfer};
@@ -12,6 +13,7 @@ use fenqi::sandbox::{Fault as Trouble, Matcher, Scripted};
 use fenqi::settlement::payout::{Answer, Cancelling, PayoutRefusal, QUERIES_BEFORE_NOTICE, Word};
 use fenqi::settlement::payout_actions::{self, CalledBack, Tally};
 use fenqi::settlement::{self, NewPayout, PayoutFor, PayoutStatus};
+use fenqi::timetable;
 use fenqi::vault::Field;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -293,6 +295,20 @@ async fn a_channel_that_is_down_leaves_payouts_to_be_sent(pool: PgPool) {
     assert_eq!(settlement::submit_payouts(&cut_off).await.unwrap().waiting, 1);
     assert_eq!(street.payouts().await[0].1, PayoutStatus::Created);
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_channel_did_not_take_in_the_evening_leaves_minutes_later_and_not_in_the_morning(pool: PgPool) {
+    let street = with_a_payout(pool).await;
+    street.app.clock.set(street.today().await.instant("20:00:00".parse().unwrap()));
+    let work = async |app: &App| {
+        timetable::catch_up(app).await.unwrap();
+        run_ready(app, "node").await.unwrap();
+        street.payouts().await[0].1
+    };
+    assert_eq!(work(&house::with_partners(&street.app, &[])).await, PayoutStatus::Created);
+    street.wait(10);
+    assert_eq!(work(&street.app).await, PayoutStatus::Succeeded);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

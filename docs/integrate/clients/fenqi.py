@@ -38,6 +38,10 @@ import urllib.request
 SKEW_SECONDS_MAX = 300
 # Larger than any call of the platform: what strangers send is not to fill the memory before it is refused.
 BODY_BYTES_MAX = 40 << 20
+# For the whole of an answer.
+ANSWER_SECONDS_MAX = 20
+# So much of a file comes in time over any line.
+PIECE_BYTES = 1 << 20
 # After each attempt of which nothing is known.
 RETRY_SECONDS = (1, 2, 4, 8, 16, 32, 60)
 RSA, SM2 = "FENQI-RSA-SHA256", "FENQI-SM2-SM3"
@@ -465,13 +469,33 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 OPENER = urllib.request.build_opener(NoRedirect)
 
 
-def answered(request):
-    """Status, headers and body of whatever is answered."""
+def whole_answer(request):
     try:
-        with OPENER.open(request, timeout=20) as response:
+        with OPENER.open(request, timeout=ANSWER_SECONDS_MAX) as response:
             return response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()
+
+
+def answered(request):
+    """Status, headers and body of whatever is answered, in time. The limit of a connection is for each piece that comes: whoever sends
+    a byte now and then would hold you for ever, and so holds a thread that is not yours."""
+    ended = []
+
+    def ask():
+        try:
+            ended.append(whole_answer(request))
+        except Exception as error:
+            ended.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(ANSWER_SECONDS_MAX)
+    if not ended:
+        raise TimeoutError(f"not the whole answer within {ANSWER_SECONDS_MAX} seconds")
+    if isinstance(ended[0], Exception):
+        raise ended[0]
+    return ended[0]
 
 
 class Client:
@@ -619,24 +643,24 @@ class Client:
     def download(self, address, path, file):
         """The answer is not signed: what counts is the hash in the manifest. Goes on where it was interrupted."""
         have = os.path.getsize(path) if os.path.exists(path) else 0
-        if have < file["bytes"]:
+        while have < file["bytes"]:
             request = self.signed("GET", address)
-            request.add_header("Range", f"bytes={have}-")
+            request.add_header("Range", f"bytes={have}-{have + PIECE_BYTES - 1}")
             try:
-                with OPENER.open(request, timeout=20) as response:
-                    # 206 goes on where the file ends; 200 is the whole of it.
-                    with open(path, "ab" if response.status == 206 else "wb") as kept:
-                        while piece := response.read(1 << 16):
-                            kept.write(piece)
-            except urllib.error.HTTPError as error:
-                # Not a piece of the file: it says why there is none, and is signed.
-                answer = error.read()
-                self.believe(error.code, error.headers, answer)
-                raise Refused(error.code, error.headers, answer) from None
+                status, headers, answer = answered(request)
             except (OSError, http.client.HTTPException) as error:
+                # What has come is kept: called again, it goes on.
                 raise NoAnswer(f"{file['name']} broke off: {error}") from error
-            if os.path.getsize(path) < file["bytes"]:
+            if status not in (200, 206):
+                # Not a piece of the file: it says why there is none, and is signed.
+                self.believe(status, headers, answer)
+                raise Refused(status, headers, answer)
+            # 206 goes on where the file ends; 200 is the whole of it.
+            with open(path, "ab" if status == 206 else "wb") as kept:
+                kept.write(answer)
+            if os.path.getsize(path) <= have:
                 raise NoAnswer(f"{file['name']} broke off")
+            have = os.path.getsize(path)
         for name in ("sha256", "sm3"):
             digest = hashlib.new(name)
             with open(path, "rb") as kept:

@@ -1,8 +1,10 @@
-//! The sample clients once more: after an answer that was lost, to a list's end, by our next key, and with a body that has none.
+//! The sample clients once more: after an answer that was lost or never ends, to a list's end, by our next key, and with a body that has
+//! none.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -17,7 +19,7 @@ use fenqi::partner::signature::{Identity, Stamp};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -51,6 +53,39 @@ async fn faltering(signer: Arc<Identity>) -> (String, Asked) {
         }
     };
     (house::serve(axum::Router::new().fallback(serve)).await, asked)
+}
+
+/// Answers whoever calls with a byte a second, without end. Returns its address.
+async fn trickling() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\nSlow: ").await;
+                while sent.is_ok() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    sent = stream.write_all(b"a").await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_sample_clients_are_not_held_by_who_answers_a_byte_at_a_time(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    fenqi::funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
+    let clients = Clients::of_core(&app, "trickle").await;
+    let address = trickling().await;
+    let call = ["call", "POST", &address, "{}"];
+    let held = tokio::time::timeout(house::PATIENCE, clients.both(&call)).await;
+    for output in held.expect("a client is held") {
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.contains("; send the same again under the idempotency key "), "{told}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

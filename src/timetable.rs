@@ -44,6 +44,9 @@ pub const TIMETABLE: &[Entry] = &[
 /// A time that passed while no node was up is made up for if it is not longer ago than this.
 const CATCH_UP: TimeDelta = TimeDelta::days(1);
 
+/// The clocks of nodes differ by less. What seems to have been enqueued so much later than now was by a clock that ran ahead.
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
+
 /// How often it is looked whether the scheduler has left something out: it waits for the time that it has worked out for each entry, and
 /// where the machine's clock was set ahead meanwhile, and back, that is long after the entry's next time.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
@@ -128,7 +131,10 @@ async fn enqueue_last(app: &App, entry: Entry) -> anyhow::Result<()> {
         unique_key: last.with_timezone(&Shanghai).format("%Y-%m-%d %H:%M").to_string(),
         created_at: now,
     };
-    store::enqueue(&mut *app.pool.acquire().await?, &job).await?;
+    let mut connection = app.pool.acquire().await?;
+    if !store::enqueue(&mut connection, &job).await? {
+        store::enqueue_anew(&mut connection, &job, now + CLOCKS_APART).await?;
+    }
     Ok(())
 }
 

@@ -22,6 +22,23 @@ pub async fn enqueue(connection: &mut PgConnection, job: &NewJob) -> sqlx::Resul
     Ok(done.rows_affected() == 1)
 }
 
+/// Has a job that was enqueued after `ahead`, in the time to come, done as if it were enqueued now: a clock that ran ahead asked for it too
+/// early, and it waits for what that clock called soon. `false` if it was not.
+pub async fn enqueue_anew(connection: &mut PgConnection, job: &NewJob, ahead: DateTime<Utc>) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update job set status = 'ready', run_at = $3, created_at = $3, attempts = 0, locked_by = null, locked_until = null,
+                        last_error = null, finished_at = null
+         where kind = $1 and unique_key = $2 and created_at > $4",
+        job.kind.name(),
+        job.unique_key,
+        job.created_at,
+        ahead,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// A job in the hands of a worker.
 #[derive(Debug)]
 pub struct Claimed {

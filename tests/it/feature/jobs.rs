@@ -108,6 +108,41 @@ async fn a_node_that_was_down_or_not_heard_makes_up_for_the_last_time_of_each_en
     assert_eq!(enqueued().await, 2 * entries + 1);
 }
 
+/// Claims what is ready, and returns its kinds and how often each was tried; the close fails, and the worker dies of the rest.
+async fn try_all(app: &App, worker: &str) -> Vec<(String, i16)> {
+    let mut tried = Vec::new();
+    let mut connection = app.pool.acquire().await.unwrap();
+    while let Some(job) = claim(app, worker).await {
+        if job.kind == JobKind::DailyClose.name() {
+            let soon = failed(app, Some(app.clock.now() + TimeDelta::seconds(5)));
+            assert!(store::fail(&mut connection, job.job_id, worker, soon).await.unwrap());
+        }
+        tried.push((job.kind, job.attempts));
+    }
+    tried
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_a_clock_that_ran_ahead_has_asked_for_is_done_at_its_time(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let next_day: BusinessDay = "2026-01-06".parse().unwrap();
+    let is_set_to = async |time: &str, worker: &str| {
+        app.clock.set(next_day.instant(time.parse().unwrap()));
+        timetable::catch_up(&app).await.unwrap();
+        try_all(&app, worker).await
+    };
+    assert_eq!(is_set_to("14:00:00", "ahead").await.len(), timetable::TIMETABLE.len());
+    let first = |kind: JobKind| (kind.name().to_owned(), 1);
+    // Set right again: the close of the night does not wait until the clock says again what it said when it failed.
+    assert!(is_set_to("00:05:00", "night").await.contains(&first(JobKind::DailyClose)));
+    // Nor does what a worker had in its hands that died meanwhile.
+    let noon = is_set_to("12:15:00", "noon").await;
+    assert!(noon.contains(&first(JobKind::MakeFiles)) && noon.contains(&first(JobKind::CompareFiles)), "{noon:?}");
+    // What waits because it failed is not hurried.
+    let close = (JobKind::DailyClose.name().to_owned(), 2);
+    assert!(noon.contains(&close) && is_set_to("12:15:04", "noon").await.is_empty(), "{noon:?}");
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_no_tick_has_asked_for_is_asked_for_a_little_later(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;

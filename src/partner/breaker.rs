@@ -39,9 +39,11 @@ impl Breaker {
 
     /// Whether a call may go out now. When it may while the breaker is not closed, that call is the trial.
     pub fn admit(&mut self, now: DateTime<Utc>) -> bool {
+        // It never has longer to wait, unless the clock was set back meanwhile: then nobody knows how long it has waited.
+        let is_waiting = |until: DateTime<Utc>| now < until && until - now <= self.settings.open_for;
         match self.state {
             State::Closed { .. } => true,
-            State::Open { until } | State::HalfOpen { until } if now < until => false,
+            State::Open { until } | State::HalfOpen { until } if is_waiting(until) => false,
             State::Open { .. } | State::HalfOpen { .. } => {
                 self.state = State::HalfOpen { until: now + self.settings.open_for };
                 true
@@ -136,6 +138,16 @@ mod tests {
         let mut breaker = opened();
         assert!(breaker.admit(at(10)));
         assert!(breaker.admit(at(20)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_prolong_the_wait() {
+        let day = 24 * 60 * 60;
+        let mut breaker = opened();
+        assert!(breaker.admit(at(-day)) && !breaker.admit(at(-day)), "one trial, and no more");
+        breaker.failed(at(1 - day));
+        assert!(!breaker.admit(at(10 - day)));
+        assert!(breaker.admit(at(11 - day)));
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Directory {
     /// all of them.
     async fn has_key(&self, name: KeyName, now: DateTime<Utc>) -> anyhow::Result<bool> {
         let mut names = self.key_names.lock().await;
-        let is_young = names.as_ref().is_some_and(|names| now - names.read_at < UNKNOWN_KEPT);
+        let is_young = names.as_ref().is_some_and(|names| (now - names.read_at).abs() < UNKNOWN_KEPT);
         if !is_young {
             let rows = store::list_key_names(&mut *self.pool.acquire().await?).await?;
             let all = rows.iter().map(|row| KeyName::of(&row.code, &row.serial_no)).collect();
@@ -296,7 +296,8 @@ impl Directory {
 
     fn remembered_signer(&self, algorithm: Algorithm, now: DateTime<Utc>) -> Option<Arc<Identity>> {
         let remembered = self.signers.read().unwrap_or_else(PoisonError::into_inner);
-        let young = remembered.as_ref().filter(|signers| now - signers.loaded_at < PLATFORM_KEYS_KEPT);
+        // A clock that was set back does not make them young for as long.
+        let young = remembered.as_ref().filter(|signers| (now - signers.loaded_at).abs() < PLATFORM_KEYS_KEPT);
         let signer = young.and_then(|signers| signers.by_algorithm.get(&algorithm));
         // From then on partners believe nothing by it.
         let signer = signer.filter(|signer| signer.retired_at.is_none_or(|end| now < end));

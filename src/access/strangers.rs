@@ -65,20 +65,24 @@ impl Strangers {
         }
     }
 
-    /// Whether nobody had a key of that name a moment ago.
+    /// Whether nobody had a key of that name a moment ago. What was asked in time to come, before the clock was set back, says nothing.
     pub fn is_unknown(&self, name: KeyName, now: DateTime<Utc>) -> bool {
-        held(&self.unknown).get(&name).is_some_and(|asked_at| now - *asked_at < UNKNOWN_KEPT)
+        held(&self.unknown).get(&name).is_some_and(|asked_at| is_young(*asked_at, now))
     }
 
     /// Remembers that nobody has a key of that name.
     pub fn remember_unknown(&self, name: KeyName, now: DateTime<Utc>) {
         let mut unknown = held(&self.unknown);
         if unknown.len() >= REMEMBERED_MAX {
-            unknown.retain(|_, asked_at| now - *asked_at < UNKNOWN_KEPT);
+            unknown.retain(|_, asked_at| is_young(*asked_at, now));
             forget_if_full(&mut unknown);
         }
         unknown.insert(name, now);
     }
+}
+
+fn is_young(asked_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    (now - asked_at).abs() < UNKNOWN_KEPT
 }
 
 fn minute_of(now: DateTime<Utc>) -> i64 {
@@ -133,6 +137,16 @@ mod tests {
         assert_eq!(strangers.must_wait(address("203.0.113.7"), None, now + TimeDelta::seconds(50)), None);
         strangers.count(address("203.0.113.7"), None, now + TimeDelta::seconds(50));
         assert_eq!(strangers.must_wait(address("203.0.113.7"), None, now + TimeDelta::seconds(51)), None);
+    }
+
+    #[test]
+    fn a_key_that_nobody_had_is_asked_for_again_soon_though_the_clock_is_set_back() {
+        let (strangers, now) = (Strangers::default(), DateTime::UNIX_EPOCH + TimeDelta::days(2));
+        let name = KeyName::of("core", "C-1");
+        strangers.remember_unknown(name, now);
+        assert!(strangers.is_unknown(name, now + UNKNOWN_KEPT - TimeDelta::milliseconds(1)));
+        assert!(!strangers.is_unknown(name, now + UNKNOWN_KEPT));
+        assert!(!strangers.is_unknown(name, now - TimeDelta::days(1)));
     }
 
     #[test]

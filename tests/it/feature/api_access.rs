@@ -420,6 +420,19 @@ async fn our_keys_change_without_a_gap(pool: PgPool) {
     assert!(serials.contains(&next.serial_no.as_str()));
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_key_of_ours_that_ended_signs_no_longer_though_the_clock_was_set_back(pool: PgPool) {
+    let (app, _desk) = open(pool).await;
+    let ahead = Clock::moved(Clock::System.now() + TimeDelta::days(1));
+    let node = node_at(&app, &ahead);
+    let signs = async || node.access.signer(Algorithm::Sm2Sm3).await.unwrap().serial_no.clone();
+    let before = signs().await;
+    let rotation = Rotation { algorithm: Algorithm::Sm2Sm3, signs_from: None, by: "operator" };
+    let next = rotate_platform_key(&app, rotation).await.unwrap().serial_no;
+    ahead.set(Clock::System.now());
+    assert!(signs().await == next && next != before);
+}
+
 /// Else every answer of that moment would be one that nobody can believe.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_key_of_ours_is_listed_before_it_signs(pool: PgPool) {

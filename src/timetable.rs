@@ -44,7 +44,7 @@ pub const TIMETABLE: &[Entry] = &[
 /// A time that passed while no node was up is made up for if it is not longer ago than this.
 const CATCH_UP: TimeDelta = TimeDelta::days(1);
 
-/// The clocks of nodes differ by less. What seems to have been enqueued so much later than now was by a clock that ran ahead.
+/// The clocks of nodes differ by less. What was written down for later than that, a clock has written that ran ahead.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
 
 /// How often it is looked whether the scheduler has left something out: it waits for the time that it has worked out for each entry, and
@@ -133,7 +133,7 @@ async fn enqueue_last(app: &App, entry: Entry) -> anyhow::Result<()> {
     };
     let mut connection = app.pool.acquire().await?;
     if !store::enqueue(&mut connection, &job).await? {
-        store::enqueue_anew(&mut connection, &job, now + CLOCKS_APART).await?;
+        store::enqueue_anew(&mut connection, &job, CLOCKS_APART).await?;
     }
     Ok(())
 }

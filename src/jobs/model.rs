@@ -41,7 +41,7 @@ pub const ATTEMPTS_MAX: i16 = 40;
 
 const DELAY_FIRST: TimeDelta = TimeDelta::seconds(5);
 /// A job is about our own work, which somebody waits for; an hour is long enough to leave it alone.
-const DELAY_MAX: TimeDelta = TimeDelta::hours(1);
+pub const DELAY_MAX: TimeDelta = TimeDelta::hours(1);
 
 /// How long a job waits after its `attempts`-th attempt failed.
 pub fn delay_after(attempts: i16) -> TimeDelta {

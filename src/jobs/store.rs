@@ -1,9 +1,9 @@
 //! SQL of jobs.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::model::{JobKind, NewJob};
+use super::model::{DELAY_MAX, JobKind, NewJob};
 use crate::base::id::JobId;
 
 /// Enqueues a job in the caller's transaction. `false` if that kind and key was enqueued before.
@@ -22,17 +22,19 @@ pub async fn enqueue(connection: &mut PgConnection, job: &NewJob) -> sqlx::Resul
     Ok(done.rows_affected() == 1)
 }
 
-/// Has a job that was enqueued after `ahead`, in the time to come, done as if it were enqueued now: a clock that ran ahead asked for it too
-/// early, and it waits for what that clock called soon. `false` if it was not.
-pub async fn enqueue_anew(connection: &mut PgConnection, job: &NewJob, ahead: DateTime<Utc>) -> sqlx::Result<bool> {
+/// Has a job done as if it were enqueued now, where a clock that ran ahead has enqueued it, or put it off when it failed: it would wait
+/// for what that clock called soon. Right clocks are less than `apart` from each other. `false` if neither is so.
+pub async fn enqueue_anew(connection: &mut PgConnection, job: &NewJob, apart: TimeDelta) -> sqlx::Result<bool> {
+    let ahead = job.created_at + apart;
     let done = sqlx::query!(
         "update job set status = 'ready', run_at = $3, created_at = $3, attempts = 0, locked_by = null, locked_until = null,
                         last_error = null, finished_at = null
-         where kind = $1 and unique_key = $2 and created_at > $4",
+         where kind = $1 and unique_key = $2 and (created_at > $4 or (status = 'ready' and run_at > $5))",
         job.kind.name(),
         job.unique_key,
         job.created_at,
         ahead,
+        ahead + DELAY_MAX,
     )
     .execute(connection)
     .await?;

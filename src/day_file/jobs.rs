@@ -20,7 +20,11 @@ pub async fn make_files(app: &App) -> anyhow::Result<u64> {
         match make_day(app, key).await {
             Ok(Making::Made) => made += 1,
             Ok(Making::There | Making::Elsewhere) => {}
-            Err(error) => failed = failed.or(Some(error)),
+            Err(error) => {
+                let error = error.context(format!("the files of {} for {} cannot be made", key.day, key.funder_code));
+                tracing::error!("{error:#}");
+                failed.get_or_insert(error);
+            }
         }
     }
     failed.map_or(Ok(made), Err)

@@ -19,6 +19,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
+use super::house_command::Program;
 use crate::house;
 use crate::town::{self, LineWish, Town};
 
@@ -341,6 +342,34 @@ async fn what_was_tampered_with_is_found(pool: PgPool) {
     .await;
     let found = fenqi::verify::verify(&town.app.pool).await.unwrap();
     assert!(found.iter().any(|finding| finding.identity.contains("manifest")), "{found:?}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_wrong_with_the_files_of_one_funder_is_told_as_its_own_and_keeps_no_other_waiting(pool: PgPool) {
+    let (app, _) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app, 10_000_000).await;
+    town.close_today().await;
+    jobs::make_files(&town.app).await.unwrap();
+    // It was not there on that day.
+    fenqi::funder::open_funder(&town.app, "a-bank", "A Bank").await.unwrap();
+    let fenqi = Program::on(&town.app.pool).await;
+    let told = fenqi.found(&["files", "check", "--day", "2026-01-05"]);
+    assert_eq!(
+        told,
+        "a-bank 2026-01-05: not checked: the files of this day are not made yet\nharbour-bank 2026-01-05: the same bytes\n"
+    );
+    for damage in [
+        "update funder_day_file set rows = rows + 1 where name = 'loans.csv.gz'",
+        "delete from funder_day_chunk where name = 'loans.csv.gz'",
+        "update funder_day set made_at = null, manifest = null, manifest_sha256 = null, signatures = null",
+    ] {
+        assert_eq!(sqlx::query(damage).execute(&town.app.pool).await.unwrap().rows_affected(), 1, "{damage}");
+    }
+    let failed = jobs::make_files(&town.app).await.unwrap_err();
+    let why = "loans.csv.gz of 2026-01-05 is not what it was when it was signed";
+    assert_eq!(format!("{failed:#}"), format!("the files of 2026-01-05 for harbour-bank cannot be made: {why}"));
+    let told = fenqi.found(&["files", "make", "--day", "2026-01-05"]);
+    assert_eq!(told, format!("a-bank 2026-01-05: made\nharbour-bank 2026-01-05: not made: {why}\n"));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

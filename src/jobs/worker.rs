@@ -59,7 +59,8 @@ struct Worker {
 
 impl Worker {
     async fn work(self, mut stop: watch::Receiver<bool>) {
-        while !*stop.borrow() {
+        // Where nobody can say stop any more, this is the end as well.
+        while !*stop.borrow() && stop.has_changed().is_ok() {
             let worked = match self.claim().await {
                 Ok(Some(job)) => self.perform(job).await.map(|()| true),
                 Ok(None) => Ok(false),
@@ -79,7 +80,6 @@ impl Worker {
     async fn pause(&self, stop: &mut watch::Receiver<bool>) {
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
-            // An error means that nobody can say stop any more, so this is the end as well.
             _ = stop.changed() => {}
         }
     }

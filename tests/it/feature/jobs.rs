@@ -8,10 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fenqi::app::App;
 use fenqi::base::BusinessDay;
 use fenqi::jobs::store::{self, Failure, Lease};
-use fenqi::jobs::worker::{LEASE, run_ready};
+use fenqi::jobs::worker::{LEASE, run_ready, run_workers};
 use fenqi::jobs::{JobKind, NewJob};
 use fenqi::timetable;
 use sqlx::PgPool;
+use tokio::sync::watch;
 
 use crate::house;
 
@@ -72,6 +73,15 @@ async fn a_job_whose_worker_died_is_taken_over_when_its_lease_ends(pool: PgPool)
     let mut connection = app.pool.acquire().await.unwrap();
     assert!(!store::finish(&mut connection, first.job_id, "dead", app.clock.now()).await.unwrap());
     assert!(store::finish(&mut connection, first.job_id, "other", app.clock.now()).await.unwrap());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn workers_end_where_nobody_can_stop_them_any_more(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let (_, told) = watch::channel(false);
+    tokio::time::timeout(house::PATIENCE, run_workers(&app, "node", 2, told))
+        .await
+        .expect("they look for work for ever");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -201,6 +201,9 @@ fn show_kinds(kind: Option<&str>) -> anyhow::Result<ExitCode> {
                 if !kind.may_be_empty.is_empty() {
                     println!("    may be empty: {}", kind.may_be_empty.join(", "));
                 }
+                for (field, words) in kind.words {
+                    println!("    {field} is one of: {}", words.join("; "));
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Events as a funder's core reads them by cursor, and their kinds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
 use axum::extract::State;
@@ -188,6 +188,9 @@ pub struct EventKindView {
     /// Lists of the body that may have nothing in them; no other is empty.
     #[schema(value_type = Vec<String>, example = json!(["installments"]))]
     pub may_be_empty: &'static [&'static str],
+    /// Fields of the body that hold one of a few words, each with all of its words.
+    #[schema(value_type = Object, example = json!({ "source": ["withholding", "transfer", "channel_file"] }))]
+    pub words: BTreeMap<&'static str, &'static [&'static str]>,
 }
 
 /// Every kind of event that a funder is told.
@@ -198,8 +201,8 @@ pub struct EventKinds {
 
 /// List kinds of events
 ///
-/// With an example of each body; a template is checked against it, and against the same with each field null and each list empty
-/// that may be.
+/// With an example of each body; a template is checked against it, against the same with each field null and each list empty
+/// that may be, and with each word that a field may hold.
 #[utoipa::path(get, path = "/events/kinds", tag = "events", responses((status = 200, body = EventKinds)),
     security(("signature" = ["events:read"])))]
 pub async fn list_kinds(_caller: FunderCaller) -> Json<EventKinds> {
@@ -211,6 +214,7 @@ pub async fn list_kinds(_caller: FunderCaller) -> Json<EventKinds> {
         example: kind.example(),
         nullable: kind.nullable,
         may_be_empty: kind.may_be_empty,
+        words: kind.words.iter().copied().collect(),
     };
     Json(EventKinds { items: catalogue::of(Audience::Funder).map(view).collect() })
 }

@@ -4,12 +4,17 @@
 
 use serde_json::{Value, json};
 
+use super::body_shape::{differences, find_nulls, is_empty_list};
+
 /// Whom events of a kind are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     Funder,
     Merchant,
 }
+
+/// Fields, each with the words that it may hold.
+pub type Words = &'static [(&'static str, &'static [&'static str])];
 
 /// One kind of event.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub struct EventKind {
     pub nullable: &'static [&'static str],
     /// Lists of the body that may have nothing in them; no other is empty.
     pub may_be_empty: &'static [&'static str],
+    /// Fields of the body that hold one of a few words, each with all of its words.
+    pub words: Words,
     example: fn() -> Value,
 }
 
@@ -52,8 +59,18 @@ impl EventKind {
         })
     }
 
-    /// Where `found` is no body of this kind: of another shape than the example, or null or empty where it may not be. Empty when it is
-    /// one.
+    /// For each word that a field may hold: the field, the word, and a whole body with it.
+    pub fn examples_with_word(&self) -> impl Iterator<Item = (&'static str, &'static str, Value)> {
+        let words = self.words.iter().flat_map(|(field, words)| words.iter().map(move |word| (*field, *word)));
+        words.map(|(field, word)| {
+            let mut body = self.example();
+            body[field] = json!(word);
+            (field, word, body)
+        })
+    }
+
+    /// Where `found` is no body of this kind: of another shape than the example, null or empty where it may not be, or with a word
+    /// that its field does not have. Empty when it is one.
     pub fn differences(&self, found: &Value) -> Vec<String> {
         let mut differences = differences(&self.example(), found);
         let mut nulls = Vec::new();
@@ -63,6 +80,10 @@ impl EventKind {
         let lists = found.as_object().into_iter().flatten().filter(|(_, value)| is_empty_list(value));
         let strange = lists.filter(|(field, _)| !self.may_be_empty.contains(&field.as_str()));
         differences.extend(strange.map(|(field, _)| format!("/{field} is empty")));
+        for (field, words) in self.words {
+            let strange = found[*field].as_str().filter(|word| !words.contains(word));
+            differences.extend(strange.map(|word| format!("/{field} is {word:?}")));
+        }
         differences
     }
 
@@ -72,6 +93,10 @@ impl EventKind {
 
     const fn with_empty(self, may_be_empty: &'static [&'static str]) -> EventKind {
         EventKind { may_be_empty, ..self }
+    }
+
+    const fn with_words(self, words: Words) -> EventKind {
+        EventKind { words, ..self }
     }
 }
 
@@ -86,13 +111,17 @@ pub fn of(audience: Audience) -> impl Iterator<Item = &'static EventKind> {
 }
 
 const fn funder(name: &'static str, object: &'static str, says: &'static str, example: fn() -> Value) -> EventKind {
-    EventKind { name, version: 1, audience: Audience::Funder, object, says, nullable: &[], may_be_empty: &[], example }
+    let (version, audience) = (1, Audience::Funder);
+    EventKind { name, version, audience, object, says, nullable: &[], may_be_empty: &[], words: &[], example }
 }
 
 const fn merchant(name: &'static str, says: &'static str, example: fn() -> Value) -> EventKind {
-    let (audience, object) = (Audience::Merchant, "order");
-    EventKind { name, version: 1, audience, object, says, nullable: &[], may_be_empty: &[], example }
+    EventKind { audience: Audience::Merchant, ..funder(name, "order", says, example) }
 }
+
+/// A line may be frozen for several reasons at once, which then stand in this order.
+const FROZEN_FOR: &[&str] =
+    &["overdue", "risk", "operator", "overdue,risk", "overdue,operator", "risk,operator", "overdue,risk,operator"];
 
 pub const KINDS: &[EventKind] = &[
     funder(
@@ -109,7 +138,8 @@ pub const KINDS: &[EventKind] = &[
             body
         },
     )
-    .with_nullable(&["score"]),
+    .with_nullable(&["score"])
+    .with_words(&[("default", &["approve", "refuse"])]),
     funder(
         "application_defaulted",
         "application",
@@ -119,7 +149,8 @@ pub const KINDS: &[EventKind] = &[
             body["decision"] = json!("refuse");
             body
         },
-    ),
+    )
+    .with_words(&[("decision", &["approve", "refuse"])]),
     funder(
         "application_withdrawn",
         "application",
@@ -138,7 +169,12 @@ pub const KINDS: &[EventKind] = &[
             "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "change": "freeze", "status": "frozen",
             "frozen_for": "overdue", "limit_fen": 2_000_000, "used_fen": 128_800, "business_day": "2026-03-02" })
     })
-    .with_nullable(&["frozen_for"]),
+    .with_nullable(&["frozen_for"])
+    .with_words(&[
+        ("change", &["freeze", "unfreeze", "limit", "close"]),
+        ("status", &["active", "frozen", "closed"]),
+        ("frozen_for", FROZEN_FOR),
+    ]),
     funder(
         "loan_made",
         "loan",
@@ -162,10 +198,12 @@ pub const KINDS: &[EventKind] = &[
             "schedule_version": 2, "reason": "refund",
             "installments": [{ "period": 1, "due_on": "2026-04-25", "principal_fen": 42_933, "interest_fen": 0, "fee_fen": 515 }],
             "business_day": "2026-03-10" })
-    }),
+    })
+    .with_words(&[("reason", &["refund", "payoff", "restored"])]),
     funder("repayment", "loan", "Money was received and allocated; one event for each loan that it paid.", || {
         repaid(1)
-    }),
+    })
+    .with_words(&[("source", &["withholding", "transfer", "channel_file"])]),
     funder(
         "repayment_reversed",
         "loan",
@@ -176,7 +214,8 @@ pub const KINDS: &[EventKind] = &[
             body["reverses"] = json!("rep_0197f3c2a4b07cc39b1c2d3e4f50617d");
             body
         },
-    ),
+    )
+    .with_words(&[("source", &["reversal"])]),
     funder("overdue", "loan", "A billed installment passed its grace unpaid.", || {
         json!({
             "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
@@ -360,61 +399,6 @@ fn reserve_moved() -> Value {
         "available_fen": 509_500_000, "business_day": "2026-03-02" })
 }
 
-/// Where `found` is not of the shape of `example`: a field too many or too few, or a value of another type. A null may stand
-/// for anything. Empty when it is.
-fn differences(example: &Value, found: &Value) -> Vec<String> {
-    let mut differences = Vec::new();
-    compare(example, found, "", &mut differences);
-    differences
-}
-
-fn compare(example: &Value, found: &Value, at: &str, differences: &mut Vec<String>) {
-    match (example, found) {
-        (_, Value::Null)
-        | (Value::Bool(_), Value::Bool(_))
-        | (Value::Number(_), Value::Number(_))
-        | (Value::String(_), Value::String(_)) => {}
-        (Value::Array(example), Value::Array(found)) => {
-            for (place, item) in found.iter().enumerate() {
-                example.iter().for_each(|example| compare(example, item, &format!("{at}/{place}"), differences));
-            }
-        }
-        (Value::Object(example), Value::Object(found)) => {
-            for (name, value) in found {
-                match example.get(name) {
-                    Some(example) => compare(example, value, &format!("{at}/{name}"), differences),
-                    None => differences.push(format!("{at}/{name} is not in the catalogue")),
-                }
-            }
-            let missing = example.keys().filter(|name| !found.contains_key(*name));
-            differences.extend(missing.map(|name| format!("{at}/{name} is missing")));
-        }
-        _ => differences.push(format!("{at} is of another type")),
-    }
-}
-
-fn is_empty_list(value: &Value) -> bool {
-    value.as_array().is_some_and(Vec::is_empty)
-}
-
-/// Where nulls stand.
-fn find_nulls(found: &Value, at: &str, nulls: &mut Vec<String>) {
-    match found {
-        Value::Null => nulls.push(at.to_owned()),
-        Value::Array(items) => {
-            for (place, item) in items.iter().enumerate() {
-                find_nulls(item, &format!("{at}/{place}"), nulls);
-            }
-        }
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                find_nulls(value, &format!("{at}/{name}"), nulls);
-            }
-        }
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -432,6 +416,10 @@ mod tests {
                 assert!(kind.example()[field][0] != Value::Null && body[field] == json!([]), "{} {field}", kind.name);
                 assert_eq!(kind.differences(&body), [""; 0]);
             }
+            for (field, word, body) in kind.examples_with_word() {
+                assert!(kind.example()[field].is_string() && body[field] == word, "{} {field}", kind.name);
+                assert_eq!(kind.differences(&body), [""; 0]);
+            }
         }
     }
 
@@ -446,19 +434,20 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_a_field_does_not_have_is_told() {
+        let kind = find("line_changed").unwrap();
+        let mut body = kind.example();
+        body["change"] = json!("purchase");
+        body["frozen_for"] = json!("risk,overdue");
+        assert_eq!(kind.differences(&body), ["/change is \"purchase\"", "/frozen_for is \"risk,overdue\""]);
+    }
+
+    #[test]
     fn a_null_where_none_may_be_is_told() {
         let kind = find("plan_changed").unwrap();
         let mut body = kind.example();
         body["reason"] = Value::Null;
         body["installments"][0]["fee_fen"] = Value::Null;
         assert_eq!(kind.differences(&body), ["/installments/0/fee_fen is null", "/reason is null"]);
-    }
-
-    #[test]
-    fn another_shape_is_told_where_it_differs() {
-        let example = json!({ "a": 1, "list": [{ "b": "x" }] });
-        assert!(differences(&example, &json!({ "a": null, "list": [] })).is_empty());
-        let found = differences(&example, &json!({ "a": "1", "list": [{ "c": "x" }] }));
-        assert_eq!(found, ["/a is of another type", "/list/0/c is not in the catalogue", "/list/0/b is missing"]);
     }
 }

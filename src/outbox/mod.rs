@@ -2,6 +2,7 @@
 //! order per object.
 
 pub mod catalogue;
+mod body_shape;
 pub mod model;
 pub mod horizon;
 pub mod template;

@@ -111,6 +111,8 @@ pub enum TemplateRefusal {
     OnNull { field: &'static str, why: Box<TemplateRefusal> },
     #[error("with `body.{field}` empty, as it may be: {why}")]
     OnEmpty { field: &'static str, why: Box<TemplateRefusal> },
+    #[error("with `body.{field}` {word:?}, as it may be: {why}")]
+    OnWord { field: &'static str, word: &'static str, why: Box<TemplateRefusal> },
 }
 
 impl Refusal for TemplateRefusal {
@@ -124,7 +126,9 @@ impl Refusal for TemplateRefusal {
             TemplateRefusal::NotJson { .. } | TemplateRefusal::NotAnObject => "template_not_json",
             TemplateRefusal::TooMuch => "template_too_much",
             TemplateRefusal::Path => "template_path_malformed",
-            TemplateRefusal::OnNull { why, .. } | TemplateRefusal::OnEmpty { why, .. } => why.code(),
+            TemplateRefusal::OnNull { why, .. }
+            | TemplateRefusal::OnEmpty { why, .. }
+            | TemplateRefusal::OnWord { why, .. } => why.code(),
         }
     }
 }
@@ -137,7 +141,7 @@ impl From<serde_json::Error> for TemplateRefusal {
 
 impl Template {
     /// Whether it may be saved for a kind: it serves the kind's example, also where a field is null or a list empty that may be, and
-    /// its expression understands an answer.
+    /// with each word that a field may hold; and its expression understands an answer.
     ///
     /// # Errors
     /// What is wrong, with the line where there is one.
@@ -164,6 +168,10 @@ impl Template {
         for (field, body) in kind.examples_with_empty() {
             let rendered = self.render_example(kind, &body);
             rendered.map_err(|why| TemplateRefusal::OnEmpty { field, why: Box::new(why) })?;
+        }
+        for (field, word, body) in kind.examples_with_word() {
+            let rendered = self.render_example(kind, &body);
+            rendered.map_err(|why| TemplateRefusal::OnWord { field, word, why: Box::new(why) })?;
         }
         Ok(())
     }
@@ -348,6 +356,22 @@ mod tests {
         assert_eq!(refusal.code(), "template_wrong");
         let all = "{\"of\": [{% for row in body.installments %}{{ row.period }}{% if not loop.last %},{% endif %}{% endfor %}]}";
         assert_eq!(template(all).check(kind), Ok(()));
+    }
+
+    #[test]
+    fn a_code_table_that_lacks_a_word_is_refused_with_the_word() {
+        let check = |kind: &str, table: &str| {
+            template(&format!("{{\"chan\": {{{{ body.source | code({table}) }}}} }}"))
+                .check(catalogue::find(kind).unwrap())
+        };
+        let some = r#"{"withholding": "01", "transfer": "02"}"#;
+        let refusal = check("repayment", some).unwrap_err();
+        let told = "with `body.source` \"channel_file\", as it may be: line 1: ";
+        assert!(refusal.to_string().starts_with(told), "{refusal}");
+        assert_eq!(refusal.code(), "template_wrong");
+        assert_eq!(check("repayment", &format!("{some}, other=\"99\"")), Ok(()));
+        assert_eq!(check("repayment", r#"{"withholding": "01", "transfer": "02", "channel_file": "01"}"#), Ok(()));
+        assert_eq!(check("repayment_reversed", r#"{"reversal": "03"}"#), Ok(()));
     }
 
     #[test]

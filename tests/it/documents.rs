@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use fenqi::config::KEYS;
+use fenqi::credit::{Freeze, Freezes, LineStatus};
 use fenqi::day_file::Table;
 use fenqi::day_file::row::columns;
 use fenqi::error::Refusal;
 use fenqi::jobs::JobKind;
 use fenqi::ledger::Account;
+use fenqi::loan::ScheduleReason;
 use fenqi::notice::{TO_BORROWERS, TO_FUNDERS, TO_MERCHANTS, TO_OPERATORS, WECHAT_MESSAGES};
 use fenqi::outbox::catalogue::{self, Audience};
 use fenqi::partner::PartnerSettings;
@@ -103,6 +105,34 @@ fn what_may_be_empty_in_an_event_is_documented() {
         .iter()
         .flat_map(|kind| kind.may_be_empty.iter().map(move |field| format!("`{field}` of `{}`", kind.name)));
     assert_eq!(listed, lists.collect::<Vec<String>>());
+}
+
+#[test]
+fn the_words_of_an_event_are_documented_and_are_those_that_the_program_has() {
+    let document = document("docs/integrate/events.md");
+    let fields = catalogue::KINDS.iter().flat_map(|kind| kind.words.iter().map(move |words| (kind.name, *words)));
+    let rows = fields.map(|(kind, (field, words))| {
+        let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+        format!("| `{kind}` | `{field}` | {} |", words.join(", "))
+    });
+    let (_, table) = document.split_once("| kind | field | words |\n| --- | --- | --- |\n").unwrap();
+    assert!(table.split_once("\n\n").unwrap().0.lines().eq(rows), "docs/integrate/events.md has other words");
+    let words = |kind: &str, wanted: &str| -> BTreeSet<&'static str> {
+        let kind = catalogue::find(kind).unwrap();
+        let (_, words) = kind.words.iter().find(|(field, _)| *field == wanted).unwrap();
+        words.iter().copied().collect()
+    };
+    // Every choice of reasons, but for none.
+    let choices = (1..1_u32 << Freeze::ALL.len()).map(|choice| {
+        let chosen = Freeze::ALL.into_iter().enumerate().filter(|(place, _)| (choice >> place) & 1 == 1);
+        let mut reasons = chosen.map(|(_, why)| why);
+        let first = Freezes::of(reasons.next().unwrap());
+        LineStatus::Frozen(reasons.fold(first, Freezes::with)).stored().1.unwrap()
+    });
+    let choices: Vec<String> = choices.collect();
+    let choices: BTreeSet<&str> = choices.iter().map(String::as_str).collect();
+    assert_eq!(words("line_changed", "frozen_for"), choices);
+    assert_eq!(words("plan_changed", "reason"), BTreeSet::from(ScheduleReason::ALL.map(ScheduleReason::name)));
 }
 
 #[test]

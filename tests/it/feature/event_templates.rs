@@ -40,6 +40,11 @@ async fn a_core_is_told_in_its_own_words_at_its_own_path(pool: PgPool) {
     assert_eq!(refused.problem(), (422, "template_wrong".into()));
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.starts_with("with `body.frozen_for` null"), "{detail}");
+    let lacking = json!({ "text": "{\"chan\": {{ body.source | code({\"withholding\": \"01\"}) }} }" });
+    let refused = save(&desk, "repayment", "t-8", 0, &lacking).await;
+    assert_eq!(refused.problem(), (422, "template_wrong".into()));
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("with `body.source` \"transfer\""), "{detail}");
     assert_eq!(save(&desk, "loan_mad", "t-3", 0, &own).await.problem(), (404, "unknown_event_kind".into()));
 
     let line_id = town.open_lines(1, WISH).await[0];

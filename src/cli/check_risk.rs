@@ -1,5 +1,6 @@
 //! `fenqi partner check-risk`: calls a risk partner's endpoint as the platform would, and prints what is wrong.
 
+mod applicants;
 mod purchases;
 mod late;
 mod late_purchases;
@@ -16,13 +17,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::base::{Clock, Fen, id};
+use crate::base::{Clock, Fen};
 use crate::partner::client::{TIME_LIMIT_PERSON, build_http, chain};
 use crate::partner::is_base_url;
 use crate::partner::key::PrivateKey;
 use crate::partner::risk::wire::{
-    APPLICATIONS_MAX, Answer, Application, CardHistory, CardMonth, DecideRequest, Decision, REASON_CHARS_MAX, VERSION,
-    is_reason,
+    APPLICATIONS_MAX, Answer, Application, DecideRequest, Decision, REASON_CHARS_MAX, VERSION, is_reason,
 };
 use crate::partner::signature::{AnswerHeaders, Identity, KeyRing, Stamp};
 use crate::sandbox::PLATFORM;
@@ -197,7 +197,9 @@ impl Checker {
             "each decision can be used: a limit above zero and a grade, or a reason",
             read.as_ref().map_err(Clone::clone).and_then(|answers| usable(answers)),
         ));
-        let again = self.send(&asked, Fault::None).await.and_then(|came| read_believed(&came));
+        let mut turned = asked.clone();
+        turned.reverse();
+        let again = self.send(&turned, Fault::None).await.and_then(|came| read_believed(&came));
         report.push((
             "the same application again is answered as before",
             match (&read, again) {
@@ -206,6 +208,8 @@ impl Checker {
                 (_, Err(why)) => Err(why),
             },
         ));
+        report
+            .push(("applications of every form that the contract allows are answered", self.check_every_form().await));
         report.push((
             "applications whose answer the house did not wait for are answered when they come again",
             self.check_hung_up().await,
@@ -232,6 +236,18 @@ impl Checker {
             report.push((what, refused(self.send(&asked, fault).await)));
         }
         report.push(("a nonce that was used before is refused with 401", self.check_nonce(&asked).await));
+    }
+
+    /// Each alone, so that it is known which one is not.
+    async fn check_every_form(&self) -> Result<(), String> {
+        for (form, one) in self.applications_of_every_form() {
+            let asked = [one];
+            let came = self.send(&asked, Fault::None).await;
+            let answers = answered(&came).and_then(|()| read_believed(&came?));
+            let is_right = answers.and_then(|answers| complete(&answers, &asked).and_then(|()| usable(&answers)));
+            is_right.map_err(|why| format!("{form}: {why}"))?;
+        }
+        Ok(())
     }
 
     /// The house asks twice more, at once, where it did not wait for an answer.
@@ -276,24 +292,6 @@ impl Checker {
         let once = self.post(PATH, Some(&authorization), body.clone()).await?;
         answered(&Ok(once))?;
         refused(self.post(PATH, Some(&authorization), body).await)
-    }
-
-    fn application_with_history(&self) -> Application {
-        let month = CardMonth { repay_status: 0, bill_fen: 320_000, paid_fen: 120_000 };
-        let card_history = Some(CardHistory { limit_fen: 2_000_000, months: vec![month; 6] });
-        Application { card_history, ..self.application() }
-    }
-
-    fn application(&self) -> Application {
-        let now = Clock::System.now();
-        Application {
-            application_id: id::mint(now),
-            borrower_id: id::mint(now),
-            product: self.product.clone(),
-            age: 34,
-            limit_requested_fen: Some(1_000_000),
-            card_history: None,
-        }
     }
 
     async fn send(&self, asked: &[Application], fault: Fault) -> Result<Came, String> {

@@ -8,10 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use fenqi::app::App;
+use fenqi::base::Clock;
 use fenqi::credit::RiskHook;
 use fenqi::demo::serving::keep_house;
+use fenqi::partner::signature::{Identity, Stamp};
 use fenqi::sandbox::Silence;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -272,6 +275,8 @@ async fn follow_as_risk_partner(trial: &Trial) {
         assert_eq!(said.matches(&format!("ok     {kept}\n")).count(), 1, "{kept}: {said}");
     }
     for kept in [
+        "applications of every form that the contract allows are answered",
+        "purchases of every form that the contract allows are answered",
         "fields that are added to applications later are ignored",
         "fields that are added to a purchase later are ignored",
         "applications whose answer the house did not wait for are answered when they come again",
@@ -446,6 +451,50 @@ async fn an_endpoint_whose_reasons_are_no_codes_is_told_so() {
     let arguments = ["partner", "check-risk", &nowhere, "--sandbox-seed", "7", "--applications-only"];
     let output = run_in(&std::env::temp_dir(), env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
     assert!(String::from_utf8_lossy(&output.stdout).contains("Connection refused"), "{output:?}");
+}
+
+/// Believes everybody, and signs. Knows nobody who names no limit and no purchase without an order, and approves whoever stands first.
+async fn answer_narrowly(axum::Json(asked): axum::Json<Value>) -> axum::response::Response {
+    let narrow = |one: &Value| one["limit_requested_fen"].is_null() && one["has_order"] != true;
+    let answer = match asked["applications"].as_array() {
+        Some(all) if all.iter().any(narrow) => return StatusCode::BAD_REQUEST.into_response(),
+        Some(all) => {
+            let answers = all.iter().enumerate().map(|(place, one)| {
+                let id = &one["application_id"];
+                match place {
+                    0 => json!({ "application_id": id, "decision": "approve", "grade": "B", "limit_fen": 1 }),
+                    _ => json!({ "application_id": id, "decision": "refer", "reason": "not_first" }),
+                }
+            });
+            json!({ "answers": answers.collect::<Vec<Value>>() })
+        }
+        None if narrow(&asked["purchase"]) => return StatusCode::BAD_REQUEST.into_response(),
+        None => json!({ "question_id": asked["purchase"]["question_id"], "decision": "allow" }),
+    };
+    let (body, stamp) = (answer.to_string(), Stamp::fresh(Clock::System.now()));
+    let signature = Identity::from_seed("risk", 7).response_headers(&stamp, body.as_bytes());
+    (axum::response::AppendHeaders(signature), body).into_response()
+}
+
+#[tokio::test]
+async fn an_endpoint_that_knows_only_what_is_usual_or_goes_by_the_order_is_told_so() {
+    let router = axum::Router::new()
+        .route("/applications", axum::routing::post(answer_narrowly))
+        .route("/purchases", axum::routing::post(answer_narrowly));
+    let address = house::serve(router).await;
+    let arguments = ["partner", "check-risk", &address, "--sandbox-seed", "7"];
+    let output = run_in(&std::env::temp_dir(), env!("CARGO_BIN_EXE_fenqi"), &arguments, b"").await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    for told in [
+        "ok     each decision can be used",
+        "WRONG  the same application again is answered as before: ",
+        "WRONG  applications of every form that the contract allows are answered: without limit_requested_fen: status 400",
+        "ok     the same question again is answered as before",
+        "WRONG  purchases of every form that the contract allows are answered: grocery without an order: status 400",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
 }
 
 async fn answer_without_end() -> axum::body::Body {

@@ -6,6 +6,7 @@ use super::{
     Came, Checker, Fault, HUNG_UP_AFTER, Report, answered, believed, check_reason, refused, shown, with_more_fields,
 };
 use crate::base::{Clock, id};
+use crate::merchant::Category;
 use crate::partner::risk::purchase_wire::{Purchase, PurchaseAnswer, PurchaseDecision, PurchaseRequest};
 use crate::partner::signature::Stamp;
 
@@ -41,6 +42,7 @@ pub async fn check(checker: &Checker, report: &mut Report) {
             (_, Err(why)) => Err(why),
         },
     ));
+    report.push(("purchases of every form that the contract allows are answered", check_every_form(checker).await));
     report.push((
         "a question whose answer the house did not wait for is answered when it comes again",
         check_hung_up(checker).await,
@@ -113,6 +115,27 @@ fn read(came: &Came, asked: &Purchase) -> Result<PurchaseDecision, String> {
 pub fn read_believed(came: &Came, asked: &Purchase) -> Result<PurchaseDecision, String> {
     let decision = read(came, asked)?;
     believed(came).map(|()| decision)
+}
+
+/// In every category, the first of the day on a line that is not used, with an order and without; each alone, so that it is known
+/// which one is not.
+async fn check_every_form(checker: &Checker) -> Result<(), String> {
+    for (category, has_order) in Category::ALL.iter().zip([true, false].into_iter().cycle()) {
+        let asked = Purchase {
+            merchant_category: category.code().to_owned(),
+            has_order,
+            used_fen: 0,
+            purchases_today: 0,
+            spent_today_fen: 0,
+            ..purchase(checker, 120_000)
+        };
+        let came = send(checker, &asked, Fault::None).await.and_then(|came| read_believed(&came, &asked));
+        came.map_err(|why| {
+            let order = if has_order { "with an order" } else { "without an order" };
+            format!("{} {order}: {why}", category.code())
+        })?;
+    }
+    Ok(())
 }
 
 /// The house hangs up as soon as the product's time is over, and asks again after a crash of its own.

@@ -109,7 +109,8 @@ pub struct ApplicationView {
     /// `submitted`, `referred` to a person, `with_funder` where your word is final, `approved` or `refused`.
     #[schema(example = "approved")]
     pub status: String,
-    /// Whose decision it was; null until there is one.
+    /// Whose decision it was: `scorecard`, `partner` (the risk partner), `person:NAME` of the house, `funder:SYSTEM: HOLDER` of yours,
+    /// `deadline` where your product's default was taken, `borrower` where a consent was taken back; null until there is one.
     #[schema(example = "scorecard")]
     pub decided_by: Option<String>,
     /// Whose approval was put to you, where your word is final; null where the product does not ask for it.
@@ -121,6 +122,9 @@ pub struct ApplicationView {
     pub answer_by: Option<DateTime<Utc>>,
     /// When its borrower asked that a person looks at what automation alone had refused; null where that was not asked.
     pub review_asked_at: Option<DateTime<Utc>>,
+    /// Why it was refused, in the code of whoever refused it: yours, the risk partner's, or the house's own, such as `score_too_low`,
+    /// `grade_not_offered`, `limit_below_minimum`, `line_open`, `funder_silent` or `consent_withdrawn`; null otherwise.
+    #[schema(example = "score_too_low")]
     pub refusal: Option<String>,
     #[schema(example = 712)]
     pub score: Option<i32>,

@@ -93,7 +93,8 @@ async fn what_is_pushed_is_also_pulled_in_the_same_order(pool: PgPool) {
     assert_eq!(desk.get(&format!("/events?after={after}")).await.ok()["items"], json!([]));
     assert_eq!(desk.get("/events?after=-1").await.problem(), (400, "parameter_malformed".into()));
     let documented = desk.get("/events/kinds").await.ok();
-    assert!(documented["items"].as_array().unwrap().iter().any(|kind| kind["kind"] == "plan_changed"));
+    let changed = documented["items"].as_array().unwrap().iter().find(|kind| kind["kind"] == "plan_changed").unwrap();
+    assert_eq!(changed["words"], json!({ "reason": ["refund", "payoff", "restored"] }));
     crate::journey::told_as_documented(&town.app.pool).await;
 }
 

@@ -97,6 +97,9 @@ pub fn complete(declared: &OpenApi) -> Document {
                 operation["responses"][status.to_string()] = response;
             }
             complete_operation(operation, &shared, is_reading);
+            if let Some(scope) = scope {
+                name_scope(operation, scope);
+            }
         }
     }
     json["components"]["responses"] = responses.into_json();
@@ -151,6 +154,16 @@ fn complete_operation(operation: &mut Value, shared: &Value, is_reading: bool) {
     if operation["requestBody"].is_null() {
         operation.as_object_mut().map(|fields| fields.remove("requestBody"));
     }
+}
+
+/// In words: of what is signed, a page that shows the document shows no scope.
+fn name_scope(operation: &mut Value, scope: Scope) {
+    let needs = format!("Needs the scope `{}`.", scope.as_str());
+    let description = match operation["description"].as_str() {
+        Some(said) => format!("{said}\n\n{needs}"),
+        None => needs,
+    };
+    operation["description"] = description.into();
 }
 
 fn add_example(holder: &mut Value, shared: &Value) {

@@ -30,6 +30,10 @@ fn every_operation_is_documented_with_examples_its_scope_and_its_problems() {
             if operation["security"][0]["signature"].is_null() {
                 wrong.push(format!("{name} does not say what it needs"));
             }
+            let told = operation["description"].as_str().unwrap_or_default();
+            if operation["security"][0]["signature"][0].as_str().is_some_and(|scope| !told.contains(scope)) {
+                wrong.push(format!("{name} does not name its scope in words"));
+            }
             if operation["summary"].as_str().is_none_or(str::is_empty) {
                 wrong.push(format!("{name} has no summary"));
             }

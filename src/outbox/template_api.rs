@@ -128,7 +128,8 @@ pub struct NewTemplate {
 /// Save a kind's template
 ///
 /// The next version. It must serve the kind's example: a misspelt field is refused with its line, and what breaks on a field that may
-/// be null is refused with that field. What waits is told by it, or, with `not_told`, ends.
+/// be null, a list that may be empty or one of a field's words is refused with that field. What waits is told by it, or, with
+/// `not_told`, ends.
 #[utoipa::path(put, path = "/events/templates/{kind}", tag = "events", request_body = NewTemplate,
     params(("kind" = String, Path, example = "loan_made"),
            ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"0\"")),

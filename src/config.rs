@@ -26,7 +26,7 @@ use crate::partner::wechat::WeChatSettings;
 use crate::partner::{PartnerSettings, risk};
 use crate::secret::{FormerKeys, SecretKey};
 use crate::vault::{MasterKey, Vault};
-use crate::{day_file, launcher, notice, sandbox};
+use crate::{day_file, launcher, notice, sandbox, text_file};
 
 pub use keys::{KEYS, Key};
 use values::Values;
@@ -75,7 +75,7 @@ impl Config {
             Some(path) => (PathBuf::from(path), true),
             None => (PathBuf::from(FILE), false),
         };
-        let file = match std::fs::read_to_string(&path) {
+        let file = match text_file::read(&path) {
             Ok(text) => Some((path.display().to_string(), text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => None,
             Err(error) => bail!("cannot read the configuration file {}: {error}", path.display()),
@@ -246,7 +246,7 @@ fn calendar(file: Option<PathBuf>) -> anyhow::Result<WorkingCalendar> {
     let shipped = WorkingCalendar::shipped();
     let Some(path) = file else { return Ok(shipped) };
     let shown = path.display();
-    let table = std::fs::read_to_string(&path).with_context(|| format!("cannot read calendar_file {shown}"))?;
+    let table = text_file::read(&path).with_context(|| format!("cannot read calendar_file {shown}"))?;
     shipped.with_years(&table).with_context(|| format!("calendar_file {shown} is refused"))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod error;
+pub mod text_file;
 pub mod config;
 pub mod secret;
 pub mod launcher;

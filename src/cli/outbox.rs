@@ -21,6 +21,7 @@ use crate::outbox::jobs::{deliver_outbox, deliver_to_one};
 use crate::outbox::template::Template;
 use crate::outbox::{catalogue, control_store, event_store, template_actions};
 use crate::partner::{funder_core, sms, wechat};
+use crate::text_file;
 
 /// Failed messages that are read at once; all are shown.
 const PAGE_ROWS: usize = 500;
@@ -370,7 +371,7 @@ async fn try_out(app: &App, event_no: i64, file: Option<PathBuf>, path: Option<S
     let partner = partner_of(app, event_no).await?;
     let template = match file {
         Some(file) => {
-            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text = text_file::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             Some(Template { path, text, taken_when: None })
         }
         None => None,

@@ -14,6 +14,7 @@ use crate::cli::trial;
 use crate::error::Fault;
 use crate::loan::price::in_percent;
 use crate::product::{self, ProductRefusal, Proof, Terms};
+use crate::text_file;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -172,7 +173,7 @@ fn check_all(files: &[PathBuf]) -> anyhow::Result<(Vec<Passed>, Vec<Refused>)> {
     let (mut passed, mut refused) = (Vec::new(), Vec::new());
     for path in files {
         let path = path.display().to_string();
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the product file {path}"))?;
+        let text = text_file::read(&path).with_context(|| format!("cannot read the product file {path}"))?;
         match product::check(&text) {
             Ok((terms, proof)) => passed.push(Passed { path, text, terms, proof }),
             Err(refusal) => refused.push((path, refusal)),

@@ -9,6 +9,7 @@ use anyhow::Context;
 use crate::loan::price::in_percent;
 use crate::product::inquiry::{Answer, Inquiry, InquiryError};
 use crate::product::{Terms, file};
+use crate::text_file;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -71,7 +72,7 @@ fn wrong_usage(error: InquiryError) -> anyhow::Result<ExitCode> {
 
 /// Parses a product file, or says its first problem.
 fn read_terms(path: &str) -> anyhow::Result<Terms> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the product file {path}"))?;
+    let text = text_file::read(path).with_context(|| format!("cannot read the product file {path}"))?;
     file::parse(&text).map_err(|problems| {
         let first = problems.first().map(ToString::to_string).unwrap_or_default();
         let count = problems.len();

@@ -10,6 +10,7 @@ use crate::cli::{Sharing, find_database, progress, set_up};
 use crate::database::Scratch;
 use crate::replay::play::{Failure, Played, counted, play};
 use crate::replay::script::{Mistake, Script};
+use crate::text_file;
 
 /// A scenario is one story: jobs and pages hardly ever want more at once.
 const CONNECTIONS: u32 = 6;
@@ -35,7 +36,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut broken = 0;
     // All are read before any is played: a mistake in the last is known at once.
     for path in &args.files {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = text_file::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         match Script::parse(&text) {
             Ok(script) => scenarios.push(Scenario { path: path.clone(), script }),
             Err(mistakes) => {

@@ -15,6 +15,7 @@ use crate::outbox::catalogue::{self, Audience};
 use crate::outbox::template::{Telling, Template};
 use crate::outbox::template_actions::{self, Saving, kind_for_funders};
 use crate::outbox::template_store::{self, Version};
+use crate::text_file;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -73,7 +74,7 @@ pub async fn run(app: &App, args: Args) -> anyhow::Result<()> {
 /// How the kind is to be told, if that is to change.
 async fn wanted(app: &App, funder_id: FunderId, args: &Args) -> anyhow::Result<Option<Telling>> {
     if let Some(file) = &args.file {
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = text_file::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let template = Template { path: args.path.clone(), text, taken_when: args.taken_when.clone() };
         return Ok(Some(Telling::By(template)));
     }

@@ -11,6 +11,7 @@ use super::verdict::{HOOK_SILENT, Verdict};
 use crate::base::id::{ApplicationId, BorrowerId};
 use crate::partner::Partners;
 use crate::partner::risk as partner_risk;
+use crate::text_file;
 
 /// Who decides on applications.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ impl RiskHook {
             "scorecard" => Ok(RiskHook::shipped()),
             "partner" => Ok(RiskHook::Partner),
             path => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read risk_hook {path}"))?;
+                let text = text_file::read(path).with_context(|| format!("cannot read risk_hook {path}"))?;
                 let scorecard = Scorecard::parse(&text).with_context(|| format!("risk_hook {path} is refused"))?;
                 Ok(RiskHook::Scorecard(scorecard))
             }

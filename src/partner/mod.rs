@@ -44,6 +44,7 @@ use self::withholding::ChannelName;
 use crate::base::Clock;
 use crate::base::syntax::said_of_toml;
 use crate::error::{Fault, Outcome};
+use crate::text_file;
 
 pub use self::client::{CallError, Client, Operation};
 pub use self::send_by::SendBy;
@@ -109,7 +110,7 @@ impl PartnerSettings {
             partner: Vec<PartnerSettings>,
         }
         let shown = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read partners_file {shown}"))?;
+        let text = text_file::read(path).with_context(|| format!("cannot read partners_file {shown}"))?;
         let file: Result<File, toml::de::Error> = toml::from_str(&text);
         file.map(|file| file.partner)
             .map_err(|error| anyhow::anyhow!("partners_file {shown}, {}", said_of_toml(&text, &error)))

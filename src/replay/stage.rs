@@ -30,7 +30,7 @@ use crate::reconcile::Correction;
 use crate::repayment::Proposal;
 use crate::sandbox::{Matcher, Scripted, payout, risk};
 use crate::settlement::Ending;
-use crate::{claim, funder, merchant, product, reconcile, repayment, settlement};
+use crate::{claim, funder, merchant, product, reconcile, repayment, settlement, text_file};
 
 /// The age of everybody in a scenario: nothing is decided by it.
 const AGE: u32 = 30;
@@ -216,7 +216,7 @@ impl Stage {
             Some(shipped) => shipped.to_owned(),
             None => {
                 let path = self.folder.join(source);
-                std::fs::read_to_string(&path)
+                text_file::read(&path)
                     .with_context(|| format!("{source} is no shipped product, and {} cannot be read", path.display()))?
             }
         };

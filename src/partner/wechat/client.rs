@@ -21,6 +21,7 @@ use crate::base::syntax::said_of_toml;
 use crate::partner::call_log::CallLog;
 use crate::partner::call_record::Ended;
 use crate::partner::client::{TIME_LIMIT_PERSON, chain, read_whole};
+use crate::text_file;
 
 /// A token or a verdict takes some hundred.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -87,7 +88,7 @@ impl WeChatSettings {
     /// A sentence that names the file; what stands in it is not repeated, because it holds the secret.
     pub fn read(path: &Path, kinds: &[&str]) -> anyhow::Result<WeChatSettings> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read wechat_file {shown}"))?;
+        let text = text_file::read(path).with_context(|| format!("cannot read wechat_file {shown}"))?;
         let read: Result<WeChatSettings, toml::de::Error> = toml::from_str(&text);
         let settings = read.map_err(|error| anyhow::anyhow!("wechat_file {shown}, {}", said_of_toml(&text, &error)))?;
         if let Some(kind) = settings.templates.keys().find(|kind| !kinds.contains(&kind.as_str())) {

@@ -123,6 +123,40 @@ fn checking_shipped_files_succeeds_and_a_broken_one_is_told() {
 }
 
 #[test]
+fn a_product_file_of_another_system_is_read_and_one_in_another_encoding_is_refused_with_what_to_do() {
+    let path = std::env::temp_dir().join(format!("fenqi-encoded-{}.toml", std::process::id()));
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/products/standard.toml")).unwrap();
+    let place = path.to_str().unwrap();
+    let quote = format!("quote --product {place} --grade B --periods 3 --principal-fen 100000 --start 2026-01-15");
+    let line = r#"{"product":"FILE","grade":"B","periods":3,"principal_fen":100000,"start":"2026-01-15"}"#;
+    let line = line.replace("FILE", place);
+    let of_each = || {
+        let ask = |arguments: &[&str], input: &str| {
+            let output = fenqi(arguments, input);
+            let told = [output.stdout, output.stderr].map(|told| String::from_utf8(told).unwrap()).concat();
+            (output.status.code(), told)
+        };
+        [ask(&["product", "check", place], ""), ask(&words(&quote), ""), ask(&["quote", "--batch"], &line)]
+    };
+    std::fs::write(&path, format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
+    for (code, told) in of_each() {
+        assert_eq!(code, Some(0), "{told}");
+    }
+    let wide: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    // A remark in GBK.
+    let narrow = [text.as_bytes(), b"# \xba\xa3\xb8\xdb\n"].concat();
+    for (bytes, wrong_line) in [(wide, 1), (narrow, text.lines().count() + 1)] {
+        std::fs::write(&path, bytes).unwrap();
+        let expected = format!("{place}: line {wrong_line} is not text in UTF-8; save the file in UTF-8");
+        for (code, told) in of_each() {
+            assert_eq!(code, Some(1), "{told}");
+            assert!(told.contains(&expected), "{told}");
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
 fn a_product_without_an_english_name_holds_and_is_noted() {
     let check = |path: &str| {
         let output = fenqi(&["product", "check", path], "");

@@ -1,0 +1,36 @@
+//! Text files that people write by hand, whole: one in another encoding than UTF-8 is refused with what to do.
+
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+
+/// The text of a file. What stands in it is not repeated in an error, because it may hold a secret.
+///
+/// # Errors
+/// Where the file cannot be read, or is not UTF-8: then with the first line that is not, and what to do.
+pub fn read(path: impl AsRef<Path>) -> std::io::Result<String> {
+    String::from_utf8(std::fs::read(path)?).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Error::new(ErrorKind::InvalidData, format!("line {line} is not text in UTF-8; save the file in UTF-8"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_in_another_encoding_is_refused_by_its_line_with_what_to_do() {
+        let path = std::env::temp_dir().join(format!("fenqi-text-{}", std::process::id()));
+        let said = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            read(&path).map_err(|error| error.to_string())
+        };
+        assert_eq!(said("name = \"海港\"\n".as_bytes()), Ok("name = \"海港\"\n".to_owned()));
+        let refused = |line| Err(format!("line {line} is not text in UTF-8; save the file in UTF-8"));
+        // The same in GBK, and in UTF-16 with its mark.
+        assert_eq!(said(b"code = 1\r\nname = \"\xba\xa3\xb8\xdb\"\r\n"), refused(2));
+        assert_eq!(said(b"\xff\xfen\0a\0m\0e\0"), refused(1));
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -31,6 +31,7 @@ pub struct Inquiry {
     pub periods: Option<u16>,
     /// Day of the purchase or of the loan's start, YYYY-MM-DD
     #[arg(long)]
+    #[serde(deserialize_with = "day_word")]
     pub start: Option<BusinessDay>,
     /// equal_installment, equal_principal, flat_fee, interest_first or interest_free
     #[arg(long)]
@@ -46,6 +47,7 @@ pub struct Inquiry {
     pub level: Option<String>,
     /// Due date of period 1, the others following by months; without it, period k falls k months after the start
     #[arg(long)]
+    #[serde(deserialize_with = "day_word")]
     pub first_due: Option<BusinessDay>,
     /// Fee of each period as a fraction of the principal, such as 0.006: the price of flat_fee, a guarantee charge beside another
     #[arg(long, allow_negative_numbers = true)]
@@ -321,6 +323,12 @@ impl FromStr for RateWord {
         let rounded = written.round_dp_with_strategy(Rate::DECIMALS_MAX, RoundingStrategy::MidpointAwayFromZero);
         Rate::from_fraction(rounded).map(RateWord).ok_or(crate::base::rate::RateError)
     }
+}
+
+/// A day in words, refused as a flag is.
+fn day_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BusinessDay>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse::<BusinessDay>().map_err(serde::de::Error::custom)).transpose()
 }
 
 impl<'de> Deserialize<'de> for RateWord {

@@ -1,11 +1,12 @@
 //! `fenqi quote --batch`: lines of JSON in, lines of JSON out, in order, on every core.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{ErrorKind, Read, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::cli::NOBODY_READS;
 use crate::product::Terms;
@@ -19,6 +20,14 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 const ENCODING_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Fewer lines are not worth a second thread.
 const LINES_PER_THREAD_MIN: usize = 64;
+/// What a number is called by its type in the program, and what of it whoever writes a line may know.
+const NUMBERS: [(&str, &str); 3] = [
+    ("expected u8", "expected a whole number from 0 to 255"),
+    ("expected u16", "expected a whole number from 0 to 65535"),
+    ("expected i64", "expected a whole number"),
+];
+/// Where an error of JSON says its place, and where that is in a line whose number stands beside it.
+const PLACE: [&str; 2] = [" at line 1 column ", " at column "];
 
 /// What is written for a line that has no quote.
 #[derive(Serialize)]
@@ -147,7 +156,7 @@ fn answer_line(
     if line.len() > LINE_BYTES_MAX {
         return Err(format!("the line is longer than {LINE_BYTES_MAX} bytes"));
     }
-    let inquiry: Inquiry = serde_json::from_slice(line).map_err(unreadable)?;
+    let inquiry: Inquiry = serde_json::from_slice(line).map_err(|error| unreadable(line, &error))?;
     let terms = match &inquiry.product {
         None => None,
         Some(path) => {
@@ -164,9 +173,30 @@ fn answer_line(
     Ok(())
 }
 
-/// What is wrong with a line's JSON, by the column alone: its line stands beside it, counted in the whole text.
-fn unreadable(error: serde_json::Error) -> String {
-    error.to_string().replace(" at line 1 column ", " at column ")
+/// What is wrong with a line: with a field that is not of its kind, else where with its JSON.
+fn unreadable(line: &[u8], error: &serde_json::Error) -> String {
+    if line.trim_ascii().is_empty() {
+        return "the line is empty; allowed is an object in JSON".to_owned();
+    }
+    wrong_field(line).unwrap_or_else(|| error.to_string().replace(PLACE[0], PLACE[1]))
+}
+
+/// The field whose value is not of its kind, if one is: asked for alone it is refused too, and needs no column to be found by.
+fn wrong_field(line: &[u8]) -> Option<String> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(line).ok()?;
+    fields.iter().find_map(|(name, value)| {
+        let alone = format!("{{{}:{value}}}", serde_json::Value::from(name.as_str()));
+        let error = serde_json::from_str::<Inquiry>(&alone).err()?.to_string();
+        let told = error.rsplit_once(PLACE[0]).map_or(error.as_str(), |(told, _)| told);
+        // A name that nobody knows is told with those that are known.
+        (!told.starts_with("unknown field")).then(|| format!("{name}: {}", in_words(told)))
+    })
+}
+
+/// A number that is expected, by what people call it.
+fn in_words(told: &str) -> String {
+    let number = NUMBERS.iter().find_map(|(theirs, ours)| Some(told.strip_suffix(*theirs)?.to_owned() + *ours));
+    number.unwrap_or_else(|| told.to_owned())
 }
 
 fn write_error(answers: &mut Vec<u8>, line: u64, error: String) {
@@ -213,6 +243,27 @@ mod tests {
         let told = found[2]["error"].as_str().unwrap();
         assert!(told.contains("unknown field `period`"), "{told}");
         assert!(told.contains(" at column ") && !told.contains("line"), "the line's number is told once: {told}");
+        assert_eq!(found[3]["error"], "the line is empty; allowed is an object in JSON");
+    }
+
+    #[test]
+    fn a_field_that_is_not_of_its_kind_is_named_with_what_is_allowed() {
+        for (field, wrong, expected) in [
+            (r#""periods":12"#, r#""periods":70000"#, "integer `70000`, expected a whole number from 0 to 65535"),
+            (r#""periods":12"#, r#""periods":-1"#, "integer `-1`, expected a whole number from 0 to 65535"),
+            (r#""principal_fen":120000"#, r#""principal_fen":1e20"#, ", expected a whole number"),
+            (r#""principal_fen":120000"#, r#""principal_fen":"12""#, "string \"12\", expected a whole number"),
+            (r#""annual_rate":0.12"#, r#""annual_rate":"12 %""#, "a rate is a fraction from 0 to 10"),
+            (r#""start":"2026-01-15""#, r#""start":"15.01.2026""#, "a day is written like 2026-03-02"),
+            (r#""start":"2026-01-15""#, r#""start":"2026-02-30""#, "a day is written like 2026-03-02"),
+        ] {
+            assert!(GOOD.contains(field), "{field}");
+            let (found, clean) = answers(&GOOD.replace(field, wrong));
+            let told = found[0]["error"].as_str().unwrap();
+            let name = field.split('"').nth(1).unwrap();
+            assert!(!clean && told.starts_with(&format!("{name}: ")) && told.contains(expected), "{told}");
+            assert!(!told.contains("column"), "{told}");
+        }
     }
 
     #[test]

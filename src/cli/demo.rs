@@ -31,7 +31,7 @@ pub struct Args {
     /// What is bought: a file in the format of `installment_purchases.csv`; without it a small sample
     #[arg(long)]
     purchases: Option<PathBuf>,
-    /// Business days to live through
+    /// Business days to live through, at most 360
     #[arg(long, default_value_t = 90, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=360))]
     days: u16,
     /// The first business day

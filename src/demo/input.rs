@@ -146,6 +146,32 @@ mod tests {
     }
 
     #[test]
+    fn a_file_as_a_spreadsheet_saves_it_is_read_and_one_without_its_columns_is_named() {
+        let path = std::env::temp_dir().join(format!("fenqi-sheet-{}.csv", std::process::id()));
+        let files = Files { clients: None, purchases: Some(path.clone()), skip_bad: true };
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Input::read(&files).map(|input| input.purchases).map_err(|error| format!("{error:#}"))
+        };
+        let plain = read("order,sequence,periods,amount_fen\nab1,1,3,900\nab2,1,6,1000\n").unwrap();
+        // A mark of the encoding, breaks of another system, a column more, another order, quotes, a blank line at the end.
+        let header = "\u{feff}\"periods\",order,remark,amount_fen,sequence";
+        let rows = ["3,ab1,,900,1", "6,\"ab2\",\"a, b\",1000.00,1", "\r\n"];
+        assert_eq!(read(&[&[header][..], &rows].concat().join("\r\n")).unwrap(), plain);
+        // What is wrong with a whole file is not left out row by row.
+        for (text, column) in
+            [("", "order"), ("\r\n", "order"), ("order,sequence,periods,amount\r\nab1,1,3,900\r\n", "amount_fen")]
+        {
+            let refused = read(text).unwrap_err();
+            let expected =
+                format!("{}: row 1: the header lacks the column \"{column}\"; expected are order, ", path.display());
+            assert!(refused.starts_with(&expected), "{refused}");
+        }
+        assert!(!PathBuf::from(format!("{}.bad.csv", path.display())).exists());
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
     fn a_row_that_is_no_text_is_set_aside_byte_for_byte_and_an_empty_file_is_refused() {
         let path = std::env::temp_dir().join(format!("fenqi-bytes-{}.csv", std::process::id()));
         // The second order is named in GBK.

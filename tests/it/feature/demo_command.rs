@@ -247,6 +247,8 @@ async fn a_bad_row_is_named_or_left_out_and_kept(pool: PgPool) {
     assert!(unread.contains(&format!("cannot read {folder}: Is a directory")), "{unread}");
     for (arguments, allowed) in [
         (&["demo", "--days", "-1"][..], "-1 is not in 1..=360"),
+        (&["demo", "--days", "0"][..], "0 is not in 1..=360"),
+        (&["demo", "--days", "100000"][..], "100000 is not in 1..=360"),
         (&["demo", "--from", "2026-13-01"][..], "a day is written like 2026-03-02"),
         (&["funder", "open", "bank", "--name", "Bank", "--low-water-fen", "-1"][..], "-1 is not in 0..="),
         (&["demo", "--client", "people.csv"][..], "--clients"),

@@ -88,7 +88,34 @@ const TOLD: [(&str, &str); 8] = [
     ("discount fees (platform's income)", "select sum(discount_fee_fen - discount_returned_fen) from settlement_part"),
 ];
 
-/// The report says what the books say, of money and of each reason for which purchases were refused.
+/// Parts of the report, and rows that must stand there by other tables than the report reads, or by their reasons.
+const COUNTED: [(&str, &str); 3] = [
+    (
+        "Applications",
+        "select 'approved grade ' || grade, count(*), sum(limit_fen)::bigint from credit_line group by grade",
+    ),
+    (
+        "Applications",
+        "select 'refused: ' || refusal, count(*), 0::bigint from application where status = 'refused' group by refusal",
+    ),
+    (
+        "Unpaid principal by days past due",
+        "select case when late < 1 then 'current' when late < 31 then '1-30' when late < 61 then '31-60' else '61-90' end,
+                count(*), coalesce(sum(unpaid), 0)::bigint
+         from (select d.today - b.due_on as late,
+                      (select sum(i.principal_fen - i.principal_paid_fen - i.principal_returned_fen) from bill_line i
+                       where i.line_id = b.line_id and i.due_on = b.due_on and i.origin = 'statement') as unpaid
+               from bill b cross join business_day d where b.status = 'open') open_bill
+         group by 1",
+    ),
+];
+
+/// What the report tells under a title.
+fn part<'a>(said: &'a str, title: &str) -> &'a str {
+    said.split_once(&format!("\n{title}\n")).and_then(|(_, after)| after.split("\n\n").next()).unwrap()
+}
+
+/// The report says what the books say, of money, of lines, of what is late and of each reason for which somebody was refused.
 async fn assert_told(said: &str, pool: &PgPool) {
     let tells = |line: &str| said.lines().any(|told| told.trim_end() == line.trim_end());
     for (name, query) in TOLD {
@@ -108,13 +135,22 @@ async fn assert_told(said: &str, pool: &PgPool) {
     .fetch_all(pool)
     .await
     .unwrap();
-    let purchases = said.split_once("\nPurchases\n").and_then(|(_, after)| after.split("\n\n").next()).unwrap();
+    let purchases = part(said, "Purchases");
     for (reason, count, fen) in &refused {
         let name = format!("refused: {reason}");
         let line = format!("  {name:<38} {count:>10} {:>20}", Fen::new(*fen));
         assert!(purchases.lines().any(|told| told == line), "the report does not tell {line}:\n{said}");
     }
     assert_eq!(purchases.lines().filter(|line| line.starts_with("  refused: ")).count(), refused.len(), "{said}");
+    for (title, query) in COUNTED {
+        let rows: Vec<(String, i64, i64)> = sqlx::query_as(query).fetch_all(pool).await.unwrap();
+        for (name, count, fen) in rows {
+            let amount = if fen == 0 { String::new() } else { Fen::new(fen).to_string() };
+            let line = format!("  {name:<38} {count:>10} {amount:>20}");
+            let is_told = part(said, title).lines().any(|told| told.trim_end() == line.trim_end());
+            assert!(is_told, "the report does not tell {line}:\n{said}");
+        }
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -224,6 +260,8 @@ async fn answers_that_come_late_or_twice_are_resolved_and_booked_once(pool: PgPo
     let refused: i64 =
         sqlx::query_scalar("select count(*) from purchase where status = 'refused'").fetch_one(&pool).await.unwrap();
     assert!(refused > 0, "nothing was refused in two months:\n{said}");
+    let late = part(&said, "Unpaid principal by days past due");
+    assert!(late.lines().any(|line| line.starts_with("  1-30 ")), "nothing is late after two months:\n{said}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -54,6 +54,28 @@ fn plain_terms_are_answered_in_json() {
 }
 
 #[test]
+fn what_is_not_said_falls_due_by_months_from_the_start_and_clears_under_the_actual_days() {
+    let ask = |more: &str| -> Value {
+        let plain = "quote --method equal_installment --principal-fen 1000000 --periods 12 --annual-rate 0.14 --json";
+        let line = format!("{plain} --start 2026-01-31 {more}");
+        let output = fenqi(&words(&line), "");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let monthly = ask("");
+    assert_eq!(monthly, ask("--day-count monthly"));
+    let due = |period: usize| monthly["rows"][period - 1]["due_date"].as_str().unwrap();
+    assert_eq!([due(1), due(2), due(3), due(12)], ["2026-02-28", "2026-03-31", "2026-04-30", "2027-01-31"]);
+    let ends = |answer: &Value| [0, 11].map(|row: usize| answer["rows"][row]["total_fen"].as_i64().unwrap());
+    let by_days = ask("--day-count act/365");
+    assert_eq!(by_days, ask("--day-count act/365 --level actual"));
+    assert_eq!(ends(&by_days), [89_739, 89_744]);
+    // The payment of twelfths does not clear what runs by days: the last period absorbs the difference.
+    assert_eq!(ends(&monthly)[0], 89_787);
+    assert_eq!(ends(&ask("--day-count act/365 --level monthly")), [89_787, 89_180]);
+}
+
+#[test]
 fn a_batch_answers_as_the_single_command_does() {
     let line = r#"{"method":"equal_installment","principal_fen":1000000,"periods":12,"annual_rate":"0.14","day_count":"monthly","start":"2026-01-15","first_due":"2026-02-10"}"#;
     let single = fenqi(&words(&format!("{PLAIN} --json")), "");

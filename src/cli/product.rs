@@ -1,6 +1,6 @@
 //! `fenqi product`: checks product files, publishes them, takes products off sale, and lists what is on sale.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -82,10 +82,16 @@ struct Passed {
 }
 
 /// A file that did not, by its path.
-type Refused = (String, ProductRefusal);
+type Refused = (String, NotPassed);
+
+/// Why a file did not pass.
+enum NotPassed {
+    Unread(std::io::Error),
+    Refused(ProductRefusal),
+}
 
 fn check(files: &Files) -> anyhow::Result<ExitCode> {
-    let (passed, refused) = check_all(&files.files)?;
+    let (passed, refused) = check_all(&files.files);
     if files.json {
         let results: Vec<serde_json::Value> =
             passed.iter().map(passed_json).chain(refused.iter().map(refused_json)).collect();
@@ -98,7 +104,7 @@ fn check(files: &Files) -> anyhow::Result<ExitCode> {
 }
 
 async fn publish(Publishing { files, by }: &Publishing) -> anyhow::Result<ExitCode> {
-    let (passed, refused) = check_all(&files.files)?;
+    let (passed, refused) = check_all(&files.files);
     if !refused.is_empty() {
         refused.iter().for_each(print_refusal);
         anyhow::bail!("nothing was published, because {} of {} files are refused", refused.len(), files.files.len());
@@ -169,17 +175,22 @@ async fn list(json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_all(files: &[PathBuf]) -> anyhow::Result<(Vec<Passed>, Vec<Refused>)> {
+fn check_all(files: &[PathBuf]) -> (Vec<Passed>, Vec<Refused>) {
     let (mut passed, mut refused) = (Vec::new(), Vec::new());
-    for path in files {
-        let path = path.display().to_string();
-        let text = text_file::read(&path).with_context(|| format!("cannot read the product file {path}"))?;
-        match product::check(&text) {
-            Ok((terms, proof)) => passed.push(Passed { path, text, terms, proof }),
-            Err(refusal) => refused.push((path, refusal)),
+    for file in files {
+        let path = file.display().to_string();
+        match check_one(file) {
+            Ok((text, terms, proof)) => passed.push(Passed { path, text, terms, proof }),
+            Err(why) => refused.push((path, why)),
         }
     }
-    Ok((passed, refused))
+    (passed, refused)
+}
+
+fn check_one(file: &Path) -> Result<(String, Terms, Proof), NotPassed> {
+    let text = text_file::read(file).map_err(NotPassed::Unread)?;
+    let (terms, proof) = product::check(&text).map_err(NotPassed::Refused)?;
+    Ok((text, terms, proof))
 }
 
 fn print_proof(file: &Passed) {
@@ -224,11 +235,16 @@ fn percent(fraction: Decimal) -> String {
     in_percent(fraction, 2)
 }
 
-fn print_refusal((path, refusal): &Refused) {
-    match refusal {
-        ProductRefusal::Invalid(problems) => problems.iter().for_each(|problem| eprintln!("{path}: {problem}")),
-        ProductRefusal::Unproven(problems) => problems.iter().for_each(|problem| eprintln!("{path}: {problem}")),
-        other => eprintln!("{path}: {other}"),
+fn print_refusal((path, why): &Refused) {
+    match why {
+        NotPassed::Unread(error) => eprintln!("{path}: the file cannot be read: {error}"),
+        NotPassed::Refused(ProductRefusal::Invalid(problems)) => {
+            problems.iter().for_each(|problem| eprintln!("{path}: {problem}"));
+        }
+        NotPassed::Refused(ProductRefusal::Unproven(problems)) => {
+            problems.iter().for_each(|problem| eprintln!("{path}: {problem}"));
+        }
+        NotPassed::Refused(other) => eprintln!("{path}: {other}"),
     }
 }
 
@@ -236,11 +252,15 @@ fn passed_json(file: &Passed) -> serde_json::Value {
     serde_json::json!({ "file": file.path, "passed": true, "code": file.terms.code, "proof": file.proof })
 }
 
-fn refused_json((path, refusal): &Refused) -> serde_json::Value {
-    let (problems, cases) = match refusal {
-        ProductRefusal::Invalid(problems) => (problems.as_slice(), &[][..]),
-        ProductRefusal::Unproven(cases) => (&[][..], cases.as_slice()),
-        _ => (&[][..], &[][..]),
+fn refused_json((path, why): &Refused) -> serde_json::Value {
+    let (problems, cases) = match why {
+        NotPassed::Refused(ProductRefusal::Invalid(problems)) => (problems.as_slice(), &[][..]),
+        NotPassed::Refused(ProductRefusal::Unproven(cases)) => (&[][..], cases.as_slice()),
+        NotPassed::Refused(_) | NotPassed::Unread(_) => (&[][..], &[][..]),
     };
-    serde_json::json!({ "file": path, "passed": false, "error": refusal.to_string(), "problems": problems, "cases": cases })
+    let error = match why {
+        NotPassed::Unread(error) => format!("the file cannot be read: {error}"),
+        NotPassed::Refused(refusal) => refusal.to_string(),
+    };
+    serde_json::json!({ "file": path, "passed": false, "error": error, "problems": problems, "cases": cases })
 }

@@ -145,6 +145,31 @@ fn checking_shipped_files_succeeds_and_a_broken_one_is_told() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_told_beside_what_is_wrong_with_the_others() {
+    let path = std::env::temp_dir().join(format!("fenqi-beside-{}.toml", std::process::id()));
+    std::fs::write(&path, "code = 1\n").unwrap();
+    let broken = path.to_str().unwrap();
+    let files = ["no-such-file.toml", "products", broken, "products/standard.toml"];
+    let check = |more: &[&str]| fenqi(&[&["product", "check"][..], &files, more].concat(), "");
+    let (plain, as_json) = (check(&[]), check(&["--json"]));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!([plain.status.code(), as_json.status.code()], [Some(1), Some(1)]);
+    let told = String::from_utf8(plain.stderr).unwrap();
+    for expected in [
+        "no-such-file.toml: the file cannot be read: No such file",
+        "products: the file cannot be read: Is a directory",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    assert!(told.contains(&format!("{broken}: line 1: code: found ")), "{told}");
+    let answer: Value = serde_json::from_slice(&as_json.stdout).unwrap();
+    let passed: Vec<bool> =
+        answer["files"].as_array().unwrap().iter().map(|file| file["passed"].as_bool().unwrap()).collect();
+    assert_eq!(passed, [true, false, false, false], "{answer}");
+    assert!(answer["files"][1]["error"].as_str().unwrap().contains("No such file"), "{answer}");
+}
+
+#[test]
 fn a_product_file_of_another_system_is_read_and_one_in_another_encoding_is_refused_with_what_to_do() {
     let path = std::env::temp_dir().join(format!("fenqi-encoded-{}.toml", std::process::id()));
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/products/standard.toml")).unwrap();
@@ -169,10 +194,10 @@ fn a_product_file_of_another_system_is_read_and_one_in_another_encoding_is_refus
     let narrow = [text.as_bytes(), b"# \xba\xa3\xb8\xdb\n"].concat();
     for (bytes, wrong_line) in [(wide, 1), (narrow, text.lines().count() + 1)] {
         std::fs::write(&path, bytes).unwrap();
-        let expected = format!("{place}: line {wrong_line} is not text in UTF-8; save the file in UTF-8");
+        let expected = format!(": line {wrong_line} is not text in UTF-8; save the file in UTF-8");
         for (code, told) in of_each() {
             assert_eq!(code, Some(1), "{told}");
-            assert!(told.contains(&expected), "{told}");
+            assert!(told.contains(&expected) && told.contains(place), "{told}");
         }
     }
     std::fs::remove_file(&path).unwrap();

@@ -147,10 +147,12 @@ pub async fn create_if_missing(url: &str) -> anyhow::Result<()> {
 }
 
 /// Brings the database to our migrations, under a lock, so that several nodes may start at once.
-/// Returns how many were applied; refuses a database of a newer program.
+/// Returns how many were applied; refuses a database of a newer program, and a new one in another encoding than UTF-8.
 pub async fn migrate(pool: &PgPool) -> anyhow::Result<usize> {
-    if let Migrated::Newer { version } = migrated(pool).await? {
-        return Err(refuse_newer(version));
+    match migrated(pool).await? {
+        Migrated::Newer { version } => return Err(refuse_newer(version)),
+        Migrated::Never => check_encoding(pool).await?,
+        Migrated::Partly | Migrated::Fully => {}
     }
     let before = applied(pool).await?.len();
     MIGRATOR.run(pool).await.map_err(|error| match error {
@@ -161,6 +163,20 @@ pub async fn migrate(pool: &PgPool) -> anyhow::Result<usize> {
         other => anyhow::Error::new(other).context("the database could not be migrated"),
     })?;
     Ok(applied(pool).await?.len() - before)
+}
+
+/// A server that was set up without a locale makes databases that know English letters alone, and one with an old locale such as cannot
+/// write Chinese. A house that lives in one already stays there: it can be moved by a dump, and refusing it would only stop it.
+async fn check_encoding(pool: &PgPool) -> anyhow::Result<()> {
+    let asked = "select current_setting('server_encoding'), current_database()::text";
+    let (encoding, name): (String, String) = sqlx::query_as(asked).fetch_one(pool).await?;
+    if encoding != "UTF8" {
+        bail!(
+            "the database {name} is in the encoding {encoding}, in which not every name can be written; make it anew: \
+             dropdb {name} && createdb --encoding=UTF8 --locale=C --template=template0 {name}"
+        );
+    }
+    Ok(())
 }
 
 /// Whether this migrated database holds anything that was sealed under a master key.

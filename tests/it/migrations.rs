@@ -11,7 +11,7 @@ use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Matcher, Scripted};
 use fenqi::verify::verify;
 use fenqi::{purchase, reconcile};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use crate::house;
 use crate::tables::LIST_TABLES;
@@ -404,6 +404,31 @@ async fn a_database_of_another_build_is_refused_with_what_to_do(pool: PgPool) {
         sqlx::raw_sql(other).execute(&pool).await.unwrap();
         let refused = database::migrate(&pool).await.unwrap_err().to_string();
         assert!(refused.contains("use the build that made the database"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_database_in_another_encoding_is_refused_with_how_to_make_it_anew() {
+    let url = std::env::var("DATABASE_URL").unwrap();
+    let name = format!("fenqi_encoded_{}", std::process::id());
+    let mut server = PgConnection::connect(&url).await.unwrap();
+    for (encoding, is_refused) in [("SQL_ASCII", true), ("LATIN1", true), ("UTF8", false)] {
+        let create = format!("create database {name} encoding '{encoding}' locale 'C' template template0");
+        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut server).await.unwrap();
+        let pool = database::connect(&house::other_database(&url, &name), 1).await.unwrap();
+        let done = database::migrate(&pool).await.map_err(|error| error.to_string());
+        let migrated = database::migrated(&pool).await.unwrap();
+        pool.close().await;
+        sqlx::raw_sql(AssertSqlSafe(format!("drop database {name} with (force)"))).execute(&mut server).await.unwrap();
+        if is_refused {
+            let refused = done.unwrap_err();
+            let way = format!("dropdb {name} && createdb --encoding=UTF8 --locale=C --template=template0 {name}");
+            assert!(refused.contains(&format!("in the encoding {encoding}")) && refused.ends_with(&way), "{refused}");
+            assert_eq!(migrated, Migrated::Never);
+        } else {
+            done.unwrap();
+            assert_eq!(migrated, Migrated::Fully);
+        }
     }
 }
 

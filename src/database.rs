@@ -27,6 +27,8 @@ const NOT_COMPILED: (&str, &str) = ("jit", "off");
 /// Any number of our own: the letters of `fenqi`.
 const CREATE_LOCK: i64 = 0x66_65_6e_71_69;
 const CLAIM_LOCK: i64 = CREATE_LOCK + 1;
+/// Makes a database for us whatever its server was set up with.
+const CREATEDB: &str = "createdb --encoding=UTF8 --locale=C --template=template0";
 const DATABASE_MISSING: &str = "3D000";
 const DATABASE_EXISTS: &str = "42P04";
 const TABLE_MISSING: &str = "42P01";
@@ -173,7 +175,7 @@ async fn check_encoding(pool: &PgPool) -> anyhow::Result<()> {
     if encoding != "UTF8" {
         bail!(
             "the database {name} is in the encoding {encoding}, in which not every name can be written; make it anew: \
-             dropdb {name} && createdb --encoding=UTF8 --locale=C --template=template0 {name}"
+             dropdb {name} && {CREATEDB} {name}"
         );
     }
     Ok(())
@@ -385,7 +387,7 @@ async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnec
             "no PostgreSQL answers at {place} ({cause}); start it, correct DATABASE_URL, or unset it to use a private one"
         ),
         sqlx::Error::Database(_) if has_code(&error, DATABASE_MISSING) => {
-            anyhow::anyhow!("the database {name} does not exist at {place}; create it with: createdb {name}")
+            anyhow::anyhow!("the database {name} does not exist at {place}; create it with: {CREATEDB} {name}")
         }
         sqlx::Error::Database(refused) if NOT_LET_IN.iter().any(|code| has_code(&error, code)) => anyhow::anyhow!(
             "PostgreSQL at {place} refuses: {}; correct user and password in DATABASE_URL, or let the user in",

@@ -167,7 +167,10 @@ async fn what_keeps_a_command_from_beginning_is_one_sentence_with_what_to_do(poo
         assert_one_sentence(&fenqi.refused(command), "this database was migrated by a newer fenqi");
         let of_none = missing.refused(command);
         assert_one_sentence(&of_none, "the database no_such_database does not exist");
-        assert_one_sentence(&of_none, "create it with: createdb no_such_database");
+        assert_one_sentence(
+            &of_none,
+            "create it with: createdb --encoding=UTF8 --locale=C --template=template0 no_such_database",
+        );
     }
 }
 

@@ -11,6 +11,7 @@ mod part_store;
 mod plan_store;
 mod rate_store;
 mod settled_store;
+mod share_store;
 mod told_store;
 mod trail_store;
 mod waiting_store;

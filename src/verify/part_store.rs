@@ -111,6 +111,40 @@ pub(super) const SETTLEMENT_PARTS: &str = "
                                ('subsidy returned', made.subsidy_returned, told.subsidy_returned_fen)) as side(name, made, told)
     where coalesce(side.made, 0) <> coalesce(side.told, 0)";
 
+pub(super) const SETTLEMENTS: &str = "
+    select s.settlement_id || ' ' || side.name as subject, coalesce(side.parts, 0) as expected, side.told as found
+    from settlement s
+    left join (select settlement_id, sum(gross_fen)::bigint as gross, sum(refunds_fen)::bigint as refunds,
+                      sum(discount_fee_fen - discount_returned_fen)::bigint as fee,
+                      sum(subsidy_fen - subsidy_returned_fen)::bigint as subsidy, sum(carried_in_fen)::bigint as carried
+               from settlement_part group by settlement_id) part on part.settlement_id = s.settlement_id
+    left join (select carried_into, sum(payable_fen)::bigint as fen from settlement group by carried_into) taken
+         on taken.carried_into = s.settlement_id
+    cross join lateral (values ('gross', part.gross, s.gross_fen), ('refunds', part.refunds, s.refunds_fen),
+                               ('fee', part.fee, s.discount_fee_fen), ('subsidy', part.subsidy, s.subsidy_fen),
+                               ('net', part.gross - part.refunds - part.fee - part.subsidy, s.net_fen),
+                               ('carried in', part.carried, s.carried_in_fen),
+                               ('taken in', taken.fen, s.carried_in_fen),
+                               ('payable', part.gross - part.refunds - part.fee - part.subsidy + part.carried, s.payable_fen))
+                       as side(name, parts, told)
+    where coalesce(side.parts, 0) <> side.told";
+
+/// A merchant's refunds may exceed its sales for many days on end, and what is left is then of several funders' money: of either sign for
+/// each, since only their sum is negative.
+pub(super) const SETTLEMENT_CARRIED: &str = "
+    select coalesce(taken.settlement_id, before.settlement_id) || ' merchant ' || coalesce(taken.merchant_id, before.merchant_id)
+               || ' funder ' || coalesce(taken.funder_id, before.funder_id) as subject,
+           coalesce(before.fen, 0) as expected, coalesce(taken.fen, 0) as found
+    from (select s.settlement_id, s.merchant_id, p.funder_id, p.carried_in_fen as fen
+          from settlement s join settlement_part p on p.settlement_id = s.settlement_id) taken
+    full join (select c.carried_into as settlement_id, c.merchant_id, p.funder_id,
+                      sum(p.gross_fen - p.refunds_fen - p.discount_fee_fen + p.discount_returned_fen - p.subsidy_fen
+                          + p.subsidy_returned_fen + p.carried_in_fen)::bigint as fen
+               from settlement c join settlement_part p on p.settlement_id = c.settlement_id
+               where c.carried_into is not null group by c.carried_into, c.merchant_id, p.funder_id) before
+         on before.settlement_id = taken.settlement_id and before.merchant_id = taken.merchant_id and before.funder_id = taken.funder_id
+    where coalesce(before.fen, 0) <> coalesce(taken.fen, 0)";
+
 /// By product version and kind of income, each of which has a share of its own, that later days make up for what earlier ones kept.
 pub(super) const REMITTANCE_PARTS: &str = "
     select coalesce(due.remittance_id, told.remittance_id) || ' product ' || coalesce(due.product_id, told.product_id) || ' version '
@@ -141,12 +175,15 @@ pub(super) const REMITTANCE_PARTS: &str = "
                                ('subsidy', due.subsidy, told.subsidy_fen)) as part(name, due, told)
     where coalesce(part.due, 0) <> coalesce(part.told, 0)";
 
+/// Either way round, so that nothing is taken off what another funder is owed.
 pub(super) const REMITTANCE_CARRIED: &str = "
-    select r.remittance_id as subject, coalesce(taken.fen, 0) as expected, r.carried_in_fen as found
+    select coalesce(r.remittance_id, taken.carried_into) || ' funder ' || coalesce(r.funder_id, taken.funder_id) as subject,
+           coalesce(taken.fen, 0) as expected, coalesce(r.carried_in_fen, 0) as found
     from remittance r
-    left join (select carried_into, sum(payable_fen)::bigint as fen from remittance group by carried_into) taken
-         on taken.carried_into = r.remittance_id
-    where coalesce(taken.fen, 0) <> r.carried_in_fen";
+    full join (select carried_into, funder_id, sum(payable_fen)::bigint as fen
+               from remittance where carried_into is not null group by carried_into, funder_id) taken
+         on taken.carried_into = r.remittance_id and taken.funder_id = r.funder_id
+    where coalesce(taken.fen, 0) <> coalesce(r.carried_in_fen, 0)";
 
 /// A file is compared once: what it names and we have neither booked nor opened a break for is looked for by nobody any more.
 pub(super) const NAMED: &str = "
@@ -178,6 +215,27 @@ pub(super) const ORDERS: &str = "
                from purchase p join merchant_code c on c.code_id = p.code_id and c.kind = 'order' where p.status <> 'refused') p
          on p.purchase_id = o.paid_purchase_id and p.code_id = o.code_id
     where (o.merchant_id, o.amount_fen, o.status) is distinct from (p.merchant_id, p.amount_fen, p.status)";
+
+pub(super) const REFUNDS: &str = "
+    select p.purchase_id as subject, coalesce(sum(r.amount_fen), 0) as expected, p.refunded_fen as found
+    from purchase p left join refund r on r.purchase_id = p.purchase_id and r.line_id = p.line_id
+    where p.refunded_fen > 0 or r.refund_id is not null
+    group by p.purchase_id, p.line_id having coalesce(sum(r.amount_fen), 0) <> p.refunded_fen";
+
+/// Of a purchase, in however many parts it was refunded: the charge × refunded ÷ price, rounded half-up once. The discount fee comes back
+/// only where the merchant's agreement said so when the purchase was made.
+pub(super) const RETURNED: &str = "
+    select r.purchase_id || ' ' || charge.name as subject, belongs.fen as expected, charge.returned as found
+    from (select line_id, purchase_id, sum(amount_fen) as amount, sum(discount_fee_returned_fen)::bigint as fee,
+                 sum(subsidy_returned_fen)::bigint as subsidy
+          from refund group by line_id, purchase_id) r
+    join purchase p on p.purchase_id = r.purchase_id and p.line_id = r.line_id
+    join merchant m on m.merchant_id = p.merchant_id
+    cross join lateral (values ('fee', case when coalesce(p.discount_returned_on_refund, m.discount_returned_before)
+                                            then p.discount_fee_fen else 0 end, r.fee),
+                               ('subsidy', p.subsidy_fen, r.subsidy)) as charge(name, fen, returned)
+    cross join lateral (values (div(2 * charge.fen * r.amount + p.amount_fen, 2 * p.amount_fen)::bigint)) as belongs(fen)
+    where belongs.fen <> charge.returned";
 
 /// What refunds say that the borrower owes no more of interest and fees, by loan: it left the schedule, or the installments that were
 /// billed. What a payoff waived after billing left the schedule too, and is no refund's.

@@ -28,6 +28,8 @@ struct Made {
     principal: Fen,
     made_on: BusinessDay,
     statement_day: i16,
+    first_statement_on: BusinessDay,
+    last_statement_on: BusinessDay,
     due_day: i16,
     due_on: Vec<BusinessDay>,
     principal_fen: Vec<i64>,
@@ -99,6 +101,12 @@ impl Made {
         if let Some(found) = self.subsidy.filter(|subsidy| *subsidy != quoted.subsidy) {
             return Some(Difference { part: "subsidy".to_owned(), expected: quoted.subsidy, found });
         }
+        // By these days it is billed, whatever its rows say of when they fall due.
+        let statements = (self.first_statement_on, self.last_statement_on);
+        if statements != (quoted.first_statement_on, quoted.last_statement_on) {
+            let part = "is billed from another day, or to another one".to_owned();
+            return Some(Difference { part, expected: self.principal, found: Fen::ZERO });
+        }
         let (asked, stands) = (&quoted.schedule.installments, self.installments());
         if *asked == stands {
             return None;
@@ -137,6 +145,7 @@ async fn list_made(connection: &mut PgConnection, after: Uuid) -> sqlx::Result<V
         r#"select l.loan_id as "loan_id!: LoanId", l.product_id as "product_id!: ProductId",
                   l.product_version as "product_version!", l.grade as "grade!", l.periods as "periods!",
                   l.principal_fen as "principal!: Fen", l.made_on as "made_on!: BusinessDay", l.statement_day as "statement_day!",
+                  l.first_statement_on as "first_statement_on!: BusinessDay", l.last_statement_on as "last_statement_on!: BusinessDay",
                   c.due_day as "due_day!", s.due_on as "due_on!: Vec<BusinessDay>", s.principal_fen as "principal_fen!",
                   s.interest_fen as "interest_fen!", s.fee_fen as "fee_fen!", p.subsidy_fen as "subsidy?: Fen"
            from loan l

@@ -6,6 +6,7 @@ use super::fen_days_store::find_too_many_fen_days;
 use super::plan_store::find_other_plans;
 use super::rate_store::find_other_rates;
 use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_penalty};
+use super::share_store::find_other_shares;
 use super::trail_store::find_misfit;
 use super::{
     FINDINGS_MAX, Finding, balance_store, billed_store, event_store, income_store, line_store, part_store, told_store,
@@ -23,13 +24,14 @@ pub struct Identity {
 enum Exceptions {
     /// By a query for `subject`, `expected` and `found`.
     Query(&'static str),
-    /// Among open bills, by the terms of products, as the next five.
+    /// Among open bills, by the terms of products, as the next six.
     Settled,
     UnpaidPenalty,
     OverpaidPenalty,
     FenDays,
     OtherRates,
     OtherPlans,
+    OtherShares,
     /// Along the audit trail, by its hashes.
     Misfit,
 }
@@ -50,6 +52,7 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
         Exceptions::FenDays => return find_too_many_fen_days(connection, identity.sentence).await,
         Exceptions::OtherRates => return find_other_rates(connection, identity.sentence).await,
         Exceptions::OtherPlans => return find_other_plans(connection, identity.sentence).await,
+        Exceptions::OtherShares => return find_other_shares(connection, identity.sentence).await,
         Exceptions::Misfit => return find_misfit(connection, identity.sentence).await,
     };
     // The identities are data, run in a loop; each is prepared by a test, so that none can name a column that is not there. In an order
@@ -68,7 +71,7 @@ macro_rules! identities {
         /// All identities, in the order in which they are looked at.
         pub const IDENTITIES: &[Identity] =
             &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)*
-              OPEN_BILLS, PAID_BILLS, PENALTY, FEN_DAYS, RATES, FIRST_PLANS, TRAIL];
+              OPEN_BILLS, PAID_BILLS, PENALTY, FEN_DAYS, RATES, FIRST_PLANS, SHARES, TRAIL];
     };
 }
 
@@ -87,6 +90,8 @@ const RATES: Identity =
     Identity { sentence: "a loan stands on the rate that its plan names", exceptions: Exceptions::OtherRates };
 const FIRST_PLANS: Identity =
     Identity { sentence: "a loan's first plan is the one that its product names", exceptions: Exceptions::OtherPlans };
+const SHARES: Identity =
+    Identity { sentence: "the platform keeps the share that the terms name", exceptions: Exceptions::OtherShares };
 const TRAIL: Identity =
     Identity { sentence: "the audit trail is one chain up to its head", exceptions: Exceptions::Misfit };
 
@@ -312,31 +317,15 @@ identities! {
 
     "a settlement's parts are the purchases and refunds of its day": part_store::SETTLEMENT_PARTS,
 
-    "a settlement is the sum of its parts and of what was carried into it":
-        "select s.settlement_id || ' ' || side.name as subject, coalesce(side.parts, 0) as expected, side.told as found
-         from settlement s
-         left join (select settlement_id, sum(gross_fen)::bigint as gross, sum(refunds_fen)::bigint as refunds,
-                           sum(discount_fee_fen - discount_returned_fen)::bigint as fee,
-                           sum(subsidy_fen - subsidy_returned_fen)::bigint as subsidy, sum(carried_in_fen)::bigint as carried
-                    from settlement_part group by settlement_id) part on part.settlement_id = s.settlement_id
-         left join (select carried_into, sum(payable_fen)::bigint as fen from settlement group by carried_into) taken
-              on taken.carried_into = s.settlement_id
-         cross join lateral (values ('gross', part.gross, s.gross_fen), ('refunds', part.refunds, s.refunds_fen),
-                                    ('fee', part.fee, s.discount_fee_fen), ('subsidy', part.subsidy, s.subsidy_fen),
-                                    ('net', part.gross - part.refunds - part.fee - part.subsidy, s.net_fen),
-                                    ('carried in', part.carried, s.carried_in_fen),
-                                    ('taken in', taken.fen, s.carried_in_fen),
-                                    ('payable', part.gross - part.refunds - part.fee - part.subsidy + part.carried, s.payable_fen))
-                            as side(name, parts, told)
-         where coalesce(side.parts, 0) <> side.told",
+    "a settlement is the sum of its parts and of what was carried into it": part_store::SETTLEMENTS,
+
+    "what is carried into a settlement is what its merchant's days before left, funder by funder": part_store::SETTLEMENT_CARRIED,
 
     "an order is paid once, by a purchase of its amount": part_store::ORDERS,
 
-    "a purchase's refunds sum to what it says":
-        "select p.purchase_id as subject, coalesce(sum(r.amount_fen), 0) as expected, p.refunded_fen as found
-         from purchase p left join refund r on r.purchase_id = p.purchase_id and r.line_id = p.line_id
-         where p.refunded_fen > 0 or r.refund_id is not null
-         group by p.purchase_id, p.line_id having coalesce(sum(r.amount_fen), 0) <> p.refunded_fen",
+    "a purchase's refunds sum to what it says": part_store::REFUNDS,
+
+    "a merchant gets back of its charges what belongs to what was refunded": part_store::RETURNED,
 
     "every authorised purchase names a loan, a merchant and a product version that exist":
         "select p.purchase_id as subject, 1 as expected, 0 as found

@@ -20,6 +20,12 @@ const PAID: &str = "what was paid out is booked once, payment by payment";
 
 const TRANSFERS: &str = "a transfer is booked once, under its bank's reference";
 
+const RETURNED: &str = "a merchant gets back of its charges what belongs to what was refunded";
+
+const SHARES: &str = "the platform keeps the share that the terms name";
+
+const CARRIED: &str = "what is carried into a settlement is what its merchant's days before left, funder by funder";
+
 /// An identity's sentence, and a change after which it is not true.
 pub const OF_EVENTS: &[(&str, &str)] = &[
     // All of it is booked, to one borrower.
@@ -80,6 +86,25 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
     ),
     (FIRST_PLANS, "update schedule set principal_fen[1] = principal_fen[1] + 1, interest_fen[1] = interest_fen[1] - 1 where version = 1"),
     (FIRST_PLANS, "update purchase set subsidy_fen = subsidy_fen + 1 where status = 'authorised'"),
+    // It is billed a month later than it was sold for, and its rows fall due when they did.
+    (
+        FIRST_PLANS,
+        "update loan set first_statement_on = (first_statement_on + interval '1 month')::date,
+                         last_statement_on = (last_statement_on + interval '1 month')::date",
+    ),
+    // One part of a sale that was taken back brings a fen too much or too little.
+    (RETURNED, "update refund set subsidy_returned_fen = subsidy_returned_fen - 1 where subsidy_returned_fen > 0"),
+    (RETURNED, "update refund set discount_fee_returned_fen = discount_fee_returned_fen + 1"),
+    (SHARES, "update remittance_part set share_fen = share_fen + 1"),
+    // One kind of income has the share of another one.
+    (SHARES, "update remittance_part set interest_fen = 0, principal_fen = principal_fen + interest_fen where interest_fen > 100"),
+    (CARRIED, "update settlement_part set carried_in_fen = carried_in_fen - 1"),
+    // Said to be made up for by a day that took nothing in.
+    (
+        CARRIED,
+        "update settlement set carried_into = (select settlement_id from settlement where status = 'paid' limit 1)
+         where settlement_id = (select settlement_id from settlement where status = 'carried' and carried_into is null limit 1)",
+    ),
     // As if it had never been compared with our orders.
     (
         "money that a compared file names is booked, or a break is about it",

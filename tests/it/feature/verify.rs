@@ -110,7 +110,48 @@ async fn a_settlement_that_takes_in_what_another_one_took_in_is_found(pool: PgPo
     let spoil =
         "update settlement set carried_into = (select settlement_id from settlement where business_day = '2026-03-02')
                  where carried_into is not null";
-    assert_eq!(speak(pool, spoil).await, ["a settlement is the sum of its parts and of what was carried into it"]);
+    let identities = [
+        "a settlement is the sum of its parts and of what was carried into it",
+        "what is carried into a settlement is what its merchant's days before left, funder by funder",
+    ];
+    assert_eq!(speak(pool, spoil).await, identities);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_settlement_that_makes_another_funder_pay_for_what_was_carried_is_found(pool: PgPool) {
+    // Of a funder that sold nothing that day; the settlement's own sums are right.
+    let spoil = "with other as (insert into funder (funder_id, code, name, created_at)
+                                values (gen_random_uuid(), 'other', 'Other', now()) returning funder_id),
+                      moved as (update settlement_part p set carried_in_fen = 0
+                                from settlement c where c.carried_into = p.settlement_id and p.carried_in_fen <> 0
+                                returning p.settlement_id, c.payable_fen)
+                 insert into settlement_part (settlement_id, funder_id, gross_fen, refunds_fen, discount_fee_fen, discount_returned_fen,
+                                              subsidy_fen, subsidy_returned_fen, carried_in_fen)
+                 select m.settlement_id, o.funder_id, 0, 0, 0, 0, 0, 0, m.payable_fen from moved m cross join other o";
+    let town = lived(pool).await;
+    let spoilt = sqlx::query(spoil).execute(&town.app.pool).await.unwrap();
+    assert_eq!(spoilt.rows_affected(), 1);
+    let sentence = "what is carried into a settlement is what its merchant's days before left, funder by funder";
+    let found = verify(&town.app.pool).await.unwrap();
+    let carried: Vec<(i64, i64)> =
+        found.iter().filter(|one| one.identity == sentence).map(|one| (one.expected, one.found)).collect();
+    // Of one funder too much, of the other one nothing; the one that left it is asked for no part of it.
+    let left = town.fen("select payable_fen from settlement where carried_into is not null").await;
+    assert_eq!(carried.len(), 2);
+    assert!(carried.contains(&(left, 0)) && carried.contains(&(0, left)), "{carried:?}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refund_in_parts_that_brings_back_another_share_of_the_subsidy_is_found(pool: PgPool) {
+    // All that follows from it says the same: the merchant was given a fen of the subsidy for nothing.
+    let town = lived(pool).await;
+    let spoil = "update refund set subsidy_returned_fen = subsidy_returned_fen + 1";
+    assert_eq!(sqlx::query(spoil).execute(&town.app.pool).await.unwrap().rows_affected(), 1);
+    let sentence = "a merchant gets back of its charges what belongs to what was refunded";
+    let found = verify(&town.app.pool).await.unwrap();
+    let of_charges: Vec<i64> =
+        found.iter().filter(|one| one.identity == sentence).map(|one| one.found - one.expected).collect();
+    assert_eq!(of_charges, [1]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

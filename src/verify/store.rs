@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::fen_days_store::find_too_many_fen_days;
+use super::fen_days_store::{find_other_fen_days, find_too_many_fen_days};
 use super::plan_store::find_other_plans;
 use super::rate_store::find_other_rates;
 use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_penalty};
@@ -24,11 +24,12 @@ pub struct Identity {
 enum Exceptions {
     /// By a query for `subject`, `expected` and `found`.
     Query(&'static str),
-    /// Among open bills, by the terms of products, as the next six.
+    /// Among open bills, by the terms of products, as the next seven.
     Settled,
     UnpaidPenalty,
     OverpaidPenalty,
     FenDays,
+    OtherFenDays,
     OtherRates,
     OtherPlans,
     OtherShares,
@@ -50,6 +51,7 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
         Exceptions::UnpaidPenalty => return find_unpaid_penalty(connection, identity.sentence).await,
         Exceptions::OverpaidPenalty => return find_overpaid_penalty(connection, identity.sentence).await,
         Exceptions::FenDays => return find_too_many_fen_days(connection, identity.sentence).await,
+        Exceptions::OtherFenDays => return find_other_fen_days(connection, identity.sentence).await,
         Exceptions::OtherRates => return find_other_rates(connection, identity.sentence).await,
         Exceptions::OtherPlans => return find_other_plans(connection, identity.sentence).await,
         Exceptions::OtherShares => return find_other_shares(connection, identity.sentence).await,
@@ -71,7 +73,7 @@ macro_rules! identities {
         /// All identities, in the order in which they are looked at.
         pub const IDENTITIES: &[Identity] =
             &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)*
-              OPEN_BILLS, PAID_BILLS, PENALTY, FEN_DAYS, RATES, FIRST_PLANS, SHARES, TRAIL];
+              OPEN_BILLS, PAID_BILLS, PENALTY, FEN_DAYS, FEN_DAYS_EXACT, RATES, FIRST_PLANS, SHARES, TRAIL];
     };
 }
 
@@ -85,6 +87,10 @@ const PENALTY: Identity =
 const FEN_DAYS: Identity = Identity {
     sentence: "penalty is reckoned from no more than all that bears it on every day",
     exceptions: Exceptions::FenDays,
+};
+const FEN_DAYS_EXACT: Identity = Identity {
+    sentence: "penalty is reckoned from what was unpaid on every day, where no money came late or went back",
+    exceptions: Exceptions::OtherFenDays,
 };
 const RATES: Identity =
     Identity { sentence: "a loan stands on the rate that its plan names", exceptions: Exceptions::OtherRates };

@@ -26,6 +26,8 @@ const SHARES: &str = "the platform keeps the share that the terms name";
 
 const CARRIED: &str = "what is carried into a settlement is what its merchant's days before left, funder by funder";
 
+const FEN_DAYS: &str = "penalty is reckoned from what was unpaid on every day, where no money came late or went back";
+
 /// An identity's sentence, and a change after which it is not true.
 pub const OF_EVENTS: &[(&str, &str)] = &[
     // All of it is booked, to one borrower.
@@ -105,6 +107,9 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
         "update settlement set carried_into = (select settlement_id from settlement where status = 'paid' limit 1)
          where settlement_id = (select settlement_id from settlement where status = 'carried' and carried_into is null limit 1)",
     ),
+    // A day of it is forgotten, and so is its penalty, of which no more is collected than has run.
+    (FEN_DAYS, "update bill_line set fen_days = fen_days - 1 where fen_days > 0"),
+    (FEN_DAYS, "update bill_line set fen_days = fen_days + 1 where fen_days > 0"),
     // As if it had never been compared with our orders.
     (
         "money that a compared file names is booked, or a break is about it",

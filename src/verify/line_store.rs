@@ -53,3 +53,10 @@ pub(super) const ADVANCE: &str = "
                                      where p.funder_id = r.funder_id and p.available_after_fen >= 0), 0)
         order by e.entry_no limit 1) began
     where r.advance_since <> began.business_day";
+
+/// No holidays last for half as long: by then its due day was closed, and whoever borrows of it is refused.
+pub(super) const OVERDUE_ADVANCE: &str = "
+    select r.funder_id as subject, 14 as expected, closed.day - r.advance_since as found
+    from reserve r
+    cross join (select max(business_day) as day from close_chunk where step = 'clearing' and done_at is not null) closed
+    where r.advance_since < closed.day - 14 and not r.advance_overdue";

@@ -46,7 +46,7 @@ struct Difference {
     found: Fen,
 }
 
-/// Loans whose first plan, or whose merchant's part of it, is not what was quoted. Where terms are not there or cannot be read, the loan
+/// Loans whose first plan, its statement days, or its merchant's part of it are not what was quoted. Where terms are not there or cannot be read, the loan
 /// is passed over: the rates of loans name it.
 ///
 /// # Errors

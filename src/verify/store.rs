@@ -153,6 +153,8 @@ identities! {
 
     "an advance runs since the day on which its reserve fell below zero": line_store::ADVANCE,
 
+    "an advance that was not repaid for a fortnight is overdue": line_store::OVERDUE_ADVANCE,
+
     "slices are leased no more than their reserve has":
         "select r.funder_id as subject, greatest(r.available_fen, 0) as expected, leased.fen as found
          from reserve r join (select funder_id, sum(leased_fen) as fen from reserve_slice group by funder_id) leased using (funder_id)

@@ -110,6 +110,12 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
     // A day of it is forgotten, and so is its penalty, of which no more is collected than has run.
     (FEN_DAYS, "update bill_line set fen_days = fen_days - 1 where fen_days > 0"),
     (FEN_DAYS, "update bill_line set fen_days = fen_days + 1 where fen_days > 0"),
+    // Its funder goes on lending out of the platform's money.
+    (
+        "an advance that was not repaid for a fortnight is overdue",
+        "alter table reserve drop constraint reserve_adds_up, drop constraint reserve_never_overdrawn;
+         update reserve set available_fen = -1, advance_since = '2020-01-01'",
+    ),
     // As if it had never been compared with our orders.
     (
         "money that a compared file names is booked, or a break is about it",

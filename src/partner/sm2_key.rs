@@ -4,12 +4,11 @@
 
 use std::sync::{LazyLock, OnceLock};
 
-use rfc6979::KGenerator;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sm2::dsa::{Signature, SigningKey, VerifyingKey};
-use sm2::elliptic_curve::Curve as _;
 use sm2::elliptic_curve::ff::PrimeField as _;
 use sm2::elliptic_curve::ops::Reduce as _;
-use sm2::{FieldBytes, Scalar, Sm2, U256};
+use sm2::{FieldBytes, Scalar};
 use sm3::{Digest as _, Sm3};
 
 use super::sm2_table::Table;
@@ -75,6 +74,7 @@ pub struct Sm2Signer {
     /// Of the secret and one.
     inverse: Scalar,
     begun: Sm3,
+    numbers_begun: Hmac<Sm3>,
 }
 
 impl Sm2Signer {
@@ -82,7 +82,8 @@ impl Sm2Signer {
     pub fn new(key: SigningKey) -> Option<Sm2Signer> {
         let secret = **key.as_nonzero_scalar();
         let inverse = (secret + Scalar::ONE).invert().into_option()?;
-        Some(Sm2Signer { begun: begin_message(key.verifying_key()), key, secret, inverse })
+        let (begun, numbers_begun) = (begin_message(key.verifying_key()), Numbers::begin(&secret));
+        Some(Sm2Signer { key, secret, inverse, begun, numbers_begun })
     }
 
     pub fn key(&self) -> &SigningKey {
@@ -94,25 +95,73 @@ impl Sm2Signer {
         self.begun.clone()
     }
 
-    /// r and s. The number that must serve but once follows from key and message (RFC 6979). Source: GB/T 32918.2, 6.1.
+    /// r and s. The number that must serve but once follows from key and message. Source: GB/T 32918.2, 6.1.
     pub fn sign_hashed(&self, message: Sm3) -> Signature {
         let e = reduced(message.finalize().into());
-        let mut numbers = KGenerator::<Sm3, U256>::new(&self.secret.to_repr(), &e.to_repr(), &[], &Sm2::ORDER);
+        let mut numbers = Numbers::of(self, &e);
         loop {
-            let mut bytes = FieldBytes::default();
-            numbers.fill_next_k(&mut bytes);
-            let k = reduced(bytes.into());
-            let Some(x) = Table::base().times(&bytes.into()).x_bytes() else { continue };
-            let r = e + reduced(x);
-            if r + k == Scalar::ZERO {
-                continue;
-            }
-            // Refused where r or s is zero.
-            if let Ok(signature) = Signature::from_scalars(r, self.inverse * (k - r * self.secret)) {
+            if let Some(signature) = self.sign_by(&numbers.draw(), e) {
                 return signature;
             }
+            numbers.renew();
         }
     }
+
+    /// `None` where the number is none below the group's order, or gives no signature.
+    fn sign_by(&self, number: &[u8; 32], e: Scalar) -> Option<Signature> {
+        let k = Scalar::from_repr((*number).into()).into_option()?;
+        let r = e + reduced(Table::base().times(number).x_bytes()?);
+        if r + k == Scalar::ZERO {
+            return None;
+        }
+        // Refused where r or s is zero.
+        Signature::from_scalars(r, self.inverse * (k - r * self.secret)).ok()
+    }
+}
+
+/// The numbers that follow from a secret and a hash. The library draws the same ones and hashes twice as much: it begins each HMAC
+/// anew, and goes on to a number that is hardly ever asked for. Source: RFC 6979, 3.2.
+struct Numbers {
+    key: Hmac<Sm3>,
+    value: [u8; 32],
+}
+
+impl Numbers {
+    const FIRST_VALUE: [u8; 32] = [1; 32];
+
+    /// What goes into the first HMAC before the hash.
+    fn begin(secret: &Scalar) -> Hmac<Sm3> {
+        keyed(&[0; 32]).chain_update(Numbers::FIRST_VALUE).chain_update([0_u8]).chain_update(secret.to_repr())
+    }
+
+    fn of(signer: &Sm2Signer, e: &Scalar) -> Numbers {
+        let (secret, hash) = (signer.secret.to_repr(), e.to_repr());
+        let key = keyed(&mac_of(signer.numbers_begun.clone().chain_update(hash)));
+        let value = mac_of(key.clone().chain_update(Numbers::FIRST_VALUE));
+        let key = keyed(&mac_of(key.chain_update(value).chain_update([1_u8]).chain_update(secret).chain_update(hash)));
+        let value = mac_of(key.clone().chain_update(value));
+        Numbers { key, value }
+    }
+
+    /// The next one; it may lie beyond the group's order.
+    fn draw(&mut self) -> [u8; 32] {
+        self.value = mac_of(self.key.clone().chain_update(self.value));
+        self.value
+    }
+
+    /// Between one that was of no use and the next.
+    fn renew(&mut self) {
+        self.key = keyed(&mac_of(self.key.clone().chain_update(self.value).chain_update([0_u8])));
+        self.value = mac_of(self.key.clone().chain_update(self.value));
+    }
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sm3> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+}
+
+fn mac_of(message: Hmac<Sm3>) -> [u8; 32] {
+    message.finalize().into_bytes().into()
 }
 
 /// The hash of a message up to where the message begins: identifier, curve and key stand before it, hashed.
@@ -134,8 +183,10 @@ fn reduced(bytes: [u8; 32]) -> Scalar {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use sm2::SecretKey;
+    use rfc6979::KGenerator;
     use sm2::dsa::signature::{Signer as _, Verifier as _};
+    use sm2::elliptic_curve::Curve as _;
+    use sm2::{SecretKey, Sm2, U256};
 
     use super::*;
 
@@ -206,6 +257,22 @@ mod tests {
             signed += 1;
         }
         assert!(signed > 500, "{signed}");
+    }
+
+    #[test]
+    fn numbers_are_drawn_as_the_library_draws_them() {
+        for secret in edges().step_by(16) {
+            let Some(signer) = key(&secret).and_then(Sm2Signer::new) else { continue };
+            let e = reduced(Sm3::digest(secret).into());
+            let mut expected = KGenerator::<Sm3, U256>::new(&signer.secret.to_repr(), &e.to_repr(), &[], &Sm2::ORDER);
+            let mut numbers = Numbers::of(&signer, &e);
+            for _ in 0..3 {
+                let mut number = FieldBytes::default();
+                expected.fill_next_k(&mut number);
+                assert_eq!(numbers.draw(), <[u8; 32]>::from(number), "{secret:?}");
+                numbers.renew();
+            }
+        }
     }
 
     proptest! {

@@ -49,7 +49,7 @@ impl Algorithm {
 /// A private key. Never shown in a log: it has no `Debug` that tells anything.
 #[derive(Clone)]
 pub enum PrivateKey {
-    Sm2(Box<Sm2Signer>),
+    Sm2(Arc<Sm2Signer>),
     Rsa(Arc<RsaKeyPair>),
 }
 
@@ -83,7 +83,7 @@ impl PrivateKey {
 
     fn from_sm2_secret(secret: &SecretKey) -> Option<PrivateKey> {
         let key = SigningKey::new(DISTINGUISHING_ID, secret).ok()?;
-        Sm2Signer::new(key).map(|signer| PrivateKey::Sm2(Box::new(signer)))
+        Sm2Signer::new(key).map(|signer| PrivateKey::Sm2(Arc::new(signer)))
     }
 
     /// PKCS #8 in PEM for either algorithm, or 64 hexadecimal digits for SM2. `None` if it is neither.
@@ -161,7 +161,7 @@ impl PrivateKey {
 
 /// A signature over a message that is hashed as it comes, so that nobody holds all of it.
 pub enum Signing {
-    Sm2(Box<Sm2Signer>, Sm3),
+    Sm2(Arc<Sm2Signer>, Sm3),
     Rsa(Arc<RsaKeyPair>, Box<digest::Context>),
 }
 

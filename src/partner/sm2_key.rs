@@ -67,7 +67,6 @@ impl Sm2Verifier {
 }
 
 /// A private key with what every signature needs of it.
-#[derive(Clone)]
 pub struct Sm2Signer {
     key: SigningKey,
     secret: Scalar,

@@ -60,20 +60,27 @@ impl Element {
         self * self
     }
 
-    /// To the power of the prime less two, four bits of it at a time; zero stays zero.
+    /// To the power of the prime less two; zero stays zero. Written in bits that power is 31 ones, a zero, 128 ones, 32 zeros, 62 ones, a
+    /// zero and a one: powers of nothing but ones are put together.
     pub fn invert(self) -> Element {
-        let mut powers = [Element::ONE; 16];
-        for power in 1..16 {
-            powers[power] = powers[power - 1] * self;
+        let two = self.squared(1) * self;
+        let four = two.squared(2) * two;
+        let eight = four.squared(4) * four;
+        let sixteen = eight.squared(8) * eight;
+        let thirty = ((sixteen.squared(8) * eight).squared(4) * four).squared(2) * two;
+        let thirty_one = thirty.squared(1) * self;
+        let thirty_two = thirty_one.squared(1) * self;
+        let mut inverse = thirty_one.squared(1);
+        for _ in 0..4 {
+            inverse = inverse.squared(32) * thirty_two;
         }
-        let mut inverse = Element::ONE;
-        for word in [PRIME[3], PRIME[2], PRIME[1], PRIME[0] - 2] {
-            for place in (0..16).rev() {
-                inverse = inverse.square().square().square().square();
-                inverse = inverse * powers[(word >> (4 * place)) as usize & 15];
-            }
-        }
-        inverse
+        inverse = inverse.squared(64) * thirty_two;
+        (inverse.squared(30) * thirty).squared(2) * self
+    }
+
+    /// Squared so many times.
+    fn squared(self, times: u32) -> Element {
+        (0..times).fold(self, |power, _| power.square())
     }
 
     /// `self` where the mask is all ones, zero where it is nothing.

@@ -50,7 +50,7 @@ impl Sm2Verifier {
             return false;
         }
         let (s, t): ([u8; 32], [u8; 32]) = (s.to_repr().into(), t.to_repr().into());
-        let point = Table::sum_of_public([(Table::base(), &s), (self.table(), &t)]);
+        let point = Table::sum_of_public(&s, (self.table(), &t));
         // Of a right signature x is nearly always this; the few that lie between the group's order and the prime have it as their
         // remainder, and cost as much as wrong ones.
         point.has_x(&(r - e).to_repr().into()) || point.x_bytes().is_some_and(|x| e + reduced(x) == r)
@@ -226,14 +226,14 @@ mod tests {
             assert_eq!(table.times(&scalar).x_bytes(), shown(other), "{scalar:?}");
             let sum = Table::base().times(&scalar).add(&table.times(&scalar));
             assert_eq!(sum.x_bytes(), shown(based + other), "{scalar:?}");
-            let public = Table::sum_of_public([(Table::base(), &scalar), (&table, &scalar)]);
+            let public = Table::sum_of_public(&scalar, (&table, &scalar));
             assert_eq!(public.x_bytes(), shown(based + other), "{scalar:?}");
             assert!(public.x_bytes().is_none_or(|x| public.has_x(&x)) && !public.has_x(&[7; 32]), "{scalar:?}");
-            // The same entries once more, and those that take them away again.
-            let twice = Table::sum_of_public([(Table::base(), &scalar); 2]);
+            // The same point once more, and what takes it away again.
+            let twice = Table::sum_of_public(&scalar, (Table::base(), &scalar));
             assert_eq!(twice.x_bytes(), shown(based + based), "{scalar:?}");
             let opposite: [u8; 32] = (-number).to_repr().into();
-            let nothing = Table::sum_of_public([(Table::base(), &scalar), (Table::base(), &opposite)]);
+            let nothing = Table::sum_of_public(&scalar, (Table::base(), &opposite));
             assert_eq!(nothing.x_bytes(), None, "{scalar:?}");
             compared += 1;
         }

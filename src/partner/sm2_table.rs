@@ -3,7 +3,8 @@
 //! A point that is multiplied again and again (the base point, a partner's key) is kept as its multiples by 1 to 8 times each
 //! power of 256: 17 KB. A multiple then takes 65 additions and four doublings where the library doubles 256 times.
 //! Additions and doublings are the complete ones of Renes, Costello and Batina (2015, algorithms 4 to 6), which have no exceptions. Where
-//! nothing is secret points are added at three quarters of that, by a rule that has some, and completely where one is met.
+//! nothing is secret points are added at three quarters of that, by a rule that has some, and completely where one is met; and the base
+//! point, which is the same for every signature, is kept as its multiples by 1 to 128 as well: 33 additions, out of 270 KB.
 
 use std::sync::LazyLock;
 
@@ -12,7 +13,10 @@ use super::sm2_field::Element;
 /// A scalar has so many digits of 4 bits, and a carry.
 const DIGITS: usize = 64;
 const ROWS: usize = DIGITS / 2 + 1;
+const ROW_BITS: usize = 8;
 const COLUMNS: usize = 8;
+/// Where a row has one digit instead of two.
+const COLUMNS_WIDE: usize = 128;
 
 /// The curve's b and its base point. Source: GB/T 32918.5.
 const B: Element = Element::of_hex(b"28E9FA9E9D9F5E344D5A9E4BCF6509A7F39789F515AB8F92DDBCBD414D940E93");
@@ -21,6 +25,7 @@ const BASE: Affine = Affine {
     y: Element::of_hex(b"BC3736A2F4F6779C59BDCEE36B692153D0A9877CC62A474002DF32E52139F0A0"),
 };
 static BASE_TABLE: LazyLock<Table> = LazyLock::new(|| Table::of(BASE));
+static BASE_WIDE: LazyLock<Rows<COLUMNS_WIDE>> = LazyLock::new(|| rows_of(BASE));
 
 /// A point but the one at infinity.
 #[derive(Clone, Copy)]
@@ -37,9 +42,12 @@ pub(super) struct Point {
     z: Element,
 }
 
+/// A point's multiples from 1 on, times each power of 256.
+type Rows<const COLUMNS: usize> = Box<[[Affine; COLUMNS]]>;
+
 /// A point's multiples.
 pub(super) struct Table {
-    rows: Box<[[Affine; COLUMNS]; ROWS]>,
+    rows: Rows<COLUMNS>,
 }
 
 impl Point {
@@ -160,25 +168,7 @@ impl Table {
     }
 
     fn of(point: Affine) -> Table {
-        let mut power = Point { x: point.x, y: point.y, z: Element::ONE };
-        let mut multiples = Vec::with_capacity(ROWS * COLUMNS);
-        for _ in 0..ROWS {
-            let mut multiple = power;
-            for _ in 0..COLUMNS {
-                multiples.push(multiple);
-                multiple = multiple.add(&power);
-            }
-            for _ in 0..COLUMNS {
-                power = power.double();
-            }
-        }
-        let zero = Affine { x: Element::ZERO, y: Element::ZERO };
-        let mut rows = Box::new([[zero; COLUMNS]; ROWS]);
-        // None is at infinity: the group's order is a prime far above 8.
-        for (place, (multiple, inverse)) in multiples.iter().zip(inverses(&multiples)).enumerate() {
-            rows[place / COLUMNS][place % COLUMNS] = Affine { x: multiple.x * inverse, y: multiple.y * inverse };
-        }
-        Table { rows }
+        Table { rows: rows_of(point) }
     }
 
     /// The point times a scalar of 32 bytes, big-endian.
@@ -196,49 +186,23 @@ impl Table {
         even.add(&odd)
     }
 
-    /// The sum of two points times scalars that everybody may know: only the entries that are needed are read and added, which takes
+    /// The base point and another times scalars that everybody may know: only the entries that are needed are read and added, which takes
     /// longer for some scalars than for others, and what the two have in common is done once.
-    pub fn sum_of_public(points: [(&Table, &[u8; 32]); 2]) -> Point {
-        let [even, mut odd] = Table::sums_quickly(points).unwrap_or_else(|| Table::sums(points));
+    pub fn sum_of_public(base_times: &[u8; 32], (table, times): (&Table, &[u8; 32])) -> Point {
+        let entries = base_entries(base_times).chain(table.entries(times));
+        let [even, mut odd] = sums_quickly(entries.clone()).unwrap_or_else(|| sums(entries));
         for _ in 0..4 {
             odd = odd.double();
         }
         even.add(&odd)
     }
 
-    /// The sums of the entries of both points' even digits, and of their odd ones.
-    fn sums(points: [(&Table, &[u8; 32]); 2]) -> [Point; 2] {
-        let mut sums = [Point::INFINITY; 2];
-        for (table, scalar) in points {
-            for (place, digit) in digits(scalar).into_iter().enumerate() {
-                let Some(entry) = table.entry(place, digit) else { continue };
-                sums[place % 2] = sums[place % 2].add_affine(&entry);
-            }
-        }
-        sums
-    }
-
-    /// The same; `None` where two were to be added that have one x, which of a signature that nobody made up happens never.
-    fn sums_quickly(points: [(&Table, &[u8; 32]); 2]) -> Option<[Point; 2]> {
-        let mut sums: [Option<Quick>; 2] = [None; 2];
-        for (table, scalar) in points {
-            for (place, digit) in digits(scalar).into_iter().enumerate() {
-                let Some(entry) = table.entry(place, digit) else { continue };
-                let sum = match &sums[place % 2] {
-                    Some(sum) => sum.add_affine(&entry)?,
-                    None => Quick::of(entry),
-                };
-                sums[place % 2] = Some(sum);
-            }
-        }
-        Some(sums.map(|sum| sum.map_or(Point::INFINITY, |sum| sum.point())))
-    }
-
-    /// What a digit at its place stands for; nothing for zero.
-    fn entry(&self, place: usize, digit: i8) -> Option<Affine> {
-        let column = usize::from(digit.unsigned_abs()).checked_sub(1)?;
-        let Affine { x, y } = self.rows[place / 2][column];
-        Some(Affine { x, y: if digit < 0 { -y } else { y } })
+    /// What the point times a scalar is the sum of, each with whether it stands in an even place or an odd one.
+    fn entries(&self, times: &[u8; 32]) -> impl Iterator<Item = (usize, Affine)> + Clone {
+        digits(times).into_iter().enumerate().filter_map(move |(place, digit)| {
+            let entry = entry(&self.rows[place / 2], i16::from(digit))?;
+            Some((place % 2, entry))
+        })
     }
 
     /// `sum` and a digit's multiple out of a row, of which every entry is read.
@@ -256,6 +220,64 @@ impl Table {
         let choose = |kept: Element, new: Element| kept.masked(is_nothing).or(new.masked(!is_nothing));
         Point { x: choose(sum.x, added.x), y: choose(sum.y, added.y), z: choose(sum.z, added.z) }
     }
+}
+
+fn rows_of<const COLUMNS: usize>(point: Affine) -> Rows<COLUMNS> {
+    let mut power = Point { x: point.x, y: point.y, z: Element::ONE };
+    let mut multiples = Vec::with_capacity(ROWS * COLUMNS);
+    for _ in 0..ROWS {
+        let mut multiple = power;
+        for _ in 0..COLUMNS {
+            multiples.push(multiple);
+            multiple = multiple.add(&power);
+        }
+        for _ in 0..ROW_BITS {
+            power = power.double();
+        }
+    }
+    // None is at infinity: the group's order is a prime far above 128.
+    let entries = multiples.iter().zip(inverses(&multiples));
+    let entries = entries.map(|(multiple, inverse)| Affine { x: multiple.x * inverse, y: multiple.y * inverse });
+    let entries: Vec<Affine> = entries.collect();
+    let (rows, _) = entries.as_chunks::<COLUMNS>();
+    rows.into()
+}
+
+/// What a digit of a row stands for; nothing for zero.
+fn entry<const COLUMNS: usize>(row: &[Affine; COLUMNS], digit: i16) -> Option<Affine> {
+    let column = usize::from(digit.unsigned_abs()).checked_sub(1)?;
+    let Affine { x, y } = row[column];
+    Some(Affine { x, y: if digit < 0 { -y } else { y } })
+}
+
+/// What the base point times a scalar is the sum of, all of it in even places. It is read before any of it is added, because each may
+/// have to come from far: so they come together.
+fn base_entries(times: &[u8; 32]) -> impl Iterator<Item = (usize, Affine)> + Clone {
+    let (rows, digits) = (&*BASE_WIDE, digits_wide(times));
+    let entries: [Option<Affine>; ROWS] = std::array::from_fn(|row| entry(&rows[row], digits[row]));
+    entries.into_iter().flatten().map(|entry| (0, entry))
+}
+
+/// The sums of the entries in even places, and of those in odd ones.
+fn sums(entries: impl Iterator<Item = (usize, Affine)>) -> [Point; 2] {
+    let mut sums = [Point::INFINITY; 2];
+    for (place, entry) in entries {
+        sums[place] = sums[place].add_affine(&entry);
+    }
+    sums
+}
+
+/// The same; `None` where two were to be added that have one x, which of a signature that nobody made up happens never.
+fn sums_quickly(entries: impl Iterator<Item = (usize, Affine)>) -> Option<[Point; 2]> {
+    let mut sums: [Option<Quick>; 2] = [None; 2];
+    for (place, entry) in entries {
+        let sum = match &sums[place] {
+            Some(sum) => sum.add_affine(&entry)?,
+            None => Quick::of(entry),
+        };
+        sums[place] = Some(sum);
+    }
+    Some(sums.map(|sum| sum.map_or(Point::INFINITY, |sum| sum.point())))
 }
 
 /// All ones where two small numbers are equal, else nothing.
@@ -276,6 +298,19 @@ fn digits(scalar: &[u8; 32]) -> [i8; DIGITS + 1] {
         }
     }
     digits[DIGITS] = carry;
+    digits
+}
+
+/// A scalar in digits from -128 to 127, lowest first, and what is carried above them.
+fn digits_wide(scalar: &[u8; 32]) -> [i16; ROWS] {
+    let mut digits = [0; ROWS];
+    let mut carry = 0;
+    for (place, byte) in scalar.iter().rev().enumerate() {
+        let digit = i16::from(*byte) + carry;
+        carry = (digit + 128) >> 8;
+        digits[place] = digit - (carry << 8);
+    }
+    digits[ROWS - 1] = carry;
     digits
 }
 

@@ -1,7 +1,10 @@
 //! What of a partner message may be written down: personal data is masked, the rest is cut to a limit.
 
+use std::collections::BTreeMap;
 use std::io;
 
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::shape;
@@ -57,51 +60,78 @@ const LENGTH_MAX: usize = 4_000;
 const NUMBER_MIN: u64 = 10_000_000_000;
 
 /// A body of so many `bytes` as it may be logged: masked if it was read as JSON, withheld if it was not.
-pub fn masked(body: Option<Value>, bytes: usize) -> String {
+pub fn masked(body: Option<&Value>, bytes: usize) -> String {
     match body {
-        Some(mut value) => {
-            mask(&mut value);
-            written(&value)
-        }
+        Some(value) => written(&Masked(value)),
         None if bytes == 0 => String::new(),
         None => format!("({bytes} bytes that are not JSON)"),
     }
 }
 
-fn mask(value: &mut Value) {
-    match value {
-        Value::Object(fields) => mask_fields(fields),
-        Value::Array(items) => items.iter_mut().for_each(mask),
-        Value::String(text) => {
-            if let Some(hidden) = shape::hidden(text) {
-                *text = hidden;
+/// A value that is masked as it is written: of what is cut off nothing is looked at.
+struct Masked<'a>(&'a Value);
+
+/// The same of what stands in a masked field: all of it, of whatever type it is.
+struct MaskedWhole<'a>(&'a Value);
+
+impl Serialize for Masked<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(fields) => serialize_fields(fields, serializer),
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Masked)),
+            Value::String(text) => match shape::hidden(text) {
+                Some(hidden) => serializer.serialize_str(&hidden),
+                None => serializer.serialize_str(text),
+            },
+            Value::Number(number) if number.as_u64().is_none_or(|number| number >= NUMBER_MIN) => {
+                match shape::hidden(&number.to_string()) {
+                    Some(hidden) => serializer.serialize_str(&hidden),
+                    None => number.serialize(serializer),
+                }
             }
+            Value::Null | Value::Bool(_) | Value::Number(_) => self.0.serialize(serializer),
         }
-        Value::Number(number) if number.as_u64().is_none_or(|number| number >= NUMBER_MIN) => {
-            if let Some(hidden) = shape::hidden(&number.to_string()) {
-                *value = Value::from(hidden);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-fn mask_fields(fields: &mut Map<String, Value>) {
-    if fields.keys().any(|name| shape::hidden(name).is_some()) {
-        let named = std::mem::take(fields).into_iter();
-        *fields = named.map(|(name, field)| (shape::hidden(&name).unwrap_or(name), field)).collect();
-    }
-    for (name, field) in fields {
-        match field {
-            field if is_masked(name) => mask_all(field),
-            Value::Object(filled_in) if name == FILLED_IN => {
-                filled_in.values_mut().for_each(|value| *value = Value::from("***"));
+impl Serialize for MaskedWhole<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::String(text) => serializer.serialize_str(&masked_text(text)),
+            Value::Number(number) => serializer.serialize_str(&masked_text(&number.to_string())),
+            Value::Array(items) => serializer.collect_seq(items.iter().map(MaskedWhole)),
+            Value::Object(fields) => {
+                serializer.collect_map(fields.iter().map(|(name, field)| (name, MaskedWhole(field))))
             }
-            // A large amount may look like a mobile number.
-            Value::Number(_) if name.ends_with("_fen") => {}
-            other => mask(other),
+            Value::Null | Value::Bool(_) => self.0.serialize(serializer),
         }
     }
+}
+
+fn serialize_fields<S: Serializer>(fields: &Map<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    if fields.keys().all(|name| shape::hidden(name).is_none()) {
+        return serialize_named(fields, serializer);
+    }
+    let named = fields.iter().map(|(name, field)| (shape::hidden(name).unwrap_or_else(|| name.clone()), field.clone()));
+    serialize_named(&named.collect(), serializer)
+}
+
+/// Fields whose names are nobody's numbers.
+fn serialize_named<S: Serializer>(fields: &Map<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut written = serializer.serialize_map(Some(fields.len()))?;
+    for (name, field) in fields {
+        match field {
+            field if is_masked(name) => written.serialize_entry(name, &MaskedWhole(field))?,
+            Value::Object(filled_in) if name == FILLED_IN => {
+                let filled_in: BTreeMap<&String, &str> = filled_in.keys().map(|name| (name, "***")).collect();
+                written.serialize_entry(name, &filled_in)?;
+            }
+            // A large amount may look like a mobile number.
+            Value::Number(_) if name.ends_with("_fen") => written.serialize_entry(name, field)?,
+            other => written.serialize_entry(name, &Masked(other))?,
+        }
+    }
+    written.end()
 }
 
 fn is_masked(field: &str) -> bool {
@@ -113,17 +143,6 @@ fn is_masked(field: &str) -> bool {
     MASKED_FIELDS.contains(&field) || MASKED_ENDINGS.iter().any(ends_in)
 }
 
-/// Everything inside, of whatever type it is.
-fn mask_all(value: &mut Value) {
-    match value {
-        Value::String(text) => *text = masked_text(text),
-        Value::Number(number) => *value = Value::from(masked_text(&number.to_string())),
-        Value::Array(items) => items.iter_mut().for_each(mask_all),
-        Value::Object(fields) => fields.values_mut().for_each(mask_all),
-        Value::Null | Value::Bool(_) => {}
-    }
-}
-
 fn masked_text(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
     // Of a short text the last four characters would give away too much.
@@ -133,7 +152,7 @@ fn masked_text(text: &str) -> String {
 }
 
 /// The value as text, cut to the limit. What is beyond it is not even written: of a page of a list that is most of it.
-fn written(value: &Value) -> String {
+fn written(value: &impl Serialize) -> String {
     let mut beginning = Beginning::default();
     let is_whole = serde_json::to_writer(&mut beginning, value).is_ok();
     let mut text = beginning.text();
@@ -180,7 +199,7 @@ mod tests {
     use super::*;
 
     fn logged(body: &[u8]) -> String {
-        masked(serde_json::from_slice(body).ok(), body.len())
+        masked(serde_json::from_slice(body).ok().as_ref(), body.len())
     }
 
     #[test]

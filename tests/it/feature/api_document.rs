@@ -89,7 +89,7 @@ fn whoever_did_something_is_masked_where_calls_are_written_down() {
     let people: BTreeSet<&String> = people.map(|(name, _)| name).collect();
     assert!(people.len() >= 5, "{people:?}");
     for name in people {
-        let written = masked(Some(json!({ name: "Chen Wei" })), 1);
+        let written = masked(Some(&json!({ name: "Chen Wei" })), 1);
         assert!(!written.contains("Chen"), "{written}");
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! Floating point is Prometheus's own number form; nothing is computed from these figures.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::request::Parts;
 use chrono::{DateTime, NaiveTime, Utc};
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use super::store::{FunderReserve, Waiting};
@@ -34,12 +35,24 @@ fn recorder() -> &'static PrometheusHandle {
     })
 }
 
+/// By what requests are counted: method, route and status.
+type Way = (&'static str, String, u16);
+
 pub fn count_request(method: &'static str, route: String, status: u16, elapsed: Duration) {
+    /// The recorder finds a counter by the text of its labels; of what was counted before it is known.
+    static KNOWN: LazyLock<RwLock<HashMap<Way, (Counter, Histogram)>>> = LazyLock::new(RwLock::default);
     static COUNTED: AtomicU64 = AtomicU64::new(0);
     let recorder = recorder();
-    let labels = [("method", method.to_owned()), ("route", route), ("status", status.to_string())];
-    counter!("fenqi_http_requests_total", &labels).increment(1);
-    histogram!(REQUEST_SECONDS, &labels[1..2]).record(elapsed);
+    let way = (method, route, status);
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner).get(&way).cloned();
+    let (requests, seconds) = known.unwrap_or_else(|| {
+        let labels = [("method", method.to_owned()), ("route", way.1.clone()), ("status", status.to_string())];
+        let found = (counter!("fenqi_http_requests_total", &labels), histogram!(REQUEST_SECONDS, &labels[1..2]));
+        KNOWN.write().unwrap_or_else(PoisonError::into_inner).insert(way, found.clone());
+        found
+    });
+    requests.increment(1);
+    seconds.record(elapsed);
     if (COUNTED.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(REQUESTS_PER_UPKEEP) {
         recorder.run_upkeep();
     }

@@ -7,12 +7,16 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, Method};
 use chrono::{DateTime, Utc};
 
+use super::document::Operation;
+
 /// A request as it came, with its whole body.
 pub struct Arrived {
     pub method: Method,
     pub url: String,
     /// The route that it met, with the API's prefix.
     pub route: String,
+    /// What the document says of it; nothing where it is not in there.
+    pub operation: Option<Operation>,
     pub headers: HeaderMap,
     pub address: IpAddr,
     pub request_id: String,
@@ -34,6 +38,9 @@ impl Arrived {
 
 /// A segment of a path without its percent signs: by what it means it is found, and masked where that is a person's number.
 fn meant(segment: &str) -> String {
+    if !segment.contains('%') {
+        return segment.to_owned();
+    }
     let as_one_name = segment.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
     form_urlencoded::parse(as_one_name.as_bytes()).map(|(name, _)| name).collect()
 }

@@ -134,8 +134,7 @@ async fn admit(gate: &Gate, arrived: &Arrived) -> Outcome<Admitted, Denial> {
         body: &arrived.body,
     };
     let wish = || {
-        let operation = gate.operations.find(&arrived.method, &arrived.route);
-        let sound = operation.filter(|operation| passed_over(*operation, arrived).is_none());
+        let sound = arrived.operation.filter(|operation| passed_over(*operation, arrived).is_none());
         sound.and_then(|operation| idempotency::wish(operation, arrived))
     };
     gate.app.access.admit(received, arrived.address, wish).await
@@ -171,10 +170,12 @@ pub async fn arrive(gate: &Gate, request: Request) -> Result<(Arrived, Request),
     let (parts, body) = request.into_parts();
     let read = tokio::time::timeout(gate.patience, to_bytes(body, BODY_BYTES_MAX)).await;
     let read = read.map_err(|_| Problem::timed_out()).and_then(|read| read.map_err(|_| Problem::body_too_large()));
+    let route = parts.extensions.get::<MatchedPath>().map_or(String::new(), |path| path.as_str().to_owned());
     let arrived = Arrived {
         method: parts.method.clone(),
         url: original_url(&parts),
-        route: parts.extensions.get::<MatchedPath>().map_or(String::new(), |path| path.as_str().to_owned()),
+        operation: gate.operations.find(&parts.method, &route),
+        route,
         headers: parts.headers.clone(),
         address: client_address(app, &parts).unwrap_or(address::NOWHERE),
         request_id: request_id(&parts),
@@ -196,8 +197,7 @@ pub async fn let_in(call: &Arc<Call>, request: Request, next: Next) -> Response 
     let response = match tokio::time::timeout(patience, &mut answering).await {
         Ok(response) => response,
         Err(_) => {
-            let operation = call.gate.operations.find(&call.arrived.method, &call.arrived.route);
-            if operation.is_some_and(|operation| !operation.is_reading) {
+            if call.arrived.operation.is_some_and(|operation| !operation.is_reading) {
                 tokio::spawn(answering.in_current_span());
             }
             Problem::timed_out().into_response()
@@ -267,8 +267,7 @@ fn code_of(denied: &Fault<Denial>) -> &'static str {
 /// The operation's answer, or the one that was given before.
 async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     let Call { gate, arrived, admitted } = &*call;
-    let operation = gate.operations.find(&arrived.method, &arrived.route);
-    let Some(operation) = operation else {
+    let Some(operation) = arrived.operation else {
         // Whoever is believed may know that. No route is asked: what is not in the document is not served, and no operation
         // answers without a body, as the routes would a HEAD.
         return gate.operations.refuse(&arrived.route);
@@ -342,10 +341,9 @@ async fn run(gate: &Gate, next: Next, request: Request) -> Response {
 
 /// What an operation answers is what the document lists for it.
 fn check_listed(call: &Call, response: &Response) {
-    let Arrived { method, route, .. } = &call.arrived;
+    let Arrived { method, route, operation, .. } = &call.arrived;
     let Some(problem) = response.extensions().get::<Problem>() else { return };
-    let operations = &call.gate.operations;
-    if operations.find(method, route).is_some() && !operations.lists(method, route, problem.code) {
+    if operation.is_some() && !call.gate.operations.lists(method, route, problem.code) {
         tracing::error!(code = problem.code, %method, route, "a problem's code is not listed for its operation");
         debug_assert!(false, "{method} {route} answers {}, which is not listed for it", problem.code);
     }

@@ -89,6 +89,15 @@ impl Element {
         Element(masked(&self.0, mask))
     }
 
+    /// All ones of zero, nothing of any other number.
+    #[inline(always)]
+    pub fn zero_mask(self) -> u64 {
+        let Element([first, second, third, fourth]) = self;
+        let bits = first | second | third | fourth;
+        // Of any other, these bits or their negative have the highest one.
+        std::hint::black_box(((bits | bits.wrapping_neg()) >> 63).wrapping_sub(1))
+    }
+
     /// One of two of which the other is zero.
     #[inline(always)]
     pub fn or(self, other: Element) -> Element {

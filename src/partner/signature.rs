@@ -32,6 +32,8 @@ const NONCES_MAX: usize = 1_000_000;
 const NONCE_LENGTH_MAX: usize = 64;
 /// Below this, two requests might bear the same by chance.
 const NONCE_LENGTH_MIN: usize = 8;
+/// Of an `Authorization` header.
+const FIELDS: usize = 5;
 
 /// Why a signature is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -288,23 +290,23 @@ impl Authorization {
     pub fn parse(header: &str) -> Option<Authorization> {
         let (scheme, fields) = header.split_once(' ')?;
         let algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.scheme() == scheme)?;
-        let mut found = HashMap::new();
+        let mut found: Vec<(&str, &str)> = Vec::with_capacity(FIELDS);
         for field in fields.split(',') {
             let (name, value) = field.trim().split_once('=')?;
             let value = value.strip_prefix('"')?.strip_suffix('"')?;
-            if found.insert(name, value).is_some() {
+            if found.len() == FIELDS || found.iter().any(|(known, _)| *known == name) {
                 return None;
             }
+            found.push((name, value));
         }
-        let mut take = |name| found.remove(name).map(str::to_owned);
-        let parsed = Authorization {
+        let find = |name: &str| found.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        Some(Authorization {
             algorithm,
-            mchid: take("mchid")?,
-            serial_no: take("serial_no")?,
-            stamp: Stamp { nonce: take("nonce_str")?, timestamp: take("timestamp")?.parse().ok()? },
-            signature: take("signature")?,
-        };
-        found.is_empty().then_some(parsed)
+            mchid: find("mchid")?.to_owned(),
+            serial_no: find("serial_no")?.to_owned(),
+            stamp: Stamp { nonce: find("nonce_str")?.to_owned(), timestamp: find("timestamp")?.parse().ok()? },
+            signature: find("signature")?.to_owned(),
+        })
     }
 
     /// Whether `key` signed what was received.

@@ -178,7 +178,7 @@ fn show(found: &Listed, is_json: bool) -> anyhow::Result<()> {
 fn does(correction: Correction, kind: BreakKind) -> &'static str {
     match correction {
         Correction::Post => "books what the channel took; what is not owed any more goes back to the card",
-        Correction::Refund => "books what the channel took, all of which goes back to the card if nothing is owed",
+        Correction::Refund => "books what the channel took, all of which goes back to the card, whatever is owed",
         Correction::Reverse => {
             "takes back what we booked, which is owed again; what the channel took, if anything, is booked in its place"
         }

@@ -248,7 +248,7 @@ async fn correct(
         return Err(Fault::Refused(BreakRefusal::ProposalChanged));
     }
     match found.proposed {
-        // Allocates what is still owed and owes the rest back: where nothing is owed, that is all of it.
+        // What the one books pays what is still owed first; what the other books goes back whole.
         Correction::Post | Correction::Refund => book_missing(connection, app, &found).await?,
         // The channel took the money that its file names, so that nothing has left the bank. Of what else is open over the order another
         // break tells.
@@ -406,6 +406,9 @@ async fn book_missing(connection: &mut PgConnection, app: &App, found: &Break) -
     }
     let is_over_amount = found.kind == BreakKind::AmountDiffers && found.proposed == Correction::Post;
     let booked = match order.is_pending() {
+        false if found.proposed == Correction::Refund => {
+            repayment::give_back_from_file(connection, app, &order, missing).await?
+        }
         false => repayment::receive_from_file(connection, app, &order, missing).await?,
         true if is_over_amount => end_paid(connection, app, found, &order).await?,
         // Any other pending order is not corrected but resolved.

@@ -75,7 +75,7 @@ words! {
         /// Book what the channel took as far as it is still owed; the rest is owed back. An order that is pending, because its channel
         /// named an amount that cannot be, ends as succeeded.
         Post = "post",
-        /// Nothing of it is owed any more: all of it goes back to the card.
+        /// Book what the channel took; all of it goes back to the card, whatever is owed.
         Refund = "refund",
         /// A person settles it with the channel; confirming records that this was done. An order that waits because its channel named
         /// an amount that cannot be ends as failed.

@@ -201,6 +201,15 @@ impl LineAccount {
         self.book(money, items, excess)
     }
 
+    /// Books money that pays nothing: all of it goes back. Penalty that ran for want of it while it was here, and was paid, pays what
+    /// is owed, or goes back too.
+    pub fn give_back(&mut self, money: Money) -> Repayment {
+        self.look_back(money.value_on);
+        let mut items = Vec::new();
+        let excess = self.give_back_undue(&money, &mut items, Left { amount: money.amount, pays_off: None });
+        self.book(money, items, excess)
+    }
+
     /// Pays what installments `owed` out of `amount`, oldest due first; returns what each was given, and what none could take.
     pub(super) fn pay_installments(
         &mut self,

@@ -243,6 +243,33 @@ pub async fn receive_from_file(
     order: &Withholding,
     amount: Fen,
 ) -> anyhow::Result<bool> {
+    book_from_file(connection, app, order, FromFile::PaysWhatIsOwed(amount)).await
+}
+
+/// The same of money that goes back to the order's card, whatever is owed.
+pub async fn give_back_from_file(
+    connection: &mut PgConnection,
+    app: &App,
+    order: &Withholding,
+    amount: Fen,
+) -> anyhow::Result<bool> {
+    book_from_file(connection, app, order, FromFile::GoesBack(amount)).await
+}
+
+/// What becomes of money that only a channel's daily file told of.
+#[derive(Clone, Copy)]
+enum FromFile {
+    PaysWhatIsOwed(Fen),
+    GoesBack(Fen),
+}
+
+async fn book_from_file(
+    connection: &mut PgConnection,
+    app: &App,
+    order: &Withholding,
+    found: FromFile,
+) -> anyhow::Result<bool> {
+    let (FromFile::PaysWhatIsOwed(amount) | FromFile::GoesBack(amount)) = found;
     let line_id = order.line_id;
     let mut batch = Batch::lock(connection, app, &[line_id]).await?;
     let source = Source::ChannelFile(order.withholding_id);
@@ -259,7 +286,10 @@ pub async fn receive_from_file(
         today: batch.today,
         at: batch.now,
     };
-    batch.receive(line_id, money, Some(order.card_id))?;
+    match found {
+        FromFile::PaysWhatIsOwed(_) => batch.receive(line_id, money, Some(order.card_id))?,
+        FromFile::GoesBack(_) => batch.give_back(line_id, money, Some(order.card_id))?,
+    };
     batch.save(connection).await?;
     Ok(true)
 }

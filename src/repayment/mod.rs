@@ -33,8 +33,8 @@ pub mod api_store;
 pub mod api;
 
 pub use actions::{
-    PayoffOrder, RepayRefusal, RepayRequest, Transfer, early_payoff, payoff_quote, receive_from_file, record_transfer,
-    repay,
+    PayoffOrder, RepayRefusal, RepayRequest, Transfer, early_payoff, give_back_from_file, payoff_quote,
+    receive_from_file, record_transfer, repay,
 };
 pub use callback_actions::{CallbackRefusal, hear};
 pub use outlook_actions::{Outlook, outlook};

@@ -139,9 +139,23 @@ impl Batch {
 
     /// Allocates money for a line; `card_id` is where an excess goes back to.
     pub fn receive(&mut self, line_id: LineId, money: Money, card_id: Option<CardId>) -> anyhow::Result<Repayment> {
+        self.book(line_id, card_id, |account| account.receive(money))
+    }
+
+    /// Books money for a line that goes back to `card_id`, whatever is owed.
+    pub fn give_back(&mut self, line_id: LineId, money: Money, card_id: Option<CardId>) -> anyhow::Result<Repayment> {
+        self.book(line_id, card_id, |account| account.give_back(money))
+    }
+
+    fn book(
+        &mut self,
+        line_id: LineId,
+        card_id: Option<CardId>,
+        receive: impl FnOnce(&mut LineAccount) -> Repayment,
+    ) -> anyhow::Result<Repayment> {
         let account = account_mut(&mut self.accounts, line_id)?;
         let entries_before = account.entries.len();
-        let repayment = account.receive(money);
+        let repayment = receive(account);
         if let Some(open) = account.installments.iter().chain(&account.since.settled).next() {
             let partner = &open.product.terms.funder;
             self.messages.extend(repayment.messages(partner));

@@ -429,6 +429,29 @@ async fn an_order_that_two_files_name_is_a_break_though_the_earlier_comes_late(p
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_charged_twice_goes_back_whole_though_the_next_bill_is_open(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    // The second installment is billed, and not due before the 25th.
+    book.live_until("2026-03-06").await;
+    let file = file_of(vec![taken(the_order(&book).await, 103_600)]);
+    for (day, breaks) in [("2026-02-25", 0), ("2026-02-26", 1)] {
+        let compared = reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &file).await.unwrap();
+        assert_eq!(compared.breaks, breaks);
+    }
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "named_twice ask_channel open");
+    reconcile::propose_correction(&book.app, break_id, Correction::Refund, "Li").await.unwrap();
+    confirm(&book, break_id, "Wang").await.unwrap();
+    let owed_back = "select amount_fen from payout where kind = 'borrower' and line_id = $1";
+    assert_eq!(book.fen(owed_back).await, [103_600]);
+    assert_eq!(book.used().await, Fen::new(200_000));
+    let paid = "select principal_paid_fen from bill_line where line_id = $1 order by period";
+    assert_eq!(book.fen(paid).await, [100_000, 0]);
+    assert_eq!(balances(&book).await, [206_786, 0, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_order_that_two_files_name_is_a_break_though_two_nodes_compare_them_at_the_same_moment(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("success")).await;
     book.live_until("2026-02-27").await;

@@ -6,8 +6,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{Break, BreakKind, BreakStatus, Correction};
-use super::store::{self, FileKey};
-use super::{notices, posting, shared_store};
+use super::store::{self, Comparison, FileKey};
+use super::{notices, open_store, posting, shared_store};
 use crate::access::is_same_holder;
 use crate::app::App;
 use crate::audit::{self, Act, Action};
@@ -69,6 +69,7 @@ pub struct Compared {
     pub lines: u64,
     /// Orders that were pending and that the file has ended.
     pub resolved: Posted,
+    /// That were opened, or are over another amount than before.
     pub breaks: u64,
 }
 
@@ -90,16 +91,18 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     shared_store::lock_channel(&mut transaction, key.channel).await?;
     // Before anything is compared, so that no other file takes its place meanwhile.
     let is_first = store::mark_compared(&mut transaction, key, now).await?;
-    store::lock_found(&mut transaction, key).await?;
+    open_store::lock_found(&mut transaction, key).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let when = When { business_day: today, at: now };
-    store::close_found(&mut transaction, key, today).await?;
+    open_store::close_found(&mut transaction, key, today).await?;
+    let taken_over = if is_first { open_store::take_over_amounts(&mut transaction, key).await? } else { 0 };
     let mut found = store::find_differing(&mut transaction, key).await?;
     found.extend(shared_store::find_named_twice(&mut transaction, key).await?);
     if !are_shared_lawfully {
         found.extend(shared_store::find_shared(&mut transaction, key).await?);
     }
-    let breaks = store::insert_breaks(&mut transaction, key, &found, today).await?;
+    let comparison = Comparison { today, is_first };
+    let breaks = taken_over + store::insert_breaks(&mut transaction, key, &found, comparison).await?;
     if breaks > 0 {
         let told = notices::breaks_found(key, breaks, when);
         notice::raise(&mut transaction, &[told]).await?;

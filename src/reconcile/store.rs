@@ -32,6 +32,14 @@ pub struct Closing<'a> {
     pub today: BusinessDay,
 }
 
+/// When a file is compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Comparison {
+    pub today: BusinessDay,
+    /// Whether it was not compared before.
+    pub is_first: bool,
+}
+
 /// What names one file.
 #[derive(Clone, Copy, Debug)]
 pub struct FileKey {
@@ -240,21 +248,33 @@ pub async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx
 }
 
 /// Opens a break for each difference, unless it has one already, and returns how many were opened.
+///
+/// What people made of the channel's word before the file came does not stand in the way of what the file says otherwise: where it was
+/// over another amount, or they had dismissed it, the new break is of today.
 pub async fn insert_breaks(
     connection: &mut PgConnection,
     key: FileKey,
     found: &[Difference],
-    today: BusinessDay,
+    comparison: Comparison,
 ) -> sqlx::Result<u64> {
     let kinds: Vec<BreakKind> = found.iter().map(|found| found.kind).collect();
     let proposed: Vec<Correction> = found.iter().map(|found| found.kind.first_proposal()).collect();
     let opened = sqlx::query!(
         "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
                                            proposed, proposed_by, owner, status, opened_on)
-         select gen_random_uuid(), $1, $2, f.kind, f.withholding_id, f.our_fen, f.their_fen, f.proposed, 'comparison',
-                'comparison', 'open', $8
+         select gen_random_uuid(), $1, case when closed.in_the_way then $8::date else $2::date end, f.kind, f.withholding_id, f.our_fen,
+                f.their_fen, f.proposed, 'comparison', 'comparison', 'open', $8::date
          from unnest($3::text[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[])
               as f(kind, withholding_id, our_fen, their_fen, proposed)
+         cross join lateral (
+             select exists (select from reconciliation_break c
+                            where c.channel = $1 and c.business_day = $2::date and c.withholding_id = f.withholding_id
+                              and c.kind = f.kind and c.status <> 'open'
+                              and (c.their_fen <> f.their_fen or ($9::bool and c.status = 'dismissed'))) as in_the_way) closed
+         where not closed.in_the_way
+            or not exists (select from reconciliation_break s
+                           where s.channel = $1 and s.withholding_id = f.withholding_id and s.kind = f.kind
+                             and s.their_fen = f.their_fen and not ($9::bool and s.status = 'dismissed'))
          on conflict do nothing",
         key.channel.name(),
         key.day.date(),
@@ -263,45 +283,12 @@ pub async fn insert_breaks(
         &found.iter().map(|found| found.ours.get()).collect::<Vec<i64>>(),
         &found.iter().map(|found| found.theirs.get()).collect::<Vec<i64>>(),
         &proposed as &[Correction],
-        today.date()
+        comparison.today.date(),
+        comparison.is_first
     )
     .execute(connection)
     .await?;
     Ok(opened.rows_affected())
-}
-
-/// Locks the open breaks of orders that the file names as successes. A correction locks its break first as well, so it is either done
-/// before the file is compared, and counts in the comparison, or waits for it. To be called before the business day is held.
-pub async fn lock_found(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<()> {
-    sqlx::query_scalar!(
-        "select b.break_id
-         from reconciliation_break b
-              join channel_file_line f on f.channel = b.channel and f.withholding_id = b.withholding_id
-         where f.channel = $1 and f.business_day = $2 and f.succeeded and b.status = 'open'
-         order by b.break_id for update of b",
-        key.channel.name(),
-        key.day.date()
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(())
-}
-
-/// Ends the breaks of earlier days over successes that no file told of: this one does. Returns how many.
-pub async fn close_found(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
-    let closed = sqlx::query!(
-        "update reconciliation_break b
-         set status = 'corrected', note = 'stands in the file of ' || $2::date, closed_on = $3
-         from channel_file_line f
-         where f.channel = $1 and f.business_day = $2 and f.succeeded and b.channel = f.channel
-           and b.withholding_id = f.withholding_id and b.kind = 'missing_there' and b.status = 'open'",
-        key.channel.name(),
-        key.day.date(),
-        today.date()
-    )
-    .execute(connection)
-    .await?;
-    Ok(closed.rows_affected())
 }
 
 /// What the channel still owes us for an order (less than zero: we owe it): what was booked as collected through it, less

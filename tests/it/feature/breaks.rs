@@ -207,6 +207,69 @@ async fn an_order_over_whose_amount_the_channel_differs_ends_with_it_on_two_peop
     book.assert_whole().await;
 }
 
+/// The order that was made by the button.
+async fn pressed(book: &Book) -> WithholdingId {
+    let pressed = "select withholding_id from withholding where purpose = 'button'";
+    WithholdingId::from_uuid(sqlx::query_scalar(pressed).fetch_one(&book.app.pool).await.unwrap())
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_amount_that_the_file_names_is_a_break_though_people_have_booked_another_one_before(pool: PgPool) {
+    let (book, break_id) = collected_in_part(pool).await;
+    reconcile::propose_correction(&book.app, break_id, Correction::Post, "Li").await.unwrap();
+    confirm(&book, break_id, "Wang").await.unwrap();
+    book.live_until("2026-02-26").await;
+    let file = file_of(vec![taken(pressed(&book).await, 60_000)]);
+    let take_in = async || reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap().breaks;
+    assert_eq!(take_in().await, 1);
+    assert_eq!(take_in().await, 0);
+    let open = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, open, Correction::Post, "Li").await.unwrap();
+    confirm(&book, open, "Wang").await.unwrap();
+    let booked = "select amount_fen from repayment where line_id = $1 order by amount_fen desc";
+    assert_eq!(book.fen(booked).await, [50_000, 10_000]);
+    assert_eq!(balances(&book).await[1], 0);
+    assert_eq!(take_in().await, 0);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_waits_over_its_amount_ends_with_what_the_file_names(pool: PgPool) {
+    let (book, break_id) = collected_in_part(pool).await;
+    let shown = reconcile::propose_correction(&book.app, break_id, Correction::Post, "Li").await.unwrap();
+    book.live_until("2026-02-26").await;
+    let file = file_of(vec![taken(pressed(&book).await, 60_000)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    let confirmed = reconcile::confirm_break(&book.app, break_id, shown, "Wang").await;
+    assert_eq!(refused(confirmed), BreakRefusal::ProposalChanged);
+    assert_eq!(the_break(&book).await.1, "amount_differs ask_channel open");
+    reconcile::propose_correction(&book.app, break_id, Correction::Post, "Li").await.unwrap();
+    confirm(&book, break_id, "Wang").await.unwrap();
+    assert_eq!(book.fen("select amount_fen from repayment where line_id = $1").await, [60_000]);
+    assert_eq!(balances(&book).await[1], 0);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_dismissed_is_a_break_again_once_the_file_says_it_too(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
+    let order = the_order(&book).await;
+    assert_eq!(post_success(&book, order, 103_600).await.contradicted, 1);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "we_failed_they_succeeded post open");
+    reconcile::dismiss_break(&book.app, break_id, "Wang", "the channel says that it took nothing").await.unwrap();
+    book.live_until("2026-02-26").await;
+    let file = file_of(vec![taken(order, 103_600)]);
+    let take_in = async || reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap().breaks;
+    assert_eq!(take_in().await, 1);
+    assert_eq!(take_in().await, 0);
+    confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
+    assert_eq!(book.used().await, Fen::new(200_000));
+    assert_eq!(balances(&book).await[1], 0);
+    book.assert_whole().await;
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_order_that_people_have_settled_with_the_channel_ends_as_failed(pool: PgPool) {
     let (book, break_id) = collected_in_part(pool).await;

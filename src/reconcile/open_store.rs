@@ -1,0 +1,61 @@
+//! SQL of breaks that are open when a file comes.
+
+use sqlx::PgConnection;
+
+use super::store::FileKey;
+use crate::base::BusinessDay;
+
+/// Locks the open breaks of orders that the file names as successes. A correction locks its break first as well, so it is either done
+/// before the file is compared, and counts in the comparison, or waits for it. To be called before the business day is held.
+pub async fn lock_found(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<()> {
+    sqlx::query_scalar!(
+        "select b.break_id
+         from reconciliation_break b
+              join channel_file_line f on f.channel = b.channel and f.withholding_id = b.withholding_id
+         where f.channel = $1 and f.business_day = $2 and f.succeeded and b.status = 'open'
+         order by b.break_id for update of b",
+        key.channel.name(),
+        key.day.date()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends the breaks of earlier days over successes that no file told of: this one does. Returns how many.
+pub async fn close_found(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
+    let closed = sqlx::query!(
+        "update reconciliation_break b
+         set status = 'corrected', note = 'stands in the file of ' || $2::date, closed_on = $3
+         from channel_file_line f
+         where f.channel = $1 and f.business_day = $2 and f.succeeded and b.channel = f.channel
+           and b.withholding_id = f.withholding_id and b.kind = 'missing_there' and b.status = 'open'",
+        key.channel.name(),
+        key.day.date(),
+        today.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(closed.rows_affected())
+}
+
+/// Gives the file's amount to open breaks over orders that wait because their channel named one that cannot be: it pays what its file says.
+/// Whatever was proposed for the other amount has to be proposed anew. Returns how many.
+pub async fn take_over_amounts(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<u64> {
+    let taken_over = sqlx::query!(
+        "update reconciliation_break b
+         set their_fen = named.amount_fen, proposed = 'ask_channel', proposed_by = 'comparison', proposal_no = b.proposal_no + 1
+         from (select distinct on (f.withholding_id) f.withholding_id, f.amount_fen
+               from channel_file_line f
+               join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
+               where f.channel = $1 and f.business_day = $2 and f.succeeded and w.status in ('submitted', 'unknown')
+               order by f.withholding_id, f.line_no) named
+         where b.channel = $1 and b.withholding_id = named.withholding_id and b.kind = 'amount_differs' and b.status = 'open'
+           and b.their_fen <> named.amount_fen",
+        key.channel.name(),
+        key.day.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(taken_over.rows_affected())
+}

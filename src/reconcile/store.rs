@@ -250,7 +250,7 @@ pub async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx
 /// Opens a break for each difference, unless it has one already, and returns how many were opened.
 ///
 /// What people made of the channel's word before the file came does not stand in the way of what the file says otherwise: where it was
-/// over another amount, or they had dismissed it, the new break is of today.
+/// over another amount, or they had dismissed it, or settled it with the channel without any money, the new break is of today.
 pub async fn insert_breaks(
     connection: &mut PgConnection,
     key: FileKey,
@@ -270,11 +270,15 @@ pub async fn insert_breaks(
              select exists (select from reconciliation_break c
                             where c.channel = $1 and c.business_day = $2::date and c.withholding_id = f.withholding_id
                               and c.kind = f.kind and c.status <> 'open'
-                              and (c.their_fen <> f.their_fen or ($9::bool and c.status = 'dismissed'))) as in_the_way) closed
+                              and (c.their_fen <> f.their_fen
+                                   or ($9::bool and c.settled_fen = 0
+                                       and (c.status = 'dismissed' or c.proposed = 'ask_channel')))) as in_the_way) closed
          where not closed.in_the_way
             or not exists (select from reconciliation_break s
                            where s.channel = $1 and s.withholding_id = f.withholding_id and s.kind = f.kind
-                             and s.their_fen = f.their_fen and not ($9::bool and s.status = 'dismissed'))
+                             and s.their_fen = f.their_fen
+                             and not ($9::bool and s.settled_fen = 0 and s.status <> 'open'
+                                      and (s.status = 'dismissed' or s.proposed = 'ask_channel')))
          on conflict do nothing",
         key.channel.name(),
         key.day.date(),

@@ -271,6 +271,26 @@ async fn what_was_dismissed_is_a_break_again_once_the_file_says_it_too(pool: PgP
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_given_back_before_the_file_came_is_a_break_again_where_the_channel_pays_it(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
+    let order = the_order(&book).await;
+    assert_eq!(post_success(&book, order, 103_600).await.contradicted, 1);
+    let (break_id, _) = the_break(&book).await;
+    reconcile::propose_correction(&book.app, break_id, Correction::AskChannel, "Li").await.unwrap();
+    confirm(&book, break_id, "Wang").await.unwrap();
+    book.live_until("2026-02-26").await;
+    let file = file_of(vec![taken(order, 103_600)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    assert_eq!(balances(&book).await, [103_393, -103_600, 0]);
+    let open = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, open, Correction::AskChannel, "Li").await.unwrap();
+    confirm(&book, open, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [-207, 0, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_order_that_people_have_settled_with_the_channel_ends_as_failed(pool: PgPool) {
     let (book, break_id) = collected_in_part(pool).await;
     confirm(&book, break_id, "Wang").await.unwrap();

@@ -17,8 +17,8 @@ use crate::base::id::{CardId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::borrower;
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
-use crate::loan::LoanStatus;
 use crate::loan::payoff::PayoffQuote;
+use crate::loan::{self, LoanStatus};
 use crate::notice;
 use crate::partner::withholding::ChannelName;
 
@@ -236,7 +236,8 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
 }
 
 /// Books money that only a channel's daily file told of, in the caller's transaction: what is still owed takes it, the rest is
-/// owed back, with penalty that was paid since for want of it. `false` where it was booked before.
+/// owed back, with penalty that was paid since for want of it. What was to pay off a loan that has ended since goes back whole. `false`
+/// where it was booked before.
 pub async fn receive_from_file(
     connection: &mut PgConnection,
     app: &App,
@@ -286,12 +287,24 @@ async fn book_from_file(
         today: batch.today,
         at: batch.now,
     };
-    match found {
-        FromFile::PaysWhatIsOwed(_) => batch.receive(line_id, money, Some(order.card_id))?,
-        FromFile::GoesBack(_) => batch.give_back(line_id, money, Some(order.card_id))?,
+    let goes_back = match found {
+        FromFile::PaysWhatIsOwed(_) => is_for_ended_loan(connection, order.purpose).await?,
+        FromFile::GoesBack(_) => true,
     };
+    if goes_back {
+        batch.give_back(line_id, money, Some(order.card_id))?;
+    } else {
+        batch.receive(line_id, money, Some(order.card_id))?;
+    }
     batch.save(connection).await?;
     Ok(true)
+}
+
+/// Whether money was to pay off a loan that has ended. No other loan has it then; nor has any where the channel tells of it in time.
+async fn is_for_ended_loan(connection: &mut PgConnection, purpose: Purpose) -> sqlx::Result<bool> {
+    let Purpose::Payoff(loan_id) = purpose else { return Ok(false) };
+    let loans = loan::load_loans(connection, &[loan_id]).await?;
+    Ok(loans.iter().any(|loan| loan.status != LoanStatus::Open))
 }
 
 /// What is asked for under a key.

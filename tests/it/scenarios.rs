@@ -64,6 +64,7 @@ scenarios! {
     pay_early "pay-early",
     paid_twice "paid-twice",
     told_of_late "told-of-late",
+    payoff_told_twice "payoff-told-twice",
     payoff_across_statement "payoff-across-statement",
     payoff_across_last_statement "payoff-across-last-statement",
     payoff_fee_across_last_statement "payoff-fee-across-last-statement",

@@ -27,8 +27,8 @@ pub struct Wording {
     pub sha256: [u8; 32],
 }
 
-/// The version of the texts in `web/agreements`; it changes with any of them.
-const VERSION: &str = "2026-12";
+/// The version of the texts in `web/agreements`; it changes with any of them, since a house keeps one text of a kind under it.
+const VERSION: &str = "2027-01";
 
 static WORDINGS: LazyLock<[Wording; 5]> = LazyLock::new(|| {
     Agreement::ALL.map(|agreement| {
@@ -86,6 +86,7 @@ impl Agreement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::hex::hex_encode;
 
     #[test]
     fn every_agreement_states_the_version_it_is_stored_under() {
@@ -94,6 +95,18 @@ mod tests {
             assert!(wording.body.contains(&format!("版本：{}", wording.version)), "{}", agreement.name());
             assert_eq!(Agreement::from_name(agreement.name()), Some(agreement));
         }
+    }
+
+    #[test]
+    fn another_text_has_another_version() {
+        let mut texts = Sha256::new();
+        for agreement in Agreement::ALL {
+            texts.update(agreement.wording().sha256);
+        }
+        // Whoever changes a text raises the version, in all of them, and then puts the new hash here. Under a version that has another
+        // text in a house, nobody there could sign.
+        let known = ("2027-01", "bde3d667c4aa7391642ecd520c23be6fd52a405c8367ead7ce04ffcaf756c3b8".to_owned());
+        assert_eq!((VERSION, hex_encode(&texts.finalize())), known);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::model::{
     Applicant, Application, ApplicationState, ApplicationStatus, Applied, ApplyRefusal, ApplyRequest, Transition,
     Wanted,
 };
-use super::risk::Question;
+use super::risk::{QUESTIONS_MAX, Question};
 use super::store;
 use super::verdict::Verdict;
 use crate::app::App;
@@ -61,7 +61,8 @@ pub async fn apply_many(app: &App, requests: &[ApplyRequest]) -> anyhow::Result<
         .filter(|application| application.status == ApplicationStatus::Submitted)
         .map(|application| (application.application_id, application.clone()))
         .collect();
-    let decided = decide(app, undecided.into_values().collect()).await?;
+    let undecided: Vec<Application> = undecided.into_values().collect();
+    let decided = decide(app, &undecided).await?;
     let answer = |application: Application| {
         let known = Applied { application_id: application.application_id, state: application.state() };
         decided.get(&application.application_id).cloned().unwrap_or(known)
@@ -231,16 +232,21 @@ impl Batch {
     }
 }
 
-/// Asks the risk hook about submitted applications and records what it says. Whom it asks is stored first, so that a late answer
-/// is heard from that partner alone; the facts of what has ended by then, as by a consent that was taken back, are told to nobody. No
-/// transaction is open while it is asked.
-pub(super) async fn decide(
+/// Asks the risk hook about submitted applications and records what it says, one call after the other.
+pub(super) async fn decide(app: &App, applications: &[Application]) -> anyhow::Result<HashMap<ApplicationId, Applied>> {
+    let mut decided = HashMap::with_capacity(applications.len());
+    for batch in applications.chunks(QUESTIONS_MAX) {
+        decided.extend(decide_at_once(app, batch.to_vec()).await?);
+    }
+    Ok(decided)
+}
+
+/// The same by one call. Whom it asks is stored just before, so that a late answer is heard from that partner alone; the facts of what
+/// has ended by then, as by a consent that was taken back, are told to nobody. No transaction is open while it is asked.
+async fn decide_at_once(
     app: &App,
     mut applications: Vec<Application>,
 ) -> anyhow::Result<HashMap<ApplicationId, Applied>> {
-    if applications.is_empty() {
-        return Ok(HashMap::new());
-    }
     let mut connection = app.pool.acquire().await?;
     let mut products = Products::new();
     for &Application { product_id, product_version, .. } in &applications {

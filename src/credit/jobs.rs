@@ -47,7 +47,7 @@ pub async fn decide_waiting(app: &App) -> anyhow::Result<Summary> {
             return Ok(summary);
         }
         // A decision leaves nothing submitted, so each round has fewer.
-        for applied in actions::decide(app, waiting).await?.values() {
+        for applied in actions::decide(app, &waiting).await?.values() {
             summary.count(applied);
         }
     }

@@ -13,6 +13,9 @@ use crate::partner::Partners;
 use crate::partner::risk as partner_risk;
 use crate::text_file;
 
+/// The most questions that are put at once.
+pub const QUESTIONS_MAX: usize = partner_risk::APPLICATIONS_MAX;
+
 /// Who decides on applications.
 #[derive(Clone, Debug)]
 pub enum RiskHook {
@@ -60,20 +63,15 @@ impl RiskHook {
         matches!(name, "scorecard" | "partner") || name.ends_with(".toml")
     }
 
-    /// Decides applications, answering each in order. A hook that is slow, down or leaves one out refers it to a person: no
-    /// application is lost, and none is decided by silence.
+    /// Decides applications, at most [`QUESTIONS_MAX`], answering each in order. A hook that is slow, down or leaves one out refers it
+    /// to a person: no application is lost, and none is decided by silence.
     pub async fn assess(&self, partners: &Partners, questions: &[Question<'_>]) -> Vec<Verdict> {
         match self {
             RiskHook::Scorecard(scorecard) => {
                 questions.iter().map(|question| scorecard.assess(question.facts)).collect()
             }
-            RiskHook::Partner => {
-                let mut verdicts = Vec::with_capacity(questions.len());
-                for batch in questions.chunks(partner_risk::APPLICATIONS_MAX) {
-                    verdicts.extend(ask_partner(partners, batch).await);
-                }
-                verdicts
-            }
+            RiskHook::Partner if questions.is_empty() => Vec::new(),
+            RiskHook::Partner => ask_partner(partners, questions).await,
         }
     }
 

@@ -9,6 +9,7 @@ use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
 use fenqi::credit::consent_actions::take_back;
 use fenqi::credit::jobs;
 use fenqi::credit::line_actions::{ManualChange, change_line};
+use fenqi::credit::risk::QUESTIONS_MAX;
 use fenqi::credit::{
     ApplicationState, Applied, ApplyRefusal, ApplyRequest, Change, Freeze, Freezes, Line, LineRefusal, LineStatus,
     RiskHook,
@@ -288,6 +289,46 @@ async fn the_partner_is_not_asked_about_what_is_being_taken_back(pool: PgPool) {
     assert_eq!(count(&app, "select count(*) from application where asked_partner is not null").await, 0);
     let ended = "select count(*) from application where refusal = 'consent_withdrawn' and decided_by = 'borrower'";
     assert_eq!(count(&app, ended).await, 1);
+}
+
+/// Ends whatever nobody was asked about as soon as somebody is asked about anything.
+const END_THE_OTHERS: &str = "create function end_the_others() returns trigger language plpgsql as $$ begin
+         update application
+         set status = 'refused', refusal = 'consent_withdrawn', decided_by = 'borrower', decided_at = created_at
+         where status = 'submitted' and asked_partner is null;
+         return null;
+     end $$;
+     create trigger end_the_others after update on application
+         for each statement when (pg_trigger_depth() = 0) execute function end_the_others()";
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn each_call_to_the_partner_is_about_what_waits_just_before_it(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let wish = request(ready(&app, 1).await, product, Some(late()));
+    actions::apply(&app, wish.clone()).await.unwrap();
+    sqlx::query(LEFT_BEHIND).execute(&app.pool).await.unwrap();
+    let as_many = i32::try_from(QUESTIONS_MAX).unwrap();
+    let more = "insert into application (borrower_id, application_id, product_id, product_version, idempotency_key,
+                                         request_sha256, facts, status, created_at)
+                select gen_random_uuid(), gen_random_uuid(), product_id, product_version, idempotency_key,
+                       request_sha256, facts, status, created_at
+                from application cross join generate_series(1, $1)";
+    sqlx::query(more).bind(as_many).execute(&app.pool).await.unwrap();
+    sqlx::raw_sql(END_THE_OTHERS).execute(&app.pool).await.unwrap();
+    let people: Vec<BorrowerId> =
+        sqlx::query_scalar("select borrower_id from application").fetch_all(&app.pool).await.unwrap();
+    let again: Vec<ApplyRequest> =
+        people.into_iter().map(|borrower_id| ApplyRequest { borrower_id, ..wish.clone() }).collect();
+    let answers = actions::apply_many(&with_hook(&app, RiskHook::Partner), &again).await.unwrap();
+    assert_eq!(lock(&world.risk).decided(), QUESTIONS_MAX);
+    let reason = |answer: Result<Applied, ApplyRefusal>| match answer.unwrap().state {
+        ApplicationState::Refused { reason } => reason,
+        other => panic!("expected a refusal, found {other:?}"),
+    };
+    let told: Vec<String> = answers.into_iter().map(reason).collect();
+    let ended = told.iter().filter(|reason| *reason == "consent_withdrawn").count();
+    assert_eq!((told.len(), ended), (QUESTIONS_MAX + 1, 1), "{told:?}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

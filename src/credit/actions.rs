@@ -427,7 +427,7 @@ async fn decide_as_person(
     let verdict = match decision.verdict {
         PersonVerdict::Refuse { code } => Verdict::Refuse { reason: code, score: None },
         PersonVerdict::Approve { grade, limit } => {
-            approved_by_person(grade, limit, &product.terms).map_err(Fault::Refused)?
+            approved_by_person((grade, limit), &application, &product.terms).map_err(Fault::Refused)?
         }
     };
     let is_review = application.review.is_some();

@@ -87,12 +87,17 @@ pub struct DecidedRow {
 /// What a person approves, or a funder that nobody has proposed anything to.
 ///
 /// # Errors
-/// Where the product has no price for the grade, or the limit lies outside its bounds.
-pub fn approved_by_person(grade: String, limit: Fen, terms: &Terms) -> Result<Verdict, ApplyRefusal> {
+/// Where the product has no price for the grade, or the limit lies outside its bounds or above what was asked for.
+pub fn approved_by_person(
+    (grade, limit): (String, Fen),
+    application: &Application,
+    terms: &Terms,
+) -> Result<Verdict, ApplyRefusal> {
     if !terms.purchase.grades.contains(&grade) {
         return Err(ApplyRefusal::GradeUnknown);
     }
-    if !(terms.line.limit_min_fen..=terms.line.limit_max_fen).contains(&limit) {
+    let limit_max = terms.line.limit_max(application.facts.limit_requested_fen);
+    if !(terms.line.limit_min_fen..=limit_max).contains(&limit) {
         return Err(ApplyRefusal::LimitOutOfBounds);
     }
     Ok(Verdict::Approve { grade, limit, score: None })

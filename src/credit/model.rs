@@ -367,7 +367,7 @@ pub enum ApplyRefusal {
     NotReferred,
     #[error("the product has no price for this grade")]
     GradeUnknown,
-    #[error("the limit must lie within the product's bounds")]
+    #[error("the limit must lie within the product's bounds, and not above what was asked for")]
     LimitOutOfBounds,
     #[error("an approval needs grade and limit_fen, a refusal a code in lower-case letters")]
     DecisionMalformed,

@@ -77,7 +77,7 @@ impl Verdict {
     /// The verdict within what the product allows: no limit above its bound, none below it, no grade that it has no price for. Nor is
     /// anybody given more than was `requested`.
     pub fn within(self, terms: &Terms, requested: Option<Fen>) -> Verdict {
-        let limit_max = requested.map_or(terms.line.limit_max_fen, |most| most.min(terms.line.limit_max_fen));
+        let limit_max = terms.line.limit_max(requested);
         match self {
             Verdict::Approve { grade, score, .. } if !terms.purchase.grades.contains(&grade) => {
                 Verdict::refuse(OwnReason::GradeNotOffered, score)

@@ -33,7 +33,7 @@ pub enum Heard {
 pub fn hear(application: &Application, terms: &Terms, said: Said, now: DateTime<Utc>) -> Result<Heard, ApplyRefusal> {
     match application.status {
         ApplicationStatus::Submitted => Err(ApplyRefusal::NotReferred),
-        ApplicationStatus::Referred => hear_about_referred(terms, said).map(Heard::Decides),
+        ApplicationStatus::Referred => hear_about_referred(application, terms, said).map(Heard::Decides),
         ApplicationStatus::WithFunder => hear_about_proposal(application, terms, said, now).map(Heard::Decides),
         ApplicationStatus::Approved | ApplicationStatus::Refused => match application.decided_by.as_deref() {
             Some(DEADLINE) => Err(ApplyRefusal::DecisionTooLate),
@@ -44,10 +44,12 @@ pub fn hear(application: &Application, terms: &Terms, said: Said, now: DateTime<
 }
 
 /// Nobody has proposed anything: the funder decides as any person would.
-fn hear_about_referred(terms: &Terms, said: Said) -> Result<Verdict, ApplyRefusal> {
+fn hear_about_referred(application: &Application, terms: &Terms, said: Said) -> Result<Verdict, ApplyRefusal> {
     match said {
         Said::Refuse { code } => Ok(Verdict::Refuse { reason: code, score: None }),
-        Said::Approve { grade: Some(grade), limit: Some(limit) } => approved_by_person(grade, limit, terms),
+        Said::Approve { grade: Some(grade), limit: Some(limit) } => {
+            approved_by_person((grade, limit), application, terms)
+        }
         Said::Approve { .. } => Err(ApplyRefusal::DecisionMalformed),
     }
 }

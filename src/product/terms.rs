@@ -389,6 +389,11 @@ impl PurchaseTerms {
 }
 
 impl LineTerms {
+    /// The most that somebody is given who has asked for so much: nobody is given more than that.
+    pub fn limit_max(&self, requested: Option<Fen>) -> Fen {
+        requested.map_or(self.limit_max_fen, |most| most.min(self.limit_max_fen))
+    }
+
     /// The due day of month that belongs to a statement day.
     pub fn due_day(&self, statement_day: MonthDay) -> MonthDay {
         let sum = statement_day.get() + self.due_days_after;

@@ -127,7 +127,7 @@ pub const CODES: &[Code] = &[
     code(409, "application_not_referred", "The application does not wait for a decision of yours."),
     code(422, "decision_malformed", "The decision lacks what it needs, or has what it does not."),
     code(422, "grade_unknown", "The product has no such grade."),
-    code(422, "limit_out_of_bounds", "The limit is outside the product's bounds."),
+    code(422, "limit_out_of_bounds", "The limit is outside the product's bounds, or above what was asked for."),
     code(422, "limit_above_proposal", "The limit may be lowered below what was proposed, not raised above it."),
     code(422, "grade_differs", "The grade is not the one that was proposed; leave it out."),
     code(409, "decision_too_late", "The time to answer is over; the product's default applies."),

@@ -3,13 +3,15 @@
 use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::Fen;
-use fenqi::base::id::{BorrowerId, LineId};
+use fenqi::base::id::{ApplicationId, BorrowerId, LineId};
 use fenqi::borrower::Agreement;
 use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
 use fenqi::credit::consent_actions::take_back;
 use fenqi::credit::jobs;
 use fenqi::credit::line_actions::{ManualChange, change_line};
 use fenqi::credit::risk::QUESTIONS_MAX;
+use fenqi::credit::word::Said;
+use fenqi::credit::word_actions::{FunderDecision, decide_as_funder};
 use fenqi::credit::{
     ApplicationState, Applied, ApplyRefusal, ApplyRequest, Change, Freeze, Freezes, Line, LineRefusal, LineStatus,
     RiskHook,
@@ -204,6 +206,33 @@ async fn a_partner_decides_and_its_limit_is_held_within_the_product_and_what_was
     let applied = actions::apply(&app, asks_for_less).await.unwrap();
     assert_eq!(approved(&applied).2, Fen::new(1_000_000), "nobody is given more than was asked for");
     assert_eq!(world.scripts_left(), 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_person_and_no_funder_gives_more_than_was_asked_for(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let apply = async |number: u64| {
+        let borrower_id = ready(&app, number).await;
+        let modest = ApplyRequest { limit_requested: Some(Fen::new(400_000)), ..request(borrower_id, product, None) };
+        (borrower_id, actions::apply(&app, modest).await.unwrap().application_id)
+    };
+    let as_person = async |(borrower_id, application_id): (BorrowerId, ApplicationId), limit: i64| {
+        let (person, reason) = ("wang".into(), "salary shown".into());
+        let verdict = PersonVerdict::Approve { grade: "C".into(), limit: Fen::new(limit) };
+        let decision = PersonDecision { borrower_id, application_id, person, reason, verdict };
+        actions::decide_referred(&app, decision).await
+    };
+    let as_funder = async |(borrower_id, application_id): (BorrowerId, ApplicationId), limit: i64| {
+        let (name, reason) = ("harbour-core: K-1".into(), "salary shown".into());
+        let said = Said::Approve { grade: Some("C".into()), limit: Some(Fen::new(limit)) };
+        decide_as_funder(&app, FunderDecision { borrower_id, application_id, name, reason, said }).await
+    };
+    let (first, second) = (apply(1).await, apply(2).await);
+    assert_eq!(refused(as_person(first, 400_001).await), ApplyRefusal::LimitOutOfBounds);
+    assert_eq!(refused(as_funder(second, 400_001).await), ApplyRefusal::LimitOutOfBounds);
+    assert_eq!(approved(&as_person(first, 400_000).await.unwrap()).2, Fen::new(400_000));
+    assert_eq!(approved(&as_funder(second, 300_000).await.unwrap()).2, Fen::new(300_000));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::decision::{BORROWER, DecidedRow};
+use super::decision::{BORROWER, DEADLINE, DecidedRow};
 use super::facts::Facts;
 use super::line::Line;
 use super::model::{Application, ApplicationStatus, Proposal, Review};
@@ -71,11 +71,13 @@ pub async fn find_applicants(
                         where a.borrower_id = b.borrower_id and a.status in ('submitted', 'referred', 'with_funder'))
                       as "open_applications!",
                   (select max(a.created_at) from application a
-                   where a.borrower_id = b.borrower_id and a.status = 'refused' and a.refusal <> $2
-                         and (a.decided_by is distinct from $3 or a.review_asked_at is not null)) as refused_at
+                   where a.borrower_id = b.borrower_id and a.status = 'refused'
+                         and (a.refusal <> $2 or a.decided_by is distinct from $3)
+                         and (a.decided_by is distinct from $4 or a.review_asked_at is not null)) as refused_at
            from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null"#,
         &ids,
         OwnReason::FunderSilent.code(),
+        DEADLINE,
         BORROWER
     )
     .fetch_all(connection)

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::facts::{CardHistory, Facts};
-use super::verdict::{HOOK_SILENT, OwnReason};
+use super::verdict::HOOK_SILENT;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
 use crate::base::{BusinessDay, Fen, words};
 use crate::borrower::Agreement;
@@ -307,10 +307,8 @@ impl Application {
 
     /// The day from which on another one is taken once this one was refused. Whoever need not wait is shown that until the day is over.
     pub fn again_on(&self) -> BusinessDay {
-        let is_silence = self.refusal.as_deref() == Some(OwnReason::FunderSilent.code());
-        let silent_until = self.proposal.as_ref().filter(|_| is_silence).map(|proposal| proposal.answer_by);
-        let withdrawn_at = self.decided_at.filter(|_| self.is_withdrawn() && self.review.is_none());
-        match silent_until.or(withdrawn_at) {
+        let need_not_wait = self.is_unanswered() || (self.is_withdrawn() && self.review.is_none());
+        match self.decided_at.filter(|_| need_not_wait) {
             Some(at) => BusinessDay::at(at).next(),
             None => BusinessDay::at(self.created_at).plus_days(REAPPLY_AFTER),
         }

@@ -158,6 +158,10 @@ mod tests {
         let again_on = |application: &Application| application.again_on().to_string();
         assert_eq!(again_on(&ended), "2026-04-04", "what automation had refused before still counts");
         assert_eq!(again_on(&Application { review: None, ..ended }), "2026-03-06");
+        assert_eq!(again_on(&refused("funder_silent", "deadline")), "2026-03-06");
+        for by in [PARTNER, "person:Li Na", "funder:harbour-core: K-1"] {
+            assert_eq!(again_on(&refused("funder_silent", by)), "2026-04-04", "{by} was not silent");
+        }
     }
 
     #[test]

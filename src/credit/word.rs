@@ -91,6 +91,14 @@ fn is_same(application: &Application, said: &Said) -> bool {
     }
 }
 
+impl Application {
+    /// Whether its funder's silence until the deadline has refused it. The same code of anybody's own is a refusal like any other.
+    pub fn is_unanswered(&self) -> bool {
+        let is_silence = self.refusal.as_deref() == Some(OwnReason::FunderSilent.code());
+        is_silence && self.decided_by.as_deref() == Some(DEADLINE)
+    }
+}
+
 /// What the funder's silence until the deadline says; `None` where nothing waits for it.
 pub fn silence(application: &Application, terms: &Terms, now: DateTime<Utc>) -> Option<Verdict> {
     let proposal = application.proposal.as_ref().filter(|proposal| now > proposal.answer_by)?;

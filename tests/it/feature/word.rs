@@ -154,6 +154,20 @@ async fn a_silent_funder_is_taken_to_refuse_and_its_late_answer_has_its_own_code
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_funder_that_says_it_was_silent_has_refused_like_any_other(pool: PgPool) {
+    let place = Place::open(pool, "refuse").await;
+    let (borrower_id, applied) = place.apply(1).await;
+    let refuse = json!({ "decision": "refuse", "code": "funder_silent", "reason": "x" });
+    assert_eq!(place.funder.post(&decision_path(&applied), "k-1", &refuse).await.ok()["status"], "refused");
+    let mut browser = Browser::open(&place.app).await;
+    shopper::sign_in(&mut browser, &place.app, borrower_id).await;
+    sqlx::query("update business_day set today = '2026-01-08'").execute(&place.app.pool).await.unwrap();
+    browser.get("/apply").await.shows("You may apply again from 4 February 2026 on.");
+    let again = ApplyRequest { idempotency_key: "again".into(), ..request(borrower_id, place.product, Some(steady())) };
+    assert_eq!(town::refused(actions::apply(&place.app, again).await), ApplyRefusal::RefusedLately);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_silent_funder_is_taken_to_approve_where_its_product_says_so(pool: PgPool) {
     let place = Place::open(pool, "approve").await;
     let (_, applied) = place.apply(1).await;

@@ -186,11 +186,13 @@ impl Batch {
             return Err(ApplyRefusal::KeyReused);
         }
         let applicant = self.applicants.get_mut(&request.borrower_id).ok_or(ApplyRefusal::BorrowerUnknown)?;
-        if request.limit_requested.is_some_and(|limit| !limit.is_positive() || limit > Fen::MAX) {
-            return Err(ApplyRefusal::LimitInvalid);
-        }
         let version = (request.product_id, request.product_version);
         let product = self.products.get(&version).ok_or(ApplyRefusal::ProductUnknown)?;
+        // Nobody could approve less than the product gives, nor more than was asked for.
+        let may_ask_for = product.terms.line.limit_min_fen..=Fen::MAX;
+        if request.limit_requested.is_some_and(|limit| !may_ask_for.contains(&limit)) {
+            return Err(ApplyRefusal::LimitInvalid);
+        }
         if self.withdrawn.contains(&version) {
             return Err(ApplyRefusal::ProductNotOnSale);
         }

@@ -341,7 +341,7 @@ pub enum ApplyRefusal {
     ProductNotOnSale,
     #[error("the product's terms have changed since they were shown")]
     OfferChanged,
-    #[error("the limit asked for must be more than nothing")]
+    #[error("the limit asked for is below the least that the product gives")]
     LimitInvalid,
     #[error("an applicant must be at least {AGE_MIN} years old")]
     UnderAge,

@@ -159,6 +159,8 @@ async fn nobody_applies_without_agreements_card_and_age(pool: PgPool) {
     let ancient = fenqi::demo::identity::registration(4, 121, today);
     let ancient = fenqi::borrower::actions::register(&app, ancient).await.unwrap();
     assert_eq!(refused(apply(ancient).await), ApplyRefusal::OverAge);
+    let too_little = ApplyRequest { limit_requested: Some(Fen::new(49_999)), ..request(cardless, product, None) };
+    assert_eq!(refused(actions::apply(&app, too_little).await), ApplyRefusal::LimitInvalid);
     let unknown = ApplyRequest { product_version: 9, ..request(cardless, product, None) };
     assert_eq!(refused(actions::apply(&app, unknown).await), ApplyRefusal::ProductUnknown);
     assert_eq!(count(&app, "select count(*) from application").await, 0);

@@ -39,19 +39,27 @@ pub async fn close_found(connection: &mut PgConnection, key: FileKey, today: Bus
     Ok(closed.rows_affected())
 }
 
-/// Gives the file's amount to open breaks over orders that wait because their channel named one that cannot be: it pays what its file says.
-/// Whatever was proposed for the other amount has to be proposed anew. Returns how many.
+/// Gives the file's amount to open breaks over what a channel had said of an order before its file came: it pays what its file says. Not
+/// where another file names that order, too, since what they pay together is a break of its own. Whatever was proposed for the other
+/// amount has to be proposed anew. Returns how many.
 pub async fn take_over_amounts(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<u64> {
     let taken_over = sqlx::query!(
         "update reconciliation_break b
-         set their_fen = named.amount_fen, proposed = 'ask_channel', proposed_by = 'comparison', proposal_no = b.proposal_no + 1
-         from (select distinct on (f.withholding_id) f.withholding_id, f.amount_fen
+         set their_fen = named.amount_fen, proposed = named.proposed, proposed_by = 'comparison', proposal_no = b.proposal_no + 1
+         from (select distinct on (f.withholding_id) f.withholding_id, f.amount_fen,
+                      case w.status when 'failed' then 'we_failed_they_succeeded' else 'amount_differs' end as kind,
+                      case w.status when 'failed' then 'post' else 'ask_channel' end as proposed
                from channel_file_line f
                join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
-               where f.channel = $1 and f.business_day = $2 and f.succeeded and w.status in ('submitted', 'unknown')
+               where f.channel = $1 and f.business_day = $2 and f.succeeded
+                 and (w.status in ('submitted', 'unknown', 'failed') or w.collected_fen <> f.amount_fen)
                order by f.withholding_id, f.line_no) named
-         where b.channel = $1 and b.withholding_id = named.withholding_id and b.kind = 'amount_differs' and b.status = 'open'
-           and b.their_fen <> named.amount_fen",
+         where b.channel = $1 and b.withholding_id = named.withholding_id and b.kind = named.kind and b.status = 'open'
+           and b.their_fen <> named.amount_fen
+           and not exists (select from channel_file_line o
+                           join channel_file c on c.channel = o.channel and c.business_day = o.business_day
+                           where o.channel = $1 and o.business_day <> $2 and o.withholding_id = named.withholding_id
+                             and o.succeeded and c.compared_at is not null)",
         key.channel.name(),
         key.day.date()
     )

@@ -250,7 +250,7 @@ pub async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx
 /// Opens a break for each difference, unless it has one already, and returns how many were opened.
 ///
 /// What people made of the channel's word before the file came does not stand in the way of what the file says otherwise: where it was
-/// over another amount, or they had dismissed it, or settled it with the channel without any money, the new break is of today.
+/// over another amount, or they had dismissed it, or settled it with the channel without any money, there is a new break.
 pub async fn insert_breaks(
     connection: &mut PgConnection,
     key: FileKey,
@@ -262,23 +262,15 @@ pub async fn insert_breaks(
     let opened = sqlx::query!(
         "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
                                            proposed, proposed_by, owner, status, opened_on)
-         select gen_random_uuid(), $1, case when closed.in_the_way then $8::date else $2::date end, f.kind, f.withholding_id, f.our_fen,
-                f.their_fen, f.proposed, 'comparison', 'comparison', 'open', $8::date
+         select gen_random_uuid(), $1, $2::date, f.kind, f.withholding_id, f.our_fen, f.their_fen, f.proposed, 'comparison',
+                'comparison', 'open', $8::date
          from unnest($3::text[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[])
               as f(kind, withholding_id, our_fen, their_fen, proposed)
-         cross join lateral (
-             select exists (select from reconciliation_break c
-                            where c.channel = $1 and c.business_day = $2::date and c.withholding_id = f.withholding_id
-                              and c.kind = f.kind and c.status <> 'open'
-                              and (c.their_fen <> f.their_fen
-                                   or ($9::bool and c.settled_fen = 0
-                                       and (c.status = 'dismissed' or c.proposed = 'ask_channel')))) as in_the_way) closed
-         where not closed.in_the_way
-            or not exists (select from reconciliation_break s
-                           where s.channel = $1 and s.withholding_id = f.withholding_id and s.kind = f.kind
-                             and s.their_fen = f.their_fen
-                             and not ($9::bool and s.settled_fen = 0 and s.status <> 'open'
-                                      and (s.status = 'dismissed' or s.proposed = 'ask_channel')))
+         where not exists (select from reconciliation_break b
+                           where b.channel = $1 and b.business_day = $2::date and b.withholding_id = f.withholding_id
+                             and b.kind = f.kind and b.their_fen = f.their_fen
+                             and not ($9::bool and b.status <> 'open' and b.settled_fen = 0
+                                      and (b.status = 'dismissed' or b.proposed = 'ask_channel')))
          on conflict do nothing",
         key.channel.name(),
         key.day.date(),

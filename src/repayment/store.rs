@@ -374,7 +374,7 @@ pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: Busi
 }
 
 /// Opens a break for each order whose channel contradicts itself; one that is open already is left as it is. One that was closed
-/// over another amount does not stand in the way: then the new one is of today.
+/// over another amount does not stand in the way.
 pub async fn insert_contradictions(
     connection: &mut PgConnection,
     contradictions: &[(Withholding, Contradiction)],
@@ -385,12 +385,11 @@ pub async fn insert_contradictions(
         sqlx::query!(
             "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
                                                proposed, proposed_by, owner, status, opened_on)
-             values ($1, $2,
-                     case when exists (select from reconciliation_break c
-                                       where c.channel = $2 and c.business_day = $3 and c.withholding_id = $5 and c.kind = $4
-                                         and c.status <> 'open' and c.their_fen <> $7)
-                          then $9::date else $3::date end,
-                     $4, $5, $6, $7, $8, 'callback', 'callback', 'open', $9)
+             select $1::uuid, $2::text, $3::date, $4::text, $5::uuid, $6::bigint, $7::bigint, $8::text, 'callback', 'callback', 'open',
+                    $9::date
+             where not exists (select from reconciliation_break b
+                               where b.channel = $2 and b.business_day = $3 and b.withholding_id = $5 and b.kind = $4
+                                 and b.their_fen = $7)
              on conflict do nothing",
             crate::base::id::BreakId::mint(when.at).uuid(),
             order.channel.name(),

@@ -252,6 +252,54 @@ async fn an_order_that_waits_over_its_amount_ends_with_what_the_file_names(pool:
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn each_amount_that_a_channel_names_on_one_day_is_a_break(pool: PgPool) {
+    let (book, break_id) = collected_in_part(pool).await;
+    reconcile::propose_correction(&book.app, break_id, Correction::Post, "Li").await.unwrap();
+    confirm(&book, break_id, "Wang").await.unwrap();
+    let order = pressed(&book).await;
+    for fen in [60_000, 70_000] {
+        for _ in 0..2 {
+            assert_eq!(post_success(&book, order, fen).await.contradicted, 1);
+        }
+        let open = the_open_break(&book).await;
+        reconcile::dismiss_break(&book.app, open, "Wang", "the channel has corrected itself").await.unwrap();
+    }
+    // Once they are closed, the same words again are no news.
+    assert_eq!(post_success(&book, order, 60_000).await.contradicted, 1);
+    let breaks = "select their_fen from reconciliation_break where $1::uuid is not null order by their_fen";
+    assert_eq!(book.fen(breaks).await, [50_000, 60_000, 70_000]);
+    book.live_until("2026-02-26").await;
+    let file = file_of(vec![taken(order, 70_000)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    let open = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, open, Correction::Post, "Li").await.unwrap();
+    confirm(&book, open, "Wang").await.unwrap();
+    let booked = "select amount_fen from repayment where line_id = $1 order by amount_fen desc";
+    assert_eq!(book.fen(booked).await, [50_000, 20_000]);
+    assert_eq!(balances(&book).await[1], 0);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_open_over_a_failed_order_takes_the_amount_that_the_file_names(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
+    let order = the_order(&book).await;
+    assert_eq!(post_success(&book, order, 60_000).await.contradicted, 1);
+    book.live_until("2026-02-26").await;
+    let file = file_of(vec![taken(order, 103_600)]);
+    let take_in = async || reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap().breaks;
+    assert_eq!(take_in().await, 1);
+    assert_eq!(take_in().await, 0);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "we_failed_they_succeeded post open");
+    confirm(&book, break_id, "Wang").await.unwrap();
+    assert_eq!(book.used().await, Fen::new(200_000));
+    assert_eq!(balances(&book).await[1], 0);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_was_dismissed_is_a_break_again_once_the_file_says_it_too(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
     let order = the_order(&book).await;

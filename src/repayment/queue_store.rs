@@ -199,12 +199,14 @@ pub async fn mark_submitted(
     Ok(())
 }
 
-/// Whether any channel is to be asked about any order. None is sent before its time, so that none with a later one is asked about.
+/// Whether any channel is to be asked about any order. None is sent before its time, so that none with a later one is asked about. Nor
+/// does any wait for longer than an hour, unless a clock that ran ahead has put it off.
 pub async fn has_any_question(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from withholding
                           where is_pending and submit_at <= $1
-                            and status in ('submitted', 'unknown') and query_at <= $1) as "has_any!""#,
+                            and status in ('submitted', 'unknown')
+                            and (query_at <= $1 or query_at > $1 + interval '2 hours')) as "has_any!""#,
         now
     )
     .fetch_one(connection)
@@ -224,7 +226,8 @@ pub async fn claim_questions(
                   submit_at, submitted_at as "submitted_at!", queries
            from withholding
            where is_pending and submit_at <= $2 and (submit_at, line_id) > ($4::timestamptz, $5::uuid)
-             and status in ('submitted', 'unknown') and channel = $1 and query_at <= $2
+             and status in ('submitted', 'unknown') and channel = $1
+             and (query_at <= $2 or query_at > $2 + interval '2 hours')
            order by submit_at, line_id limit $3 for update skip locked"#,
         queue.channel.name(),
         now,

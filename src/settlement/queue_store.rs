@@ -91,12 +91,14 @@ pub struct Asked {
     pub queries: i16,
 }
 
-/// Takes payouts that are to be asked about, and sets when they are asked about next: 1, 2, 4 … 60 minutes later.
+/// Takes payouts that are to be asked about, and sets when they are asked about next: 1, 2, 4 … 60 minutes later. One that were to wait for
+/// longer was put off by a clock that ran ahead.
 pub async fn claim_to_query(connection: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> sqlx::Result<Vec<Asked>> {
     sqlx::query_as!(
         Asked,
         r#"with due as (
-               select payout_id from payout where status in ('submitted', 'unknown') and query_at <= $1
+               select payout_id from payout
+               where status in ('submitted', 'unknown') and (query_at <= $1 or query_at > $1 + interval '2 hours')
                order by query_at, payout_id limit $2 for update skip locked)
            update payout p set queries = least(p.queries + 1, 32000),
                   query_at = $1 + make_interval(mins => least(2 ^ least(p.queries, 6), 60)::int)
@@ -110,7 +112,8 @@ pub async fn claim_to_query(connection: &mut PgConnection, now: DateTime<Utc>, l
 }
 
 /// Takes payouts that are booked as paid and are to be asked about again, and sets when next: a day later, until it was `times_max`
-/// times. What the channel contradicts itself about is people's to settle.
+/// times. One that were to wait for longer was put off by a clock that ran ahead. What the channel contradicts itself about is people's to
+/// settle.
 pub async fn claim_to_ask_again(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
@@ -121,7 +124,8 @@ pub async fn claim_to_ask_again(
         Asked,
         r#"with due as (
                select payout_id from payout
-               where status = 'succeeded' and query_at <= $1 and contradicted_attempt is null
+               where status = 'succeeded' and (query_at <= $1 or query_at > $1 + interval '26 hours')
+                     and contradicted_attempt is null
                order by query_at, payout_id limit $2 for update skip locked)
            update payout p set queries = p.queries + 1,
                   query_at = case when p.queries + 1 < $3 then $1 + interval '1 day' end

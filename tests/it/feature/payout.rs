@@ -1,5 +1,6 @@
 //! Payouts: each is paid once, whatever the channel answers or keeps to itself, and one that failed is sent again by a person.
 
+use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::id::{BorrowerId, CardId, LineId, PayoutId, RepaymentId, mint};
 use fenqi::base::{BusinessDay, Fen};
@@ -48,6 +49,31 @@ async fn an_answer_that_is_lost_is_asked_for_and_never_paid_twice(pool: PgPool) 
     assert_eq!(lock(&street.world.payout).payments(), 1);
     assert_eq!(lock(&street.world.payout).paid_to(SHOP_ACCOUNT), 9_940);
     assert_eq!(street.balance(fenqi::ledger::Account::Bank).await, 10_000_000 - 9_940);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_sent_while_the_clock_ran_ahead_is_asked_about_once_it_is_right(pool: PgPool) {
+    let street = with_a_payout(pool).await;
+    street.script(Scripted::answer("paid").with(Trouble::TimeoutAfter));
+    let now = street.app.clock.now();
+    street.app.clock.set(now + TimeDelta::days(1));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
+    street.app.clock.set(now);
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap().paid, 1);
+    assert_eq!(lock(&street.world.payout).payments(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_paid_while_the_clock_ran_ahead_is_asked_about_again_once_it_is_right(pool: PgPool) {
+    let street = with_a_payout(pool).await;
+    let now = street.app.clock.now();
+    street.app.clock.set(now + TimeDelta::days(2));
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+    street.app.clock.set(now);
+    settlement::query_payouts(&street.app).await.unwrap();
+    let asked: i64 =
+        sqlx::query_scalar("select queries::bigint from payout").fetch_one(&street.app.pool).await.unwrap();
+    assert_eq!(asked, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

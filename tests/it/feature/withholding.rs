@@ -123,6 +123,17 @@ async fn unknown_then_failure_is_tried_again_at_the_next_time_of_day(pool: PgPoo
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_sent_while_the_clock_ran_ahead_is_asked_about_once_it_is_right(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]).await;
+    let now = book.app.clock.now();
+    book.app.clock.set(now + TimeDelta::days(1));
+    assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
+    book.app.clock.set(now);
+    assert_eq!(query_unknowns(&book.app).await.unwrap().succeeded, 1);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn no_order_is_made_for_a_day_that_ends_meanwhile(pool: PgPool) {
     let book = due(pool, vec![Scripted::answer("insufficient_funds")]).await;
     assert_eq!(submit_withholdings(&book.app).await.unwrap().failed, 1);

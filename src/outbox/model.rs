@@ -43,6 +43,8 @@ impl Default for DeliverySettings {
 /// Attempts after which a message is a dead letter: with a first delay of five seconds, after about four days.
 const ATTEMPTS_MAX: i16 = 18;
 const DELAY_MAX: TimeDelta = TimeDelta::days(1);
+/// The clocks of nodes differ by less.
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
 
 impl DeliverySettings {
     /// How long to wait after the `failures`-th failure in a row.
@@ -87,6 +89,16 @@ impl Retries {
 
 /// How long a partner that does not answer is left alone at most: one that is back is found soon.
 const OPEN_FOR_MAX: TimeDelta = TimeDelta::minutes(5);
+
+/// The latest time until which a partner may be left alone at `now`: any later one is from a clock that ran ahead.
+pub fn left_alone_until_max(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + OPEN_FOR_MAX + CLOCKS_APART
+}
+
+/// The same of the time at which a message that failed is tried again.
+pub fn delayed_until_max(now: DateTime<Utc>) -> DateTime<Utc> {
+    now + DELAY_MAX + CLOCKS_APART
+}
 
 /// The most messages in one call.
 const BATCH_MAX: usize = 500;

@@ -45,7 +45,7 @@ impl Add for Summary {
 pub async fn deliver_due(app: &App, connection: &mut PgConnection, partner: &str) -> anyhow::Result<Summary> {
     let state = store::find_partner(connection, partner).await?;
     let now = app.clock.now();
-    if state.as_ref().is_some_and(|state| state.paused_at.is_some() || state.next_attempt_at > now) {
+    if state.as_ref().is_some_and(|state| state.paused_at.is_some() || state.is_left_alone(now)) {
         return Ok(Summary::default());
     }
     store::prefer_indexes(connection).await?;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Message;
 use super::horizon::{Horizon, Look};
+use super::model::{delayed_until_max, left_alone_until_max};
 
 /// Writes messages in the given order, one statement for all of them, in the caller's transaction.
 ///
@@ -98,12 +99,14 @@ pub struct Waiting {
     pub next_attempt_at: DateTime<Utc>,
 }
 
-/// Partners that any message waits for and that may be tried at `now`.
+/// Partners that any message waits for and that may be tried at `now`: those too whom a clock that ran ahead has left alone.
 pub async fn partners_waiting(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"select w.partner as "partner!" from outbox_partner_waiting w left join outbox_partner p using (partner)
-           where p.paused_at is null and (p.next_attempt_at is null or p.next_attempt_at <= $1)"#,
-        now
+           where p.paused_at is null
+             and (p.next_attempt_at is null or p.next_attempt_at <= $1 or p.next_attempt_at > $2)"#,
+        now,
+        left_alone_until_max(now)
     )
     .fetch_all(connection)
     .await
@@ -160,6 +163,13 @@ pub struct PartnerState {
     pub paused_at: Option<DateTime<Utc>>,
 }
 
+impl PartnerState {
+    /// Whether nothing is tried at `now`; see [`partners_waiting`].
+    pub fn is_left_alone(&self, now: DateTime<Utc>) -> bool {
+        self.next_attempt_at > now && self.next_attempt_at <= left_alone_until_max(now)
+    }
+}
+
 /// Notes how the partner as a whole is doing.
 pub async fn save_partner(
     connection: &mut PgConnection,
@@ -196,7 +206,7 @@ pub async fn has_living(connection: &mut PgConnection, partner: &str) -> sqlx::R
 }
 
 /// Messages that failed before, or are replayed, and are due again, an object's in order: none while an earlier one of its
-/// object is not due or was given up. None at all while the partner is paused.
+/// object is not due or was given up. None at all while the partner is paused. What a clock that ran ahead has put off is due.
 pub async fn failed_due(
     connection: &mut PgConnection,
     partner: &str,
@@ -209,16 +219,17 @@ pub async fn failed_due(
                   o.next_attempt_at
            from outbox o
            where o.partner = $1 and o.delivered_at is null and o.attempts > 0 and o.dead_at is null
-                 and o.next_attempt_at <= $2
+                 and (o.next_attempt_at <= $2 or o.next_attempt_at > $4)
                  and not exists (select from outbox f
                                  where f.partner = o.partner and f.object_id = o.object_id
                                        and f.delivered_at is null and f.attempts > 0 and f.message_no < o.message_no
-                                       and (f.dead_at is not null or f.next_attempt_at > $2))
+                                       and (f.dead_at is not null or (f.next_attempt_at > $2 and f.next_attempt_at <= $4)))
                  and not exists (select from outbox_partner p where p.partner = $1 and p.paused_at is not null)
            order by o.partner, o.object_id, o.message_no limit $3"#,
         partner,
         now,
-        limit
+        limit,
+        delayed_until_max(now)
     )
     .fetch_all(connection)
     .await

@@ -255,6 +255,21 @@ async fn a_core_that_is_down_is_left_alone_by_every_node_and_tried_with_one_mess
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn neither_a_core_nor_a_message_waits_for_what_a_clock_that_ran_ahead_called_soon(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let now = app.clock.now();
+    world.set_faults("funder_core", FaultShares { timeout_before: 1_000, ..FaultShares::default() });
+    for object in 1..=20 {
+        enqueue(&app, object, 1).await;
+    }
+    app.clock.set(now + TimeDelta::days(3));
+    assert_eq!(deliver_outbox(&app).await.unwrap().failed, 3);
+    world.set_faults("funder_core", FaultShares::default());
+    app.clock.set(now);
+    assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 20);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_run_in_which_nothing_is_due_does_not_find_a_core_back_that_is_down(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     world.set_faults("funder_core", FaultShares { timeout_before: 1_000, ..FaultShares::default() });

@@ -35,8 +35,9 @@ pub const TIMETABLE: &[Entry] = &[
     Entry { cron: "0 */10 9-20 * * *", kind: JobKind::PayOut },
     Entry { cron: "0 * * * * *", kind: JobKind::AskPartners },
     Entry { cron: "0 */10 * * * *", kind: JobKind::WatchReserves },
-    // Channels hand the day before over in the night; what is late is asked for again.
-    Entry { cron: "0 15 6-12 * * *", kind: JobKind::CompareFiles },
+    // Channels hand the day before over in the night. What is late is asked for as long as somebody can look at its breaks: orders that are
+    // unknown wait for it, and nothing else is collected from their lines.
+    Entry { cron: "0 15,45 6-20 * * *", kind: JobKind::CompareFiles },
     // After the daily close, well before the time at which funders may fetch them; later for a close that was late.
     Entry { cron: "0 15 0-12,16,20 * * *", kind: JobKind::MakeFiles },
 ];

@@ -1,5 +1,7 @@
 //! Fetching and comparing the channels' daily files.
 
+use chrono::{NaiveTime, TimeDelta};
+
 use super::actions::{self, Compared};
 use super::notices;
 use super::store::{self, FileKey};
@@ -11,8 +13,8 @@ use crate::partner::withholding::{self as channels, ChannelName};
 
 /// How many days back a file that is missing is still asked for.
 const DAYS_BACK: u32 = 30;
-/// A file comes in the night after its day; in the second morning something is wrong.
-const OVERDUE_AFTER: u32 = 1;
+/// A file comes in the night after its day; what is missing at noon is overdue.
+const OVERDUE_AFTER: TimeDelta = TimeDelta::hours(36);
 
 /// What one run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +55,7 @@ pub async fn fetch_channel_files(app: &App) -> anyhow::Result<Reconciled> {
                 }
             }
         }
-        missing.retain(|day| *day < today.minus_days(OVERDUE_AFTER));
+        missing.retain(|day| app.clock.now() - day.instant(NaiveTime::MIN) >= OVERDUE_AFTER);
         if let Some(first) = missing.first() {
             let first = FileKey { channel, day: *first };
             let when = When { business_day: today, at: app.clock.now() };

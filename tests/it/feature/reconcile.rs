@@ -348,9 +348,14 @@ async fn operators_hear_once_a_day_of_files_that_do_not_come(pool: PgPool) {
     book.live_until("2026-02-26").await;
     assert_eq!(fetch_channel_files(&unreached).await.unwrap().failed, 1);
     assert!(book.words(told).await.is_empty(), "it may come later in the morning");
+    book.set_time("2026-02-26", "12:15:00");
+    assert_eq!(fetch_channel_files(&unreached).await.unwrap().failed, 1);
+    let first = r#"{"files": 1, "first": "2026-02-25", "channel": "alpha"}"#;
+    assert_eq!(book.words(told).await, [first]);
     book.live_until("2026-02-28").await;
     for _ in 0..2 {
         assert_eq!(fetch_channel_files(&unreached).await.unwrap().failed, 3);
     }
-    assert_eq!(book.words(told).await, [r#"{"files": 2, "first": "2026-02-25", "channel": "alpha"}"#]);
+    let third = r#"{"files": 2, "first": "2026-02-25", "channel": "alpha"}"#;
+    assert_eq!(book.words(told).await, [first, third]);
 }

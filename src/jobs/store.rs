@@ -22,14 +22,15 @@ pub async fn enqueue(connection: &mut PgConnection, job: &NewJob) -> sqlx::Resul
     Ok(done.rows_affected() == 1)
 }
 
-/// Has a job done as if it were enqueued now, where a clock that ran ahead has enqueued it, or put it off when it failed: it would wait
-/// for what that clock called soon. Right clocks are less than `apart` from each other. `false` if neither is so.
+/// Has a job done as if it were enqueued now, where a clock that ran ahead has enqueued it, put it off when it failed, or lent it to a worker
+/// that died since: it would wait for what that clock called soon. Right clocks are less than `apart` from each other. `false` if none of it
+/// is so.
 pub async fn enqueue_anew(connection: &mut PgConnection, job: &NewJob, apart: TimeDelta) -> sqlx::Result<bool> {
     let ahead = job.created_at + apart;
     let done = sqlx::query!(
         "update job set status = 'ready', run_at = $3, created_at = $3, attempts = 0, locked_by = null, locked_until = null,
                         last_error = null, finished_at = null
-         where kind = $1 and unique_key = $2 and (created_at > $4 or (status = 'ready' and run_at > $5))",
+         where kind = $1 and unique_key = $2 and (created_at > $4 or (status in ('ready', 'running') and greatest(run_at, locked_until) > $5))",
         job.kind.name(),
         job.unique_key,
         job.created_at,

@@ -1,5 +1,6 @@
 //! What of a partner message may be written down: personal data is masked, the rest is cut to a limit.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -101,7 +102,8 @@ impl Serialize for MaskedWhole<'_> {
             Value::Number(number) => serializer.serialize_str(&masked_text(&number.to_string())),
             Value::Array(items) => serializer.collect_seq(items.iter().map(MaskedWhole)),
             Value::Object(fields) => {
-                serializer.collect_map(fields.iter().map(|(name, field)| (name, MaskedWhole(field))))
+                let fields = by_shown_name(fields).into_iter();
+                serializer.collect_map(fields.map(|(name, field)| (name, MaskedWhole(field))))
             }
             Value::Null | Value::Bool(_) => self.0.serialize(serializer),
         }
@@ -109,29 +111,31 @@ impl Serialize for MaskedWhole<'_> {
 }
 
 fn serialize_fields<S: Serializer>(fields: &Map<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
-    if fields.keys().all(|name| shape::hidden(name).is_none()) {
-        return serialize_named(fields, serializer);
-    }
-    let named = fields.iter().map(|(name, field)| (shape::hidden(name).unwrap_or_else(|| name.clone()), field.clone()));
-    serialize_named(&named.collect(), serializer)
-}
-
-/// Fields whose names are nobody's numbers.
-fn serialize_named<S: Serializer>(fields: &Map<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    let fields = by_shown_name(fields);
     let mut written = serializer.serialize_map(Some(fields.len()))?;
     for (name, field) in fields {
         match field {
-            field if is_masked(name) => written.serialize_entry(name, &MaskedWhole(field))?,
+            field if is_masked(&name) => written.serialize_entry(&name, &MaskedWhole(field))?,
             Value::Object(filled_in) if name == FILLED_IN => {
-                let filled_in: BTreeMap<&String, &str> = filled_in.keys().map(|name| (name, "***")).collect();
-                written.serialize_entry(name, &filled_in)?;
+                let names = by_shown_name(filled_in).into_keys();
+                let filled_in: BTreeMap<Cow<'_, str>, &str> = names.map(|name| (name, "***")).collect();
+                written.serialize_entry(&name, &filled_in)?;
             }
             // A large amount may look like a mobile number.
-            Value::Number(_) if name.ends_with("_fen") => written.serialize_entry(name, field)?,
-            other => written.serialize_entry(name, &Masked(other))?,
+            Value::Number(_) if name.ends_with("_fen") => written.serialize_entry(&name, field)?,
+            other => written.serialize_entry(&name, &Masked(other))?,
         }
     }
     written.end()
+}
+
+/// Fields by their names, which may be somebody's number as well. Of names that are alike once they are cut, the last one stands.
+fn by_shown_name(fields: &Map<String, Value>) -> BTreeMap<Cow<'_, str>, &Value> {
+    let shown = fields.iter().map(|(name, field)| {
+        let name = shape::hidden(name).map_or(Cow::Borrowed(name.as_str()), Cow::Owned);
+        (name, field)
+    });
+    shown.collect()
 }
 
 fn is_masked(field: &str) -> bool {
@@ -274,6 +278,9 @@ mod tests {
             (r#"{"name":{"family":"Zhang","given":["San"]}}"#, r#"{"name":{"family":"***","given":["***"]}}"#),
             (r#"{"id_number":110105194912310029}"#, r#"{"id_number":"***0029"}"#),
             (r#"{"13812345678":true}"#, r#"{"***5678":true}"#),
+            (r#"{"mobiles":{"13812345678":true}}"#, r#"{"mobiles":{"***5678":true}}"#),
+            (r#"{"name":{"13812345678":"Zhang"}}"#, r#"{"name":{"***5678":"***"}}"#),
+            (r#"{"parameters":{"13812345678":"Zhang"}}"#, r#"{"parameters":{"***5678":"***"}}"#),
             (r#"["13812345678"]"#, r#"["***5678"]"#),
             (r#""13812345678""#, r#""***5678""#),
         ] {
@@ -297,6 +304,16 @@ mod tests {
     fn a_long_body_is_cut_between_characters() {
         let body = format!("{{\"note\":\"{}\"}}", "备".repeat(3_000));
         assert!(logged(body.as_bytes()).len() <= LENGTH_MAX + '…'.len_utf8());
+    }
+
+    #[test]
+    fn what_the_cut_falls_into_was_masked_before() {
+        for length in LENGTH_MAX - 90..LENGTH_MAX {
+            let body = serde_json::json!([
+                "-".repeat(length), "6222021234567894", 13_812_345_678_u64, { "name": "Zhang San", "13912345678": 1 } ]);
+            let logged = logged(body.to_string().as_bytes());
+            assert!(["6222", "1381", "1391", "Zhang"].iter().all(|part| !logged.contains(part)), "{logged}");
+        }
     }
 
     #[test]

@@ -56,54 +56,53 @@ pub async fn find_too_many_fen_days(
 /// # Errors
 /// Failures of the database.
 pub async fn find_other_fen_days(connection: &mut PgConnection, identity: &'static str) -> sqlx::Result<Vec<Finding>> {
-    let catalogue = Catalogue::default();
-    let (mut product_ids, mut versions): (Vec<Uuid>, Vec<i32>) = (Vec::new(), Vec::new());
-    let (mut grace_days, mut on_interest): (Vec<i32>, Vec<bool>) = (Vec::new(), Vec::new());
-    for (product_id, version) in product::store::load_all(&mut *connection).await? {
-        let product = find_terms(&catalogue, &mut *connection, product_id, version).await?;
-        let Some(product) = product else { continue };
-        let penalty = &product.terms.penalty;
-        product_ids.push(product_id.uuid());
-        versions.push(version);
-        grace_days.push(i32::from(penalty.grace_days));
-        on_interest.push(penalty.base.has_interest());
-    }
+    let PenaltyByVersion { product_ids, versions, grace_days, on_interest } = load_penalty(&mut *connection).await?;
     let rows = sqlx::query!(
-        r#"select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period as "subject!", ran.fen_days as "expected!",
+        // Whether money came late is asked of those lines alone in which something differs: hardly ever.
+        r#"with late as (
+               select i.line_id, i.loan_id, i.period, i.due_on, i.fen_days, i.principal_returned_fen, i.interest_returned_fen,
+                      o.grace_days, o.on_interest,
+                      (i.principal_fen - i.principal_paid_fen - i.principal_returned_fen
+                       + case when o.on_interest then i.interest_fen - i.interest_paid_fen - i.interest_returned_fen else 0 end)
+                      * (i.fen_days_to - i.due_on) as of_unpaid
+               from bill_line i
+               join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+               join unnest($1::uuid[], $2::int[], $3::int[], $4::boolean[]) as o(product_id, version, grace_days, on_interest)
+                    on o.product_id = l.product_id and o.version = l.product_version
+               where i.origin = 'statement' and i.fen_days_to is not null),
+           gone as (
+               select r.line_id, a.loan_id, a.period, a.principal, a.interest, r.business_day as day, false as is_fallen
+               from repayment r
+               cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen, r.interest_fen)
+                          as a(loan_id, period, principal, interest)
+               where r.line_id in (select line_id from late)
+               union all
+               select f.line_id, f.loan_id, a.period, a.principal, coalesce(a.interest, 0), a.fell_on, true
+               from refund f
+               cross join lateral unnest(f.fell_periods, f.fell_principal_fen, f.fell_interest_fen, f.fell_on)
+                          as a(period, principal, interest, fell_on)
+               where f.line_id in (select line_id from late)),
+           ran as (
+               select i.line_id, i.loan_id, i.period, i.fen_days, i.principal_returned_fen, i.interest_returned_fen,
+                      i.of_unpaid
+                      + coalesce(sum((g.principal + case when i.on_interest then g.interest else 0 end)
+                                     * case when g.day - i.due_on > i.grace_days then g.day - i.due_on else 0 end), 0)::bigint
+                          as fen_days_ran,
+                      coalesce(sum(case when g.is_fallen then g.principal end), 0)::bigint as principal_fell,
+                      coalesce(sum(case when g.is_fallen then g.interest end), 0)::bigint as interest_fell
+               from late i
+               left join gone g on g.line_id = i.line_id and g.loan_id = i.loan_id and g.period = i.period
+               group by i.line_id, i.loan_id, i.period, i.fen_days, i.principal_returned_fen, i.interest_returned_fen, i.of_unpaid)
+           select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period as "subject!", i.fen_days_ran as "expected!",
                   i.fen_days as "found!"
-           from bill_line i
-           join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
-           join unnest($1::uuid[], $2::int[], $3::int[], $4::boolean[]) as o(product_id, version, grace_days, on_interest)
-                on o.product_id = l.product_id and o.version = l.product_version
-           cross join lateral (
-               select coalesce(sum((gone.principal + case when o.on_interest then gone.interest else 0 end)
-                                   * case when gone.day - i.due_on > o.grace_days then gone.day - i.due_on else 0 end), 0)::bigint
-                          as fen_days,
-                      coalesce(sum(case when gone.is_fallen then gone.principal end), 0)::bigint as principal_fell,
-                      coalesce(sum(case when gone.is_fallen then gone.interest end), 0)::bigint as interest_fell
-               from (select a.principal, a.interest, r.business_day as day, false as is_fallen
-                     from repayment r
-                     cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen, r.interest_fen)
-                                as a(loan_id, period, principal, interest)
-                     where r.line_id = i.line_id and a.loan_id = i.loan_id and a.period = i.period
-                     union all
-                     select a.principal, coalesce(a.interest, 0), a.fell_on, true
-                     from refund f
-                     cross join lateral unnest(f.fell_periods, f.fell_principal_fen, f.fell_interest_fen, f.fell_on)
-                                as a(period, principal, interest, fell_on)
-                     where f.line_id = i.line_id and f.loan_id = i.loan_id and a.period = i.period) gone) left_it
-           cross join lateral (values (
-               left_it.fen_days
-               + (i.principal_fen - i.principal_paid_fen - i.principal_returned_fen
-                  + case when o.on_interest then i.interest_fen - i.interest_paid_fen - i.interest_returned_fen else 0 end)
-                 * (i.fen_days_to - i.due_on))) as ran(fen_days)
-           where i.origin = 'statement' and i.fen_days_to is not null and i.fen_days <> ran.fen_days
-             and i.principal_returned_fen = left_it.principal_fell and i.interest_returned_fen = left_it.interest_fell
-             and not exists (select from repayment r
-                             left join withholding w on w.line_id = r.line_id
-                                  and w.withholding_id = case when r.source in ('withholding', 'channel_file')
-                                                              then r.source_reference::uuid end
-                             where r.line_id = i.line_id and (r.source = 'reversal' or w.business_day < r.business_day))
+           from ran i
+           where i.fen_days <> i.fen_days_ran
+             and i.principal_returned_fen = i.principal_fell and i.interest_returned_fen = i.interest_fell
+             and (select count(*) from repayment r
+                  left join withholding w on w.line_id = r.line_id
+                       and w.withholding_id = case when r.source in ('withholding', 'channel_file')
+                                                   then r.source_reference::uuid end
+                  where r.line_id = i.line_id and (r.source = 'reversal' or w.business_day < r.business_day)) = 0
            order by 1 limit $5"#,
         &product_ids,
         &versions,
@@ -115,4 +114,29 @@ pub async fn find_other_fen_days(connection: &mut PgConnection, identity: &'stat
     .await?;
     let finding = |subject, expected, found| Finding { identity, subject, expected, found };
     Ok(rows.into_iter().map(|row| finding(row.subject, row.expected, row.found)).collect())
+}
+
+/// What of the terms of penalty decides about fen-days: element k of each list is of one version of a product.
+#[derive(Default)]
+struct PenaltyByVersion {
+    product_ids: Vec<Uuid>,
+    versions: Vec<i32>,
+    grace_days: Vec<i32>,
+    on_interest: Vec<bool>,
+}
+
+/// Of all versions whose terms can be read.
+async fn load_penalty(connection: &mut PgConnection) -> sqlx::Result<PenaltyByVersion> {
+    let catalogue = Catalogue::default();
+    let mut all = PenaltyByVersion::default();
+    for (product_id, version) in product::store::load_all(&mut *connection).await? {
+        let product = find_terms(&catalogue, &mut *connection, product_id, version).await?;
+        let Some(product) = product else { continue };
+        let penalty = &product.terms.penalty;
+        all.product_ids.push(product_id.uuid());
+        all.versions.push(version);
+        all.grace_days.push(i32::from(penalty.grace_days));
+        all.on_interest.push(penalty.base.has_interest());
+    }
+    Ok(all)
 }

@@ -1,4 +1,5 @@
-//! Balances of accounts as SQL, by funder: what the rows of the events say that they are, against what was posted.
+//! Balances of accounts as SQL, by funder: what the rows of the events say that they are, against what was posted, which each query is
+//! handed as `$1` (funders), `$2` (accounts) and `$3` (debits less credits).
 
 /// The places where the balance (debit less credit) of an account differs from the sum of `$moved`, a query for `funder_id` and
 /// `fen` with a row for each event that moved it.
@@ -10,15 +11,10 @@ macro_rules! balance {
              from (select funder_id, sum(fen) as fen from (",
             $moved,
             ") moved group by funder_id) due
-             full join (select p.funder_id, sum(case when leg.debit = ",
+             full join (select b.funder_id, b.fen from unnest($1::uuid[], $2::smallint[], $3::bigint[]) as b(funder_id, account, fen)
+                        where b.account = ",
             $account,
-            " then leg.amount_fen else -leg.amount_fen end) as fen
-                        from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
-                        where (leg.debit = ",
-            $account,
-            ") <> (leg.credit = ",
-            $account,
-            ") group by p.funder_id) booked on booked.funder_id = due.funder_id
+            ") booked on booked.funder_id = due.funder_id
              where coalesce(due.fen, 0) <> coalesce(booked.fen, 0)"
         )
     };
@@ -34,6 +30,22 @@ pub(super) const LOAN_PRINCIPAL: &str = "
                where leg.debit = 201 or leg.credit = 201 group by p.line_id, p.funder_id) booked
          on booked.line_id = owed.line_id and booked.funder_id = owed.funder_id
     where coalesce(owed.fen, 0) <> coalesce(booked.fen, 0)";
+
+/// Cash leaves a funder's book by deposits, and comes in by withdrawals, remittances and guarantors' payments.
+pub(super) const RESERVES: &str = "
+    select r.funder_id || ' account ' || kept.account as subject, kept.fen as expected, coalesce(b.fen, 0) as found
+    from reserve_now r
+    left join (select funder_id, sum(payable_fen)::bigint as fen from remittance where status = 'paid' group by funder_id) paid
+         on paid.funder_id = r.funder_id
+    left join (select funder_id, sum(principal_fen + interest_fen + fee_fen + penalty_fen)::bigint as fen
+               from claim where status = 'paid' group by funder_id) claimed on claimed.funder_id = r.funder_id
+    cross join lateral (values (102, -r.available_fen), (103, -r.held_fen), (202, -r.held_fen),
+                               (203, r.available_fen + r.held_fen),
+                               (211, r.withdrawn_fen - r.deposited_fen + coalesce(paid.fen, 0) + coalesce(claimed.fen, 0)))
+                       as kept(account, fen)
+    left join unnest($1::uuid[], $2::smallint[], $3::bigint[]) as b(funder_id, account, fen)
+         on b.funder_id = r.funder_id and b.account = kept.account
+    where kept.fen <> coalesce(b.fen, 0)";
 
 /// Every settlement's part, until it is paid or comes to nothing: then what it was carried in is paid with it. Refunds are booked at
 /// once and come into a settlement when their day is cleared.
@@ -89,6 +101,19 @@ pub(super) const COLLECTIONS_PAYABLE: &str = balance!(
 pub(super) const BORROWER_PAYABLE: &str = balance!(
     111,
     "select funder_id, -amount_fen as fen from payout where kind = 'borrower' and status not in ('succeeded', 'cancelled')"
+);
+
+pub(super) const INTEREST_RECEIVABLE: &str = balance!(
+    204,
+    "select funder_id, accrued_fen as fen from interest_span where charge in ('interest', 'suspended_interest')
+     union all
+     select r.funder_id, -a.interest from repayment r cross join lateral unnest(r.interest_fen) as a(interest)
+     union all
+     -- What a payoff waived after billing left the schedule too, and so was never posted.
+     select l.funder_id, i.interest_fen - s.interest_fen[i.period] - i.interest_returned_fen
+     from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
+     join schedule s on s.loan_id = l.loan_id and s.line_id = l.line_id and s.version = l.schedule_version
+     where i.interest_returned_fen > 0"
 );
 
 pub(super) const FEE_RECEIVABLE: &str = balance!(

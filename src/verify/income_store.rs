@@ -1,8 +1,8 @@
 //! Identities of income as SQL: income, costs and money in transit between platform and funder, recomputed from sales, refunds,
 //! repayments, channels' settlements and remittances; and what was paid on each installment, recomputed from repayments.
 
-/// Debits less credits of all accounts of income and cost, and of those that money passes on its way to the funder, in one walk
-/// over the postings. A remittance that is paid or comes to nothing takes along all that was carried into it. Charges accrue by
+/// Debits less credits of all accounts of income and cost, and of those that money passes on its way to the funder, handed as to the
+/// balances. A remittance that is paid or comes to nothing takes along all that was carried into it. Charges accrue by
 /// spans. Billed charges that a refund returned, paid or not, left the income; unpaid ones of a loan that was charged off left the
 /// loss instead. What a payoff waived after billing was never posted.
 pub(super) const INCOME: &str = "
@@ -65,12 +65,8 @@ pub(super) const INCOME: &str = "
         where p.event = 'refund' and leg.debit = 213 and leg.credit in (204, 206)),
     due as (select funder_id, account, sum(fen) as fen from moved group by funder_id, account),
     booked as (
-        select p.funder_id, side.account, sum(side.fen) as fen
-        from posting p
-        cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
-        cross join lateral (values (leg.debit, leg.amount_fen), (leg.credit, -leg.amount_fen)) as side(account, fen)
-        where side.account in (105, 106, 108, 110, 112, 205, 207, 208, 209, 210, 212)
-        group by p.funder_id, side.account)
+        select b.funder_id, b.account, b.fen from unnest($1::uuid[], $2::smallint[], $3::bigint[]) as b(funder_id, account, fen)
+        where b.account in (105, 106, 108, 110, 112, 205, 207, 208, 209, 210, 212))
     select coalesce(due.funder_id, booked.funder_id) || ' account ' || coalesce(due.account, booked.account) as subject,
            coalesce(due.fen, 0) as expected, coalesce(booked.fen, 0) as found
     from due full join booked on booked.funder_id = due.funder_id and booked.account = due.account

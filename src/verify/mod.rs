@@ -3,6 +3,7 @@
 pub mod store;
 mod balance_store;
 mod billed_store;
+mod booked_store;
 mod event_store;
 mod fen_days_store;
 mod income_store;
@@ -44,10 +45,10 @@ pub async fn verify(pool: &PgPool) -> sqlx::Result<Vec<Finding>> {
 pub async fn verify_telling(pool: &PgPool, told: impl Fn(&'static str)) -> sqlx::Result<Vec<Finding>> {
     let mut transaction = database::begin(pool).await?;
     store::freeze_view(&mut transaction).await?;
-    let mut findings = Vec::new();
+    let (mut findings, mut booked) = (Vec::new(), None);
     for identity in store::IDENTITIES {
         told(identity.sentence);
-        findings.extend(store::check(&mut transaction, identity).await?);
+        findings.extend(store::check(&mut transaction, identity, &mut booked).await?);
     }
     Ok(findings)
 }

@@ -2,6 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::booked_store::{Booked, sum_booked};
 use super::fen_days_store::{find_other_fen_days, find_too_many_fen_days};
 use super::plan_store::find_other_plans;
 use super::rate_store::find_other_rates;
@@ -24,6 +25,8 @@ pub struct Identity {
 enum Exceptions {
     /// By a query for `subject`, `expected` and `found`.
     Query(&'static str),
+    /// By one that is handed what is booked on each account, as [`balance_store`] says.
+    Booked(&'static str),
     /// Among open bills, by the terms of products, as the next seven.
     Settled,
     UnpaidPenalty,
@@ -43,10 +46,15 @@ pub async fn freeze_view(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Where an identity does not hold, at most [`FINDINGS_MAX`] places.
-pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::Result<Vec<Finding>> {
+/// Where an identity does not hold, at most [`FINDINGS_MAX`] places. What is booked is summed for the first that compares it, and kept in
+/// `booked` for all that follow in the same snapshot.
+pub async fn check(
+    connection: &mut PgConnection,
+    identity: &Identity,
+    booked: &mut Option<Booked>,
+) -> sqlx::Result<Vec<Finding>> {
     let exceptions = match identity.exceptions {
-        Exceptions::Query(exceptions) => exceptions,
+        Exceptions::Query(exceptions) | Exceptions::Booked(exceptions) => exceptions,
         Exceptions::Settled => return find_settled(connection, identity.sentence).await,
         Exceptions::UnpaidPenalty => return find_unpaid_penalty(connection, identity.sentence).await,
         Exceptions::OverpaidPenalty => return find_overpaid_penalty(connection, identity.sentence).await,
@@ -63,16 +71,33 @@ pub async fn check(connection: &mut PgConnection, identity: &Identity) -> sqlx::
         "select subject::text, expected::bigint, found::bigint from ({exceptions}) exceptions
          order by 1, 2, 3 limit {FINDINGS_MAX}"
     );
-    let rows: Vec<(String, i64, i64)> = sqlx::query_as(AssertSqlSafe(limited)).fetch_all(connection).await?;
+    let mut query = sqlx::query_as::<sqlx::Postgres, (String, i64, i64)>(AssertSqlSafe(limited));
+    if matches!(identity.exceptions, Exceptions::Booked(_)) {
+        let booked = match booked {
+            Some(booked) => booked,
+            None => booked.insert(sum_booked(&mut *connection).await?),
+        };
+        query = query.bind(&booked.funder_ids).bind(&booked.accounts).bind(&booked.fen);
+    }
+    let rows = query.fetch_all(connection).await?;
     let finding = |(subject, expected, found)| Finding { identity: identity.sentence, subject, expected, found };
     Ok(rows.into_iter().map(finding).collect())
 }
 
+macro_rules! exceptions {
+    (booked $exceptions:expr) => {
+        Exceptions::Booked($exceptions)
+    };
+    ($exceptions:expr) => {
+        Exceptions::Query($exceptions)
+    };
+}
+
 macro_rules! identities {
-    ($($sentence:literal: $exceptions:expr,)*) => {
+    ($($sentence:literal $($booked:ident)?: $exceptions:expr,)*) => {
         /// All identities, in the order in which they are looked at.
         pub const IDENTITIES: &[Identity] =
-            &[$(Identity { sentence: $sentence, exceptions: Exceptions::Query($exceptions) },)*
+            &[$(Identity { sentence: $sentence, exceptions: exceptions!($($booked)? $exceptions) },)*
               OPEN_BILLS, PAID_BILLS, PENALTY, FEN_DAYS, FEN_DAYS_EXACT, RATES, FIRST_PLANS, SHARES, TRAIL];
     };
 }
@@ -178,26 +203,7 @@ identities! {
                     group by l.funder_id) waiting on waiting.funder_id = r.funder_id
          where r.held_fen <> coalesce(waiting.fen, 0)",
 
-    "both books carry each reserve, and the funder's own its cash":
-        "select r.funder_id || ' account ' || kept.account as subject, kept.fen as expected, coalesce(b.net, 0) as found
-         from reserve_now r
-         left join (select funder_id, sum(payable_fen)::bigint as fen from remittance where status = 'paid' group by funder_id) paid
-              on paid.funder_id = r.funder_id
-         left join (select funder_id, sum(principal_fen + interest_fen + fee_fen + penalty_fen)::bigint as fen
-                    from claim where status = 'paid' group by funder_id) claimed on claimed.funder_id = r.funder_id
-         cross join lateral (values (102, -r.available_fen), (103, -r.held_fen), (202, -r.held_fen),
-                                    (203, r.available_fen + r.held_fen),
-                                    (211, r.withdrawn_fen - r.deposited_fen + coalesce(paid.fen, 0) + coalesce(claimed.fen, 0)))
-                            as kept(account, fen)
-         left join (select funder_id, side.account, sum(side.net) as net from (
-                        select p.funder_id, leg.debit as account, leg.amount_fen as net
-                        from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(debit, amount_fen)
-                        union all
-                        select p.funder_id, leg.credit, -leg.amount_fen
-                        from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(credit, amount_fen)) side
-                    where side.account in (102, 103, 202, 203, 211) group by funder_id, side.account) b
-              on b.funder_id = r.funder_id and b.account = kept.account
-         where kept.fen <> coalesce(b.net, 0)",
+    "both books carry each reserve, and the funder's own its cash" booked: balance_store::RESERVES,
 
     "loans outstanding are the books' loan principal": balance_store::LOAN_PRINCIPAL,
 
@@ -292,36 +298,36 @@ identities! {
          from repayment b join transfer_by_bank_reference t on t.line_id = b.line_id and t.repayment_id::text = b.source_reference
          where b.source = 'reversal' and t.reversal_id is distinct from b.repayment_id",
 
-    "what merchants are owed out of a funder's book is its part of what was cleared and not paid":
+    "what merchants are owed out of a funder's book is its part of what was cleared and not paid" booked:
         balance_store::MERCHANT_PAYABLE,
 
-    "what channels owe is what they collected and have not settled": balance_store::CHANNEL_RECEIVABLE,
+    "what channels owe is what they collected and have not settled" booked: balance_store::CHANNEL_RECEIVABLE,
 
     "a channel's file is the sum of its lines": part_store::FILES,
 
     "money that a compared file names is booked, or a break is about it": part_store::NAMED,
 
-    "what is owed on to a funder is what was collected and not remitted": balance_store::COLLECTIONS_PAYABLE,
+    "what is owed on to a funder is what was collected and not remitted" booked: balance_store::COLLECTIONS_PAYABLE,
 
-    "what is owed back to borrowers is what has not been paid to their cards": balance_store::BORROWER_PAYABLE,
+    "what is owed back to borrowers is what has not been paid to their cards" booked: balance_store::BORROWER_PAYABLE,
 
-    "fees receivable are what accrued and was not collected": balance_store::FEE_RECEIVABLE,
+    "fees receivable are what accrued and was not collected" booked: balance_store::FEE_RECEIVABLE,
 
-    "what is charged off is what remains receivable of loans charged off": balance_store::CHARGED_OFF,
+    "what is charged off is what remains receivable of loans charged off" booked: balance_store::CHARGED_OFF,
 
     "a charge-off is what was posted for it": part_store::CHARGE_OFF,
 
     "a claim is booked as it was paid, and one that was taken back is not": part_store::CLAIMS,
 
-    "claims received are what guarantors paid and has not come in for them": balance_store::CLAIMS_RECEIVED,
+    "claims received are what guarantors paid and has not come in for them" booked: balance_store::CLAIMS_RECEIVED,
 
-    "what is owed to guarantors is what came in for them": balance_store::GUARANTOR_PAYABLE,
+    "what is owed to guarantors is what came in for them" booked: balance_store::GUARANTOR_PAYABLE,
 
     "what guarantors paid of a loan, and what came in for them, stands on it": part_store::CLAIMED_LOANS,
 
-    "the bank has what was paid in and not paid out": balance_store::BANK,
+    "the bank has what was paid in and not paid out" booked: balance_store::BANK,
 
-    "income, costs and what is on its way to funders are what the events behind them say": income_store::INCOME,
+    "income, costs and what is on its way to funders are what the events behind them say" booked: income_store::INCOME,
 
     "a settlement's parts are the purchases and refunds of its day": part_store::SETTLEMENT_PARTS,
 
@@ -349,28 +355,7 @@ identities! {
 
     "interest and fees run as schedules ask, and are posted in full by their end": income_store::SPANS,
 
-    "interest receivable is what accrued and was not collected":
-        "select coalesce(due.funder_id, booked.funder_id) as subject, coalesce(due.fen, 0) as expected, coalesce(booked.fen, 0) as found
-         from (select funder_id, sum(fen) as fen from (
-                   select funder_id, accrued_fen as fen from interest_span
-                   where charge in ('interest', 'suspended_interest')
-                   union all
-                   select r.funder_id, -a.interest from repayment r cross join lateral unnest(r.interest_fen) as a(interest)
-                   union all
-                   -- What a payoff waived after billing left the schedule too, and so was never posted.
-                   select l.funder_id, i.interest_fen - s.interest_fen[i.period] - i.interest_returned_fen
-                   from bill_line i join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
-                   join schedule s on s.loan_id = l.loan_id and s.line_id = l.line_id and s.version = l.schedule_version
-                   where i.interest_returned_fen > 0) sides
-               group by funder_id) due
-         full join (select funder_id, sum(side.fen) as fen from (
-                        select p.funder_id, leg.amount_fen as fen
-                        from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(account, amount_fen) where leg.account = 204
-                        union all
-                        select p.funder_id, -leg.amount_fen
-                        from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(account, amount_fen) where leg.account = 204) side
-                    group by funder_id) booked on booked.funder_id = due.funder_id
-         where coalesce(due.fen, 0) <> coalesce(booked.fen, 0)",
+    "interest receivable is what accrued and was not collected" booked: balance_store::INTEREST_RECEIVABLE,
 
     "what is remitted for a day is what came in on it, and the sum of its parts":
         "select r.funder_id || ' ' || r.business_day as subject, coalesce(came.fen, 0) as expected, r.collected_fen as found

@@ -555,7 +555,7 @@ async fn each_identity_finds_what_was_changed_behind_its_back(pool: PgPool) {
     let mut connection = town.app.pool.acquire().await.unwrap();
     let mut silent = Vec::new();
     for identity in IDENTITIES {
-        assert_eq!(check(&mut connection, identity).await.unwrap(), [], "before anything was changed");
+        assert_eq!(check(&mut connection, identity, &mut None).await.unwrap(), [], "before anything was changed");
         let changes =
             TAMPERED.iter().chain(OF_DAYS).chain(OF_EVENTS).filter(|(sentence, _)| *sentence == identity.sentence);
         let changes: Vec<&str> = changes.map(|(_, change)| *change).collect();
@@ -568,7 +568,7 @@ async fn each_identity_finds_what_was_changed_behind_its_back(pool: PgPool) {
             sqlx::raw_sql("set local session_replication_role = replica").execute(&mut *tampered).await.unwrap();
             if let Err(failure) = sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut *tampered).await {
                 silent.push(format!("{}: {failure}", identity.sentence));
-            } else if check(&mut tampered, identity).await.unwrap().is_empty() {
+            } else if check(&mut tampered, identity, &mut None).await.unwrap().is_empty() {
                 silent.push(format!("{}: nothing is found after: {change}", identity.sentence));
             }
             tampered.rollback().await.unwrap();

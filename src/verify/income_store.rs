@@ -78,13 +78,12 @@ pub(super) const SPANS: &str = "
     with closed as (select business_day from close_chunk where step = 'interest' and done_at is not null),
     planned as (
         select l.product_id, sum(charged.interest)::bigint as interest, sum(charged.fee)::bigint as fee
-        from loan l
-        cross join lateral (select s.interest_fen, s.fee_fen from schedule s
-                            where s.line_id = l.line_id and s.loan_id = l.loan_id
-                              and s.business_day in (select business_day from closed)
-                            order by s.version desc limit 1) gathered
+        from (select line_id, loan_id, max(version) as version from schedule
+              where business_day in (select business_day from closed) group by line_id, loan_id) gathered
+        join schedule s on s.line_id = gathered.line_id and s.loan_id = gathered.loan_id and s.version = gathered.version
+        join loan l on l.line_id = s.line_id and l.loan_id = s.loan_id
         cross join lateral (select sum(a.interest) as interest, sum(a.fee) as fee
-                            from unnest(gathered.interest_fen, gathered.fee_fen) as a(interest, fee)) charged
+                            from unnest(s.interest_fen, s.fee_fen) as a(interest, fee)) charged
         where l.status <> 'voided' group by l.product_id),
     spanned as (
         select product_id, sum(case when charge in ('interest', 'suspended_interest') then amount_fen end)::bigint as interest,

@@ -268,11 +268,12 @@ identities! {
          group by l.loan_id, l.line_id having coalesce(sum(i.principal_paid_fen), 0) <> l.principal_paid_fen",
 
     "a repayment is what it allocated and its excess":
-        "select r.repayment_id as subject, r.amount_fen as expected, r.excess_fen + coalesce(sum(a.principal + a.interest + a.fee + a.penalty), 0) as found
+        "select r.repayment_id as subject, r.amount_fen as expected, r.excess_fen + allocated.fen as found
          from repayment r
-         left join lateral unnest(r.principal_fen, r.interest_fen, r.fee_fen, r.penalty_fen) as a(principal, interest, fee, penalty) on true
-         group by r.repayment_id, r.line_id
-         having r.amount_fen <> r.excess_fen + coalesce(sum(a.principal + a.interest + a.fee + a.penalty), 0)",
+         cross join lateral (select coalesce(sum(a.principal + a.interest + a.fee + a.penalty), 0) as fen
+                             from unnest(r.principal_fen, r.interest_fen, r.fee_fen, r.penalty_fen)
+                                  as a(principal, interest, fee, penalty)) allocated
+         where r.amount_fen <> r.excess_fen + allocated.fen",
 
     "what installments were paid is what repayments allocated": income_store::PAID_INSTALLMENTS,
 

@@ -46,8 +46,8 @@ struct Difference {
     found: Fen,
 }
 
-/// Loans whose first plan, its statement days, or its merchant's part of it are not what was quoted. Where terms are not there or cannot be read, the loan
-/// is passed over: the rates of loans name it.
+/// Loans whose first plan, its statement days, or its merchant's part of it are not what was quoted. Where terms are not there or cannot
+/// be read, the loan is passed over: the rates of loans name it.
 ///
 /// # Errors
 /// Failures of the database.

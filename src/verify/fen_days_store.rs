@@ -17,30 +17,23 @@ pub async fn find_too_many_fen_days(
     connection: &mut PgConnection,
     identity: &'static str,
 ) -> sqlx::Result<Vec<Finding>> {
-    let catalogue = Catalogue::default();
-    let (mut product_ids, mut versions): (Vec<Uuid>, Vec<i32>) = (Vec::new(), Vec::new());
-    for (product_id, version) in product::store::load_all(&mut *connection).await? {
-        let product = find_terms(&catalogue, &mut *connection, product_id, version).await?;
-        if product.is_some_and(|product| product.terms.penalty.base.has_interest()) {
-            product_ids.push(product_id.uuid());
-            versions.push(version);
-        }
-    }
+    let PenaltyByVersion { product_ids, versions, on_interest, .. } = load_penalty(&mut *connection).await?;
     let rows = sqlx::query!(
         // The whole principal first: few have more, and only of those the loan is looked at.
         r#"select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period as "subject!", most.fen_days as "expected!",
                   i.fen_days as "found!"
            from bill_line i
            left join lateral (select o.product_id from loan l
-                              join unnest($1::uuid[], $2::int[]) as o(product_id, version)
-                                   on o.product_id = l.product_id and o.version = l.product_version
+                              join unnest($1::uuid[], $2::int[], $3::boolean[]) as o(product_id, version, on_interest)
+                                   on o.product_id = l.product_id and o.version = l.product_version and o.on_interest
                               where l.loan_id = i.loan_id and l.line_id = i.line_id limit 1) on_interest on true
            cross join lateral (values ((i.principal_fen + case when on_interest.product_id is null then 0 else i.interest_fen end)
                                        * greatest(i.fen_days_to - i.due_on, 0))) as most(fen_days)
            where i.fen_days > i.principal_fen * greatest(i.fen_days_to - i.due_on, 0) and i.fen_days > most.fen_days
-           limit $3"#,
+           limit $4"#,
         &product_ids,
         &versions,
+        &on_interest,
         FINDINGS_MAX,
     )
     .fetch_all(connection)

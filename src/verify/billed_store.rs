@@ -20,22 +20,26 @@ pub(super) const BILLED: &str = "
                and part.asked between part.billed - part.returned and part.billed
                and exists (select from schedule p where p.line_id = l.line_id and p.loan_id = l.loan_id and p.reason = 'payoff'))
     union all
-    select l.line_id || ' loan ' || l.loan_id || ' period ' || due.period || ' not billed', due.asked, 0
-    from (select max(business_day) as day from close_run where finished_at is not null) closed
-    cross join loan l
-    join schedule s on s.line_id = l.line_id and s.loan_id = l.loan_id and s.version = l.schedule_version
-    cross join lateral (
-        select k as period, s.principal_fen[k] + s.interest_fen[k] + s.fee_fen[k] as asked,
-               least((date_trunc('month', l.first_statement_on::timestamp)
-                          + make_interval(months => k - 1, days => l.statement_day - 1))::date,
-                     (date_trunc('month', l.first_statement_on::timestamp) + make_interval(months => k))::date - 1) as statement_on
-        from generate_series(1, case l.status
-                 when 'open' then least(l.periods::int, ((extract(year from closed.day) - extract(year from l.first_statement_on)) * 12
-                                                         + extract(month from closed.day) - extract(month from l.first_statement_on))::int + 1)
-                 else l.periods::int end) as k) due
-    where l.status <> 'voided' and due.asked > 0
-      and (l.status <> 'open' or due.statement_on in (select business_day from close_run where finished_at is not null))
-      and not exists (select from bill_line i where i.line_id = l.line_id and i.loan_id = l.loan_id and i.period = due.period)
+    -- When a row's statement is cut is reckoned last: of the few that have no line.
+    select due.line_id || ' loan ' || due.loan_id || ' period ' || due.period || ' not billed', due.asked, 0
+    from (select l.line_id, l.loan_id, l.status, l.first_statement_on, l.statement_day, k as period,
+                 s.principal_fen[k] + s.interest_fen[k] + s.fee_fen[k] as asked
+          from (select max(business_day) as day from close_run where finished_at is not null) closed
+          cross join loan l
+          join schedule s on s.line_id = l.line_id and s.loan_id = l.loan_id and s.version = l.schedule_version
+          cross join lateral generate_series(1, case l.status
+              when 'open' then least(l.periods::int, ((extract(year from closed.day) - extract(year from l.first_statement_on)) * 12
+                                                      + extract(month from closed.day) - extract(month from l.first_statement_on))::int + 1)
+              else l.periods::int end) as k
+          where l.status <> 'voided'
+            and not exists (select from bill_line i where i.line_id = l.line_id and i.loan_id = l.loan_id and i.period = k)
+          offset 0) due
+    where due.asked > 0
+      and (due.status <> 'open'
+           or least((date_trunc('month', due.first_statement_on::timestamp)
+                         + make_interval(months => due.period - 1, days => due.statement_day - 1))::date,
+                    (date_trunc('month', due.first_statement_on::timestamp) + make_interval(months => due.period))::date - 1)
+              in (select business_day from close_run where finished_at is not null))
     union all
     select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period || ' of no loan', 0, i.principal_fen + i.interest_fen + i.fee_fen
     from bill_line i left join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id

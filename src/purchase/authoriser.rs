@@ -1,9 +1,9 @@
 //! The authoriser: gathers the purchases that are waiting and decides them together, a batch in one transaction.
 //!
-//! While batches commit, the next one fills; no timer fills it. Two batches are in flight on one node, so that one core
-//! works beside the other, each with about half of those who ask; where few ask, one batch follows the other. A line is in one of
-//! them at a time. Several nodes notice each other by the lines' journal numbers, and each lane of each node takes from a slice of the
-//! reserve of its own.
+//! While batches commit, the next one fills; there is no timer that it waits for. A node decides two batches at once, in two lanes, so
+//! that both cores work, each batch with about half of those who ask; where few ask, one batch follows the other. A line is never in two
+//! batches at a time. Several nodes notice each other by the lines' journal numbers, and each lane of each node takes from its own slice
+//! of the reserve.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,19 +24,20 @@ use crate::funder::slice::SLICES;
 
 /// Purchases decided in one transaction. Larger batches gain little and make the first caller wait for the last.
 const BATCH_MAX: usize = 128;
-/// Where fewer ask, they are not decided in two batches at once: each is slowed down by the other, which answers thirty-two callers
-/// hardly faster than one batch after the other, and the last of them later.
+/// With fewer purchases than this, waiting and in flight, no second batch is decided beside the first: each would slow the other down,
+/// so that thirty-two callers were answered hardly faster, and the last of them later.
 const BESIDE_MIN: usize = 48;
-/// A batch that takes so long is waited for by nobody: it may be kept by a line that somebody else has locked, for minutes even.
+/// After this time another batch begins beside one that is in flight, however few ask: a line that somebody else has locked may hold it
+/// up for minutes.
 const BESIDE_AFTER: Duration = Duration::from_millis(100);
-/// Batches in flight at once on one node.
+/// Lanes of one node, each of which decides one batch at a time.
 const LANES_MAX: u32 = 2;
-/// Connections that a lane needs, and as many for everybody else.
+/// Connections that the pool must have for each lane: two that the lane keeps, and as many for everybody else.
 const CONNECTIONS_PER_LANE: u32 = 4;
-/// Purchases that may wait in the queue, and as many that were taken from it; beyond it callers are told to come back, which is better
-/// than an unbounded queue.
+/// Purchases that may wait in the queue, and again as many that were taken from it and are in no batch yet. Beyond that callers are told
+/// to come back, which is better than an unbounded queue.
 const WAITING_MAX: usize = 4_096;
-/// How long connections are kept from the pool after the last purchase.
+/// How long after the last purchase the lanes give their connections back to the pool.
 const KEPT_FOR: Duration = Duration::from_millis(50);
 
 /// A handle on the node's one authoriser; cheap to clone.
@@ -64,7 +65,7 @@ impl Authoriser {
     /// may be asked again and gets the recorded answer, if there is one.
     pub async fn authorise(&self, request: PurchaseRequest) -> Answer {
         request.check_form().map_err(Fault::Refused)?;
-        self.put(weigh(&self.app, request).await?).await
+        self.enqueue(weigh(&self.app, request).await?).await
     }
 
     /// As [`Authoriser::authorise`], for a schedule that was agreed to as it was shown on a business day. Where that day has ended,
@@ -72,10 +73,11 @@ impl Authoriser {
     pub async fn authorise_as_shown(&self, request: PurchaseRequest, shown_on: BusinessDay) -> Answer {
         request.check_form().map_err(Fault::Refused)?;
         let weighed = weigh(&self.app, request).await?;
-        self.put(Weighed { shown_on: Some(shown_on), ..weighed }).await
+        self.enqueue(Weighed { shown_on: Some(shown_on), ..weighed }).await
     }
 
-    async fn put(&self, request: Weighed) -> Answer {
+    /// Puts a request into the queue and waits for its answer.
+    async fn enqueue(&self, request: Weighed) -> Answer {
         let (answer, answered) = oneshot::channel();
         self.waiting.try_send(Waiting { request, answer }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => Fault::Refused(RequestRefusal::Busy),
@@ -97,12 +99,12 @@ pub async fn decide_one(app: &App, request: PurchaseRequest) -> Answer {
 /// What a node's batches share.
 struct Node {
     app: App,
-    /// Lanes in all, busy ones too.
+    /// All lanes, busy ones too.
     lanes_count: usize,
-    /// Those that decide no batch at present.
-    lanes: Mutex<Vec<Lane>>,
+    /// The lanes that decide no batch at present.
+    idle_lanes: Mutex<Vec<Lane>>,
     busy: Mutex<Busy>,
-    /// Told whenever a batch has ended.
+    /// Wakes the collector whenever a batch has ended.
     ended: Notify,
 }
 
@@ -137,23 +139,23 @@ impl Drop for InFlight {
     }
 }
 
-/// A lane that decides a batch. It goes back to the others when it is dropped, also where deciding panicked: there are as many lanes as
-/// permits for as long as the node lives.
-struct Taken<'a> {
-    lanes: &'a Mutex<Vec<Lane>>,
+/// A lane while it decides a batch. It goes back to the idle ones when this is dropped, even if deciding panicked, so that whoever has a
+/// permit always finds a lane.
+struct BusyLane<'a> {
+    idle_lanes: &'a Mutex<Vec<Lane>>,
     lane: Lane,
 }
 
-impl Taken<'_> {
-    fn of(lanes: &Mutex<Vec<Lane>>) -> Taken<'_> {
-        let lane = lock(lanes).pop().expect("a batch has one of the permits, of which there are as many as lanes");
-        Taken { lanes, lane }
+impl BusyLane<'_> {
+    fn take(idle_lanes: &Mutex<Vec<Lane>>) -> BusyLane<'_> {
+        let lane = lock(idle_lanes).pop().expect("a batch has one of the permits, of which there are as many as lanes");
+        BusyLane { idle_lanes, lane }
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for BusyLane<'_> {
     fn drop(&mut self) {
-        lock(self.lanes).push(std::mem::take(&mut self.lane));
+        lock(self.idle_lanes).push(std::mem::take(&mut self.lane));
     }
 }
 
@@ -167,35 +169,36 @@ struct Collector {
 }
 
 async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
-    let as_many = (app.pool.options().get_max_connections() / CONNECTIONS_PER_LANE).clamp(1, LANES_MAX);
-    // Nodes begin anywhere, so that they seldom meet on a slice; where they do, they take turns.
-    let first = rand::random_range(0..SLICES);
-    let on_slices = (0..as_many as i16).map(|lane| Lane::on_slice((first + lane) % SLICES)).collect();
-    let lanes = Arc::new(Semaphore::new(as_many as usize));
+    let lanes_count = (app.pool.options().get_max_connections() / CONNECTIONS_PER_LANE).clamp(1, LANES_MAX);
+    // Each node begins at a slice drawn by lot, so that two seldom meet on one; where they do, they take turns.
+    let first_slice = rand::random_range(0..SLICES);
+    let lanes = (0..lanes_count as i16).map(|lane| Lane::on_slice((first_slice + lane) % SLICES)).collect();
+    // One for each lane: who has a permit may decide a batch.
+    let permits = Arc::new(Semaphore::new(lanes_count as usize));
     let node = Arc::new(Node {
         app,
-        lanes_count: as_many as usize,
-        lanes: Mutex::new(on_slices),
+        lanes_count: lanes_count as usize,
+        idle_lanes: Mutex::new(lanes),
         busy: Mutex::default(),
         ended: Notify::new(),
     });
     let mut collector = Collector { node: Arc::clone(&node), queue, is_closed: false, waiting: VecDeque::new() };
-    while let Ok(lane) = Arc::clone(&lanes).acquire_owned().await {
+    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
         let Some((batch, in_flight)) = collector.next_batch().await else { break };
-        tokio::spawn(Arc::clone(&node).decide(batch, in_flight, lane));
+        tokio::spawn(Arc::clone(&node).decide(batch, in_flight, permit));
     }
-    // The last batches may not have begun yet: each takes a lane, which is there until it has.
-    let _ended = lanes.acquire_many(as_many).await;
+    // All permits are free only when the last batches have ended; until then their lanes are in use.
+    let _ended = permits.acquire_many(lanes_count).await;
     node.give_back().await;
 }
 
 impl Collector {
-    /// `None` when nobody can ask any more and all have been taken.
+    /// Waits for those that the next batch decides; `None` when nobody can ask any more and all who asked are in a batch.
     async fn next_batch(&mut self) -> Option<(Vec<Waiting>, InFlight)> {
         loop {
             self.let_others_ask().await;
-            let beside_from = self.beside_from();
-            if beside_from.is_none()
+            let waits_until = self.waits_until();
+            if waits_until.is_none()
                 && let Some(picked) = self.pick()
             {
                 return Some(picked);
@@ -204,20 +207,20 @@ impl Collector {
                 return None;
             }
             tokio::select! {
-                // Beyond that they stay in the queue, which tells the next to come back: all may be waiting for one line.
+                // When so many wait, perhaps all for one line, the others stay in the queue: once it is full, callers are told to come back.
                 next = self.queue.recv(), if !self.is_closed && self.waiting.len() < WAITING_MAX => match next {
                     Some(next) => self.waiting.push_back(next),
                     None => self.is_closed = true,
                 },
                 () = self.node.ended.notified() => {}
-                () = reached(beside_from) => {}
+                () = reached(waits_until) => {}
                 () = tokio::time::sleep(KEPT_FOR), if self.node.is_idle() => self.node.give_back().await,
             }
         }
     }
 
-    /// Lets callers that are about to ask get into the next batch, as long as each turn of the scheduler brings another one.
-    /// Without it those whom a batch has just answered would miss the next one, and batches would stay half full.
+    /// Lets callers that are about to ask get into the next batch, as long as each turn of the scheduler brings more of them. Without
+    /// this, callers whom a batch has just answered would miss the next one, and batches would stay half full.
     async fn let_others_ask(&mut self) {
         self.take_queued();
         while self.waiting.len() < BATCH_MAX {
@@ -228,7 +231,7 @@ impl Collector {
         }
     }
 
-    /// Whether there was anybody in the queue.
+    /// Takes whoever is in the queue; returns whether anybody was.
     fn take_queued(&mut self) -> bool {
         let before = self.waiting.len();
         while self.waiting.len() < WAITING_MAX
@@ -239,19 +242,19 @@ impl Collector {
         self.waiting.len() > before
     }
 
-    /// From when on those who wait, where few ask, are decided beside a batch that has only just begun; `None` where they wait for none.
-    fn beside_from(&self) -> Option<Instant> {
+    /// Until when the next batch waits for one that is in flight: where few ask, until [`BESIDE_AFTER`] has passed since the last one
+    /// began. `None` where it need not wait.
+    fn waits_until(&self) -> Option<Instant> {
         let busy = lock(&self.node.busy);
         if self.waiting.len() + busy.purchases >= BESIDE_MIN {
             return None;
         }
-        let began = busy.began.iter().max().copied()?;
-        let from = began + BESIDE_AFTER;
-        (Instant::now() < from).then_some(from)
+        let until = busy.began.iter().max().copied()? + BESIDE_AFTER;
+        (Instant::now() < until).then_some(until)
     }
 
-    /// Those that the next batch decides: a lane's share of all who ask at present, or all where they are few, but nobody whose line is
-    /// in another batch.
+    /// Picks those that the next batch decides: a lane's share of all who ask at present, or all of them where they are few, but nobody
+    /// whose line is in another batch. `None` where nobody is left.
     fn pick(&mut self) -> Option<(Vec<Waiting>, InFlight)> {
         let mut busy = lock(&self.node.busy);
         let asking = self.waiting.len() + busy.purchases;
@@ -278,31 +281,32 @@ impl Collector {
 }
 
 impl Node {
-    async fn decide(self: Arc<Node>, batch: Vec<Waiting>, in_flight: InFlight, lane: OwnedSemaphorePermit) {
+    async fn decide(self: Arc<Node>, batch: Vec<Waiting>, in_flight: InFlight, permit: OwnedSemaphorePermit) {
         let (requests, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.request, waiting.answer)).unzip();
-        let mut taken = Taken::of(&self.lanes);
-        let decided = decide(&self.app, &mut taken.lane, requests).await;
-        drop(taken);
+        let mut busy = BusyLane::take(&self.idle_lanes);
+        let decided = decide(&self.app, &mut busy.lane, requests).await;
+        drop(busy);
         drop(in_flight);
         for (answer, decision) in answers.into_iter().zip(decided) {
             // A caller that has gone away finds its answer under its key.
             let _ = answer.send(decision);
         }
-        drop(lane);
+        drop(permit);
     }
 
     /// Whether there are connections to give back and nobody who needs them.
     fn is_idle(&self) -> bool {
-        lock(&self.busy).purchases == 0 && lock(&self.lanes).iter().any(Lane::has_connections)
+        lock(&self.busy).purchases == 0 && lock(&self.idle_lanes).iter().any(Lane::has_connections)
     }
 
+    /// Gives the connections of all idle lanes back to the pool.
     async fn give_back(&self) {
-        let mut lanes = std::mem::take(&mut *lock(&self.lanes));
+        let mut lanes = std::mem::take(&mut *lock(&self.idle_lanes));
         for lane in &mut lanes {
             lane.give_back().await;
         }
-        lock(&self.lanes).extend(lanes);
+        lock(&self.idle_lanes).extend(lanes);
     }
 }
 
@@ -328,8 +332,8 @@ mod tests {
     fn a_lane_whose_batch_panicked_decides_the_next() {
         let lanes = Mutex::new(vec![Lane::on_slice(3)]);
         let decided = catch_unwind(AssertUnwindSafe(|| {
-            let taken = Taken::of(&lanes);
-            assert!(taken.lane.has_connections(), "a batch that panics");
+            let busy = BusyLane::take(&lanes);
+            assert!(busy.lane.has_connections(), "a batch that panics");
         }));
         assert!(decided.is_err());
         assert_eq!(lock(&lanes).len(), 1);

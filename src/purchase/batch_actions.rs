@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
 
-use super::batch_store::{Hold, Holding, Record, read_spent, record};
+use super::batch_store::{Hold, Record, SliceHolds, read_spent, record};
 use super::decision::{Batch, Listing, Written};
 use super::model::{Receipt, RequestRefusal};
 use super::notices;
@@ -28,18 +28,20 @@ use crate::merchant::code::Code;
 use crate::merchant::{self, MerchantTerms, Shops};
 use crate::product::{self, FoundVersion};
 
-/// How often a batch is decided at most: one that met another batch's purchase with the same key, a deadlock, or a change of what it
-/// was decided on is decided again.
+/// How often a batch is decided at most. It is decided again where another batch has recorded a purchase under the same key, where it
+/// met a deadlock, or where what it was decided on has changed meanwhile.
 const TRIES_MAX: u32 = 5;
 
 pub(super) type Answer = Outcome<Receipt, RequestRefusal>;
 
-/// A batch's connections: a backend that has just served one is faster than the pool's next, whose caches are cold.
+/// The connections that a lane keeps from one batch to the next: a backend that has just served a batch is faster than the next one of
+/// the pool, whose caches are cold.
 pub(super) struct Connections {
     /// Locks, and writes what was decided.
     deciding: PoolConnection<Postgres>,
     /// Reads what needs no lock, meanwhile.
     reading: PoolConnection<Postgres>,
+    /// Whether both have the settings with which the pool handed them out.
     is_as_before: bool,
 }
 
@@ -47,7 +49,8 @@ impl Connections {
     /// Two of the pool's.
     pub(super) async fn take(pool: &PgPool) -> sqlx::Result<Connections> {
         let (deciding, reading) = tokio::try_join!(pool.acquire(), pool.acquire())?;
-        // Before it is changed, so that whoever gives up meanwhile does not leave the pool a changed one.
+        // Made before the settings are changed: if this task is cancelled meanwhile, `drop` closes the connections, and the pool does
+        // not get changed ones back.
         let mut connections = Connections { deciding, reading, is_as_before: false };
         let Connections { deciding, reading, .. } = &mut connections;
         tokio::try_join!(trading_store::begin(deciding), trading_store::look_up_by_key(reading))?;
@@ -64,8 +67,8 @@ impl Connections {
 
 impl Drop for Connections {
     fn drop(&mut self) {
-        // Whoever gave up half-way would leave the pool a connection that says for ever that purchases are being made, and one that
-        // plans as they did.
+        // The pool must not get them back as they are: one would say for ever that purchases are being made, and the other would keep
+        // planning its queries as for a batch.
         if !self.is_as_before {
             self.deciding.close_on_drop();
             self.reading.close_on_drop();
@@ -76,9 +79,10 @@ impl Drop for Connections {
 /// What decides one batch after another: its connections, and what it last saw of the reserves' slices that are its own.
 #[derive(Default)]
 pub(super) struct Lane {
-    /// Without a slice of its own it decides on the reserves themselves.
+    /// `None`: it has no slices of its own and decides on the reserves themselves.
     slice_no: Option<i16>,
-    /// Each reserve with only what is left of the slice. Nothing is lent on this knowledge alone.
+    /// Each reserve with no more available than is left of the lane's slice of it. A hint only: the statement that records a batch looks
+    /// again.
     slices: HashMap<FunderId, Reserve>,
     /// Kept between batches until they are given back.
     connections: Option<Connections>,
@@ -99,7 +103,7 @@ impl Lane {
         }
     }
 
-    /// Copies of the slices, if each is known to have what is wanted of it.
+    /// Copies of the slices that are wanted; `None` unless each of them is known to have enough.
     fn sufficient(&self, wanted: &BTreeMap<FunderId, Fen>) -> Option<HashMap<FunderId, Reserve>> {
         let copy = |(funder_id, wanted): (&FunderId, &Fen)| {
             let slice = self.slices.get(funder_id)?;
@@ -115,7 +119,8 @@ pub(super) async fn decide(app: &App, lane: &mut Lane, requests: Vec<Weighed>) -
     let mut tries = 0;
     loop {
         tries += 1;
-        let failure = match try_batch(app, lane, &requests, tries > 1).await {
+        let is_retry = tries > 1;
+        let failure = match try_batch(app, lane, &requests, is_retry).await {
             Ok(answers) => return answers,
             Err(failure) => failure,
         };
@@ -128,8 +133,8 @@ pub(super) async fn decide(app: &App, lane: &mut Lane, requests: Vec<Weighed>) -
     }
 }
 
-/// What another try resolves: something that has changed since it was read, a reserve that ran short, a deadlock, or a key that
-/// another batch recorded meanwhile.
+/// Whether another try may succeed: something has changed since it was read, a slice ran short, there was a deadlock, or another batch
+/// recorded the same key meanwhile.
 fn is_worth_retrying(failure: &anyhow::Error) -> bool {
     let code = failure
         .downcast_ref::<sqlx::Error>()
@@ -138,13 +143,14 @@ fn is_worth_retrying(failure: &anyhow::Error) -> bool {
     matches!(code.as_deref(), Some("40001" | "40P01" | "23505"))
 }
 
-async fn try_batch(app: &App, lane: &mut Lane, requests: &[Weighed], was_stale: bool) -> anyhow::Result<Vec<Answer>> {
+/// Decides a batch once. A retry locks what it needs at once, so that it cannot come too late again.
+async fn try_batch(app: &App, lane: &mut Lane, requests: &[Weighed], is_retry: bool) -> anyhow::Result<Vec<Answer>> {
     let mut connections = match lane.connections.take() {
         Some(connections) => connections,
         None => Connections::take(&app.pool).await?,
     };
     let mut answers = None;
-    if !was_stale {
+    if !is_retry {
         answers = try_unlocked(app, &mut connections, lane, requests).await?;
     }
     let answers = match answers {
@@ -155,7 +161,11 @@ async fn try_batch(app: &App, lane: &mut Lane, requests: &[Weighed], was_stale: 
     Ok(answers)
 }
 
-/// Decides on what nobody has locked and writes it if it still holds; `None` where the lane has no slices or one has not enough.
+/// Decides without locks, and records the batch if what it was decided on still stands. `None` where the lane has no slices, or one of
+/// them has not enough.
+///
+/// # Errors
+/// Those of [`record`]: a serialization failure where something has changed meanwhile.
 async fn try_unlocked(
     app: &App,
     connections: &mut Connections,
@@ -180,13 +190,13 @@ async fn try_unlocked(
         // Without a line there is no earlier answer either.
         return Ok(Some(requests.iter().map(|_| Err(Fault::Refused(RequestRefusal::UnknownLine))).collect()));
     };
-    let Shops { merchants, codes: orders, .. } = shops;
+    let Shops { merchants, codes, .. } = shops;
     let wanted = wanted_of_reserves(requests, &products);
     let Some(reserves) = lane.sufficient(&wanted) else { return Ok(None) };
     // After the lines: what is bought on one of them meanwhile makes the batch stale.
     let spent = read_spent(deciding, &bounded_lines(requests, &products), today).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
-    let read = Read { today, lines, orders, earlier, merchants, products, reserves, spent };
+    let read = Read { today, lines, codes, earlier, merchants, products, reserves, spent };
     let (mut batch, answers) = decide_in_order(app, read, requests);
     if !batch.written.purchases.is_empty() {
         let holds = batch.written.held.iter().map(|(funder_id, (first, amount))| Hold {
@@ -195,7 +205,7 @@ async fn try_unlocked(
             source: first.to_string(),
         });
         let holds: Vec<Hold> = holds.collect();
-        let left = record(deciding, &to_record(&batch, &seen, Holding { slice_no, holds: &holds })).await?;
+        let left = record(deciding, &to_record(&batch, &seen, SliceHolds { slice_no, holds: &holds })).await?;
         for (hold, left) in holds.iter().zip(left) {
             batch.reserves.get_mut(&hold.funder_id).expect("a reserve that held is in the batch").available = left;
         }
@@ -204,8 +214,8 @@ async fn try_unlocked(
     Ok(Some(answers))
 }
 
-/// Locks lines and order codes, in id order, the business day and the reserves, before it reads and decides: it knows to the fen
-/// who is refused.
+/// Locks lines and order codes, in id order, then the business day and the reserves, before it decides: so it knows to the fen what a
+/// reserve still has, and refuses nobody whom it could serve.
 async fn try_locked(
     app: &App,
     connections: &mut Connections,
@@ -220,19 +230,19 @@ async fn try_locked(
         anyhow::Ok((earlier, merchants, listings(app, reading, versions).await?))
     };
     let ((earlier, merchants, products), locked) = tokio::try_join!(beside, begin_locked(deciding, requests))?;
-    let Locked { mut transaction, lines, orders, today } = locked;
+    let Locked { mut transaction, lines, codes, today } = locked;
     let wanted = wanted_of_reserves(requests, &products);
     let when = When { business_day: today, at: app.clock.now() };
     let spent = read_spent(&mut transaction, &bounded_lines(requests, &products), today).await?;
     let reserves = lock_reserves(&mut transaction, wanted.into_keys(), when).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
-    let read = Read { today, lines, orders, earlier, merchants, products, reserves, spent };
+    let read = Read { today, lines, codes, earlier, merchants, products, reserves, spent };
     let (mut batch, answers) = decide_in_order(app, read, requests);
     if batch.written.purchases.is_empty() {
-        // Left to itself, the connection would keep its locks until it is used again.
+        // Merely dropped, the transaction would keep its locks until the connection is used again.
         transaction.rollback().await?;
     } else {
-        record(&mut transaction, &to_record(&batch, &seen, Holding::default())).await?;
+        record(&mut transaction, &to_record(&batch, &seen, SliceHolds::default())).await?;
         let mut leased = HashMap::new();
         for (funder_id, (first, amount)) in &batch.written.held {
             let occasion =
@@ -259,7 +269,7 @@ async fn try_locked(
 struct Read {
     today: BusinessDay,
     lines: Vec<Line>,
-    orders: Vec<Code>,
+    codes: Vec<Code>,
     earlier: Earlier,
     merchants: HashMap<MerchantId, MerchantTerms>,
     products: HashMap<(ProductId, i32), Listing>,
@@ -280,7 +290,7 @@ fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Batch, Vec<A
         reserves: read.reserves,
         merchants: read.merchants,
         products: read.products,
-        orders: read.orders.into_iter().map(|order| (order.code_id, order)).collect(),
+        codes: read.codes.into_iter().map(|code| (code.code_id, code)).collect(),
         spent: read.spent,
         written: Written::default(),
     };
@@ -304,19 +314,20 @@ fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Batch, Vec<A
     (batch, answers)
 }
 
-fn to_record<'a>(batch: &'a Batch, seen: &'a HashMap<LineId, i64>, holding: Holding<'a>) -> Record<'a> {
+fn to_record<'a>(batch: &'a Batch, seen: &'a HashMap<LineId, i64>, of_slice: SliceHolds<'a>) -> Record<'a> {
     let written = &batch.written;
     Record {
         written,
         seen,
         changed: written.lines_changed.iter().map(|line_id| &batch.lines[line_id]).collect(),
         to_merchants: notices::payments_received(&written.loans, When { business_day: batch.today, at: batch.now }),
-        holding,
+        of_slice,
         today: batch.today,
         now: batch.now,
     }
 }
 
+/// What the batch would hold of each reserve if all of it were authorised.
 fn wanted_of_reserves(requests: &[Weighed], products: &HashMap<(ProductId, i32), Listing>) -> BTreeMap<FunderId, Fen> {
     let mut wanted = BTreeMap::new();
     for request in requests {
@@ -339,7 +350,7 @@ async fn lock_reserves(
     Ok(reserves)
 }
 
-/// Why nothing is decided; nothing is recorded either.
+/// Why a request is not decided at all; then nothing is recorded under its key.
 fn undecidable(batch: &Batch, request: &Weighed) -> Option<RequestRefusal> {
     if !batch.lines.contains_key(&request.line_id) {
         Some(RequestRefusal::UnknownLine)
@@ -379,7 +390,7 @@ fn line_ids(requests: &[Weighed]) -> Vec<LineId> {
     distinct(requests.iter().map(|request| request.line_id))
 }
 
-/// Lines whose day is bounded by the rules of a product that is asked for.
+/// The lines whose spending on one day is bounded, because a product that is asked for has such rules.
 fn bounded_lines(requests: &[Weighed], products: &HashMap<(ProductId, i32), Listing>) -> Vec<LineId> {
     let is_bounded = |request: &&Weighed| {
         let listing = products.get(&(request.product_id, request.product_version));
@@ -408,7 +419,7 @@ fn versions(requests: &[Weighed]) -> Vec<(ProductId, i32)> {
 struct Locked<'a> {
     transaction: PgTransaction<'a>,
     lines: Vec<Line>,
-    orders: Vec<Code>,
+    codes: Vec<Code>,
     today: BusinessDay,
 }
 
@@ -416,12 +427,12 @@ struct Locked<'a> {
 async fn begin_locked<'a>(connection: &'a mut PgConnection, requests: &[Weighed]) -> anyhow::Result<Locked<'a>> {
     let mut transaction = connection.begin().await?;
     let lines = credit::store::lock_lines(&mut transaction, &line_ids(requests)).await?;
-    let orders = match code_ids(requests) {
+    let codes = match code_ids(requests) {
         none if none.is_empty() => Vec::new(),
         code_ids => merchant::code_store::lock_codes(&mut transaction, &code_ids).await?,
     };
     let today = business_day::store::hold_today(&mut transaction).await?;
-    Ok(Locked { transaction, lines, orders, today })
+    Ok(Locked { transaction, lines, codes, today })
 }
 
 fn distinct<T: Ord>(ids: impl Iterator<Item = T>) -> Vec<T> {

@@ -19,22 +19,24 @@ use crate::ledger::Posting;
 use crate::loan::{Loan, Schedule};
 use crate::notice::Notice;
 
-/// A decided batch, with all that came of it.
+/// A decided batch as it is recorded.
 pub(super) struct Record<'a> {
     pub written: &'a Written,
-    /// The number of the last journal row of each line that it was decided on, as it was then: every change of a line has one.
+    /// The number of each line's last journal row when the batch was decided. Every change of a line writes such a row, so a line whose
+    /// number is still the same has not changed since.
     pub seen: &'a HashMap<LineId, i64>,
     /// The lines that it changed, as they are now, in id order.
     pub changed: Vec<&'a Line>,
     pub to_merchants: Vec<Notice>,
-    pub holding: Holding<'a>,
+    pub of_slice: SliceHolds<'a>,
     pub today: BusinessDay,
     pub now: DateTime<Utc>,
 }
 
-/// What is taken from a slice of each reserve, in funder order; nothing where the caller has locked the reserves and writes them itself.
+/// What is taken from one slice of each reserve, in funder order. Empty where the caller has locked the reserves themselves, and writes
+/// them.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Holding<'a> {
+pub(super) struct SliceHolds<'a> {
     pub slice_no: i16,
     pub holds: &'a [Hold],
 }
@@ -43,58 +45,59 @@ pub(super) struct Holding<'a> {
 pub(super) struct Hold {
     pub funder_id: FunderId,
     pub amount: Fen,
+    /// The first purchase of the batch that it is held for.
     pub source: String,
 }
 
-/// Records a batch in one statement, and says what is left of each slice that it took from.
+/// Records a batch in one statement; returns what is left of each slice that it took from, in the order of [`SliceHolds::holds`].
 ///
 /// # Errors
 /// A serialization failure (40001), with nothing written, where a line that it changes or the business day is no longer as it was
 /// seen, an order that it pays is no longer open, or a slice has not what is to be held.
 pub(super) async fn record(connection: &mut PgConnection, record: &Record<'_>) -> sqlx::Result<Vec<Fen>> {
-    let Record { written, seen, changed, to_merchants, holding, today, now } = record;
-    let holds = holding.holds;
-    let sales = Sales::of(written);
+    let Record { written, seen, changed, to_merchants, of_slice, today, now } = record;
+    let SliceHolds { slice_no, holds } = *of_slice;
+    let columns = Columns::of(written);
     let messages = &written.messages;
     sqlx::query_file_scalar!(
         "src/purchase/record_batch.sql",
-        &sales.purchase_id,
-        &sales.line_id,
-        &sales.idempotency_key as &[&str],
-        &sales.request_sha256 as &[&[u8]],
-        &sales.merchant_id,
-        &sales.code_id as &[Option<Uuid>],
-        &sales.product_id,
-        &sales.product_version,
-        &sales.periods,
-        &sales.amount,
-        &sales.refusal as &[Option<&str>],
-        &sales.discount_fee,
-        &sales.subsidy,
-        &sales.loan_id as &[Option<Uuid>],
-        &sales.funder_id as &[Option<Uuid>],
-        &sales.grade as &[Option<&str>],
-        &sales.annual_rate as &[Option<Decimal>],
-        &sales.statement_day as &[Option<i16>],
-        &sales.first_statement_on as &[Option<NaiveDate>],
-        &sales.last_statement_on as &[Option<NaiveDate>],
-        &sales.first_due as &[Option<i32>],
-        &sales.last_due as &[Option<i32>],
-        &sales.posting_id as &[Option<Uuid>],
-        &sales.first_leg as &[Option<i32>],
-        &sales.last_leg as &[Option<i32>],
-        &sales.entry_no as &[Option<i64>],
-        &sales.used_after as &[Option<i64>],
-        &sales.limit_after as &[Option<i64>],
+        &columns.purchase_id,
+        &columns.line_id,
+        &columns.idempotency_key as &[&str],
+        &columns.request_sha256 as &[&[u8]],
+        &columns.merchant_id,
+        &columns.code_id as &[Option<Uuid>],
+        &columns.product_id,
+        &columns.product_version,
+        &columns.periods,
+        &columns.amount,
+        &columns.refusal as &[Option<&str>],
+        &columns.discount_fee,
+        &columns.subsidy,
+        &columns.loan_id as &[Option<Uuid>],
+        &columns.funder_id as &[Option<Uuid>],
+        &columns.grade as &[Option<&str>],
+        &columns.annual_rate as &[Option<Decimal>],
+        &columns.statement_day as &[Option<i16>],
+        &columns.first_statement_on as &[Option<NaiveDate>],
+        &columns.last_statement_on as &[Option<NaiveDate>],
+        &columns.first_due as &[Option<i32>],
+        &columns.last_due as &[Option<i32>],
+        &columns.posting_id as &[Option<Uuid>],
+        &columns.first_leg as &[Option<i32>],
+        &columns.last_leg as &[Option<i32>],
+        &columns.entry_no as &[Option<i64>],
+        &columns.used_after as &[Option<i64>],
+        &columns.limit_after as &[Option<i64>],
         today.date(),
         *now,
-        &sales.due_on,
-        &sales.principal,
-        &sales.interest,
-        &sales.fee,
-        &sales.debit,
-        &sales.credit,
-        &sales.leg_amount,
+        &columns.due_on,
+        &columns.principal,
+        &columns.interest,
+        &columns.fee,
+        &columns.debit,
+        &columns.credit,
+        &columns.leg_amount,
         &messages.iter().map(|message| message.partner.as_str()).collect::<Vec<&str>>() as &[&str],
         &messages.iter().map(|message| message.kind).collect::<Vec<&str>>() as &[&str],
         &messages.iter().map(|message| message.object_id).collect::<Vec<Uuid>>(),
@@ -112,8 +115,8 @@ pub(super) async fn record(connection: &mut PgConnection, record: &Record<'_>) -
         &holds.iter().map(|hold| hold.source.as_str()).collect::<Vec<&str>>() as &[&str],
         &written.orders_paid.keys().map(|code_id| code_id.uuid()).collect::<Vec<Uuid>>(),
         &written.orders_paid.values().map(|purchase_id| purchase_id.uuid()).collect::<Vec<Uuid>>(),
-        holding.slice_no,
-        &sales.discount_returned,
+        slice_no,
+        &columns.discount_returned,
     )
     .fetch_all(connection)
     .await
@@ -145,9 +148,11 @@ pub(super) async fn read_spent(
     Ok(spent)
 }
 
-/// Purchases by column, then their loans, `None` for a refused one, then installments and ledger legs in one run each.
+/// The batch turned into arrays, one for each column, as the statement takes them. First one element for each purchase; then one for
+/// each purchase's loan, posting and line entry, `None` where it was refused; last all installments and all ledger legs, one loan after
+/// the other.
 #[derive(Default)]
-struct Sales<'a> {
+struct Columns<'a> {
     purchase_id: Vec<Uuid>,
     line_id: Vec<Uuid>,
     idempotency_key: Vec<&'a str>,
@@ -170,11 +175,11 @@ struct Sales<'a> {
     statement_day: Vec<Option<i16>>,
     first_statement_on: Vec<Option<NaiveDate>>,
     last_statement_on: Vec<Option<NaiveDate>>,
-    /// One-based bounds of the loan's installments.
+    /// Where the loan's installments begin and end in `due_on` and the arrays beside it, counted from 1.
     first_due: Vec<Option<i32>>,
     last_due: Vec<Option<i32>>,
     posting_id: Vec<Option<Uuid>>,
-    /// One-based bounds of the posting's legs.
+    /// Where the posting's legs begin and end in `debit` and the arrays beside it, counted from 1.
     first_leg: Vec<Option<i32>>,
     last_leg: Vec<Option<i32>>,
     entry_no: Vec<Option<i64>>,
@@ -190,32 +195,32 @@ struct Sales<'a> {
     leg_amount: Vec<i64>,
 }
 
-/// What an authorised purchase has made.
+/// What came of an authorised purchase.
 #[derive(Clone, Copy)]
-struct Made<'a> {
+struct Bought<'a> {
     loan: &'a Loan,
     schedule: &'a Schedule,
     posting: &'a Posting,
     entry: &'a LineEntry,
 }
 
-impl<'a> Sales<'a> {
-    fn of(written: &'a Written) -> Sales<'a> {
-        let mut made = written.loans.iter().zip(&written.schedules).zip(&written.postings).zip(&written.line_entries);
-        let mut sales = Sales::default();
+impl<'a> Columns<'a> {
+    fn of(written: &'a Written) -> Columns<'a> {
+        let mut bought = written.loans.iter().zip(&written.schedules).zip(&written.postings).zip(&written.line_entries);
+        let mut columns = Columns::default();
         for purchase in &written.purchases {
-            let made = match purchase.receipt.decision {
-                Decision::Authorised { .. } => made.next(),
+            let one = match purchase.receipt.decision {
+                Decision::Authorised { .. } => bought.next(),
                 Decision::Refused(_) => None,
             };
-            let made = made.map(|(((loan, schedule), posting), entry)| Made { loan, schedule, posting, entry });
-            sales.push_purchase(purchase);
-            sales.push_made(made);
-            if let Some(made) = made {
-                sales.push_rows(made);
+            let one = one.map(|(((loan, schedule), posting), entry)| Bought { loan, schedule, posting, entry });
+            columns.push_purchase(purchase);
+            columns.push_bought(one);
+            if let Some(one) = one {
+                columns.push_installments_and_legs(one);
             }
         }
-        sales
+        columns
     }
 
     fn push_purchase(&mut self, purchase: &'a NewPurchase) {
@@ -241,12 +246,12 @@ impl<'a> Sales<'a> {
         self.subsidy.push(subsidy.get());
     }
 
-    fn push_made(&mut self, made: Option<Made<'a>>) {
-        let loan = made.map(|made| made.loan);
-        let entry = made.map(|made| made.entry);
+    fn push_bought(&mut self, one: Option<Bought<'a>>) {
+        let loan = one.map(|one| one.loan);
+        let entry = one.map(|one| one.entry);
         let run = |before: usize, count: usize| (before as i32 + 1, (before + count) as i32);
-        let dues = made.map(|made| run(self.due_on.len(), made.schedule.installments.len()));
-        let legs = made.map(|made| run(self.debit.len(), made.posting.legs.len()));
+        let dues = one.map(|one| run(self.due_on.len(), one.schedule.installments.len()));
+        let legs = one.map(|one| run(self.debit.len(), one.posting.legs.len()));
         self.loan_id.push(loan.map(|loan| loan.loan_id.uuid()));
         self.funder_id.push(loan.map(|loan| loan.funder_id.uuid()));
         self.grade.push(loan.map(|loan| loan.grade.as_str()));
@@ -256,7 +261,7 @@ impl<'a> Sales<'a> {
         self.last_statement_on.push(loan.map(|loan| loan.last_statement_on.date()));
         self.first_due.push(dues.map(|(first, _)| first));
         self.last_due.push(dues.map(|(_, last)| last));
-        self.posting_id.push(made.map(|made| made.posting.posting_id));
+        self.posting_id.push(one.map(|one| one.posting.posting_id));
         self.first_leg.push(legs.map(|(first, _)| first));
         self.last_leg.push(legs.map(|(_, last)| last));
         self.entry_no.push(entry.map(|entry| entry.entry_no));
@@ -264,14 +269,14 @@ impl<'a> Sales<'a> {
         self.limit_after.push(entry.map(|entry| entry.limit_after.get()));
     }
 
-    fn push_rows(&mut self, made: Made<'_>) {
-        for installment in &made.schedule.installments {
+    fn push_installments_and_legs(&mut self, one: Bought<'_>) {
+        for installment in &one.schedule.installments {
             self.due_on.push(installment.due_on.date());
             self.principal.push(installment.principal.get());
             self.interest.push(installment.interest.get());
             self.fee.push(installment.fee.get());
         }
-        for leg in &made.posting.legs {
+        for leg in &one.posting.legs {
             self.debit.push(leg.debit.number());
             self.credit.push(leg.credit.number());
             self.leg_amount.push(leg.amount.get());

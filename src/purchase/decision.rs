@@ -1,4 +1,4 @@
-//! The decision on a batch of purchases: a pure function over what was read and locked.
+//! The decision on a batch of purchases: a pure function over what was read for it, whether that is locked or not.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -29,8 +29,8 @@ pub struct Batch {
     pub reserves: HashMap<FunderId, Reserve>,
     pub merchants: HashMap<MerchantId, MerchantTerms>,
     pub products: HashMap<(ProductId, i32), Listing>,
-    /// The codes that are presented.
-    pub orders: HashMap<CodeId, Code>,
+    /// The codes that are presented, as far as they were found.
+    pub codes: HashMap<CodeId, Code>,
     /// Of the lines whose day is bounded by rules, what they have spent on it.
     pub spent: HashMap<LineId, SpentToday>,
     pub written: Written,
@@ -77,10 +77,11 @@ impl Batch {
     /// Decides one request whose line, merchant and product are known, after all that were decided before it.
     pub fn decide(&mut self, weighed: Weighed, fingerprint: [u8; 32]) -> Receipt {
         let purchase_id = PurchaseId::mint(self.now);
-        let (decision, discount_fee, subsidy) = match self.check(&weighed) {
+        let (decision, discount_fee, subsidy) = match self.check_and_hold(&weighed) {
             Ok(quote) => {
+                let discount_fee = self.merchants[&weighed.merchant_id].discount_rate.of(weighed.amount, 1, 1);
                 let subsidy = quote.subsidy;
-                let (loan_id, discount_fee) = self.commit_to(purchase_id, &weighed, quote);
+                let loan_id = self.commit_to(purchase_id, &weighed, quote);
                 (Decision::Authorised { loan_id }, discount_fee, subsidy)
             }
             Err(refusal) => (Decision::Refused(refusal), Fen::ZERO, Fen::ZERO),
@@ -99,8 +100,12 @@ impl Batch {
         receipt
     }
 
-    /// The checks in their order. The last one, the reserve, is also the one that takes: everything before it has passed.
-    fn check(&mut self, request: &Weighed) -> Result<Quote, PurchaseRefusal> {
+    /// Makes the checks in their order. The last of them holds the amount in the funder's reserve, so that nothing is held for a
+    /// purchase that is refused.
+    ///
+    /// # Errors
+    /// The first check that fails; then nothing has changed.
+    fn check_and_hold(&mut self, request: &Weighed) -> Result<Quote, PurchaseRefusal> {
         let merchant = &self.merchants[&request.merchant_id];
         let listing = &self.products[&(request.product_id, request.product_version)];
         let line = &self.lines[&request.line_id];
@@ -110,8 +115,8 @@ impl Batch {
         }
         if let Some(order_code) = request.order_code {
             let presented = Presented { merchant_id: request.merchant_id, amount: request.amount, at: self.now };
-            let order = self.orders.get(&order_code).ok_or(PurchaseRefusal::OrderNotPayable)?;
-            order.check(presented).map_err(|_| PurchaseRefusal::OrderNotPayable)?;
+            let code = self.codes.get(&order_code).ok_or(PurchaseRefusal::OrderNotPayable)?;
+            code.check(presented).map_err(|_| PurchaseRefusal::OrderNotPayable)?;
         }
         let quote = self.check_product(request, listing, merchant, line)?;
         check_line(line, self.today)?;
@@ -167,10 +172,9 @@ impl Batch {
         })
     }
 
-    /// Makes the loan, uses the line, and notes what is told and booked. The reserve already holds the amount.
-    fn commit_to(&mut self, purchase_id: PurchaseId, request: &PurchaseRequest, quote: Quote) -> (LoanId, Fen) {
+    /// Makes the loan, uses the line, and notes what is to be booked and whom to tell. The reserve already holds the amount.
+    fn commit_to(&mut self, purchase_id: PurchaseId, request: &PurchaseRequest, quote: Quote) -> LoanId {
         let product = Arc::clone(&self.products[&(request.product_id, request.product_version)].product);
-        let discount_fee = self.merchants[&request.merchant_id].discount_rate.of(request.amount, 1, 1);
         let line = self.lines.get_mut(&request.line_id).expect("the line was found before the decision");
         let loan_id = LoanId::mint(self.now);
         let event = Event {
@@ -188,19 +192,19 @@ impl Batch {
             spent.add(request.merchant_id, request.amount);
         }
         self.written.postings.push(posting::purchase(event, request.amount));
-        self.written.messages.push(loan_made(&product, Made { loan_id, request, subsidy: quote.subsidy, event }));
+        self.written.messages.push(loan_made(&product, NewLoan { loan_id, request, subsidy: quote.subsidy, event }));
         if self.merchants[&request.merchant_id].is_notified {
-            let order = request.order_code.and_then(|order_code| self.orders.get(&order_code));
-            self.written.messages.push(payment_succeeded(purchase_id, request, order, event));
+            let code = request.order_code.and_then(|order_code| self.codes.get(&order_code));
+            self.written.messages.push(payment_succeeded(purchase_id, request, code, event));
         }
         let held = self.written.held.entry(line.funder_id).or_insert((purchase_id, Fen::ZERO));
         held.1 += request.amount;
-        if let Some(order) = request.order_code.and_then(|order_code| self.orders.get_mut(&order_code))
+        if let Some(code) = request.order_code.and_then(|order_code| self.codes.get_mut(&order_code))
             // A printed code is never used up.
-            && matches!(order.kind, CodeKind::Order { .. })
+            && matches!(code.kind, CodeKind::Order { .. })
         {
-            order.status = CodeStatus::Paid { purchase_id };
-            self.written.orders_paid.insert(order.code_id, purchase_id);
+            code.status = CodeStatus::Paid { purchase_id };
+            self.written.orders_paid.insert(code.code_id, purchase_id);
         }
         self.written.loans.push(Loan {
             loan_id,
@@ -227,12 +231,12 @@ impl Batch {
             claim_left: Fen::ZERO,
         });
         self.written.schedules.push(quote.schedule);
-        (loan_id, discount_fee)
+        loan_id
     }
 }
 
-/// Whether anything can be bought on a line that day. One whose last day has passed has ended, whatever else is against it: it is
-/// not usable again when what is overdue is paid, or when a freeze is lifted.
+/// Whether anything can be bought on a line that day. A line whose last day has passed is told as ended, even where it is frozen or
+/// closed as well: paying what is overdue, or lifting the freeze, would not make it usable again.
 pub fn check_line(line: &Line, today: BusinessDay) -> Result<(), PurchaseRefusal> {
     match line.status {
         _ if line.has_expired_on(today) => Err(PurchaseRefusal::LineEnded),
@@ -242,19 +246,14 @@ pub fn check_line(line: &Line, today: BusinessDay) -> Result<(), PurchaseRefusal
 }
 
 /// What the merchant's own system is told of a payment.
-fn payment_succeeded(
-    purchase_id: PurchaseId,
-    request: &PurchaseRequest,
-    order: Option<&Code>,
-    event: Event,
-) -> Message {
+fn payment_succeeded(purchase_id: PurchaseId, request: &PurchaseRequest, code: Option<&Code>, event: Event) -> Message {
     let particulars = serde_json::json!({
         "amount_fen": request.amount, "periods": request.periods, "business_day": event.when.business_day });
-    Payment::of(request.merchant_id, purchase_id, order).message("payment_succeeded", particulars, event.when.at)
+    Payment::of(request.merchant_id, purchase_id, code).message("payment_succeeded", particulars, event.when.at)
 }
 
 /// A new loan, and what it was made for.
-struct Made<'a> {
+struct NewLoan<'a> {
     loan_id: LoanId,
     request: &'a PurchaseRequest,
     /// What the merchant pays of its interest.
@@ -263,8 +262,8 @@ struct Made<'a> {
 }
 
 /// What the funder's core is told of it; the schedule follows from its terms and can be asked for.
-fn loan_made(product: &ProductVersion, made: Made<'_>) -> Message {
-    let Made { loan_id, request, subsidy, event } = made;
+fn loan_made(product: &ProductVersion, new: NewLoan<'_>) -> Message {
+    let NewLoan { loan_id, request, subsidy, event } = new;
     Message {
         partner: product.terms.funder.clone(),
         kind: "loan_made",

@@ -137,7 +137,7 @@ pub async fn show(
     Path(loan): Path<String>,
     SignedIn(borrower_id): SignedIn,
 ) -> Result<LoanPage, Problem> {
-    let story = find(&app, borrower_id, &loan).await?;
+    let story = find_story(&app, borrower_id, &loan).await?;
     let entries = own_actions::entries(&app, &story.loan, None).await?;
     Ok(LoanPage { page, rows: schedule_rows(&story), price: why::agreed_price(&story), entries, story })
 }
@@ -149,7 +149,7 @@ pub async fn agreement(
     Path(loan): Path<String>,
     SignedIn(borrower_id): SignedIn,
 ) -> Result<AgreementPage, Problem> {
-    let story = find(&app, borrower_id, &loan).await?;
+    let story = find_story(&app, borrower_id, &loan).await?;
     let terms = &story.product.terms;
     let periods = u16::try_from(story.loan.periods).unwrap_or_default();
     let sold = terms.plan(periods, &story.loan.grade);
@@ -173,7 +173,7 @@ pub async fn why(
     Path((loan, period)): Path<(String, usize)>,
     SignedIn(borrower_id): SignedIn,
 ) -> Result<WhyPage, Problem> {
-    let story = find(&app, borrower_id, &loan).await?;
+    let story = find_story(&app, borrower_id, &loan).await?;
     if period == 0 || period > story.current().schedule.installments.len() {
         return Err(Problem::not_found());
     }
@@ -192,7 +192,7 @@ pub async fn why(
 }
 
 /// A borrower's own loan by the id in an address.
-pub async fn find(app: &App, borrower_id: BorrowerId, loan: &str) -> Result<LoanStory, Problem> {
+pub async fn find_story(app: &App, borrower_id: BorrowerId, loan: &str) -> Result<LoanStory, Problem> {
     let loan_id: LoanId = loan.parse().map_err(|_| Problem::not_found())?;
     own_actions::loan(app, borrower_id, loan_id).await?.ok_or_else(Problem::not_found)
 }

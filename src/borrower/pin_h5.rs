@@ -102,7 +102,7 @@ pub async fn set(
         match check_former(&app, id, &proof).await {
             Ok(checked) => Replaced::Former(checked),
             Err(Fault::Refused(refusal)) => {
-                refuse(&mut form, "pin_former", refusal);
+                refuse_pin(&mut form, "pin_former", refusal);
                 return Ok(again(page, form, has_pin));
             }
             Err(failed) => return Err(failed.into()),
@@ -119,11 +119,11 @@ pub async fn set(
             if is_set_so(&app, id, &chosen).await? {
                 return Ok(set_on(&page, &form));
             }
-            refuse(&mut form, "pin_former", PinRefusal::Wrong);
+            refuse_pin(&mut form, "pin_former", PinRefusal::Wrong);
             Ok(again(page, form, true))
         }
         Err(Fault::Refused(refusal)) => {
-            refuse(&mut form, "pin_new", refusal);
+            refuse_pin(&mut form, "pin_new", refusal);
             Ok(again(page, form, has_pin))
         }
         Err(failed) => Err(failed.into()),
@@ -187,7 +187,7 @@ pub async fn reset(
     match set_pin(&app, id, new).await {
         Ok(()) => Ok(set_on(&page, &form)),
         Err(Fault::Refused(refusal)) => {
-            refuse(&mut form, "pin_new", refusal);
+            refuse_pin(&mut form, "pin_new", refusal);
             Ok(ForgottenPage { page, form, mobile, is_sent: false }.answer())
         }
         Err(failed) => Err(failed.into()),
@@ -207,7 +207,7 @@ pub async fn is_confirmed(app: &App, id: BorrowerId, form: &mut Form) -> anyhow:
     match check_pin(app, id, &typed).await {
         Ok(()) => Ok(true),
         Err(Fault::Refused(refusal)) => {
-            refuse(form, "pin", refusal);
+            refuse_pin(form, "pin", refusal);
             Ok(false)
         }
         Err(Fault::Failed(failure)) => Err(failure),
@@ -215,7 +215,7 @@ pub async fn is_confirmed(app: &App, id: BorrowerId, form: &mut Form) -> anyhow:
 }
 
 /// Puts what is wrong with a PIN beside the field that holds it; what no other PIN would mend stands above the form.
-pub fn refuse(form: &mut Form, field: &str, refusal: PinRefusal) {
+pub fn refuse_pin(form: &mut Form, field: &str, refusal: PinRefusal) {
     match refusal {
         PinRefusal::NotSet | PinRefusal::Locked { .. } => form.refuse(&refusal),
         PinRefusal::Malformed | PinRefusal::TooSimple | PinRefusal::Wrong | PinRefusal::WrongOnceMore => {

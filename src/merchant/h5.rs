@@ -20,7 +20,7 @@ use crate::page::session::{self, lead, way_to};
 use crate::page::{Page, SessionKind, Visit};
 use crate::passcode::{self, Window};
 use crate::purchase::receipt::Takings;
-use crate::purchase::receipt_actions;
+use crate::purchase::sum_takings_today;
 
 /// Tables and statements that one person fetches in a stretch of time: each may read a year of sales, and who needs more than that
 /// is no person.
@@ -133,7 +133,7 @@ pub struct HomePage {
 
 /// `GET /m`
 pub async fn home(State(app): State<App>, page: Page, signed_in: MerchantSignedIn) -> Result<HomePage, Problem> {
-    let takings = receipt_actions::sums(&app, signed_in.merchant_id).await?.takings;
+    let takings = sum_takings_today(&app, signed_in.merchant_id).await?.takings;
     Ok(HomePage { page, signed_in, takings })
 }
 

@@ -41,4 +41,4 @@ pub mod refund_h5;
 pub use authoriser::Authoriser;
 pub use live_receipts::LiveReceipts;
 pub use model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt};
-pub use receipt_actions::sums as sum_takings;
+pub use receipt_actions::sum_takings_today;

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{self, BorrowerId};
 use crate::base::typed::{plain_amount, press, typed_amount};
-use crate::borrower::{self, pin_h5};
+use crate::borrower;
 use crate::credit::{Line, open_lines};
 use crate::error::{Fault, Refusal};
 use crate::funder;
@@ -378,7 +378,7 @@ pub async fn confirm(
         Err(Fault::Refused(ConfirmRefusal::PlanChanged)) => visit.plans(amount, "", Some(plan)).await,
         Err(Fault::Refused(refusal)) => {
             match refusal {
-                ConfirmRefusal::Pin(refusal) => pin_h5::refuse(&mut form, "pin", refusal),
+                ConfirmRefusal::Pin(refusal) => borrower::refuse_pin(&mut form, "pin", refusal),
                 ConfirmRefusal::PaidAnother => {
                     form.refuse(&refusal);
                     visit.key = new_key(&app);

@@ -42,7 +42,7 @@ pub async fn today(app: &App, merchant_id: MerchantId) -> anyhow::Result<Today> 
 }
 
 /// What the business day has brought so far.
-pub async fn sums(app: &App, merchant_id: MerchantId) -> anyhow::Result<DaySums> {
+pub async fn sum_takings_today(app: &App, merchant_id: MerchantId) -> anyhow::Result<DaySums> {
     let mut connection = app.pool.acquire().await?;
     read_sums(&mut connection, merchant_id).await
 }

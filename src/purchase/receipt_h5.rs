@@ -141,7 +141,7 @@ impl Till {
         if missed.is_empty() {
             return Ok(None);
         }
-        let sums = receipt_actions::sums(&self.app, merchant_id).await?;
+        let sums = receipt_actions::sum_takings_today(&self.app, merchant_id).await?;
         // The day may have ended meanwhile.
         if sums.day == today { self.event(&missed, sums).map(Some) } else { Ok(Some(behind())) }
     }

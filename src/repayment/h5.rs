@@ -16,9 +16,9 @@ use crate::base::Fen;
 use crate::base::id::{self, BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::typed::typed_amount;
 use crate::bill::own_actions::{self, LoanStory};
-use crate::bill::{OwnPending, loan_h5};
+use crate::bill::{OwnPending, find_story};
+use crate::borrower;
 use crate::borrower::card::Card;
-use crate::borrower::{self, pin_h5};
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::ledger::store::Entry;
@@ -140,7 +140,7 @@ pub async fn pay(
         let press = Press { borrower_id, line_id, wish, card_id, key, pin };
         match button::press(&app, &press).await {
             Ok(withholding_id) => return Ok(to_order(withholding_id)),
-            Err(Fault::Refused(PressRefusal::Pin(refusal))) => pin_h5::refuse(&mut form, "pin", refusal),
+            Err(Fault::Refused(PressRefusal::Pin(refusal))) => borrower::refuse_pin(&mut form, "pin", refusal),
             Err(Fault::Refused(PressRefusal::Repay(refusal))) => refuse(&mut form, refusal),
             Err(failed) => return Err(failed.into()),
         }
@@ -240,7 +240,7 @@ pub async fn ask_payoff(
     Query(asked): Query<Asked>,
     SignedIn(borrower_id): SignedIn,
 ) -> Result<Response, Problem> {
-    let story = loan_h5::find(&app, borrower_id, &loan).await?;
+    let story = find_story(&app, borrower_id, &loan).await?;
     let form = Form::filled([("key", key_or_new(&app, &asked.key))]);
     Ok(payoff_page(&app, page, borrower_id, story, form).await?.into_response())
 }
@@ -259,10 +259,10 @@ pub async fn pay_off(
             return Ok(to_order(earlier.withholding_id));
         }
         refuse_used_key(&app, &mut form);
-        let story = loan_h5::find(&app, borrower_id, &loan).await?;
+        let story = find_story(&app, borrower_id, &loan).await?;
         return Ok(unprocessable(payoff_page(&app, page, borrower_id, story, form).await?));
     }
-    let story = loan_h5::find(&app, borrower_id, &loan).await?;
+    let story = find_story(&app, borrower_id, &loan).await?;
     let quoted = form.value("quoted").parse().map(Fen::new).unwrap_or_default();
     let pin = form.read("pin", |pin| Ok(pin.to_owned()));
     form.forget("pin");
@@ -272,7 +272,7 @@ pub async fn pay_off(
         let press = Press { borrower_id, line_id: story.loan.line_id, wish, card_id, key, pin };
         match button::press(&app, &press).await {
             Ok(withholding_id) => return Ok(to_order(withholding_id)),
-            Err(Fault::Refused(PressRefusal::Pin(refusal))) => pin_h5::refuse(&mut form, "pin", refusal),
+            Err(Fault::Refused(PressRefusal::Pin(refusal))) => borrower::refuse_pin(&mut form, "pin", refusal),
             Err(Fault::Refused(PressRefusal::Repay(refusal))) => refuse(&mut form, refusal),
             Err(failed) => return Err(failed.into()),
         }
@@ -291,7 +291,7 @@ async fn payoff_page(
         Ok(quote) => Some(quote),
         // Paid, refunded or voided, perhaps since the loan was read by another tab's payment: the page says so.
         Err(Fault::Refused(_)) => {
-            story = loan_h5::find(app, borrower_id, &story.loan.loan_id.to_string()).await?;
+            story = find_story(app, borrower_id, &story.loan.loan_id.to_string()).await?;
             None
         }
         Err(failed) => return Err(failed.map_refusal(PressRefusal::Repay).into()),

@@ -23,7 +23,7 @@ pub struct ClosedPage {
     way_on: Option<(&'static str, &'static str)>,
 }
 
-/// Says why a code cannot be paid; of a shop that was found, whose it is.
+/// The page that says why a code cannot be paid, and whose code it is where its shop is known.
 pub(super) fn closed(page: Page, refusal: &impl Refusal, shop: Option<&Shop>) -> Response {
     closed_within(page, refusal, shop, None)
 }

@@ -3,12 +3,12 @@
 use super::authoriser::Authoriser;
 use super::decision::check_line;
 use super::model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt, RequestRefusal};
-use super::offer::{self, Counter, PlanName, PlanOffer};
+use super::offer::{self, Counter, PlanName, PlanOffer, Wish};
 use super::own_store::{self, OwnPurchase, OwnRefund};
 use super::store::Earlier;
 use crate::app::App;
-use crate::base::Fen;
 use crate::base::id::{BorrowerId, LineId, MerchantId, PurchaseId};
+use crate::base::{BusinessDay, Fen};
 use crate::borrower::{self, PinRefusal};
 use crate::credit::Line;
 use crate::error::{Fault, Outcome, Refusal};
@@ -30,6 +30,10 @@ impl Shop {
             CodeKind::Static => None,
             CodeKind::Order { amount, .. } => Some(amount),
         }
+    }
+
+    fn counter_on(&self, today: BusinessDay) -> Counter<'_> {
+        Counter { category: &self.merchant.category, today }
     }
 }
 
@@ -74,11 +78,11 @@ pub async fn offer_plans(app: &App, at: AtCounter<'_>, amount: Fen) -> Outcome<V
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
     let products = app.catalogue.load_on_sale(&mut connection).await?;
-    let counter = Counter { category: &shop.merchant.category, amount, today };
+    let wish = Wish { counter: shop.counter_on(today), amount };
     let (mut refused, mut unusable) = (None, None);
     let mut plans = Vec::new();
     for line in lines {
-        match offer::offers(line, &products, counter) {
+        match offer::offers(line, &products, wish) {
             Ok(offered) => plans.extend(offered),
             // Why a line cannot be used at all is told only where no other one can.
             Err(refusal @ (PurchaseRefusal::LineEnded | PurchaseRefusal::LineNotActive)) => {
@@ -97,12 +101,11 @@ pub async fn bounds(app: &App, at: AtCounter<'_>) -> anyhow::Result<Option<(Fen,
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
     let products = app.catalogue.load_on_sale(&mut connection).await?;
-    let counter = Counter { category: &shop.merchant.category, amount: Fen::ZERO, today };
-    Ok(offer::bounds(lines, &products, counter))
+    Ok(offer::bounds(lines, &products, shop.counter_on(today)))
 }
 
-/// A plan as it was while its version of the product was on sale, which it is not any more; `None` where it is still, and where
-/// there never was one.
+/// A plan of a product version that is on sale no more, as it was sold; `None` where the version is still on sale, and where there never
+/// was such a plan.
 pub async fn former_plan(
     app: &App,
     at: AtCounter<'_>,
@@ -112,19 +115,19 @@ pub async fn former_plan(
     let AtCounter { lines, shop } = at;
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
-    // The name comes from outside: only versions are looked up that surely were.
+    // The name comes from outside: the catalogue is only asked for versions that exist.
     let known = product::store::find_versions(&mut connection, &[(name.product_id, name.version)]).await?;
     let Some(known) = known.first() else { return Ok(None) };
     let product = app.catalogue.get(&mut connection, name.product_id, name.version).await?;
     if known.is_on_sale && product.terms.is_valid_on(today) {
         return Ok(None);
     }
-    let counter = Counter { category: &shop.merchant.category, amount, today };
+    let wish = Wish { counter: shop.counter_on(today), amount };
     let line = lines.iter().find(|line| line.funder_id == product.funder_id);
-    Ok(line.and_then(|line| offer::offer(&product, line, counter, name.periods)))
+    Ok(line.and_then(|line| offer::offer(&product, line, wish, name.periods)))
 }
 
-/// Why a borrower can buy nothing, whatever it is.
+/// Why a borrower can buy nothing at all at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineRefusal {
     #[error("there is no credit line")]
@@ -145,7 +148,10 @@ impl Refusal for LineRefusal {
     }
 }
 
-/// Whether any of these lines can be used at all; where none can, an end is final, and a freeze is not.
+/// Checks that any of these lines can be used at all.
+///
+/// # Errors
+/// `Ended` only where all of them have ended, which is final; `NotActive` where one is merely frozen or closed.
 pub async fn check_lines(app: &App, lines: &[Line]) -> Outcome<(), LineRefusal> {
     if lines.is_empty() {
         return Err(Fault::Refused(LineRefusal::Missing));
@@ -158,7 +164,7 @@ pub async fn check_lines(app: &App, lines: &[Line]) -> Outcome<(), LineRefusal> 
     Err(Fault::Refused(if have_ended { LineRefusal::Ended } else { LineRefusal::NotActive }))
 }
 
-/// What one purchase may come to today on one of these lines: none is split between two.
+/// The most that one purchase may come to today. It is made on one line and never split between two.
 pub async fn usable(app: &App, lines: &[Line]) -> anyhow::Result<Fen> {
     let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
     Ok(lines.iter().map(|line| line.usable_on(today)).max().unwrap_or_default())
@@ -183,7 +189,7 @@ impl Answered {
         matches!(self.receipt.decision, Decision::Authorised { .. })
     }
 
-    /// Whether this is what was asked: the same at the same counter by the same plan.
+    /// Whether this very thing was asked: the same amount at the same counter under the same plan.
     pub fn is_of(&self, shop: &Shop, amount: Fen, plan: PlanName) -> bool {
         request(shop, amount, plan, LineKey { line_id: self.line_id, key: "" }).fingerprint() == self.fingerprint
     }

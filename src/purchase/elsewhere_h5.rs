@@ -23,11 +23,11 @@ pub struct ElsewherePage {
     other_link: Option<String>,
 }
 
-/// The page for a browser that names itself so; `None` for one that is fine to pay in.
+/// The page for a browser whose user agent is `agent`; `None` where one can pay in that browser.
 pub(super) async fn answer(app: &App, page: &Page, shop: &Shop, agent: &str) -> Result<Option<Response>, Problem> {
     let Some(app_name) = other_app(agent) else { return Ok(None) };
     if let Err(refusal) = counter::check_payable(app, shop) {
-        // Nobody goes and opens it elsewhere to be told there.
+        // Said here already, so that nobody opens the code elsewhere only to be told there.
         return Ok(Some(closed(page.clone(), &refusal, Some(shop))));
     }
     let other_link = counter::other_link(app, shop.merchant.merchant_id).await?;

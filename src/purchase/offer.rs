@@ -38,21 +38,31 @@ pub struct PlanOffer {
     pub price: Option<Price>,
 }
 
-/// What is on the counter.
+/// A merchant's counter on a business day, which decides what products are sold there.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter<'a> {
     /// The merchant's category.
     pub category: &'a str,
-    pub amount: Fen,
     pub today: BusinessDay,
 }
 
-/// Every plan that a line may choose, those that cost the borrower nothing first, then by product and periods; or why there is none.
+/// An amount that is to be paid at a counter.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    pub counter: Counter<'a>,
+    pub amount: Fen,
+}
+
+/// Every plan that a line may choose: those that cost the borrower nothing first, then by product and periods.
+///
+/// # Errors
+/// Why there is no plan: the line cannot be used, nothing is sold to it here, or the amount is too small or too large.
 pub fn offers(
     line: &Line,
     products: &[Arc<ProductVersion>],
-    counter: Counter<'_>,
+    wish: Wish<'_>,
 ) -> Result<Vec<PlanOffer>, PurchaseRefusal> {
+    let Wish { counter, amount } = wish;
     check_line(line, counter.today)?;
     let sold_here: Vec<&Arc<ProductVersion>> =
         products.iter().filter(|product| is_sold_here(product, line, counter)).collect();
@@ -65,23 +75,22 @@ pub fn offers(
             PurchaseRefusal::ProductNotOnSale
         });
     };
-    if counter.amount < least {
+    if amount < least {
         return Err(PurchaseRefusal::AmountBelowMinimum);
     }
-    if counter.amount > most {
+    if amount > most {
         return Err(PurchaseRefusal::AmountAboveMaximum);
     }
-    if counter.amount > line.available() {
+    if amount > line.available() {
         return Err(PurchaseRefusal::LineExceeded);
     }
-    let mut plans: Vec<PlanOffer> =
-        sold_here.into_iter().flat_map(|product| plans_of(product, line, counter)).collect();
+    let mut plans: Vec<PlanOffer> = sold_here.into_iter().flat_map(|product| plans_of(product, line, wish)).collect();
     plans.sort_by_key(|plan| (plan.costs_borrower(), plan.name.product_id, plan.name.periods));
     if plans.is_empty() { Err(PurchaseRefusal::PlanNotOffered) } else { Ok(plans) }
 }
 
 /// The least and the greatest amount of one purchase at a counter, over everything that is sold there on these lines; `None` where
-/// nothing is. The counter's own amount says nothing here.
+/// nothing is.
 pub fn bounds(lines: &[Line], products: &[Arc<ProductVersion>], counter: Counter<'_>) -> Option<(Fen, Fen)> {
     let sold = products.iter().filter(|product| lines.iter().any(|line| is_sold_here(product, line, counter)));
     sold.map(|product| product.terms.purchase.bounds()).reduce(wider)
@@ -95,41 +104,41 @@ fn is_sold_here(product: &ProductVersion, line: &Line, counter: Counter<'_>) -> 
     is_sold_to(product, line, counter.today) && product.terms.purchase.is_sold_at(counter.category)
 }
 
-/// Whether a line may be used for it, at some merchant or other.
+/// Whether a line may buy this product, at whatever merchant.
 fn is_sold_to(product: &ProductVersion, line: &Line, today: BusinessDay) -> bool {
     let grades = &product.terms.purchase.grades;
     product.funder_id == line.funder_id && product.terms.is_valid_on(today) && grades.contains(&line.grade)
 }
 
-fn plans_of(product: &Arc<ProductVersion>, line: &Line, counter: Counter<'_>) -> Vec<PlanOffer> {
+fn plans_of(product: &Arc<ProductVersion>, line: &Line, wish: Wish<'_>) -> Vec<PlanOffer> {
     let periods = product.terms.plans.iter().flat_map(|plan| plan.periods.iter().copied());
-    periods.filter_map(|periods| offer(product, line, counter, periods)).collect()
+    periods.filter_map(|periods| offer(product, line, wish, periods)).collect()
 }
 
-/// One plan of a product, whether that is on sale or not; `None` where it has no such plan.
-pub fn offer(product: &Arc<ProductVersion>, line: &Line, counter: Counter<'_>, periods: u16) -> Option<PlanOffer> {
-    let wish = QuoteRequest {
+/// One plan of a product, whether the product is on sale or not; `None` where it has no such plan.
+pub fn offer(product: &Arc<ProductVersion>, line: &Line, wish: Wish<'_>, periods: u16) -> Option<PlanOffer> {
+    let request = QuoteRequest {
         grade: &line.grade,
         periods,
-        amount: counter.amount,
-        business_day: counter.today,
+        amount: wish.amount,
+        business_day: wish.counter.today,
         statement_day: line.statement_day,
         due_day: line.due_day,
     };
     let (plan, rate) = product.terms.plan(periods, &line.grade)?;
-    let quote = quote(&product.terms, &wish).ok()?;
+    let quote = quote(&product.terms, &request).ok()?;
     Some(PlanOffer {
         name: PlanName { product_id: product.product_id, version: product.version, periods },
         line_id: line.line_id,
         product: Arc::clone(product),
-        request: schedule_request(plan, rate, &wish),
+        request: schedule_request(plan, rate, &request),
         price: quote.price(),
         quote,
     })
 }
 
 impl PlanOffer {
-    /// What is sold.
+    /// The plan as the product's terms state it.
     pub fn plan(&self) -> Option<&Plan> {
         self.product.terms.plan_in(self.name.periods)
     }
@@ -160,8 +169,8 @@ impl PlanOffer {
         self.quote.schedule.installments.last().map_or(Fen::ZERO, |row| row.total())
     }
 
-    /// One amount says what is paid each time: all payments are the same but the last, which takes the fen that rounding leaves
-    /// and so differs by at most one for each period.
+    /// Whether one amount says what is paid each time: all payments are the same but the last one, which takes what rounding leaves and
+    /// so differs by at most one fen for each period.
     pub fn is_level(&self) -> bool {
         let rows = &self.quote.schedule.installments;
         let (first, last) = (self.first_payment(), self.last_payment());
@@ -170,13 +179,13 @@ impl PlanOffer {
         are_same && apart <= Fen::new(i64::from(self.name.periods))
     }
 
-    /// Whether the borrower pays any interest or fee; not where the merchant pays all of it or nobody does.
+    /// Whether the borrower pays any interest or fee: not where the merchant pays all of it, nor where there is none.
     pub fn costs_borrower(&self) -> bool {
         self.charges().total().is_positive()
     }
 
-    /// The schedule by its hash, as a page hands it back: what was seen is agreed to, and nothing else. A business day that ends
-    /// between the page and the PIN may change due days and interest.
+    /// A hash of the schedule, which a page shows and its form sends back, so that a borrower agrees to what was shown and to nothing
+    /// else: if the business day ends between the page and the PIN, due days and interest may change.
     pub fn schedule_hash(&self) -> String {
         let mut hash = Sha256::new();
         for row in &self.quote.schedule.installments {

@@ -34,7 +34,7 @@ use crate::page::{Form, Page, Said, unprocessable};
 /// Longer than any amount; what is shown back of one is not longer.
 pub(super) const AMOUNT_CHARS_MAX: usize = 24;
 
-/// What another amount would mend.
+/// The refusals that another amount would mend.
 const OF_AMOUNT: [PurchaseRefusal; 3] =
     [PurchaseRefusal::AmountBelowMinimum, PurchaseRefusal::AmountAboveMaximum, PurchaseRefusal::LineExceeded];
 
@@ -60,25 +60,19 @@ pub struct KeypadPage {
     merchant_name: String,
     key: String,
     usable: Fen,
-    /// Of one purchase.
+    /// The least and the greatest amount of one purchase; `None` where nothing is sold.
     bounds: Option<(Fen, Fen)>,
 }
 
 impl KeypadPage {
-    /// Why nothing is bought here, whatever the amount.
+    /// Why nothing is bought here, whatever the amount; shown above the form.
     fn refusal(&self) -> Option<Said> {
-        self.said(|is_of_amount| !is_of_amount)
+        self.form.refusal().filter(|code| !is_of_amount(code)).map(|code| said(&self.page, code, self.bounds))
     }
 
-    /// Why nothing is bought for this amount; it stands beside it.
+    /// Why this amount cannot be paid; shown beside it.
     fn amount_refusal(&self) -> Option<Said> {
-        self.said(|is_of_amount| is_of_amount)
-    }
-
-    fn said(&self, is_wanted: impl Fn(bool) -> bool) -> Option<Said> {
-        let code = self.form.refusal()?;
-        let is_of_amount = OF_AMOUNT.iter().any(|refusal| refusal.code() == code);
-        is_wanted(is_of_amount).then(|| said(&self.page, code, self.bounds))
+        self.form.refusal().filter(|code| is_of_amount(code)).map(|code| said(&self.page, code, self.bounds))
     }
 }
 
@@ -108,6 +102,10 @@ impl ConfirmPage {
     }
 }
 
+fn is_of_amount(code: &str) -> bool {
+    OF_AMOUNT.iter().any(|refusal| refusal.code() == code)
+}
+
 /// `GET /q/{code}`: what the printed code leads to, in whatever browser.
 pub async fn open(
     State(app): State<App>,
@@ -117,10 +115,9 @@ pub async fn open(
     headers: HeaderMap,
     signed_in: Result<SignedIn, Response>,
 ) -> Result<Response, Problem> {
-    let shop = match counter::find_shop(&app, &token).await {
+    let shop = match find_shop(&app, &page, &token).await? {
         Ok(shop) => shop,
-        Err(Fault::Refused(refusal)) => return Ok(closed(page, &refusal, None)),
-        Err(failed) => return Err(failed.into()),
+        Err(no_shop) => return Ok(no_shop),
     };
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     if let Some(elsewhere) = elsewhere_h5::answer(&app, &page, &shop, agent).await? {
@@ -135,16 +132,34 @@ pub async fn open(
     if let Some(refused) = visit.refused().await? {
         return Ok(refused);
     }
-    // A key is one payment's: whoever pays again does so under another.
+    // A key is for one payment: whoever pays again does so under another one.
     if let Some(key) = known_key(&asked.key)
         && counter::find_earlier(&app, &visit.lines, &key).await?.is_none()
     {
         visit.key = key;
     }
     match visit.shop.amount() {
-        Some(amount) => visit.plans(amount, "", None).await,
+        Some(amount) => visit.plans(amount, Chosen::Nothing).await,
         None => visit.with_typed(asked).await,
     }
+}
+
+/// The shop that a code belongs to, or the page that says why there is none.
+async fn find_shop(app: &App, page: &Page, token: &str) -> Result<Result<Shop, Response>, Problem> {
+    match counter::find_shop(app, token).await {
+        Ok(shop) => Ok(Ok(shop)),
+        Err(Fault::Refused(refusal)) => Ok(Err(closed(page.clone(), &refusal, None))),
+        Err(failed) => Err(failed.into()),
+    }
+}
+
+/// What was chosen before the plans are shown.
+enum Chosen {
+    Nothing,
+    /// By its name, as the address brings it along.
+    Plan(String),
+    /// A plan of terms that have changed since its page was made.
+    Outdated(PlanName),
 }
 
 /// Somebody at a counter.
@@ -163,8 +178,8 @@ impl Visit<'_> {
         AtCounter { lines: &self.lines, shop: &self.shop }
     }
 
-    /// A page instead of the counter, where the code cannot be paid or the borrower can pay nothing; an order that this very borrower
-    /// has paid shows its result.
+    /// The page that is shown instead of the counter, where the code cannot be paid or none of the borrower's lines can be used; `None`
+    /// where both are fine. Whoever opens an order that they have paid themselves is led to its result.
     async fn refused(&self) -> Result<Option<Response>, Problem> {
         let Visit { app, page, shop, borrower_id, lines, .. } = self;
         let Err(refusal) = counter::check_payable(app, shop) else {
@@ -182,6 +197,7 @@ impl Visit<'_> {
         Ok(Some(closed(page.clone(), &refusal, Some(shop))))
     }
 
+    /// The keypad until there is an amount, then the plans for it.
     async fn with_typed(self, asked: Asked) -> Result<Response, Problem> {
         let Some(typed) = asked.amount else { return self.blank().await };
         let typed: String = typed.chars().take(AMOUNT_CHARS_MAX).collect();
@@ -191,7 +207,7 @@ impl Visit<'_> {
         }
         let mut form = Form::filled([("amount", typed.trim().to_owned())]);
         match form.read("amount", typed_amount) {
-            Some(amount) => self.plans(amount, &asked.plan, None).await,
+            Some(amount) => self.plans(amount, Chosen::Plan(asked.plan)).await,
             None => Ok(unprocessable(self.keypad(form).await?)),
         }
     }
@@ -220,21 +236,26 @@ impl Visit<'_> {
         })
     }
 
-    /// The plans for an amount; where there are none, the keypad again with the reason, or for an order a page that says it.
-    ///
-    /// `stale` is the plan that was chosen on a page older than the terms: the page says what has changed, and has its successor
-    /// chosen already.
-    async fn plans(self, amount: Fen, chosen: &str, stale: Option<PlanName>) -> Result<Response, Problem> {
-        let former = match stale {
-            Some(name) => counter::former_plan(self.app, self.at(), amount, name).await?,
-            None => None,
+    /// The plans for an amount. Where there are none, the keypad again with the reason; for an order, whose amount is given, a page that
+    /// says the reason. If the plan that was chosen is outdated, the page says what has changed, and its successor is chosen already.
+    async fn plans(self, amount: Fen, chosen: Chosen) -> Result<Response, Problem> {
+        let (is_outdated, former) = match &chosen {
+            Chosen::Outdated(name) => (true, counter::former_plan(self.app, self.at(), amount, *name).await?),
+            Chosen::Nothing | Chosen::Plan(_) => (false, None),
         };
         match counter::offer_plans(self.app, self.at(), amount).await {
             Ok(plans) => {
-                let status = if stale.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
-                let successor = plans.iter().find(|plan| stale.is_some_and(|name| plan.name.is_successor(&name)));
+                let status = if is_outdated { StatusCode::CONFLICT } else { StatusCode::OK };
+                let chosen = match chosen {
+                    Chosen::Nothing => None,
+                    Chosen::Plan(name) => Some(name),
+                    Chosen::Outdated(name) => {
+                        let successor = plans.iter().find(|plan| plan.name.is_successor(&name));
+                        successor.map(|plan| plan.name.to_string())
+                    }
+                };
                 let mut page = self.page;
-                if stale.is_some() {
+                if is_outdated {
                     // What was posted cannot be opened again; these plans can.
                     page.visit.address = format!("/q/{}?amount={}&key={}", self.token, plain_amount(amount), self.key);
                 }
@@ -246,8 +267,8 @@ impl Visit<'_> {
                     key: self.key,
                     amount,
                     plain_amount: plain_amount(amount),
-                    has_changed: stale.is_some(),
-                    chosen: successor.map_or_else(|| chosen.to_owned(), |plan| plan.name.to_string()),
+                    has_changed: is_outdated,
+                    chosen: chosen.unwrap_or_default(),
                     former,
                     plans,
                 };
@@ -279,10 +300,9 @@ pub async fn ask(
     SignedIn(borrower_id): SignedIn,
 ) -> Result<Response, Problem> {
     let lines = open_lines(&app, borrower_id).await?;
-    let shop = match counter::find_shop(&app, &token).await {
+    let shop = match find_shop(&app, &page, &token).await? {
         Ok(shop) => shop,
-        Err(Fault::Refused(refusal)) => return Ok(closed(page, &refusal, None)),
-        Err(failed) => return Err(failed.into()),
+        Err(no_shop) => return Ok(no_shop),
     };
     let typed = asked.amount.as_deref().and_then(|typed| typed_amount(typed).ok());
     let wish = shop.amount().or(typed).zip(asked.plan.parse::<PlanName>().ok());
@@ -302,7 +322,7 @@ pub async fn ask(
 }
 
 impl Visit<'_> {
-    /// The page that asks for the PIN; the plans again where this one is not sold so any more.
+    /// The page that asks for the PIN; the plans again where this one is not sold any more, or not on the same terms.
     async fn confirm(self, amount: Fen, name: PlanName, form: Form) -> Result<Response, Problem> {
         let plans = match counter::offer_plans(self.app, self.at(), amount).await {
             Ok(plans) => plans,
@@ -310,7 +330,7 @@ impl Visit<'_> {
             Err(failed) => return Err(failed.into()),
         };
         let Some(plan) = plans.into_iter().find(|plan| plan.name == name) else {
-            return self.plans(amount, "", Some(name)).await;
+            return self.plans(amount, Chosen::Outdated(name)).await;
         };
         let status = form.status();
         let lender = funder::store::find_name(&mut *self.app.pool.acquire().await?, plan.product.funder_id).await?;
@@ -335,7 +355,7 @@ impl Visit<'_> {
     }
 }
 
-/// `POST /q/{code}/confirm`: buys, once however often it is sent. A key that was used for anything else buys nothing.
+/// `POST /q/{code}/confirm`: buys once, however often the form is sent. A key that was used for anything else buys nothing.
 pub async fn confirm(
     State(app): State<App>,
     Extension(authoriser): Extension<Authoriser>,
@@ -347,10 +367,9 @@ pub async fn confirm(
     let lines = open_lines(&app, borrower_id).await?;
     let posted = (known_key(form.value("key")), form.value("plan").parse::<PlanName>());
     let (Some(key), Ok(plan)) = posted else { return Ok(to_counter(&token, form.value("amount"))) };
-    let shop = match counter::find_shop(&app, &token).await {
+    let shop = match find_shop(&app, &page, &token).await? {
         Ok(shop) => shop,
-        Err(Fault::Refused(refusal)) => return Ok(closed(page, &refusal, None)),
-        Err(failed) => return Err(failed.into()),
+        Err(no_shop) => return Ok(no_shop),
     };
     let Some(amount) = shop.amount().or_else(|| typed_amount(form.value("amount")).ok()) else {
         return Ok(to_counter(&token, form.value("amount")));
@@ -375,7 +394,7 @@ pub async fn confirm(
     let confirmation = Confirmation { borrower_id, pin, key: visit.key.clone(), amount, plan, schedule };
     match counter::confirm(&app, &authoriser, visit.at(), &confirmation).await {
         Ok(purchase_id) => Ok(to_result(purchase_id)),
-        Err(Fault::Refused(ConfirmRefusal::PlanChanged)) => visit.plans(amount, "", Some(plan)).await,
+        Err(Fault::Refused(ConfirmRefusal::PlanChanged)) => visit.plans(amount, Chosen::Outdated(plan)).await,
         Err(Fault::Refused(refusal)) => {
             match refusal {
                 ConfirmRefusal::Pin(refusal) => borrower::refuse_pin(&mut form, "pin", refusal),
@@ -394,7 +413,7 @@ pub async fn confirm(
     }
 }
 
-/// Back to the counter with what was typed there: without a plan it shows them all again, and beside an amount what is wrong with it.
+/// Back to the counter with the amount that was typed there: it shows all plans again, or what is wrong with the amount.
 fn to_counter(token: &str, typed: &str) -> Response {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("amount", typed).finish();
     let query = if typed.is_empty() { String::new() } else { format!("?{query}") };

@@ -8,7 +8,7 @@ use super::offer::PlanOffer;
 use crate::base::Fen;
 use crate::page::Page;
 
-/// So many plans are shown without folding any away.
+/// Up to this number of plans are shown without folding any away.
 const FEW_PLANS: usize = 8;
 const USUAL_PERIODS: [u16; 6] = [1, 3, 6, 12, 24, 36];
 
@@ -26,6 +26,7 @@ pub struct PlansPage {
     pub(super) has_changed: bool,
     /// The plan that was chosen there.
     pub(super) former: Option<PlanOffer>,
+    /// The name of the plan that is chosen already; empty where none is.
     pub(super) chosen: String,
     pub(super) plans: Vec<PlanOffer>,
 }
@@ -34,7 +35,7 @@ impl PlansPage {
     /// The keypad with what was typed there; an order, whose amount is given, has none.
     fn keypad(&self) -> Option<String> {
         let typed = self.plain_amount.strip_suffix(".00").unwrap_or(&self.plain_amount);
-        // A key that is none leaves the amount as it is.
+        // An empty `press` is no key of the keypad: it shows the amount as it was typed.
         self.expires_at.is_none().then(|| format!("/q/{}?amount={typed}&press=&key={}", self.token, self.key))
     }
 
@@ -70,7 +71,7 @@ impl PlansPage {
         said.to_string()
     }
 
-    /// What a plan of an earlier version is now.
+    /// What a plan of an earlier version has become; `None` where it is sold no more.
     fn now(&self, former: &PlanOffer) -> Option<&PlanOffer> {
         self.plans.iter().find(|plan| plan.name.is_successor(&former.name))
     }

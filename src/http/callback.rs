@@ -91,7 +91,7 @@ async fn book(app: &App, partner: &str, body: &[u8], object: &mut String) -> Res
         payout::NAME => {
             let heard = payout::client::read_callback(body).map_err(|_| unreadable())?;
             object.clone_from(&heard.key);
-            let called_back = settlement::jobs::read_callback(&heard).ok_or_else(unreadable)?;
+            let called_back = settlement::jobs::read_answer(&heard).ok_or_else(unreadable)?;
             let (Step::Applied | Step::AlreadyApplied) = settlement::take_callback(app, called_back).await?;
         }
         name => {

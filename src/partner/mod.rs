@@ -4,6 +4,7 @@ pub mod client;
 mod each;
 mod agreed;
 mod send_by;
+pub mod asking;
 pub mod key;
 mod sm2_key;
 mod sm2_table;

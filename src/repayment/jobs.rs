@@ -16,6 +16,7 @@ use crate::base::id::{LineId, WithholdingId};
 use crate::base::{AccountRange, BusinessDay, Fen, When};
 use crate::database;
 use crate::partner::SendBy;
+use crate::partner::asking::{FIRST_QUERY_AFTER, query_delay};
 use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said};
 use crate::{business_day, notice};
 
@@ -32,11 +33,7 @@ const MAKERS: usize = 2;
 /// How long after orders were marked as sent the last of them may be: a batch is halved, call by call, where the channel does not take
 /// it as it is. What is left then is not sent at all.
 const SEND_WITHIN: TimeDelta = TimeDelta::minutes(1);
-/// How long after submission a channel is first asked about an order that it did not answer.
-const QUERY_FIRST: TimeDelta = TimeDelta::minutes(1);
-/// Questions double their distance up to this.
-const QUERY_DISTANCE_MAX: TimeDelta = TimeDelta::hours(1);
-/// After so many questions, about nine hours, an operator is told to call the channel.
+/// After this many questions about one order, about nine hours, an operator is told to call the channel.
 const QUERIES_BEFORE_NOTICE: i16 = 14;
 
 /// Sends every order whose time has come, in batches, and posts what the channels answer. An order is marked as sent, and
@@ -146,7 +143,7 @@ async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed>
         }
     }
     let sent: Vec<(WithholdingId, Fen)> = orders.iter().map(|order| (order.withholding_id, order.amount)).collect();
-    queue_store::mark_submitted(&mut transaction, &sent, now, now + QUERY_FIRST).await?;
+    queue_store::mark_submitted(&mut transaction, &sent, now, now + FIRST_QUERY_AFTER).await?;
     store::end_created(&mut transaction, &superseded, Failure::Superseded, now).await?;
     store::end_created(&mut transaction, &no_card, Failure::Channel(ChannelFailure::CardInvalid), now).await?;
     transaction.commit().await?;
@@ -236,7 +233,7 @@ async fn claim_questions(app: &App, queue: Queue, now: DateTime<Utc>) -> anyhow:
         return Ok(questions);
     }
     let next: Vec<_> =
-        questions.iter().map(|question| (question.withholding_id, now + distance(question.queries))).collect();
+        questions.iter().map(|question| (question.withholding_id, now + query_delay(question.queries))).collect();
     queue_store::postpone_questions(&mut transaction, &next).await?;
     let long_unknown: Vec<Uuid> = questions
         .iter()
@@ -251,12 +248,6 @@ async fn claim_questions(app: &App, queue: Queue, now: DateTime<Utc>) -> anyhow:
     }
     transaction.commit().await?;
     Ok(questions)
-}
-
-/// How long after the `asked`-th question the next is put.
-fn distance(asked: i16) -> TimeDelta {
-    // Six doublings are beyond the hour already.
-    (QUERY_FIRST * (1 << asked.clamp(0, 6))).min(QUERY_DISTANCE_MAX)
 }
 
 /// Makes the orders that the timetable still asks for today, once their time of day has come: after a failure that passes, for
@@ -326,13 +317,6 @@ mod tests {
     #[test]
     fn a_call_holds_more_orders_where_more_of_them_wait() {
         assert_eq!([1, 900, 1_800, 2_999, 100_000].map(orders_at_once), [150, 150, 300, 500, 500]);
-    }
-
-    #[test]
-    fn questions_double_their_distance_up_to_an_hour() {
-        assert_eq!(distance(0), TimeDelta::minutes(1));
-        assert_eq!(distance(3), TimeDelta::minutes(8));
-        assert_eq!(distance(300), TimeDelta::hours(1));
     }
 
     #[test]

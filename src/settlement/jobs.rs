@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::notices;
 use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, QUERIES_BEFORE_NOTICE, Word, may_arrive};
-use super::payout_actions::{self, CalledBack, Tally};
+use super::payout_actions::{self, PayoutAnswer, Tally};
 use super::queue_store::{self as store, Asked, Claim, Claimed};
 use crate::app::App;
 use crate::base::When;
@@ -15,21 +15,20 @@ use crate::base::id::PayoutId;
 use crate::business_day;
 use crate::database;
 use crate::notice;
+use crate::partner::asking::FIRST_QUERY_AFTER;
 use crate::partner::client::is_about_content;
 use crate::partner::payout;
 use crate::partner::payout::client::{self, Heard, PAYMENTS_MAX, PayTo, Payment, Saying};
 use crate::partner::{CallError, SendBy};
 use crate::vault::Field;
 
-/// A payout that was sent and not heard of is first asked about so much later: longer than a call may last.
-const FIRST_QUERY_AFTER: TimeDelta = TimeDelta::minutes(1);
-/// How long after payouts were taken a call with them may begin, so that it has ended before anybody asks about them and has a second
-/// attempt made of what failed.
+/// How long after payouts were taken a call with them may still begin: so it has ended before anybody asks about them, and before what
+/// failed can be attempted again.
 const SEND_WITHIN: TimeDelta = TimeDelta::seconds(30);
-/// How long after it was asked the channel's word on a payout counts, if it is not that it was paid: longer than a question may last.
-/// Where a node stood still meanwhile, another one may have sent the payout since.
+/// How long after the question the channel's word on a payout counts, unless the word is that it was paid; longer than a question may
+/// last. If this node stood still meanwhile, another one may have sent the payout again.
 const HEARD_WITHIN: TimeDelta = TimeDelta::minutes(2);
-/// Rounds of one run of a job; what is left is the next run's, so that one job cannot hold its worker for ever.
+/// The most rounds of one run of a job. What is left then is done by the next run, so that one job cannot hold its worker for ever.
 const ROUNDS_MAX: usize = 1_000;
 
 /// Sends every payout whose day has come, in batches. Each is marked before the call, so that a crash leaves it to be
@@ -95,7 +94,7 @@ async fn claim_questions(app: &App, now: DateTime<Utc>) -> anyhow::Result<Vec<As
     Ok(asked)
 }
 
-/// What the channel says of each. Without an answer all of them stay as they are and are asked about again later.
+/// Asks the channel about these payouts. Where it gives no answer, the payout stays as it is and is asked about again later.
 async fn ask(app: &App, asked: &[Asked]) -> BTreeMap<PayoutId, Answer> {
     let keys = asked.iter().map(|asked| order_key(asked.payout_id, asked.attempt_no)).collect();
     let heard = match app.partners.client(payout::NAME) {
@@ -118,7 +117,8 @@ async fn claim(app: &App) -> anyhow::Result<Vec<Claimed>> {
     Ok(claimed)
 }
 
-/// Sends one batch and returns an answer for each of its payouts; silence for what could not be sent by then, to be asked about.
+/// Sends one batch and returns an answer for each of its payouts. What could not be sent in time is answered with silence, so that it is
+/// asked about.
 async fn submit(app: &App, claimed: &[Claimed], send_by: SendBy<'_>) -> BTreeMap<PayoutId, Answer> {
     let mut answers = BTreeMap::new();
     let mut payments = Vec::with_capacity(claimed.len());
@@ -169,8 +169,8 @@ async fn submit(app: &App, claimed: &[Claimed], send_by: SendBy<'_>) -> BTreeMap
     answers
 }
 
-/// What was never sent, or never taken, has failed; that is as final as the channel's own word. Unless it was sent before: then it may
-/// be paid still, and must not be given up or sent under another key.
+/// Our own word on a payout that was not sent, or that the channel did not take. It has failed, as finally as by the channel's word,
+/// unless the same attempt was sent before: that may still be paid, so it must not be given up or sent under another key.
 fn not_paid(payout: &Claimed, why: String) -> Word {
     if may_arrive(payout.sent_at, payout.denied_at) { Word::HeldUp { why } } else { Word::Failed { failure: why } }
 }
@@ -188,7 +188,7 @@ fn answer_all(answers: &mut BTreeMap<PayoutId, Answer>, batch: &[Payment], word:
 /// words about one payment that differ are as good as none.
 fn fill_in(answers: &mut BTreeMap<PayoutId, Answer>, heard: &[Heard]) {
     let mut said: BTreeMap<PayoutId, Answer> = BTreeMap::new();
-    for CalledBack { payout_id, answer } in heard.iter().filter_map(read_callback) {
+    for PayoutAnswer { payout_id, answer } in heard.iter().filter_map(read_answer) {
         if answers.get(&payout_id).is_none_or(|asked| asked.attempt_no != answer.attempt_no) {
             continue;
         }
@@ -216,10 +216,10 @@ fn word(saying: &Saying) -> Word {
     }
 }
 
-/// What a callback says of which payout; `None` if its key is none of ours.
-pub fn read_callback(heard: &Heard) -> Option<CalledBack> {
+/// The payout that the channel speaks of, and what it says of it; `None` if its key is none of ours.
+pub fn read_answer(heard: &Heard) -> Option<PayoutAnswer> {
     let (payout_id, attempt_no) = parse_order_key(&heard.key)?;
-    Some(CalledBack { payout_id, answer: Answer { attempt_no, amount: heard.amount, word: word(&heard.saying) } })
+    Some(PayoutAnswer { payout_id, answer: Answer { attempt_no, amount: heard.amount, word: word(&heard.saying) } })
 }
 
 fn order_key(payout_id: PayoutId, attempt_no: i16) -> String {

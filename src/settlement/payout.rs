@@ -247,7 +247,7 @@ impl Standing {
         }
     }
 
-    /// What it is that an earlier attempt was paid, which had failed.
+    /// What kind of contradiction it is if an earlier attempt, which had failed, was paid after all.
     fn paid_elsewhere(&self) -> ContradictionKind {
         match self.state {
             PayoutState::Succeeded { .. } => ContradictionKind::NamedTwice,
@@ -292,16 +292,11 @@ pub fn may_arrive(sent_at: Option<DateTime<Utc>>, denied_at: Option<DateTime<Utc
 /// How long after it was booked as paid a payout is asked about again: a bank may send the money back within some days, and the callback
 /// that tells of it may be lost.
 pub const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
-/// How often it is, each time a day later.
+/// How often it is asked about again, each time a day later.
 pub const ASK_AGAIN_TIMES: i16 = 3;
 
-/// When to ask after a payout that was asked about `queries` times: after a minute, then twice as long, up to an hour.
-pub fn query_delay(queries: i16) -> TimeDelta {
-    TimeDelta::minutes((1i64 << queries.clamp(0, 6)).min(60))
-}
-
-/// After so many questions about one attempt, an operator is told to call the channel: about nine hours where it says nothing, or a
-/// day where it says each time that it never received what is sent to it, every hour of the day.
+/// After this many questions about one attempt an operator is told to call the channel. That is after about nine hours if the channel
+/// says nothing, and after about a day if it says each time that it never received what is then sent to it again.
 pub const QUERIES_BEFORE_NOTICE: i16 = 14;
 
 /// Why a payout is not retried or settled, or a callback not believed.
@@ -462,13 +457,6 @@ mod tests {
         assert_eq!(succeeded.learn(&earlier(paid("B1"))), Learned::AlreadyApplied);
         let twice = Learned::Contradiction(ContradictionKind::NamedTwice);
         assert_eq!(succeeded.learn(&earlier(paid("B2"))), twice);
-    }
-
-    #[test]
-    fn it_is_asked_about_ever_more_rarely_up_to_an_hour() {
-        assert_eq!(query_delay(0), TimeDelta::minutes(1));
-        assert_eq!(query_delay(3), TimeDelta::minutes(8));
-        assert_eq!(query_delay(i16::MAX), TimeDelta::minutes(60));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use uuid::Uuid;
 use super::contradiction_store::{self, Contradiction, Told};
 use super::payout::{
     ASK_AGAIN_AFTER, Answer, Cancelling, ContradictionKind, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word,
-    query_delay,
 };
 use super::payout_store::{self as store, Change, Locked, PaidSource};
 use super::posting::{self, FunderAmount};
@@ -28,8 +27,9 @@ use crate::funder::find_code;
 use crate::ledger;
 use crate::notice::{self, Notice};
 use crate::outbox;
+use crate::partner::asking::query_delay;
 
-/// What a round of answers changed.
+/// What a round of answers changed, by number of payouts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub paid: u64,
@@ -49,13 +49,14 @@ impl Tally {
     }
 }
 
-/// Books what the channel says of payouts, in one transaction. An answer may come any number of times and by any way.
+/// Books what the channel says of payouts, in one transaction. The same answer may come any number of times, whether to the call that
+/// sent the payout, to a question, or by callback.
 pub async fn learn(app: &App, answers: &BTreeMap<PayoutId, Answer>) -> anyhow::Result<Tally> {
     learn_in_time(app, answers, DateTime::<Utc>::MAX_UTC).await
 }
 
-/// The same of what one node heard as it sent or asked. From `until` on another one may have sent it again: then nothing counts but
-/// that it was paid, and the rest is learnt by asking once more.
+/// As [`learn`], for what this node heard as it sent payouts or asked about them. From `until` on another node may have sent them again:
+/// then only the word that a payout was paid counts, and everything else is learnt by asking once more.
 pub async fn learn_in_time(
     app: &App,
     answers: &BTreeMap<PayoutId, Answer>,
@@ -66,7 +67,7 @@ pub async fn learn_in_time(
     let mut transaction = database::begin(&app.pool).await?;
     let when = When { business_day: business_day::store::hold_today(&mut transaction).await?, at: now };
     let payouts = store::lock_payouts(&mut transaction, &ids).await?;
-    // Only now that they are locked: a node may stand still at any time until then.
+    // Looked at only after they are locked, since this node may have stood still at any time before.
     let is_late = app.clock.now() >= until;
     let counts = |answer: &&Answer| !is_late || matches!(answer.word, Word::Succeeded { .. });
     let known = load_known(&mut transaction, &payouts, answers).await?;
@@ -91,8 +92,9 @@ pub async fn learn_in_time(
     Ok(round.tally)
 }
 
-/// What was said before, and is no news: of payments over another amount what people have settled since, as a callback about one is never
-/// believed and so comes again after that; of cancelled payouts whatever was told.
+/// Answers that were told before and are no news. For payments of another amount these are the ones that people have settled since: the
+/// callback about such a payment is never believed, so the channel sends it again even then. For cancelled payouts these are all that
+/// were told.
 async fn load_known(
     connection: &mut PgConnection,
     payouts: &[Locked],
@@ -310,24 +312,26 @@ pub(super) async fn book_paid(
     Ok(())
 }
 
-/// What the channel calls back about one order.
+/// What the channel says about one payout.
 #[derive(Clone, Debug)]
-pub struct CalledBack {
+pub struct PayoutAnswer {
     pub payout_id: PayoutId,
-    /// Its amount must be what we asked to be paid.
     pub answer: Answer,
 }
 
-/// Books a callback whose signature was found good, about an attempt that was sent. A repetition is `AlreadyApplied`.
-pub async fn take_callback(app: &App, called_back: CalledBack) -> Outcome<Step, PayoutRefusal> {
-    let CalledBack { payout_id, answer } = called_back;
+/// Books a callback whose signature was found good. A repetition is `AlreadyApplied`.
+///
+/// # Errors
+/// `UnknownPayout` where no such attempt was sent, and `AmountDiffers` where the channel names another amount than we asked it to pay.
+pub async fn take_callback(app: &App, called_back: PayoutAnswer) -> Outcome<Step, PayoutRefusal> {
+    let PayoutAnswer { payout_id, answer } = called_back;
     let mut connection = app.pool.acquire().await?;
     let found = store::find_amount(&mut connection, payout_id).await?;
     let was_sent = store::was_sent(&mut connection, payout_id, answer.attempt_no).await?;
     drop(connection);
     let (ours, status) = found.filter(|_| was_sent).ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
     if let Some(theirs) = answer.amount.filter(|theirs| *theirs != ours) {
-        // What is under way tells it too when it is asked about; nobody asks about an attempt that is final or was not sent.
+        // The next question will learn it where the payout is under way; nobody asks about one that is final.
         let is_asked_about = matches!(status, PayoutStatus::Submitted | PayoutStatus::Unknown);
         if !is_asked_about && matches!(answer.word, Word::Succeeded { .. }) {
             learn(app, &BTreeMap::from([(payout_id, answer)])).await?;
@@ -386,7 +390,8 @@ async fn retry(
     Ok(Step::Applied)
 }
 
-/// Whether it pays a borrower who was erased since: the channel had paid it then, and denies that now. No card is known any more.
+/// Whether the payee is a borrower who was erased since, so that no card is known any more. That happens where the channel had said that
+/// it paid, and denied it only after the erasure.
 pub(super) async fn is_payee_forgotten(connection: &mut PgConnection, payout: &Locked) -> sqlx::Result<bool> {
     match payout.kind {
         PayoutKind::Borrower => borrower::is_erased(connection, BorrowerId::from_uuid(payout.beneficiary_id)).await,

@@ -12,7 +12,7 @@ use fenqi::purchase::model::AfterSaleRefusal;
 use fenqi::repayment::{RepayRefusal, Transfer};
 use fenqi::sandbox::{Fault, Scripted};
 use fenqi::settlement::payout::{Answer, PayoutRefusal, Word};
-use fenqi::settlement::payout_actions::CalledBack;
+use fenqi::settlement::payout_actions::PayoutAnswer;
 use fenqi::settlement::{Ending, PaidBack, Settling};
 use fenqi::{purchase, repayment, settlement};
 use sqlx::PgPool;
@@ -129,7 +129,7 @@ async fn denied_and_paid_by_hand(town: &Town) {
     let to_card = "select payout_id from payout where kind = 'borrower'";
     let payout_id = PayoutId::from_uuid(sqlx::query_scalar(to_card).fetch_one(&app.pool).await.unwrap());
     let word = Word::Failed { failure: "returned".into() };
-    let denied = CalledBack { payout_id, answer: Answer { attempt_no: 1, amount: None, word } };
+    let denied = PayoutAnswer { payout_id, answer: Answer { attempt_no: 1, amount: None, word } };
     let settle =
         async |ending: &Ending, by: &str| settlement::settle_payout(app, payout_id, ending.clone(), by).await.unwrap();
     // What is said against a payout that has ended waits for people.

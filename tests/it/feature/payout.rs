@@ -12,7 +12,7 @@ use fenqi::repayment::{self, Transfer};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Fault as Trouble, Matcher, Scripted};
 use fenqi::settlement::payout::{Answer, Cancelling, PayoutRefusal, QUERIES_BEFORE_NOTICE, Word};
-use fenqi::settlement::payout_actions::{self, CalledBack, Tally};
+use fenqi::settlement::payout_actions::{self, PayoutAnswer, Tally};
 use fenqi::settlement::{self, NewPayout, PayoutFor, PayoutStatus};
 use fenqi::timetable;
 use fenqi::vault::Field;
@@ -236,7 +236,7 @@ async fn a_callback_is_booked_once_and_only_for_what_was_sent(pool: PgPool) {
     street.script(Scripted::answer("slow"));
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().waiting, 1);
     let payout_id = fenqi::base::id::PayoutId::from_uuid(street.payouts().await[0].0);
-    let says = |reference: &str, fen: i64| CalledBack {
+    let says = |reference: &str, fen: i64| PayoutAnswer {
         payout_id,
         answer: Answer {
             attempt_no: 1,
@@ -269,7 +269,7 @@ async fn a_callback_about_an_attempt_that_was_not_sent_is_not_believed(pool: PgP
     let refused = async |attempt_no| {
         let word = Word::Succeeded { bank_reference: "BANK0000000001".into() };
         let answer = Answer { attempt_no, amount: Some(Fen::new(9_940)), word };
-        let heard = settlement::take_callback(&street.app, CalledBack { payout_id, answer }).await;
+        let heard = settlement::take_callback(&street.app, PayoutAnswer { payout_id, answer }).await;
         assert!(matches!(heard, Err(Fault::Refused(PayoutRefusal::UnknownPayout))), "{heard:?}");
     };
     refused(1).await;

@@ -11,7 +11,7 @@ use fenqi::error::{Fault, Step};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Fault as Trouble, Matcher, Scripted, World};
 use fenqi::settlement::payout::{Answer, PayoutRefusal, Word};
-use fenqi::settlement::payout_actions::{self, CalledBack, Tally};
+use fenqi::settlement::payout_actions::{self, PayoutAnswer, Tally};
 use fenqi::settlement::{self, Ending, Settling};
 use sqlx::PgPool;
 
@@ -44,7 +44,7 @@ fn returned() -> Word {
 /// The channel calls back about the first attempt; nothing is booked on it.
 async fn hear(town: &Town, payout_id: PayoutId, word: Word) {
     let answer = Answer { attempt_no: 1, amount: None, word };
-    let heard = settlement::take_callback(&town.app, CalledBack { payout_id, answer }).await;
+    let heard = settlement::take_callback(&town.app, PayoutAnswer { payout_id, answer }).await;
     assert_eq!(heard.unwrap(), Step::AlreadyApplied);
 }
 
@@ -81,7 +81,7 @@ fn another_was_paid() -> Answer {
 
 /// The channel calls back about it; it is not believed.
 async fn hear_of_another_amount(town: &Town, payout_id: PayoutId) {
-    let called_back = CalledBack { payout_id, answer: another_was_paid() };
+    let called_back = PayoutAnswer { payout_id, answer: another_was_paid() };
     let refused = settlement::take_callback(&town.app, called_back).await;
     assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::AmountDiffers { .. }))), "{refused:?}");
 }
@@ -341,7 +341,7 @@ async fn another_reference_of_a_booked_payment_is_put_right_without_a_posting(po
 async fn a_booked_payment_over_another_amount_is_for_people(pool: PgPool) {
     let (town, _, payout_id) = paid_once(pool, Scripted::answer("paid")).await;
     let answer = Answer { attempt_no: 1, amount: Some(Fen::new(1)), word: paid("BANK0000000001") };
-    let refused = settlement::take_callback(&town.app, CalledBack { payout_id, answer }).await;
+    let refused = settlement::take_callback(&town.app, PayoutAnswer { payout_id, answer }).await;
     assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::AmountDiffers { .. }))), "{refused:?}");
     assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded amount_differs", 1));
     town.assert_whole("while the channel names another amount").await;

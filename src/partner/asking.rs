@@ -1,0 +1,29 @@
+//! When a channel is asked what became of an order on which it has given no final answer.
+
+use chrono::TimeDelta;
+
+/// How long after an order was sent its channel is first asked about it: longer than the call that sends it may last.
+pub const FIRST_QUERY_AFTER: TimeDelta = TimeDelta::minutes(1);
+/// The longest time between two questions about one order.
+const QUERY_DELAY_MAX: TimeDelta = TimeDelta::hours(1);
+
+/// How long to wait until the next question about an order that was asked about `queries` times: a minute, then twice as long each
+/// time, up to an hour.
+pub fn query_delay(queries: i16) -> TimeDelta {
+    // Six doublings of a minute are more than an hour already.
+    (FIRST_QUERY_AFTER * (1 << queries.clamp(0, 6))).min(QUERY_DELAY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_asked_about_ever_more_rarely_up_to_an_hour() {
+        assert_eq!(query_delay(0), TimeDelta::minutes(1));
+        assert_eq!(query_delay(3), TimeDelta::minutes(8));
+        assert_eq!(query_delay(5), TimeDelta::minutes(32));
+        assert_eq!(query_delay(6), TimeDelta::hours(1));
+        assert_eq!(query_delay(i16::MAX), TimeDelta::hours(1));
+    }
+}

@@ -17,8 +17,8 @@ pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<
     Ok(vec![AccountRange::ALL])
 }
 
-/// Clears `day`: one settlement a merchant, its payout on the next working day, one posting a merchant and funder, one
-/// journal row a reserve. Then ages the funders' advances.
+/// Clears `day`: one settlement for each merchant with its payout on the next working day, one posting for each merchant and funder, and
+/// one journal row for each reserve. Then ages the funders' advances. Returns the rows written; none where the day is settled already.
 pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {
     if store::is_settled(&mut *connection, day).await? {
         return Ok(0);
@@ -42,8 +42,8 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
     Ok((settlements.len() + payouts.len() + postings.len()) as u64 + moved)
 }
 
-/// The clearing of every part; and where a settlement comes to nothing, the parts that cancel each other at once, since
-/// no payout will ever book them.
+/// The clearing of every part. Where a settlement comes to zero, its parts cancel each other and are booked as paid at once, since there
+/// is no payout that would book them.
 fn postings(settlements: &[Settlement], when: When) -> Vec<ledger::Posting> {
     let cleared = |settlement: &Settlement, part: &Part| posting::clearing(settlement, part, when);
     let cancelled = |settlement: &Settlement, part: &Part| {

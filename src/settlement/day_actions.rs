@@ -36,7 +36,7 @@ pub struct Month {
 pub async fn month(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow::Result<Month> {
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
-    let month = bounds(day);
+    let month = days_of_month(day);
     let days = day_store::list_days(&mut connection, merchant_id, month.clone()).await?;
     let mut open = Vec::new();
     if month.contains(&today) {
@@ -60,14 +60,14 @@ async fn unsettled(
     Ok(if ended.parts.is_empty() { None } else { Some(ended.outlook()) })
 }
 
-/// The month that runs.
+/// The month that the business day lies in.
 pub async fn this_month(app: &App, merchant_id: MerchantId) -> anyhow::Result<Month> {
     let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
     month(app, merchant_id, today).await
 }
 
-/// The first and the last day of the month that a day lies in.
-pub fn bounds(day: BusinessDay) -> RangeInclusive<BusinessDay> {
+/// The days of the month that a day lies in, both ends included.
+pub fn days_of_month(day: BusinessDay) -> RangeInclusive<BusinessDay> {
     let first = day.minus_days(day.date().day0());
     first..=first.plus_months(1).minus_days(1)
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::day::{DayLine, Figure, SettledDay};
-use super::day_actions::{self, DayStory, Lines, Month, Piece, Told, bounds};
+use super::day_actions::{self, DayStory, Lines, Month, Piece, Told, days_of_month};
 use super::outlook::Outlook;
 use crate::app::App;
 use crate::base::id::{RefundId, SettlementId};
@@ -303,7 +303,7 @@ pub async fn statement_of_month(
 ) -> Result<Response, Problem> {
     signed_in.require(Right::SeeSettlements)?;
     let first = parse_month(&month).ok_or_else(Problem::not_found)?;
-    statement(&app, page, &signed_in, bounds(first), &format!("statement-{month}.csv")).await
+    statement(&app, page, &signed_in, days_of_month(first), &format!("statement-{month}.csv")).await
 }
 
 async fn statement(

@@ -39,7 +39,7 @@ impl DayPart {
         }
     }
 
-    /// Puts more of the same merchant, funder and day to it.
+    /// Adds more of the same merchant, funder and day.
     pub fn add(&mut self, more: &DayPart) {
         self.gross += more.gross;
         self.refunds += more.refunds;
@@ -49,13 +49,13 @@ impl DayPart {
         self.subsidy_returned += more.subsidy_returned;
     }
 
-    /// gross − refunds − fee − subsidy, where refunds give fee and subsidy back.
+    /// Gross less refunds, discount fee and subsidy, the latter two less what refunds give back of them; of either sign.
     pub fn net(&self) -> Fen {
-        self.gross - self.refunds - self.fee() - self.net_subsidy()
+        self.gross - self.refunds - self.net_discount_fee() - self.net_subsidy()
     }
 
     /// The discount fee less what refunds give back of it; negative where they give back more.
-    pub fn fee(&self) -> Fen {
+    pub fn net_discount_fee(&self) -> Fen {
         self.discount_fee - self.discount_returned
     }
 

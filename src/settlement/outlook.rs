@@ -53,19 +53,19 @@ impl OpenDay {
         settle(&self.parts, &self.carried, closed).pop()
     }
 
-    /// What would wait for the day after it.
-    pub fn left(&self) -> Vec<CarriedPart> {
+    /// What the day would carry forward to the next one if it ended now.
+    pub fn carries_on(&self) -> Vec<CarriedPart> {
         let Some(settlement) = self.settlement() else { return self.carried.clone() };
         if settlement.status() != PayableStatus::Carried {
             return Vec::new();
         }
-        let left = settlement.parts.iter().map(|part| CarriedPart {
+        let carried = settlement.parts.iter().map(|part| CarriedPart {
             settlement_id: settlement.settlement_id,
             merchant_id: settlement.merchant_id,
             funder_id: part.day.funder_id,
             amount: part.payable(),
         });
-        left.collect()
+        carried.collect()
     }
 
     pub fn outlook(&self) -> Outlook {
@@ -77,7 +77,7 @@ impl OpenDay {
             pay_on: self.pay_on,
             gross: sum(|part| part.day.gross),
             refunds: sum(|part| part.day.refunds),
-            discount_fee: sum(|part| part.day.fee()),
+            discount_fee: sum(|part| part.day.net_discount_fee()),
             subsidy: sum(|part| part.day.net_subsidy()),
             net: sum(|part| part.day.net()),
             carried_in: sum(|part| part.carried_in),
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_was_carried_is_left_by_a_quiet_day_alone() {
-        let amounts = |day: OpenDay| day.left().iter().map(|part| part.amount.get()).collect::<Vec<i64>>();
+        let amounts = |day: OpenDay| day.carries_on().iter().map(|part| part.amount.get()).collect::<Vec<i64>>();
         let sold = DayPart { gross: Fen::new(1_000), discount_fee: Fen::new(6), ..DayPart::empty(SHOP, BANK) };
         assert_eq!(amounts(open(vec![], -700)), [-700]);
         assert!(amounts(open(vec![sold], -700)).is_empty());

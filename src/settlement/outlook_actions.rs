@@ -4,25 +4,25 @@ use sqlx::PgConnection;
 
 use super::model::CarriedPart;
 use super::outlook::OpenDay;
-use super::store::{self, Whose};
+use super::store::{self, CarriedToDay, Whose};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::MerchantId;
 use crate::merchant::MerchantDay;
 
-/// A merchant's day that is still open, or has ended and is being settled. One that was settled since is told as it stood.
+/// A merchant's day that is still open, or has ended and is not settled yet. A day that was settled since is told as it stood before.
 pub async fn open_day(
     connection: &mut PgConnection,
     app: &App,
     merchant_id: MerchantId,
     day: BusinessDay,
 ) -> sqlx::Result<OpenDay> {
-    let left = store::load_left(&mut *connection, merchant_id, day).await?;
-    let mut carried = left.parts;
-    if !left.day_before_is_settled {
-        // What is carried is taken off that day first, and only what it leaves off this one.
+    let CarriedToDay { day_before_is_settled, parts: mut carried } =
+        store::load_carried_to(&mut *connection, merchant_id, day).await?;
+    if !day_before_is_settled {
+        // What is carried is taken into the day before first, and only what that day carries on is taken into this one.
         let day_before = MerchantDay { merchant_id, day: day.minus_days(1) };
-        carried = as_it_stands(&mut *connection, app, day_before, carried).await?.left();
+        carried = as_it_stands(&mut *connection, app, day_before, carried).await?.carries_on();
     }
     as_it_stands(connection, app, MerchantDay { merchant_id, day }, carried).await
 }

@@ -26,7 +26,7 @@ pub enum PayableStatus {
 }
 
 impl PayableStatus {
-    /// With which an amount begins.
+    /// The status with which an amount begins.
     pub fn of(payable: Fen) -> PayableStatus {
         match payable.get() {
             1.. => PayableStatus::ToPay,

@@ -17,7 +17,7 @@ pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<
     Ok(vec![AccountRange::ALL])
 }
 
-/// One remittance a funder, paid on the next working day.
+/// Makes one remittance for each funder that anything came in for, to be paid on the next working day.
 pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {
     if store::is_remitted(&mut *connection, day).await? {
         return Ok(0);
@@ -38,14 +38,19 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
     store::take_in_carried(&mut *connection, &remittances).await?;
     let payouts: Vec<_> = remittances.iter().filter_map(|remittance| remittance.payout(closed)).collect();
     payout_store::insert_payouts(&mut *connection, &payouts).await?;
-    book_nothings(&mut *connection, &remittances, When { business_day: day, at: closed.at }).await?;
+    book_zero_remittances(&mut *connection, &remittances, When { business_day: day, at: closed.at }).await?;
     Ok((remittances.len() + payouts.len()) as u64)
 }
 
-/// Books at once what comes to exactly zero (with all that was carried into it): no payout ever will.
-async fn book_nothings(connection: &mut PgConnection, remittances: &[Remittance], when: When) -> anyhow::Result<()> {
-    let nothings = remittances.iter().filter(|remittance| remittance.status() == PayableStatus::Nothing);
-    let ids: Vec<Uuid> = nothings.map(|remittance| remittance.remittance_id.uuid()).collect();
+/// Books remittances that come to exactly zero, with all that was carried into them: they have no payout that would book them when it
+/// is paid.
+async fn book_zero_remittances(
+    connection: &mut PgConnection,
+    remittances: &[Remittance],
+    when: When,
+) -> anyhow::Result<()> {
+    let zero = remittances.iter().filter(|remittance| remittance.status() == PayableStatus::Nothing);
+    let ids: Vec<Uuid> = zero.map(|remittance| remittance.remittance_id.uuid()).collect();
     if ids.is_empty() {
         return Ok(());
     }

@@ -81,16 +81,20 @@ pub async fn lock_carried(
     .await
 }
 
-/// What a merchant's settlements of earlier days leave to a day.
-pub struct Left {
-    /// Whether the day before has its settlement, so that what it leaves is among the parts.
+/// What a merchant's settlements of earlier days carry forward to a day.
+pub struct CarriedToDay {
+    /// Whether the day before is settled already, so that what it carries forward is among the parts.
     pub day_before_is_settled: bool,
     pub parts: Vec<CarriedPart>,
 }
 
-/// The same of one merchant, not locked, as it stood or stands before a day: for whoever only looks. A settlement that is made meanwhile
-/// is seen in all of it or in none.
-pub async fn load_left(connection: &mut PgConnection, merchant_id: MerchantId, day: BusinessDay) -> sqlx::Result<Left> {
+/// What was carried forward to a merchant's `day`, whether or not it has been taken in since; not locked, for whoever only looks. One
+/// statement, so that a settlement that is made meanwhile is seen with all its parts or not at all.
+pub async fn load_carried_to(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+    day: BusinessDay,
+) -> sqlx::Result<CarriedToDay> {
     let rows = sqlx::query!(
         r#"select exists (select from settlement where merchant_id = $1 and business_day = $2::date - 1)
                       as "day_before_is_settled!",
@@ -115,7 +119,7 @@ pub async fn load_left(connection: &mut PgConnection, merchant_id: MerchantId, d
         let (settlement_id, funder_id, amount) = (row.settlement_id?, row.funder_id?, row.amount?);
         Some(CarriedPart { settlement_id, merchant_id, funder_id, amount })
     });
-    Ok(Left { day_before_is_settled, parts: parts.collect() })
+    Ok(CarriedToDay { day_before_is_settled, parts: parts.collect() })
 }
 
 /// Writes the settlements of one day.
@@ -136,7 +140,7 @@ pub async fn insert_settlements(connection: &mut PgConnection, settlements: &[Se
         &day,
         &fen(|s| s.sum(|part| part.day.gross)),
         &fen(|s| s.sum(|part| part.day.refunds)),
-        &fen(|s| s.sum(|part| part.day.fee())),
+        &fen(|s| s.sum(|part| part.day.net_discount_fee())),
         &fen(|s| s.sum(|part| part.day.net_subsidy())),
         &fen(Settlement::net),
         &fen(|s| s.sum(|part| part.carried_in)),

@@ -46,19 +46,19 @@ pub struct OpenInstallment {
     pub billed: BilledInstallment,
     pub product: Arc<ProductVersion>,
     pub rule: PenaltyRule,
-    /// How much of what bears penalty was unpaid on each day, where that matters because money counts from an earlier one.
+    /// How much of what bears penalty was unpaid on each day; `None` unless it changed since the earlier day that money counts from.
     pub unpaid: Option<Unpaid>,
     /// Whether it changed and must be saved.
     pub touched: bool,
 }
 
-/// What became of a line since the day that money counts from: of its installments of which what bears penalty changed since.
+/// What became of a line since the day that money counts from, as far as it changed what penalty runs on.
 #[derive(Clone, Debug, Default)]
 pub struct Since {
     pub paid: Vec<PaidSince>,
-    /// Those of them whose bills are settled.
+    /// Of the installments that changed so, those whose bills are settled by now.
     pub settled: Vec<OpenInstallment>,
-    /// Of other money that was told of late.
+    /// The days on which other money that was told of late paid nothing.
     pub idle: Vec<Idle>,
 }
 
@@ -68,21 +68,21 @@ pub struct Money {
     pub repayment_id: RepaymentId,
     pub source: Source,
     pub amount: Fen,
-    /// The day that it counts from: penalty runs on it no further.
+    /// The day that it counts from: no penalty runs on what it pays from that day on.
     pub value_on: BusinessDay,
     pub today: BusinessDay,
     pub at: DateTime<Utc>,
 }
 
-/// What is left of money.
+/// Money that no installment has taken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Left {
+pub(super) struct LeftOver {
     pub amount: Fen,
     /// The loan that the money came to pay off.
     pub pays_off: Option<LoanId>,
 }
 
-/// Where money came from; together with the line, booked once.
+/// Where money came from. On one line each source is booked once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     Withholding(WithholdingId),
@@ -114,9 +114,9 @@ pub struct Repayment {
     pub items: Vec<RepaymentItem>,
     /// What no installment could take, owed back to the borrower.
     pub excess: Fen,
-    /// Of loans that guarantors have paid of, what belongs to those; negative where it is taken back.
+    /// What of it belongs to guarantors, because they have paid part of the loans that it came in on; negative where it is taken back.
     pub recourse: Vec<Recourse>,
-    /// Taken for loans that had been charged off, without penalty and without what belongs to guarantors; negative where it is taken
+    /// What it paid on loans that had been charged off, less penalty and less what belongs to guarantors. Negative where it is taken
     /// back, and where penalty goes to a guarantor.
     pub recovered: Fen,
     /// Taken back of what had been paid on loans before they were charged off.
@@ -150,8 +150,8 @@ impl OpenInstallment {
         self.touched = true;
     }
 
-    /// Lets charges fall as of `day`, and returns them: all that are still unpaid but those that it `bears`. No penalty has run on them
-    /// since.
+    /// Waives all charges that are still unpaid, except those that the installment `bears`, as of `day`, so that penalty on them counts
+    /// as not having run since; returns what was waived.
     pub(super) fn waive_charges(&mut self, bears: Parts, day: BusinessDay) -> Parts {
         let fell = self.billed.charges_beyond(bears);
         let waived = self.count_as_paid(fell, day);
@@ -169,7 +169,7 @@ impl OpenInstallment {
         Payment { taken, day, fen_days }
     }
 
-    /// The day from which on nothing runs on what is paid on `day`.
+    /// The day from which no penalty runs on what is paid on `day`.
     pub(super) fn runs_until(&self, day: BusinessDay) -> BusinessDay {
         self.rule.runs_until(self.billed.due_on(), day)
     }
@@ -186,31 +186,32 @@ impl LineAccount {
         self.installments.iter().map(|open| open.owed_on(day).total()).sum()
     }
 
-    /// Allocates money over the open installments, oldest due first; what none can take is excess. So is penalty that ran for want of
-    /// it, and was paid.
+    /// Allocates money over the open installments, oldest due first; what none can take is excess. Penalty that ran only because the
+    /// money was told of late, and was paid meanwhile, is allocated or becomes excess in the same way.
     pub fn receive(&mut self, money: Money) -> Repayment {
         self.look_back(money.value_on);
         let (mut items, mut left) = (Vec::new(), money.amount);
-        // Where anything has changed since its day, it pays first what was owed then.
+        // Where anything has changed since the day that it counts from, it pays first what was owed on that day.
         if self.installments.iter().any(|open| open.unpaid.is_some()) {
             (items, left) = self.pay_installments(left, money.value_on, OpenInstallment::owed_then);
         }
         let (now, left) = self.pay_installments(left, money.value_on, OpenInstallment::owed_on);
         now.into_iter().for_each(|item| add(&mut items, item));
-        let excess = self.give_back_undue(&money, &mut items, Left { amount: left, pays_off: None });
+        let excess = self.give_back_undue(&money, &mut items, LeftOver { amount: left, pays_off: None });
         self.book(money, items, excess)
     }
 
-    /// Books money that pays nothing: all of it goes back. Penalty that ran for want of it while it was here, and was paid, pays what
-    /// is owed, or goes back too.
+    /// Books money that pays nothing, so that all of it goes back. While it was here it could have paid what was owed: penalty that ran on
+    /// that meanwhile, and was paid, pays what is owed now or goes back too.
     pub fn give_back(&mut self, money: Money) -> Repayment {
         self.look_back(money.value_on);
         let mut items = Vec::new();
-        let excess = self.give_back_undue(&money, &mut items, Left { amount: money.amount, pays_off: None });
+        let excess = self.give_back_undue(&money, &mut items, LeftOver { amount: money.amount, pays_off: None });
         self.book(money, items, excess)
     }
 
-    /// Pays what installments `owed` out of `amount`, oldest due first; returns what each was given, and what none could take.
+    /// Pays installments out of `amount`, oldest due first, each as much as `owed` says of it; returns what each was given, and what is
+    /// left over.
     pub(super) fn pay_installments(
         &mut self,
         amount: Fen,
@@ -236,7 +237,7 @@ impl LineAccount {
         (items, allocation.left)
     }
 
-    /// Takes what installments were paid to loans and line, and makes the receipt.
+    /// Carries what installments were paid over to their loans and to the line, and makes the receipt.
     pub(super) fn book(&mut self, money: Money, items: Vec<RepaymentItem>, excess: Fen) -> Repayment {
         let when = When { business_day: money.today, at: money.at };
         let mut principal = Fen::ZERO;
@@ -296,8 +297,9 @@ impl LineAccount {
         lost.map(|item| item.taken.receivable()).sum::<Fen>() - guarantors.map(|recourse| recourse.amount).sum::<Fen>()
     }
 
-    /// Whether anything is left is asked of today, not of the day that money counts from: where that lies within grace, what has run
-    /// on other principal, which came late, is owed all the same. Nothing depends on when money was told of.
+    /// Closes loans that owe nothing any more. That is asked of today, and not of the day that the money counts from: that day may lie
+    /// within grace, while penalty has run since on other principal that was paid late and is still owed. So it does not matter when the
+    /// money was told of.
     fn close_paid_loans(&mut self, money: &Money) {
         for OpenLoan { loan, .. } in self.loans.iter_mut().filter(|open| open.touched) {
             let owes =

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::account::{Money, Repayment, Source};
 use super::receipt_actions::{Batch, load_payoff_loan};
@@ -78,7 +77,7 @@ impl Refusal for RepayRefusal {
     }
 }
 
-/// The borrower's button.
+/// Money towards bills that were cut, as the borrower's button asks for it.
 #[derive(Clone, Debug)]
 pub struct RepayRequest {
     pub line_id: LineId,
@@ -89,6 +88,7 @@ pub struct RepayRequest {
     pub idempotency_key: String,
 }
 
+/// The early payoff of one loan, as the borrower's button asks for it.
 #[derive(Clone, Debug)]
 pub struct PayoffOrder {
     pub loan_id: LoanId,
@@ -99,6 +99,7 @@ pub struct PayoffOrder {
     pub idempotency_key: String,
 }
 
+/// A transfer that reached the platform's account, as an operator records it.
 #[derive(Clone, Debug)]
 pub struct Transfer {
     pub line_id: LineId,
@@ -116,7 +117,7 @@ pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, Re
     database::end(transaction, ordered).await
 }
 
-/// The same in the caller's transaction.
+/// As [`repay`], in the caller's transaction.
 pub(super) async fn order_repayment(
     connection: &mut PgConnection,
     app: &App,
@@ -148,7 +149,10 @@ pub(super) async fn order_repayment(
     order(connection, app, &batch, &asked).await
 }
 
-/// What ends a loan today. Holds until the business day ends.
+/// Quotes what it takes to end a loan today; the quote holds until the business day ends.
+///
+/// # Errors
+/// `LoanNotOpen` where the loan has ended or is of another line.
 pub async fn payoff_quote(app: &App, line_id: LineId, loan_id: LoanId) -> Outcome<PayoffQuote, RepayRefusal> {
     // Locks for an instant, so that the figures belong together; nothing is written.
     let mut transaction = database::begin(&app.pool).await?;
@@ -165,7 +169,7 @@ pub async fn early_payoff(app: &App, request: &PayoffOrder) -> Outcome<Withholdi
     database::end(transaction, ordered).await
 }
 
-/// The same in the caller's transaction.
+/// As [`early_payoff`], in the caller's transaction.
 pub(super) async fn order_payoff(
     connection: &mut PgConnection,
     app: &App,
@@ -235,9 +239,9 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     Ok(repayment)
 }
 
-/// Books money that only a channel's daily file told of, in the caller's transaction: what is still owed takes it, the rest is
-/// owed back, with penalty that was paid since for want of it. What was to pay off a loan that has ended since goes back whole. `false`
-/// where it was booked before.
+/// Books money that only a channel's daily file told of, in the caller's transaction. It pays what is still owed, and the rest is owed
+/// back, together with penalty that was paid only because the money was told of late. Money that was to pay off a loan which has ended
+/// since goes back whole. `false` where it was booked before.
 pub async fn receive_from_file(
     connection: &mut PgConnection,
     app: &App,
@@ -247,7 +251,7 @@ pub async fn receive_from_file(
     book_from_file(connection, app, order, FromFile::PaysWhatIsOwed(amount)).await
 }
 
-/// The same of money that goes back to the order's card, whatever is owed.
+/// As [`receive_from_file`], for money all of which goes back to the order's card, whatever is owed.
 pub async fn give_back_from_file(
     connection: &mut PgConnection,
     app: &App,
@@ -300,7 +304,8 @@ async fn book_from_file(
     Ok(true)
 }
 
-/// Whether money was to pay off a loan that has ended. No other loan has it then; nor has any where the channel tells of it in time.
+/// Whether money was to pay off a loan that has ended. It is then not used for another loan, as it is not where the channel tells of it
+/// in time.
 async fn is_for_ended_loan(connection: &mut PgConnection, purpose: Purpose) -> sqlx::Result<bool> {
     let Purpose::Payoff(loan_id) = purpose else { return Ok(false) };
     let loans = loan::load_loans(connection, &[loan_id]).await?;
@@ -325,7 +330,10 @@ impl Asked<'_> {
     }
 }
 
-/// The order that the key made before, if what is asked is the same.
+/// The order that was made under this key before; `None` where there is none.
+///
+/// # Errors
+/// `KeyReused` where something else was asked for under the key.
 async fn earlier_order(connection: &mut PgConnection, asked: &Asked<'_>) -> Outcome<Option<Withholding>, RepayRefusal> {
     match store::find_by_key(connection, asked.line_id, asked.key).await? {
         Some(earlier) if asked.is_for(&earlier) => Ok(Some(earlier)),
@@ -334,19 +342,21 @@ async fn earlier_order(connection: &mut PgConnection, asked: &Asked<'_>) -> Outc
     }
 }
 
-/// Takes an order of the timetable that was never sent out of the way; anything else that is pending goes first.
+/// Ends an order of the timetable that is pending on the line and was not sent yet, to make way for what somebody orders now.
+///
+/// # Errors
+/// `CollectionInProgress` where anything else is pending on the line.
 async fn make_way(connection: &mut PgConnection, app: &App, line_id: LineId) -> Outcome<(), RepayRefusal> {
     let Some(pending) = store::find_pending(connection, line_id).await? else { return Ok(()) };
-    let is_ours_to_end = pending.state == State::Created && pending.purpose == Purpose::Due;
-    let ended = match is_ours_to_end {
-        true => {
-            let ids: [Uuid; 1] = [pending.withholding_id.uuid()];
-            store::end_created(connection, &ids, Failure::Superseded, app.clock.now()).await?
+    if pending.state == State::Created && pending.purpose == Purpose::Due {
+        let ids = [pending.withholding_id.uuid()];
+        let ended = store::end_created(connection, &ids, Failure::Superseded, app.clock.now()).await?;
+        // None is ended if it was sent at this very moment.
+        if ended == 1 {
+            return Ok(());
         }
-        false => 0,
-    };
-    // Zero also where it was sent at this very moment.
-    if ended == 1 { Ok(()) } else { Err(Fault::Refused(RepayRefusal::CollectionInProgress)) }
+    }
+    Err(Fault::Refused(RepayRefusal::CollectionInProgress))
 }
 
 async fn quote_locked(
@@ -404,7 +414,8 @@ async fn order(
     if store::insert_withholdings(connection, &new).await? == 1 {
         return Ok(order);
     }
-    // The timetable does not lock lines: its order came between the look and the insert. Once more, then it is in progress.
+    // The timetable does not lock lines, so it may have made an order since `make_way` looked. That is tried once more; if another order
+    // comes again, collection is in progress.
     make_way(connection, app, line_id).await?;
     match store::insert_withholdings(connection, &new).await? {
         0 => Err(Fault::Refused(RepayRefusal::CollectionInProgress)),

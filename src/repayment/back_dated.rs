@@ -10,7 +10,7 @@
 //! Penalty is counted in fen-days (see [`crate::overdue::OverdueSpan`]). An example: 600 fen fall due on the 10th and are paid on the
 //! 20th, which makes 6,000 fen-days. If 400 of them turn out to have come on the 12th, 8 × 400 are taken off, and 2,800 are left.
 
-use super::account::{Left, LineAccount, Money, OpenInstallment, RepaymentItem, add};
+use super::account::{LeftOver, LineAccount, Money, OpenInstallment, RepaymentItem, add};
 use super::unpaid::{Idle, PaidSince, Spare, Unpaid};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
@@ -23,7 +23,7 @@ impl OpenInstallment {
             && !self.rule.base_of(paid.parts()).is_zero()
     }
 
-    /// The part of its present debt that was due and unpaid on `day`, from which the money counts. Left out are what other money had
+    /// The part of its present debt that was due and unpaid on `day`, from which the money counts. LeftOver out are what other money had
     /// paid then that was taken back since, and penalty that has run since.
     pub(super) fn owed_then(&self, day: BusinessDay) -> Parts {
         if self.billed.due_on() > day {
@@ -74,7 +74,7 @@ impl LineAccount {
     /// owed, it would have paid what other money paid later (what bears penalty first, which favours the borrower), so none was due on
     /// that. What goes back is allocated as the money was, and added to its `items`. Returns what no installment can take of it
     /// and of what is left.
-    pub(super) fn give_back_undue(&mut self, money: &Money, items: &mut Vec<RepaymentItem>, mut left: Left) -> Fen {
+    pub(super) fn give_back_undue(&mut self, money: &Money, items: &mut Vec<RepaymentItem>, mut left: LeftOver) -> Fen {
         if money.value_on >= money.today {
             return left.amount;
         }
@@ -86,7 +86,7 @@ impl LineAccount {
                 break;
             }
             let (again, unused) = self.pay_installments(back, money.value_on, OpenInstallment::owed_on);
-            self.take_off_while_idle(money, &again, Left { amount: unused, ..left });
+            self.take_off_while_idle(money, &again, LeftOver { amount: unused, ..left });
             again.into_iter().for_each(|item| add(items, item));
             left.amount += unused;
         }
@@ -100,7 +100,7 @@ impl LineAccount {
     }
 
     /// Takes off what ran on what money would have paid while these payments of it, and what is left, were idle.
-    fn take_off_while_idle(&mut self, money: &Money, items: &[RepaymentItem], left: Left) {
+    fn take_off_while_idle(&mut self, money: &Money, items: &[RepaymentItem], left: LeftOver) {
         let idle = self.idle(money, items, left);
         for (open, ran) in self.count_idle_as_paid(&idle) {
             open.billed.span.take_off(ran);
@@ -108,10 +108,10 @@ impl LineAccount {
         }
     }
 
-    /// What of money was there and paid nothing, and until when: what is left, and what paid bills that fell due later.
-    fn idle(&self, money: &Money, items: &[RepaymentItem], left: Left) -> Vec<Idle> {
+    /// How much of the money lay idle, and until when: what is left over until today, and what paid an installment until that fell due.
+    fn idle(&self, money: &Money, items: &[RepaymentItem], left: LeftOver) -> Vec<Idle> {
         let (from, today) = (money.value_on, money.today);
-        let Left { amount, pays_off } = left;
+        let LeftOver { amount, pays_off } = left;
         let mut idle = vec![Idle { amount, from, until: today, pays_off }];
         for item in items {
             let is_it =

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::attempt::{LastAttempt, next_attempt};
@@ -20,18 +21,18 @@ use crate::partner::asking::{FIRST_QUERY_AFTER, query_delay};
 use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said};
 use crate::{business_day, notice};
 
-/// Calls to channels at once: while one batch is posted the next is under way.
+/// Workers that call channels at once: while one posts what a channel has answered, another one's call is under way.
 const WORKERS: usize = 3;
-/// Orders in one call at the least, if there are as many: fewer than a channel takes, so that a few hundred orders are work for all
-/// workers and not for one.
+/// The fewest orders in one call, as long as enough of them wait: fewer than a channel takes, so that a few hundred orders are work for
+/// all workers and not for one alone.
 const ORDERS_MIN: usize = 150;
 const _: () = assert!(ORDERS_MIN <= channels::ORDERS_MAX);
-/// Calls that each worker makes where more orders wait: what one costs besides its orders is shared by more of them.
+/// Calls that each worker makes where many orders wait. Fewer and larger calls share what a call costs apart from its orders.
 const CALLS_EACH: usize = 2;
-/// Transactions at once that make orders; the database is the bottleneck, more would only queue.
+/// Transactions that make orders at once. More would only queue: the database is the bottleneck.
 const MAKERS: usize = 2;
-/// How long after orders were marked as sent the last of them may be: a batch is halved, call by call, where the channel does not take
-/// it as it is. What is left then is not sent at all.
+/// How long after orders were marked as sent they may still go out. A batch that the channel does not take is sent again in halves, call
+/// by call; what has not gone out by then is not sent at all.
 const SEND_WITHIN: TimeDelta = TimeDelta::minutes(1);
 /// After this many questions about one order, about nine hours, an operator is told to call the channel.
 const QUERIES_BEFORE_NOTICE: i16 = 14;
@@ -42,17 +43,17 @@ pub async fn submit_withholdings(app: &App) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
     let counted_max = (WORKERS * CALLS_EACH * channels::ORDERS_MAX) as i64;
     let waiting = queue_store::count_to_submit(&mut *app.pool.acquire().await?, app.clock.now(), counted_max).await?;
-    // Mostly there is nothing to send, and one look tells.
+    // Usually there is nothing to send, and this one query tells.
     if waiting == 0 {
         return Ok(posted);
     }
-    let at_once = orders_at_once(usize::try_from(waiting)?);
+    let orders_max = orders_per_call(usize::try_from(waiting)?);
     // An order rerouted to the next channel is sent in the same run.
     for channel in ChannelName::ALL {
-        let calls = Calls { channel, at_once };
-        // The other workers come where one call does not take all of it.
+        let calls = Calls { channel, orders_max };
+        // The other workers join in only if one call does not take all that waits.
         let first = claim(app, calls, Place::FIRST).await?;
-        let others = if first.seen < at_once { 0 } else { WORKERS - 1 };
+        let others = if first.seen < orders_max { 0 } else { WORKERS - 1 };
         let after = first.last;
         let workers = std::iter::once(Some(first)).chain((0..others).map(|_| None));
         let submitting = workers.map(|first| submit_to(app, calls, first, after));
@@ -63,19 +64,20 @@ pub async fn submit_withholdings(app: &App) -> anyhow::Result<Posted> {
     Ok(posted)
 }
 
-/// How many orders go into one call, where so many wait.
-fn orders_at_once(waiting: usize) -> usize {
+/// How many orders go into one call, where `waiting` of them wait on all channels.
+fn orders_per_call(waiting: usize) -> usize {
     waiting.div_ceil(WORKERS * CALLS_EACH).clamp(ORDERS_MIN, channels::ORDERS_MAX)
 }
 
-/// The channel that is called, and how many orders one call takes.
+/// The channel that is called, and the most orders of one call.
 #[derive(Clone, Copy)]
 struct Calls {
     channel: ChannelName,
-    at_once: usize,
+    orders_max: usize,
 }
 
-/// Sends what was claimed already, if anything was, and then what else there is behind it.
+/// One worker: sends the `first` orders, if they were claimed for it already, and then claims and sends what waits behind `after`, until
+/// less is left than one call takes.
 async fn submit_to(app: &App, calls: Calls, mut first: Option<Claimed>, mut after: Place) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
     loop {
@@ -89,55 +91,48 @@ async fn submit_to(app: &App, calls: Calls, mut first: Option<Claimed>, mut afte
             let said = channels::submit(&app.partners, calls.channel, &claimed.orders, send_by).await;
             posted += post_results(app, &results(said, &claimed.line_ids)).await?;
         }
-        // Whatever else waited when these were taken is another worker's.
-        if claimed.seen < calls.at_once {
+        // A call that is not full took the last of what no other worker has claimed.
+        if claimed.seen < calls.orders_max {
             return Ok(posted);
         }
     }
 }
 
-/// Orders that were marked as sent and now must be.
+/// Orders that are marked as sent and are now to be sent.
 struct Claimed {
     /// When they were marked.
     at: DateTime<Utc>,
-    /// How many orders were looked at; those that need not be sent any more are among them.
+    /// How many orders were claimed, with those that turned out not to need sending any more.
     seen: usize,
-    /// Up to where was looked.
+    /// The place of the last of them; the next claim begins behind it.
     last: Place,
     orders: Vec<Order>,
     line_ids: HashMap<WithholdingId, LineId>,
 }
 
-/// Takes a channel's next orders behind `after`, brings the amounts of the timetable's to what is owed now, and marks them as sent.
+/// Claims a channel's next orders behind `after` and marks them as sent. The amounts of those that the timetable made are lowered to what
+/// is owed now; one that owes nothing any more, or has no card, is ended instead.
 async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     let queue = Queue { channel: calls.channel, after };
-    let claimed = queue_store::claim_created(&mut transaction, queue, now, calls.at_once as i64).await?;
+    let claimed = queue_store::claim_created(&mut transaction, queue, now, calls.orders_max as i64).await?;
     let Some(last) = claimed.last().map(ClaimedOrder::place) else {
         return Ok(Claimed { at: now, seen: 0, last: after, orders: Vec::new(), line_ids: HashMap::new() });
     };
-    let mut owed: HashMap<(LineId, BusinessDay), Fen> = HashMap::new();
-    let mut days: Vec<BusinessDay> = claimed.iter().map(|order| order.business_day).collect();
-    days.sort_unstable();
-    days.dedup();
-    for day in days {
-        let due = claimed.iter().filter(|order| order.is_by_timetable() && order.business_day == day);
-        let line_ids: Vec<Uuid> = due.map(|order| order.line_id.uuid()).collect();
-        let of_day = owed_by_line(&mut transaction, app, &line_ids, day).await?;
-        owed.extend(of_day.into_iter().map(|(line_id, fen)| ((line_id, day), fen)));
-    }
+    let owed = owed_by_line_and_day(&mut transaction, app, &claimed).await?;
     let (mut orders, mut superseded, mut no_card) = (Vec::new(), Vec::new(), Vec::new());
     for order in &claimed {
-        let amount = match order.is_by_timetable() {
-            true => owed.get(&(order.line_id, order.business_day)).copied().unwrap_or_default().min(order.amount),
-            false => order.amount,
+        let amount = if order.is_by_timetable() {
+            owed.get(&(order.line_id, order.business_day)).copied().unwrap_or_default().min(order.amount)
+        } else {
+            order.amount
         };
         match &order.agreement_number {
             _ if !amount.is_positive() => superseded.push(order.withholding_id.uuid()),
-            Some(agreement_number) => orders.push(order.sent(agreement_number.clone(), amount)),
-            // Its card was unbound, or refused for another order, since it was made: the next one is made on the card that
-            // took over.
+            Some(agreement_number) => orders.push(order.to_send(agreement_number.clone(), amount)),
+            // Its card was unbound since it was made, or refused for another order: the timetable makes the next one on the card
+            // that took over.
             None if order.is_by_timetable() => superseded.push(order.withholding_id.uuid()),
             None => no_card.push(order.withholding_id.uuid()),
         }
@@ -151,12 +146,31 @@ async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed>
     Ok(Claimed { at: now, seen: claimed.len(), last, orders, line_ids })
 }
 
+/// What the lines of the timetable's orders owe, each on the day that its order counts from.
+async fn owed_by_line_and_day(
+    connection: &mut PgConnection,
+    app: &App,
+    claimed: &[ClaimedOrder],
+) -> anyhow::Result<HashMap<(LineId, BusinessDay), Fen>> {
+    let mut days: Vec<BusinessDay> = claimed.iter().map(|order| order.business_day).collect();
+    days.sort_unstable();
+    days.dedup();
+    let mut owed = HashMap::new();
+    for day in days {
+        let due = claimed.iter().filter(|order| order.is_by_timetable() && order.business_day == day);
+        let line_ids: Vec<Uuid> = due.map(|order| order.line_id.uuid()).collect();
+        let of_day = owed_by_line(connection, app, &line_ids, day).await?;
+        owed.extend(of_day.into_iter().map(|(line_id, fen)| ((line_id, day), fen)));
+    }
+    Ok(owed)
+}
+
 impl ClaimedOrder {
     fn is_by_timetable(&self) -> bool {
         self.purpose == "due"
     }
 
-    fn sent(&self, agreement_number: String, amount: Fen) -> Order {
+    fn to_send(&self, agreement_number: String, amount: Fen) -> Order {
         Order {
             withholding_id: self.withholding_id,
             agreement_number,
@@ -210,8 +224,8 @@ pub async fn query_unknowns(app: &App) -> anyhow::Result<Posted> {
     Ok(posted)
 }
 
-/// That a channel has no such order counts only when its contract says that the order cannot still be on its way, even if it was the
-/// last to be sent.
+/// The answer as far as it is believed. That a channel has no such order counts only after the time in which, by its contract, the order
+/// might still have been on its way, reckoned from the latest moment at which it may have been sent.
 fn believed(answer: Answer, question: &OpenQuestion, channel: ChannelName, now: DateTime<Utc>) -> Answer {
     match answer {
         Answer::Absent { code } => match channel.absence_is_final_after() {
@@ -262,7 +276,7 @@ pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
     let today = business_day::store::today(&mut connection).await?;
     let timetable = Timetable::load(&mut connection, app, today).await?;
     let mut lines = queue_store::load_due_lines(&mut connection, &timetable.due_days, AccountRange::ALL).await?;
-    // Mostly they failed today and wait for a later time, or for tomorrow: of these no more is read.
+    // Most of them failed today and wait for a later time of day, or for tomorrow. Those are dropped before more is read.
     let failed = queue_store::load_last_failures(&mut connection, today, &ids_of(&lines)).await?;
     let next = |line: &DueLine, last: Option<&LastAttempt>| {
         candidate(&timetable, line, last.copied(), When { business_day: today, at: now })
@@ -290,15 +304,15 @@ fn ids_of(lines: &[DueLine]) -> Vec<Uuid> {
     lines.iter().map(|line| line.line_id.uuid()).collect()
 }
 
-/// What a line's timetable asks for now, after the last order that it made today.
+/// What the timetable asks for on a line now, given the last order that it made there today; `None` where nothing.
 fn candidate(timetable: &Timetable, line: &DueLine, last: Option<LastAttempt>, when: When) -> Option<Candidate> {
     let product = timetable.product(line)?;
     let times: Vec<_> = product.terms.withholding.times.iter().map(|time| when.business_day.instant(*time)).collect();
     next_attempt(last, &times, when.at).map(|next| Candidate::new(line, product, next))
 }
 
-/// One maker's share, in a transaction of its own; the lines stand in order, so that two runs never wait for each other in a circle.
-/// None if `day` has ended since it was read: an order counts from its day, and those of the next one are the close's.
+/// Makes one maker's share of the orders, in a transaction of its own; returns how many. The lines stand in order, so that two runs never
+/// wait for each other in a circle. Makes none if `day` has ended since it was read, because the close makes the next day's orders.
 async fn make_due_orders(app: &App, candidates: &[Candidate], day: BusinessDay) -> anyhow::Result<u64> {
     let mut transaction = database::begin(&app.pool).await?;
     if business_day::store::hold_today(&mut transaction).await? != day {
@@ -316,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_call_holds_more_orders_where_more_of_them_wait() {
-        assert_eq!([1, 900, 1_800, 2_999, 100_000].map(orders_at_once), [150, 150, 300, 500, 500]);
+        assert_eq!([1, 900, 1_800, 2_999, 100_000].map(orders_per_call), [150, 150, 300, 500, 500]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Ending one loan early with money that has arrived: what was quoted is settled, the rest of the schedule collapses.
 
-use super::account::{Left, LineAccount, Money, OpenLoan, Repayment, RepaymentItem};
+use super::account::{LeftOver, LineAccount, Money, OpenLoan, Repayment, RepaymentItem};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
 use crate::loan::payoff::{PayoffQuote, PayoffRequest, collapse, quote};
@@ -124,7 +124,7 @@ impl LineAccount {
         // goes back. While it was here, it would have paid what other money paid later, as any that is left.
         if payoff.loan.status != LoanStatus::Open {
             let mut items = Vec::new();
-            let left = Left { amount: money.amount, pays_off: Some(loan_id) };
+            let left = LeftOver { amount: money.amount, pays_off: Some(loan_id) };
             let excess = self.give_back_undue(&money, &mut items, left);
             return (self.book(money, items, excess), PayoffDone::default());
         }
@@ -142,7 +142,7 @@ impl LineAccount {
         }
         // What was quoted and nothing is left to take (a refund came first, or no row that would bear the fee) is owed back.
         let amount = money.amount - items.iter().map(|item| item.taken.total()).sum();
-        let excess = self.give_back_undue(&money, &mut items, Left { amount, pays_off: Some(loan_id) });
+        let excess = self.give_back_undue(&money, &mut items, LeftOver { amount, pays_off: Some(loan_id) });
         let schedule = Some(schedule).filter(|schedule| *schedule != payoff.schedule);
         (self.book(money, items, excess), PayoffDone { schedule, bill_line, fell_short: false })
     }

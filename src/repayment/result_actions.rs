@@ -101,8 +101,8 @@ async fn post_chunk(app: &App, results: &[ChannelResult]) -> anyhow::Result<Post
     Ok(posted)
 }
 
-/// Ends a pending order by what two people have settled with its channel, in the caller's transaction: any part of the amount
-/// is believed, also where none was allowed. `false` where the order was not pending any more.
+/// Ends a pending order by what two people have settled with its channel, in the caller's transaction. Any part of the amount is
+/// believed, even where the order did not allow one. `false` where the order was not pending any more.
 pub async fn post_confirmed(
     connection: &mut sqlx::PgConnection,
     app: &App,
@@ -117,14 +117,14 @@ pub async fn post_confirmed(
     Ok(posted.succeeded + posted.failed == 1)
 }
 
-/// A chunk of results on its way.
+/// A chunk of results, with what one transaction gathers before it writes.
 struct Chunk {
     batch: Batch,
     /// One for each result that may be a receipt; ascending, so that receipts stand in the order in which they were booked.
     repayment_ids: std::vec::IntoIter<RepaymentId>,
     orders: HashMap<WithholdingId, Withholding>,
     payoffs: HashMap<LoanId, PayoffLoan>,
-    /// Orders for payoffs that did not suffice.
+    /// Orders whose money did not suffice for the payoff that it was for.
     fell_short: Vec<Withholding>,
     outcomes: Vec<Outcome>,
     contradictions: Vec<(Withholding, Contradiction)>,
@@ -176,7 +176,8 @@ impl Chunk {
         self.save(connection).await
     }
 
-    /// Failures need no account; successes that are new do. Later tries of the timetable's are silent if an earlier was not.
+    /// Loads accounts for the orders that newly succeed, since failures touch none; and whose borrowers were told of an earlier failure
+    /// of the day already, since a later one is then not told again.
     async fn load(
         &mut self,
         connection: &mut sqlx::PgConnection,
@@ -254,28 +255,32 @@ impl Chunk {
                 self.told.push(notices::withheld(order, collected, self.batch.when()));
                 self.receive(connection, app, order, collected).await?;
             }
-            State::Failed(failure) => {
-                self.posted.failed += 1;
-                match failure {
-                    Failure::Channel(ChannelFailure::ChannelDown) => match self.reroute(order) {
-                        Some(rerouted) => self.follow_ups.push(rerouted),
-                        None => self.tell_failed(order, ChannelFailure::ChannelDown),
-                    },
-                    Failure::Channel(ChannelFailure::CardInvalid) => {
-                        self.invalid_cards.push(order.clone());
-                        self.told.push(notices::card_invalid(order, self.batch.when()));
-                    }
-                    Failure::Channel(other @ (ChannelFailure::InsufficientFunds | ChannelFailure::Refused)) => {
-                        self.tell_failed(order, other);
-                    }
-                    Failure::Superseded | Failure::Reversed => {}
-                }
-            }
+            State::Failed(failure) => self.fail(order, failure),
             State::Created | State::Submitted | State::Unknown => self.posted.unknown += 1,
         }
         Ok(())
     }
 
+    /// Sends a failed order on to the next channel, takes its card out of use, or tells the borrower, as its failure asks.
+    fn fail(&mut self, order: &Withholding, failure: Failure) {
+        self.posted.failed += 1;
+        match failure {
+            Failure::Channel(ChannelFailure::ChannelDown) => match self.reroute(order) {
+                Some(rerouted) => self.follow_ups.push(rerouted),
+                None => self.tell_failed(order, ChannelFailure::ChannelDown),
+            },
+            Failure::Channel(ChannelFailure::CardInvalid) => {
+                self.invalid_cards.push(order.clone());
+                self.told.push(notices::card_invalid(order, self.batch.when()));
+            }
+            Failure::Channel(other @ (ChannelFailure::InsufficientFunds | ChannelFailure::Refused)) => {
+                self.tell_failed(order, other);
+            }
+            Failure::Superseded | Failure::Reversed => {}
+        }
+    }
+
+    /// Tells the borrower that an order failed; of the timetable's orders of a day only once.
     fn tell_failed(&mut self, order: &Withholding, failure: ChannelFailure) {
         let was_told =
             order.purpose == Purpose::Due && self.failed_before.contains(&(order.line_id, order.business_day));
@@ -284,6 +289,7 @@ impl Chunk {
         }
     }
 
+    /// Books what an order has brought, towards the payoff that it was for or else on the line.
     async fn receive(
         &mut self,
         connection: &mut sqlx::PgConnection,

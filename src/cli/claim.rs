@@ -117,10 +117,10 @@ async fn take_back(app: &App, claim: ClaimId, word: &BookedWrongly) -> anyhow::R
     Ok(())
 }
 
-async fn list(app: &App, only: Option<ClaimStatus>, json: bool) -> anyhow::Result<()> {
+async fn list(app: &App, only: Option<ClaimStatus>, is_json: bool) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
     for listed in claim::list_claims(&mut connection, only, LISTED_MAX).await?.iter().rev() {
-        if json {
+        if is_json {
             println!("{}", serde_json::to_string(listed)?);
         } else {
             print(listed);

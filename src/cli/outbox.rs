@@ -230,7 +230,7 @@ async fn check_name(app: &App, partner: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn list(app: &App, partner: Option<&str>, json: bool) -> anyhow::Result<()> {
+async fn list(app: &App, partner: Option<&str>, is_json: bool) -> anyhow::Result<()> {
     if let Some(partner) = partner {
         check_name(app, partner).await?;
     }
@@ -239,7 +239,7 @@ async fn list(app: &App, partner: Option<&str>, json: bool) -> anyhow::Result<()
     loop {
         let page = event_store::troubled(&mut connection, partner, after, PAGE_ROWS as i64).await?;
         for message in &page {
-            print_failed(message, json)?;
+            print_failed(message, is_json)?;
         }
         match page.last() {
             Some(last) if page.len() == PAGE_ROWS => after = (last.dead_at.is_none(), last.message_no),
@@ -248,8 +248,8 @@ async fn list(app: &App, partner: Option<&str>, json: bool) -> anyhow::Result<()
     }
 }
 
-fn print_failed(message: &event_store::Standing, json: bool) -> anyhow::Result<()> {
-    if json {
+fn print_failed(message: &event_store::Standing, is_json: bool) -> anyhow::Result<()> {
+    if is_json {
         println!("{}", serde_json::to_string(message)?);
         return Ok(());
     }

@@ -88,9 +88,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(payout: &Listed, as_json: bool) {
+fn print(payout: &Listed, is_json: bool) {
     let Listed { payout_id, kind, amount, status, failure, pay_on, attempt_no, .. } = payout;
-    if as_json {
+    if is_json {
         println!(
             "{}",
             json!({ "payout_id": payout_id, "kind": kind, "amount_fen": amount, "status": status, "failure": failure,

@@ -150,12 +150,12 @@ async fn withdraw(code: &str, version_no: Option<i32>, by: &By) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(json: bool) -> anyhow::Result<ExitCode> {
+async fn list(is_json: bool) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = trial::open_any().await?;
     let mut connection = app.pool.acquire().await?;
     let versions = app.catalogue.load_on_sale(&mut connection).await?;
-    if json {
+    if is_json {
         let lines = versions.iter().map(|version| {
             serde_json::json!({
                 "code": version.terms.code,

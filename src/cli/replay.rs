@@ -71,21 +71,21 @@ async fn play_one(url: &str, scenario: &Scenario) -> anyhow::Result<Played> {
     played
 }
 
-fn print_mistake(path: &Path, mistake: &Mistake, as_json: bool) {
+fn print_mistake(path: &Path, mistake: &Mistake, is_json: bool) {
     let Mistake { line, text, sentence } = mistake;
-    if as_json {
+    if is_json {
         println!("{}", json!({ "file": path, "passed": false, "line": line, "text": text, "mistake": sentence }));
     } else {
         println!("{}:{line}: {text}\n  {sentence}", path.display());
     }
 }
 
-fn print_played(path: &Path, played: &Played, as_json: bool) {
+fn print_played(path: &Path, played: &Played, is_json: bool) {
     let Played { met, failure } = played;
     match failure {
-        None if as_json => println!("{}", json!({ "file": path, "passed": true, "expectations": met })),
+        None if is_json => println!("{}", json!({ "file": path, "passed": true, "expectations": met })),
         None => println!("{}: passed, {}", path.display(), counted(*met, "expectation")),
-        Some(Failure { line, text, expected, found }) if as_json => println!(
+        Some(Failure { line, text, expected, found }) if is_json => println!(
             "{}",
             json!({ "file": path, "passed": false, "line": line, "text": text, "expected": expected, "found": found })
         ),

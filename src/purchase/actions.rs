@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::after_sale_actions::{AfterSale, RefundPlan, Sale, lock_sale};
+use super::after_sale_actions::{AfterSale, LockedSale, RefundPlan, lock_sale};
 use super::model::{AfterSaleRefusal, is_idempotency_key};
 use super::posting;
 use super::refund::Effect;
@@ -32,7 +32,7 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     if sale.purchase.business_day != sale.today {
         return Err(Fault::Refused(AfterSaleRefusal::PastCutOff));
     }
-    // Who has paid gets it back by a refund; a loan that never was cannot have been paid.
+    // A voided loan counts as never made, so it cannot have been paid: whoever has paid gets it back by a refund.
     if sale.loan.status != LoanStatus::Open || sale.loan.principal_paid.is_positive() {
         return Err(Fault::Refused(AfterSaleRefusal::RepaidBefore));
     }
@@ -79,18 +79,21 @@ pub struct RefundRequest {
 /// Refunds part or all of a purchase, any number of times up to its amount, and moves every party together.
 pub async fn refund(app: &App, request: RefundRequest) -> AfterSale<RefundId> {
     check_form(&request).map_err(Fault::Refused)?;
-    let whatever_it_does = |_: &Effect| Ok(());
-    refund_if(app, Asked { request, key_before: None }, whatever_it_does).await
+    refund_if(app, Asked { request, former_key: None }, whatever_it_does).await
 }
 
-/// The same for one of the merchant's own systems, by its name, which has no slash. Each has keys of its own: what two of them ask
-/// for under one key are two refunds. A key from before it was so stands for whichever asks.
+/// As [`refund`], for one of the merchant's own systems, by its name, which has no slash. Each system has keys of its own, so what two of
+/// them ask for under one key are two refunds. A key that was recorded before this was so is known to all of them.
 pub async fn refund_for(app: &App, request: RefundRequest, system: &str) -> AfterSale<RefundId> {
     check_form(&request).map_err(Fault::Refused)?;
     let key = request.idempotency_key;
     let request = RefundRequest { idempotency_key: format!("{system}/{key}"), ..request };
-    let whatever_it_does = |_: &Effect| Ok(());
-    refund_if(app, Asked { request, key_before: Some(&key) }, whatever_it_does).await
+    refund_if(app, Asked { request, former_key: Some(&key) }, whatever_it_does).await
+}
+
+/// Accepts a refund that nobody has looked at first.
+fn whatever_it_does(_: &Effect) -> Result<(), AfterSaleRefusal> {
+    Ok(())
 }
 
 /// Why a refund that somebody has looked at first is not made.
@@ -111,19 +114,19 @@ impl Refusal for SeenRefusal {
     }
 }
 
-/// Refunds if it does exactly what [`preview`] has shown, whose seal this is. A key that refunded already is answered as
-/// then.
+/// Refunds if that still does exactly what [`preview`] has shown; `seal` is the seal of the effect that was shown. A key that was used for
+/// this refund already is answered as it was then.
 pub async fn refund_as_seen(app: &App, request: RefundRequest, seal: &str) -> Outcome<RefundId, SeenRefusal> {
     let as_seen = |effect: &Effect| if effect.seal() == seal { Ok(()) } else { Err(SeenRefusal::EffectChanged) };
     check_form(&request).map_err(|refusal| Fault::Refused(SeenRefusal::AfterSale(refusal)))?;
-    refund_if(app, Asked { request, key_before: None }, as_seen).await
+    refund_if(app, Asked { request, former_key: None }, as_seen).await
 }
 
 /// A refund that is asked for.
 struct Asked<'a> {
     request: RefundRequest,
-    /// Another key under which the same may have been refunded.
-    key_before: Option<&'a str>,
+    /// The key as it was recorded before each system had keys of its own.
+    former_key: Option<&'a str>,
 }
 
 async fn refund_if<R: From<AfterSaleRefusal>>(
@@ -131,10 +134,10 @@ async fn refund_if<R: From<AfterSaleRefusal>>(
     asked: Asked<'_>,
     check: impl FnOnce(&Effect) -> Result<(), R>,
 ) -> Outcome<RefundId, R> {
-    let Asked { request, key_before } = asked;
+    let Asked { request, former_key } = asked;
     let mut transaction = database::begin(&app.pool).await?;
     let mut sale = lock_sale(&mut transaction, app, request.purchase_id).await.map_err(passed_on)?;
-    let keys = [Some(request.idempotency_key.as_str()), key_before];
+    let keys = [Some(request.idempotency_key.as_str()), former_key];
     if let Some((refund_id, amount)) = store::find_refund(&mut transaction, &sale.purchase, &keys).await? {
         let same = amount == request.amount;
         return if same { Ok(refund_id) } else { Err(refused(AfterSaleRefusal::KeyReused)) };
@@ -157,7 +160,7 @@ fn passed_on<R: From<AfterSaleRefusal>>(fault: Fault<AfterSaleRefusal>) -> Fault
 
 async fn apply(
     connection: &mut PgConnection,
-    sale: &mut Sale,
+    sale: &mut LockedSale,
     plan: RefundPlan,
     idempotency_key: String,
 ) -> AfterSale<RefundId> {

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::model::AfterSaleRefusal;
 use super::notices::Undone;
 use super::posting::{self, Event, InBooks};
-use super::refund::{BilledCharges, Effect, LeftInstallment, Refundable, billed_of, of_recovered};
+use super::refund::{BilledCharges, Effect, ReducedInstallment, Refundable, billed_of, of_recovered};
 use super::store::{self, Purchase, PurchaseStatus, Refund};
 use crate::app::App;
 use crate::base::id::{LoanId, PurchaseId, RefundId};
@@ -33,7 +33,7 @@ use crate::{bill, borrower, business_day, credit, ledger, loan, merchant, notice
 pub(super) type AfterSale<T> = Outcome<T, AfterSaleRefusal>;
 
 /// An authorised purchase with everything that a void or refund of it moves, locked in the house's order.
-pub(super) struct Sale {
+pub(super) struct LockedSale {
     pub(super) today: BusinessDay,
     pub(super) now: DateTime<Utc>,
     pub(super) line: Line,
@@ -48,8 +48,8 @@ pub(super) struct Reduced {
     /// The line's open installments, those that fell marked as touched.
     pub(super) account: LineAccount,
     pub(super) charges: BilledCharges,
-    /// What left billed installments.
-    pub(super) installments: Vec<LeftInstallment>,
+    /// The billed installments that it reduced.
+    pub(super) installments: Vec<ReducedInstallment>,
     /// Whether periods that are not billed yet still ask for something.
     unbilled_owes: bool,
 }
@@ -60,7 +60,11 @@ pub(super) struct RefundPlan {
     pub(super) reduced: Reduced,
 }
 
-pub(super) async fn lock_sale(connection: &mut PgConnection, app: &App, purchase_id: PurchaseId) -> AfterSale<Sale> {
+pub(super) async fn lock_sale(
+    connection: &mut PgConnection,
+    app: &App,
+    purchase_id: PurchaseId,
+) -> AfterSale<LockedSale> {
     let line_id = store::find_line_of(connection, purchase_id).await?;
     let line_id = line_id.ok_or(Fault::Refused(AfterSaleRefusal::UnknownPurchase))?;
     let mut lines = credit::store::lock_lines(connection, &[line_id]).await?;
@@ -71,10 +75,10 @@ pub(super) async fn lock_sale(connection: &mut PgConnection, app: &App, purchase
     let loan_id: LoanId = purchase.loan_id.ok_or(Fault::Refused(AfterSaleRefusal::NeverAuthorised))?;
     let loan = loan::store::lock_loans(connection, &[loan_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
     let product = app.catalogue.get(connection, purchase.product_id, purchase.product_version).await?;
-    Ok(Sale { today, now: app.clock.now(), line, purchase, loan, product })
+    Ok(LockedSale { today, now: app.clock.now(), line, purchase, loan, product })
 }
 
-impl Sale {
+impl LockedSale {
     /// When the sale is undone.
     pub(super) fn when(&self) -> When {
         When { business_day: self.today, at: self.now }
@@ -98,7 +102,7 @@ impl Sale {
         }
     }
 
-    /// Tells the merchant's own system, where it has said where.
+    /// Tells the merchant's own system, if the merchant has said where that is to be told.
     pub(super) async fn notify_merchant(
         &self,
         connection: &mut PgConnection,
@@ -131,7 +135,7 @@ impl Sale {
         Refundable { amount, refunded, discount_fee, discount_returned_on_refund, subsidy }
     }
 
-    /// Money that is on its way for this loan would find no loan.
+    /// Refuses while a payoff of this loan is under way: its money would find no loan.
     pub(super) async fn check_no_payoff_pending(&self, connection: &mut PgConnection) -> AfterSale<()> {
         let pending = repayment::store::find_pending(connection, self.line.line_id).await?;
         match pending.map(|order| order.purpose) {
@@ -234,48 +238,48 @@ impl Sale {
         Ok(Reduced { reduction, account, charges, installments, unbilled_owes })
     }
 
-    /// Cuts the statement of the day that has ended, where the close has not come to it yet: a refund leaves as much owed then as it does
-    /// a minute later. Returns how many periods are billed.
+    /// Cuts the statement of the day that has ended, if the close has not come to it yet, so that it makes no difference whether the
+    /// refund comes just before that or just after. Returns how many periods are billed.
     async fn bill_ended_day(&self, connection: &mut PgConnection, schedule: &Schedule) -> sqlx::Result<u16> {
         let (line_id, loan_id) = (self.line.line_id, self.loan.loan_id);
         let cut = bill::store::last_period_billed(connection, line_id, loan_id).await?.unsigned_abs();
         if self.loan.periods_billed_before(self.today, cut, schedule) <= cut {
             return Ok(cut);
         }
-        // Not beside a chunk of statements, also to look only: each might have cut what the other is about to.
+        // Even a mere preview waits for the chunks of statements that are being cut: both might cut the same one.
         bill::store::enter_schedules(connection).await?;
         let ended = When { business_day: self.today.minus_days(1), at: self.now };
         bill::cut_of_line(connection, line_id, ended).await?;
         Ok(bill::store::last_period_billed(connection, line_id, loan_id).await?.unsigned_abs())
     }
 
-    /// Takes what leaves billed installments off those that are open, in memory; returns what left each that anything left.
+    /// Takes off the open installments what falls of them, in memory; returns the billed installments that were reduced, open or not.
     fn take_off(
         &self,
         account: &mut LineAccount,
         leaving: &[BilledFall],
         falls_on: BusinessDay,
-    ) -> Vec<LeftInstallment> {
+    ) -> Vec<ReducedInstallment> {
         let mut installments = Vec::new();
         for one in leaving {
             let (period, fell, back) = (one.period.cast_signed(), parts_of(&one.fell), charges_of(&one.back));
-            let mut left = LeftInstallment { period, fell: Parts::default(), back, on: falls_on };
+            let mut reduced = ReducedInstallment { period, fell: Parts::default(), back, fell_on: falls_on };
             let is_leaving = |open: &&mut OpenInstallment| self.is_ours(open) && open.billed.period == period;
             if !fell.is_zero()
                 && let Some(open) = account.installments.iter_mut().find(is_leaving)
             {
                 open.billed.give_back(&open.rule, fell, falls_on);
                 open.touched = true;
-                left.fell = fell;
-                left.on = open.billed.span.fen_days_to.map_or(falls_on, |to| to.max(falls_on));
+                reduced.fell = fell;
+                reduced.fell_on = open.billed.span.fen_days_to.map_or(falls_on, |to| to.max(falls_on));
             }
-            installments.push(left);
+            installments.push(reduced);
         }
-        installments.retain(|left| !left.fell.is_zero() || !left.back.is_zero());
+        installments.retain(|reduced| !reduced.fell.is_zero() || !reduced.back.is_zero());
         installments
     }
 
-    /// What of the charges that go back had been recovered after the loan was written off.
+    /// How much of the charges that go back had been recovered after the loan was charged off.
     async fn recovered_of(
         &self,
         connection: &mut PgConnection,
@@ -362,7 +366,8 @@ impl Sale {
         loan::store::save_loans(connection, std::slice::from_ref(&self.loan)).await
     }
 
-    /// Restores the line, owes the borrower the rest, books it and tells the funder. The refund is recorded already.
+    /// Pays the borrower what the refund owes back, books the refund, tells the funder, and restores the line. The refund itself is
+    /// recorded already.
     pub(super) async fn book_refund(
         &mut self,
         connection: &mut PgConnection,
@@ -379,7 +384,7 @@ impl Sale {
                 borrower_id: self.line.borrower_id,
                 card_id: None,
             };
-            // This one is among them.
+            // This refund is recorded already, so it is counted, too.
             let number = store::count_refunds(connection, &self.purchase).await?;
             let payout_id = PaidBack::Refund { purchase_id: refund.purchase_id, number }.payout_id();
             let amount = refund.to_card();
@@ -387,7 +392,7 @@ impl Sale {
             insert_payouts(connection, &[owed]).await?;
         }
         let event = self.event(source_id);
-        // What had been claimed of a loan that has ended by it goes back whole: nobody owes it any more.
+        // If the refund has ended the loan, all that was claimed of it from a guarantor goes back: nobody owes it any more.
         let recourse = self.loan.take_recourse(parts.principal_fell);
         let in_books = InBooks {
             is_charged_off: self.loan.charged_off_on.is_some(),
@@ -409,7 +414,7 @@ impl Sale {
             "fee_back_fen": refund.charges_back.fee,
             "fee_back_recovered_fen": refund.charges_back_recovered.fee,
             "schedule_version": refund.schedule_version,
-            "installments": refund.installments.iter().map(LeftInstallment::message_body).collect::<Vec<_>>(),
+            "installments": refund.installments.iter().map(ReducedInstallment::message_body).collect::<Vec<_>>(),
             "business_day": refund.business_day,
         });
         outbox::store::enqueue(connection, &[self.message("refund", body)]).await?;
@@ -420,7 +425,7 @@ impl Sale {
         Ok(())
     }
 
-    /// Gives the reserve back what fell off the loan. Last of all: whoever buys of the funder's money waits from here on.
+    /// Gives the reserve back what fell off the loan. Done last, because it locks the reserve, and purchases out of it wait from then on.
     pub(super) async fn return_to_reserve(&self, connection: &mut PgConnection, refund: &Refund) -> sqlx::Result<()> {
         let fell = refund.parts.principal_fell;
         if !fell.is_positive() {
@@ -431,7 +436,7 @@ impl Sale {
         save_reserve(connection, &reserve, &[entry]).await
     }
 
-    /// Keeps what of a refund belongs to a guarantor, and tells the funder, who owes it on.
+    /// Records what of a refund belongs to a guarantor, and tells the funder, who has to pass it on.
     async fn book_recourse(
         &self,
         connection: &mut PgConnection,

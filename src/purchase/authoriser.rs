@@ -207,7 +207,8 @@ impl Collector {
                 return None;
             }
             tokio::select! {
-                // When so many wait, perhaps all for one line, the others stay in the queue: once it is full, callers are told to come back.
+                // Where so many wait, perhaps all for one line, the others stay in the queue; once it is full, callers are told to come
+                // back.
                 next = self.queue.recv(), if !self.is_closed && self.waiting.len() < WAITING_MAX => match next {
                     Some(next) => self.waiting.push_back(next),
                     None => self.is_closed = true,

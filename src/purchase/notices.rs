@@ -40,7 +40,7 @@ pub struct Undone {
 }
 
 impl Undone {
-    /// The purchase never was: both sides see that.
+    /// A void, as the borrower and the merchant are told of it.
     pub fn voided(&self, amount: Fen) -> [Notice; 2] {
         let body = json!({ "purchase": self.purchase_id, "amount_fen": amount });
         [

@@ -36,20 +36,20 @@ impl RefundParts {
     }
 }
 
-/// What left a billed installment.
+/// A billed installment that a refund reduces, and by how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeftInstallment {
+pub struct ReducedInstallment {
     /// From 1.
     pub period: i16,
     /// Not paid, and owed no more.
     pub fell: Parts,
     /// Interest and fees that were paid, and go back to the card.
     pub back: Parts,
-    /// The day until which penalty has run on the principal that fell, if it was late.
-    pub on: BusinessDay,
+    /// The day until which penalty has run on what fell, if that was late.
+    pub fell_on: BusinessDay,
 }
 
-impl LeftInstallment {
+impl ReducedInstallment {
     /// What the funder's core is told of it.
     pub fn message_body(&self) -> Value {
         json!({
@@ -75,8 +75,8 @@ pub struct BilledCharges {
     pub recovered: Parts,
 }
 
-/// What of the charges that go `back` had been recovered, of an installment of which `kept` was paid and not given back yet: what came
-/// first goes back first, and what was recovered came last.
+/// How much of the charges that go `back` had been recovered after the loan was charged off. The installment still has `kept` of what was
+/// paid, of which `recovered` came after the charge-off. What was paid first goes back first, so what was recovered goes back last.
 pub fn of_recovered(kept: Parts, recovered: Parts, back: Parts) -> Parts {
     let part = |get: fn(&Parts) -> Fen| {
         let came_first = (get(&kept) - get(&recovered)).or_zero();
@@ -85,9 +85,9 @@ pub fn of_recovered(kept: Parts, recovered: Parts, back: Parts) -> Parts {
     Parts { interest: part(|parts| parts.interest), fee: part(|parts| parts.fee), ..Parts::default() }
 }
 
-/// An installment as a refund finds it. What a payoff waived of its charges after it was billed is in the `schedule` no more: nobody
-/// asks for it, and it has not fallen with any principal. The fee of an early payoff stands, and the fees a period that it took beside
-/// it: no bill asked for them.
+/// An installment as a refund finds it. Charges that a payoff waived after they were billed are left out: the `schedule` has them no more,
+/// nobody asks for them, and they did not fall with any principal. The fee of an early payoff, and the fees of periods that the payoff
+/// took together with it, are left out of what a refund can reduce, because no bill asked for them.
 pub fn billed_of(row: &BilledParts, schedule: &Schedule) -> Billed {
     let stands = schedule.installments.get(usize::from(row.period.unsigned_abs()).saturating_sub(1));
     let waived = stands.map_or(Parts::default(), |stands| Parts {
@@ -127,7 +127,7 @@ pub struct Effect {
 }
 
 impl Effect {
-    /// A text that two effects share only if they are the same: a page that has shown one sends it back.
+    /// A text that differs for any two effects that differ. A page that shows an effect sends it back, so that exactly this is done.
     pub fn seal(&self) -> String {
         let Effect { day, refunded_before, parts, interest_waived, interest_back } = self;
         let amounts = [

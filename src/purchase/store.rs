@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{Decision, PurchaseRefusal, Receipt};
-use super::refund::{LeftInstallment, RefundParts};
+use super::refund::{ReducedInstallment, RefundParts};
 use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId, RefundId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
@@ -143,7 +143,7 @@ pub struct Refund {
     pub charges_back: Parts,
     /// What of them had been recovered after the loan was written off.
     pub charges_back_recovered: Parts,
-    pub installments: Vec<LeftInstallment>,
+    pub installments: Vec<ReducedInstallment>,
     pub schedule_version: i32,
     pub business_day: BusinessDay,
     pub created_at: DateTime<Utc>,
@@ -178,7 +178,7 @@ pub async fn find_refund(
 /// Records a refund.
 pub async fn insert_refund(connection: &mut PgConnection, refund: &Refund) -> sqlx::Result<()> {
     let fen =
-        |of: fn(&LeftInstallment) -> Fen| refund.installments.iter().map(|left| of(left).get()).collect::<Vec<i64>>();
+        |of: fn(&ReducedInstallment) -> Fen| refund.installments.iter().map(|one| of(one).get()).collect::<Vec<i64>>();
     sqlx::query!(
         "insert into refund (refund_id, line_id, purchase_id, loan_id, merchant_id, funder_id, idempotency_key, amount_fen,
                              principal_fell_fen, owed_back_fen, interest_waived_fen, discount_fee_returned_fen,
@@ -207,13 +207,13 @@ pub async fn insert_refund(connection: &mut PgConnection, refund: &Refund) -> sq
         refund.charges_back.fee.get(),
         refund.charges_back_recovered.interest.get(),
         refund.charges_back_recovered.fee.get(),
-        &refund.installments.iter().map(|left| left.period).collect::<Vec<i16>>(),
-        &fen(|left| left.fell.principal),
-        &refund.installments.iter().map(|left| left.on.date()).collect::<Vec<NaiveDate>>(),
-        &fen(|left| left.fell.interest),
-        &fen(|left| left.fell.fee),
-        &fen(|left| left.back.interest),
-        &fen(|left| left.back.fee),
+        &refund.installments.iter().map(|one| one.period).collect::<Vec<i16>>(),
+        &fen(|one| one.fell.principal),
+        &refund.installments.iter().map(|one| one.fell_on.date()).collect::<Vec<NaiveDate>>(),
+        &fen(|one| one.fell.interest),
+        &fen(|one| one.fell.fee),
+        &fen(|one| one.back.interest),
+        &fen(|one| one.back.fee),
     )
     .execute(connection)
     .await?;

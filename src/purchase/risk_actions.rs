@@ -18,7 +18,11 @@ use crate::partner::risk as partner_risk;
 use crate::product::ProductVersion;
 use crate::product::terms::PurchaseRiskTerms;
 
-/// Asks whom the product says. A product that asks nobody costs a look into the catalogue.
+/// Weighs a purchase by whom its product names: the built-in rules, the risk partner, or nobody. Where nobody is asked, this costs no
+/// more than a look into the catalogue.
+///
+/// # Errors
+/// `KeyReused` where the key was used for another purchase.
 pub async fn weigh(app: &App, request: PurchaseRequest) -> Outcome<Weighed, RequestRefusal> {
     let word = match app.catalogue.cached(request.product_id, request.product_version) {
         Some(product) if product.terms.purchase_risk.is_none() => RiskWord::Unasked,
@@ -56,8 +60,8 @@ async fn weigh_under(
     };
     let facts = facts_of(request, product, facts);
     let now = app.clock.now();
-    let asks = asks(app, terms);
-    let new = NewQuestion { question_id: id::mint(now), facts: &facts, asked_partner: asks, asked_at: now };
+    let asked_partner = partner_to_ask(app, terms);
+    let new = NewQuestion { question_id: id::mint(now), facts: &facts, asked_partner, asked_at: now };
     risk_store::insert_question(&mut connection, request, &new).await?;
     let asked = risk_store::find_question(&mut connection, request).await?;
     let asked = asked.ok_or_else(|| anyhow::anyhow!("a question that was just stored is not there"))?;
@@ -68,12 +72,12 @@ async fn weigh_under(
         return Ok(answer.word());
     }
     let named = QuestionName { line_id: request.line_id, question_id: asked.question_id };
-    if asked.standing.asked_partner.as_deref() != asks {
-        // It was stored under another configuration; a late answer is heard from whoever is asked now.
-        risk_store::change_asked(&mut connection, named, asks).await?;
+    if asked.standing.asked_partner.as_deref() != asked_partner {
+        // The question was stored under another configuration; late answers are heard from the partner that is asked now.
+        risk_store::change_asked(&mut connection, named, asked_partner).await?;
     }
     drop(connection);
-    // As it was stored, not as it is now: the same question tells the same facts.
+    // The facts as they were stored, not as they are now, so that the same question always tells the same facts.
     let question = Question { question_id: asked.question_id, facts: asked.facts };
     let (answer, by) = ask(app, terms, &question).await;
     let mut connection = app.pool.acquire().await?;
@@ -103,14 +107,14 @@ fn facts_of(request: &PurchaseRequest, product: &ProductVersion, row: risk_store
 }
 
 /// The partner that [`ask`] asks, by the id by which it signs; `None` where the rules answer.
-fn asks(app: &App, terms: PurchaseRiskTerms) -> Option<&str> {
+fn partner_to_ask(app: &App, terms: PurchaseRiskTerms) -> Option<&str> {
     match terms {
         PurchaseRiskTerms::Rules { .. } => None,
         PurchaseRiskTerms::Partner { .. } => app.partners.mchid(partner_risk::NAME),
     }
 }
 
-/// The two hooks behind one question; also whose answer it is.
+/// Puts a question to the built-in rules or to the partner; returns the answer, and whose it is: `rules` or `partner`.
 async fn ask(app: &App, terms: PurchaseRiskTerms, question: &Question) -> (Answer, &'static str) {
     let PurchaseRiskTerms::Partner { time_limit_ms, .. } = terms else {
         return (Rules::of(terms).map_or(Answer::Silent, |rules| rules.weigh(&question.facts)), "rules");
@@ -127,7 +131,7 @@ async fn ask(app: &App, terms: PurchaseRiskTerms, question: &Question) -> (Answe
     (answer, "partner")
 }
 
-/// A partner's answer after its time was over.
+/// A partner's answer that came by callback, after its time was over.
 #[derive(Clone, Debug)]
 pub struct LateAnswer {
     /// The id by which it signs.
@@ -155,8 +159,12 @@ impl Refusal for LateRefusal {
     }
 }
 
-/// Hears by callback the partner that was asked, whoever is configured by now. Its answer counts while none stands; the same again
-/// changes nothing; another one is noted as evidence and refused.
+/// Takes a late answer from the partner that was asked, whoever is configured by now. It counts while there is no other; the same answer
+/// again changes nothing.
+///
+/// # Errors
+/// `QuestionUnknown` where this partner was not asked that question, and `TooLate` where another answer stands; the late one is kept as
+/// evidence.
 pub async fn hear(app: &App, late: LateAnswer) -> Outcome<(), LateRefusal> {
     let now = app.clock.now();
     let named = QuestionName { line_id: late.line_id, question_id: late.question_id };

@@ -16,7 +16,7 @@ use crate::product::terms::PurchaseRiskTerms;
 pub struct Weighed {
     pub request: PurchaseRequest,
     pub word: RiskWord,
-    /// The business day on which its schedule was shown and agreed to; without one, that of any day will do.
+    /// The business day on which its schedule was shown and agreed to; `None` where the schedule of any day will do.
     pub shown_on: Option<BusinessDay>,
 }
 
@@ -227,7 +227,7 @@ pub enum Late {
     TooLate,
 }
 
-/// Hears a late answer, `stored` being the one that stands.
+/// What becomes of a late answer, where `stored` is the one that stands.
 pub fn hear_late(stored: Option<&Answer>, late: &Answer) -> Late {
     match stored {
         None => Late::Counts,

@@ -8,17 +8,17 @@ use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{AccountRange, BusinessDay, When};
 
-/// Days of month that are cut on `day`: its own, and at the month's end every later one too.
+/// The statement days, as days of the month, whose statements are cut on `day`: its own, and on a month's last day all later ones too.
 fn statement_days(day: BusinessDay) -> Vec<i16> {
     let own = i16::from(day.day_of_month());
     if day.is_month_end() { (own..=31).collect() } else { vec![own] }
 }
 
-/// Loans that are worth another worker's way.
+/// With fewer loans than this in a chunk, a second worker would cost more than it saves.
 const LOANS_MIN: i64 = 1_000;
 
-/// Cuts the lines to be billed into ranges of about `chunk_rows` loans each, or of half of them where they are fewer than two such
-/// chunks.
+/// Divides the lines that are to be billed into ranges of about `chunk_rows` loans each. Where that would be fewer than two ranges, into
+/// two halves, so that both workers have one; but no range is planned for fewer than [`LOANS_MIN`] loans.
 pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
     let days = statement_days(day);
     let loans = store::count_agenda(connection, &days, chunk_rows.saturating_mul(2)).await?;
@@ -27,8 +27,8 @@ pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i
     Ok(AccountRange::cut_at(&starts))
 }
 
-/// Days before the due day, counted from the close, in which a borrower can still move money to the card.
-const REMINDED_BEFORE: u32 = 3;
+/// How many days after the day being closed a bill falls due that its borrower is reminded of: time enough to move money to the card.
+const REMINDED_DAYS_BEFORE: u32 = 3;
 
 /// Bills the installments of `range` whose statement is cut on `day`, and reminds borrowers of what is due soon. Returns the
 /// rows written.
@@ -41,20 +41,20 @@ pub async fn run(
     store::hold_schedules(connection).await?;
     let when = When { business_day: day, at: app.clock.now() };
     let cut = cut(connection, range, when).await?;
-    let reminded = store::remind(connection, day.plus_days(REMINDED_BEFORE), range, when).await?;
+    let reminded = store::remind(connection, day.plus_days(REMINDED_DAYS_BEFORE), range, when).await?;
     Ok(cut + reminded)
 }
 
-/// Cuts the statements of one line on a day that has ended, as far as the close has not come to them. The caller holds the line and the
-/// business day after that one, and keeps chunks of statements away.
+/// Cuts the statements of one line for a day that has ended, as far as the close has not cut them yet. The caller holds the line and the
+/// business day that follows, and keeps the close's chunks of statements from being cut meanwhile.
 pub async fn cut_of_line(connection: &mut PgConnection, line_id: LineId, when: When) -> sqlx::Result<()> {
     let only = AccountRange { from: line_id.uuid(), to: line_id.uuid() };
     store::cut_rest_of_statements(connection, &statement_days(when.business_day), only, when).await?;
     Ok(())
 }
 
-/// Cuts the statements of `range`. Nothing is in the way of its first run; where something is, because it was cut before, this run
-/// is taken back, and what is not there yet is cut.
+/// Cuts the statements of `range`. Usually none of them is there yet. Where one is, because it was cut before, that attempt is rolled back
+/// and only what is missing is cut. Returns the rows written.
 async fn cut(connection: &mut PgConnection, range: AccountRange, when: When) -> sqlx::Result<u64> {
     let days = statement_days(when.business_day);
     let mut attempt = connection.begin().await?;

@@ -4,7 +4,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Path, State};
 
-use super::own_actions::{self, Bills, Installment};
+use super::own_actions::{self, Bills, InstallmentToday};
 use crate::app::App;
 use crate::base::typed::typed_day;
 use crate::base::{BusinessDay, Fen};
@@ -24,7 +24,7 @@ pub struct ListPage {
 pub struct BillPage {
     page: Page,
     due_on: BusinessDay,
-    installments: Vec<Installment>,
+    installments: Vec<InstallmentToday>,
     owed: Fen,
     paid: Fen,
     is_late: bool,
@@ -46,7 +46,7 @@ impl BillPage {
     fn asked(&self) -> Vec<Fen> {
         let asked = match self.installments.as_slice() {
             [one] => one.parts().to_vec(),
-            many => many.iter().map(Installment::due).collect(),
+            many => many.iter().map(InstallmentToday::due).collect(),
         };
         asked.into_iter().chain([-self.paid]).collect()
     }
@@ -59,7 +59,7 @@ impl BillPage {
         }
     }
 
-    fn why(&self, one: &Installment) -> String {
+    fn why(&self, one: &InstallmentToday) -> String {
         format!("/loans/{}/periods/{}", one.own.billed.loan_id, one.own.billed.period)
     }
 }
@@ -86,8 +86,8 @@ pub async fn bill(
         due_on,
         owed: installments.iter().map(|one| one.owed.total()).sum(),
         paid: installments.iter().map(|one| one.own.billed.paid.total()).sum(),
-        is_late: installments.iter().any(Installment::is_late),
-        grace_until: installments.iter().filter_map(Installment::grace_until).min(),
+        is_late: installments.iter().any(InstallmentToday::is_late),
+        grace_until: installments.iter().filter_map(InstallmentToday::grace_until).min(),
         installments,
     })
 }

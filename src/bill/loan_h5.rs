@@ -5,7 +5,7 @@ use askama_web::WebTemplate;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 
-use super::own_actions::{self, Installment, LoanStory};
+use super::own_actions::{self, InstallmentToday, LoanStory};
 use super::own_store::{OwnLoan, OwnPayment};
 use super::why::{self, Agreed, Changed, Owed};
 use crate::app::App;
@@ -81,7 +81,7 @@ pub struct WhyPage {
     period: usize,
     agreed: Option<Agreed>,
     changes: Vec<Changed>,
-    billed: Option<(Installment, Owed)>,
+    billed: Option<(InstallmentToday, Owed)>,
     /// What was paid of it, in order of time.
     payments: Vec<OwnPayment>,
     entries: Vec<Entry>,
@@ -212,7 +212,7 @@ fn schedule_rows(story: &LoanStory) -> Vec<ScheduleRow> {
             None if row.total().is_zero() || story.loan.status == LoanStatus::Voided => "gone",
             None => "coming",
         };
-        let total = billed.map_or(row.total(), Installment::due);
+        let total = billed.map_or(row.total(), InstallmentToday::due);
         ScheduleRow { period: index + 1, due_on: row.due_on, total, state, owed }
     })
     .collect()

@@ -20,9 +20,9 @@ use crate::product::terms::Plan;
 use crate::product::{ProductVersion, ShownCharges};
 use crate::{business_day, credit, ledger};
 
-/// A billed installment as of today.
+/// A billed installment, with what it owes today.
 #[derive(Clone, Debug)]
-pub struct Installment {
+pub struct InstallmentToday {
     pub own: OwnInstallment,
     /// The version that its loan was made under.
     pub product: Arc<ProductVersion>,
@@ -31,18 +31,18 @@ pub struct Installment {
     pub today: BusinessDay,
 }
 
-impl Installment {
-    /// Everything that it asks for today and ever asked for, penalty that ran included, refunds taken off.
+impl InstallmentToday {
+    /// All that it has asked for until today, paid or not: with penalty that has run, and less what refunds took off.
     pub fn due(&self) -> Fen {
         self.owed.total() + self.own.billed.paid.total()
     }
 
-    /// Owed after its days of grace.
+    /// Whether its days of grace are over and it still owes something.
     pub fn is_late(&self) -> bool {
         self.rule.is_overdue(self.own.billed.due_on(), self.today) && self.owed.total().is_positive()
     }
 
-    /// The last day on which it is paid without penalty, where its due day has passed and that one has not.
+    /// The last day on which it can be paid without penalty; `None` unless it still owes something and today is in its days of grace.
     pub fn grace_until(&self) -> Option<BusinessDay> {
         let due_on = self.own.billed.due_on();
         let is_in_grace = due_on < self.today && !self.rule.is_overdue(due_on, self.today);
@@ -60,7 +60,7 @@ impl Installment {
         ShownCharges::of(self.product.terms.plan_in(periods), interest, fee)
     }
 
-    /// Billed interest, with a flat fee a period, less what refunds took off.
+    /// Billed interest less what refunds took off; a flat fee for each period is interest here.
     pub fn interest(&self) -> Fen {
         self.charges().interest
     }
@@ -70,17 +70,17 @@ impl Installment {
         self.charges().guarantee
     }
 
-    /// The end of the key of that charge's name.
+    /// The name of the guarantee charge, as the end of the key of its words.
     pub fn guarantee_name(&self) -> &'static str {
         guarantee_name(&self.product.terms, self.own.is_payoff)
     }
 
-    /// What adds up to all that it asks for.
+    /// The parts that add up to [`InstallmentToday::due`].
     pub fn parts(&self) -> [Fen; 4] {
         [self.principal(), self.interest(), self.guarantee().unwrap_or_default(), self.penalty()]
     }
 
-    /// What adds up to what is left of it.
+    /// The parts that add up to what it owes today: those of [`InstallmentToday::parts`], less what was paid.
     pub fn parts_left(&self) -> [Fen; 5] {
         let [principal, interest, guarantee, penalty] = self.parts();
         [principal, interest, guarantee, penalty, -self.own.billed.paid.total()]
@@ -98,7 +98,7 @@ impl Installment {
         self.own.billed.billed.principal - self.own.billed.returned.principal
     }
 
-    /// Penalty that has run, what was paid of it included.
+    /// Penalty that has run until today, paid or not.
     pub fn penalty(&self) -> Fen {
         self.owed.penalty + self.own.billed.paid.penalty
     }
@@ -114,14 +114,14 @@ pub struct Bill {
     pub owed: Fen,
     /// What of it is owed after its days of grace.
     pub late: Fen,
-    /// The first day on which grace ends, where none of it is late and its due day has passed.
+    /// The earliest day on which the grace of an installment ends; `None` where something is late already, or nothing is in grace.
     pub grace_until: Option<BusinessDay>,
     pub installments: usize,
 }
 
 impl Bill {
     /// `cut` are the bills of each line that fall due on the day.
-    fn of(due_on: BusinessDay, cut: &[OwnBill], inside: &[&Installment]) -> Bill {
+    fn of(due_on: BusinessDay, cut: &[OwnBill], inside: &[&InstallmentToday]) -> Bill {
         let late: Fen = inside.iter().filter(|one| one.is_late()).map(|one| one.owed.total()).sum();
         let grace_until = inside.iter().filter_map(|one| one.grace_until()).min();
         let paid_on: Option<Vec<BusinessDay>> = cut.iter().map(|bill| bill.paid_on).collect();
@@ -145,7 +145,7 @@ pub struct Bills {
     pub open: Vec<Bill>,
     /// Paid in full, the latest first.
     pub past: Vec<Bill>,
-    /// What is being taken from a card: as long as it is, it is owed still.
+    /// Money that is being taken from a card; it counts as owed until it has come.
     pub pending: Vec<OwnPending>,
     pub owed: Fen,
     pub late: Fen,
@@ -153,7 +153,7 @@ pub struct Bills {
     pub next_statement_on: Option<BusinessDay>,
 }
 
-/// How far back bills are shown that are paid.
+/// For how many months back paid bills are shown.
 const PAID_MONTHS: u32 = 120;
 
 /// A borrower's bills: every one that is open, and what was paid in ten years.
@@ -168,7 +168,8 @@ pub async fn bills(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Bills> 
     let (mut open, mut past): (Vec<Bill>, Vec<Bill>) = (Vec::new(), Vec::new());
     for cut in cut.chunk_by(|one, next| one.due_on == next.due_on) {
         let due_on = cut[0].due_on;
-        let inside: Vec<&Installment> = installments.iter().filter(|one| one.own.billed.due_on() == due_on).collect();
+        let inside: Vec<&InstallmentToday> =
+            installments.iter().filter(|one| one.own.billed.due_on() == due_on).collect();
         let bill = Bill::of(due_on, cut, &inside);
         if bill.owed.is_positive() { open.push(bill) } else { past.push(bill) }
     }
@@ -191,7 +192,7 @@ fn next_statement(lines: &[OwnLine], today: BusinessDay) -> Option<BusinessDay> 
 }
 
 /// The installments that fall due on a day, of all lines of a borrower.
-pub async fn bill(app: &App, borrower_id: BorrowerId, due_on: BusinessDay) -> anyhow::Result<Vec<Installment>> {
+pub async fn bill(app: &App, borrower_id: BorrowerId, due_on: BusinessDay) -> anyhow::Result<Vec<InstallmentToday>> {
     installments_of(app, borrower_id, Which { due_on: Some(due_on), loan_id: None }).await
 }
 
@@ -209,11 +210,11 @@ pub async fn owed_by_line(app: &App, borrower_id: BorrowerId) -> anyhow::Result<
 }
 
 /// Everything that statements billed a borrower, paid or not, as of today.
-pub async fn all_installments(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Installment>> {
+pub async fn all_installments(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<InstallmentToday>> {
     installments_of(app, borrower_id, Which::default()).await
 }
 
-async fn installments_of(app: &App, borrower_id: BorrowerId, which: Which) -> anyhow::Result<Vec<Installment>> {
+async fn installments_of(app: &App, borrower_id: BorrowerId, which: Which) -> anyhow::Result<Vec<InstallmentToday>> {
     let mut connection = app.pool.acquire().await?;
     let lines = own_store::list_lines(&mut connection, borrower_id).await?;
     let today = business_day::store::today(&mut connection).await?;
@@ -226,13 +227,13 @@ async fn installments(
     line_ids: &[LineId],
     which: Which,
     today: BusinessDay,
-) -> anyhow::Result<Vec<Installment>> {
+) -> anyhow::Result<Vec<InstallmentToday>> {
     let mut found = Vec::new();
     for own in own_store::list_installments(connection, line_ids, which).await? {
         let billed = &own.billed;
         let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
         let rule = PenaltyRule::new(&product.terms.penalty, billed.annual_rate);
-        found.push(Installment { owed: billed.owed_on(&rule, today), rule, own, product, today });
+        found.push(InstallmentToday { owed: billed.owed_on(&rule, today), rule, own, product, today });
     }
     Ok(found)
 }
@@ -258,7 +259,7 @@ pub struct LoanStory {
     /// Every version of its schedule; there is at least one.
     pub versions: Vec<OwnSchedule>,
     /// What was billed of it.
-    pub installments: Vec<Installment>,
+    pub installments: Vec<InstallmentToday>,
     pub today: BusinessDay,
 }
 
@@ -272,8 +273,8 @@ impl LoanStory {
         self.product.terms.plan_in(u16::try_from(self.loan.periods).ok()?)
     }
 
-    /// Of a period (from 1), once it was billed.
-    pub fn billed(&self, period: usize) -> Option<&Installment> {
+    /// The installment of a period (from 1); `None` until it is billed.
+    pub fn billed(&self, period: usize) -> Option<&InstallmentToday> {
         self.installments.iter().find(|one| usize::try_from(one.own.billed.period) == Ok(period))
     }
 }

@@ -1,7 +1,7 @@
 //! "Why this number": the arithmetic behind one period of a loan, as it was agreed, as it changed since, and as it is owed today.
 
 use super::model::Parts;
-use super::own_actions::{Installment, LoanStory};
+use super::own_actions::{InstallmentToday, LoanStory};
 use super::own_store::OwnSchedule;
 use crate::base::{BusinessDay, Fen, Rate};
 use crate::loan::payoff::{PayoffQuote, PayoffRequest, quote as quote_payoff};
@@ -220,7 +220,7 @@ fn periods_billed_before(story: &LoanStory, day: BusinessDay) -> u16 {
 }
 
 /// The arithmetic behind what a billed installment owes today.
-pub fn owed(page: &Page, story: &LoanStory, one: &Installment) -> Owed {
+pub fn owed(page: &Page, story: &LoanStory, one: &InstallmentToday) -> Owed {
     let (billed, returned) = (one.own.billed.billed, one.own.billed.returned);
     let less = |whole: Fen, off: Fen| off.is_positive().then(|| page.sum(&[whole, -off]));
     let shown = |parts: Parts| ShownCharges::of(story.plan(), parts.interest, parts.fee);
@@ -233,7 +233,7 @@ pub fn owed(page: &Page, story: &LoanStory, one: &Installment) -> Owed {
     }
 }
 
-fn penalty(page: &Page, story: &LoanStory, one: &Installment) -> Vec<String> {
+fn penalty(page: &Page, story: &LoanStory, one: &InstallmentToday) -> Vec<String> {
     if !one.penalty().is_positive() {
         return Vec::new();
     }

@@ -11,15 +11,15 @@ use crate::base::{AccountRange, BusinessDay, When};
 use crate::notice;
 use crate::partner::withholding::ChannelName;
 
-/// To order what a bill asks for is as much work as to bill so many loans: a day's orders would else often be one chunk, and all
-/// workers but one idle.
+/// Making the order for one bill is as much work as billing this many loans. If bills were counted as loans are, a day's orders would
+/// often be a single chunk, and all workers but one idle.
 const LOANS_PER_ORDER: i64 = 3;
 
-/// Bills that are worth another worker's way.
+/// With fewer bills than this in a chunk, a second worker would cost more than it saves.
 const BILLS_MIN: i64 = 500;
 
-/// Cuts the lines with open bills that are due by tomorrow into ranges of as much work as about `chunk_rows` loans that are billed, or
-/// of half of them.
+/// Divides the lines with open bills that are due by tomorrow into ranges, each as much work as billing about `chunk_rows` loans. Where
+/// that would be fewer than two ranges, into two halves.
 pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
     let bills = ChunkBills { min: BILLS_MIN, max: chunk_rows / LOANS_PER_ORDER };
     let starts = queue_store::cut_due(connection, day.next(), bills).await?;

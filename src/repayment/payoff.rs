@@ -18,20 +18,21 @@ pub struct PayoffLoan {
     pub last_billed: u16,
 }
 
-/// What a payoff writes besides the repayment.
+/// What a payoff changes besides the repayment.
 #[derive(Clone, Debug, Default)]
 pub struct PayoffDone {
     /// The next version of the schedule; `None` where every period was billed already.
     pub schedule: Option<Schedule>,
-    /// The one bill line of what was not billed, paid as it is written.
+    /// The one bill line for all that was not billed yet, paid from the beginning; `None` where nothing was left.
     pub bill_line: Option<BilledInstallment>,
-    /// Whether the money did not suffice, so that it was allocated as any other.
+    /// Whether the money did not suffice, so that it was allocated like any other money.
     pub fell_short: bool,
 }
 
 impl PayoffLoan {
-    /// What ends the loan on `day`. Only what was to be billed before that day counts as billed. So the figures are the same whether
-    /// the close of the day before has cut its statements yet, and whether another statement was cut before the channel answered.
+    /// What it takes to end the loan on `day`. Only what the statements before that day bill counts as billed. So the figures do not
+    /// depend on whether the close of the day before has cut its statements yet, nor on statements that are cut before the channel
+    /// answers.
     pub fn quote_on(&self, account: &LineAccount, product: &ProductVersion, day: BusinessDay) -> PayoffQuote {
         let of_loan = account.installments.iter().filter(|open| open.billed.loan_id == self.loan.loan_id);
         let plan = product.terms.plan(self.loan.periods, &self.loan.grade).map(|(plan, _)| plan);
@@ -50,17 +51,17 @@ impl PayoffLoan {
         })
     }
 
-    /// Takes note of a statement that was cut after this loan was read and before the account was: whoever only quotes does not hold
-    /// statements back, and would count it as billed and as being billed.
+    /// Takes note of a statement that was cut after this loan was read and before the account was. Whoever only quotes does not hold
+    /// statements back, and would otherwise count such an installment twice, as billed and as being billed.
     pub fn catch_up(&mut self, account: &LineAccount) {
         let of_loan = account.installments.iter().filter(|open| open.billed.loan_id == self.loan.loan_id);
         let billed = of_loan.map(|open| open.billed.period.unsigned_abs()).max().unwrap_or_default();
         self.last_billed = self.last_billed.max(billed);
     }
 
-    /// The schedule after the payoff, and the bill line of what was not billed yet; none where everything was, or a refund has emptied
-    /// the rest. What was billed after the quote loses the charges that were `waived`; what the quote counted as billed before it was
-    /// keeps them.
+    /// The schedule after the payoff, and the bill line for all that was not billed yet: none where everything was billed, or where a
+    /// refund has emptied the rest. Rows that were billed after the quote lose the charges that were `waived`; rows whose statement was
+    /// only being cut, and which the quote counted as billed, keep theirs.
     fn end(
         &self,
         quote: PayoffQuote,
@@ -94,7 +95,7 @@ impl PayoffLoan {
         self.schedule.installments.get(billed..usize::from(self.periods_billed_before(day))).unwrap_or_default()
     }
 
-    /// How many periods the statements before `day` bill, whether all of them are cut or the last is being cut.
+    /// How many periods the statements before `day` bill, whether or not the last of them is cut already.
     fn periods_billed_before(&self, day: BusinessDay) -> u16 {
         self.loan.periods_billed_before(day, self.last_billed, &self.schedule)
     }
@@ -110,8 +111,8 @@ impl PayoffLoan {
 }
 
 impl LineAccount {
-    /// Settles a payoff with the money that was quoted for it. Money that does not suffice (it always does, unless the loan
-    /// grew meanwhile) is allocated as any other.
+    /// Settles a payoff with the money that was quoted for it. If it does not suffice, because the loan has grown meanwhile, it is
+    /// allocated like any other money.
     pub fn receive_payoff(
         &mut self,
         money: Money,
@@ -120,8 +121,8 @@ impl LineAccount {
     ) -> (Repayment, PayoffDone) {
         self.look_back(money.value_on);
         let loan_id = payoff.loan.loan_id;
-        // The purchase was voided while the channel had the order, or its price came back: the loan has ended without this money, which
-        // goes back. While it was here, it would have paid what other money paid later, as any that is left.
+        // The purchase was voided or refunded while the channel had the order, so that the loan has ended without this money, and the
+        // money goes back. Like any money that is left over, it could have paid meanwhile what other money paid later.
         if payoff.loan.status != LoanStatus::Open {
             let mut items = Vec::new();
             let left = LeftOver { amount: money.amount, pays_off: Some(loan_id) };
@@ -140,17 +141,17 @@ impl LineAccount {
         if let Some(bill_line) = &bill_line {
             items.push(RepaymentItem { loan_id, period: bill_line.period, taken: bill_line.paid });
         }
-        // What was quoted and nothing is left to take (a refund came first, or no row that would bear the fee) is owed back.
+        // What was quoted and finds nothing left to pay is owed back: a refund came first, or no row is left to bear the fee.
         let amount = money.amount - items.iter().map(|item| item.taken.total()).sum();
         let excess = self.give_back_undue(&money, &mut items, LeftOver { amount, pays_off: Some(loan_id) });
         let schedule = Some(schedule).filter(|schedule| *schedule != payoff.schedule);
         (self.book(money, items, excess), PayoffDone { schedule, bill_line, fell_short: false })
     }
 
-    /// Pays what was billed when the quote was made in full, and of what was billed since the principal alone. Where no other row asks
-    /// for anything by now, none is left to bear the charges of the quote: then those billed since do, as far as they ask for as much.
-    /// The fee for paying off early is none of theirs: no statement asks for more than when it was cut.
-    /// Returns the charges that were waived, too, by period.
+    /// Pays in full what was billed when the quote was made, and of what was billed since only the principal, so that its charges are
+    /// waived. But where no unbilled row asks for anything any more, none is left to bear the charges of the quote: then the rows billed
+    /// since bear them, as far as they ask for as much. They never bear the fee for paying off early, since no statement asks for more
+    /// than when it was cut. Returns what was paid, and the charges that were waived, by period.
     fn settle_billed(
         &mut self,
         payoff: &PayoffLoan,
@@ -159,9 +160,10 @@ impl LineAccount {
     ) -> (Vec<RepaymentItem>, Vec<(i16, Parts)>) {
         let loan_id = payoff.loan.loan_id;
         let (mut items, mut waived) = (Vec::new(), Vec::new());
-        let mut charges = match payoff.has_row_left() {
-            true => Parts::default(),
-            false => Parts { interest: quote.interest, fee: quote.period_fee, ..Parts::default() },
+        let mut charges = if payoff.has_row_left() {
+            Parts::default()
+        } else {
+            Parts { interest: quote.interest, fee: quote.period_fee, ..Parts::default() }
         };
         for open in self.installments.iter_mut().filter(|open| open.billed.loan_id == loan_id) {
             let mut taken = open.owed_without_later_penalty(money.value_on);

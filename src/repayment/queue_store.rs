@@ -29,8 +29,8 @@ pub struct DueLine {
     pub product_version: i32,
 }
 
-/// Where a walk over pending orders stands: they are sent, and asked about, in the order of their times and lines, and neither of an
-/// order ever changes. Who goes on behind the last one does not pass by those that are pending already for each next lot.
+/// How far a walk over pending orders has come. They are sent, and asked about, in the order of their times and lines, neither of which
+/// ever changes. So each next lot is read from behind the last one, without reading again what is pending already.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     submit_at: DateTime<Utc>,
@@ -85,15 +85,15 @@ impl OpenQuestion {
     }
 }
 
-/// How many bills a chunk is to hold.
+/// The fewest and the most bills that a chunk is to hold.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkBills {
     pub min: i64,
     pub max: i64,
 }
 
-/// The first line of every chunk but the first, over the open bills that are due by a day: about the most to a chunk, or half of them
-/// where they are fewer than two such chunks, but no less than the least.
+/// The first line of every chunk but the first, over the open bills that are due by a day. A chunk holds about the most bills; where all
+/// bills would be fewer than two such chunks, half of them, but no fewer than the least.
 pub async fn cut_due(connection: &mut PgConnection, due_by: BusinessDay, bills: ChunkBills) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "select distinct line_id from (

@@ -73,7 +73,7 @@ impl Batch {
 
     /// Loads what money for these lines may touch: open installments with their terms, and their loans.
     pub async fn load(&mut self, connection: &mut PgConnection, app: &App, line_ids: &[Uuid]) -> anyhow::Result<()> {
-        // Failures alone touch none.
+        // There is no line where all orders failed: failures touch no account.
         if line_ids.is_empty() {
             return Ok(());
         }
@@ -100,7 +100,8 @@ impl Batch {
         self.accounts.get(&line_id).with_context(|| format!("{line_id} does not exist"))
     }
 
-    /// Loads what became of lines since the days of orders that are told of late. Mostly that is nothing, and one look tells.
+    /// Loads what became of the lines of orders that are told of late, since the days that those count from. Usually nothing did, which
+    /// one query tells.
     pub async fn load_since(
         &mut self,
         connection: &mut PgConnection,
@@ -137,12 +138,12 @@ impl Batch {
         Ok(())
     }
 
-    /// Allocates money for a line; `card_id` is where an excess goes back to.
+    /// Allocates money on a line; `card_id` is the card that an excess goes back to, `None` for the default card when it is paid.
     pub fn receive(&mut self, line_id: LineId, money: Money, card_id: Option<CardId>) -> anyhow::Result<Repayment> {
         self.book(line_id, card_id, |account| account.receive(money))
     }
 
-    /// Books money for a line that goes back to `card_id`, whatever is owed.
+    /// Books money that goes back to `card_id`, whatever the line owes.
     pub fn give_back(&mut self, line_id: LineId, money: Money, card_id: Option<CardId>) -> anyhow::Result<Repayment> {
         self.book(line_id, card_id, |account| account.give_back(money))
     }
@@ -165,7 +166,7 @@ impl Batch {
         Ok(repayment)
     }
 
-    /// Ends one loan with money that was quoted for it; `false` where it did not suffice, and was allocated as any other.
+    /// Ends one loan with the money that was quoted for it; `false` where that did not suffice, and was allocated like any other money.
     pub async fn receive_payoff(
         &mut self,
         connection: &mut PgConnection,
@@ -188,6 +189,7 @@ impl Batch {
         Ok(sufficed)
     }
 
+    /// Keeps a repayment to be written, with the bills that it has settled and what it owes back.
     fn note(&mut self, line_id: LineId, repayment: &Repayment, card_id: Option<CardId>) -> anyhow::Result<()> {
         let account = self.account(line_id)?;
         let settled = account.settled_bills(self.today);
@@ -241,7 +243,8 @@ impl Batch {
         Ok(self.repayments)
     }
 
-    /// The payouts of what was left over, each by its number among those of its line. To be called before the repayments are written.
+    /// The payouts of what was left over, each numbered among those of its line. Must be called before the repayments are written, since
+    /// it counts those that are written already.
     async fn number_owed_back(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<NewPayout>> {
         if self.owed_back.is_empty() {
             return Ok(Vec::new());

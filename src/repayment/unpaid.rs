@@ -7,7 +7,8 @@ use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
 use crate::overdue::PenaltyRule;
 
-/// What of an installment was paid since, or fell by a refund; negative where a payment was taken back.
+/// A later change of what an installment owes: what was paid of it or fell by a refund since the day that money counts from; negative
+/// where a payment was taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaidSince {
     pub loan_id: LoanId,
@@ -16,23 +17,24 @@ pub struct PaidSince {
     pub value_on: BusinessDay,
     pub principal: Fen,
     pub interest: Fen,
-    /// Whether it takes back what was booked before of the very order whose money is booked now: its channel had told of it wrongly.
+    /// Whether this takes back what was booked earlier for the very order whose money is booked now, because its channel had told of it
+    /// wrongly.
     pub is_own: bool,
 }
 
-/// Money that was there for some days without paying what was owed on them: it went back, or paid what fell due later. It would
-/// have paid what other money paid then.
+/// Money that was there for some days and paid nothing that was owed on them, because it went back or paid what fell due later. On those
+/// days it could have paid what other money paid only afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Idle {
     pub amount: Fen,
     pub from: BusinessDay,
-    /// The first day on which it is there no more, or pays what is owed.
+    /// The first day on which it is no longer idle.
     pub until: BusinessDay,
     /// The loan that it came to pay off: that is what it would have paid first.
     pub pays_off: Option<LoanId>,
 }
 
-/// Idle money, and how much of it installments were counted as paid with on each day.
+/// Idle money, and how much of it was used on each day to count installments as paid.
 pub(super) struct Spare<'a> {
     idle: &'a Idle,
     used: BTreeMap<BusinessDay, Fen>,
@@ -55,21 +57,22 @@ impl<'a> Spare<'a> {
     }
 }
 
-/// How much of what bears penalty of an installment was unpaid on each day that fen-days have been summed up for.
+/// How much of an installment's penalty base was unpaid on each of the days whose fen-days have been summed up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unpaid {
     /// The day that the money counts from, or the due day, where it came within grace.
     first: BusinessDay,
-    /// Unpaid on the first day, as if what was booked before of the same order, and taken back, had never been.
+    /// Unpaid on the first day, as if what was booked earlier for the same order and taken back had never been booked.
     pub(super) at_first: Parts,
     grace_until: BusinessDay,
-    /// Element k ran penalty from k days after the first to the day that follows. Up to the last change; from then on penalty runs on what
-    /// is unpaid now, and nothing has been summed up yet.
+    /// Element k is the fen on which penalty ran from k days after the first day to the day that follows. It ends with the last change:
+    /// from then on penalty runs on what is unpaid now, and no fen-days have been summed up yet.
     pub(super) by_day: Vec<Fen>,
 }
 
 impl Unpaid {
-    /// From `day` on. What was unpaid on a day is what is unpaid now and what was paid later, less what was taken back later.
+    /// Reckons it for the days from `day` on. What was unpaid on a day is what is unpaid now, and what was paid after that day, less what
+    /// was taken back after it.
     pub(super) fn since(
         day: BusinessDay,
         billed: &BilledInstallment,
@@ -109,7 +112,7 @@ impl Unpaid {
         ran
     }
 
-    /// The same for money that is idle, as far as there is of it on each day.
+    /// As [`Unpaid::count_as_paid`], with idle money, as far as any of it is there on each day.
     pub(super) fn count_idle_as_paid(&mut self, spare: &mut Spare<'_>) -> i128 {
         let mut ran = 0;
         let days = (0..).map(|k| self.first.plus_days(k));

@@ -1,16 +1,16 @@
-//! A payout whose channel contradicts itself is a break: one person says what became of it, and a second one says the same. A failed
-//! payout whose payee was erased, and which can only be paid by hand, is settled in the same way.
+//! A payout whose channel contradicts itself is settled by people: one says what became of it, and a second one says the same. A failed
+//! payout whose payee was erased can only be paid by hand, and is settled in the same way.
 
 use super::payout::{ContradictionKind, PayoutRefusal, PayoutStatus};
 use crate::access::is_same_holder;
 
-/// What became of a payout, as people learnt it outside.
+/// What became of a payout, as people have learnt it outside the platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     Paid {
         bank_reference: String,
     },
-    /// No attempt was paid: what is booked is taken back, and it can be retried.
+    /// No attempt was paid: what is booked as paid is taken back, and the payout can be retried.
     Failed,
 }
 
@@ -21,12 +21,13 @@ pub struct Proposal {
     pub by: String,
 }
 
-/// Where a payout stands that people have to settle.
+/// A payout that people have to settle, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contradicted {
     pub status: PayoutStatus,
     pub attempt_no: i16,
-    /// The attempt that the channel contradicts itself about: the present one or an earlier one. Where it failed for good, the present one.
+    /// The attempt that is to be settled: the one that the channel contradicts itself about, present or earlier; for a failed payout of a
+    /// payee who was erased, the present one.
     pub contradicted_attempt: i16,
     pub proposal: Option<Proposal>,
 }
@@ -34,14 +35,14 @@ pub struct Contradicted {
 /// What a person's word does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settling {
-    /// It is the first such word, and stands in the place of any other.
+    /// It is the first such word, and replaces any other that was proposed.
     Proposed,
     /// A second person said the same: the payout ends so.
     Confirmed { proposed_by: String },
 }
 
 impl ContradictionKind {
-    /// The ending that would correct it if the channel's last word is true, until a person proposes one.
+    /// The correction that is suggested until a person proposes one: the ending that is right if the channel's last word is true.
     pub const fn proposed(self) -> &'static str {
         match self {
             ContradictionKind::WeFailedTheySucceeded => "paid",
@@ -52,7 +53,7 @@ impl ContradictionKind {
 }
 
 impl Ending {
-    /// As the payout's events tell it.
+    /// The words for it in the payout's events.
     pub fn words(&self) -> String {
         match self {
             Ending::Paid { bank_reference } => format!("paid under {bank_reference}"),
@@ -65,7 +66,8 @@ impl Contradicted {
     /// What the word of `by` does.
     ///
     /// # Errors
-    /// While a later attempt is under way, since it may be paid still, and where `by` said the same before.
+    /// `UnderWay` while a later attempt may still be paid, `OwnProposal` where `by` said the same before, and `NotContradicted` where the
+    /// payout was cancelled.
     pub fn settle(&self, ending: &Ending, by: &str) -> Result<Settling, PayoutRefusal> {
         match self.status {
             PayoutStatus::Submitted | PayoutStatus::Unknown if self.contradicted_attempt != self.attempt_no => {

@@ -21,11 +21,12 @@ use crate::error::{Fault, Outcome};
 use crate::funder::find_code;
 use crate::{ledger, notice, outbox};
 
-/// Takes what `by` says became of a payout. The first such word is kept; where a second person says the same, the payout ends so: paid
-/// and booked today, or failed and to be retried. A payment that was booked and was not made is taken back today.
+/// Takes the word of `by` on what became of a payout. The first word is kept. Once a second person says the same, the payout ends that
+/// way: it is paid and booked today, or it has failed and can be retried. A payment that was booked but never made is taken back today.
 ///
 /// # Errors
-/// Where there is nothing to settle: the channel does not contradict itself, and the payee of what failed is not forgotten.
+/// `NotContradicted` where there is nothing to settle: the channel does not contradict itself, and it is no failed payout to a payee who
+/// was erased. Also those of [`Contradicted::settle`](super::contradiction::Contradicted::settle), and a missing name or reference.
 pub async fn settle_payout(
     app: &App,
     payout_id: PayoutId,
@@ -96,7 +97,7 @@ async fn end(connection: &mut PgConnection, payout: &Locked, ending: &Ending, wh
     match ending {
         Ending::Paid { bank_reference } if is_booked => keep_paid(connection, payout, bank_reference).await,
         Ending::Paid { bank_reference } => {
-            // What was paid by hand is an attempt of its own: what the channel says again of its own ones is then no news.
+            // A payment by hand counts as a further attempt, so that nothing that the channel repeats about its own attempts is about it.
             let is_by_hand = payout.contradicted_attempt.is_none();
             let payout = &Locked { attempt_no: payout.attempt_no + i16::from(is_by_hand), ..payout.clone() };
             change(&mut *connection, payout, ending, when).await?;
@@ -125,7 +126,7 @@ async fn change(connection: &mut PgConnection, payout: &Locked, ending: &Ending,
     Ok(())
 }
 
-/// What is booked stays booked, under the reference that people have learnt.
+/// Leaves a booked payment as it is, but for the bank's reference, which becomes the one that people have learnt.
 async fn keep_paid(connection: &mut PgConnection, payout: &Locked, bank_reference: &str) -> anyhow::Result<()> {
     if payout.bank_reference.as_deref() == Some(bank_reference) {
         return Ok(());
@@ -135,8 +136,8 @@ async fn keep_paid(connection: &mut PgConnection, payout: &Locked, bank_referenc
     Ok(())
 }
 
-/// Takes a booked payment back that was not made: what it paid is owed again from today on, and whoever was told of the payment is
-/// told so.
+/// Takes a booked payment back that was never made: what it paid is owed again from today on, and whoever was told of the payment is told
+/// of this.
 async fn take_back(connection: &mut PgConnection, payout: &Locked, when: When) -> anyhow::Result<()> {
     let (event, source_id) = match payout.kind {
         PayoutKind::Settlement => ("settlement_paid", payout.source_id),
@@ -155,7 +156,7 @@ async fn take_back(connection: &mut PgConnection, payout: &Locked, when: When) -
     Ok(())
 }
 
-/// What funders are told of a payment that was not made.
+/// The messages that tell funders of a booked payment that was never made.
 async fn messages(connection: &mut PgConnection, payout: &Locked, when: When) -> anyhow::Result<Vec<outbox::Message>> {
     match payout.kind {
         PayoutKind::Settlement => {

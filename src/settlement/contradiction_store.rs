@@ -11,7 +11,7 @@ use super::payout::ContradictionKind;
 use crate::base::id::PayoutId;
 use crate::base::{BusinessDay, When};
 
-/// What the channel says of an attempt against its own word.
+/// What the channel says about an attempt that contradicts its earlier word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contradiction {
     pub payout_id: PayoutId,
@@ -21,7 +21,7 @@ pub struct Contradiction {
     pub says: String,
 }
 
-/// What was said before of payouts, and is no news.
+/// What the channel has said about an attempt before, so that it is no news when it says it again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Told {
     pub payout_id: PayoutId,
@@ -30,8 +30,9 @@ pub struct Told {
     pub says: String,
 }
 
-/// Holds back payouts until people have settled them, with their event rows; what was proposed before is proposed no more, and
-/// what is booked as paid is asked about no more. What stands already keeps its day. Returns how many were held back.
+/// Holds payouts back until people have settled them, and writes an event row for each. A proposal that was made before is dropped, and a
+/// payout that is booked as paid is asked about no more. One that is held back already keeps the day since when it is. Returns how many
+/// were held back.
 pub async fn hold_back(
     connection: &mut PgConnection,
     contradictions: &[Contradiction],
@@ -67,7 +68,7 @@ pub async fn hold_back(
     Ok(done.rows_affected())
 }
 
-/// Keeps what one person says became of a payout; `false` where nothing is to be settled.
+/// Stores what one person says became of a payout; `false` where nothing is to be settled.
 pub async fn propose(
     connection: &mut PgConnection,
     payout_id: PayoutId,
@@ -97,7 +98,7 @@ pub async fn propose(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a payout's contradiction as was proposed and keeps how; `false` where nothing was proposed.
+/// Ends a payout's contradiction, and writes how into its events; `false` where nothing was proposed.
 pub async fn end(
     connection: &mut PgConnection,
     payout_id: PayoutId,
@@ -121,8 +122,8 @@ pub async fn end(
     Ok(done.rows_affected() == 1)
 }
 
-/// What the channel said of attempts of payouts: of the first of these what people have settled since, of the second, which are
-/// cancelled, what it has said since they were.
+/// What the channel has said about attempts of payouts: for those in the first list what people have settled since, for those in the
+/// second, which are cancelled, what it has said since they were.
 pub async fn load_told(
     connection: &mut PgConnection,
     settled: &[Uuid],
@@ -145,7 +146,7 @@ pub async fn load_told(
     Ok(told.into_iter().collect())
 }
 
-/// Writes down what the channel says of payouts that are cancelled, so that it is told once.
+/// Writes down what the channel says about cancelled payouts, so that each word is told to operators once.
 pub async fn note_of_cancelled(
     connection: &mut PgConnection,
     contradictions: &[Contradiction],
@@ -171,7 +172,7 @@ pub async fn note_of_cancelled(
     Ok(())
 }
 
-/// Marks a payout that was taken back as payable from a day on, and what it pays as unpaid; returns of how many sources.
+/// Marks a payout that was taken back as payable from a day on, and what it was to pay as unpaid; returns how many sources that were.
 pub async fn owe_again(connection: &mut PgConnection, payout_id: PayoutId, from: BusinessDay) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"with owed as (
@@ -193,8 +194,8 @@ pub async fn owe_again(connection: &mut PgConnection, payout_id: PayoutId, from:
     .await
 }
 
-/// Puts the bank's reference that people have learnt into a payout that is booked as paid, and into what it pays; returns how many
-/// payouts that were.
+/// Replaces the bank's reference of a payout that is booked as paid, and of what it pays, with the one that people have learnt. Returns
+/// how many payouts that were.
 pub async fn correct_reference(
     connection: &mut PgConnection,
     payout_id: PayoutId,

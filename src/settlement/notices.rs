@@ -11,7 +11,8 @@ use crate::base::id::{BorrowerId, FunderId, MerchantId, RemittanceId, Settlement
 use crate::notice::Notice;
 use crate::outbox::Message;
 
-/// Merchants of their settlements, borrowers of what went back to their cards; funders hear of remittances by message.
+/// The notice of a payment: to a merchant of a settlement, to a borrower of money back on the card. `None` for a remittance, of which the
+/// funder hears by message.
 pub fn paid(payout: &Locked, bank_reference: &str, when: When) -> Option<Notice> {
     let body = |source: Value| {
         json!({
@@ -35,7 +36,7 @@ pub fn paid(payout: &Locked, bank_reference: &str, when: When) -> Option<Notice>
     }
 }
 
-/// Whoever was told of a payment that was not made, of that.
+/// The notice that a payment was not made after all, to whoever was told of it.
 pub fn taken_back(payout: &Locked, when: When) -> Option<Notice> {
     let body = |source: Value| {
         json!({
@@ -58,7 +59,8 @@ pub fn taken_back(payout: &Locked, when: When) -> Option<Notice> {
     }
 }
 
-/// The channel has not said for long what became of a payout, or again and again that it never received it: an operator calls it.
+/// Asks operators to call a channel that has not said for a long time what became of a payout, or says again and again that it never
+/// received it.
 pub fn still_unknown(asked: &Asked, when: When) -> Notice {
     let body = json!({ "payout_id": asked.payout_id, "attempt_no": asked.attempt_no });
     Notice::to_operators("payout_still_unknown", body, when)
@@ -85,7 +87,7 @@ pub struct Remitted<'a> {
     /// The funder's code.
     pub partner: String,
     pub payout: &'a Locked,
-    /// Under which the payment is told of.
+    /// The bank's reference of the payment, which the message names.
     pub bank_reference: &'a str,
 }
 

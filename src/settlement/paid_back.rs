@@ -1,19 +1,20 @@
-//! What goes back to a borrower's card, and the key under which it does.
+//! Money that goes back to a borrower's card, and the key under which it is paid.
 
 use crate::base::id::{self, LineId, PayoutId, PurchaseId};
 
-/// What goes back to a borrower's card, counted from 1.
+/// Why money goes back to a borrower's card, with a number that counts from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaidBack {
-    /// Among the purchase's refunds, those that pay nothing back included.
+    /// A refund, numbered among all refunds of its purchase, also those that pay nothing back.
     Refund { purchase_id: PurchaseId, number: i64 },
-    /// Among the line's repayments that leave something over, those that were taken back included.
+    /// What a repayment left over, numbered among all repayments of its line that left anything over, also those that were taken back.
     Excess { line_id: LineId, number: i64 },
 }
 
 impl PaidBack {
-    /// What is entered again, in a database that was restored from before it, is paid under the key that the channel has. The refund or
-    /// the repayment has another id then, and may count from another day; its place among the others is the same.
+    /// The id of the payout, which is also its key at the channel. If the database is restored from an older state, a refund or repayment
+    /// that was lost is entered again under another id, perhaps on another day, but with the same number. So its payout has the key that
+    /// the channel knows, and is not paid twice.
     pub fn payout_id(self) -> PayoutId {
         PayoutId::from_uuid(match self {
             PaidBack::Refund { purchase_id, number } => {

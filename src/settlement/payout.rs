@@ -20,7 +20,7 @@ pub struct NewPayout {
 }
 
 impl NewPayout {
-    /// What the end of a day leaves to be paid, on the next working day; none where that is not more than nothing.
+    /// The payment of what the end of a day leaves to be paid; `None` where that is zero or negative.
     pub fn of_day(closed: ClosedDay, paid_for: PayoutFor, payable: Fen) -> Option<NewPayout> {
         (PayableStatus::of(payable) == PayableStatus::ToPay).then(|| NewPayout {
             payout_id: paid_for.id_of_day(closed.business_day),
@@ -56,8 +56,8 @@ pub enum PayoutFor {
 }
 
 impl PayoutFor {
-    /// A day that is closed again, in a database that was restored from before its close, is paid under the keys that the channel has: it
-    /// was paid already, perhaps.
+    /// The id of the payout, which is also its key at the channel. It depends only on the day and the payee: if the database is restored
+    /// from before a day's close and the day is closed again, its payouts have the keys that the channel knows, and are not paid twice.
     fn id_of_day(&self, day: BusinessDay) -> PayoutId {
         let payee = match self {
             PayoutFor::Settlement { merchant_id, .. } => merchant_id.uuid(),

@@ -85,7 +85,7 @@ impl NewColumns {
     }
 }
 
-/// A payout locked to learn something about it.
+/// A payout, locked because something about it may change.
 #[derive(Clone, Debug)]
 pub struct Locked {
     pub payout_id: PayoutId,
@@ -109,7 +109,7 @@ pub struct Locked {
 }
 
 impl Locked {
-    /// What is to be settled of an attempt.
+    /// The payout as people are to settle one of its attempts.
     pub fn to_settle(&self, contradicted_attempt: i16) -> Contradicted {
         let proposal = self.proposed_by.clone().map(|by| {
             let paid = self.proposed_reference.clone().map(|bank_reference| Ending::Paid { bank_reference });
@@ -119,7 +119,7 @@ impl Locked {
         Contradicted { status, attempt_no, contradicted_attempt, proposal }
     }
 
-    /// The state with what the table's checks guarantee is there.
+    /// Where the payout stands. Reference and failure are there whenever the status has them: the table's checks guarantee it.
     pub fn standing(&self) -> Standing {
         let state = match self.status {
             PayoutStatus::Created => PayoutState::Created,
@@ -162,12 +162,13 @@ pub struct Change {
     pub failure: Option<String>,
     pub bank_reference: Option<String>,
     pub query_at: Option<DateTime<Utc>>,
-    /// Why nothing was sent this time, of what stays unknown; its event tells it.
+    /// Why nothing was sent this time, where the payout stays unknown; written into its event.
     pub held_up: Option<String>,
 }
 
-/// Writes changes with their event rows. What is paid now, by the channel's word on its present attempt, needs no settling any more,
-/// unless that was over an earlier attempt: then two payments are named. Returns how many payouts were still as they were read.
+/// Writes changes with their event rows. A payout that the channel now says was paid by its present attempt needs no settling any more,
+/// unless an earlier attempt was to be settled: then the channel has named two payments. Returns how many payouts were still as they were
+/// read.
 pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now: DateTime<Utc>) -> sqlx::Result<u64> {
     let payout_id: Vec<Uuid> = changes.iter().map(|change| change.payout_id.uuid()).collect();
     let attempt_no: Vec<i16> = changes.iter().map(|change| change.attempt_no).collect();
@@ -226,7 +227,7 @@ impl PaidSource {
     }
 }
 
-/// Marks settlements as paid; returns how many were to be paid until now.
+/// Marks settlements as paid; returns how many of them were waiting to be paid.
 pub async fn mark_settlements_paid(
     connection: &mut PgConnection,
     paid: &[PaidSource],
@@ -308,7 +309,7 @@ pub async fn was_sent(connection: &mut PgConnection, payout_id: PayoutId, attemp
     .await
 }
 
-/// Keeps who asked for a retry.
+/// Writes who asked for a retry into the payout's events.
 pub async fn insert_retry_event(
     connection: &mut PgConnection,
     payout_id: PayoutId,
@@ -350,9 +351,9 @@ pub struct Listed {
 /// Which payouts are listed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
-    /// Those alone that failed and were not retried.
+    /// Only those that have failed and were not retried.
     pub failed_only: bool,
-    /// Those alone that people have to settle.
+    /// Only those that people have to settle.
     pub contradicted_only: bool,
 }
 

@@ -33,13 +33,14 @@ pub struct Claimed {
 pub struct Claim {
     pub today: BusinessDay,
     pub now: DateTime<Utc>,
-    /// When those that are not heard of are asked about.
+    /// When the channel is asked about those that it has said nothing of by then.
     pub query_at: DateTime<Utc>,
     pub limit: i64,
 }
 
-/// Marks payouts whose day has come as submitted, before they are sent, and returns them with their payees. One whose channel
-/// contradicts itself may have been paid and is left out. What is sent again under its key keeps count of the questions about it.
+/// Marks payouts whose day has come as submitted, before they are sent, and returns them with their payees. Payouts that the channel
+/// contradicts itself about are left out, since they may have been paid. A payout that is sent again under its key keeps the number of
+/// questions that were asked about it.
 pub async fn claim_to_submit(connection: &mut PgConnection, claim: Claim) -> sqlx::Result<Vec<Claimed>> {
     sqlx::query_as!(
         Claimed,
@@ -111,9 +112,9 @@ pub async fn claim_to_query(connection: &mut PgConnection, now: DateTime<Utc>, l
     .await
 }
 
-/// Takes payouts that are booked as paid and are to be asked about again, and sets when next: a day later, until it was `times_max`
-/// times. One that were to wait for longer was put off by a clock that ran ahead. What the channel contradicts itself about is people's to
-/// settle.
+/// Takes payouts that are booked as paid and are to be asked about again, and sets when they are next, a day later, until each was asked
+/// about `times_max` times. One that would wait for longer than a day was put off by a clock that ran ahead, and is asked about now.
+/// Payouts that the channel contradicts itself about are left out: people settle those.
 pub async fn claim_to_ask_again(
     connection: &mut PgConnection,
     now: DateTime<Utc>,

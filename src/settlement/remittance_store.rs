@@ -165,7 +165,7 @@ pub async fn take_in_carried(connection: &mut PgConnection, remittances: &[Remit
     Ok(done.rows_affected())
 }
 
-/// Marks remittances as paid; returns how many were to be paid until now.
+/// Marks remittances as paid; returns how many of them were waiting to be paid.
 pub async fn mark_paid(connection: &mut PgConnection, paid: &[PaidSource], today: BusinessDay) -> sqlx::Result<u64> {
     let (source_id, bank_reference) = PaidSource::columns(paid);
     let done = sqlx::query!(

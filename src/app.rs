@@ -50,7 +50,7 @@ pub struct App {
 }
 
 impl App {
-    /// The same in a person's hands: what is done with it stands in the audit trail.
+    /// This app in a person's hands: what is done with it is written into the audit trail under that name.
     pub fn by(&self, person: Person) -> App {
         App { person: Some(Arc::new(person)), ..self.clone() }
     }

@@ -155,7 +155,7 @@ impl Config {
         self.vault_of_trial()
     }
 
-    /// The same for made-up people: a missing key is generated whosever the database is.
+    /// As [`Config::vault`], for made-up people: a missing key is generated whosever the database is.
     pub fn vault_of_trial(&self) -> anyhow::Result<Vault> {
         let secrets = &self.secrets;
         let master = match &secrets.master_key {

@@ -32,7 +32,7 @@ pub fn router(app: App) -> Router {
     router_with(app, live)
 }
 
-/// The same with the open pages in somebody's hand, who ends them when the node stops.
+/// As [`router`], with the live pages of receipts handed in by the caller, who ends them when the node stops.
 pub fn router_with(app: App, live: LiveReceipts) -> Router {
     let router = Router::new()
         .merge(pages(app.clone(), live))
@@ -156,7 +156,7 @@ pub fn api_document() -> Document {
     complete(OpenApiRouter::<App>::new().nest(PREFIX, operations()).get_openapi())
 }
 
-/// What of the partner API is the same in whichever house: made once for all routers of a process.
+/// The part of the partner API that depends on no app: made once for all routers of a process.
 struct PartnerApi {
     routes: Router<App>,
     /// The document, and pages to browse it.
@@ -167,7 +167,7 @@ struct PartnerApi {
 static PARTNER_API: LazyLock<PartnerApi> = LazyLock::new(|| {
     let (routes, declared) = OpenApiRouter::new().nest(PREFIX, operations()).split_for_parts();
     let document = complete(&declared);
-    // Unless told so, the page shows a picture from a server of others, which judges the document.
+    // By default the page fetches a badge from a public server, which validates the document.
     let config = Config::default().validator_url("none");
     let browsable =
         SwaggerUi::new("/api/docs").config(config).external_url_unchecked("/api/v1/openapi.json", document.json);
@@ -178,7 +178,7 @@ static PARTNER_API: LazyLock<PartnerApi> = LazyLock::new(|| {
     PartnerApi { routes, pages, operations: Arc::new(document.operations) }
 });
 
-/// The operations behind their gate, and before it the document with a page to browse it.
+/// The operations, behind their gate; and the document with the pages to browse it, which need no key.
 fn partner_api(app: &App) -> Router<App> {
     let PartnerApi { routes, pages, operations } = &*PARTNER_API;
     let state = Gate::new(app.clone(), operations.clone());
@@ -195,7 +195,7 @@ fn partner_api(app: &App) -> Router<App> {
 
 /// Every page. Posts are refused unless they come from a page of ours.
 fn pages(app: App, live: LiveReceipts) -> Router<App> {
-    // One for the node: what borrowers confirm at the same moment is decided together.
+    // The node has one authoriser, so that purchases that are confirmed at the same moment are decided together.
     let authoriser = Authoriser::start(app.clone());
     Router::new()
         .merge(money_pages())
@@ -239,8 +239,8 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .layer(from_fn_with_state(app, visit::visit))
 }
 
-/// An address that a form posts to and that has no page: whoever opens it, coming from a form that was too old, is led to the page
-/// with the form.
+/// An address that a form posts to and that has no page of its own: whoever opens it, perhaps because the form was too old, is led to
+/// `page`, where the form is.
 fn led(page: &'static str) -> MethodRouter<App> {
     get(move || async move { Redirect::to(page) })
 }
@@ -308,7 +308,7 @@ fn sale_pages() -> Router<App> {
         .route("/m/messages", get(merchant::message_h5::messages))
 }
 
-/// Daily files are packed already, and their hashes are of what they are.
+/// Everything but daily files: those are packed already, and their hashes are of the bytes as they are stored.
 fn worth_packing() -> impl Predicate {
     DefaultPredicate::new().and(NotForContentType::const_new("application/gzip"))
 }

@@ -130,7 +130,7 @@ impl Directory {
         self.look_beside_strangers(address, known).map_err(Fault::Refused)
     }
 
-    /// The same of a request that names a key which its taker knows.
+    /// As [`Directory::look`], for a request that names a key which the caller knows to exist; `None` where it names none.
     ///
     /// # Errors
     /// `TooManyNotBelieved`.

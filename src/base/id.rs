@@ -23,15 +23,15 @@ pub fn mint(now: DateTime<Utc>) -> Uuid {
     Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
 }
 
-/// The UUIDv7 of an instant and of what `name` says about `of`, the same whenever it is asked for: for what partners know by its id, and
-/// would take for another thing where the database was restored from before it was made.
+/// A UUIDv7 that depends only on its arguments: an instant, and what `name` says about `of`. For things that partners know by their id. If
+/// the database is restored from before such a thing was made, it is made again under the same id, and partners know that it is the same.
 pub fn derive(at: DateTime<Utc>, of: Uuid, name: &str) -> Uuid {
     let [bytes @ .., _, _, _, _, _, _] = Uuid::new_v5(&of, name.as_bytes()).into_bytes();
     let millis = u64::try_from(at.timestamp_millis()).unwrap_or(0);
     Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
 }
 
-/// The same, at the instant at which `of` was minted.
+/// As [`derive`], for the instant at which `of` was minted.
 pub fn derive_beside(of: Uuid, name: &str) -> Uuid {
     let (seconds, nanoseconds) = of.get_timestamp().map_or((0, 0), |minted| minted.to_unix());
     let seconds = i64::try_from(seconds).unwrap_or(0);

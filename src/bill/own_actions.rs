@@ -238,7 +238,7 @@ async fn installments(
     Ok(found)
 }
 
-/// So many of a borrower's loans before `before`, the latest first.
+/// Up to `limit` of a borrower's loans, the latest first; those before `before`, if it is given.
 pub async fn loans(
     app: &App,
     borrower_id: BorrowerId,

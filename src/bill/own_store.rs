@@ -193,7 +193,7 @@ pub enum Loans {
     Before(Option<LoanId>),
 }
 
-/// So many loans of lines, the latest first; found through their purchases, whose key begins with the line.
+/// Up to `limit` loans of lines, the latest first; found through their purchases, whose key begins with the line.
 pub async fn list_loans(
     connection: &mut PgConnection,
     line_ids: &[LineId],

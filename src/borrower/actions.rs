@@ -349,7 +349,7 @@ pub async fn find_by_mobile(app: &App, mobile: &Mobile) -> anyhow::Result<Option
     Ok(find_holder(&mut *app.pool.acquire().await?, app, mobile).await?)
 }
 
-/// The same in the caller's transaction.
+/// As [`find_by_mobile`], in the caller's transaction.
 pub(super) async fn find_holder(
     connection: &mut PgConnection,
     app: &App,

@@ -20,7 +20,7 @@ use crate::page::session;
 use crate::page::subject::Subject;
 use crate::vault::Indexed;
 
-/// Whether this is the borrower's PIN: the step before anything that moves money or changes what moves it. Five wrong ones lock it.
+/// Checks the borrower's PIN, before anything that moves money or changes what can move it. Five wrong ones lock it.
 pub async fn check_pin(app: &App, borrower_id: BorrowerId, typed: &str) -> Outcome<(), PinRefusal> {
     check_former(app, borrower_id, typed).await.map(|_| ())
 }
@@ -28,7 +28,7 @@ pub async fn check_pin(app: &App, borrower_id: BorrowerId, typed: &str) -> Outco
 /// A PIN that was found right, as it is stored.
 pub struct Checked(String);
 
-/// The same for a PIN that another one is set in the place of.
+/// As [`check_pin`], for a PIN that is about to be replaced: returns it as it is stored.
 pub async fn check_former(app: &App, borrower_id: BorrowerId, typed: &str) -> Outcome<Checked, PinRefusal> {
     let pin = Pin::typed(typed).ok_or(Fault::Refused(PinRefusal::Malformed))?;
     let mut transaction = database::begin(&app.pool).await?;

@@ -97,7 +97,7 @@ pub async fn find_people(
     select_people!(borrower_ids, "").fetch_all(connection).await
 }
 
-/// The same, held in id order: nobody erases them before the transaction ends.
+/// As [`find_people`], held in id order, so that nobody erases them before the transaction ends.
 pub async fn hold_people(
     connection: &mut PgConnection,
     borrower_ids: &[BorrowerId],
@@ -105,7 +105,7 @@ pub async fn hold_people(
     select_people!(borrower_ids, "order by borrower_id for share").fetch_all(connection).await
 }
 
-/// The same, locked in id order to be changed or erased: waits for whoever holds them.
+/// As [`find_people`], locked in id order to be changed or erased; waits for whoever holds them.
 pub async fn lock_people(
     connection: &mut PgConnection,
     borrower_ids: &[BorrowerId],

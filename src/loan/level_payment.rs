@@ -24,7 +24,7 @@ pub fn level_payment(principal: Fen, rates: impl Iterator<Item = u128> + Clone, 
     Fen::new(i64::try_from(payment).expect("a level payment is never above principal and interest"))
 }
 
-/// The same by whole numbers of any size; reached only within about 10⁻¹⁷ of a tie.
+/// As [`level_payment`], but exact, by whole numbers of any size; needed only within about 10⁻¹⁷ of a tie.
 ///
 /// With q the denominator and mₖ the rates, A = P·Π(q+mₖ) ÷ Σₖ qᵏ·Πⱼ>ₖ(q+mⱼ).
 fn level_payment_exact(principal: u128, rates: impl Iterator<Item = u128>, denominator: u128) -> u128 {

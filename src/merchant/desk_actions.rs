@@ -74,8 +74,8 @@ impl OrderDesk {
         self.open_answered(order, at, |_| None).await.map(|opened| opened.code)
     }
 
-    /// The same for whoever is answered under an idempotency key: what `answer` says of the code is kept with an order that is opened
-    /// anew, in one statement. Any other outcome is the caller's to answer and to keep.
+    /// As [`OrderDesk::open`], for a request with an idempotency key: if an order is opened, the answer that `answer` makes of its code is
+    /// kept under the key in the same statement. Any other outcome the caller has to answer and keep itself.
     pub async fn open_answered(
         &self,
         order: Order,

@@ -57,7 +57,7 @@ pub struct VersionRead {
     pub attempt: Attempt,
 }
 
-/// The same where what stands is still in the version that was read. Asked again, what was done is done.
+/// As [`set_notify_url`], but only if the address is still in the version that was read. Asked again, what was done already is not refused.
 pub async fn change_notify_url(
     app: &App,
     merchant_id: MerchantId,

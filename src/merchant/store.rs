@@ -235,7 +235,7 @@ pub async fn lock_account_proposal(
     Ok(row.and_then(|row| Some(AccountProposal { sealed: row.account_proposed_sealed?, by: row.account_proposed_by? })))
 }
 
-/// The same, without a lock.
+/// As [`lock_account_proposal`], without the lock.
 pub async fn find_account_proposal(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

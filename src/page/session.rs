@@ -45,8 +45,8 @@ pub struct Session {
     pub proved: Proved,
 }
 
-/// Signs the browser in. Its token changes, so that whoever gave it the old one has no part in the session; what it is signed
-/// in as otherwise comes along.
+/// Signs the browser in. Its token changes, so that somebody who had planted the old token cannot use the session. What else the browser
+/// is signed in as stays signed in under the new token.
 pub async fn begin(app: &App, visit: &Visit, kind: SessionKind, proved: &Proved) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
     begin_within(&mut transaction, app, visit, kind, proved).await?;
@@ -54,7 +54,7 @@ pub async fn begin(app: &App, visit: &Visit, kind: SessionKind, proved: &Proved)
     Ok(())
 }
 
-/// The same in the caller's transaction, which holds what the session stands on.
+/// As [`begin`], in the caller's transaction, which holds what the session depends on.
 pub async fn begin_within(
     connection: &mut PgConnection,
     app: &App,
@@ -141,7 +141,7 @@ pub async fn end_others(app: &App, visit: &Visit, whose: Subject) -> anyhow::Res
     Ok(end_all_but(&mut *app.pool.acquire().await?, whose, &visit.token_hash()).await?)
 }
 
-/// The same in the caller's transaction: all but the one of the browser with that token, known by its SHA-256.
+/// As [`end_others`], in the caller's transaction: `token_hash` is the SHA-256 of the token of the browser that stays signed in.
 pub async fn end_all_but(connection: &mut PgConnection, whose: Subject, token_hash: &[u8; 32]) -> sqlx::Result<()> {
     session_store::delete_others(connection, whose, token_hash).await
 }

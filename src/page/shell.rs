@@ -67,7 +67,7 @@ impl Page {
         self.say_told("notice", kind, body).with("day", self.date(day))
     }
 
-    /// The same of a merchant's notice.
+    /// As [`Page::say_notice`], for a merchant's notice.
     pub fn say_merchant_notice(&self, kind: &str, body: &Value, day: &BusinessDay) -> Said {
         self.say_told("merchant-notice", kind, body).with("day", self.date(day))
     }

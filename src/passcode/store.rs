@@ -31,7 +31,7 @@ pub async fn lock(
     .await
 }
 
-/// The same without a lock, for a page that says how it stands.
+/// As [`lock`], without the lock: for a page that only shows where the code stands.
 pub async fn find(
     connection: &mut PgConnection,
     mobile_hash: &[u8; 32],

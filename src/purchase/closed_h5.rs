@@ -28,7 +28,7 @@ pub(super) fn closed(page: Page, refusal: &impl Refusal, shop: Option<&Shop>) ->
     closed_within(page, refusal, shop, None)
 }
 
-/// The same, with the least and the greatest amount of one purchase there.
+/// As [`closed`], also with the least and the greatest amount of one purchase there, as `bounds`.
 pub(super) fn closed_within(
     page: Page,
     refusal: &impl Refusal,

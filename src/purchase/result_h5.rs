@@ -67,7 +67,7 @@ pub(super) fn to_result(purchase_id: PurchaseId) -> Response {
     Redirect::to(&format!("/purchases/{purchase_id}")).into_response()
 }
 
-/// The same for somebody who did not pay just now: the page says so.
+/// As [`to_result`], for somebody who had paid before: the page says so.
 pub(super) fn to_earlier_result(page: &Page, purchase_id: PurchaseId) -> Response {
     page.visit.flash("flash-paid-before");
     to_result(purchase_id)

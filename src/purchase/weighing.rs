@@ -175,7 +175,7 @@ impl Rules {
         }
     }
 
-    /// The same as the purchase is decided: what was bought on the line since it was weighed counts too.
+    /// As [`Rules::weigh`], at the moment of the decision: what was bought on the line since the weighing counts, too.
     ///
     /// # Errors
     /// `RefusedByRisk`.

@@ -145,12 +145,12 @@ pub async fn pay(
             Err(failed) => return Err(failed.into()),
         }
     }
-    // Looked at again: a payment of elsewhere may be why it was refused.
+    // Read again, since a payment made elsewhere meanwhile may be why this one was refused.
     let owing = own_actions::owed_by_line(&app, borrower_id).await?;
     Ok(unprocessable(pay_page(&app, page, borrower_id, form, owing).await?))
 }
 
-/// Whether an order that was made under a form's key is what the form asks for again.
+/// Whether an order that was made under a form's key is the very payment of bills that the form asks for.
 fn is_for_bills(earlier: &OwnOrder, form: &Form) -> bool {
     let amount = match form.value("how") {
         "part" => typed_amount(form.value("amount")).ok(),
@@ -159,7 +159,7 @@ fn is_for_bills(earlier: &OwnOrder, form: &Form) -> bool {
     form.value("line").parse::<LineId>().ok() == Some(earlier.line_id) && amount == Some(earlier.amount)
 }
 
-/// The same of the end of a loan.
+/// Whether an order that was made under a form's key is the very payoff that the form asks for.
 fn is_for_payoff(earlier: &OwnOrder, loan: &str, form: &Form) -> bool {
     let is_of_loan = loan.parse::<LoanId>().is_ok_and(|loan_id| earlier.loan_id == Some(loan_id));
     is_of_loan && form.value("quoted").parse().ok().map(Fen::new) == Some(earlier.amount)

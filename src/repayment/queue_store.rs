@@ -270,8 +270,8 @@ macro_rules! select_last {
     };
 }
 
-/// The last order that the timetable made for `day` on each of these lines; lines without one are missing. All orders that the lines
-/// ever had are passed by: ask [`load_last_failures`] first.
+/// The last order that the timetable made for `day` on each of these lines; lines without one are missing. This reads all orders that the
+/// lines ever had, so narrow the lines down by [`load_last_failures`] first.
 pub async fn load_last_attempts(
     connection: &mut PgConnection,
     day: BusinessDay,
@@ -281,7 +281,7 @@ pub async fn load_last_attempts(
     rows.into_iter().map(LastRow::into_attempt).collect()
 }
 
-/// The same among those that failed. An order of the day may have come after them only if it is pending or has succeeded.
+/// As [`load_last_attempts`], but only among orders that failed. A later order of the day, if there is one, is pending or has succeeded.
 pub async fn load_last_failures(
     connection: &mut PgConnection,
     day: BusinessDay,

@@ -47,7 +47,8 @@ impl Refusal for ReversalRefusal {
 }
 
 impl ReversalRefusal {
-    /// The same of what an order for `purpose` brought: a payoff that stands in its way is its own.
+    /// The refusal to take back what an order for `purpose` brought. A payoff that stands in the way of taking back a payoff is that payoff
+    /// itself, so the refusal is that the loan has moved on.
     pub fn of_order(self, purpose: Purpose) -> ReversalRefusal {
         match (self, purpose) {
             (ReversalRefusal::PaidOffSince, Purpose::Payoff(_)) => ReversalRefusal::LoanMovedOn,

@@ -156,7 +156,8 @@ pub enum Learned {
     },
     /// Ask again later.
     Wait,
-    /// The same, as there is nobody to pay, or the channel does not take it, while an earlier request may be paid still.
+    /// Ask again later as well: nothing was sent, as there is nobody to pay or the channel does not take it, but an earlier request may
+    /// still be paid.
     HeldUp {
         why: String,
     },

@@ -12,12 +12,12 @@ const CLOCKS_APART: TimeDelta = TimeDelta::seconds(60);
 /// A partner that no node has been configured for during so long is called no more. Longer than a house stands still that is moved or
 /// mended, so that it still tells that a partner is back.
 pub const UNSEEN_MAX: TimeDelta = TimeDelta::days(1);
-/// From so many days before its last day on, it is told every seventh of them that the table of working days ends; the notice of the next
-/// year comes in November.
+/// How many days before its last day operators are first told that the table of working days ends, and from then on every seventh day. The
+/// State Council's notice for the next year comes in November.
 pub const CALENDAR_DAYS_BEFORE: i64 = 49;
-/// The same of a partner's key.
+/// How many days before its last day operators are first told that a partner's key ends, and from then on every seventh day.
 pub const KEY_DAYS_BEFORE: i64 = 28;
-/// In the last week it is told each day.
+/// In its last days, so many of them, either is told each day.
 const LAST_DAYS: i64 = 7;
 
 /// The close of a million loans takes seconds; one that takes an hour needs a person.

@@ -88,7 +88,7 @@ pub enum Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
-        Args::List { open, json } => list(&app, open, json).await?,
+        Args::List { open, json } => list(&app, Wanted { open_only: open, ..Wanted::default() }, json).await?,
         Args::Show { break_id, json } => show(&find(&app, break_id).await?, json)?,
         Args::Take { break_id, by } => {
             let app = app.by(Person::typed(&by));
@@ -123,8 +123,7 @@ async fn find(app: &App, break_id: BreakId) -> anyhow::Result<Listed> {
     found.with_context(|| format!("there is no break {break_id}; see `fenqi break list`"))
 }
 
-async fn list(app: &App, open_only: bool, is_json: bool) -> anyhow::Result<()> {
-    let wanted = Wanted { open_only, ..Wanted::default() };
+async fn list(app: &App, wanted: Wanted, is_json: bool) -> anyhow::Result<()> {
     let listed = list_store::list_breaks(&mut *app.pool.acquire().await?, wanted, LISTED_MAX).await?;
     for found in listed.iter().rev() {
         if is_json {

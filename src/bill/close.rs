@@ -18,7 +18,7 @@ fn statement_days(day: BusinessDay) -> Vec<i16> {
 const LOANS_MIN: i64 = 1_000;
 
 /// Divides the lines that are to be billed into ranges of about `chunk_rows` loans each. Where that would be fewer than two ranges, into
-/// two halves, so that both workers have one; but no range is planned for fewer than [`LOANS_MIN`] loans.
+/// two halves, so that both workers have one; but no range is planned for fewer than `LOANS_MIN` loans.
 pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
     let days = statement_days(day);
     let loans = store::count_agenda(connection, &days, chunk_rows.saturating_mul(2)).await?;

@@ -133,8 +133,8 @@ pub async fn cut_statements(
     Ok(written.fetch_one(connection).await?.unsigned_abs())
 }
 
-/// As [`cut_statements`], without what is there already. Looking for it before each row, and leaving a way back, costs every row
-/// half as much again.
+/// As [`cut_statements`], but leaves out rows that are there already. Used only where that has failed, since looking for each row first
+/// makes every row cost half as much again.
 pub async fn cut_rest_of_statements(
     connection: &mut PgConnection,
     statement_days: &[i16],
@@ -204,14 +204,16 @@ pub async fn remind(
     Ok(written.unsigned_abs())
 }
 
-/// Keeps refunds and payoffs, which write new schedule versions, out of the statements that are being cut: a chunk must not
-/// bill an old version beside a new one. Chunks share the gate, and so do changes; each kind waits for the other's transactions.
+/// Keeps refunds and payoffs from writing new schedule versions until the transaction ends, because statements are being cut: a chunk must
+/// not bill an old version beside a new one. Several chunks hold this lock at once, and so do several changes of schedules, but chunks and
+/// changes wait for each other.
 pub async fn hold_schedules(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("lock table schedule_gate in share mode").execute(connection).await?;
     Ok(())
 }
 
-/// The other side of [`hold_schedules`]: for whoever is about to write a new schedule version.
+/// Keeps statements from being cut until the transaction ends, because a new schedule version is about to be written: the counterpart of
+/// [`hold_schedules`].
 pub async fn enter_schedules(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("lock table schedule_gate in row exclusive mode").execute(connection).await?;
     Ok(())
@@ -234,7 +236,8 @@ pub async fn load_due_installments(
     load_installments(connection, line_ids, Some(due_by)).await
 }
 
-/// The caller holds the lines' locks if it means to change what it reads. Each step is a look-up by key (`offset 0` keeps the planner
+/// Installments of the lines' open bills, of all or of those that are due by a day. A caller that means to change them holds the locks of
+/// the lines. Each step is a look-up by key (`offset 0` keeps the planner
 /// to it), so that bills and loans that were paid long ago cost nothing. Whether a bill is open is asked of the rows that were found,
 /// not of the index of open bills: just after bills were cut, the planner's statistics do not know them yet, and it would walk through
 /// that index for each line.

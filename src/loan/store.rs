@@ -114,8 +114,8 @@ pub async fn lock_loans(connection: &mut PgConnection, loan_ids: &[LoanId]) -> s
     rows.into_iter().map(LoanRow::into_loan).collect()
 }
 
-/// Loans by id, for a change by whoever holds their lines' locks: everybody who changes a loan does, and a second lock on each of
-/// thousands would be written to the log for nothing. Missing ones are missing from the answer.
+/// Loans by id; unknown ids are left out. They may be changed although they are not locked, by a caller that holds the locks of their
+/// lines: everybody who changes a loan holds that lock, and thousands of further row locks would only fill the write-ahead log.
 pub async fn load_loans(connection: &mut PgConnection, loan_ids: &[LoanId]) -> sqlx::Result<Vec<Loan>> {
     let loan_ids: Vec<Uuid> = loan_ids.iter().map(|loan_id| loan_id.uuid()).collect();
     let rows = select_loans!("where loan_id = any($1)", &loan_ids).fetch_all(connection).await?;

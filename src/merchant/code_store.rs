@@ -276,7 +276,7 @@ pub async fn list_orders(
     Ok(rows.into_iter().map(Code::from).collect())
 }
 
-/// What purchases meet at the shops that they are presented to.
+/// The merchants and codes that purchases are presented with.
 #[derive(Debug)]
 pub struct Shops {
     pub merchants: HashMap<MerchantId, MerchantTerms>,
@@ -285,9 +285,9 @@ pub struct Shops {
     pub is_asked_again: bool,
 }
 
-/// What purchases are presented with: merchants by id, and codes by id, whoever's they are, as they stand, with whether any of the
-/// purchases' keys, each of its line, is known; in one round trip. Whoever pays a code finds out then whether it is still open.
-/// Unknown ids are left out.
+/// Reads what purchases are presented with, in one round trip: merchants by id, codes by id whichever merchant they belong to, and whether
+/// any of the purchases' keys is known on its line. Unknown ids are left out. Nothing is locked: whether a code is still open is checked
+/// again when it is paid.
 pub async fn load_presented(
     connection: &mut PgConnection,
     merchant_ids: &[MerchantId],

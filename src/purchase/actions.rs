@@ -59,7 +59,7 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     let particulars = json!({ "amount_fen": amount, "business_day": sale.today });
     sale.notify_merchant(&mut transaction, "purchase_voided", particulars).await?;
     notice::raise(&mut transaction, &sale.undone().voided(amount)).await?;
-    // Last of all: whoever buys of the funder's money waits from here on.
+    // Done last, because it locks the reserve, and purchases out of it wait from then on.
     let mut reserve = lock_reserve(&mut transaction, sale.loan.funder_id, sale.when()).await?;
     let entry = reserve.release(amount, sale.occasion(purchase_id.to_string()));
     save_reserve(&mut transaction, &reserve, &[entry]).await?;

@@ -34,8 +34,9 @@ pub(super) struct Reversed {
     pub reopened: Vec<ReopenedBill>,
 }
 
-/// Takes back what was booked for an order, in the caller's transaction, and the order itself. Returns the bills that had been paid:
-/// whoever settles what comes instead tells of the stages that they passed meanwhile.
+/// Takes back what was booked for an order, and ends the order as reversed, in the caller's transaction. Returns the bills that had been
+/// paid and are open again: the caller, after settling whatever money came instead, tells of the stages of lateness that they have passed
+/// meanwhile.
 pub async fn take_back(
     connection: &mut PgConnection,
     app: &App,
@@ -48,7 +49,7 @@ pub async fn take_back(
     bill::store::enter_schedules(connection).await?;
     let source = match order.state {
         State::Succeeded { .. } => Source::Withholding(order.withholding_id),
-        // We hold it for a failure: what two people booked for it all the same.
+        // To us the order has failed or is pending: what is taken back is what two people booked for it by the channel's file.
         State::Created | State::Submitted | State::Unknown | State::Failed(_) => {
             Source::ChannelFile(order.withholding_id)
         }

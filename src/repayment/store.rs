@@ -276,8 +276,8 @@ pub async fn has_repayment(connection: &mut PgConnection, line_id: LineId, sourc
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-/// The lines, of orders that are told of late, on which what bears penalty has changed since the order's day; also where it was paid
-/// in time and taken back since.
+/// Of orders that are told of late, the lines on which what penalty runs on has changed since the order's day; also where it was paid in
+/// time and that payment was taken back since.
 pub async fn list_changed_since(connection: &mut PgConnection, late: &[&Withholding]) -> sqlx::Result<HashSet<LineId>> {
     if late.is_empty() {
         return Ok(HashSet::new());
@@ -346,8 +346,8 @@ pub async fn count_left_over(connection: &mut PgConnection, line_ids: &[Uuid]) -
     Ok(rows.into_iter().map(|row| (row.line_id, row.count)).collect())
 }
 
-/// Of a line's money that was told of late and booked since `day`, what paid nothing for a time: it went back when it was booked, or it
-/// paid what fell due later.
+/// Money on a line that was told of late, was booked since `day`, and paid nothing for some time: it went back when it was booked, or it
+/// paid what fell due later. With the days on which it lay idle.
 pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: BusinessDay) -> sqlx::Result<Vec<Idle>> {
     sqlx::query_as!(
         Idle,

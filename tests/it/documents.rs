@@ -158,6 +158,17 @@ fn every_metric_and_every_job_is_documented() {
     assert!(missing.is_empty(), "docs/OPERATIONS.md, The timetable, lacks: {}", missing.concat());
 }
 
+/// Of a metric that is not there an alert hears nothing, for ever.
+#[test]
+fn every_metric_that_is_documented_is_there() {
+    let (operations, metrics) = (document("docs/OPERATIONS.md"), document("src/http/metrics.rs"));
+    let words = operations.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let named: BTreeSet<&str> = words.filter(|word| word.starts_with("fenqi_")).collect();
+    assert!(!named.is_empty());
+    let unknown: Vec<&str> = named.into_iter().filter(|name| !metrics.contains(&format!("\"{name}\""))).collect();
+    assert!(unknown.is_empty(), "docs/OPERATIONS.md names what src/http/metrics.rs lacks: {}", unknown.join(", "));
+}
+
 #[test]
 fn whoever_is_told_a_thing_by_a_notice_is_documented() {
     let operations = document("docs/OPERATIONS.md");

@@ -76,6 +76,10 @@ pub struct HandOrder {
     pub status: CodeStatus,
 }
 
+/// How long after its time an order may still turn out to be paid: a purchase is decided on before it is written, and may wait in between
+/// for a line that somebody else has locked.
+const LAST_WORD: TimeDelta = TimeDelta::minutes(5);
+
 /// How an order stands now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderState {
@@ -118,6 +122,15 @@ impl HandOrder {
         }
     }
 
+    /// Whether it may still become another by itself.
+    pub fn is_awaited(&self, now: DateTime<Utc>) -> bool {
+        match self.state(now) {
+            OrderState::Open => true,
+            OrderState::Expired => now < self.expires_at + LAST_WORD,
+            OrderState::Paid(_) | OrderState::Voided(_) | OrderState::Closed => false,
+        }
+    }
+
     /// Whether the same form was sent a second time; another order under its key is refused.
     pub fn is_again(&self, amount: Fen, description: Option<&str>) -> Result<(), CodeRefusal> {
         if self.amount == amount && self.description.as_deref() == description {
@@ -156,6 +169,14 @@ mod tests {
             OrderState::Closed,
             "somebody closed it"
         );
+    }
+
+    #[test]
+    fn whoever_waits_for_an_order_waits_some_minutes_beyond_its_time() {
+        let ends_at = order(CodeStatus::Open).expires_at;
+        let is_awaited = |status, seconds| order(status).is_awaited(ends_at + TimeDelta::seconds(seconds));
+        assert_eq!([-1, 0, 299, 300].map(|seconds| is_awaited(CodeStatus::Open, seconds)), [true, true, true, false]);
+        assert!(!is_awaited(CodeStatus::Closed, 0), "a close is final");
     }
 
     #[test]

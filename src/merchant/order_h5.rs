@@ -18,7 +18,8 @@ use crate::base::id::CodeId;
 use crate::base::typed::typed_amount;
 use crate::error::Fault;
 use crate::http::Problem;
-use crate::page::{Form, Page, part, unprocessable};
+use crate::page::part::{self, Awaited};
+use crate::page::{Form, Page, unprocessable};
 
 /// What one page of the list shows.
 const LISTED: usize = 30;
@@ -143,14 +144,10 @@ pub struct OrderPage {
     signed_in: MerchantSignedIn,
     order: HandOrder,
     state: OrderState,
+    /// Whether the part asks for itself.
+    is_awaited: bool,
     /// The code's picture, and the link in it; only while somebody may pay.
     code: Option<(String, String)>,
-}
-
-impl OrderPage {
-    fn is_open(&self) -> bool {
-        self.state == OrderState::Open
-    }
 }
 
 /// `GET /m/orders/{order}`; the part that changes asks for itself.
@@ -159,6 +156,7 @@ pub async fn show(
     page: Page,
     signed_in: MerchantSignedIn,
     Path(order): Path<String>,
+    Query(awaited): Query<Awaited>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     signed_in.require(Right::MakeOrders)?;
@@ -166,9 +164,9 @@ pub async fn show(
     let order = order_actions::find_order(&app, signed_in.merchant_id, code_id).await?;
     let order = order.ok_or_else(Problem::not_found)?;
     let now = app.clock.now();
-    let state = order.state(now);
+    let (state, is_awaited) = (order.state(now), order.is_awaited(now));
     let is_part = part::is_part(&headers);
-    if is_part && state == OrderState::Open {
+    if is_part && is_awaited && awaited.seen == state.name() {
         return Ok(part::unchanged());
     }
     let code = if state == OrderState::Open {
@@ -177,7 +175,7 @@ pub async fn show(
     } else {
         None
     };
-    let shown = OrderPage { page, signed_in, order, state, code };
+    let shown = OrderPage { page, signed_in, order, state, is_awaited, code };
     if is_part {
         return part::changed(shown.as_state().render());
     }

@@ -39,11 +39,12 @@ async fn a_cashier_opens_an_order_and_sees_it_paid(pool: PgPool) {
     till.sign_in(CASHIER, Role::Cashier).await;
     till.browser.get("/m/orders").await.shows("No order has been opened");
     let address = open_order(&mut till, "1,299.50").await;
-    assert_eq!(part(&till, &address).await, (204, String::new()), "nothing changes while nobody pays");
+    let seen_open = format!("{address}?seen=open");
+    assert_eq!(part(&till, &seen_open).await, (204, String::new()), "nothing changes while nobody pays");
     let code_id: CodeId = address.rsplit('/').next().unwrap().parse().unwrap();
     let wish = PurchaseRequest { order_code: Some(code_id), ..till.town.wish(till.lines[0], "O-1", 129_950, STANDARD) };
     let receipt = till.town.buy(vec![wish]).await.pop().unwrap();
-    let (status, text) = part(&till, &address).await;
+    let (status, text) = part(&till, &seen_open).await;
     assert!(status == 200 && text.contains("Paid") && !text.contains("hx-get"), "{text}");
     till.browser.get(&address).await.shows(&format!("/m/purchases/{}", receipt.purchase_id)).hides("<svg class");
     till.browser.get("/m/orders").await.shows("¥1,299.50").shows("Paid").shows("三人沙发");
@@ -68,6 +69,32 @@ async fn an_order_expires_by_itself_and_can_be_closed(pool: PgPool) {
     till.town.app.clock.set(till.town.app.clock.now() + chrono::TimeDelta::minutes(30));
     assert!(part(&till, &other).await.1.contains("Nobody paid in time"));
     till.browser.get("/m/orders").await.shows("Expired").shows("Closed");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_was_paid_in_the_last_instant_is_not_left_expired_before_the_cashier(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let address = open_order(&mut till, "100").await;
+    let code_id: CodeId = address.rsplit('/').next().unwrap().parse().unwrap();
+    let ends_at = till.town.app.clock.now() + chrono::TimeDelta::minutes(30);
+    till.town.app.clock.set(ends_at);
+    let (status, text) = part(&till, &format!("{address}?seen=open")).await;
+    let asks = format!("hx-get=\"{address}\" hx-vals='{{\"seen\":\"expired\"}}'");
+    assert!(status == 200 && text.contains("Nobody paid in time") && text.contains(&asks), "{text}");
+    let seen = format!("{address}?seen=expired");
+    assert_eq!(part(&till, &seen).await, (204, String::new()));
+    // It was decided on before the end, and is written only now.
+    till.town.app.clock.set(ends_at - chrono::TimeDelta::milliseconds(1));
+    let wish = PurchaseRequest { order_code: Some(code_id), ..till.town.wish(till.lines[0], "O-1", 10_000, STANDARD) };
+    till.town.buy(vec![wish]).await;
+    till.town.app.clock.set(ends_at);
+    let (status, text) = part(&till, &seen).await;
+    assert!(status == 200 && text.contains("The customer has paid") && !text.contains("hx-get"), "{text}");
+    // Whoever was not paid by then is not asked about for ever.
+    let other = open_order(&mut till, "100").await;
+    till.town.app.clock.set(ends_at + chrono::TimeDelta::minutes(35));
+    let (status, text) = part(&till, &format!("{other}?seen=expired")).await;
+    assert!(status == 200 && text.contains("Nobody paid in time") && !text.contains("hx-get"), "{text}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

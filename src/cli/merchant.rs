@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::audit::Person;
+use crate::base::Fen;
 use crate::base::id::MerchantId;
 use crate::base::person::Mobile;
 use crate::cli::by::By;
@@ -26,6 +27,7 @@ use crate::merchant::join_store::{self, ApplicationRow};
 use crate::merchant::staff::parse_staff_name;
 use crate::merchant::staff_actions::{self, Hiring};
 use crate::merchant::{self, AccountStep, Decision, MerchantStatus, Role, picture};
+use crate::settlement::store::{Owed, find_owed};
 
 /// More than anyone reads through; `--after` goes on.
 const LISTED_MAX: i64 = 100;
@@ -224,6 +226,7 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     let row = row.ok_or_else(|| anyhow::anyhow!("there is no merchant {merchant_id}; see `fenqi merchant list`"))?;
     let events = join_store::list_events(&mut connection, merchant_id).await?;
     let proposal = agreement_store::find_proposal(&mut connection, merchant_id).await?;
+    let owed = find_owed(&mut connection, merchant_id).await?;
     drop(connection);
     let people = staff_actions::show_staff(app, merchant_id).await?;
     let stated = find_stated_account(app, merchant_id).await?;
@@ -242,6 +245,7 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
         });
         shown["account_proposed"] = stated
             .map_or(serde_json::Value::Null, |StatedAccount { tail, by }| json!({ "account_tail": tail, "by": by }));
+        shown["owed_fen"] = json!(owed_fen(owed));
         println!("{shown}");
         return Ok(());
     }
@@ -263,6 +267,9 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     if let Some(proposal) = &proposal {
         println!("    proposed by {}: {}", proposal.by, proposal.agreement);
     }
+    if let Some(Owed { amount, business_day }) = owed {
+        println!("    owes {amount} yuan of {business_day}, which its next settlement takes off");
+    }
     for staff in &people {
         let name = staff.name.as_deref().unwrap_or("(a name that does not open)");
         let mobile = staff.mobile.as_ref();
@@ -276,6 +283,10 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     Ok(())
 }
 
+fn owed_fen(owed: Option<Owed>) -> Fen {
+    owed.map_or(Fen::ZERO, |owed| owed.amount)
+}
+
 fn day(at: DateTime<Utc>) -> String {
     at.with_timezone(&chrono_tz::Asia::Shanghai).format("%Y-%m-%d %H:%M").to_string()
 }
@@ -285,16 +296,26 @@ async fn decide(app: &App, deciding: Deciding, decision: Decision) -> anyhow::Re
     let app = app.by(Person::typed(&decided_by));
     let judgement = Judgement { merchant_id, decision, decided_by, reason };
     let step = merchant::decide(&app, &judgement).await.map_err(look_at(LIST))?;
-    let row = join_store::find_application(&mut *app.pool.acquire().await?, merchant_id).await?;
+    let mut connection = app.pool.acquire().await?;
+    let row = join_store::find_application(&mut connection, merchant_id).await?;
     let status = row.map_or("unknown", |row| row.status.name());
+    let owed = find_owed(&mut connection, merchant_id).await?;
     if json {
-        let is_new = step == Step::Applied;
-        println!("{}", json!({ "merchant_id": merchant_id, "status": status, "changed": is_new }));
+        let (is_new, owed_fen) = (step == Step::Applied, owed_fen(owed));
+        println!(
+            "{}",
+            json!({ "merchant_id": merchant_id, "status": status, "changed": is_new, "owed_fen": owed_fen })
+        );
         return Ok(());
     }
     match step {
         Step::Applied => println!("{merchant_id} is {status} from now on"),
         Step::AlreadyApplied => println!("{merchant_id} was {status} already; nothing changed"),
+    }
+    if let Some(Owed { amount, business_day }) = owed
+        && status != MerchantStatus::Active.name()
+    {
+        println!("it owes {amount} yuan of {business_day}, which nothing takes off while it sells nothing");
     }
     Ok(())
 }

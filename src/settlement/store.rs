@@ -81,6 +81,26 @@ pub async fn lock_carried(
     .await
 }
 
+/// What a merchant owes of a settlement that came out negative, until a later one takes it off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owed {
+    pub amount: Fen,
+    /// Of that settlement; what was carried into it is in the amount.
+    pub business_day: BusinessDay,
+}
+
+/// What a merchant owes; `None` where that is nothing. Each settlement takes off all that was owed before it, so that one alone is owed.
+pub async fn find_owed(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Option<Owed>> {
+    sqlx::query_as!(
+        Owed,
+        r#"select -payable_fen as "amount!: Fen", business_day as "business_day: BusinessDay" from settlement
+           where merchant_id = $1 and status = 'carried' and carried_into is null"#,
+        merchant_id.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
 /// What a merchant's settlements of earlier days carry forward to a day.
 pub struct CarriedToDay {
     /// Whether the day before is settled already, so that what it carries forward is among the parts.

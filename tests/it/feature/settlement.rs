@@ -17,6 +17,7 @@ use futures_util::StreamExt as _;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::house_command::Program;
 use crate::house;
 use crate::town::{self, SHOP_ACCOUNT};
 
@@ -311,6 +312,29 @@ async fn a_negative_net_is_carried_into_the_next_settlement_once(pool: PgPool) {
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 2);
     // What was refunded was booked by the refund itself, which this test does not make: 6,000 less 36 of fee.
     assert_eq!(street.balance(fenqi::ledger::Account::MerchantPayable).await, -5_964);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_closes_a_merchant_hears_what_it_still_owes(pool: PgPool) {
+    let street = street(pool.clone(), "2026-03-02").await;
+    let fenqi = Program::on(&pool).await;
+    let merchant_id = street.merchant_id.to_string();
+    let show = || fenqi.done(&["merchant", "show", &merchant_id]);
+    let sale = street.sell(10_000, 60, 0).await;
+    street.close().await;
+    assert!(!show().contains("owes"), "it was paid, and sells on");
+    street.refund(&sale, 1_000, 6, 0).await;
+    street.close().await; // 3 March: −994
+    street.refund(&sale, 5_000, 30, 0).await;
+    street.close().await; // 4 March: −4,970 −994
+    assert!(show().contains("    owes 59.64 yuan of 2026-03-04, which its next settlement takes off\n"), "{}", show());
+    let close = ["merchant", "close", &merchant_id, "--by", "Li Na", "--reason", "the shop has moved away"];
+    let closed = fenqi.done(&close);
+    assert!(closed.contains("it owes 59.64 yuan of 2026-03-04, which nothing takes off"), "{closed}");
+    for asked in [&close[..], &["merchant", "show", &merchant_id]] {
+        let told: serde_json::Value = serde_json::from_str(&fenqi.done(&[asked, &["--json"]].concat())).unwrap();
+        assert_eq!(told["owed_fen"], 5_964);
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

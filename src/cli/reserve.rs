@@ -3,12 +3,15 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
+use serde_json::json;
 
+use crate::app::App;
 use crate::audit::Person;
 use crate::base::id::ReserveOrderId;
 use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
+use crate::funder::find_code;
 use crate::funder::order::{ReserveOrder, ReserveOrderKind};
 use crate::funder::order_actions;
 use crate::funder::order_store::{self, WantedOrders};
@@ -54,10 +57,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let mut connection = app.pool.acquire().await?;
             let wanted = WantedOrders { after: None, waiting_only: true };
             for order in order_store::list_orders(&mut connection, None, wanted, LIST_MAX).await? {
+                let funder = find_code(&mut connection, order.funder_id).await?;
                 if json {
-                    println!("{}", serde_json::to_string(&order)?);
+                    let mut shown = serde_json::to_value(&order)?;
+                    shown["funder"] = json!(funder);
+                    println!("{shown}");
                 } else {
-                    print(&order);
+                    print(&order, &funder);
                 }
             }
         }
@@ -70,17 +76,26 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 );
             }
             let app = app.by(Person::typed(&by));
-            print(&order_actions::confirm_deposit(&app, order, &by).await.map_err(look_at(LIST))?);
+            let booked = order_actions::confirm_deposit(&app, order, &by).await.map_err(look_at(LIST))?;
+            print_decided(&app, &booked).await?;
         }
         Args::Refuse { order, by, reason } => {
             let app = app.by(Person::typed(&by));
-            print(&order_actions::refuse_order(&app, order, &by, &reason).await.map_err(look_at(LIST))?);
+            let refused = order_actions::refuse_order(&app, order, &by, &reason).await.map_err(look_at(LIST))?;
+            print_decided(&app, &refused).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(order: &ReserveOrder) {
+async fn print_decided(app: &App, order: &ReserveOrder) -> anyhow::Result<()> {
+    let funder = find_code(&mut *app.pool.acquire().await?, order.funder_id).await?;
+    print(order, &funder);
+    Ok(())
+}
+
+/// Whose it is, too: references are the banks' own, and two funders may well note the same over the same amount.
+fn print(order: &ReserveOrder, funder: &str) {
     let ReserveOrder { order_id, kind, amount_fen, reference, status, noted_by, .. } = order;
-    println!("{order_id} {kind:?} of {amount_fen} yuan, {reference}, noted by {noted_by}: {status:?}");
+    println!("{order_id} {kind:?} of {amount_fen} yuan, {reference}, noted by {noted_by} of {funder}: {status:?}");
 }

@@ -1,8 +1,11 @@
-//! `fenqi funder show` as operators type it: how a reserve came to where it is, until when it lasts, and what is unpaid.
+//! `fenqi funder show` as operators type it: how a reserve came to where it is, until when it lasts, and what is unpaid; and
+//! `fenqi reserve`: whose deposit waits.
 
 use fenqi::base::Fen;
 use fenqi::funder;
 use fenqi::funder::actions::ReserveTerms;
+use fenqi::funder::order::ReserveOrderKind;
+use fenqi::funder::order_actions::{Noting, note_order};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -52,4 +55,35 @@ async fn a_funder_is_shown_with_its_advance_its_forecast_and_what_is_unpaid(pool
     assert_eq!((&told["runs_dry_on"], &told["outstanding_fen"]), (&json!("2026-03-10"), &json!(120_000)));
     let band = json!({ "days_past_due": "current", "bills": 1, "principal_fen": 40_000 });
     assert_eq!(told["unpaid"], json!([band]));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_confirms_a_deposit_reads_whose_it_is(pool: PgPool) {
+    let app = house::open(pool.clone(), "2026-03-02").await;
+    let mut orders = Vec::new();
+    for (code, name) in [("harbour-bank", "Harbour Bank"), ("river-bank", "River Bank")] {
+        let funder_id = funder::open_funder(&app, code, name).await.unwrap();
+        // All else is the same: banks number their transfers as they like, and so may two people be called.
+        let noting = Noting {
+            funder_id,
+            kind: ReserveOrderKind::Deposit,
+            amount: Fen::new(500_000),
+            reference: "20260302-1".into(),
+            noted_by: "Chen Wei".into(),
+            key: "core/d-1".into(),
+        };
+        orders.push((note_order(&app, noting).await.unwrap().order_id.to_string(), code));
+    }
+    let fenqi = Program::on(&pool).await;
+    let (listed, told) = (fenqi.done(&["reserve", "list"]), fenqi.done(&["reserve", "list", "--json"]));
+    for (order, funder) in &orders {
+        let line = format!("{order} Deposit of 5,000.00 yuan, 20260302-1, noted by Chen Wei of {funder}: Noted\n");
+        assert!(listed.contains(&line), "{listed}");
+        let mut told = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        assert!(told.any(|one| one["order_id"] == *order && one["funder"] == *funder));
+    }
+    let confirmed = fenqi.done(&["reserve", "confirm", &orders[1].0, "--by", "Li Na"]);
+    assert!(confirmed.contains("of river-bank: Booked"), "{confirmed}");
+    assert!(fenqi.done(&["funder", "show", "river-bank"]).contains("= 5,000.00 deposited"));
+    assert!(fenqi.done(&SHOW).contains("= 0.00 deposited"));
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::audit::Person;
-use crate::base::id::PayoutId;
+use crate::base::id::{MerchantId, PayoutId};
 use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
@@ -29,6 +29,9 @@ pub enum Args {
         /// Only those that the channel contradicts itself about, which wait for `settle`
         #[arg(long)]
         contradicted: bool,
+        /// Only those of one merchant's settlements
+        #[arg(long, value_name = "MERCHANT")]
+        merchant: Option<MerchantId>,
         /// One JSON object a line
         #[arg(long)]
         json: bool,
@@ -62,9 +65,9 @@ pub enum Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
-        Args::List { failed, contradicted, json } => {
+        Args::List { failed, contradicted, merchant: merchant_id, json } => {
             let mut connection = app.pool.acquire().await?;
-            let wanted = Wanted { failed_only: failed, contradicted_only: contradicted };
+            let wanted = Wanted { failed_only: failed, contradicted_only: contradicted, merchant_id };
             let listed = payout_store::list_payouts(&mut connection, wanted, LISTED_MAX).await?;
             listed.iter().rev().for_each(|payout| print(payout, json));
         }
@@ -90,11 +93,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn print(payout: &Listed, is_json: bool) {
     let Listed { payout_id, kind, amount, status, failure, pay_on, attempt_no, .. } = payout;
+    let payee = payee(payout);
     if is_json {
         println!(
             "{}",
-            json!({ "payout_id": payout_id, "kind": kind, "amount_fen": amount, "status": status, "failure": failure,
-                    "pay_on": pay_on, "attempt_no": attempt_no, "contradicted_attempt": payout.contradicted_attempt,
+            json!({ "payout_id": payout_id, "kind": kind, "payee": payee, "amount_fen": amount, "status": status,
+                    "failure": failure, "pay_on": pay_on, "attempt_no": attempt_no, "contradicted_attempt": payout.contradicted_attempt,
                     "contradiction": payout.contradiction.map(ContradictionKind::name), "age_days": payout.contradicted_days,
                     "proposed": proposed(payout), "proposed_reference": payout.proposed_reference,
                     "proposed_by": payout.proposed_by })
@@ -103,7 +107,15 @@ fn print(payout: &Listed, is_json: bool) {
     }
     let why = failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
     let held = contradicted(payout);
-    println!("{payout_id}  {pay_on}  {kind:<10}  {amount} yuan  attempt {attempt_no}  {status}{why}{held}");
+    println!("{payout_id}  {pay_on}  {kind:<10}  {payee}  {amount} yuan  attempt {attempt_no}  {status}{why}{held}");
+}
+
+/// Whom the other commands know by this name: `merchant`, `funder` or `line`.
+fn payee(payout: &Listed) -> String {
+    let merchant = payout.merchant_id.map(|merchant_id| merchant_id.to_string());
+    let funder = || payout.funder.clone();
+    let line = || payout.line_id.map(|line_id| line_id.to_string());
+    merchant.or_else(funder).or_else(line).unwrap_or_default()
 }
 
 /// What the channel contradicts itself about and for how long, and what somebody says of it, or else its last word.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::contradiction::{Contradicted, Ending, Proposal};
 use super::payout::{ContradictionKind, NewPayout, PayoutFor, PayoutKind, PayoutState, PayoutStatus, Standing};
-use crate::base::id::{FunderId, LineId, PayoutId, RepaymentId};
+use crate::base::id::{FunderId, LineId, MerchantId, PayoutId, RepaymentId};
 use crate::base::{BusinessDay, Fen};
 
 /// Writes payouts; one whose source has its payout already is left out. Returns how many were written.
@@ -334,6 +334,10 @@ pub struct Listed {
     pub payout_id: PayoutId,
     /// `settlement`, `remittance` or `borrower`.
     pub kind: String,
+    /// Who is paid, one of these: a merchant, a funder by its code, or whose line it is.
+    pub merchant_id: Option<MerchantId>,
+    pub funder: Option<String>,
+    pub line_id: Option<LineId>,
     pub amount: Fen,
     /// `created`, `submitted`, `unknown`, `succeeded`, `failed` or `cancelled`.
     pub status: String,
@@ -355,21 +359,29 @@ pub struct Wanted {
     pub failed_only: bool,
     /// Only those that people have to settle.
     pub contradicted_only: bool,
+    /// Those alone that pay this merchant's settlements.
+    pub merchant_id: Option<MerchantId>,
 }
 
 /// Payouts, newest first.
 pub async fn list_payouts(connection: &mut PgConnection, wanted: Wanted, limit: i64) -> sqlx::Result<Vec<Listed>> {
     sqlx::query_as!(
         Listed,
-        r#"select payout_id as "payout_id: PayoutId", kind, amount_fen as "amount: Fen", status, failure,
+        r#"select payout_id as "payout_id: PayoutId", kind,
+                  case when kind = 'settlement' then beneficiary_id end as "merchant_id?: MerchantId",
+                  (select f.code from funder f where kind = 'remittance' and f.funder_id = beneficiary_id) as "funder?",
+                  line_id as "line_id: LineId", amount_fen as "amount: Fen", status, failure,
                   pay_on as "pay_on: BusinessDay", attempt_no, contradicted_attempt,
                   contradiction as "contradiction: ContradictionKind",
                   (select today from business_day) - contradicted_on as contradicted_days, proposed_reference, proposed_by
            from payout where (status = 'failed' or not $1) and (contradicted_attempt is not null or not $2)
+             and ($4::uuid is null
+                  or kind = 'settlement' and source_id in (select s.settlement_id from settlement s where s.merchant_id = $4))
            order by created_at desc, payout_id desc limit $3"#,
         wanted.failed_only,
         wanted.contradicted_only,
         limit,
+        wanted.merchant_id.map(MerchantId::uuid),
     )
     .fetch_all(connection)
     .await

@@ -177,6 +177,10 @@ async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(poo
     assert!(listed.starts_with(&payout_id) && listed.contains("failed: account_closed"), "{listed}");
 
     let merchant_id = street.merchant_id.to_string();
+    assert!(listed.contains(&format!("  settlement  {merchant_id}  99.40 yuan  ")), "whose account to mend: {listed}");
+    let of = |merchant: &str| fenqi.done(&["payout", "list", "--failed", "--merchant", merchant]);
+    assert_eq!(of(&merchant_id), listed);
+    assert_eq!(of(&format!("mer_{}", "0".repeat(32))), "");
     let account = ["merchant", "set-account", &merchant_id, "--number", "6222021234567890123", "--by"];
     for _ in ["stated", "stated once more, which is nothing new"] {
         assert!(fenqi.done(&[&account[..], &["Li Na"]].concat()).contains("once somebody else states the same"));

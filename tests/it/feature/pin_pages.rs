@@ -6,7 +6,7 @@ use fenqi::borrower;
 use sqlx::PgPool;
 
 use crate::browser::Shown;
-use crate::newcomer::{MOBILE, PIN, Place, open};
+use crate::newcomer::{ID_NUMBER, MOBILE, PIN, Place, open};
 
 /// A settled borrower with a second card; returns the address of that card, without what is done to it.
 async fn with_two_cards(pool: PgPool) -> (Place, String) {
@@ -88,6 +88,16 @@ async fn five_wrong_pins_lock_every_step_for_three_hours(pool: PgPool) {
     assert_eq!(cards(&place).await, before);
     place.app.clock.set(place.app.clock.now() + TimeDelta::hours(3));
     take(&mut place, &default, PIN).await.is_at("/me/cards").shows("This is now the default card");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn how_an_id_number_ends_which_sets_a_pin_is_not_to_be_read_on_a_page(pool: PgPool) {
+    let mut place = open(pool).await;
+    let submit = place.come_to_submit().await;
+    submit.shows("ID number").shows(&ID_NUMBER[..6]);
+    for from in 7..ID_NUMBER.len() {
+        submit.hides(&format!("*{}", &ID_NUMBER[from..]));
+    }
 }
 
 /// An instant of Shanghai's clocks.

@@ -1,5 +1,6 @@
 //! Where a request came from, for whoever counts or allows by address.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,9 +16,11 @@ const FORWARDED: &str = "x-forwarded-for";
 /// The caller's address; `None` where neither the server nor a proxy of ours says it.
 pub fn client_address(app: &App, parts: &Parts) -> Option<IpAddr> {
     let connected = connected(&parts.extensions);
-    // A line that is no text names nobody; it is not left out, so that none before it is taken for the last.
-    let lines = parts.headers.get_all(FORWARDED).iter().map(|line| line.to_str().unwrap_or_default());
-    address::caller(connected, &lines.collect::<Vec<&str>>(), app.access.proxies())
+    // What is no text names nobody, and hides nothing that a proxy has written behind it in the same line. A line of it is not left out,
+    // so that none before it is taken for the last.
+    let lines = parts.headers.get_all(FORWARDED).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let lines: Vec<Cow<'_, str>> = lines.collect();
+    address::caller(connected, &lines.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), app.access.proxies())
 }
 
 /// Whether a proxy of ours passed the request on, whose word on it is believed.

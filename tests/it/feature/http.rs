@@ -62,7 +62,8 @@ async fn metrics_answer_only_to_whom_the_house_names(pool: PgPool) {
     let asked = async |app: &App, forwarded: &[&str]| {
         let address = desk::serve(app).await;
         let request = client().get(format!("{address}/metrics"));
-        let request = forwarded.iter().fold(request, |request, line| request.header("x-forwarded-for", *line));
+        let request =
+            forwarded.iter().fold(request, |request, line| request.header("x-forwarded-for", line.as_bytes()));
         request.send().await.unwrap()
     };
     assert_eq!(asked(&app, &[]).await.status(), 200);
@@ -76,6 +77,13 @@ async fn metrics_answer_only_to_whom_the_house_names(pool: PgPool) {
     let behind = App { access: Arc::new(directory), ..elsewhere };
     assert_eq!(asked(&behind, &["203.0.113.7"]).await.status(), 200);
     assert_eq!(asked(&behind, &["6.6.6.6", "203.0.113.7"]).await.status(), 200);
+    assert_eq!(
+        asked(&behind, &["é, 203.0.113.7"]).await.status(),
+        200,
+        "what a caller begins the line with hides nobody"
+    );
+    let nobody = asked(&behind, &["203.0.113.7", "é"]).await;
+    assert_eq!(problem(nobody).await, (404, "not_found".to_owned()));
     let forged = asked(&behind, &["203.0.113.7", "6.6.6.6"]).await;
     assert_eq!(problem(forged).await, (404, "not_found".to_owned()));
     assert_eq!(problem(asked(&behind, &[]).await).await, (404, "not_found".to_owned()));

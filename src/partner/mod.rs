@@ -150,6 +150,11 @@ pub enum PartnerSettingsError {
          this machine, or in a trial house"
     )]
     InClear(String),
+    #[error(
+        "wechat_file: `{0}` begins with http://, by which the account's secret or people's codes would travel in clear; it is \
+         taken only on this machine, or in a trial house"
+    )]
+    WeChatInClear(&'static str),
     #[error("partner {0} is configured twice")]
     Twice(String),
     #[error("partner {0}: `references_name_batches` is said of withholding channels alone; leave it out")]
@@ -223,11 +228,16 @@ impl Partners {
         Ok(Partners { clients, batching, ring, pool, log, clocks, wechat: None, cashiers, is_trial: false })
     }
 
-    /// The same partners and WeChat.
+    /// The same partners and WeChat, which like them is reached in clear in a trial house alone.
     ///
     /// # Errors
-    /// If the HTTP client cannot be set up.
+    /// An address that is reached in clear, or if the HTTP client cannot be set up.
     pub fn with_wechat(self, settings: WeChatSettings) -> Result<Partners, PartnerSettingsError> {
+        let addresses = [("api_url", &settings.api_url), ("authorize_url", &settings.authorize_url)];
+        let in_clear = addresses.into_iter().find(|(_, url)| !self.is_trial && is_in_clear(url));
+        if let Some((name, _)) = in_clear {
+            return Err(PartnerSettingsError::WeChatInClear(name));
+        }
         let wechat = WeChat::new(settings, client::build_http()?, self.log.clone(), self.clocks.business.clone());
         Ok(Partners { wechat: Some(wechat), ..self })
     }

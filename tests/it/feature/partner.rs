@@ -16,6 +16,7 @@ use fenqi::base::Clock;
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::{Identity, KeyRing, Received, Stamp, Verifier};
 use fenqi::partner::store::{CallSearch, search_calls};
+use fenqi::partner::wechat::WeChatSettings;
 use fenqi::partner::withholding::ChannelName;
 use fenqi::partner::{CallError, Operation, PartnerSettings, PartnerSettingsError, Partners};
 use fenqi::sandbox::{self, Fault, FaultShares, World};
@@ -238,6 +239,25 @@ async fn no_house_but_a_trial_one_reaches_another_machine_in_clear(pool: PgPool)
     for malformed in ["partners.example", "ftp://partners.example", "https://partners.example?a=b"] {
         assert!(ask(malformed, Partners::for_trial).is_err(), "{malformed}");
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_house_but_a_trial_one_reaches_wechat_in_clear(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let ask = |api_url: &str, authorize_url: &str, build: Build| {
+        let (api_url, authorize_url) = (api_url.to_owned(), authorize_url.to_owned());
+        let settings = WeChatSettings { api_url, authorize_url, ..sandbox::wechat_settings("http://127.0.0.1:8090") };
+        let partners = build(&[], app.pool.clone(), app.clock.clone()).unwrap();
+        partners.with_wechat(settings).map(|partners| partners.is_trial()).map_err(|error| error.to_string())
+    };
+    let (safe, in_clear) = ("https://wechat.example", "http://wechat.example");
+    for (api_url, authorize_url, named) in [(in_clear, safe, "`api_url`"), (safe, in_clear, "`authorize_url`")] {
+        let refused = ask(api_url, authorize_url, Partners::new).unwrap_err();
+        assert!(refused.contains(named) && refused.contains("in clear"), "{refused}");
+        assert_eq!(ask(api_url, authorize_url, Partners::for_trial), Ok(true));
+    }
+    assert_eq!(ask(safe, safe, Partners::new), Ok(false));
+    assert_eq!(ask("http://127.0.0.1:8090", "http://localhost:8090", Partners::new), Ok(false));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -4,6 +4,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use chrono::TimeDelta;
 use serde::Deserialize;
 
 use super::openid_actions;
@@ -13,14 +14,16 @@ use crate::page::back::path_of_ours;
 use crate::page::session;
 use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page, SessionKind, unprocessable};
-use crate::partner::wechat::WeChatError;
-use crate::passcode::{self, Purpose, SignInStep};
+use crate::partner::wechat::{WeChat, WeChatError, serves_nobody};
+use crate::passcode::{self, Purpose, SignInStep, Window};
 
 /// Where somebody goes who came for no page in particular.
 const HOME: &str = "/home";
 /// The page that asks for a mobile, in WeChat too. Every form leads here and not to `/sign-in`: the content policy lets none lead to
 /// another site, not even to WeChat's sign-in, which would besides sign somebody in again who has just signed out.
 pub const BY_MOBILE: &str = "/sign-in?by=mobile";
+/// Codes that came from one address and that WeChat does not know. Each is a call that is written down, and anybody may make them up.
+const CODES_UNKNOWN: Window = Window { kind: "wechat_code", length: TimeDelta::hours(1), count_max: 60 };
 
 #[derive(Deserialize)]
 pub struct Coming {
@@ -85,6 +88,7 @@ pub async fn show(State(app): State<App>, page: Page, Query(coming): Query<Comin
 pub async fn from_wechat(
     State(app): State<App>,
     page: Page,
+    address: ClientAddress,
     Query(returning): Query<Returning>,
 ) -> Result<Response, Problem> {
     let next = path_of_ours(&returning.next, HOME).to_owned();
@@ -92,7 +96,7 @@ pub async fn from_wechat(
     // Only this very browser was sent to WeChat with this word.
     let is_ours = page.visit.has_said(&returning.state);
     let openid = match app.partners.wechat().filter(|_| is_ours && !returning.code.is_empty()) {
-        Some(wechat) => wechat.openid(&returning.code).await,
+        Some(wechat) => openid_of(&app, wechat, address, &returning.code).await?,
         None => Err(WeChatError::Silent),
     };
     let openid = match openid {
@@ -106,6 +110,26 @@ pub async fn from_wechat(
     let borrower_id = openid_actions::sign_in(&app, &page.visit, openid).await?;
     let on = if borrower_id.is_some() { next } else { by_mobile };
     Ok(Redirect::to(&on).into_response())
+}
+
+/// Whose code it is. Counted before it is known whether WeChat knows it, so that many at once are not more than the window allows; beyond
+/// that WeChat is not asked.
+async fn openid_of(
+    app: &App,
+    wechat: &WeChat,
+    ClientAddress(address): ClientAddress,
+    code: &str,
+) -> anyhow::Result<Result<String, WeChatError>> {
+    let Some(address) = address else { return Ok(wechat.openid(code).await) };
+    if passcode::full_until(app, CODES_UNKNOWN, &address).await?.is_some() {
+        return Ok(Err(WeChatError::Silent));
+    }
+    let found = wechat.openid(code).await;
+    let is_unknown = matches!(&found, Err(WeChatError::Refused { code, .. }) if !serves_nobody(*code));
+    if !is_unknown {
+        passcode::take_back(app, CODES_UNKNOWN, &address).await?;
+    }
+    Ok(found)
 }
 
 fn query(pairs: &[(&str, &str)]) -> String {

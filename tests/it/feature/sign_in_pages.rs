@@ -7,8 +7,8 @@ use sqlx::PgPool;
 
 use super::authoriser::until_as_many_wait;
 use crate::browser::{Browser, Shown};
-use crate::house;
 use crate::newcomer::{ID_NUMBER, MOBILE, Place, open};
+use crate::{desk, house};
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn nobody_comes_into_an_account_by_knowing_a_name_and_an_id_number(pool: PgPool) {
@@ -213,6 +213,32 @@ async fn inside_wechat_a_person_proves_the_mobile_once_and_is_the_same_account(p
     forged.is_at("/sign-in").shows("WeChat does not answer");
     place.world.set_faults("wechat", FaultShares { timeout_before: 1000, ..FaultShares::default() });
     come(&mut place, "o-wang", "/home").await.is_at("/sign-in").shows("Sign in by mobile instead");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn wechat_is_not_asked_for_ever_about_codes_that_somebody_makes_up(pool: PgPool) {
+    let place = open(pool).await;
+    // By a server that knows where requests come from.
+    let address = desk::serve(&place.app).await;
+    let mut browser = Browser::at(&address).in_wechat();
+    let page = browser.get("/sign-in?by=mobile").await;
+    let word = page.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let made_up = format!("/sign-in/wechat?code=made-up&state={word}&next=/home");
+    for _ in 0..65 {
+        browser.get(&made_up).await.is_at("/sign-in").shows("WeChat does not answer");
+    }
+    place.app.partners.flush_log().await;
+    let calls = "select count(*) from partner_call where partner = 'wechat' and operation = 'openid'";
+    let asked: i64 = sqlx::query_scalar(calls).fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(asked, 60);
+    // Until the hour is over whoever comes from there proves the mobile; whom WeChat knows is not counted.
+    let mut known = Browser::at(&address).in_wechat();
+    known.get("/home").await.is_at("/sign-in").shows("WeChat does not answer");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(1));
+    for _ in 0..65 {
+        known.cookies.clear();
+        known.get("/home").await.is_at("/sign-in").hides("WeChat does not answer");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -27,12 +27,14 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     let mobile_hash = app.vault.index(Indexed::Mobile, asking.mobile.reveal());
     let mut transaction = database::begin(&app.pool).await?;
     let address = asking.address.as_ref().map(|address| (PER_ADDRESS, app.vault.index(Indexed::Address, address)));
-    let windows: [Option<(Window, [u8; 32])>; 2] = [Some((PER_MOBILE, mobile_hash)), address];
+    // What an address asks for beyond its own window takes nothing of anybody's mobile.
+    let windows: [Option<(Window, [u8; 32])>; 2] = [address, Some((PER_MOBILE, mobile_hash))];
     let mut full_until: Option<DateTime<Utc>> = None;
     for (window, key_hash) in windows.into_iter().flatten() {
         let counted = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
         if counted.count > window.count_max {
-            full_until = full_until.max(Some(counted.started_at + window.length));
+            full_until = Some(counted.started_at + window.length);
+            break;
         }
     }
     // Counting holds the mobile's window: of those who ask at the same moment, each finds here the code of the one before.

@@ -143,6 +143,24 @@ async fn whoever_has_a_whole_network_of_addresses_is_counted_as_one(pool: PgPool
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_an_address_asks_for_beyond_its_window_takes_nothing_of_anybodys_mobile(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    let send = async |mobile: &str, address: &str| {
+        let (mobile, address) = (mobile.parse().unwrap(), Some(address.to_owned()));
+        passcode::send(&app, &Asking { purpose: Purpose::BorrowerSignIn, mobile, address }).await
+    };
+    for number in 0..60 {
+        send(&format!("139{number:08}"), "192.0.2.1").await.unwrap();
+    }
+    for _ in 0..11 {
+        let refused = send(MOBILE, "192.0.2.1").await;
+        assert!(matches!(refused, Err(Fault::Refused(PasscodeRefusal::TooMany { .. }))), "{refused:?}");
+    }
+    send(MOBILE, "192.0.2.2").await.unwrap();
+    assert_eq!(lock(&world.sms).messages_to(MOBILE).len(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_silent_sms_partner_is_said_and_a_code_that_came_all_the_same_is_good(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-03-05").await;
     world.set_faults("sms", FaultShares { timeout_after: 1000, ..FaultShares::default() });

@@ -28,6 +28,11 @@ pub fn is_from_proxy(app: &App, extensions: &Extensions) -> bool {
     connected(extensions).is_some_and(|address| app.access.proxies().iter().any(|proxy| proxy.contains(address)))
 }
 
+/// Whether somebody passed the request on whom the configuration does not name: then it came from who knows where.
+pub fn is_from_unknown_proxy(app: &App, parts: &Parts) -> bool {
+    parts.headers.contains_key(FORWARDED) && !is_from_proxy(app, &parts.extensions)
+}
+
 fn connected(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|connected| connected.0.ip())
 }

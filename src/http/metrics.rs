@@ -13,6 +13,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
+use super::client_address::is_from_unknown_proxy;
 use super::store::{FunderReserve, Waiting};
 use super::{Problem, client_address, health, store};
 use crate::app::App;
@@ -61,7 +62,8 @@ pub fn count_request(method: &'static str, route: String, status: u16, elapsed: 
 /// The figures say how much money there is: only whom the configuration names may read them, and nobody else learns of them.
 pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Problem> {
     let may_read = |address| app.metrics_from.iter().any(|range| range.contains(address));
-    if !client_address(&app, &parts).is_some_and(may_read) {
+    // A proxy that nobody has named stands near, as a rule, and whoever it serves does not.
+    if is_from_unknown_proxy(&app, &parts) || !client_address(&app, &parts).is_some_and(may_read) {
         return Err(Problem::not_found());
     }
     let recorder = recorder();

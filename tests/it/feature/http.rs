@@ -67,6 +67,9 @@ async fn metrics_answer_only_to_whom_the_house_names(pool: PgPool) {
         request.send().await.unwrap()
     };
     assert_eq!(asked(&app, &[]).await.status(), 200);
+    // Passed on by a proxy that nobody has named, which itself is near.
+    let passed_on = asked(&app, &["6.6.6.6"]).await;
+    assert_eq!(problem(passed_on).await, (404, "not_found".to_owned()));
     let elsewhere = App { metrics_from: ["203.0.113.7".parse().unwrap()].into(), ..app.clone() };
     assert_eq!(problem(asked(&elsewhere, &[]).await).await, (404, "not_found".to_owned()));
     // Only a proxy of ours says where else a request came from, and what it added last is what counts.

@@ -1,7 +1,7 @@
 //! Passcodes on pages: a form that asks for one (`do=send`) and then holds it in its field `passcode`.
 
-use super::actions::{check, is_awaited, send, wait_seconds};
-use super::model::{Asking, PasscodeRefusal, Purpose};
+use super::actions::{check, full_until, is_awaited, send, take_back, wait_seconds};
+use super::model::{Asking, PasscodeRefusal, Purpose, WRONG_PER_ADDRESS};
 use crate::app::App;
 use crate::base::person::Mobile;
 use crate::base::typed::typed_mobile;
@@ -95,7 +95,26 @@ pub async fn sign_in_step(
     Ok(match send_if_asked(app, &asking, form).await? {
         Some(_) if !form.is_refused() => SignInStep::Sent,
         Some(is_sent) => SignInStep::Refused { is_sent },
-        None if is_proved(app, purpose, &mobile, form).await? => SignInStep::Proved(mobile),
+        None if is_stranger_proved(app, &asking, form).await? => SignInStep::Proved(mobile),
         None => SignInStep::Refused { is_sent: is_awaited(app, purpose, &mobile).await? },
     })
+}
+
+/// As [`is_proved`] of somebody who may name whatever mobile. What is not right is counted by address, before it is known to be so, so
+/// that nobody goes on guessing what others were sent.
+async fn is_stranger_proved(app: &App, asking: &Asking, form: &mut Form) -> anyhow::Result<bool> {
+    let Asking { purpose, mobile, address } = asking;
+    let Some(address) = address.as_ref().filter(|_| !form.value("passcode").is_empty()) else {
+        return is_proved(app, *purpose, mobile, form).await;
+    };
+    if let Some(until) = full_until(app, WRONG_PER_ADDRESS, address).await? {
+        form.forget("passcode");
+        form.refuse(&PasscodeRefusal::TooManyWrong { until });
+        return Ok(false);
+    }
+    let is_right = is_proved(app, *purpose, mobile, form).await?;
+    if is_right {
+        take_back(app, WRONG_PER_ADDRESS, address).await?;
+    }
+    Ok(is_right)
 }

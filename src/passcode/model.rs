@@ -14,6 +14,8 @@ pub const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// Sliding windows and how many codes fit into one: nobody's telephone is to be flooded, and no code guessed by asking often.
 pub const PER_MOBILE: Window = Window { kind: "passcode_mobile", length: TimeDelta::hours(24), count_max: 10 };
 pub const PER_ADDRESS: Window = Window { kind: "passcode_address", length: TimeDelta::hours(1), count_max: 60 };
+/// Codes that are not right, from one address, to sign in by: each code ends after a few tries, but somewhere one is always on its way.
+pub const WRONG_PER_ADDRESS: Window = Window { kind: "passcode_wrong", length: TimeDelta::hours(1), count_max: 60 };
 
 /// How often something may be done in a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,9 @@ pub enum PasscodeRefusal {
     /// With the instant from which on another may be asked for.
     #[error("too many codes were asked for: try again later")]
     TooMany { until: DateTime<Utc> },
+    /// With the instant from which on codes are looked at again.
+    #[error("too many codes that came from this network were not right: try again later")]
+    TooManyWrong { until: DateTime<Utc> },
     #[error("the SMS partner does not answer, or does not write to this mobile")]
     NotSent,
     #[error("the code is wrong")]
@@ -86,6 +91,7 @@ impl Refusal for PasscodeRefusal {
         match self {
             PasscodeRefusal::TooSoon => "passcode_too_soon",
             PasscodeRefusal::TooMany { .. } => "passcode_too_many",
+            PasscodeRefusal::TooManyWrong { .. } => "passcode_too_many_wrong",
             PasscodeRefusal::NotSent => "passcode_not_sent",
             PasscodeRefusal::Wrong => "passcode_wrong",
             PasscodeRefusal::Ended => "passcode_ended",
@@ -93,7 +99,12 @@ impl Refusal for PasscodeRefusal {
     }
 
     fn until(&self) -> Option<DateTime<Utc>> {
-        if let PasscodeRefusal::TooMany { until } = self { Some(*until) } else { None }
+        match self {
+            PasscodeRefusal::TooMany { until } | PasscodeRefusal::TooManyWrong { until } => Some(*until),
+            PasscodeRefusal::TooSoon | PasscodeRefusal::NotSent | PasscodeRefusal::Wrong | PasscodeRefusal::Ended => {
+                None
+            }
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use fenqi::base::id::BorrowerId;
 use fenqi::borrower::pin::LOCKED_FOR;
 use fenqi::borrower::{NewPin, PinRefusal, Registration, Replaced, check_former, check_pin, set_pin};
 use fenqi::error::Fault;
-use fenqi::page::session;
 use fenqi::page::visit::ClientAddress;
-use fenqi::passcode::{self, Asking, PasscodeRefusal, Purpose};
+use fenqi::page::{Form, session};
+use fenqi::passcode::{self, Asking, PasscodeRefusal, Purpose, SignInStep};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, Scripted, World};
 use sqlx::PgPool;
@@ -158,6 +158,34 @@ async fn what_an_address_asks_for_beyond_its_window_takes_nothing_of_anybodys_mo
     }
     send(MOBILE, "192.0.2.2").await.unwrap();
     assert_eq!(lock(&world.sms).messages_to(MOBILE).len(), 1);
+}
+
+/// Puts a code in on the page to sign in: whether it was taken, and else why the whole form was not.
+async fn put_in(app: &App, address: &str, mobile: &str, code: &str) -> (bool, Option<&'static str>) {
+    let [mobile, code, sign_in] = [mobile, code, "sign_in"].map(str::to_owned);
+    let mut form = Form::filled([("mobile", mobile), ("passcode", code), ("do", sign_in)]);
+    let address = ClientAddress(Some(address.to_owned()));
+    let step = passcode::sign_in_step(app, Purpose::BorrowerSignIn, address, &mut form).await.unwrap();
+    (matches!(step, SignInStep::Proved(_)), form.refusal())
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobody_goes_on_guessing_from_one_address_what_others_were_sent(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    let send = async || passcode::send(&app, &asking(Purpose::BorrowerSignIn)).await.unwrap();
+    send().await;
+    // Who signs in by a right one is not counted.
+    assert_eq!(put_in(&app, "192.0.2.1", MOBILE, &code_sent(&world)).await, (true, None));
+    for number in 0..60 {
+        let guessed = put_in(&app, "192.0.2.1", &format!("139{number:08}"), "271828").await;
+        assert_eq!(guessed, (false, None), "{number}");
+    }
+    app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    send().await;
+    let code = code_sent(&world);
+    let too_many = (false, Some("passcode_too_many_wrong"));
+    assert_eq!(put_in(&app, "192.0.2.1", MOBILE, &code).await, too_many);
+    assert_eq!(put_in(&app, "192.0.2.2", MOBILE, &code).await, (true, None));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

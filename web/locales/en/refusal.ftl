@@ -95,6 +95,7 @@ refusal-no_card = There is no card that can be charged. Bind one first.
 refusal-key_reused = Something else was already sent from this page, and what it shows now was not. Look at it again before you send it.
 refusal-passcode_too_soon = A code was sent a moment ago. Wait a minute before you ask for another.
 refusal-passcode_too_many = Too many codes were asked for. You may ask again { $until }.
+refusal-passcode_too_many_wrong = Too many codes from your network were not right. You may try again { $until }.
 refusal-passcode_not_sent = Messages cannot be sent at the moment. Try again later; should a code arrive after all, you can use it.
 refusal-passcode_wrong = The code is not right. Check the message and type it again.
 refusal-passcode_ended = The code is no longer valid. Ask for a new one.

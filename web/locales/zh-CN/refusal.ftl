@@ -95,6 +95,7 @@ refusal-no_card = 没有可以扣款的银行卡。请先绑定一张。
 refusal-key_reused = 这个页面已经提交过另一次操作，现在显示的这次还没有提交。请核对后再提交。
 refusal-passcode_too_soon = 验证码刚刚发过，请等一分钟再获取。
 refusal-passcode_too_many = 获取验证码的次数太多了，{ $until } 以后可以再获取。
+refusal-passcode_too_many_wrong = 您所在的网络输错验证码的次数太多了，{ $until } 以后可以再试。
 refusal-passcode_not_sent = 短信暂时发不出去，请稍后再试。如果仍收到了验证码，可以直接使用。
 refusal-passcode_wrong = 验证码不对，请核对短信后重新输入。
 refusal-passcode_ended = 验证码已失效，请重新获取。

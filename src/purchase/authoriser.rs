@@ -117,20 +117,29 @@ struct Busy {
     began: Vec<Instant>,
 }
 
-/// A batch that counts as being decided until it is dropped.
+/// A batch on its way: it is being decided until it says otherwise, then its callers are answered, and it has ended when it is dropped.
 struct InFlight {
     node: Arc<Node>,
+    /// The lines of its purchases; empty once they are decided.
     lines: Vec<LineId>,
     began: Instant,
 }
 
-impl Drop for InFlight {
-    fn drop(&mut self) {
+impl InFlight {
+    /// Lets other batches have its lines. Its callers count no longer as being decided: those who are answered may be asking already.
+    fn end_deciding(&mut self) {
         let mut busy = lock(&self.node.busy);
         busy.purchases -= self.lines.len();
-        for line_id in &self.lines {
-            busy.lines.remove(line_id);
+        for line_id in self.lines.drain(..) {
+            busy.lines.remove(&line_id);
         }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.end_deciding();
+        let mut busy = lock(&self.node.busy);
         if let Some(place) = busy.began.iter().position(|began| *began == self.began) {
             busy.began.swap_remove(place);
         }
@@ -282,17 +291,19 @@ impl Collector {
 }
 
 impl Node {
-    async fn decide(self: Arc<Node>, batch: Vec<Waiting>, in_flight: InFlight, permit: OwnedSemaphorePermit) {
+    async fn decide(self: Arc<Node>, batch: Vec<Waiting>, mut in_flight: InFlight, permit: OwnedSemaphorePermit) {
         let (requests, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.request, waiting.answer)).unzip();
         let mut busy = BusyLane::take(&self.idle_lanes);
         let decided = decide(&self.app, &mut busy.lane, requests).await;
         drop(busy);
-        drop(in_flight);
+        in_flight.end_deciding();
         for (answer, decision) in answers.into_iter().zip(decided) {
             // A caller that has gone away finds its answer under its key.
             let _ = answer.send(decision);
         }
+        // Not before: where few ask, whoever is answered first and asks again would be decided alone, and all the others after that.
+        drop(in_flight);
         drop(permit);
     }
 

@@ -53,7 +53,7 @@ pub enum Args {
         /// By its id in `fenqi break list`
         #[arg(value_name = "BREAK")]
         break_id: BreakId,
-        /// What is to be booked; docs/OPERATIONS.md says which is for what
+        /// What is to be booked; docs/RUNBOOK.md says which is for what
         correction: Correction,
         /// Who proposes it
         #[arg(long, value_parser = one_line)]

@@ -118,7 +118,7 @@ async fn refuse_wrong_keys(vault: &Vault, pool: &PgPool) -> anyhow::Result<()> {
     anyhow::ensure!(
         indexes.next().is_none_or(|fits| fits || indexes.any(|fits| fits)),
         "index_key is not the one by which people in this database are found; set FENQI_INDEX_KEY to the one in force, which \
-         docs/OPERATIONS.md says how to derive"
+         docs/RUNBOOK.md says how to derive"
     );
     Ok(())
 }

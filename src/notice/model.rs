@@ -88,7 +88,7 @@ pub const TO_MERCHANTS: [&str; 9] = [
 /// Everything that funders are told beside the messages to their cores.
 pub const TO_FUNDERS: [&str; 2] = ["reserve_low", "advance_overdue"];
 
-/// Everything that operators are told; docs/OPERATIONS.md says of each what to do.
+/// Everything that operators are told; docs/RUNBOOK.md says of each what to do.
 pub const TO_OPERATORS: [&str; 24] = [
     "merchant_applied",
     "deposit_noted",

@@ -29,6 +29,11 @@ fn document(path: &str) -> String {
     std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
+/// What those who run a house read: how it is run, and what to do when something is wrong.
+fn for_operators() -> String {
+    ["docs/OPERATIONS.md", "docs/RUNBOOK.md"].map(document).concat()
+}
+
 /// The file of docs/OPERATIONS.md in TOML that has these words in it.
 pub fn toml_of_operations(words: &str) -> String {
     let operations = document("docs/OPERATIONS.md");
@@ -161,17 +166,17 @@ fn every_metric_and_every_job_is_documented() {
 /// Of a metric that is not there an alert hears nothing, for ever.
 #[test]
 fn every_metric_that_is_documented_is_there() {
-    let (operations, metrics) = (document("docs/OPERATIONS.md"), document("src/http/metrics.rs"));
-    let words = operations.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let (shown, metrics) = (for_operators(), document("src/http/metrics.rs"));
+    let words = shown.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     let named: BTreeSet<&str> = words.filter(|word| word.starts_with("fenqi_")).collect();
     assert!(!named.is_empty());
     let unknown: Vec<&str> = named.into_iter().filter(|name| !metrics.contains(&format!("\"{name}\""))).collect();
-    assert!(unknown.is_empty(), "docs/OPERATIONS.md names what src/http/metrics.rs lacks: {}", unknown.join(", "));
+    assert!(unknown.is_empty(), "OPERATIONS and RUNBOOK name what src/http/metrics.rs lacks: {}", unknown.join(", "));
 }
 
 #[test]
 fn whoever_is_told_a_thing_by_a_notice_is_documented() {
-    let operations = document("docs/OPERATIONS.md");
+    let runbook = document("docs/RUNBOOK.md");
     let to_borrowers = TO_BORROWERS.map(|(kind, _)| kind);
     for (recipient, kinds) in [
         ("borrower", &to_borrowers[..]),
@@ -180,7 +185,7 @@ fn whoever_is_told_a_thing_by_a_notice_is_documented() {
         ("operator", &TO_OPERATORS[..]),
     ] {
         let begins = format!("| {recipient} | `");
-        let row = operations.lines().find(|line| line.starts_with(&begins)).unwrap();
+        let row = runbook.lines().find(|line| line.starts_with(&begins)).unwrap();
         let listed: BTreeSet<&str> = row.split('`').skip(1).step_by(2).collect();
         assert_eq!(listed, kinds.iter().copied().collect::<BTreeSet<&str>>(), "{recipient}");
     }
@@ -188,8 +193,8 @@ fn whoever_is_told_a_thing_by_a_notice_is_documented() {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_queries_that_operators_are_shown_are_answered(pool: PgPool) {
-    let operations = document("docs/OPERATIONS.md");
-    let shown = operations.split("psql \"$DATABASE_URL\" -c \"").skip(1);
+    let documents = for_operators();
+    let shown = documents.split("psql \"$DATABASE_URL\" -c \"").skip(1);
     let queries: Vec<&str> = shown.filter_map(|rest| rest.split('"').next()).collect();
     assert!(queries.len() >= 4, "{queries:?}");
     for query in queries {
@@ -251,7 +256,7 @@ fn every_column_of_the_daily_files_is_documented_in_its_order() {
     }
 }
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 16] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/AUDIT.md",
@@ -261,6 +266,7 @@ const DOCUMENTS: [&str; 15] = [
     "docs/PAGES.md",
     "docs/PRODUCTS.md",
     "docs/RISK.md",
+    "docs/RUNBOOK.md",
     "docs/SCALE.md",
     "docs/SCENARIOS.md",
     "docs/integrate/events.md",

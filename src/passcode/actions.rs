@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use rand::TryRngCore;
 
-use super::model::{AGAIN_AFTER, Asking, PER_ADDRESS, PER_MOBILE, Passcode, PasscodeRefusal, Purpose, VALID, Window};
+use super::model::{
+    AGAIN_AFTER, Asking, PER_ADDRESS, PER_MOBILE, Passcode, PasscodeRefusal, Purpose, VALID, WRONG_PER_ADDRESS, Window,
+};
 use super::store::{self, NewPasscode};
 use crate::app::App;
 use crate::base::id;
@@ -134,6 +136,14 @@ pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option
 /// Takes one try back that [`full_until`] counted, because it was no failure.
 pub async fn take_back(app: &App, window: Window, key: &str) -> anyhow::Result<()> {
     Ok(store::uncount(&mut *app.pool.acquire().await?, window.kind, &key_hash(app, window, key)).await?)
+}
+
+/// Takes back what a code that was right has counted at its address: that it was asked for, and that it was tried. So those who sign in use
+/// up nothing of whoever shares their address, be it a school's or a carrier's.
+pub async fn uncount_right(app: &App, address: &str) -> anyhow::Result<()> {
+    take_back(app, WRONG_PER_ADDRESS, address).await?;
+    let asked_hash = app.vault.index(Indexed::Address, address);
+    Ok(store::uncount(&mut *app.pool.acquire().await?, PER_ADDRESS.kind, &asked_hash).await?)
 }
 
 fn key_hash(app: &App, window: Window, key: &str) -> [u8; 32] {

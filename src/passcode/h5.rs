@@ -1,6 +1,6 @@
 //! Passcodes on pages: a form that asks for one (`do=send`) and then holds it in its field `passcode`.
 
-use super::actions::{check, full_until, is_awaited, send, take_back, wait_seconds};
+use super::actions::{check, full_until, is_awaited, send, uncount_right, wait_seconds};
 use super::model::{Asking, PasscodeRefusal, Purpose, WRONG_PER_ADDRESS};
 use crate::app::App;
 use crate::base::person::Mobile;
@@ -114,7 +114,7 @@ async fn is_stranger_proved(app: &App, asking: &Asking, form: &mut Form) -> anyh
     }
     let is_right = is_proved(app, *purpose, mobile, form).await?;
     if is_right {
-        take_back(app, WRONG_PER_ADDRESS, address).await?;
+        uncount_right(app, address).await?;
     }
     Ok(is_right)
 }

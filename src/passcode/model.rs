@@ -13,9 +13,11 @@ pub const TRIES_MAX: i16 = 5;
 pub const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// Sliding windows and how many codes fit into one: nobody's telephone is to be flooded, and no code guessed by asking often.
 pub const PER_MOBILE: Window = Window { kind: "passcode_mobile", length: TimeDelta::hours(24), count_max: 10 };
+/// A code that signs somebody in is taken back from its address, which may be a whole school's.
 pub const PER_ADDRESS: Window = Window { kind: "passcode_address", length: TimeDelta::hours(1), count_max: 60 };
-/// Codes that are not right, from one address, to sign in by: each code ends after a few tries, but somewhere one is always on its way.
-pub const WRONG_PER_ADDRESS: Window = Window { kind: "passcode_wrong", length: TimeDelta::hours(1), count_max: 60 };
+/// Codes that are not right, from one address, to sign in by: each code ends after a few tries, but somewhere one is always on its way. As
+/// many as the codes that may be asked for from there could bear, so that mistakes of many who share an address are not too many.
+pub const WRONG_PER_ADDRESS: Window = Window { kind: "passcode_wrong", length: TimeDelta::hours(1), count_max: 300 };
 
 /// How often something may be done in a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

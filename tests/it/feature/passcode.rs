@@ -176,7 +176,7 @@ async fn nobody_goes_on_guessing_from_one_address_what_others_were_sent(pool: Pg
     send().await;
     // Who signs in by a right one is not counted.
     assert_eq!(put_in(&app, "192.0.2.1", MOBILE, &code_sent(&world)).await, (true, None));
-    for number in 0..60 {
+    for number in 0..300 {
         let guessed = put_in(&app, "192.0.2.1", &format!("139{number:08}"), "271828").await;
         assert_eq!(guessed, (false, None), "{number}");
     }
@@ -186,6 +186,19 @@ async fn nobody_goes_on_guessing_from_one_address_what_others_were_sent(pool: Pg
     let too_many = (false, Some("passcode_too_many_wrong"));
     assert_eq!(put_in(&app, "192.0.2.1", MOBILE, &code).await, too_many);
     assert_eq!(put_in(&app, "192.0.2.2", MOBILE, &code).await, (true, None));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn those_who_sign_in_use_up_nothing_of_whoever_shares_their_address(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    for number in 0..70 {
+        let mobile = format!("139{number:08}");
+        let address = Some("192.0.2.1".to_owned());
+        let asking = Asking { purpose: Purpose::BorrowerSignIn, mobile: mobile.parse().unwrap(), address };
+        passcode::send(&app, &asking).await.unwrap();
+        let code = counter::code_sent_to(&world, &mobile);
+        assert_eq!(put_in(&app, "192.0.2.1", &mobile, &code).await, (true, None), "{number}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -22,8 +22,9 @@ const HOME: &str = "/home";
 /// The page that asks for a mobile, in WeChat too. Every form leads here and not to `/sign-in`: the content policy lets none lead to
 /// another site, not even to WeChat's sign-in, which would besides sign somebody in again who has just signed out.
 pub const BY_MOBILE: &str = "/sign-in?by=mobile";
-/// Codes that came from one address and that WeChat does not know. Each is a call that is written down, and anybody may make them up.
-const CODES_UNKNOWN: Window = Window { kind: "wechat_code", length: TimeDelta::hours(1), count_max: 60 };
+/// Codes that came from one address and that WeChat does not know. Each is a call that is written down, and anybody may make them up; but a
+/// way back that was opened twice has one as well, and thousands may share a carrier's address.
+const CODES_UNKNOWN: Window = Window { kind: "wechat_code", length: TimeDelta::hours(1), count_max: 300 };
 
 #[derive(Deserialize)]
 pub struct Coming {

@@ -224,18 +224,26 @@ async fn wechat_is_not_asked_for_ever_about_codes_that_somebody_makes_up(pool: P
     let page = browser.get("/sign-in?by=mobile").await;
     let word = page.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let made_up = format!("/sign-in/wechat?code=made-up&state={word}&next=/home");
-    for _ in 0..65 {
+    let counted = async |count: i32| {
+        let window = "update throttle set count = $1 where kind = 'wechat_code'";
+        sqlx::query(window).bind(count).execute(&place.app.pool).await.unwrap();
+    };
+    browser.get(&made_up).await.is_at("/sign-in").shows("WeChat does not answer");
+    counted(297).await;
+    for _ in 0..5 {
         browser.get(&made_up).await.is_at("/sign-in").shows("WeChat does not answer");
     }
     place.app.partners.flush_log().await;
     let calls = "select count(*) from partner_call where partner = 'wechat' and operation = 'openid'";
     let asked: i64 = sqlx::query_scalar(calls).fetch_one(&place.app.pool).await.unwrap();
-    assert_eq!(asked, 60);
+    assert_eq!(asked, 4, "the first, and those up to the three hundredth");
     // Until the hour is over whoever comes from there proves the mobile; whom WeChat knows is not counted.
     let mut known = Browser::at(&address).in_wechat();
     known.get("/home").await.is_at("/sign-in").shows("WeChat does not answer");
     place.app.clock.set(place.app.clock.now() + TimeDelta::hours(1));
-    for _ in 0..65 {
+    known.get("/home").await.is_at("/sign-in").hides("WeChat does not answer");
+    counted(299).await;
+    for _ in 0..2 {
         known.cookies.clear();
         known.get("/home").await.is_at("/sign-in").hides("WeChat does not answer");
     }

@@ -315,7 +315,7 @@ async fn decide(app: &App, deciding: Deciding, decision: Decision) -> anyhow::Re
     if let Some(Owed { amount, business_day }) = owed
         && status != MerchantStatus::Active.name()
     {
-        println!("it owes {amount} yuan of {business_day}, which nothing takes off while it sells nothing");
+        println!("it owes {amount} yuan of {business_day}, which nothing takes off but what it has sold since");
     }
     Ok(())
 }

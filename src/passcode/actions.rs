@@ -31,11 +31,11 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     let address = asking.address.as_ref().map(|address| (PER_ADDRESS, app.vault.index(Indexed::Address, address)));
     // What an address asks for beyond its own window takes nothing of anybody's mobile.
     let windows: [Option<(Window, [u8; 32])>; 2] = [address, Some((PER_MOBILE, mobile_hash))];
-    let mut full_until: Option<DateTime<Utc>> = None;
+    let mut full: Option<(Window, DateTime<Utc>)> = None;
     for (window, key_hash) in windows.into_iter().flatten() {
         let counted = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
         if counted.count > window.count_max {
-            full_until = Some(counted.started_at + window.length);
+            full = Some((window, counted.started_at + window.length));
             break;
         }
     }
@@ -43,7 +43,7 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     if let Some(former) = store::lock(&mut transaction, &mobile_hash, asking.purpose).await? {
         former.may_replace(now).map_err(Fault::Refused)?;
     }
-    if full_until.is_none() {
+    if full.is_none() {
         let passcode = NewPasscode {
             mobile_hash,
             purpose: asking.purpose,
@@ -53,9 +53,14 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
         };
         store::put(&mut transaction, &passcode).await?;
     }
-    // What was asked for counts, sent or not, unless it came too soon.
-    transaction.commit().await?;
-    if let Some(until) = full_until {
+    // What was asked for counts, sent or not, unless it came too soon, or from an address that has no room left: there it would use up what
+    // others give back by signing in.
+    if full.is_some_and(|(window, _)| window == PER_ADDRESS) {
+        transaction.rollback().await?;
+    } else {
+        transaction.commit().await?;
+    }
+    if let Some((_, until)) = full {
         return Err(Fault::Refused(PasscodeRefusal::TooMany { until }));
     }
     hand_over(app, asking, code).await

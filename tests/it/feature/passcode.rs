@@ -191,14 +191,29 @@ async fn nobody_goes_on_guessing_from_one_address_what_others_were_sent(pool: Pg
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn those_who_sign_in_use_up_nothing_of_whoever_shares_their_address(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-03-05").await;
-    for number in 0..70 {
+    let send = async |number: usize| {
+        let (mobile, address) = (format!("139{number:08}").parse().unwrap(), Some("192.0.2.1".to_owned()));
+        passcode::send(&app, &Asking { purpose: Purpose::BorrowerSignIn, mobile, address }).await
+    };
+    let sign_in = async |number: usize| {
         let mobile = format!("139{number:08}");
-        let address = Some("192.0.2.1".to_owned());
-        let asking = Asking { purpose: Purpose::BorrowerSignIn, mobile: mobile.parse().unwrap(), address };
-        passcode::send(&app, &asking).await.unwrap();
         let code = counter::code_sent_to(&world, &mobile);
         assert_eq!(put_in(&app, "192.0.2.1", &mobile, &code).await, (true, None), "{number}");
+    };
+    for number in 0..70 {
+        send(number).await.unwrap();
+        sign_in(number).await;
     }
+    // Many at once: some have to wait, until others have signed in.
+    for number in 100..160 {
+        send(number).await.unwrap();
+    }
+    for _ in 0..3 {
+        let refused = send(160).await;
+        assert!(matches!(refused, Err(Fault::Refused(PasscodeRefusal::TooMany { .. }))), "{refused:?}");
+    }
+    sign_in(100).await;
+    send(160).await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

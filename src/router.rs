@@ -36,12 +36,22 @@ pub fn router(app: App) -> Router {
 pub fn router_with(app: App, live: LiveReceipts) -> Router {
     let router = Router::new()
         .merge(pages(app.clone(), live))
+        .merge(watched())
         .route("/assets/{name}", get(assets::serve))
+        .route("/partner/{partner}", post(callback::take));
+    guarded(router.merge(partner_api(&app)), app)
+}
+
+/// What a node shows that serves nothing else: its health and its metrics.
+pub fn health_router(app: App) -> Router {
+    guarded(watched(), app)
+}
+
+fn watched() -> Router<App> {
+    Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
-        .route("/partner/{partner}", post(callback::take));
-    guarded(router.merge(partner_api(&app)), app)
 }
 
 /// Every operation of the partner API. What stands here is in the document, and nothing else is.

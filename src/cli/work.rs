@@ -1,28 +1,43 @@
 //! `fenqi work`: background work and the timetable, beside any number of others.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::base::Clock;
 use crate::base::id::JobId;
-use crate::cli::{ensure_open, open_house, stop_signal};
+use crate::cli::{Sharing, ensure_open, find_database, open_app, set_up, stop_signal};
+use crate::http;
 use crate::jobs::worker::run_workers;
 use crate::timetable;
 
 /// How long a job may take to end once we are told to stop; cut, it is repeated when its lease ends.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Where the address to listen on is said, where it is not said on the command line.
+const LISTEN_SETTING: &str = "FENQI_WORK_LISTEN";
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Jobs that this process does at once
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
+    /// Where to serve /healthz, /readyz and /metrics, and nothing else, instead of the configured `work_listen`
+    #[arg(long)]
+    listen: Option<SocketAddr>,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
-    let (app, _database) = open_house().await?;
+    let config = set_up()?;
+    let listener = match (args.listen, config.work_listen) {
+        (Some(listen), _) => Some(http::bind(listen, "--listen").await?),
+        (None, Some(listen)) => Some(http::bind(listen, LISTEN_SETTING).await?),
+        (None, None) => None,
+    };
+    // The private PostgreSQL, if it is ours, runs as long as this lives.
+    let database = find_database(&config, Sharing::Shared).await?;
+    let app = open_app(&config, &database, Clock::System).await?;
     // Every job asks which day it is.
     ensure_open(&app).await?;
     let (tell, told) = watch::channel(false);
@@ -48,8 +63,19 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             std::future::pending::<()>().await;
         }
     };
+    let shown = async {
+        match listener {
+            Some(listener) => {
+                tracing::info!("health and metrics on http://{}", listener.local_addr()?);
+                http::serve_health(listener, app.clone()).await
+            }
+            None => std::future::pending().await,
+        }
+    };
     let ended = tokio::select! {
         ended = working => ended,
+        // Until the last job has ended.
+        shown = shown => shown.map(|()| ((), ())),
         () = cut => {
             tracing::warn!("some jobs did not end within {} seconds; they are repeated", STOP_LIMIT.as_secs());
             Ok(((), ()))

@@ -39,6 +39,12 @@ pub const KEYS: &[Key] = &[
     ),
     key("listen", Some("127.0.0.1:8080"), "an address and port such as 127.0.0.1:8080", "Where `fenqi serve` listens."),
     key(
+        "work_listen",
+        None,
+        "an address and port such as 127.0.0.1:9464",
+        "Where `fenqi work` serves `/healthz`, `/readyz` and `/metrics`, and nothing else. Without it, nowhere.",
+    ),
+    key(
         "public_url",
         None,
         "an address such as https://pay.example.cn",

@@ -15,4 +15,4 @@ mod store;
 
 pub use client_address::client_address;
 pub use problem::Problem;
-pub use server::{bind, serve};
+pub use server::{bind, serve, serve_health};

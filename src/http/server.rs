@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::app::App;
 use crate::purchase::LiveReceipts;
-use crate::router::router_with;
+use crate::router::{health_router, router_with};
 
 /// How long requests in flight may take to end once we are told to stop.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -66,4 +66,10 @@ pub async fn serve(
             Ok(())
         }
     }
+}
+
+/// Serves health and metrics alone, for as long as the caller waits.
+pub async fn serve_health(listener: TcpListener, app: App) -> anyhow::Result<()> {
+    let service = health_router(app).into_make_service_with_connect_info::<SocketAddr>();
+    Ok(axum::serve(listener, service).await?)
 }

@@ -147,6 +147,9 @@ async fn what_keeps_a_command_from_beginning_is_one_sentence_with_what_to_do(poo
     let port = address.rsplit_once(':').unwrap().1;
     let in_use = format!("port {port} of 127.0.0.1 is in use by another program; stop that one or set");
     assert_one_sentence(&fenqi.refused(&["serve", "--listen", &address]), &format!("{in_use} --listen"));
+    assert_one_sentence(&fenqi.refused(&["work", "--listen", &address]), &format!("{in_use} --listen"));
+    let working = Program::on(&pool).await.with("FENQI_WORK_LISTEN", &address);
+    assert_one_sentence(&working.refused(&["work"]), &format!("{in_use} FENQI_WORK_LISTEN"));
     assert_one_sentence(&fenqi.refused(&["sandbox", "--port", port]), &format!("{in_use} --port"));
     // Before anything is lived through.
     let demo = Program::on(&pool).await.with("FENQI_LISTEN", &address);

@@ -8,6 +8,7 @@ use fenqi::access::Directory;
 use fenqi::app::App;
 use fenqi::base::Clock;
 use fenqi::http::limits::BODY_BYTES_MAX;
+use fenqi::http::{bind, serve_health};
 use fenqi::page::Site;
 use fenqi::partner::Partners;
 use fenqi::router::{guarded, router};
@@ -90,6 +91,24 @@ async fn metrics_answer_only_to_whom_the_house_names(pool: PgPool) {
     let forged = asked(&behind, &["203.0.113.7", "6.6.6.6"]).await;
     assert_eq!(problem(forged).await, (404, "not_found".to_owned()));
     assert_eq!(problem(asked(&behind, &[]).await).await, (404, "not_found".to_owned()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_node_that_only_works_shows_its_health_and_metrics_and_nothing_else(pool: PgPool) {
+    let app = open(pool).await;
+    let listener = bind("127.0.0.1:0".parse().unwrap(), "--listen").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(serve_health(listener, app));
+    let ask = |path: &str| client().get(format!("{address}{path}"));
+    for (path, begins) in [("/healthz", "ok\n"), ("/readyz", "ready\n"), ("/metrics", "#")] {
+        let text = ask(path).send().await.unwrap().text().await.unwrap();
+        assert!(text.starts_with(begins), "{path}: {text}");
+    }
+    let passed_on = ask("/metrics").header("x-forwarded-for", "6.6.6.6").send().await.unwrap();
+    assert_eq!(problem(passed_on).await, (404, "not_found".to_owned()));
+    for path in ["/", "/sign-in", "/api/v1/me", "/api/docs"] {
+        assert_eq!(problem(ask(path).send().await.unwrap()).await, (404, "not_found".to_owned()), "{path}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::app::App;
 use crate::audit::Person;
 use crate::base::id::{MerchantId, PayoutId};
 use crate::cli::line::one_line;
@@ -15,8 +16,8 @@ use crate::settlement::payout::ContradictionKind;
 use crate::settlement::payout_store::{self, Listed, Wanted};
 use crate::settlement::{self, Ending, Settling};
 
-/// More than anyone reads through.
-const LISTED_MAX: i64 = 500;
+/// More than anyone reads through; `--before` goes on.
+const LISTED_MAX: usize = 500;
 const LIST: &str = "fenqi payout list";
 
 #[derive(clap::Subcommand)]
@@ -26,12 +27,18 @@ pub enum Args {
         /// Only those that the channel refused, which wait for `retry`
         #[arg(long)]
         failed: bool,
+        /// Only those without a result, which are sent or asked about by themselves
+        #[arg(long, conflicts_with = "failed")]
+        pending: bool,
         /// Only those that the channel contradicts itself about, which wait for `settle`
         #[arg(long)]
         contradicted: bool,
         /// Only those of one merchant's settlements
         #[arg(long, value_name = "MERCHANT")]
         merchant: Option<MerchantId>,
+        /// Only those that are older than this one
+        #[arg(long, value_name = "PAYOUT")]
+        before: Option<PayoutId>,
         /// One JSON object a line
         #[arg(long)]
         json: bool,
@@ -65,11 +72,15 @@ pub enum Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
-        Args::List { failed, contradicted, merchant: merchant_id, json } => {
-            let mut connection = app.pool.acquire().await?;
-            let wanted = Wanted { failed_only: failed, contradicted_only: contradicted, merchant_id };
-            let listed = payout_store::list_payouts(&mut connection, wanted, LISTED_MAX).await?;
-            listed.iter().rev().for_each(|payout| print(payout, json));
+        Args::List { failed, pending, contradicted, merchant: merchant_id, before, json } => {
+            let wanted = Wanted {
+                failed_only: failed,
+                pending_only: pending,
+                contradicted_only: contradicted,
+                merchant_id,
+                before,
+            };
+            list(&app, wanted, json).await?;
         }
         Args::Retry { payout, by } => {
             let app = app.by(Person::typed(&by));
@@ -89,6 +100,19 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn list(app: &App, wanted: Wanted, is_json: bool) -> anyhow::Result<()> {
+    let mut connection = app.pool.acquire().await?;
+    // One more than is shown tells whether there are older ones.
+    let mut listed = payout_store::list_payouts(&mut connection, wanted, LISTED_MAX as i64 + 1).await?;
+    let has_more = listed.len() > LISTED_MAX;
+    listed.truncate(LISTED_MAX);
+    listed.iter().rev().for_each(|payout| print(payout, is_json));
+    if let Some(oldest) = listed.last().filter(|_| has_more && !is_json) {
+        println!("there are older ones; the same with --before {} lists them", oldest.payout_id);
+    }
+    Ok(())
 }
 
 fn print(payout: &Listed, is_json: bool) {

@@ -357,10 +357,14 @@ pub struct Listed {
 pub struct Wanted {
     /// Only those that have failed and were not retried.
     pub failed_only: bool,
+    /// Only those without a result: not sent yet, or sent without a word that counts.
+    pub pending_only: bool,
     /// Only those that people have to settle.
     pub contradicted_only: bool,
     /// Those alone that pay this merchant's settlements.
     pub merchant_id: Option<MerchantId>,
+    /// Only those that are older than this one.
+    pub before: Option<PayoutId>,
 }
 
 /// Payouts, newest first.
@@ -377,11 +381,16 @@ pub async fn list_payouts(connection: &mut PgConnection, wanted: Wanted, limit: 
            from payout where (status = 'failed' or not $1) and (contradicted_attempt is not null or not $2)
              and ($4::uuid is null
                   or kind = 'settlement' and source_id in (select s.settlement_id from settlement s where s.merchant_id = $4))
+             and (status in ('created', 'submitted', 'unknown') or not $5)
+             and ($6::uuid is null
+                  or (created_at, payout_id) < (select b.created_at, b.payout_id from payout b where b.payout_id = $6))
            order by created_at desc, payout_id desc limit $3"#,
         wanted.failed_only,
         wanted.contradicted_only,
         limit,
         wanted.merchant_id.map(MerchantId::uuid),
+        wanted.pending_only,
+        wanted.before.map(PayoutId::uuid),
     )
     .fetch_all(connection)
     .await

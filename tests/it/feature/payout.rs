@@ -162,6 +162,28 @@ async fn a_failed_payout_is_retried_to_the_new_account(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn payouts_without_a_result_are_listed_by_themselves_and_page_by_page(pool: PgPool) {
+    let street = with_a_payout(pool.clone()).await;
+    let fenqi = Program::on(&pool).await;
+    let waits = fenqi.done(&["payout", "list", "--pending"]);
+    assert!(waits.lines().count() == 1 && waits.contains("  created"), "{waits}");
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 1);
+    assert_eq!(fenqi.done(&["payout", "list", "--pending"]), "");
+
+    let more = "insert into payout (payout_id, kind, source_id, beneficiary_id, amount_fen, status, pay_on, created_at)
+                select gen_random_uuid(), kind, gen_random_uuid(), beneficiary_id, 1, 'created', pay_on, created_at
+                from payout, generate_series(1, 501)";
+    sqlx::query(more).execute(&pool).await.unwrap();
+    let newest = fenqi.done(&["payout", "list", "--pending"]);
+    assert_eq!(newest.lines().count(), 501);
+    let (oldest, told) = (newest.lines().next().unwrap(), newest.lines().last().unwrap());
+    let (payout_id, _) = oldest.split_once(' ').unwrap();
+    assert_eq!(told, format!("there are older ones; the same with --before {payout_id} lists them"));
+    let rest = fenqi.done(&["payout", "list", "--pending", "--before", payout_id]);
+    assert!(rest.lines().count() == 1 && !newest.contains(rest.trim_end()), "{rest}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_operator_hears_of_a_failed_payout_and_sends_it_again_by_commands(pool: PgPool) {
     let street = with_a_payout(pool.clone()).await;
     street.script(Scripted::answer("account_closed"));

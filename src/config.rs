@@ -4,6 +4,7 @@ mod keys;
 mod values;
 mod kept;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ use values::Values;
 const FILE: &str = "fenqi.toml";
 
 /// What the program runs with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     pub database_url: Option<String>,
     pub database_connections: u32,
@@ -61,6 +62,17 @@ pub struct Config {
     pub trusted_proxies: Vec<AddressRange>,
     pub metrics_from: Vec<AddressRange>,
     secrets: Secrets,
+}
+
+/// Without the database's address, which may hold a password, and the keys.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("var_dir", &self.var_dir)
+            .field("partners", &self.partners)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -399,6 +411,8 @@ mod tests {
         assert_eq!(refused.lines().count(), 1, "{refused}");
         let config = read(&format!("master_key = '{}'", "ab".repeat(32)), &[]).unwrap();
         assert!(!format!("{config:?}").contains("abab"));
+        let config = read("database_url = 'postgres://fenqi:5ec2e7@db/fenqi'", &[]).unwrap();
+        assert!(!format!("{config:?}").contains("5ec2e7"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A bank card: bound by signing the withholding agreement with the channel's code, unbound by rules.
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::base::id::{BorrowerId, CardId};
@@ -30,11 +32,21 @@ pub struct CardBinding {
 }
 
 /// The code that the cardholder received.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CardCode {
     pub borrower_id: BorrowerId,
     pub card_id: CardId,
     pub code: String,
+}
+
+/// Without the code.
+impl fmt::Debug for CardCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CardCode")
+            .field("borrower_id", &self.borrower_id)
+            .field("card_id", &self.card_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A card as listed to its borrower.

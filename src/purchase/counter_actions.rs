@@ -225,7 +225,7 @@ pub async fn find_earlier(app: &App, lines: &[Line], key: &str) -> anyhow::Resul
 }
 
 /// One confirmed plan.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Confirmation {
     pub borrower_id: BorrowerId,
     /// As it was typed.
@@ -235,6 +235,18 @@ pub struct Confirmation {
     pub plan: PlanName,
     /// The schedule that the page showed, by its hash.
     pub schedule: String,
+}
+
+/// Without the PIN.
+impl std::fmt::Debug for Confirmation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Confirmation")
+            .field("borrower_id", &self.borrower_id)
+            .field("key", &self.key)
+            .field("amount", &self.amount)
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a confirmation came to no answer; nothing is recorded under its key.

@@ -60,11 +60,18 @@ pub struct ConfirmRequest {
     pub codes: Vec<CodeToConfirm>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodeToConfirm {
     pub challenge: String,
     pub sms_code: String,
+}
+
+/// Without the code.
+impl std::fmt::Debug for CodeToConfirm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CodeToConfirm").field("challenge", &self.challenge).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use crate::partner::client::TIME_LIMIT_PERSON;
 use crate::partner::{CallError, Client, Operation};
 
 /// One message to one mobile.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ShortMessage {
     /// The same id is the same message, sent once.
     pub message_id: Uuid,
@@ -21,6 +21,16 @@ pub struct ShortMessage {
     pub parameters: BTreeMap<String, String>,
     /// Our names of what it is about, by which its call is found: the partner is told none of them.
     pub about: Vec<String>,
+}
+
+/// As that of the partner's own [`Message`].
+impl std::fmt::Debug for ShortMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShortMessage")
+            .field("message_id", &self.message_id)
+            .field("template", &self.template)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What became of a message.

@@ -17,7 +17,7 @@ pub struct SendRequest {
 /// The most messages in one call.
 pub const MESSAGES_MAX: usize = 200;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
     /// The same number is the same message: it is sent once.
@@ -26,6 +26,16 @@ pub struct Message {
     /// A template that the operator has registered, such as `bill_issued`.
     pub template: String,
     pub parameters: BTreeMap<String, String>,
+}
+
+/// Without the mobile and the parameters, of which one may be a code.
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message")
+            .field("message_id", &self.message_id)
+            .field("template", &self.template)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

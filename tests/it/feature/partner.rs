@@ -1,5 +1,6 @@
 //! Calling partners: what may be concluded from each ending, the breaker, the call log, whom we believe and who is called.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +13,24 @@ use chrono::TimeDelta;
 use fenqi::access::Directory;
 use fenqi::access::strangers::NOT_BELIEVED_MAX;
 use fenqi::app::App;
-use fenqi::base::Clock;
+use fenqi::base::id::{BorrowerId, CardId, ProductId};
+use fenqi::base::{Clock, Fen};
+use fenqi::borrower::card::CardCode;
+use fenqi::partner::card_signing::wire::CodeToConfirm;
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::{Identity, KeyRing, Received, Stamp, Verifier};
+use fenqi::partner::sms::client::ShortMessage;
+use fenqi::partner::sms::wire::{Message, SendRequest};
 use fenqi::partner::store::{CallSearch, search_calls};
 use fenqi::partner::wechat::WeChatSettings;
 use fenqi::partner::withholding::ChannelName;
 use fenqi::partner::{CallError, Operation, PartnerSettings, PartnerSettingsError, Partners};
+use fenqi::purchase::counter_actions::Confirmation;
+use fenqi::purchase::offer::PlanName;
 use fenqi::sandbox::{self, Fault, FaultShares, World};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::house;
 
@@ -346,4 +355,33 @@ async fn callbacks_come_twice_late_or_never_as_the_faults_say(pool: PgPool) {
     app.clock.set(app.clock.now() + TimeDelta::minutes(10));
     assert_eq!(world.deliver_callbacks().await, 1);
     assert_eq!(world.callbacks_pending(), 0);
+}
+
+#[test]
+fn what_holds_a_code_a_pin_or_a_mobile_does_not_show_it() {
+    let (borrower_id, number) = (BorrowerId::from_uuid(Uuid::nil()), Uuid::nil());
+    let parameters = BTreeMap::from([("code".to_owned(), "482913".to_owned())]);
+    let message = Message {
+        message_id: number,
+        mobile: "13812345678".to_owned(),
+        template: "sign_in_code".to_owned(),
+        parameters: parameters.clone(),
+    };
+    let mobile = "13812345678".parse().unwrap();
+    let ours = ShortMessage { message_id: number, mobile, template: "sign_in_code", parameters, about: Vec::new() };
+    let to_confirm = CodeToConfirm { challenge: "c1".to_owned(), sms_code: "482913".to_owned() };
+    let typed = CardCode { borrower_id, card_id: CardId::from_uuid(number), code: "482913".to_owned() };
+    let confirmation = Confirmation {
+        borrower_id,
+        pin: "482913".to_owned(),
+        key: "k1".to_owned(),
+        amount: Fen::new(100),
+        plan: PlanName { product_id: ProductId::from_uuid(number), version: 1, periods: 3 },
+        schedule: String::new(),
+    };
+    let request = SendRequest { messages: vec![message] };
+    let shown = format!("{request:?} {ours:?} {to_confirm:?} {typed:?} {confirmation:?}");
+    for secret in ["482913", "13812345678"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
 }

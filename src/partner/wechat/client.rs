@@ -21,10 +21,13 @@ use crate::base::syntax::said_of_toml;
 use crate::partner::call_log::CallLog;
 use crate::partner::call_record::Ended;
 use crate::partner::client::{TIME_LIMIT_PERSON, chain, read_whole};
+use crate::partner::shape;
 use crate::text_file;
 
 /// A token or a verdict takes some hundred.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Of a refusal's words; a sentence takes less.
+const MESSAGE_CHARS_MAX: usize = 500;
 /// Tokens are renewed so long before they end.
 const EARLY: TimeDelta = TimeDelta::minutes(5);
 
@@ -357,9 +360,14 @@ fn heard<A: DeserializeOwned>(status: u16, body: &[u8]) -> Result<Result<A, WeCh
 fn read<A: DeserializeOwned>(body: &[u8]) -> Result<Result<A, WeChatError>, WeChatError> {
     let verdict: Verdict = serde_json::from_slice(body).map_err(|_| WeChatError::Silent)?;
     if verdict.errcode != 0 {
-        return Ok(Err(WeChatError::Refused { code: verdict.errcode, message: verdict.errmsg }));
+        return Ok(Err(WeChatError::Refused { code: verdict.errcode, message: kept(&verdict.errmsg) }));
     }
     serde_json::from_slice(body).map(Ok).map_err(|_| WeChatError::Silent)
+}
+
+/// What the log may have of WeChat's words.
+fn kept(message: &str) -> String {
+    shape::kept(message).chars().take(MESSAGE_CHARS_MAX).collect()
 }
 
 /// Nothing where no answer comes, or one without end; the log says why.
@@ -424,6 +432,18 @@ mod tests {
         {
             assert!(matches!(sent(malformed), Err(WeChatError::Silent)), "{malformed}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_kept_without_controls_and_numbers_of_people() {
+        let said = |text: &str| match read::<SentAnswer>(text.as_bytes()) {
+            Ok(Err(WeChatError::Refused { message, .. })) => message,
+            other => panic!("{other:?}"),
+        };
+        let words = said(r#"{"errcode":40029,"errmsg":"invalid code\nof 138\u00001234\u00005678"}"#);
+        assert_eq!(words, "invalid codeof ***5678");
+        let endless = format!(r#"{{"errcode":40029,"errmsg":"{}"}}"#, "长".repeat(600));
+        assert_eq!(said(&endless).chars().count(), MESSAGE_CHARS_MAX);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::credit::RiskHook;
 use crate::outbox::DeliverySettings;
 use crate::page::{Site, Support};
 use crate::partner::wechat::WeChatSettings;
-use crate::partner::{PartnerSettings, risk};
+use crate::partner::{OutboundProxy, PartnerSettings, risk};
 use crate::secret::{FormerKeys, SecretKey};
 use crate::vault::{MasterKey, Vault};
 use crate::{day_file, launcher, notice, sandbox, text_file};
@@ -53,6 +53,7 @@ pub struct Config {
     pub calendar: WorkingCalendar,
     pub day_files: day_file::Rules,
     pub partners: Vec<PartnerSettings>,
+    pub outbound_proxy: Option<OutboundProxy>,
     pub wechat: Option<WeChatSettings>,
     /// Whether the partners are counterfeit.
     pub is_trial: bool,
@@ -125,6 +126,7 @@ impl Config {
             day_files: kept::day_files(&values)?,
             kept: kept::others(&values)?,
             partners: partners(&values)?,
+            outbound_proxy: values.optional("outbound_proxy", |_| true)?,
             wechat: wechat(&values)?,
             is_trial: values.optional("sandbox_url", |_: &String| true)?.is_some(),
             delivery: DeliverySettings {
@@ -411,7 +413,13 @@ mod tests {
         assert_eq!(refused.lines().count(), 1, "{refused}");
         let config = read(&format!("master_key = '{}'", "ab".repeat(32)), &[]).unwrap();
         assert!(!format!("{config:?}").contains("abab"));
-        let config = read("database_url = 'postgres://fenqi:5ec2e7@db/fenqi'", &[]).unwrap();
+        let refused = refusal("outbound_proxy = 'fenqi:5ec2e7@proxy'", &[]);
+        assert!(
+            refused.contains("allowed is an address such as http://proxy") && !refused.contains("5ec2e7"),
+            "{refused}"
+        );
+        let proxy = "outbound_proxy = 'http://fenqi:5ec2e7@proxy:3128'";
+        let config = read(&format!("database_url = 'postgres://fenqi:5ec2e7@db/fenqi'\n{proxy}"), &[]).unwrap();
         assert!(!format!("{config:?}").contains("5ec2e7"));
     }
 

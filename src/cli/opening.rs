@@ -146,6 +146,9 @@ pub async fn ensure_open(app: &App) -> anyhow::Result<()> {
 pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App> {
     let build = if config.is_trial { Partners::for_trial } else { Partners::new };
     let mut partners = build(&config.partners, pool.clone(), clock.clone())?;
+    if let Some(proxy) = &config.outbound_proxy {
+        partners = partners.through(proxy.clone())?;
+    }
     if let Some(settings) = &config.wechat {
         partners = partners.with_wechat(settings.clone())?;
     }

@@ -124,6 +124,12 @@ pub const KEYS: &[Key] = &[
         "Where the partners are, and the keys by which they and we know each other.",
     ),
     key(
+        "outbound_proxy",
+        None,
+        "an address such as http://proxy.example.cn:3128, with user:password@ before the host if it asks for them",
+        "A proxy through which partners and WeChat are called, this machine excepted. Without it they are called directly, whatever the environment says.",
+    ),
+    key(
         "trusted_proxies",
         None,
         "addresses and networks with commas, such as 10.0.0.0/8",

@@ -84,7 +84,7 @@ impl Values {
         match text.parse().ok().filter(allows) {
             Some(value) => Ok(Some(value)),
             // A wrong key or address may hold a secret, so it is not repeated.
-            None if name.contains("key") || name == "database_url" => {
+            None if name.contains("key") || ["database_url", "outbound_proxy"].contains(&name) => {
                 bail!("`{name}` ({place}) is not what it must be; allowed is {}", key.allowed)
             }
             None => bail!("`{name}` is \"{text}\" ({place}); allowed is {}", key.allowed),

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use super::breaker::{Breaker, BreakerSettings};
 use super::call_log::CallLog;
 use super::call_record::Ended;
+use super::proxy::OutboundProxy;
 use super::shape;
 use super::signature::{
     AnswerHeaders, HEADER_NONCE, HEADER_SERIAL, HEADER_SIGNATURE, HEADER_TIMESTAMP, Identity, KeyRing, Stamp,
@@ -162,6 +163,14 @@ pub fn build_http() -> reqwest::Result<reqwest::Client> {
     settled().build()
 }
 
+/// The same through a proxy, which the configuration names.
+///
+/// # Errors
+/// If the TLS library cannot be set up.
+pub fn build_http_through(proxy: OutboundProxy) -> reqwest::Result<reqwest::Client> {
+    settled().proxy(reqwest::Proxy::custom(move |url| proxy.on_the_way_to(url))).build()
+}
+
 /// The same for addresses that others give us: names are looked up by `resolver` alone.
 ///
 /// # Errors
@@ -201,6 +210,12 @@ impl Client {
             clocks: shared.clocks,
             settings,
         }
+    }
+
+    /// The same partner, called by another HTTP client.
+    #[must_use]
+    pub(super) fn through(self, http: reqwest::Client) -> Client {
+        Client { http, ..self }
     }
 
     /// Posts `body` as JSON and reads the answer as JSON.

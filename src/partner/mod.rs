@@ -4,6 +4,7 @@ pub mod client;
 mod each;
 mod agreed;
 mod send_by;
+mod proxy;
 pub mod asking;
 pub mod key;
 mod sm2_key;
@@ -48,6 +49,7 @@ use crate::error::{Fault, Outcome};
 use crate::text_file;
 
 pub use self::client::{CallError, Client, Operation};
+pub use self::proxy::OutboundProxy;
 pub use self::send_by::SendBy;
 pub use self::signature::SignatureError;
 
@@ -172,6 +174,7 @@ pub struct Partners {
     log: CallLog,
     clocks: Clocks,
     wechat: Option<WeChat>,
+    http: reqwest::Client,
     cashiers: Cashiers,
     is_trial: bool,
 }
@@ -214,8 +217,8 @@ impl Partners {
         let ring = Arc::new(ring);
         let log = CallLog::start(pool.clone());
         let clocks = Clocks { business: clock, wire: Clock::System };
-        let shared =
-            Shared { http: client::build_http()?, ring: ring.clone(), log: log.clone(), clocks: clocks.clone() };
+        let http = client::build_http()?;
+        let shared = Shared { http: http.clone(), ring: ring.clone(), log: log.clone(), clocks: clocks.clone() };
         let mut clients = HashMap::new();
         for (index, partner) in settings.iter().enumerate() {
             let client = Client::new(client_settings(partner, index as u64)?, shared.clone());
@@ -225,20 +228,31 @@ impl Partners {
         }
         let cashiers = Cashiers::new(Reach::Internet, log.clone(), clocks.clone())?;
         let batching = batching(settings)?;
-        Ok(Partners { clients, batching, ring, pool, log, clocks, wechat: None, cashiers, is_trial: false })
+        Ok(Partners { clients, batching, ring, pool, log, clocks, wechat: None, http, cashiers, is_trial: false })
+    }
+
+    /// The same partners, and WeChat where it is added after this, called through a proxy. Merchants' cashiers are not: only whoever looks
+    /// their names up can keep them from leading inside.
+    ///
+    /// # Errors
+    /// If the HTTP client cannot be set up.
+    pub fn through(self, proxy: OutboundProxy) -> Result<Partners, PartnerSettingsError> {
+        let http = client::build_http_through(proxy)?;
+        let clients = self.clients.into_iter().map(|(name, client)| (name, client.through(http.clone()))).collect();
+        Ok(Partners { clients, http, ..self })
     }
 
     /// The same partners and WeChat, which like them is reached in clear in a trial house alone.
     ///
     /// # Errors
-    /// An address that is reached in clear, or if the HTTP client cannot be set up.
+    /// An address that is reached in clear.
     pub fn with_wechat(self, settings: WeChatSettings) -> Result<Partners, PartnerSettingsError> {
         let addresses = [("api_url", &settings.api_url), ("authorize_url", &settings.authorize_url)];
         let in_clear = addresses.into_iter().find(|(_, url)| !self.is_trial && is_in_clear(url));
         if let Some((name, _)) = in_clear {
             return Err(PartnerSettingsError::WeChatInClear(name));
         }
-        let wechat = WeChat::new(settings, client::build_http()?, self.log.clone(), self.clocks.business.clone());
+        let wechat = WeChat::new(settings, self.http.clone(), self.log.clone(), self.clocks.business.clone());
         Ok(Partners { wechat: Some(wechat), ..self })
     }
 
@@ -343,11 +357,7 @@ fn batching(settings: &[PartnerSettings]) -> Result<BTreeSet<ChannelName>, Partn
 
 /// Whether what is sent there can be read on the way: by http to another machine than this one.
 fn is_in_clear(base_url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(base_url) else { return false };
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().ok();
-    let is_here = host == "localhost" || address.is_some_and(|address| address.is_loopback());
-    url.scheme() != "https" && !is_here
+    reqwest::Url::parse(base_url).is_ok_and(|url| url.scheme() != "https" && !proxy::is_here(&url))
 }
 
 fn client_settings(partner: &PartnerSettings, jitter_seed: u64) -> Result<ClientSettings, PartnerSettingsError> {

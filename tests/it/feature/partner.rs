@@ -27,7 +27,7 @@ use fenqi::partner::withholding::ChannelName;
 use fenqi::partner::{CallError, Operation, PartnerSettings, PartnerSettingsError, Partners};
 use fenqi::purchase::counter_actions::Confirmation;
 use fenqi::purchase::offer::PlanName;
-use fenqi::sandbox::{self, Fault, FaultShares, World};
+use fenqi::sandbox::{self, Fault, FaultShares, Silence, World};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -230,6 +230,21 @@ async fn references_of_channels_alone_name_batches(pool: PgPool) {
     assert_eq!(ChannelName::ALL.map(|channel| partners.has_batch_references(channel)), [false, true]);
     let refused = said_of("payout").err().unwrap();
     assert!(refused.contains("withholding channels alone; leave it out"), "{refused}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn partners_elsewhere_are_called_through_the_proxy_that_the_house_names(pool: PgPool) {
+    // The world stands where a proxy would: whoever is called through it is played by it.
+    let (app, _world, world_at) = house::open_in_world_that(pool, "2026-01-05", Silence::Drop).await;
+    let through = |base_url: &str, proxy: &str| {
+        let settings = sandbox::partner_settings(base_url, house::SEED);
+        let partners = Partners::for_trial(&settings, app.pool.clone(), app.clock.clone()).unwrap();
+        App { partners: Arc::new(partners.through(proxy.parse().unwrap()).unwrap()), ..app.clone() }
+    };
+    let (elsewhere, nobody) = ("http://partners.invalid", "http://127.0.0.1:1");
+    assert_eq!(call(&through(elsewhere, &world_at), &DELIVER).await.unwrap(), json!({ "results": [] }));
+    assert!(matches!(call(&through(elsewhere, nobody), &DELIVER).await, Err(CallError::NotSent { .. })));
+    assert_eq!(call(&through(&world_at, nobody), &DELIVER).await.unwrap(), json!({ "results": [] }));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

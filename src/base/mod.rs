@@ -1,4 +1,4 @@
-//! What every part of Fenqi is made of, pure: money, rates, days, ids, codes, time, person numbers, enums with words, and what of a list is read.
+//! What every part of Fenqi is made of, pure: money, rates, days, ids, codes, counts, time, person numbers, enums with words, and what of a list is read.
 
 pub mod money;
 pub mod rate;
@@ -10,6 +10,7 @@ pub mod person;
 pub mod range;
 pub mod hex;
 pub mod code;
+mod count;
 pub mod syntax;
 pub mod wanted;
 mod worded;
@@ -17,6 +18,7 @@ pub mod typed;
 
 pub use calendar::{DayOff, DaysOff, WorkingCalendar};
 pub use clock::Clock;
+pub use count::counted;
 pub use day::{BusinessDay, When};
 pub use money::Fen;
 pub use person::{CardNumber, CreditCode, Mobile, ResidentId};

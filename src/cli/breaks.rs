@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::app::App;
 use crate::audit::Person;
+use crate::base::counted;
 use crate::base::id::BreakId;
 use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
@@ -133,12 +134,12 @@ async fn list(app: &App, wanted: Wanted, is_json: bool) -> anyhow::Result<()> {
         let (kind, ours, theirs) = (found.kind.name(), found.our_fen, found.their_fen);
         let (proposed, proposed_by, owner) = (found.proposed.name(), &found.proposed_by, &found.owner);
         println!(
-            "{}  {}  {:<5}  {kind:<24}  ours {ours} theirs {theirs} yuan  {proposed} by {proposed_by}  {}, {} days, owner {owner}",
+            "{}  {}  {:<5}  {kind:<24}  ours {ours} theirs {theirs} yuan  {proposed} by {proposed_by}  {}, {}, owner {owner}",
             found.break_id,
             found.opened_on,
             found.channel,
             found.status.name(),
-            found.age_days
+            counted(found.age_days, "day")
         );
     }
     Ok(())
@@ -150,7 +151,7 @@ fn show(found: &Listed, is_json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let (break_id, proposed) = (found.break_id, found.proposed);
-    println!("{break_id} {}, opened {}, {} days", found.kind.name(), found.opened_on, found.age_days);
+    println!("{break_id} {}, opened {}, {}", found.kind.name(), found.opened_on, counted(found.age_days, "day"));
     println!(
         "    collected by us {} yuan, by {} {} yuan, day {}",
         found.our_fen, found.channel, found.their_fen, found.business_day

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::audit::Person;
-use crate::base::Fen;
 use crate::base::id::LineId;
 use crate::base::person::Mobile;
 use crate::base::typed::is_one_line;
+use crate::base::{Fen, counted};
 use crate::bill::own_store::{self, Loans, OwnLoan};
 use crate::borrower;
 use crate::cli::trial;
@@ -173,8 +173,11 @@ async fn show(app: &App, named: &Named, is_json: bool) -> anyhow::Result<()> {
     for loan in loans.iter().rev() {
         let (principal, left, status) = (loan.principal, loan.outstanding(), loan.status.name());
         println!(
-            "    {}  {}  {principal} yuan in {} periods at {}: {status}, {left} of principal left",
-            loan.made_on, loan.loan_id, loan.periods, loan.merchant_name
+            "    {}  {}  {principal} yuan in {} at {}: {status}, {left} of principal left",
+            loan.made_on,
+            loan.loan_id,
+            counted(loan.periods, "period"),
+            loan.merchant_name
         );
     }
     Ok(())

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::audit::Person;
+use crate::base::counted;
 use crate::base::id::{MerchantId, PayoutId};
 use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
@@ -153,8 +154,8 @@ fn contradicted(payout: &Listed) -> String {
     let (Some(attempt), Some(kind)) = (payout.contradicted_attempt, payout.contradiction) else {
         return format!("  {said}");
     };
-    let (kind, days) = (kind.name(), payout.contradicted_days.unwrap_or_default());
-    format!("  attempt {attempt} contradicted: {kind}, {days} days; {said}")
+    let (kind, days) = (kind.name(), counted(payout.contradicted_days.unwrap_or_default(), "day"));
+    format!("  attempt {attempt} contradicted: {kind}, {days}; {said}")
 }
 
 /// The correction that waits to be confirmed.

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use super::clients::{ClientRecord, Clients};
 use super::purchases::{PurchaseRecord, Purchases};
 use super::rows::RowError;
-use crate::base::BusinessDay;
+use crate::base::{BusinessDay, counted};
 use crate::business_day;
 
 const SAMPLE_CLIENTS: &str = include_str!("sample/clients.csv");
@@ -84,9 +84,9 @@ fn sort_out<T>(
     let shown: Vec<String> = bad.iter().take(SHOWN_MAX).map(|error| format!("  {error}")).collect();
     if !skip_bad {
         bail!(
-            "{} has {} rows that cannot be used:\n{}\nmend them, or leave them out with --skip-bad",
+            "{} has {} that cannot be used:\n{}\nmend what is wrong, or leave it out with --skip-bad",
             said(path),
-            bad.len(),
+            counted(bad.len(), "row"),
             shown.join("\n")
         );
     }
@@ -95,7 +95,8 @@ fn sort_out<T>(
     set_aside(&side, &header, &bad).with_context(|| {
         format!("cannot write {}; copy {} into a folder that you may write to", side.display(), said(path))
     })?;
-    eprintln!("{} rows of {} are left out; they stand with their reasons in {}", bad.len(), said(path), side.display());
+    let left_out = counted(bad.len(), "row");
+    eprintln!("left out of {}: {left_out}, with what is wrong in {}", said(path), side.display());
     Ok(good)
 }
 
@@ -179,6 +180,7 @@ mod tests {
         std::fs::write(&path, rows).unwrap();
         let files = |skip_bad| Files { clients: None, purchases: Some(path.clone()), skip_bad };
         let refused = Input::read(&files(false)).unwrap_err().to_string();
+        assert!(refused.contains(" has 1 row that cannot be used:\n"), "{refused}");
         assert!(refused.contains("row 3, column order") && refused.contains("allowed is text in UTF-8"), "{refused}");
         assert_eq!(Input::read(&files(true)).unwrap().purchases.len(), 1);
         let side = PathBuf::from(format!("{}.bad.csv", path.display()));

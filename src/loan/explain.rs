@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::base::{Fen, Rate};
+use crate::base::{Fen, Rate, counted};
 use crate::product::terms::{DayCount, Method};
 
 use super::schedule::{Installment, Schedule, ScheduleRequest};
@@ -188,21 +188,25 @@ impl fmt::Display for Reason {
             Reason::LevelKept { payment, interest, part } => {
                 write!(f, "level payment {payment} − interest {interest}, kept between 0 and the balance = {part}")
             }
-            Reason::Split { principal, periods, part } => write!(f, "{principal} ÷ {periods} periods = {part}"),
+            Reason::Split { principal, periods, part } => {
+                write!(f, "{principal} ÷ {} = {part}", counted(*periods, "period"))
+            }
             Reason::SplitKept { principal, periods, part } => {
-                write!(f, "{principal} ÷ {periods} periods, at most the balance = {part}")
+                write!(f, "{principal} ÷ {}, at most the balance = {part}", counted(*periods, "period"))
             }
             Reason::FreePeriod => f.write_str("free period"),
             Reason::Month { balance, rate, part } => write!(f, "balance {balance} × {rate} a year ÷ 12 = {part}"),
             Reason::Days { balance, rate, days, basis_days, part } => {
-                write!(f, "balance {balance} × {rate} a year × {days} days ÷ {basis_days} = {part}")
+                let days = counted(*days, "day");
+                write!(f, "balance {balance} × {rate} a year × {days} ÷ {basis_days} = {part}")
             }
             Reason::PerPeriod { principal, rate, part } => write!(f, "{principal} × {rate} a period = {part}"),
             Reason::PerPeriodKept { principal, rate, total, part } => {
                 write!(f, "{principal} × {rate} a period, at most what is left of {total} in all = {part}")
             }
             Reason::PerPeriodRest { principal, rate, periods, total, part } => {
-                write!(f, "the rest of {principal} × {rate} × {periods} periods = {total}: {part}")
+                let periods = counted(*periods, "period");
+                write!(f, "the rest of {principal} × {rate} × {periods} = {total}: {part}")
             }
         }
     }
@@ -233,5 +237,8 @@ mod tests {
         assert_eq!(fees[9], "9.00 × 0.005 a period = 0.05");
         assert_eq!(fees[10], "9.00 × 0.005 a period, at most what is left of 0.54 in all = 0.04");
         assert_eq!(fees[11], "the rest of 9.00 × 0.005 × 12 periods = 0.54: 0.00");
+        let once = ScheduleRequest { periods: 1, ..request };
+        let fee = explain(&once, &build(&once).unwrap()).remove(0).fee;
+        assert_eq!(fee, "the rest of 9.00 × 0.005 × 1 period = 0.05: 0.05");
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::base::day::MonthDay;
-use crate::base::{BusinessDay, Fen, Rate};
+use crate::base::{BusinessDay, Fen, Rate, counted};
 use crate::loan::Price;
 use crate::loan::schedule::{Installment, Schedule};
 
@@ -70,7 +70,8 @@ pub struct ProofProblem {
 impl fmt::Display for ProofProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ProofProblem { periods, grade, amount_fen, start_on, reason } = self;
-        write!(f, "{amount_fen} fen in {periods} periods, grade {grade}, bought on {start_on}: {reason}")
+        let periods = counted(*periods, "period");
+        write!(f, "{amount_fen} fen in {periods}, grade {grade}, bought on {start_on}: {reason}")
     }
 }
 

@@ -3,8 +3,8 @@
 use anyhow::Context as _;
 
 use crate::app::App;
-use crate::base::Fen;
 use crate::base::id::LoanId;
+use crate::base::{Fen, counted};
 use crate::bill::own_actions::{self, LoanStory};
 use crate::bill::own_store::OwnPayment;
 use crate::bill::why::{self, Agreed, Changed, Owed};
@@ -51,8 +51,13 @@ pub async fn show(app: &App, wanted: Args) -> anyhow::Result<()> {
 fn print_loan(page: &Page, story: &LoanStory) {
     let loan = &story.loan;
     println!(
-        "{} of {}: {} yuan bought on {} at {}, in {} periods",
-        loan.loan_id, loan.line_id, loan.principal, loan.made_on, loan.merchant_name, loan.periods
+        "{} of {}: {} yuan bought on {} at {}, in {}",
+        loan.loan_id,
+        loan.line_id,
+        loan.principal,
+        loan.made_on,
+        loan.merchant_name,
+        counted(loan.periods, "period")
     );
     let terms = &story.product.terms;
     println!("    under {} version {}, grade {}", terms.code, loan.product_version, loan.grade);

@@ -283,7 +283,7 @@ fn an_amount_between_those_of_the_grid_breaks_the_cap_as_any_other() {
     assert!(product::check(&greater).is_ok());
     // A twelfth of 21.4 % of 10.38 yuan is 18.511 fen: 19 are 1.83 % a month and 24.3 % a year. Most amounts are cheaper.
     let told = refused_for(&priced("1", "0.214"));
-    assert!(told.starts_with("1038 fen in 1 periods, grade E"), "{told}");
+    assert!(told.starts_with("1038 fen in 1 period, grade E"), "{told}");
     assert!(told.contains("0.24317310 effective a year, above the cap of 0.24"), "{told}");
     assert!(product::check(&priced("1", "0.209")).is_ok());
 }
@@ -329,7 +329,7 @@ fn interest_and_a_guarantee_charge_that_are_both_rounded_up_break_the_cap_betwee
     match product::check(&guaranteed(1, "0.124", "0.007")) {
         Err(ProductRefusal::Unproven(problems)) => {
             let told = problems[0].to_string();
-            assert!(told.starts_with("1215 fen in 1 periods, grade A"), "{told}");
+            assert!(told.starts_with("1215 fen in 1 period, grade A"), "{told}");
             assert!(told.contains("0.24028377 effective a year, above the cap of 0.24"), "{told}");
         }
         other => panic!("expected a refusal, found {other:?}"),

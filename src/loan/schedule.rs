@@ -61,7 +61,7 @@ pub enum ScheduleError {
     #[error("the principal must be from 1 to {max} fen, found {0}", max = Fen::MAX.get())]
     Principal(i64),
     #[error("the number of periods must be from 1 to {PERIODS_MAX}, found {0}")]
-    Periods(u16),
+    Periods(i64),
     #[error("{free} free periods are more than the {periods} periods of the schedule")]
     FreePeriods { free: u16, periods: u16 },
     #[error("the first due date {first} must be after the start {start}")]
@@ -109,7 +109,7 @@ fn check(request: &ScheduleRequest) -> Result<(), ScheduleError> {
         return Err(ScheduleError::Principal(request.principal.get()));
     }
     if request.periods == 0 || request.periods > PERIODS_MAX {
-        return Err(ScheduleError::Periods(request.periods));
+        return Err(ScheduleError::Periods(request.periods.into()));
     }
     if request.free_periods > request.periods {
         return Err(ScheduleError::FreePeriods { free: request.free_periods, periods: request.periods });

@@ -205,7 +205,7 @@ pub async fn simulate(_caller: FunderCaller, Body(asked): Body<Simulation>) -> R
     })?;
     let inquiry = Inquiry {
         principal_fen: Some(asked.amount_fen.0.get()),
-        periods: Some(asked.periods),
+        periods: Some(asked.periods.into()),
         start: Some(asked.start_on.0),
         grade: Some(asked.grade),
         statement_day: asked.statement_day,

@@ -28,7 +28,7 @@ pub struct Inquiry {
     pub principal_fen: Option<i64>,
     /// Number of periods
     #[arg(long, visible_alias = "plan", allow_negative_numbers = true)]
-    pub periods: Option<u16>,
+    pub periods: Option<i64>,
     /// Day of the purchase or of the loan's start, YYYY-MM-DD
     #[arg(long)]
     #[serde(deserialize_with = "day_word")]
@@ -202,7 +202,7 @@ impl Inquiry {
         };
         let quote = quote(terms, &request)?;
         let (plan, price) =
-            terms.plan(request.periods, request.grade).ok_or(QuoteRefusal::PeriodsNotSold(request.periods))?;
+            terms.plan(request.periods, request.grade).ok_or_else(|| QuoteRefusal::periods(terms, request.periods))?;
         let purchase = PurchaseAnswer {
             first_statement_on: quote.first_statement_on,
             subsidy_fen: quote.subsidy,
@@ -217,7 +217,8 @@ impl Inquiry {
     }
 
     fn periods(&self) -> Result<u16, InquiryError> {
-        self.periods.ok_or(InquiryError::Missing("periods"))
+        let periods = self.periods.ok_or(InquiryError::Missing("periods"))?;
+        u16::try_from(periods).map_err(|_| ScheduleError::Periods(periods).into())
     }
 
     fn start(&self) -> Result<BusinessDay, InquiryError> {

@@ -45,10 +45,10 @@ pub struct Quote {
 pub enum QuoteRefusal {
     #[error("the amount must be from {least} to {most} yuan")]
     AmountOutOfBounds { least: Fen, most: Fen },
-    #[error("this product is not sold to grade {0}")]
-    GradeNotAllowed(String),
-    #[error("this product is not sold in {0} periods")]
-    PeriodsNotSold(u16),
+    #[error("this product is sold to grades {}, not to {grade:?}", .sold.join(", "))]
+    GradeNotAllowed { grade: String, sold: Vec<String> },
+    #[error("this product is sold in {} periods, not in {periods}", said(.sold))]
+    PeriodsNotSold { periods: u16, sold: Vec<u16> },
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
 }
@@ -57,21 +57,40 @@ impl Refusal for QuoteRefusal {
     fn code(&self) -> &'static str {
         match self {
             QuoteRefusal::AmountOutOfBounds { .. } => "amount_out_of_bounds",
-            QuoteRefusal::GradeNotAllowed(_) => "grade_not_allowed",
-            QuoteRefusal::PeriodsNotSold(_) => "periods_not_sold",
+            QuoteRefusal::GradeNotAllowed { .. } => "grade_not_allowed",
+            QuoteRefusal::PeriodsNotSold { .. } => "periods_not_sold",
             QuoteRefusal::Schedule(_) => "schedule_impossible",
         }
     }
+}
+
+impl QuoteRefusal {
+    /// That of so many periods, which no plan is sold in.
+    pub(super) fn periods(terms: &Terms, periods: u16) -> QuoteRefusal {
+        let mut sold: Vec<u16> = terms.plans.iter().flat_map(|plan| plan.periods.iter().copied()).collect();
+        sold.sort_unstable();
+        QuoteRefusal::PeriodsNotSold { periods, sold }
+    }
+}
+
+/// Ascending numbers in words; those that follow each other by the first and the last, as in `1, 3, 6 to 12`.
+fn said(numbers: &[u16]) -> String {
+    let runs = numbers.chunk_by(|one, next| one + 1 == *next);
+    let words = runs.flat_map(|run| match run {
+        [first, _, .., last] => vec![format!("{first} to {last}")],
+        few => few.iter().map(ToString::to_string).collect(),
+    });
+    words.collect::<Vec<String>>().join(", ")
 }
 
 /// The schedule of a purchase under `terms`. Its price is a second step, [`Quote::price`], which costs as much again.
 pub fn quote(terms: &Terms, request: &QuoteRequest<'_>) -> Result<Quote, QuoteRefusal> {
     let bounds = &terms.purchase;
     if !bounds.grades.iter().any(|grade| grade == request.grade) {
-        return Err(QuoteRefusal::GradeNotAllowed(request.grade.to_owned()));
+        return Err(QuoteRefusal::GradeNotAllowed { grade: request.grade.to_owned(), sold: bounds.grades.clone() });
     }
     let Some((plan, price)) = terms.plan(request.periods, request.grade) else {
-        return Err(QuoteRefusal::PeriodsNotSold(request.periods));
+        return Err(QuoteRefusal::periods(terms, request.periods));
     };
     // After the plan: a purchase is refused for the first thing that is against it.
     if request.amount < bounds.amount_min_fen || request.amount > bounds.amount_max_fen {
@@ -229,6 +248,12 @@ mod tests {
         assert_eq!(quote.subsidies, [301, 301, 300].map(Fen::new));
         assert_eq!(quote.schedule.installments.iter().map(|row| row.fee.get()).collect::<Vec<_>>(), [300; 3]);
         assert_eq!(quote.subsidy, Fen::new(902));
+    }
+
+    #[test]
+    fn numbers_that_follow_each_other_are_said_by_the_first_and_the_last() {
+        assert_eq!(said(&[1, 3, 6, 7, 10, 11, 12, 24]), "1, 3, 6, 7, 10 to 12, 24");
+        assert_eq!((said(&[3]), said(&[])), ("3".to_owned(), String::new()));
     }
 
     #[test]

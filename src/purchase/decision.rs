@@ -166,7 +166,7 @@ impl Batch {
                 PurchaseRefusal::AmountBelowMinimum
             }
             QuoteRefusal::AmountOutOfBounds { .. } => PurchaseRefusal::AmountAboveMaximum,
-            QuoteRefusal::GradeNotAllowed(_) | QuoteRefusal::PeriodsNotSold(_) | QuoteRefusal::Schedule(_) => {
+            QuoteRefusal::GradeNotAllowed { .. } | QuoteRefusal::PeriodsNotSold { .. } | QuoteRefusal::Schedule(_) => {
                 PurchaseRefusal::PlanNotOffered
             }
         })

@@ -132,6 +132,21 @@ fn a_missing_word_is_named_and_is_wrong_usage() {
 }
 
 #[test]
+fn what_is_not_sold_is_refused_with_what_is() {
+    for (grade, periods, expected) in [
+        ("A", "1", "this product is sold in 2 to 24 periods, not in 1"),
+        ("F", "3", "this product is sold to grades A, B, C, D, E, not to \"F\""),
+        ("A", "70000", "the number of periods must be from 1 to 600, found 70000"),
+        ("A", "-1", "the number of periods must be from 1 to 600, found -1"),
+    ] {
+        let quote = format!("quote --product products/standard.toml --grade {grade} --periods {periods}");
+        let output = fenqi(&words(&format!("{quote} --principal-fen 100000 --start 2026-01-15")), "");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[test]
 fn checking_shipped_files_succeeds_and_a_broken_one_is_told() {
     assert!(fenqi(&words("product check products/standard.toml products/interest-free.toml"), "").status.success());
     let path = std::env::temp_dir().join(format!("fenqi-broken-{}.toml", std::process::id()));

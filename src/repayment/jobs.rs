@@ -10,7 +10,7 @@ use super::attempt::{LastAttempt, next_attempt};
 use super::due_actions::{Candidate, Timetable, create_due_orders, owed_by_line};
 use super::queue_store::{self, ClaimedOrder, DueLine, OpenQuestion, Place, Queue};
 use super::result_actions::{ChannelResult, Posted, post_results};
-use super::withholding::Failure;
+use super::withholding::{Failure, PurposeKind};
 use super::{notices, store};
 use crate::app::App;
 use crate::base::id::{LineId, WithholdingId};
@@ -167,7 +167,7 @@ async fn owed_by_line_and_day(
 
 impl ClaimedOrder {
     fn is_by_timetable(&self) -> bool {
-        self.purpose == "due"
+        self.purpose == PurposeKind::Due
     }
 
     fn to_send(&self, agreement_number: String, amount: Fen) -> Order {

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::attempt::LastAttempt;
-use super::withholding::State;
+use super::withholding::{PurposeKind, State};
 use crate::base::id::{BorrowerId, LineId, ProductId, WithholdingId};
 use crate::base::{AccountRange, BusinessDay, Fen};
 use crate::partner::withholding::ChannelName;
@@ -54,7 +54,7 @@ pub struct Queue {
 pub struct ClaimedOrder {
     pub withholding_id: WithholdingId,
     pub line_id: LineId,
-    pub purpose: String,
+    pub purpose: PurposeKind,
     pub amount: Fen,
     pub partial_allowed: bool,
     pub business_day: BusinessDay,
@@ -159,7 +159,8 @@ pub async fn claim_created(
 ) -> sqlx::Result<Vec<ClaimedOrder>> {
     sqlx::query_as!(
         ClaimedOrder,
-        r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId", w.purpose,
+        r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId",
+                  w.purpose as "purpose: PurposeKind",
                   w.amount_fen as "amount: Fen", w.partial_allowed, w.business_day as "business_day: BusinessDay",
                   w.submit_at, c.agreement_number as "agreement_number?"
            from withholding w

@@ -1,7 +1,7 @@
 //! The withholding order: one owner of the truth about money that is being taken from a card.
 
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, words};
 use crate::partner::withholding::{Answer, ChannelFailure, ChannelName};
 
 /// One order to take money from a card.
@@ -30,6 +30,15 @@ pub enum Purpose {
     Button,
     /// The early payoff of one loan.
     Payoff(LoanId),
+}
+
+words! {
+    /// The same without the loan, as it is stored.
+    pub enum PurposeKind {
+        Due = "due",
+        Button = "button",
+        Payoff = "payoff",
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,19 +163,19 @@ impl Withholding {
 impl Purpose {
     pub fn stored(self) -> (&'static str, Option<LoanId>) {
         match self {
-            Purpose::Due => ("due", None),
-            Purpose::Button => ("button", None),
-            Purpose::Payoff(loan_id) => ("payoff", Some(loan_id)),
+            Purpose::Due => (PurposeKind::Due.name(), None),
+            Purpose::Button => (PurposeKind::Button.name(), None),
+            Purpose::Payoff(loan_id) => (PurposeKind::Payoff.name(), Some(loan_id)),
         }
     }
 
     /// Reads a stored pair; `None` where it is not one that [`Purpose::stored`] writes.
     pub fn from_stored(purpose: &str, loan_id: Option<LoanId>) -> Option<Purpose> {
-        match (purpose, loan_id) {
-            ("due", None) => Some(Purpose::Due),
-            ("button", None) => Some(Purpose::Button),
-            ("payoff", Some(loan_id)) => Some(Purpose::Payoff(loan_id)),
-            (_, _) => None,
+        match (PurposeKind::from_name(purpose)?, loan_id) {
+            (PurposeKind::Due, None) => Some(Purpose::Due),
+            (PurposeKind::Button, None) => Some(Purpose::Button),
+            (PurposeKind::Payoff, Some(loan_id)) => Some(Purpose::Payoff(loan_id)),
+            (PurposeKind::Due | PurposeKind::Button, Some(_)) | (PurposeKind::Payoff, None) => None,
         }
     }
 }

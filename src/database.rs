@@ -33,6 +33,7 @@ const DATABASE_MISSING: &str = "3D000";
 const DATABASE_EXISTS: &str = "42P04";
 const TABLE_MISSING: &str = "42P01";
 const DEADLOCK: &str = "40P01";
+const NOT_ALLOWED: &str = "42501";
 /// Who connects is not let in (a role, a password, `pg_hba.conf`).
 const NOT_LET_IN: [&str; 2] = ["28000", "28P01"];
 
@@ -157,14 +158,38 @@ pub async fn migrate(pool: &PgPool) -> anyhow::Result<usize> {
         Migrated::Partly | Migrated::Fully => {}
     }
     let before = applied(pool).await?.len();
-    MIGRATOR.run(pool).await.map_err(|error| match error {
-        MigrateError::VersionMismatch(version) | MigrateError::VersionMissing(version) => anyhow::anyhow!(
-            "migration {version} of this database is not the one of this program; use the build that made the database, or \
-             name another database in DATABASE_URL"
-        ),
-        other => anyhow::Error::new(other).context("the database could not be migrated"),
-    })?;
+    if let Err(error) = MIGRATOR.run(pool).await {
+        if let MigrateError::Execute(cause) = &error
+            && has_code(cause, NOT_ALLOWED)
+        {
+            check_may_create(pool).await?;
+        }
+        return Err(match error {
+            MigrateError::VersionMismatch(version) | MigrateError::VersionMissing(version) => anyhow::anyhow!(
+                "migration {version} of this database is not the one of this program; use the build that made the database, \
+                 or name another database in DATABASE_URL"
+            ),
+            other => anyhow::Error::new(other).context("the database could not be migrated"),
+        });
+    }
     Ok(applied(pool).await?.len() - before)
+}
+
+/// From version 15 on, a role that does not own its database makes tables there only once it is let.
+async fn check_may_create(pool: &PgPool) -> anyhow::Result<()> {
+    let asked =
+        "select current_user::text, current_database()::text, place.name, has_schema_privilege(place.name, 'create')
+                 from (select coalesce(current_schema()::text, 'public') as name) place";
+    let (role, name, schema, may): (String, String, String, bool) = sqlx::query_as(asked).fetch_one(pool).await?;
+    if !may {
+        bail!(
+            "the role {role} may not make tables in the schema {schema} of the database {name}; let it, as a superuser: \
+             psql --dbname={name} --command='grant create on schema {} to {}'",
+            quote(&schema),
+            quote(&role)
+        );
+    }
+    Ok(())
 }
 
 /// A server that was set up without a locale makes databases that know English letters alone, and one with an old locale such as cannot

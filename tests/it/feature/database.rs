@@ -125,3 +125,20 @@ async fn no_statement_is_compiled_whatever_the_server_does_of_itself(pool: PgPoo
     assert_eq!(found, ("off".to_owned(), "client".to_owned()));
     ours.close().await;
 }
+
+#[sqlx::test(migrations = false)]
+async fn a_role_that_may_make_no_tables_is_told_what_to_type(pool: PgPool) {
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await.unwrap();
+    let url = house::other_database(&std::env::var("DATABASE_URL").unwrap(), &name);
+    let sign = if url.contains('?') { '&' } else { '?' };
+    let reader = database::connect(&format!("{url}{sign}options=-c%20role%3Dpg_read_all_data"), 1).await.unwrap();
+    let told = format!("{:#}", database::migrate(&reader).await.unwrap_err());
+    reader.close().await;
+    let expected =
+        format!("the role pg_read_all_data may not make tables in the schema public of the database {name}; ");
+    assert!(told.starts_with(&expected), "{told}");
+    let (_, typed) = told.split_once("--command='").unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(typed.trim_end_matches('\'').to_owned())).execute(&pool).await.unwrap();
+    let may = "select has_schema_privilege('pg_read_all_data', 'public', 'create')";
+    assert!(sqlx::query_scalar::<_, bool>(may).fetch_one(&pool).await.unwrap());
+}

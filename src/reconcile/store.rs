@@ -251,6 +251,9 @@ pub async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx
 ///
 /// What people made of the channel's word before the file came does not stand in the way of what the file says otherwise: where it was
 /// over another amount, or they had dismissed it, or settled it with the channel without any money, there is a new break.
+///
+/// A break over what the channel took for an order of ours may be of the order's day, and so of another one than the file's; that the
+/// channel names the order in several files is a break of its own.
 pub async fn insert_breaks(
     connection: &mut PgConnection,
     key: FileKey,
@@ -267,8 +270,8 @@ pub async fn insert_breaks(
          from unnest($3::text[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[])
               as f(kind, withholding_id, our_fen, their_fen, proposed)
          where not exists (select from reconciliation_break b
-                           where b.channel = $1 and b.business_day = $2::date and b.withholding_id = f.withholding_id
-                             and b.kind = f.kind and b.their_fen = f.their_fen
+                           where b.channel = $1 and b.withholding_id = f.withholding_id and b.kind = f.kind and b.their_fen = f.their_fen
+                             and (b.business_day = $2::date or f.kind in ('amount_differs', 'we_failed_they_succeeded'))
                              and not ($9::bool and b.status <> 'open' and b.settled_fen = 0
                                       and (b.status = 'dismissed' or b.proposed = 'ask_channel')))
          on conflict do nothing",

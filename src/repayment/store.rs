@@ -373,8 +373,8 @@ pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: Busi
     .await
 }
 
-/// Opens a break for each order whose channel contradicts itself; one that is open already is left as it is. One that was closed
-/// over another amount does not stand in the way.
+/// Opens a break for each order whose channel contradicts itself; one that is open already, of whichever day, is left as it is. One that
+/// was closed over another amount does not stand in the way.
 pub async fn insert_contradictions(
     connection: &mut PgConnection,
     contradictions: &[(Withholding, Contradiction)],
@@ -388,8 +388,8 @@ pub async fn insert_contradictions(
              select $1::uuid, $2::text, $3::date, $4::text, $5::uuid, $6::bigint, $7::bigint, $8::text, 'callback', 'callback', 'open',
                     $9::date
              where not exists (select from reconciliation_break b
-                               where b.channel = $2 and b.business_day = $3 and b.withholding_id = $5 and b.kind = $4
-                                 and b.their_fen = $7)
+                               where b.channel = $2 and b.withholding_id = $5 and b.kind = $4
+                                 and (b.status = 'open' or (b.business_day = $3 and b.their_fen = $7)))
              on conflict do nothing",
             crate::base::id::BreakId::mint(when.at).uuid(),
             order.channel.name(),

@@ -300,6 +300,37 @@ async fn what_is_open_over_a_failed_order_takes_the_amount_that_the_file_names(p
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_file_of_the_day_after_names_is_one_break_with_what_is_open_over_it(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
+    let order = the_order(&book).await;
+    assert_eq!(post_success(&book, order, 60_000).await.contradicted, 1);
+    book.live_until("2026-02-27").await;
+    let file = file_of(vec![taken(order, 103_600)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"file", &file).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    let breaks = "select their_fen from reconciliation_break where $1::uuid is not null";
+    assert_eq!(book.fen(breaks).await, [103_600]);
+    confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await[1], 0);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_a_channel_says_after_the_file_of_the_day_after_is_no_other_break(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
+    let order = the_order(&book).await;
+    book.live_until("2026-02-27").await;
+    let file = file_of(vec![taken(order, 103_600)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"file", &file).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    for fen in [103_600, 60_000] {
+        assert_eq!(post_success(&book, order, fen).await.contradicted, 1);
+    }
+    let breaks = "select their_fen from reconciliation_break where $1::uuid is not null";
+    assert_eq!(book.fen(breaks).await, [103_600]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_was_dismissed_is_a_break_again_once_the_file_says_it_too(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
     let order = the_order(&book).await;

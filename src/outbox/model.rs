@@ -95,9 +95,10 @@ pub fn left_alone_until_max(now: DateTime<Utc>) -> DateTime<Utc> {
     now + OPEN_FOR_MAX + CLOCKS_APART
 }
 
-/// The same of the time at which a message that failed is tried again.
-pub fn delayed_until_max(now: DateTime<Utc>) -> DateTime<Utc> {
-    now + DELAY_MAX + CLOCKS_APART
+/// The same of the time at which a message that failed is tried again. A run reckons from when it began, and may last for hours: what
+/// fails in it meanwhile is no later.
+pub fn delayed_until_max(began: DateTime<Utc>) -> DateTime<Utc> {
+    began + DELAY_MAX * 2
 }
 
 /// The most messages in one call.
@@ -192,6 +193,14 @@ mod tests {
         assert_eq!(settings.delay_after(40), TimeDelta::days(1));
         assert_eq!(Retries::Growing.after(17, settings), Some(settings.delay_after(17)));
         assert_eq!(Retries::Growing.after(18, settings), None);
+    }
+
+    #[test]
+    fn what_fails_late_in_a_long_run_is_not_tried_again_in_it() {
+        let began = DateTime::UNIX_EPOCH;
+        let failed_at = began + TimeDelta::hours(12);
+        let again_at = failed_at + DeliverySettings::default().delay_after(ATTEMPTS_MAX);
+        assert!(again_at <= delayed_until_max(began));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub enum Decide {
         /// One of the product's grades, which sets the price
         #[arg(long)]
         grade: String,
-        /// In fen, within the product's bounds
+        /// In fen, within the product's bounds, and not above what was asked for
         #[arg(long, allow_negative_numbers = true)]
         limit_fen: i64,
         #[command(flatten)]

@@ -168,7 +168,7 @@ pub struct DecisionBody {
     /// With an approval of what is `referred`: one of the product's grades. Of what is `with_funder`: left out, or as proposed.
     #[schema(example = "A", max_length = 16)]
     pub grade: Option<String>,
-    /// With an approval of what is `referred`: within the product's bounds, and not above what was asked for. Of what is
+    /// With an approval of what is `referred`: within the product's bounds, and not above `limit_requested_fen`. Of what is
     /// `with_funder`: at most `proposed_limit_fen`, and as proposed if left out.
     pub limit_fen: Option<AmountFen>,
     /// With a refusal: the code that the applicant is told.

@@ -113,6 +113,8 @@ pub struct ApplicationView {
     /// `deadline` where your product's default was taken, `borrower` where a consent was taken back; null until there is one.
     #[schema(example = "scorecard")]
     pub decided_by: Option<String>,
+    /// The limit that was asked for, above which nobody goes; null where none was named.
+    pub limit_requested_fen: Option<Fen>,
     /// Whose approval was put to you, where your word is final; null where the product does not ask for it.
     #[schema(example = "scorecard")]
     pub proposed_by: Option<String>,
@@ -154,7 +156,8 @@ pub async fn list_applications(
     sqlx::query_as!(
         ApplicationView,
         r#"select a.application_id as "application_id: ApplicationId", a.borrower_id as "borrower_id: BorrowerId",
-                  a.product_id as "product_id: ProductId", a.product_version, a.status, a.decided_by, a.proposed_by,
+                  a.product_id as "product_id: ProductId", a.product_version, a.status, a.decided_by,
+                  (a.facts->>'limit_requested_fen')::bigint as "limit_requested_fen: Fen", a.proposed_by,
                   a.proposed_limit_fen as "proposed_limit_fen: Fen", a.answer_by, a.review_asked_at, a.refusal, a.score,
                   a.grade, a.limit_fen as "limit_fen: Fen", a.line_id as "line_id: LineId", a.created_at, a.decided_at
            from application a join product p using (product_id)

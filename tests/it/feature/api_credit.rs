@@ -8,7 +8,7 @@ use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::BorrowerId;
 use fenqi::credit::actions::{PersonDecision, PersonVerdict};
-use fenqi::credit::{ApplicationState, Applied, RiskHook, actions, jobs};
+use fenqi::credit::{ApplicationState, Applied, ApplyRequest, RiskHook, actions, jobs};
 use fenqi::partner::key::Algorithm;
 use fenqi::sandbox::{self, Scripted, Silence};
 use serde_json::json;
@@ -56,6 +56,28 @@ async fn a_funder_decides_what_waits_for_a_person(pool: PgPool) {
     assert_eq!(note.unwrap(), "papers");
     let refusal = json!({ "decision": "refuse", "code": "changed_mind", "reason": "late" });
     assert_eq!(funder.post(&path, "a-2", &refusal).await.problem(), (409, "application_not_referred".into()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_funder_reads_what_was_asked_for_and_gives_no_more(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let funder = desk_of(&app, "harbour-core", PartnerKind::Funder, Some("harbour-bank")).await;
+    let any_limit = request(ready(&app, 1).await, product, None);
+    actions::apply(&app, any_limit).await.unwrap();
+    let modest = request(ready(&app, 2).await, product, None);
+    let modest = ApplyRequest { limit_requested: Some(Fen::new(400_000)), ..modest };
+    let applied = actions::apply(&app, modest).await.unwrap();
+    let waiting = funder.get("/funder/applications?status=referred").await.ok();
+    let mut asked: Vec<Option<i64>> =
+        waiting["items"].as_array().unwrap().iter().map(|one| one["limit_requested_fen"].as_i64()).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, [None, Some(400_000)]);
+    let path = format!("/funder/applications/{}/decision", applied.application_id);
+    let approval = |fen: i64| json!({ "decision": "approve", "grade": "C", "limit_fen": fen, "reason": "papers" });
+    assert_eq!(funder.post(&path, "a-0", &approval(400_001)).await.problem(), (422, "limit_out_of_bounds".into()));
+    let decided = funder.post(&path, "a-1", &approval(400_000)).await.ok();
+    assert_eq!((&decided["limit_fen"], &decided["limit_requested_fen"]), (&json!(400_000), &json!(400_000)));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -102,7 +102,11 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
         found.extend(shared_store::find_shared(&mut transaction, key).await?);
     }
     let comparison = Comparison { today, is_first };
-    let breaks = taken_over + store::insert_breaks(&mut transaction, key, &found, comparison).await?;
+    let mut breaks = taken_over + store::insert_breaks(&mut transaction, key, &found, comparison).await?;
+    if is_first {
+        // What the channel has said meanwhile may stand where the file's own break would.
+        breaks += open_store::take_over_amounts(&mut transaction, key).await?;
+    }
     if breaks > 0 {
         let told = notices::breaks_found(key, breaks, when);
         notice::raise(&mut transaction, &[told]).await?;

@@ -41,7 +41,7 @@ pub async fn close_found(connection: &mut PgConnection, key: FileKey, today: Bus
 
 /// Gives the file's amount to open breaks over what a channel had said of an order before its file came: it pays what its file says. Not
 /// where another file names that order, too, since what they pay together is a break of its own. Whatever was proposed for the other
-/// amount has to be proposed anew. Returns how many.
+/// amount has to be proposed anew; what a comparison has proposed is of a file already. Returns how many.
 pub async fn take_over_amounts(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<u64> {
     let taken_over = sqlx::query!(
         "update reconciliation_break b
@@ -55,7 +55,7 @@ pub async fn take_over_amounts(connection: &mut PgConnection, key: FileKey) -> s
                  and (w.status in ('submitted', 'unknown', 'failed') or w.collected_fen <> f.amount_fen)
                order by f.withholding_id, f.line_no) named
          where b.channel = $1 and b.withholding_id = named.withholding_id and b.kind = named.kind and b.status = 'open'
-           and b.their_fen <> named.amount_fen
+           and b.their_fen <> named.amount_fen and b.proposed_by <> 'comparison'
            and not exists (select from channel_file_line o
                            join channel_file c on c.channel = o.channel and c.business_day = o.business_day
                            where o.channel = $1 and o.business_day <> $2 and o.withholding_id = named.withholding_id

@@ -331,6 +331,31 @@ async fn what_a_channel_says_after_the_file_of_the_day_after_is_no_other_break(p
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_a_channel_says_while_its_file_is_compared_takes_the_amount_that_the_file_names(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
+    let order = the_order(&book).await;
+    book.live_until("2026-02-26").await;
+    let file = file_of(vec![taken(order, 103_600)]);
+    // Once the comparison looks what was booked, it has looked what is open already.
+    let mut calling_back = fenqi::database::begin(&book.app.pool).await.unwrap();
+    sqlx::query("lock table repayment in access exclusive mode").execute(&mut *calling_back).await.unwrap();
+    let said =
+        "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
+                                           proposed, proposed_by, owner, status, opened_on)
+         select gen_random_uuid(), channel, business_day, 'we_failed_they_succeeded', withholding_id, 0, 60000,
+                'post', 'callback', 'callback', 'open', '2026-02-26'
+         from withholding where withholding_id = $1";
+    let (compared, ()) = tokio::join!(reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file), async {
+        until_somebody_waits(&book.app.pool).await;
+        sqlx::query(said).bind(order.uuid()).execute(&mut *calling_back).await.unwrap();
+        calling_back.commit().await.unwrap();
+    });
+    assert_eq!(compared.unwrap().breaks, 1);
+    let breaks = "select their_fen from reconciliation_break where $1::uuid is not null";
+    assert_eq!(book.fen(breaks).await, [103_600]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_was_dismissed_is_a_break_again_once_the_file_says_it_too(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
     let order = the_order(&book).await;

@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 use super::next_work::NextWork;
 
 /// Each part is the work's own query without its finer conditions, so that it finds all that the work does, and rather more; what has no
-/// time of its own may be found at once. Whoever lets a kind of work look for more widens its part here.
+/// time of its own may be found at once. Whoever lets a kind of work look for more widens its part here. What a clock that ran ahead has
+/// put off is left out: that of a story is never set back.
 pub async fn load_next_work(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<NextWork> {
     sqlx::query_as!(
         NextWork,

@@ -18,7 +18,7 @@ use crate::base::person::{CardNumber, Mobile};
 use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::partner::card_signing::NAME as CARD_SIGNING;
-use crate::partner::card_signing::client::{self as signing_client, Asked, Elements, Told, TypedCode};
+use crate::partner::card_signing::client::{self as signing_client, CodeWord, Elements, StartWord, TypedCode};
 use crate::passcode::{self, Window};
 use crate::vault::{Field, Indexed, PersonKey};
 
@@ -70,12 +70,12 @@ pub async fn start_binding_many(
         results.push(match prepared {
             Err(refusal) => Err(refusal),
             Ok(prepared) => match asked.remove(&prepared.signing.card_id) {
-                Some(Asked::CodeSent { challenge }) => {
+                Some(StartWord::CodeSent { challenge }) => {
                     let card_id = prepared.signing.card_id;
                     signings.push(NewSigning { challenge, ..prepared.signing });
                     Ok(card_id)
                 }
-                Some(Asked::Refused { channel_code }) => Err(CardRefusal::RefusedByBank { channel_code }),
+                Some(StartWord::Refused { channel_code }) => Err(CardRefusal::RefusedByBank { channel_code }),
                 None => Err(CardRefusal::BankSilent),
             },
         });
@@ -84,7 +84,7 @@ pub async fn start_binding_many(
     Ok(results)
 }
 
-/// Of whoever was erased while the bank was asked nothing is kept.
+/// Stores signings, but not those of people who were erased while the bank was asked.
 async fn save_signings(app: &App, mut signings: Vec<NewSigning>) -> sqlx::Result<()> {
     let borrower_ids: Vec<BorrowerId> = signings.iter().map(|signing| signing.borrower_id).collect();
     let mut transaction = database::begin(&app.pool).await?;
@@ -269,7 +269,7 @@ pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Resu
     Ok(results.into_iter().map(|result| result.map(|id| cards.get(&id).copied().unwrap_or(id))).collect())
 }
 
-async fn ask_channel(app: &App, codes: Vec<TypedCode>) -> HashMap<String, Told> {
+async fn ask_channel(app: &App, codes: Vec<TypedCode>) -> HashMap<String, CodeWord> {
     let told = match app.partners.client(CARD_SIGNING) {
         Ok(client) => signing_client::confirm(client, codes).await,
         Err(error) => Err(error),
@@ -290,16 +290,16 @@ struct Ended {
 }
 
 impl Ended {
-    fn take(&mut self, code: &CardCode, answer: Option<&Told>, now: DateTime<Utc>) -> Result<CardId, CardRefusal> {
+    fn take(&mut self, code: &CardCode, answer: Option<&CodeWord>, now: DateTime<Utc>) -> Result<CardId, CardRefusal> {
         let (borrower_id, card_id) = (code.borrower_id, code.card_id);
         match answer {
-            Some(Told::Signed { agreement_number }) => {
+            Some(CodeWord::Signed { agreement_number }) => {
                 let agreement_number = agreement_number.clone();
                 self.signed.push(SignedCard { borrower_id, card_id, agreement_number, signed_at: now });
                 Ok(card_id)
             }
-            Some(Told::CodeWrong) => Err(CardRefusal::CodeWrong),
-            Some(Told::Ended) => {
+            Some(CodeWord::CodeWrong) => Err(CardRefusal::CodeWrong),
+            Some(CodeWord::Ended) => {
                 self.refused.push((borrower_id, card_id));
                 Err(CardRefusal::SigningEnded)
             }

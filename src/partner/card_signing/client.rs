@@ -21,18 +21,18 @@ pub struct Elements {
     pub mobile: String,
 }
 
-/// What the channel says to a card.
+/// What the channel answers when a card's signing is begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum StartWord {
     /// A code is on its way to the mobile; the challenge names it.
     CodeSent { challenge: String },
     /// The elements do not belong together, or the card cannot be charged.
     Refused { channel_code: String },
 }
 
-/// What the channel says to a code.
+/// What the channel answers to a code that was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum CodeWord {
     Signed {
         agreement_number: String,
     },
@@ -41,12 +41,11 @@ pub enum Told {
     Ended,
 }
 
-/// Asks for a code for each card; those without an answer, or with two that differ, are missing.
+/// Asks the channel to send a code for each card; returns its word by card. Cards without an answer, or with two that differ, are missing.
 ///
 /// # Errors
-/// As [`CallError`] says, at the first call that fails; a code that was sent all the same is good for nothing, and a new one is
-/// asked for.
-pub async fn start(client: &Client, cards: Vec<Elements>) -> Result<HashMap<CardId, Asked>, CallError> {
+/// The first call that fails, as [`CallError`] says. Codes that were sent by then are of no use: the borrower asks for a new one.
+pub async fn start(client: &Client, cards: Vec<Elements>) -> Result<HashMap<CardId, StartWord>, CallError> {
     let mut said = Vec::with_capacity(cards.len());
     for batch in cards.chunks(SIGNINGS_MAX) {
         let key = batch[0].card_id.to_string();
@@ -61,17 +60,17 @@ pub async fn start(client: &Client, cards: Vec<Elements>) -> Result<HashMap<Card
         };
         let request = StartRequest { cards: batch.iter().cloned().map(card).collect() };
         let answer: StartAnswer = client.call(&operation, &request).await?;
-        said.extend(answer.results.into_iter().map(asked));
+        said.extend(answer.results.into_iter().map(start_word));
     }
     Ok(agreed(said))
 }
 
-fn asked(result: StartResult) -> (CardId, Asked) {
-    let asked = match result.started {
-        Started::CodeSent { challenge } => Asked::CodeSent { challenge },
-        Started::Refused { code } => Asked::Refused { channel_code: code },
+fn start_word(result: StartResult) -> (CardId, StartWord) {
+    let word = match result.started {
+        Started::CodeSent { challenge } => StartWord::CodeSent { challenge },
+        Started::Refused { code } => StartWord::Refused { channel_code: code },
     };
-    (CardId::from_uuid(result.signing_id), asked)
+    (CardId::from_uuid(result.signing_id), word)
 }
 
 /// A code as it was typed, for a card whose signing was begun; never logged.
@@ -82,12 +81,12 @@ pub struct TypedCode {
     pub sms_code: String,
 }
 
-/// Puts codes to the channel; returns what it says by challenge. Those without an answer, or with two that differ, are missing.
+/// Has the channel check codes; returns its word by challenge. Challenges without an answer, or with two that differ, are missing.
 ///
 /// # Errors
-/// As [`CallError`] says, at the first call that fails; the same code may be put again, and a signed challenge answers with the
-/// same agreement.
-pub async fn confirm(client: &Client, codes: Vec<TypedCode>) -> Result<HashMap<String, Told>, CallError> {
+/// The first call that fails, as [`CallError`] says. The same codes may be checked again: a challenge that was signed answers with the same
+/// agreement.
+pub async fn confirm(client: &Client, codes: Vec<TypedCode>) -> Result<HashMap<String, CodeWord>, CallError> {
     let mut said = Vec::with_capacity(codes.len());
     for batch in codes.chunks(SIGNINGS_MAX) {
         // The channel knows the challenges alone.
@@ -103,18 +102,18 @@ pub async fn confirm(client: &Client, codes: Vec<TypedCode>) -> Result<HashMap<S
         let code = |code: TypedCode| CodeToConfirm { challenge: code.challenge, sms_code: code.sms_code };
         let request = ConfirmRequest { codes: batch.iter().cloned().map(code).collect() };
         let answer: ConfirmAnswer = client.call(&operation, &request).await?;
-        said.extend(answer.results.into_iter().map(told));
+        said.extend(answer.results.into_iter().map(code_word));
     }
     Ok(agreed(said))
 }
 
-fn told(result: ConfirmResult) -> (String, Told) {
-    let told = match result.confirmed {
-        Confirmed::Signed { agreement_number } => Told::Signed { agreement_number },
-        Confirmed::CodeWrong => Told::CodeWrong,
-        Confirmed::ChallengeEnded => Told::Ended,
+fn code_word(result: ConfirmResult) -> (String, CodeWord) {
+    let word = match result.confirmed {
+        Confirmed::Signed { agreement_number } => CodeWord::Signed { agreement_number },
+        Confirmed::CodeWrong => CodeWord::CodeWrong,
+        Confirmed::ChallengeEnded => CodeWord::Ended,
     };
-    (result.challenge, told)
+    (result.challenge, word)
 }
 
 fn card(elements: Elements) -> CardToSign {
@@ -137,12 +136,12 @@ mod tests {
     fn a_card_or_a_code_of_which_two_things_are_said_has_no_answer() {
         let sent = |id, challenge: &str| {
             let started = Started::CodeSent { challenge: challenge.to_owned() };
-            asked(StartResult { signing_id: Uuid::from_u128(id), started })
+            start_word(StartResult { signing_id: Uuid::from_u128(id), started })
         };
         let codes_sent = agreed([sent(1, "a"), sent(2, "b"), sent(1, "c"), sent(2, "b")]);
         assert_eq!(codes_sent.into_keys().collect::<Vec<_>>(), [CardId::from_uuid(Uuid::from_u128(2))]);
 
-        let said = |challenge: &str, confirmed| told(ConfirmResult { challenge: challenge.to_owned(), confirmed });
+        let said = |challenge: &str, confirmed| code_word(ConfirmResult { challenge: challenge.to_owned(), confirmed });
         let signed = || Confirmed::Signed { agreement_number: "AG-1".to_owned() };
         let confirmed = agreed([
             said("a", Confirmed::ChallengeEnded),

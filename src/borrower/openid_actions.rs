@@ -140,7 +140,7 @@ async fn lock_to_link(
     }
 }
 
-/// The same as [`link_openid`], where the people are locked already.
+/// As [`link_openid`], for a caller that has locked both people.
 async fn link(connection: &mut PgConnection, app: &App, person: &SealedPerson, openid: &str) -> anyhow::Result<()> {
     let borrower_id = person.borrower_id;
     let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;

@@ -243,8 +243,9 @@ pub(super) async fn decide(app: &App, applications: &[Application]) -> anyhow::R
     Ok(decided)
 }
 
-/// The same by one call. Whom it asks is stored just before, so that a late answer is heard from that partner alone; the facts of what
-/// has ended by then, as by a consent that was taken back, are told to nobody. No transaction is open while it is asked.
+/// As [`decide`], for at most `QUESTIONS_MAX` applications, by one call to the hook. The partner that is asked is stored just before the
+/// call, so that a late answer is heard from that partner alone. Applications that have ended by then, as by a consent that was taken back,
+/// are not put to the hook. No transaction is open during the call.
 async fn decide_at_once(
     app: &App,
     mut applications: Vec<Application>,

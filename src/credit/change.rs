@@ -126,7 +126,8 @@ pub fn line_changed(funder_code: &str, line: &Line, entry: &LineEntry) -> Messag
     }
 }
 
-/// The same for every such change among journal entries of one line; what a purchase or payment does to it is told as that.
+/// As [`line_changed`], for each entry of a line that a person or a rule made. Purchases and payments are left out: the funder is told of
+/// those as what they are.
 pub fn lines_changed(funder_code: &str, line: &Line, entries: &[LineEntry]) -> Vec<Message> {
     let is_told = |entry: &&LineEntry| match entry.kind {
         EntryKind::Limit | EntryKind::Freeze | EntryKind::Unfreeze | EntryKind::Close => true,
@@ -135,7 +136,7 @@ pub fn lines_changed(funder_code: &str, line: &Line, entries: &[LineEntry]) -> V
     entries.iter().filter(is_told).map(|entry| line_changed(funder_code, line, entry)).collect()
 }
 
-/// What the borrower is told of it.
+/// What the borrower is told of a change; nothing where it changes nothing for them.
 pub fn told(line: &Line, entry: &LineEntry) -> Vec<Notice> {
     let kind = match (entry.kind, line.status) {
         (EntryKind::Limit, _) => "limit_changed",

@@ -52,7 +52,7 @@ pub(super) struct Locked {
     pub day: BusinessDay,
 }
 
-/// The same in the caller's transaction.
+/// As [`change_line`], in the caller's transaction.
 pub(super) async fn change_locked(
     connection: &mut PgConnection,
     app: &App,

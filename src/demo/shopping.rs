@@ -11,7 +11,7 @@ use crate::purchase::PurchaseRequest;
 /// Every so many purchases one is voided the same day, or refunded some days later.
 const VOID_EVERY: u64 = 151;
 const REFUND_EVERY: u64 = 47;
-/// Refunds come up to so many days after the purchase.
+/// The most days between a purchase and its refund.
 const REFUND_DAYS: u64 = 45;
 
 /// What becomes of a purchase after the sale.
@@ -19,7 +19,7 @@ const REFUND_DAYS: u64 = 45;
 pub enum After {
     Keep,
     Void,
-    /// So many days later, this share of the amount in hundredths.
+    /// Given back `days` later: `per_cent` hundredths of the amount.
     Refund {
         days: u32,
         per_cent: i64,

@@ -50,7 +50,7 @@ pub struct LatinLabel {
     pub city: String,
 }
 
-/// The same, every part checked.
+/// An [`Onboarding`] whose every part was checked.
 pub(super) struct Checked {
     name: String,
     credit_code: CreditCode,

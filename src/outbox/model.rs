@@ -43,7 +43,7 @@ impl Default for DeliverySettings {
 /// Attempts after which a message is a dead letter: with a first delay of five seconds, after about four days.
 const ATTEMPTS_MAX: i16 = 18;
 const DELAY_MAX: TimeDelta = TimeDelta::days(1);
-/// The clocks of nodes differ by less.
+/// More than the clocks of two nodes may differ by.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
 
 impl DeliverySettings {
@@ -75,7 +75,7 @@ const WECHAT_PAY_SECONDS: [i64; 15] =
     [15, 15, 30, 180, 600, 1_200, 1_800, 1_800, 1_800, 3_600, 10_800, 10_800, 10_800, 21_600, 21_600];
 
 impl Retries {
-    /// How long to wait after the `attempts`-th attempt; nothing after the last one.
+    /// How long to wait after the `attempts`-th attempt; `None` after the last one.
     pub fn after(self, attempts: i16, settings: DeliverySettings) -> Option<TimeDelta> {
         match self {
             Retries::Growing => (attempts < ATTEMPTS_MAX).then(|| settings.delay_after(attempts)),
@@ -95,8 +95,8 @@ pub fn left_alone_until_max(now: DateTime<Utc>) -> DateTime<Utc> {
     now + OPEN_FOR_MAX + CLOCKS_APART
 }
 
-/// The same of the time at which a message that failed is tried again. A run reckons from when it began, and may last for hours: what
-/// fails in it meanwhile is no later.
+/// The latest time to which the next attempt at a message that failed may be put off in a run that began then: a later one is from a
+/// clock that ran ahead. A run reckons from when it began, and may last for hours: what fails in it meanwhile is no later.
 pub fn delayed_until_max(began: DateTime<Utc>) -> DateTime<Utc> {
     began + DELAY_MAX * 2
 }

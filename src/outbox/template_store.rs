@@ -60,7 +60,7 @@ pub async fn newest(connection: &mut PgConnection, funder_id: FunderId, kind: &s
     Ok(versions(connection, funder_id, kind, None, 1).await?.pop())
 }
 
-/// So many versions of a kind, the newest first, those before a version if one is given.
+/// Up to `limit` versions of a kind, the newest first; those before `before`, if it is given.
 pub async fn versions(
     connection: &mut PgConnection,
     funder_id: FunderId,

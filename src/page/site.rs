@@ -33,7 +33,7 @@ impl Site {
         Site { url, sandbox: None, line_product: LINE_PRODUCT.into(), review_days: REVIEW_DAYS, support: None }
     }
 
-    /// The same site in a demo, where somebody may always be called.
+    /// This site as a demo, whose counterfeit world is at the address `sandbox`; its pages always name somebody to call.
     #[must_use]
     pub fn in_sandbox(self, sandbox: &str) -> Site {
         let support = self.support.clone().unwrap_or_else(Support::of_trial);

@@ -163,7 +163,7 @@ pub fn build_http() -> reqwest::Result<reqwest::Client> {
     settled().build()
 }
 
-/// The same through a proxy, which the configuration names.
+/// As [`build_http`], through a proxy, which the configuration names.
 ///
 /// # Errors
 /// If the TLS library cannot be set up.
@@ -171,7 +171,7 @@ pub fn build_http_through(proxy: OutboundProxy) -> reqwest::Result<reqwest::Clie
     settled().proxy(reqwest::Proxy::custom(move |url| proxy.on_the_way_to(url))).build()
 }
 
-/// The same for addresses that others give us: names are looked up by `resolver` alone.
+/// As [`build_http`], for addresses that others give us: host names are resolved by `resolver` alone.
 ///
 /// # Errors
 /// If the TLS library cannot be set up.

@@ -69,10 +69,10 @@ pub fn masked(body: Option<&Value>, bytes: usize) -> String {
     }
 }
 
-/// A value that is masked as it is written: of what is cut off nothing is looked at.
+/// A value that is masked while it is written, so that nothing beyond the cut is looked at.
 struct Masked<'a>(&'a Value);
 
-/// The same of what stands in a masked field: all of it, of whatever type it is.
+/// The value of a field whose name says that it is personal: all of it is masked, whatever its type.
 struct MaskedWhole<'a>(&'a Value);
 
 impl Serialize for Masked<'_> {

@@ -192,8 +192,8 @@ impl Partners {
         Partners::build(settings, pool, clock)
     }
 
-    /// The same in a trial house, whose partners are counterfeit and know nobody: they may be reached in clear, and merchants'
-    /// cashiers on this machine as well.
+    /// As [`Partners::new`], for a trial house. Its partners are counterfeit and know no real person, so they may be reached by plain http,
+    /// and merchants' cashiers may run on this machine.
     ///
     /// # Errors
     /// The first setting that cannot be used.
@@ -242,7 +242,7 @@ impl Partners {
         Ok(Partners { clients, http, ..self })
     }
 
-    /// The same partners and WeChat, which like them is reached in clear in a trial house alone.
+    /// These partners, with WeChat beside them. Like them, it is reached by plain http in a trial house alone.
     ///
     /// # Errors
     /// An address that is reached in clear.
@@ -256,7 +256,7 @@ impl Partners {
         Ok(Partners { wechat: Some(wechat), ..self })
     }
 
-    /// The same partners, counterfeit as in a trial house: merchants' cashiers are reached on this machine as well.
+    /// These partners, marked as counterfeit; merchants' cashiers may then run on this machine, too.
     ///
     /// # Errors
     /// If the HTTP client cannot be set up.

@@ -37,7 +37,7 @@ pub enum Command {
     ExpectRefused(String),
     /// Every identity holds now.
     ExpectVerify,
-    /// So many orders and payouts may be pending when the scenario ends.
+    /// The most orders and payouts that may be pending when the scenario ends.
     Leaves {
         withholdings: i64,
         payouts: i64,

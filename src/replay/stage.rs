@@ -80,7 +80,7 @@ impl Stage {
         self.find_line(name)?.with_context(|| format!("{name} has no line yet"))
     }
 
-    /// The same; `None` where the borrower has none so far.
+    /// As [`Stage::line`], but `None` where the borrower has no line so far.
     ///
     /// # Errors
     /// Names that the scenario did not introduce, or if there are several.

@@ -28,7 +28,8 @@ pub(super) const JOURNAL: &str = "
                        as part(name, sum, told)
     where (nth, used, limited) is distinct from (entry_no, used_after_fen, limit_after_fen) and part.sum <> part.told";
 
-/// The same of reserves: what comes in, is held for purchases and given up again, and is cleared.
+/// As [`JOURNAL`], for reserves: each entry says what all up to it come to, of what comes in and is taken out, of what is held for
+/// purchases and released again, and of what is cleared.
 pub(super) const RESERVE_JOURNAL: &str = "
     select funder_id || ' entry ' || entry_no || ' ' || part.name as subject, part.sum as expected, part.told as found
     from (select funder_id, entry_no, available_after_fen, held_after_fen, row_number() over entries as nth,

@@ -41,7 +41,7 @@ pub async fn verify(pool: &PgPool) -> sqlx::Result<Vec<Finding>> {
     verify_telling(pool, |_| ()).await
 }
 
-/// The same, with `told` called by each identity's sentence before it is looked at.
+/// As [`verify`]; calls `told` with the sentence of each identity before checking it.
 pub async fn verify_telling(pool: &PgPool, told: impl Fn(&'static str)) -> sqlx::Result<Vec<Finding>> {
     let mut transaction = database::begin(pool).await?;
     store::freeze_view(&mut transaction).await?;

@@ -27,7 +27,7 @@ enum Exceptions {
     Query(&'static str),
     /// By one that is handed what is booked on each account, as [`balance_store`] says.
     Booked(&'static str),
-    /// Among open bills, by the terms of products, as the next seven.
+    /// By a function, as the next seven: they depend on the terms of products, which SQL does not read.
     Settled,
     UnpaidPenalty,
     OverpaidPenalty,
@@ -40,7 +40,7 @@ enum Exceptions {
     Misfit,
 }
 
-/// One snapshot for all checks.
+/// Has all that the transaction reads stand as of one instant, so that all identities are checked on the same book.
 pub async fn freeze_view(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("set transaction isolation level repeatable read, read only").execute(connection).await?;
     Ok(())

@@ -23,7 +23,7 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Of rows that were asked for with one more than `limit`, which tells whether more follow.
+    /// A page of at most `limit` rows. `rows` was read with one row more than that, whose presence says that another page follows.
     pub fn of<K: Serialize>(mut rows: Vec<T>, limit: i64, key: impl Fn(&T) -> K) -> Page<T> {
         let limit = usize::try_from(limit).unwrap_or(0);
         let more = rows.len() > limit;
@@ -32,7 +32,7 @@ impl<T> Page<T> {
         Page { items: rows, next_cursor }
     }
 
-    /// The same of a list whose key is no id: a number, a day or a text.
+    /// As [`Page::of`], for a list whose key is a number, a day or a text instead of an id.
     pub fn of_listed<K: Serialize>(rows: Vec<T>, limit: i64, key: impl Fn(&T) -> K) -> Page<T>
     where
         T: ToSchema,

@@ -82,21 +82,21 @@ impl Carried {
         Carried { fates, broken: None }
     }
 
-    /// The same became of every message.
+    /// One fate for all messages.
     fn all_alike(messages: &[Waiting], fate: &Fate) -> Carried {
         Carried::all(messages.iter().map(|message| (message.message_no, fate.clone())).collect())
     }
 }
 
 impl From<CallError> for Carried {
-    /// A call that held the whole batch.
+    /// An error of a call that held the whole batch: nothing is known of any of its messages.
     fn from(error: CallError) -> Carried {
         let failure = failure(&error);
         Carried { fates: Fates::new(), broken: Some(Broken { error, failure }) }
     }
 }
 
-/// How a partner's error is understood. Some explicit refusals are about us or the address, not about the message: our signature is
+/// What an error of a call means. Some explicit refusals are about us or the address, not about the message: our signature is
 /// not believed (401), we are not let in (403), nothing is at the address (404), it takes no messages (405), or we are too fast (429).
 fn failure(error: &CallError) -> Failure {
     match error {
@@ -115,10 +115,10 @@ pub struct Batch<'a> {
     pub messages: &'a [Waiting],
 }
 
-/// How a batch is carried whose messages go one a call.
+/// When to stop carrying a batch whose messages go one in each call.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner<'a> {
-    /// So many unanswered in a row mean that the partner is down.
+    /// How many unanswered calls in a row mean that the partner is down.
     pub patience: u32,
     /// Set when the partner is paused meanwhile: then no other call begins.
     pub is_paused: &'a AtomicBool,

@@ -23,9 +23,9 @@ use crate::passcode::{self, Asking, Purpose};
 pub struct ClosePage {
     page: Page,
     form: Form,
-    /// While there are any, the account stays.
+    /// What keeps the account open; empty where it may be closed.
     debts: Debts,
-    /// Without one, the code alone says who asks.
+    /// Whether the PIN is asked for beside the code.
     has_pin: bool,
     mobile: Mobile,
     is_sent: bool,

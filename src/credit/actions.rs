@@ -92,11 +92,11 @@ async fn try_submit(
     let mut new = Vec::new();
     let mut answers = Vec::with_capacity(requests.len());
     for request in requests {
-        let answer = batch.take(request, app.clock.now());
-        if let Ok(Taken::New(application)) = &answer {
+        let answer = batch.judge(request, app.clock.now());
+        if let Ok(Judged::New(application)) = &answer {
             new.push(application.clone());
         }
-        answers.push(answer.map(Taken::into_application));
+        answers.push(answer.map(Judged::into_application));
     }
     let stored = application_store::insert_applications(connection, &new).await?;
     Ok((stored == new.len()).then_some(answers))
@@ -111,15 +111,17 @@ struct Batch {
     withdrawn: HashSet<(ProductId, i32)>,
 }
 
-enum Taken {
+/// A request that was taken.
+enum Judged {
     New(Application),
+    /// It was made under the same key before.
     Earlier(Application),
 }
 
-impl Taken {
+impl Judged {
     fn into_application(self) -> Application {
         match self {
-            Taken::New(application) | Taken::Earlier(application) => application,
+            Judged::New(application) | Judged::Earlier(application) => application,
         }
     }
 }
@@ -133,8 +135,8 @@ async fn read_batch(
     let borrower_ids: Vec<BorrowerId> = requests.iter().map(|request| request.borrower_id).collect();
     application_store::hold_applying(connection, &borrower_ids).await?;
     let applicants = application_store::find_applicants(connection, &borrower_ids).await?;
-    // Keys after applicants: an application that another node stores in between is then found by its key, and not taken for a
-    // different one that is open.
+    // Keys are read after applicants: an application that another node stores in between is then found by its key, and not mistaken
+    // for a different one that is open.
     let keys: Vec<(BorrowerId, &str)> =
         requests.iter().map(|request| (request.borrower_id, request.idempotency_key.as_str())).collect();
     let earlier = application_store::find_by_keys(connection, &keys).await?;
@@ -176,12 +178,12 @@ pub(super) fn applicant(row: ApplicantRow, today: BusinessDay) -> Applicant {
 
 impl Batch {
     /// Judges one request after all that came before it in the batch.
-    fn take(&mut self, request: &ApplyRequest, now: DateTime<Utc>) -> Result<Taken, ApplyRefusal> {
+    fn judge(&mut self, request: &ApplyRequest, now: DateTime<Utc>) -> Result<Judged, ApplyRefusal> {
         let fingerprint = request.fingerprint();
         let key = (request.borrower_id, request.idempotency_key.clone());
         if let Some(earlier) = self.earlier.get(&key) {
             if earlier.request_sha256 == fingerprint {
-                return Ok(Taken::Earlier(earlier.clone()));
+                return Ok(Judged::Earlier(earlier.clone()));
             }
             return Err(ApplyRefusal::KeyReused);
         }
@@ -230,7 +232,7 @@ impl Batch {
             created_at: now,
         };
         self.earlier.insert(key, application.clone());
-        Ok(Taken::New(application))
+        Ok(Judged::New(application))
     }
 }
 
@@ -238,7 +240,7 @@ impl Batch {
 pub(super) async fn decide(app: &App, applications: &[Application]) -> anyhow::Result<HashMap<ApplicationId, Applied>> {
     let mut decided = HashMap::with_capacity(applications.len());
     for batch in applications.chunks(QUESTIONS_MAX) {
-        decided.extend(decide_at_once(app, batch.to_vec()).await?);
+        decided.extend(decide_by_one_call(app, batch.to_vec()).await?);
     }
     Ok(decided)
 }
@@ -246,7 +248,7 @@ pub(super) async fn decide(app: &App, applications: &[Application]) -> anyhow::R
 /// As [`decide`], for at most `QUESTIONS_MAX` applications, by one call to the hook. The partner that is asked is stored just before the
 /// call, so that a late answer is heard from that partner alone. Applications that have ended by then, as by a consent that was taken back,
 /// are not put to the hook. No transaction is open during the call.
-async fn decide_at_once(
+async fn decide_by_one_call(
     app: &App,
     mut applications: Vec<Application>,
 ) -> anyhow::Result<HashMap<ApplicationId, Applied>> {
@@ -258,7 +260,7 @@ async fn decide_at_once(
     }
     let ids: Vec<(BorrowerId, ApplicationId)> =
         applications.iter().map(|application| (application.borrower_id, application.application_id)).collect();
-    let waiting: HashSet<ApplicationId> = match app.risk.asks(&app.partners) {
+    let waiting: HashSet<ApplicationId> = match app.risk.partner_to_ask(&app.partners) {
         Some(partner) => application_store::note_asked(&mut connection, &ids, partner).await?.into_iter().collect(),
         None => ids.iter().map(|(_, application_id)| *application_id).collect(),
     };
@@ -372,8 +374,9 @@ struct Moving {
 pub struct PersonDecision {
     pub borrower_id: BorrowerId,
     pub application_id: ApplicationId,
-    /// Who, and why.
+    /// Who decides, by name.
     pub person: String,
+    /// Why, for the record.
     pub reason: String,
     pub verdict: PersonVerdict,
 }
@@ -440,17 +443,17 @@ async fn decide_as_person(
         let Decision { application, .. } = decision;
         return Ok(Applied { application_id: application.application_id, state: application.state() });
     }
-    // What comes to the same by another's word, or with another limit or code, is not what was decided.
+    // The application has the status that this decision leads to, but by somebody else's word, or with another limit or code.
     if decision.transition() == Transition::AlreadyApplied {
         return Err(Fault::Refused(ApplyRefusal::NotReferred));
     }
     let applied = record_one(connection, app, decision, today).await?;
-    audit::record(connection, app, decided(&applied, is_review)).await?;
+    audit::record(connection, app, act_of_decision(&applied, is_review)).await?;
     Ok(applied)
 }
 
-/// What a person's decision came to, and whether its borrower had asked for a person.
-fn decided(applied: &Applied, is_review: bool) -> Act {
+/// The entry in the audit trail of a person's decision: what it came to, and whether the borrower had asked that a person decides.
+fn act_of_decision(applied: &Applied, is_review: bool) -> Act {
     let status = applied.state.status();
     let mut detail = match &applied.state {
         ApplicationState::Approved { line_id, grade, limit } => {

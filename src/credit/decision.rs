@@ -66,7 +66,7 @@ pub struct Opening {
     pub entry: LineEntry,
 }
 
-/// How an application is to be ended, or put before a person.
+/// What a decision writes on its application: an end, or that a person or the funder decides next.
 pub struct DecidedRow {
     pub application_id: ApplicationId,
     pub borrower_id: BorrowerId,
@@ -80,7 +80,7 @@ pub struct DecidedRow {
     pub grade: Option<String>,
     pub limit: Option<Fen>,
     pub line_id: Option<LineId>,
-    /// Where it goes before the funder.
+    /// With `to` [`ApplicationStatus::WithFunder`].
     pub proposal: Option<Proposal>,
 }
 
@@ -104,7 +104,7 @@ pub fn approved_by_person(
 }
 
 impl Decision {
-    /// What the verdict may do to the application.
+    /// Whether the application may take the verdict where it stands, and which status it gets by that.
     pub fn transition(&self) -> Transition {
         let waits_for_person = self.application.status == ApplicationStatus::Referred;
         let step = match (&self.decider, &self.verdict) {
@@ -244,7 +244,7 @@ impl Decision {
         }
     }
 
-    /// Whose decision it is, and what is noted of it.
+    /// Who decided and what is noted of it, as the columns `decided_by` and `decision_note` keep it.
     fn decided_by(&self) -> (String, Option<String>) {
         match &self.decider {
             Decider::Hook(name) => ((*name).to_owned(), None),

@@ -11,7 +11,7 @@ use crate::app::App;
 
 /// Applications decided in one transaction.
 const BATCH: i64 = 200;
-/// A younger application is being decided by whoever took it.
+/// How old a submitted application must be before this job decides it: until then whoever took it is still deciding it.
 const AGE_MIN: TimeDelta = TimeDelta::seconds(30);
 
 /// What became of applications that were waiting.

@@ -76,14 +76,14 @@ impl RiskHook {
     }
 
     /// The partner that [`RiskHook::assess`] asks, by the id by which it signs; `None` where a scorecard answers.
-    pub fn asks<'a>(&self, partners: &'a Partners) -> Option<&'a str> {
+    pub fn partner_to_ask<'a>(&self, partners: &'a Partners) -> Option<&'a str> {
         match self {
             RiskHook::Scorecard(_) => None,
             RiskHook::Partner => partners.mchid(partner_risk::NAME),
         }
     }
 
-    /// What `decided_by` records.
+    /// The hook's name, as `decided_by` records it.
     pub const fn name(&self) -> &'static str {
         match self {
             RiskHook::Scorecard(_) => SCORECARD,

@@ -9,27 +9,27 @@ use crate::base::Fen;
 use crate::product::Terms;
 use crate::product::terms::FunderDefault;
 
-/// What a funder says.
+/// A funder's word on an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// What is left out is as it was proposed.
+    /// A grade or a limit that is left out is as it was proposed.
     Approve { grade: Option<String>, limit: Option<Fen> },
     /// With the code that the applicant is told.
     Refuse { code: String },
 }
 
-/// What comes of it.
+/// What a funder's word comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     Decides(Verdict),
-    /// The funder has said the same before.
+    /// The funder has said the same before: nothing changes.
     SaidBefore,
 }
 
-/// Hears a funder about an application of its own.
+/// Judges a funder's word on an application for one of its products, at `now`.
 ///
 /// # Errors
-/// Why its word does not count.
+/// Why the word does not count: nobody waits for it, it came too late, or it lies outside the terms or the proposal.
 pub fn hear(application: &Application, terms: &Terms, said: Said, now: DateTime<Utc>) -> Result<Heard, ApplyRefusal> {
     match application.status {
         ApplicationStatus::Submitted => Err(ApplyRefusal::NotReferred),
@@ -92,7 +92,7 @@ fn is_same(application: &Application, said: &Said) -> bool {
 }
 
 impl Application {
-    /// Whether its funder's silence until the deadline has refused it. The same code of anybody's own is a refusal like any other.
+    /// Whether it was refused because its funder said nothing until the deadline. The code alone does not tell: anybody may refuse with it.
     pub fn is_unanswered(&self) -> bool {
         let is_silence = self.refusal.as_deref() == Some(OwnReason::FunderSilent.code());
         is_silence && self.decided_by.as_deref() == Some(DEADLINE)

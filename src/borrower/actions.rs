@@ -44,17 +44,17 @@ pub async fn register(app: &App, registration: Registration) -> Outcome<Borrower
 /// Registers a person who signed in with a mobile and now says who they are. Whoever knows a name and an ID number alone must not
 /// come into that person's account, so an ID number that is registered with another mobile is refused.
 pub async fn identify(app: &App, registration: Registration) -> Outcome<BorrowerId, BorrowerRefusal> {
-    let mut registered = register_all(app, &[registration], OtherMobile::IsRefused).await?;
+    let mut registered = register_all(app, &[registration], OtherMobile::Refuse).await?;
     registered.remove(0).map_err(Fault::Refused)
 }
 
-/// What becomes of an ID number that is registered with another mobile.
+/// What to do where an ID number is registered with another mobile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OtherMobile {
-    /// The person has a new one.
-    IsTaken,
-    /// Whoever asks may be somebody else.
-    IsRefused,
+    /// Register the new one: the person has changed it.
+    Accept,
+    /// Register nothing: whoever asks may be somebody else.
+    Refuse,
 }
 
 /// A person as shown to themselves.
@@ -118,7 +118,7 @@ pub async fn register_many(
     app: &App,
     registrations: &[Registration],
 ) -> anyhow::Result<Vec<Result<BorrowerId, BorrowerRefusal>>> {
-    register_all(app, registrations, OtherMobile::IsTaken).await
+    register_all(app, registrations, OtherMobile::Accept).await
 }
 
 async fn register_all(
@@ -167,7 +167,7 @@ async fn try_register(
                 Ok(borrower_id)
             }
             // Also where whoever holds the other mobile was registered a moment ago.
-            Ok(Registering::Moved(_)) if other_mobile == OtherMobile::IsRefused => {
+            Ok(Registering::Moved(_)) if other_mobile == OtherMobile::Refuse => {
                 Err(BorrowerRefusal::RegisteredElsewhere)
             }
             Ok(Registering::Moved(borrower_id)) => {
@@ -300,7 +300,7 @@ pub async fn sign_many(app: &App, signatures: &[Signature]) -> anyhow::Result<Ve
     Ok(answers)
 }
 
-/// Whether a person owes anything, be it interest that no bill has asked for yet.
+/// Whether a person owes anything, even if it is only interest that no bill has asked for yet.
 pub async fn owes(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Owes> {
     let mut transaction = database::begin(&app.pool).await?;
     let owes = store::hold_debts(&mut transaction, borrower_id).await?;

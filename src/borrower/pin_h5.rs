@@ -92,8 +92,8 @@ pub async fn set(
     let Some(proof) = proof else {
         // The form of the first PIN, sent again by a second tap, finds it set.
         let is_first_again = has_pin && !form.value("id_last").is_empty();
-        return Ok(if is_first_again && is_set_so(&app, id, &chosen).await? {
-            set_on(&page, &form)
+        return Ok(if is_first_again && is_the_pin(&app, id, &chosen).await? {
+            go_on_after_setting(&page, &form)
         } else {
             again(page, form, has_pin)
         });
@@ -113,11 +113,11 @@ pub async fn set(
         return Ok(again(page, form, has_pin));
     };
     match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash(), replaced }).await {
-        Ok(()) => Ok(set_on(&page, &form)),
-        // One was set meanwhile, by the other tap or by somebody else.
+        Ok(()) => Ok(go_on_after_setting(&page, &form)),
+        // Another PIN was set meanwhile: by a second tap on this very form, or by somebody else.
         Err(Fault::Refused(PinRefusal::Wrong)) => {
-            if is_set_so(&app, id, &chosen).await? {
-                return Ok(set_on(&page, &form));
+            if is_the_pin(&app, id, &chosen).await? {
+                return Ok(go_on_after_setting(&page, &form));
             }
             refuse_pin(&mut form, "pin_former", PinRefusal::Wrong);
             Ok(again(page, form, true))
@@ -130,8 +130,8 @@ pub async fn set(
     }
 }
 
-/// Whether the PIN that was chosen is the one that stands; that counts as a try like any other.
-async fn is_set_so(app: &App, id: BorrowerId, chosen: &str) -> Result<bool, Problem> {
+/// Whether what was typed is the borrower's PIN. This counts as a try like any other.
+async fn is_the_pin(app: &App, id: BorrowerId, chosen: &str) -> Result<bool, Problem> {
     match check_pin(app, id, chosen).await {
         Ok(()) => Ok(true),
         Err(Fault::Refused(_)) => Ok(false),
@@ -139,8 +139,8 @@ async fn is_set_so(app: &App, id: BorrowerId, chosen: &str) -> Result<bool, Prob
     }
 }
 
-/// The PIN is set: on to where it was wanted.
-fn set_on(page: &Page, form: &Form) -> Response {
+/// Says that the PIN is set, and leads on to the page that asked for one.
+fn go_on_after_setting(page: &Page, form: &Form) -> Response {
     page.visit.flash("flash-pin-set");
     Redirect::to(path_of_ours(form.value("next"), ME)).into_response()
 }
@@ -185,7 +185,7 @@ pub async fn reset(
     };
     let new = NewPin { chosen: &chosen, here: page.visit.token_hash(), replaced: Replaced::Any };
     match set_pin(&app, id, new).await {
-        Ok(()) => Ok(set_on(&page, &form)),
+        Ok(()) => Ok(go_on_after_setting(&page, &form)),
         Err(Fault::Refused(refusal)) => {
             refuse_pin(&mut form, "pin_new", refusal);
             Ok(ForgottenPage { page, form, mobile, is_sent: false }.answer())
@@ -236,8 +236,8 @@ fn read_chosen(form: &mut Form) -> Option<String> {
     Some(chosen)
 }
 
-/// Whether this is how the ID number ends. What is wrong stands in the form. Tried wrong too often, nothing is any more until the
-/// window is over.
+/// Whether the ID number ends with what was typed; what is wrong stands in the form. After too many wrong tries every further one is
+/// refused until the window is over.
 async fn is_id_end(app: &App, id: BorrowerId, typed: &str, form: &mut Form) -> Result<bool, Problem> {
     // Counted before it is known whether it is right, so that many at once are not more than the window allows.
     if let Some(until) = passcode::full_until(app, ID_TRIES, &id.to_string()).await? {

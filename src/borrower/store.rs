@@ -339,8 +339,8 @@ pub async fn withdraw_consents(
     Ok(())
 }
 
-/// Locks a borrower's lines and says whether any of them is used: no purchase or repayment changes the answer before the
-/// transaction ends.
+/// Locks a borrower's lines and says whether anything is owed on them. Until the transaction ends, no purchase or repayment can change
+/// the answer.
 pub async fn hold_debts(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Owes> {
     let used = sqlx::query_scalar!(
         "select used_fen from credit_line where borrower_id = $1 order by line_id for update",

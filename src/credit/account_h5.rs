@@ -5,7 +5,7 @@ use askama_web::WebTemplate;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::closing_actions::{self, Debts};
+use super::closing_actions::{self, Obstacles};
 use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
@@ -24,7 +24,7 @@ pub struct ClosePage {
     page: Page,
     form: Form,
     /// What keeps the account open; empty where it may be closed.
-    debts: Debts,
+    obstacles: Obstacles,
     /// Whether the PIN is asked for beside the code.
     has_pin: bool,
     mobile: Mobile,
@@ -43,11 +43,11 @@ pub async fn ask(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> 
 }
 
 async fn closing_page(app: &App, page: Page, id: BorrowerId, form: Form) -> Result<ClosePage, Problem> {
-    let debts = closing_actions::debts(app, id).await?;
+    let obstacles = closing_actions::obstacles(app, id).await?;
     let has_pin = borrower::has_pin(app, id).await?;
     let mobile = borrower_actions::profile(app, id).await?.mobile;
     let is_sent = passcode::is_awaited(app, Purpose::AccountClosing, &mobile).await?;
-    Ok(ClosePage { page, form, debts, has_pin, mobile, is_sent })
+    Ok(ClosePage { page, form, obstacles, has_pin, mobile, is_sent })
 }
 
 /// `POST /me/close`: `do` says whether a code is asked for, or put in, with the PIN of whoever has one.
@@ -59,7 +59,7 @@ pub async fn close(
     mut form: Form,
 ) -> Result<Response, Problem> {
     let shown = closing_page(&app, page, id, Form::default()).await?;
-    if shown.debts.check().is_err() {
+    if shown.obstacles.check().is_err() {
         return Ok(unprocessable(shown));
     }
     let mobile = shown.mobile.clone();

@@ -1,4 +1,4 @@
-//! Closing an account: whatever is owed either way stands against it; then unused lines are closed and the person is erased.
+//! Closing an account: refused while money is owed either way or an application waits; else the lines are closed and the person is erased.
 
 use sqlx::PgConnection;
 
@@ -17,9 +17,9 @@ use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
 
-/// Everything that stands against closing an account.
+/// What keeps an account from being closed; all zero and `false` where nothing does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Debts {
+pub struct Obstacles {
     /// Left on bills whose days of grace are over, penalty until today included.
     pub late: Fen,
     /// Left on bills that are not due yet, or in their days of grace.
@@ -30,24 +30,24 @@ pub struct Debts {
     pub in_flight: Fen,
     /// Owed to the person by refunds and overpayments, and not paid to the card yet.
     pub owed_back: Fen,
-    /// A loan is open though nothing is left of what was asked for: interest that no bill has asked for yet.
-    pub is_open: bool,
-    /// An application waits for its decision.
+    /// Whether anything is owed at all. It may be interest alone that no bill has asked for yet, which is in none of the amounts.
+    pub owes_anything: bool,
+    /// Whether an application waits for its decision.
     pub is_applying: bool,
 }
 
-impl Debts {
+impl Obstacles {
     /// What the person owes.
     pub fn owed(&self) -> Fen {
         self.late + self.billed + self.unbilled
     }
 
-    /// Why the account stays.
+    /// Whether the account may be closed.
     ///
     /// # Errors
-    /// The first reason.
+    /// The first reason why not.
     pub fn check(&self) -> Result<(), BorrowerRefusal> {
-        if self.owed().is_positive() || self.is_open {
+        if self.owed().is_positive() || self.owes_anything {
             return Err(BorrowerRefusal::StillOwing);
         }
         if self.in_flight.is_positive() || self.owed_back.is_positive() {
@@ -57,10 +57,10 @@ impl Debts {
     }
 }
 
-/// What stands against closing a person's account today.
-pub async fn debts(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Debts> {
+/// What keeps a person's account from being closed today.
+pub async fn obstacles(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Obstacles> {
     let installments = bill::own_actions::all_installments(app, borrower_id).await?;
-    let is_open = owes(app, borrower_id).await? == Owes::Something;
+    let owes_anything = owes(app, borrower_id).await? == Owes::Something;
     let mut connection = app.pool.acquire().await?;
     let lines = store::list_open_lines(&mut connection, borrower_id).await?;
     let InTransit { in_flight, owed_back } = sum_in_transit(&mut connection, borrower_id).await?;
@@ -71,37 +71,40 @@ pub async fn debts(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Debts> 
     };
     let billed_principal: Fen = installments.iter().map(|one| one.owed.principal).sum();
     let principal: Fen = lines.iter().map(|line| line.used).sum();
-    Ok(Debts {
+    Ok(Obstacles {
         late: left(true),
         billed: left(false),
         unbilled: (principal - billed_principal).or_zero(),
         in_flight,
         owed_back,
-        is_open,
+        owes_anything,
         is_applying: applicants.iter().any(|applicant| !applicant.open_applications.is_empty()),
     })
 }
 
-/// Closes a person's lines and erases the person, or does nothing. Whoever calls has made sure who asks.
+/// Closes a person's lines and erases the person, or does nothing. The caller has made sure that it is that person who asks.
+///
+/// # Errors
+/// The first reason why the account stays.
 pub async fn close_account(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
-    debts(app, borrower_id).await?.check().map_err(Fault::Refused)?;
+    obstacles(app, borrower_id).await?.check().map_err(Fault::Refused)?;
     let mut transaction = database::begin(&app.pool).await?;
     let closed = close_and_erase(&mut transaction, app, borrower_id).await;
     database::end(transaction, closed).await
 }
 
-/// In one transaction: who applies for something meanwhile stays, and keeps the lines.
+/// Both in the caller's transaction: whoever applies for a line in between is not erased, and so keeps the lines, too.
 async fn close_and_erase(
     connection: &mut PgConnection,
     app: &App,
     borrower_id: BorrowerId,
 ) -> Outcome<(), BorrowerRefusal> {
-    // All of them, as whoever erases locks them all, and the day is held after that.
+    // Closed lines are locked as well: `erase` locks them all, and lines must be locked before the day is held.
     let lines = store::lock_lines_of(connection, borrower_id).await?;
     let day = business_day::store::hold_today(connection).await?;
     for line in lines.into_iter().filter(|line| line.status != LineStatus::Closed) {
         let manual = closing(line.line_id);
-        // Somebody bought something at this very moment.
+        // It was looked at before the lock: a purchase may have come in between.
         let closed = line_actions::change_locked(connection, app, Locked { line, day }, manual).await;
         closed.map_err(|fault| fault.map_refusal(|_| BorrowerRefusal::StillOwing))?;
     }

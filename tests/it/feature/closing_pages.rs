@@ -34,7 +34,7 @@ async fn an_account_stays_while_interest_is_owed_though_all_principal_is_paid(po
                 update credit_line set used_fen = 0";
     sqlx::raw_sql(paid).execute(&shopper.town.app.pool).await.unwrap();
     let (app, person) = (&shopper.town.app, shopper.borrower_id);
-    assert_eq!(closing_actions::debts(app, person).await.unwrap().owed(), Fen::new(860));
+    assert_eq!(closing_actions::obstacles(app, person).await.unwrap().owed(), Fen::new(860));
     for refused in [closing_actions::close_account(app, person).await, house::erase(app, person).await] {
         assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::StillOwing))), "{refused:?}");
     }
@@ -44,8 +44,8 @@ async fn an_account_stays_while_interest_is_owed_though_all_principal_is_paid(po
     assert!(matches!(refused, Err(Refused::Refused(LineRefusal::LineInUse))), "{refused:?}");
     // So does whoever owes what no bill has asked for yet, and keeps the line.
     sqlx::query("update bill_line set interest_paid_fen = interest_fen").execute(&app.pool).await.unwrap();
-    let debts = closing_actions::debts(app, person).await.unwrap();
-    assert_eq!((debts.owed(), debts.is_open), (Fen::ZERO, true));
+    let obstacles = closing_actions::obstacles(app, person).await.unwrap();
+    assert_eq!((obstacles.owed(), obstacles.owes_anything), (Fen::ZERO, true));
     let refused = closing_actions::close_account(app, person).await;
     assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::StillOwing))), "{refused:?}");
     assert_eq!(shopper.town.fen("select count(*) from credit_line where status = 'active'").await, 1);
@@ -160,8 +160,8 @@ async fn an_account_with_an_overdue_bill_says_so_when_it_is_to_be_closed(pool: P
     let (mut shopper, _world, _) = billed(pool).await;
     sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
     shopper.live_until("2026-04-01").await;
-    let debts = closing_actions::debts(&shopper.town.app, shopper.borrower_id).await.unwrap();
-    assert!(debts.late > Fen::new(10_472), "penalty is in it: {debts:?}");
+    let obstacles = closing_actions::obstacles(&shopper.town.app, shopper.borrower_id).await.unwrap();
+    assert!(obstacles.late > Fen::new(10_472), "penalty is in it: {obstacles:?}");
     shopper.browser.get("/me/close").await.shows("Overdue, with penalty interest until today").shows("¥1,103.88");
 }
 

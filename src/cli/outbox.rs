@@ -237,7 +237,7 @@ async fn list(app: &App, partner: Option<&str>, is_json: bool) -> anyhow::Result
     let mut connection = app.pool.acquire().await?;
     let mut after = (false, 0);
     loop {
-        let page = event_store::troubled(&mut connection, partner, after, PAGE_ROWS as i64).await?;
+        let page = event_store::list_failed(&mut connection, partner, after, PAGE_ROWS as i64).await?;
         for message in &page {
             print_failed(message, is_json)?;
         }
@@ -248,7 +248,7 @@ async fn list(app: &App, partner: Option<&str>, is_json: bool) -> anyhow::Result
     }
 }
 
-fn print_failed(message: &event_store::Standing, is_json: bool) -> anyhow::Result<()> {
+fn print_failed(message: &event_store::FailedMessage, is_json: bool) -> anyhow::Result<()> {
     if is_json {
         println!("{}", serde_json::to_string(message)?);
         return Ok(());

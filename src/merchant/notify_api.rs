@@ -144,7 +144,7 @@ pub async fn list_failed_notifications(
     let after = params.cursor.map_or((false, 0), |cursor| cursor.0);
     let partner = partner_of(caller.merchant_id);
     let mut connection = app.pool.acquire().await?;
-    let rows = event_store::troubled(&mut connection, Some(&partner), after, params.limit.0 + 1).await?;
+    let rows = event_store::list_failed(&mut connection, Some(&partner), after, params.limit.0 + 1).await?;
     let failed = rows.into_iter().map(|row| FailedNotification {
         event_no: row.message_no,
         kind: row.kind,

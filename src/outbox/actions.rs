@@ -132,7 +132,7 @@ pub async fn replay(app: &App, asked: Asked<'_>, wanted: Replay, attempt: Attemp
     kept_store::hold_all(&mut transaction).await?;
     let action = Action { range: Some((range.from_no, range.to_no)), ..noted(asked, "replay", now) };
     if attempt == Attempt::Again
-        && let Some(messages) = store::find_done_last(&mut transaction, &action).await?
+        && let Some(messages) = store::count_last_action(&mut transaction, &action).await?
     {
         return database::end(transaction, Ok(u64::try_from(messages).unwrap_or_default())).await;
     }
@@ -202,7 +202,7 @@ pub async fn retry(app: &App, asked: Asked<'_>, message_no: i64, attempt: Attemp
     let action = Action { range: Some((message_no, message_no)), messages: Some(1), ..noted(asked, "replay", now) };
     let mut transaction = database::begin(&app.pool).await?;
     if !store::retry(&mut transaction, asked.partner, message_no, now).await? {
-        let done = unless_done(&mut transaction, message_no, attempt, &action).await;
+        let done = refuse_unless_done(&mut transaction, message_no, attempt, &action).await;
         return database::end(transaction, done).await;
     }
     note(&mut transaction, app, &action).await?;
@@ -244,7 +244,7 @@ pub async fn discard(app: &App, asked: Asked<'_>, wanted: Discard<'_>, attempt: 
     let action = Action { range, messages, reason: Some(reason), ..noted(asked, "discard", app.clock.now()) };
     let mut transaction = database::begin(&app.pool).await?;
     if !store::discard(&mut transaction, message_no, &action).await? {
-        let done = unless_done(&mut transaction, message_no, attempt, &action).await;
+        let done = refuse_unless_done(&mut transaction, message_no, attempt, &action).await;
         return database::end(transaction, done).await;
     }
     note(&mut transaction, app, &action).await?;
@@ -252,15 +252,15 @@ pub async fn discard(app: &App, asked: Asked<'_>, wanted: Discard<'_>, attempt: 
     Ok(())
 }
 
-/// Says why nothing is done to a message, unless the request came before and did it: the last that was done to the message is the
-/// same, by the same holder.
-async fn unless_done(
+/// Answers a request that found nothing to do: it is done if it came before and did it, so that the last action on the message is the very
+/// same; else it is refused.
+async fn refuse_unless_done(
     connection: &mut PgConnection,
     message_no: i64,
     attempt: Attempt,
     action: &Action<'_>,
 ) -> Outcome<(), EventRefusal> {
-    if attempt == Attempt::Again && store::is_last_done(connection, message_no, action).await? {
+    if attempt == Attempt::Again && store::is_last_action(connection, message_no, action).await? {
         return Ok(());
     }
     match event_store::find(connection, action.partner, message_no).await? {
@@ -291,7 +291,7 @@ pub async fn forget_old(app: &App) -> anyhow::Result<()> {
     let before = app.clock.now() - TimeDelta::days(app.kept.messages_days.into());
     let mut connection = app.pool.acquire().await?;
     // Beyond the horizon one with a lower number may still appear. Whatever was written since `before` ended since then, too.
-    let settled_no = message_store::settle(&mut connection).await?;
+    let settled_no = message_store::advance_horizon(&mut connection).await?;
     let up_to_no = settled_no.min(first_written_at(&mut connection, before).await? - 1);
     drop(connection);
     let mut stretch = Stretch { after_no: 0, up_to_no };

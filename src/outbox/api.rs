@@ -119,7 +119,7 @@ pub async fn list_events(
     };
     let mut connection = app.pool.acquire().await?;
     let partner = find_code(&mut connection, caller.funder_id).await?;
-    let up_to_no = store::settle(&mut connection).await?;
+    let up_to_no = store::advance_horizon(&mut connection).await?;
     let limit = params.limit.0;
     let stretch = Stretch { after_no: after, up_to_no };
     let rows = event_store::list(&mut connection, &partner, stretch, limit).await?;

@@ -156,7 +156,7 @@ pub async fn list_failures(
     let partner = partner_of(&app, caller.funder_id).await?;
     let after = params.cursor.map_or((false, 0), |cursor| cursor.0);
     let mut connection = app.pool.acquire().await?;
-    let rows = event_store::troubled(&mut connection, Some(&partner), after, params.limit.0 + 1).await?;
+    let rows = event_store::list_failed(&mut connection, Some(&partner), after, params.limit.0 + 1).await?;
     let failed = rows.into_iter().map(|row| FailedEvent {
         event_no: row.message_no,
         kind: row.kind,

@@ -311,8 +311,8 @@ pub async fn list_done(
     .await
 }
 
-/// Whether the last that was done to a message is this action, for the same reason and by the same holder.
-pub async fn is_last_done(connection: &mut PgConnection, message_no: i64, action: &Action<'_>) -> sqlx::Result<bool> {
+/// Whether the last action on a message is this one, for the same reason and by the same holder.
+pub async fn is_last_action(connection: &mut PgConnection, message_no: i64, action: &Action<'_>) -> sqlx::Result<bool> {
     let is_same = sqlx::query_scalar!(
         r#"select (action = $3 and done_by = $4 and reason is not distinct from $5) as "is_same!"
            from outbox_action where partner = $1 and $2 between from_no and to_no
@@ -328,8 +328,9 @@ pub async fn is_last_done(connection: &mut PgConnection, message_no: i64, action
     Ok(is_same.unwrap_or(false))
 }
 
-/// How many messages the partner's last action was about, if it was this one, over the same range and by the same holder.
-pub async fn find_done_last(connection: &mut PgConnection, action: &Action<'_>) -> sqlx::Result<Option<i64>> {
+/// How many messages the last action on the partner was about; `None` unless it is this action, over the same range and by the same
+/// holder.
+pub async fn count_last_action(connection: &mut PgConnection, action: &Action<'_>) -> sqlx::Result<Option<i64>> {
     let messages = sqlx::query_scalar!(
         r#"select case when action = $2 and done_by = $3 and from_no = $4 and to_no = $5 then messages end as "messages?"
            from outbox_action where partner = $1 order by action_no desc limit 1"#,

@@ -72,9 +72,9 @@ pub async fn last_within(
     .await
 }
 
-/// Where a message stands.
+/// A message that failed and has not ended: it is tried again, or was given up.
 #[derive(Debug, serde::Serialize)]
-pub struct Standing {
+pub struct FailedMessage {
     pub message_no: i64,
     pub partner: String,
     pub kind: String,
@@ -85,17 +85,17 @@ pub struct Standing {
     pub last_error: Option<String>,
 }
 
-/// Messages that failed and have not ended, dead ones first, of one partner or of all; not those that are only replayed.
-/// `after` says where the page before ended: whether its last one is still tried, and its number.
-pub async fn troubled(
+/// Up to `limit` messages that failed and have not ended, dead ones first, of one partner or of all; not those that are only replayed.
+/// `after` is the last message of the page before: whether it is still tried, and its number; `(false, 0)` for the first page.
+pub async fn list_failed(
     connection: &mut PgConnection,
     partner: Option<&str>,
     after: (bool, i64),
     limit: i64,
-) -> sqlx::Result<Vec<Standing>> {
+) -> sqlx::Result<Vec<FailedMessage>> {
     let (after_waiting, after_no) = after;
     sqlx::query_as!(
-        Standing,
+        FailedMessage,
         "select message_no, partner, kind, object_id, attempts, next_attempt_at, dead_at, last_error
          from outbox
          where delivered_at is null and attempts > 0 and last_error is not null and ($1::text is null or partner = $1)

@@ -104,25 +104,25 @@ impl Progress {
 impl Run<'_> {
     async fn deliver(&mut self) -> anyhow::Result<()> {
         let began = self.app.clock.now();
-        // Whoever waits for nobody need not find out who writes: there are many of them, and it costs them a commit.
+        // A partner that does not wait for the horizon need not move it, which costs a commit: there are as many of them as merchants.
         let settled_no = match self.carrier.keeps_to_horizon() {
-            true => store::settle(self.connection).await?,
-            false => store::find_settled(self.connection).await?,
+            true => store::advance_horizon(self.connection).await?,
+            false => store::find_horizon(self.connection).await?,
         };
         if self.deliver_failed(began).await? && self.deliver_fresh(settled_no).await? {
-            // Where nothing was due, or could be sent, nothing was heard of the partner. Only where nothing will ever be tried that
-            // waits, it is for what comes next to find out.
+            // Where nothing was due or could be sent, nothing was heard of the partner, and its failures stay as they are. But where no
+            // message that waits will ever be tried, the failures end, and the next message finds out whether the partner answers.
             let is_left = self.failures > 0 && store::has_living(self.connection, self.partner).await?;
-            return if is_left { Ok(()) } else { self.is_there().await };
+            return if is_left { Ok(()) } else { self.note_answering().await };
         }
         let failures = self.failures.saturating_add(1);
         let next_attempt_at = self.app.clock.now() + self.app.delivery.open_for(failures);
         Ok(store::save_partner(self.connection, self.partner, failures, next_attempt_at).await?)
     }
 
-    /// The partner is not down, or not any more: the row of failures ends. Noted as soon as it is known, so that a node that is
-    /// killed before its run is over does not leave the partner alone for longer and longer.
-    async fn is_there(&mut self) -> anyhow::Result<()> {
+    /// Notes that the partner is not down, or not any more, which ends the row of failures. This is written as soon as it is known, so that
+    /// nodes that are killed before their runs are over do not leave the partner alone for longer and longer.
+    async fn note_answering(&mut self) -> anyhow::Result<()> {
         if self.failures > 0 {
             store::save_partner(self.connection, self.partner, 0, self.app.clock.now()).await?;
             self.failures = 0;
@@ -130,7 +130,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What failed before and is due again. Each is moved on whatever happens, so this ends. `false` if the partner is down.
+    /// Delivers what failed before and is due again. Each message ends or is put off, so this comes to an end. `false` if the partner is
+    /// down.
     async fn deliver_failed(&mut self, due_at: DateTime<Utc>) -> anyhow::Result<bool> {
         loop {
             let limit = self.pace.size() as i64;
@@ -144,7 +145,7 @@ impl Run<'_> {
         }
     }
 
-    /// What was never tried; above the horizon only where the partner does not wait for it. `false` if the partner is down.
+    /// Delivers what was never tried; beyond the horizon only where the partner does not wait for it. `false` if the partner is down.
     async fn deliver_fresh(&mut self, settled_no: i64) -> anyhow::Result<bool> {
         let up_to_no = if self.carrier.keeps_to_horizon() { settled_no } else { i64::MAX };
         let mut from_no = 0;
@@ -168,10 +169,10 @@ impl Run<'_> {
         let together = Batch { partner: self.partner, messages: &batch };
         let carried = carry(self.app, self.carrier, together, self.pace.patience()).await?;
         let Some(broken) = carried.broken else {
-            // A batch of which the partner heard nothing says nothing of it.
+            // Where no message of a batch was sent, nothing was heard of the partner.
             if carried.fates.is_empty() || carried.fates.values().any(Fate::is_heard) {
                 self.pace.succeeded();
-                self.is_there().await?;
+                self.note_answering().await?;
             }
             self.apply(&batch, &carried.fates).await?;
             return Ok(Progress::past(last_no, &carried.fates));
@@ -182,7 +183,7 @@ impl Run<'_> {
         let after = match broken.failure {
             Failure::NobodyThere => return Ok(Progress::Stopped),
             Failure::Refusal => {
-                self.is_there().await?;
+                self.note_answering().await?;
                 self.pace.refused(unknown.len())
             }
             Failure::Silence => self.pace.unanswered(unknown.len()),
@@ -228,7 +229,7 @@ impl Run<'_> {
         store::mark_delivered(self.connection, &delivered, self.app.clock.now()).await?;
         self.summary.delivered += (delivered.len() + undeliverable.len() + not_told.len()) as u64;
         if !delivered.is_empty() {
-            self.is_there().await?;
+            self.note_answering().await?;
         }
         self.note_failed(failed).await
     }

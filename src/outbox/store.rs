@@ -38,8 +38,9 @@ pub async fn enqueue(connection: &mut PgConnection, messages: &[Message]) -> sql
     Ok(())
 }
 
-/// Looks who writes messages, and returns the number up to which all are there to be seen; see [`Horizon`].
-pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<i64> {
+/// Looks who writes messages, and moves the horizon as far as that allows. Returns the number up to which every message is there to be
+/// seen; see [`Horizon`].
+pub async fn advance_horizon(connection: &mut PgConnection) -> sqlx::Result<i64> {
     // The number is read before the writers: whoever begins to write in between has a higher one.
     let read = sqlx::query!(
         r#"select h.settled_no as "settled_no!", h.seen_no as "seen_no!", h.writers as "writers!",
@@ -80,8 +81,8 @@ pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<i64> {
     Ok(next.settled_no)
 }
 
-/// The horizon as somebody last found it, which looks at nobody and writes nothing. It may be further by now, as [`settle`] finds.
-pub async fn find_settled(connection: &mut PgConnection) -> sqlx::Result<i64> {
+/// The horizon as [`advance_horizon`] left it last: reads one row and writes nothing. It may be further by now.
+pub async fn find_horizon(connection: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"select settled_no as "settled_no!" from outbox_horizon"#).fetch_one(connection).await
 }
 
@@ -235,8 +236,8 @@ pub async fn failed_due(
     .await
 }
 
-/// Messages that were never tried, in a range of numbers, in order, without those whose object waits for a failed one. None
-/// while the partner is paused: whoever pauses it may do so in the middle of a run.
+/// Messages that were never tried, in a range of numbers, in order, without those whose object waits for a failed one. None while the
+/// partner is paused, which is asked each time because somebody may pause it in the middle of a run.
 pub async fn fresh(
     connection: &mut PgConnection,
     partner: &str,

@@ -50,10 +50,10 @@ pub enum Telling {
 }
 
 impl Telling {
-    /// What a partner asks for.
+    /// How a partner wants to be told, from the two fields of its request.
     ///
     /// # Errors
-    /// `NotToldByTemplate` where both are asked for.
+    /// `NotToldByTemplate` where it gives a template and does not want to be told.
     pub fn asked(template: Option<Template>, not_told: bool) -> Result<Telling, TemplateRefusal> {
         match (template, not_told) {
             (None, false) => Ok(Telling::Ours),
@@ -77,7 +77,7 @@ impl Telling {
 
 /// An event, as a template sees it: `event` and `body`.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
+pub struct TemplateEvent<'a> {
     pub event_no: i64,
     pub kind: &'a str,
     pub version: u16,
@@ -177,7 +177,7 @@ impl Template {
     }
 
     fn render_example(&self, kind: &EventKind, body: &Value) -> Result<String, TemplateRefusal> {
-        let told = Told {
+        let told = TemplateEvent {
             event_no: 1,
             kind: kind.name,
             version: kind.version,
@@ -192,7 +192,7 @@ impl Template {
     ///
     /// # Errors
     /// Why it cannot be made.
-    pub fn render(&self, told: &Told<'_>) -> Result<String, TemplateRefusal> {
+    pub fn render(&self, told: &TemplateEvent<'_>) -> Result<String, TemplateRefusal> {
         if let Some(line) = other_escaping(&self.text) {
             let says = "values are written as JSON; autoescape would let one out of its quotes".to_owned();
             return Err(TemplateRefusal::Wrong { line, says });
@@ -293,7 +293,8 @@ mod tests {
     fn rendered(kind: &str, text: &str) -> Result<Value, TemplateRefusal> {
         let body = catalogue::find(kind).unwrap().example();
         let occurred_at = "2026-03-02T04:05:06Z".parse().unwrap();
-        let told = Told { event_no: 41, kind, version: 1, object_id: uuid::Uuid::nil(), occurred_at, body: &body };
+        let told =
+            TemplateEvent { event_no: 41, kind, version: 1, object_id: uuid::Uuid::nil(), occurred_at, body: &body };
         template(text).render(&told).map(|text| serde_json::from_str(&text).unwrap())
     }
 
@@ -377,7 +378,7 @@ mod tests {
     #[test]
     fn a_value_never_leaves_its_quotes() {
         let body = json!({ "reference": "x\", \"amount\": 1, \"y\": \"" });
-        let told = Told {
+        let told = TemplateEvent {
             event_no: 1,
             kind: "reserve_deposited",
             version: 1,

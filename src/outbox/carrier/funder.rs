@@ -15,7 +15,7 @@ use super::{Batch, Carried, Fate, Fates, Manner, failure, singly};
 use crate::app::App;
 use crate::outbox::catalogue;
 use crate::outbox::store::Waiting;
-use crate::outbox::template::{Template, TemplateRefusal, Told};
+use crate::outbox::template::{Template, TemplateEvent, TemplateRefusal};
 use crate::outbox::template_store::{self, Active, Saved};
 use crate::partner::funder_core::{
     client::{OwnForm, deliver, deliver_one},
@@ -166,7 +166,7 @@ fn about(messages: &[&Waiting]) -> Vec<String> {
 /// What a template makes of a message.
 pub fn render(message: &Waiting, template: &Template) -> Result<String, TemplateRefusal> {
     let body: Value = serde_json::from_str(&message.body).unwrap_or_default();
-    let told = Told {
+    let told = TemplateEvent {
         event_no: message.message_no,
         kind: &message.kind,
         version: version(&message.kind),

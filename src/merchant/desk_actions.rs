@@ -19,7 +19,7 @@ use crate::error::{Fault, Outcome};
 use crate::gather::{Answered, Gatherer, Left};
 use crate::product::Catalogue;
 
-/// Merchants of which a node remembers what is sold there; with more, all others are forgotten.
+/// For how many merchants a node remembers what is sold there; one more makes it forget all others.
 const REMEMBERED_MAX: usize = 10_000;
 
 /// Cheap to clone; every clone asks through the same queue.
@@ -107,7 +107,7 @@ impl OrderDesk {
         if is_taken {
             return Err(Fault::Refused(CodeRefusal::ReferenceTaken { reference: order.reference }));
         }
-        // Its merchant could not sell and may by now. A refusal would stand under the key of whoever asked; this is asked for again.
+        // The merchant could not sell a moment ago and can now. A refusal would be kept under the caller's key; a failure is asked again.
         Err(Fault::Failed(anyhow!("an order was not opened, though nothing stands in its way any more")))
     }
 }
@@ -146,7 +146,7 @@ async fn open_all(desk: Arc<Desk>, wishes: Vec<Wish>, left: Left) -> anyhow::Res
         let codes: Vec<NewOrderCode<'_>> = wishes.iter().filter_map(|wish| wish.new_code(&selling)).collect();
         opened.extend(code_store::insert_order_codes(&mut connection, &codes, Some(&selling.seen)).await?);
     }
-    // Of those that are left something else is sold by now, or each is refused, or stands already.
+    // The rest was not opened by what the node remembers: something else is sold by now, or the order is refused, or stands already.
     let mut sold = HashSet::new();
     if opened.len() < wishes.len()
         && let Some(selling) = desk.look_and_remember(&mut connection, &merchant_ids).await?

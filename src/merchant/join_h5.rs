@@ -92,21 +92,21 @@ impl StatePage {
     }
 }
 
-/// What a visitor of these pages is here for.
-enum Here {
+/// Who visits these pages, as far as an application goes.
+enum Visitor {
     Applying(Applicant),
-    /// There is an application, or an accepted merchant.
+    /// They have sent an application, or work at a merchant.
     Applied(StaffAt),
     Nobody,
 }
 
-async fn here(app: &App, page: &Page) -> anyhow::Result<Here> {
+async fn find_visitor(app: &App, page: &Page) -> anyhow::Result<Visitor> {
     let known = signed_in(app, &page.visit).await?;
     let session = session::find(app, &page.visit, SessionKind::Merchant).await?;
     let mobile = session.and_then(|session| session.proved.mobile);
     let (at, mobile) = match (known, mobile) {
-        (SignedInAs::Nobody, _) | (SignedInAs::Mobile, None) => return Ok(Here::Nobody),
-        (SignedInAs::Mobile, Some(mobile)) => return Ok(Here::Applying(Applicant { mobile, refused: None })),
+        (SignedInAs::Nobody, _) | (SignedInAs::Mobile, None) => return Ok(Visitor::Nobody),
+        (SignedInAs::Mobile, Some(mobile)) => return Ok(Visitor::Applying(Applicant { mobile, refused: None })),
         (SignedInAs::Staff(at), mobile) => (at, mobile),
     };
     if let Some(mobile) = mobile
@@ -114,10 +114,10 @@ async fn here(app: &App, page: &Page) -> anyhow::Result<Here> {
     {
         let applicant = Applicant { mobile, refused: Some(at.clone()) };
         if !join_actions::load_draft(app, &applicant).await?.is_empty() {
-            return Ok(Here::Applying(applicant));
+            return Ok(Visitor::Applying(applicant));
         }
     }
-    Ok(Here::Applied(at))
+    Ok(Visitor::Applied(at))
 }
 
 /// Whoever sent an application may correct it when it was refused.
@@ -125,12 +125,12 @@ fn may_correct(at: &StaffAt) -> bool {
     at.merchant_status == MerchantStatus::Refused && at.staff.role == Role::Owner
 }
 
-/// The applicant, or where whoever is none goes instead.
+/// The applicant, or the page to which a visitor who is none is led.
 async fn applicant(app: &App, page: &Page) -> anyhow::Result<Result<Applicant, Redirect>> {
-    Ok(match here(app, page).await? {
-        Here::Applying(applicant) => Ok(applicant),
-        Here::Applied(_) => Err(Redirect::to(JOIN)),
-        Here::Nobody => Err(to_sign_in()),
+    Ok(match find_visitor(app, page).await? {
+        Visitor::Applying(applicant) => Ok(applicant),
+        Visitor::Applied(_) => Err(Redirect::to(JOIN)),
+        Visitor::Nobody => Err(to_sign_in()),
     })
 }
 
@@ -140,18 +140,18 @@ fn to_sign_in() -> Redirect {
 
 /// `GET /m/join`: the step where the visitor stands.
 pub async fn show(State(app): State<App>, page: Page, Query(wanted): Query<Wanted>) -> Result<Response, Problem> {
-    let applicant = match here(&app, &page).await? {
-        Here::Nobody => return Ok(to_sign_in().into_response()),
-        Here::Applied(at) => {
+    let applicant = match find_visitor(&app, &page).await? {
+        Visitor::Nobody => return Ok(to_sign_in().into_response()),
+        Visitor::Applied(at) => {
             return match at.merchant_status {
-                // Accepted long ago.
+                // It was accepted before.
                 MerchantStatus::Suspended | MerchantStatus::Closed => Ok(Redirect::to("/m").into_response()),
                 MerchantStatus::Submitted | MerchantStatus::Refused | MerchantStatus::Active => {
                     Ok(state_page(&app, page, at).await?.into_response())
                 }
             };
         }
-        Here::Applying(applicant) => applicant,
+        Visitor::Applying(applicant) => applicant,
     };
     let draft = join_actions::load_draft(&app, &applicant).await?;
     let wanted = JoinStep::from_name(&wanted.step);
@@ -208,16 +208,16 @@ pub async fn to_step() -> Redirect {
 
 /// `GET /m/join/state`: the part that updates itself, as soon as somebody has decided.
 pub async fn state(State(app): State<App>, page: Page, headers: HeaderMap) -> Result<Response, Problem> {
-    let here = here(&app, &page).await?;
-    match here {
-        Here::Applied(at) if part::is_part(&headers) => {
+    let visitor = find_visitor(&app, &page).await?;
+    match visitor {
+        Visitor::Applied(at) if part::is_part(&headers) => {
             let shown = state_page(&app, page, at).await?;
             if shown.is_waiting() {
                 return Ok(part::unchanged());
             }
             part::changed(shown.as_state().render())
         }
-        Here::Applied(_) | Here::Applying(_) | Here::Nobody => Ok(lead(&headers, JOIN)),
+        Visitor::Applied(_) | Visitor::Applying(_) | Visitor::Nobody => Ok(lead(&headers, JOIN)),
     }
 }
 
@@ -321,7 +321,7 @@ pub async fn submit(State(app): State<App>, page: Page, mut form: Form) -> Resul
 
 /// `POST /m/join/again`: an application that was refused is corrected and sent again.
 pub async fn again(State(app): State<App>, page: Page) -> Result<Redirect, Problem> {
-    if let Here::Applied(at) = here(&app, &page).await?
+    if let Visitor::Applied(at) = find_visitor(&app, &page).await?
         && may_correct(&at)
     {
         join_actions::correct(&app, at).await?;

@@ -7,13 +7,13 @@ use crate::base::When;
 use crate::base::id::MerchantId;
 use crate::notice::Notice;
 
-/// Of another account to be paid to, by the last digits of its number.
+/// Tells a merchant that it is paid to another account from now on; `account_tail` is the end of that account's number, which may be shown.
 pub fn account_changed(merchant_id: MerchantId, account_tail: &str, when: When) -> Notice {
     let body = json!({ "account_tail": account_tail });
     Notice::to_merchant(merchant_id, "merchant_account_changed", body, when)
 }
 
-/// Of another agreement, which holds from the next purchase on.
+/// Tells a merchant that it has another agreement, which holds from the next purchase on.
 pub fn agreement_changed(merchant_id: MerchantId, agreement: &Agreement, when: When) -> Notice {
     let refund = if agreement.discount_returned_on_refund { "returned" } else { "kept" };
     let body = json!({ "discount_rate": agreement.discount_rate, "refund": refund });

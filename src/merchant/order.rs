@@ -99,7 +99,7 @@ impl OrderState {
         }
     }
 
-    /// The end of its words.
+    /// The end of the key of its words.
     pub const fn name(self) -> &'static str {
         match self {
             OrderState::Open => "open",
@@ -122,7 +122,7 @@ impl HandOrder {
         }
     }
 
-    /// Whether it may still become another by itself.
+    /// Whether its state may still change without anything done here: by being paid, or by its time running out.
     pub fn is_awaited(&self, now: DateTime<Utc>) -> bool {
         match self.state(now) {
             OrderState::Open => true,
@@ -131,8 +131,11 @@ impl HandOrder {
         }
     }
 
-    /// Whether the same form was sent a second time; another order under its key is refused.
-    pub fn is_again(&self, amount: Fen, description: Option<&str>) -> Result<(), CodeRefusal> {
+    /// Checks that a form under this order's key asks for this very order, and so was sent a second time.
+    ///
+    /// # Errors
+    /// `ReferenceTaken` where it asks for another amount or description.
+    pub fn check_same(&self, amount: Fen, description: Option<&str>) -> Result<(), CodeRefusal> {
         if self.amount == amount && self.description.as_deref() == description {
             Ok(())
         } else {
@@ -182,9 +185,9 @@ mod tests {
     #[test]
     fn a_form_sent_twice_is_one_order_and_another_order_under_its_key_is_refused() {
         let order = order(CodeStatus::Open);
-        assert_eq!(order.is_again(Fen::new(9_900), Some("沙发")), Ok(()));
-        assert!(order.is_again(Fen::new(9_901), Some("沙发")).is_err());
-        assert!(order.is_again(Fen::new(9_900), None).is_err());
+        assert_eq!(order.check_same(Fen::new(9_900), Some("沙发")), Ok(()));
+        assert!(order.check_same(Fen::new(9_901), Some("沙发")).is_err());
+        assert!(order.check_same(Fen::new(9_900), None).is_err());
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId
     let merchant_id = wish.by.merchant_id;
     let mut transaction = database::begin(&app.pool).await?;
     if let Some(known) = order_store::find_hand_order(&mut transaction, merchant_id, wish.code_id).await? {
-        known.is_again(wish.amount, wish.description.as_deref()).map_err(Fault::Refused)?;
+        known.check_same(wish.amount, wish.description.as_deref()).map_err(Fault::Refused)?;
         return Ok(known.code_id);
     }
     require_active(&mut transaction, merchant_id).await?;
@@ -50,7 +50,7 @@ pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId
         drop(transaction);
         let known = find_order(app, merchant_id, wish.code_id).await?;
         let known = known.ok_or(Fault::Refused(CodeRefusal::UnknownCode))?;
-        known.is_again(wish.amount, wish.description.as_deref()).map_err(Fault::Refused)?;
+        known.check_same(wish.amount, wish.description.as_deref()).map_err(Fault::Refused)?;
         return Ok(known.code_id);
     }
     let order = NewHandOrder {

@@ -152,16 +152,17 @@ pub async fn show(
     signed_in: MerchantSignedIn,
     Path(staff): Path<String>,
 ) -> Result<OnePage, Problem> {
-    let person = find(&app, &signed_in, &staff).await?;
+    let person = find_or_404(&app, &signed_in, &staff).await?;
     let form = Form::filled([("role", person.role.name().to_owned())]);
     Ok(OnePage { page, form, signed_in, person, is_sent: false })
 }
 
-async fn find(app: &App, signed_in: &MerchantSignedIn, staff: &str) -> Result<Staff, Problem> {
-    seek(app, signed_in, staff).await?.ok_or_else(Problem::not_found)
+/// Somebody who works at the signed-in person's merchant, by the id in the page's address; a person of another merchant is not found.
+async fn find_or_404(app: &App, signed_in: &MerchantSignedIn, staff: &str) -> Result<Staff, Problem> {
+    find_person(app, signed_in, staff).await?.ok_or_else(Problem::not_found)
 }
 
-async fn seek(app: &App, signed_in: &MerchantSignedIn, staff: &str) -> Result<Option<Staff>, Problem> {
+async fn find_person(app: &App, signed_in: &MerchantSignedIn, staff: &str) -> Result<Option<Staff>, Problem> {
     signed_in.require(Right::ManageStaff)?;
     let Ok(staff_id) = staff.parse::<StaffId>() else { return Ok(None) };
     let at = staff_actions::find_staff(app, staff_id.uuid()).await?;
@@ -185,7 +186,7 @@ pub async fn change(
     Path(staff): Path<String>,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let person = find(&app, &signed_in, &staff).await?;
+    let person = find_or_404(&app, &signed_in, &staff).await?;
     let asking = asking(&signed_in, address);
     if let Some(is_sent) = passcode::send_if_asked(&app, &asking, &mut form).await? {
         return Ok(OnePage { page, form, signed_in, person, is_sent }.answer());
@@ -242,7 +243,7 @@ pub async fn ask_remove(
     signed_in: MerchantSignedIn,
     Path(staff): Path<String>,
 ) -> Result<RemovePage, Problem> {
-    let person = find(&app, &signed_in, &staff).await?;
+    let person = find_or_404(&app, &signed_in, &staff).await?;
     Ok(RemovePage { page, form: Form::default(), signed_in, person, is_sent: false })
 }
 
@@ -256,7 +257,9 @@ pub async fn remove(
     mut form: Form,
 ) -> Result<Response, Problem> {
     // Sent once more, the form finds nobody, and has nothing left to do.
-    let Some(person) = seek(&app, &signed_in, &staff).await? else { return Ok(Redirect::to(LIST).into_response()) };
+    let Some(person) = find_person(&app, &signed_in, &staff).await? else {
+        return Ok(Redirect::to(LIST).into_response());
+    };
     let asking = asking(&signed_in, address);
     if let Some(is_sent) = passcode::send_if_asked(&app, &asking, &mut form).await? {
         return Ok(RemovePage { page, form, signed_in, person, is_sent }.answer());

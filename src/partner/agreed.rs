@@ -1,10 +1,11 @@
-//! Of what a partner's answer says more than once, what it says alike.
+//! Partners' answers that say something about one thing twice: it counts where both say the same.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
-/// What is said of each name. Of one of which two things are said, nothing is: whichever were believed, it might be the wrong one.
+/// What is said of each name. A name of which two different things are said is left out: whichever of them were believed, it might be the
+/// wrong one.
 pub fn agreed<K: Eq + Hash, S: PartialEq>(said: impl IntoIterator<Item = (K, S)>) -> HashMap<K, S> {
     let mut by_name: HashMap<K, Option<S>> = HashMap::new();
     for (name, saying) in said {

@@ -15,8 +15,8 @@ use super::store;
 const QUEUE_MAX: usize = 4_096;
 /// Rows in one statement.
 const BATCH_MAX: usize = 500;
-/// How long rows are gathered for a statement: nobody waits for them, and a statement costs as much as the writing of twenty. A node
-/// that is killed forgets the calls of so long.
+/// How long rows are gathered for one statement: nobody waits for them, and a statement costs as much as writing twenty rows. A node that
+/// is killed loses the calls of this time.
 const GATHERING: Duration = Duration::from_millis(100);
 /// How often a failed write is tried again before its rows are given up with an error in the log.
 const WRITE_ATTEMPTS: u32 = 5;
@@ -27,15 +27,15 @@ enum Entry {
     Flush(oneshot::Sender<()>),
 }
 
-/// Cheap to clone; every clone writes through the same queue.
+/// The handle by which calls are recorded. Cheap to clone; every clone writes through the same queue.
 #[derive(Clone)]
 pub struct CallLog {
     queue: mpsc::Sender<Entry>,
-    /// After the queue, so that it is closed when the last handle is dropped.
+    // Declared after the queue, so that the queue is closed by the time the last handle's drop wakes the writer.
     urging: Arc<Urging>,
 }
 
-/// Tells the writer to write at once what it has. It is not woken for each call.
+/// Wakes the writer, which is not woken for each call, to write at once what it has: also when the last handle is dropped.
 struct Urging(Arc<Notify>);
 
 impl Drop for Urging {

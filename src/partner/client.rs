@@ -52,14 +52,14 @@ pub struct Operation<'a> {
     pub path: &'a str,
     /// What it is about, to find it in the call log: an order's, batch's or application's id.
     pub key: &'a str,
-    /// What else it is about, beside what its bodies name in words of ours; it is found under each.
+    /// What else it is about, by our ids, beside those that its bodies name: the call log finds the call under each of them.
     pub also: &'a [String],
-    /// Whether the partner recognises a repetition (by keys in the body) or nothing changes by it.
+    /// Whether it may be called again after a lost answer: the partner knows a repetition by a key in the body, or changes nothing.
     pub safe_to_retry: bool,
     pub time_limit: Duration,
 }
 
-/// Why there is no result. What may be concluded is the variant's, not the text's.
+/// Why there is no result. The variant alone says what may be concluded; the texts are for people.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Certainly not processed: the connection was refused, the breaker is open, or the partner is not configured.
@@ -91,8 +91,8 @@ impl CallError {
         }
     }
 
-    /// For calls that move money: a refusal that names no code, or that cannot be read, may be a proxy's, even one that signs
-    /// for the partner, and does not say that nothing was processed.
+    /// The error as calls that move money take it: a refusal without a code, or one that cannot be read, is `Unknown`. It may come
+    /// from a proxy, even from one that signs for the partner, and does not say that nothing was processed.
     #[must_use]
     pub(super) fn unless_wordless(self) -> CallError {
         match self {

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// Reads a list without the elements that cannot be read, each of which is as good as missing.
+/// Reads a list, for `deserialize_with`. Elements that cannot be read are left out and logged by their place: they are as good as missing.
 ///
 /// # Errors
 /// Where it is no list.
@@ -14,7 +14,7 @@ pub fn each<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> 
     for (index, element) in elements.iter().enumerate() {
         match read(element.get()) {
             Some(read) => found.push(read),
-            // Not why: an error of the parser's repeats what stands there, which may be somebody's number.
+            // The reason is not logged: the parser's error repeats what stands there, which may be somebody's number.
             None => tracing::warn!(index, "an element of a partner's answer cannot be read"),
         }
     }

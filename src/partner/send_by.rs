@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::base::Clock;
 
-/// A question that is asked later may find that the partner has nothing of the order, and the order is then sent anew, there or
-/// elsewhere. So a node that stood still in between must not send it any more.
+/// The end of the time in which an order may be sent. After it, the partner may already have been asked about the order and have answered
+/// that there is none; the order is then sent anew, there or elsewhere. A node that stood still meanwhile must not send it any more.
 #[derive(Clone, Copy, Debug)]
 pub struct SendBy<'a> {
     clock: &'a Clock,
@@ -13,6 +13,7 @@ pub struct SendBy<'a> {
 }
 
 impl<'a> SendBy<'a> {
+    /// An order that was marked as sent at `marked_at` may go out for as long as `within`.
     pub fn new(clock: &'a Clock, marked_at: DateTime<Utc>, within: TimeDelta) -> SendBy<'a> {
         SendBy { clock, until: marked_at + within }
     }

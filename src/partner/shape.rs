@@ -5,21 +5,21 @@ use chrono::NaiveDate;
 use crate::base::person::passes_luhn;
 use crate::base::{BusinessDay, ResidentId};
 
-/// The shortest and the longest of them: a mobile number, a card number.
+/// The fewest and the most digits of such a number: those of a mobile number, and of a card number.
 const LENGTH_MIN: usize = 11;
 const LENGTH_MAX: usize = 19;
 const SHOWN: usize = 4;
 /// The lengths of the groups in which people write them, with a space or a dash between: of a mobile number, of cards, of an ID
 /// number.
 const GROUPS: [&[usize]; 4] = [&[3, 4, 4], &[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[6, 8, 4]];
-/// Whether somebody was born yet is of no interest here.
+/// The day on which ID numbers are read here: the end of the calendar, so that no birth date is refused for lying in the future.
 const ANY_DAY: BusinessDay = BusinessDay::new(NaiveDate::MAX);
 
 /// `text` with each such number cut to its last four characters; `None` where it holds none. Numbers end where letters and digits
 /// do, so that an id of ours, which is hexadecimal, holds none.
 pub fn hidden(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
-    // Names of fields, words, amounts: most texts have too few digits for any of them.
+    // Most texts (names of fields, words, amounts) have too few digits to hold any.
     if bytes.iter().filter(|byte| byte.is_ascii_digit()).count() < LENGTH_MIN {
         return None;
     }

@@ -24,11 +24,11 @@ use crate::partner::client::{TIME_LIMIT_PERSON, chain, read_whole};
 use crate::partner::shape;
 use crate::text_file;
 
-/// A token or a verdict takes some hundred.
+/// The largest answer that is read; a token or a verdict takes some hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Of a refusal's words; a sentence takes less.
+/// The most characters of a refusal's words that are kept; a sentence takes fewer.
 const MESSAGE_CHARS_MAX: usize = 500;
-/// Tokens are renewed so long before they end.
+/// How long before their end tokens are renewed.
 const EARLY: TimeDelta = TimeDelta::minutes(5);
 
 /// WeChat as configured.
@@ -198,7 +198,7 @@ impl WeChat {
         let (app_id, secret) = (self.settings.app_id.as_str(), self.settings.secret.as_str());
         let query = [("appid", app_id), ("secret", secret), ("code", code), ("grant_type", "authorization_code")];
         let answer: OpenIdAnswer = self.get("openid", "/sns/oauth2/access_token", &query).await?;
-        somebodys(answer.openid).ok_or(WeChatError::Silent)
+        usable_openid(answer.openid).ok_or(WeChatError::Silent)
     }
 
     /// Signs a page for the JSSDK; `address` is the page's whole address as the browser shows it.
@@ -341,17 +341,17 @@ impl WeChat {
     }
 }
 
-/// An openid that can be somebody's: an empty one would be the same for everybody, and one with a NUL the database does not take.
-fn somebodys(openid: String) -> Option<String> {
+/// The openid, if it can name a person: an empty one would be the same for everybody, and the database keeps no text with a NUL in it.
+fn usable_openid(openid: String) -> Option<String> {
     Some(openid).filter(|openid| !openid.is_empty() && !openid.contains('\0'))
 }
 
-/// When something that is good for so many seconds ends; at once if that is no time that there is.
+/// When something ends that is good for `seconds` from `now` on; at once where that is beyond the end of the calendar.
 fn ends_at(now: DateTime<Utc>, seconds: i64) -> DateTime<Utc> {
     TimeDelta::try_seconds(seconds).and_then(|delta| now.checked_add_signed(delta)).unwrap_or(now)
 }
 
-/// What an answer says under its status: WeChat refuses with 200 as well, so that any other status is not its own word.
+/// What an answer says, as [`read`] has it. WeChat refuses with 200, too: any other status is not its own word, and counts as silence.
 fn heard<A: DeserializeOwned>(status: u16, body: &[u8]) -> Result<Result<A, WeChatError>, WeChatError> {
     if (200..300).contains(&status) { read(body) } else { Err(WeChatError::Silent) }
 }
@@ -370,7 +370,7 @@ fn kept(message: &str) -> String {
     shape::kept(message).chars().take(MESSAGE_CHARS_MAX).collect()
 }
 
-/// Nothing where no answer comes, or one without end; the log says why.
+/// Status and body; `None` where no answer comes or it is too large, and the log says why.
 async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Vec<u8>)> {
     let why = match read_answer(request).await {
         Ok(Some(answer)) => return Some(answer),
@@ -381,7 +381,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Vec<u8>)> {
     None
 }
 
-/// Status and body; nothing of an answer without end.
+/// Status and body; `None` where the body is larger than [`ANSWER_BYTES_MAX`].
 async fn read_answer(request: reqwest::RequestBuilder) -> reqwest::Result<Option<(u16, Vec<u8>)>> {
     let mut response = request.timeout(TIME_LIMIT_PERSON).send().await?;
     let body = read_whole(&mut response, ANSWER_BYTES_MAX).await?;
@@ -409,8 +409,8 @@ mod tests {
 
     #[test]
     fn an_openid_is_somebodys() {
-        assert_eq!(somebodys("o-1".into()).as_deref(), Some("o-1"));
-        assert_eq!((somebodys(String::new()), somebodys("o\0".into())), (None, None));
+        assert_eq!(usable_openid("o-1".into()).as_deref(), Some("o-1"));
+        assert_eq!((usable_openid(String::new()), usable_openid("o\0".into())), (None, None));
     }
 
     #[test]

@@ -53,7 +53,7 @@ async fn check_ready(app: &App) -> Result<&'static str, Problem> {
     }
 }
 
-/// Whether the house that is asked for something has been opened. It is looked at until it has.
+/// Whether the house has been opened, which is asked of the database until it has.
 #[derive(Clone)]
 pub struct Door {
     pool: PgPool,
@@ -65,8 +65,10 @@ impl Door {
         Door { pool: app.pool.clone(), is_open: Arc::default() }
     }
 
+    /// Lets a request through once the house is open.
+    ///
     /// # Errors
-    /// 503 before its first business day was opened.
+    /// 503 before the first business day was opened.
     pub async fn try_open(&self) -> Result<(), Problem> {
         if self.is_open.load(Ordering::Relaxed) {
             return Ok(());
@@ -91,15 +93,15 @@ async fn is_open(connection: &mut PgConnection) -> sqlx::Result<bool> {
     Ok(business_day::store::find_today(connection).await?.is_some())
 }
 
-/// What an answer becomes that has to be read from the database: 503 where that is gone, or has no connection free, for 2 s.
+/// Waits at most two seconds for an answer that is read from the database.
 ///
 /// # Errors
-/// Those of the answer, and `database_unreachable`.
+/// Those of the answer, and 503 `database_unreachable` where the database is gone or lends no connection in that time.
 pub(super) async fn in_time<T>(answer: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
     tokio::time::timeout(DATABASE_TIME_MAX, answer).await.unwrap_or_else(|late| Err(database_unreachable(late)))
 }
 
-/// Whoever asks is told that it is so, and the log why.
+/// The 503 of a database that does not answer; the reason goes to the log alone.
 pub(super) fn database_unreachable(cause: impl Into<anyhow::Error>) -> Problem {
     let cause: anyhow::Error = cause.into();
     tracing::warn!("the database does not answer: {cause:#}");

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId, PurchaseId};
 use crate::http::Problem;
-use crate::http::api::idempotency::given_first;
+use crate::http::api::idempotency::first_response;
 use crate::http::api::{AmountFen, Body, Cursor, Limit, MerchantCaller, Moment, Named, Page, Params};
 
 /// A sale to be paid by scanning.
@@ -95,7 +95,7 @@ pub async fn create_order(
     let answer = |code: &Code| caller.first_answer(StatusCode::CREATED, &OrderView::of(&app, code.clone())?);
     let opened = app.order_desk.open_answered(order, app.clock.now(), answer).await?;
     if let Some(answer) = opened.answer {
-        return Ok(given_first(answer));
+        return Ok(first_response(answer));
     }
     let order = OrderView::of(&app, opened.code).ok_or_else(Problem::not_found)?;
     Ok((StatusCode::CREATED, Json(order)).into_response())

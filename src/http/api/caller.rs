@@ -40,8 +40,8 @@ impl Caller {
         self.keyed.as_ref().map_or("", |keyed| keyed.key.as_str())
     }
 
-    /// The answer that will be given, for whoever keeps it in the statement that does what was asked for;
-    /// [`super::idempotency::given_first`] gives it then. `None` of a request without a key.
+    /// The answer that will be given, for a use case that keeps it in the very statement that does what was asked for;
+    /// [`super::idempotency::first_response`] then makes the response. `None` where the request has no key.
     pub fn first_answer(&self, status: StatusCode, body: &impl Serialize) -> Option<FirstAnswer> {
         let status = i16::try_from(status.as_u16()).ok()?;
         Some(FirstAnswer { keyed: self.keyed.clone()?, status, body: serde_json::to_vec(body).ok()? })

@@ -76,7 +76,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         return finish_problem(denied_response(denied), &request_id(&parts)).await;
     }
     match arrive(&gate, Request::from_parts(parts, body)).await {
-        Ok((arrived, request)) => see_through(gate, arrived, request, next).await,
+        Ok((arrived, request)) => answer_to_the_end(gate, arrived, request, next).await,
         Err((arrived, problem)) => {
             gate.app.access.distrust(address, authorization_of(&arrived.headers));
             let why = problem.code;
@@ -90,9 +90,10 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     }
 }
 
-/// Answers to the end though the caller hangs up meanwhile. What answers a connection ends with it, half-way: then a key would be
-/// taken under which nobody answers, or something be done of which no answer is kept, and which is done again when asked again.
-async fn see_through(gate: Gate, arrived: Arrived, request: Request, next: Next) -> Response {
+/// Answers in a task of its own, which runs to its end even if the caller hangs up. Tied to the connection, it would end half-way with it:
+/// an idempotency key would stay taken without an answer, or something would be done of which no answer is kept, and be done again when it
+/// is asked for again.
+async fn answer_to_the_end(gate: Gate, arrived: Arrived, request: Request, next: Next) -> Response {
     let answering = async move {
         let admitted = match admit(&gate, &arrived).await {
             Ok(admitted) => admitted,
@@ -100,7 +101,7 @@ async fn see_through(gate: Gate, arrived: Arrived, request: Request, next: Next)
         };
         let call = Arc::new(Call { gate, arrived, admitted });
         let response = let_in(&call, request, next).await;
-        let response = in_our_signature(&call, response).await;
+        let response = sign_answer(&call, response).await;
         let Call { gate, arrived, admitted } = &*call;
         write_down(&gate.app, arrived, CalledBy::Partner(&admitted.known.code), response).await
     };
@@ -110,9 +111,9 @@ async fn see_through(gate: Gate, arrived: Arrived, request: Request, next: Next)
     })
 }
 
-/// The answer as it goes out. One that cannot be read to its end is a failure of ours, signed like any other; without a signature it
-/// goes where we cannot sign.
-async fn in_our_signature(call: &Call, mut response: Response) -> Response {
+/// The answer with our signature. An answer that cannot be read to its end becomes a failure of ours, which is signed instead; where we
+/// cannot sign at all, the failure goes out without a signature.
+async fn sign_answer(call: &Call, mut response: Response) -> Response {
     let Call { gate, arrived, admitted } = call;
     for _ in 0..2 {
         match signed(&gate.app, response, admitted.algorithm, &arrived.method).await {
@@ -134,14 +135,14 @@ async fn admit(gate: &Gate, arrived: &Arrived) -> Outcome<Admitted, Denial> {
         body: &arrived.body,
     };
     let wish = || {
-        let sound = arrived.operation.filter(|operation| passed_over(*operation, arrived).is_none());
-        sound.and_then(|operation| idempotency::wish(operation, arrived))
+        let sound = arrived.operation.filter(|operation| find_unread_input(*operation, arrived).is_none());
+        sound.and_then(|operation| idempotency::key_wish(operation, arrived))
     };
     gate.app.access.admit(received, arrived.address, wish).await
 }
 
-/// Says why a request is not let in. A partner whose signature was right reads it in our signature; whoever is not believed is
-/// answered without: signing costs more than asking.
+/// Answers why a request is not let in. The answer is signed only for a partner whose own signature was right: signing costs more than
+/// asking, and strangers could make us sign at will.
 async fn turn_away(app: &App, arrived: &Arrived, denied: Fault<Denial>) -> Response {
     let believed = match &denied {
         Fault::Refused(denial) => denial.believed().cloned(),
@@ -160,7 +161,7 @@ async fn turn_away(app: &App, arrived: &Arrived, denied: Fault<Denial>) -> Respo
     write_down(app, arrived, CalledBy::Partner(&partner), response).await
 }
 
-/// The request with its whole body in hand, and as it goes on.
+/// Reads a request's body; returns what the gate knows of the request, and the request as it goes on to the handler.
 ///
 /// # Errors
 /// What is wrong with a body that is too large or does not come to its end, with the request as it came without it.
@@ -189,8 +190,8 @@ pub async fn arrive(gate: &Gate, request: Request) -> Result<(Arrived, Request),
     }
 }
 
-/// What is answered to whoever was admitted, with its rate. Where that takes too long only the waiting ends: what changes something
-/// goes on, and its answer is found under its key.
+/// The answer to a request that was admitted, with its partner's rate. Where it takes too long the caller is told so; a request that
+/// changes something still goes on, and its answer is found under its key.
 pub async fn let_in(call: &Arc<Call>, request: Request, next: Next) -> Response {
     let mut answering = Box::pin(answer(call.clone(), request, next));
     let patience = call.gate.patience.saturating_sub(call.arrived.started.elapsed());
@@ -208,7 +209,7 @@ pub async fn let_in(call: &Arc<Call>, request: Request, next: Next) -> Response 
     with_rate(response, call.admitted.rate)
 }
 
-/// Records the call with its answer.
+/// Records the call with its answer in the call log, and returns the answer.
 pub async fn write_down(app: &App, arrived: &Arrived, by: CalledBy<'_>, response: Response) -> Response {
     let (response, answered) = whole(response).await;
     let (partner, outcome, objects, bodies) = match by {
@@ -264,7 +265,7 @@ fn code_of(denied: &Fault<Denial>) -> &'static str {
     }
 }
 
-/// The operation's answer, or the one that was given before.
+/// The operation's answer, or the one that was given before under the same idempotency key.
 async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     let Call { gate, arrived, admitted } = &*call;
     let Some(operation) = arrived.operation else {
@@ -278,7 +279,7 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
         let detail = format!("This operation needs the scope {scope}, which was not granted to you.");
         return Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail).into_response();
     }
-    if let Some(problem) = passed_over(operation, arrived) {
+    if let Some(problem) = find_unread_input(operation, arrived) {
         return problem.into_response();
     }
     if operation.is_reading {
@@ -299,7 +300,7 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     };
     let attempt = match met {
         Ok(Met::Unanswered(attempt)) => attempt,
-        Ok(Met::Answered(kept)) => return idempotency::given_again(kept),
+        Ok(Met::Answered(kept)) => return idempotency::replayed_response(kept),
         Err(problem) => return problem.into_response(),
     };
     request.extensions_mut().insert(Caller::new(admitted, Some(claim.keyed().clone()), attempt));
@@ -318,8 +319,9 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     response
 }
 
-/// What is said where nobody would read it. Whoever sends an amount where none is taken would have the whole voided.
-fn passed_over(operation: Operation, arrived: &Arrived) -> Option<Problem> {
+/// The problem of a body or a parameter that the operation would not read; `None` where there is none. It is refused and not ignored:
+/// whoever sends an amount with a void, for example, would else have the whole purchase voided.
+fn find_unread_input(operation: Operation, arrived: &Arrived) -> Option<Problem> {
     if !operation.takes_body && !arrived.body.is_empty() {
         let detail = "This operation takes no body, and whatever it says would be passed over.";
         return Some(Problem::new(StatusCode::BAD_REQUEST, "body_not_taken", detail));

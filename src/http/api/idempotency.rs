@@ -22,16 +22,16 @@ use crate::http::Problem;
 use crate::http::limits::REQUEST_TIME_MAX;
 
 pub const HEADER: &str = "idempotency-key";
-/// Says of an answer that it was given before.
+/// The header that says of an answer that it was given before.
 pub const HEADER_REPLAYED: &str = "idempotent-replayed";
-/// Room for a UUID with a prefix, no room for a document; the use cases' own limit.
+/// The longest key, as in the use cases that keep one: room for a UUID with a prefix, and none for a document.
 const KEY_LENGTH_MAX: usize = 64;
-/// A request that was last known to run so long ago is answered by nobody: its node died. A node that lives says so more often.
+/// How long after it was last known to run a request is held to be abandoned: its node died, since one that lives says so more often.
 const ABANDONED_AFTER: TimeDelta = TimeDelta::seconds(REQUEST_TIME_MAX.as_secs() as i64 + 10);
 const RENEWED_EVERY: Duration = Duration::from_secs(10);
 /// How long an answer is kept. After it, what bears a reference of its own still comes about once for each.
 pub const ANSWERS_KEPT: TimeDelta = TimeDelta::days(7);
-/// Seconds after which a request that still runs is worth asking for again.
+/// How many seconds a caller is told to wait before it asks again for a request that still runs.
 const AGAIN_AFTER: u32 = 1;
 
 /// The key that a request bears.
@@ -56,8 +56,8 @@ pub fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
     Ok(key.to_owned())
 }
 
-/// The key that a request takes as soon as it is let in, because nothing else is found wrong with it before its operation is asked.
-pub fn wish(operation: Operation, arrived: &Arrived) -> Option<KeyWish> {
+/// The key that a request takes in the statement that admits it; `None` where it takes none, or names none that is well-formed.
+pub fn key_wish(operation: Operation, arrived: &Arrived) -> Option<KeyWish> {
     if operation.is_reading {
         return None;
     }
@@ -66,7 +66,7 @@ pub fn wish(operation: Operation, arrived: &Arrived) -> Option<KeyWish> {
     Some(KeyWish { key, request_sha256: sha256_of(arrived), scope, abandoned_after })
 }
 
-/// Of what is asked. What was read is part of it: a request is the same only under the same `If-Match`.
+/// SHA-256 of what is asked, by which a repetition is told from another request under the same key. `If-Match` is a part of it.
 fn sha256_of(arrived: &Arrived) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(arrived.method.as_str());
@@ -108,8 +108,8 @@ pub fn kept_of(response: &Response, body: &[u8]) -> KeptAnswer {
     }
 }
 
-/// The first answer as it is given again.
-pub fn given_again(kept: KeptAnswer) -> Response {
+/// The response that gives a kept answer once more, marked by [`HEADER_REPLAYED`].
+pub fn replayed_response(kept: KeptAnswer) -> Response {
     let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
     let mut response = (status.unwrap_or(StatusCode::OK), kept.body).into_response();
     let headers = response.headers_mut();
@@ -125,12 +125,12 @@ pub fn given_again(kept: KeptAnswer) -> Response {
     response
 }
 
-/// Marks an answer that was kept with what it answers, so that nobody keeps it again.
+/// Marks a response whose answer was kept together with what it answers, so that the gate does not keep it again.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerKept;
 
-/// A first answer that was kept by whoever did what it answers, as it is given this once.
-pub fn given_first(answer: FirstAnswer) -> Response {
+/// The response of a first answer that was kept together with what it answers; the gate does not keep it again.
+pub fn first_response(answer: FirstAnswer) -> Response {
     let mut response = Response::new(Body::from(answer.body));
     let status = u16::try_from(answer.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
     *response.status_mut() = status.unwrap_or(StatusCode::OK);
@@ -157,7 +157,7 @@ impl Claim {
         Claim { keyed: Keyed { partner_id, key, request_sha256: sha256_of(arrived) } }
     }
 
-    /// Of a key that was taken when its request was let in.
+    /// The claim on a key that was taken when its request was admitted.
     pub fn of(keyed: Keyed) -> Claim {
         Claim { keyed }
     }
@@ -217,7 +217,8 @@ impl Claim {
         }
     }
 
-    /// Gives the key back after a failure of ours, or a refusal that may be mended. What failed may have come about.
+    /// Gives the key back after a refusal that may be mended. A failure of ours may still have done what was asked: its key can be asked for
+    /// again at once, by an attempt that is told that it is not the first.
     pub async fn release(&self, app: &App, status: StatusCode) {
         let released = async {
             let mut connection = app.pool.acquire().await?;

@@ -79,15 +79,15 @@ pub async fn next_to_close(app: &App) -> Result<Option<BusinessDay>, CloseError>
 /// Whether the calendar has left the business day behind.
 ///
 /// # Errors
-/// As of [`next_to_close`].
+/// Those of [`next_to_close`].
 pub async fn has_ended(app: &App, today: BusinessDay) -> Result<bool, CloseError> {
     let now = app.clock.now();
-    // A clock that is moved is the house's own.
-    let also = match app.clock {
+    // Only the system's clock is compared: one that is moved for a demo or a test is the house's own.
+    let by_database = match app.clock {
         Clock::System => database::time(&mut *app.pool.acquire().await?).await?,
         Clock::Moved(_) => now,
     };
-    is_over(today, now, also)
+    is_over(today, now, by_database)
 }
 
 /// Whether the calendar has left a day behind, by this machine's clock and by the database's: one of them alone, set wrongly, would end
@@ -107,15 +107,15 @@ pub async fn close_day(app: &App, day: BusinessDay) -> Result<Closed, CloseError
     close_day_in_chunks(app, day, CHUNK_ROWS, &|_, _| ()).await
 }
 
-/// Called as a step begins and after each of its chunks, with how many are left of it.
-pub type Told<'a> = &'a (dyn Fn(Step, u64) + Sync);
+/// Is told how a close goes on: called with the number of chunks left of a step, as the step begins and after each chunk.
+pub type Progress<'a> = &'a (dyn Fn(Step, u64) + Sync);
 
 /// As [`close_day`], with steps that are not planned yet cut into chunks of about `chunk_rows` rows.
 pub async fn close_day_in_chunks(
     app: &App,
     day: BusinessDay,
     chunk_rows: i64,
-    told: Told<'_>,
+    told: Progress<'_>,
 ) -> Result<Closed, CloseError> {
     begin(app, day).await?;
     let mut steps = Vec::with_capacity(Step::ALL.len());
@@ -221,17 +221,17 @@ struct Shift<'a> {
     app: &'a App,
     day: BusinessDay,
     step: Step,
-    /// Chunks that were not done when it began.
+    /// Chunks of the step that were not done when the shift began.
     left: u64,
     /// Of these, done by this node's workers.
     done: AtomicU64,
-    /// Whoever leads has ended, well or not.
+    /// Whether the leader has ended, well or not: helpers then end, too.
     is_over: AtomicBool,
-    told: Told<'a>,
+    told: Progress<'a>,
 }
 
 impl Shift<'_> {
-    /// Takes chunks until there is none that nobody works on.
+    /// Works on chunks until all that are left are done or in other hands.
     async fn lead(&self) -> anyhow::Result<Work> {
         let mut done = Work::default();
         let ended = loop {
@@ -248,8 +248,8 @@ impl Shift<'_> {
         ended
     }
 
-    /// As [`Shift::lead`], but stands back while purchases are being made: somebody waits at a counter for each of them, and for
-    /// the close nobody does.
+    /// As [`Shift::lead`], but takes no chunk while purchases are being made: somebody waits at a counter for each of those, and nobody
+    /// waits for the close.
     async fn help(&self) -> anyhow::Result<Work> {
         let mut done = Work::default();
         while !self.is_over.load(Ordering::Relaxed) {
@@ -267,7 +267,7 @@ impl Shift<'_> {
         let Shift { app, day, step, .. } = *self;
         let mut transaction = database::begin(&app.pool).await?;
         let Some(chunk) = store::claim_chunk(&mut transaction, day, step).await? else { return Ok(false) };
-        store::calm_planner(&mut transaction).await?;
+        store::forbid_parallel_plans(&mut transaction).await?;
         let written = step.run(&mut transaction, app, day, chunk.range).await?;
         store::finish_chunk(&mut transaction, day, step, &chunk, written, app.clock.now()).await?;
         transaction.commit().await?;

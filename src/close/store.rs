@@ -111,9 +111,9 @@ pub(super) async fn chunks_left(connection: &mut PgConnection, day: BusinessDay,
     .await
 }
 
-/// Two workers already use both the machine's patience and its cores: parallel plans inside a chunk only get in the way, and the
-/// planner chooses them on estimates of overdue rows that are thirty-fold too high.
-pub(super) async fn calm_planner(connection: &mut PgConnection) -> sqlx::Result<()> {
+/// Keeps the planner from parallel plans until the transaction ends. The close's two workers already use the machine's cores, and the
+/// planner would choose such plans because it estimates thirty times as many overdue rows as there are.
+pub(super) async fn forbid_parallel_plans(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("set local max_parallel_workers_per_gather = 0").execute(connection).await?;
     Ok(())
 }

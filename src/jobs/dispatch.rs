@@ -14,7 +14,7 @@ use crate::{
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
-/// What is forgotten so much too early is missed by nobody.
+/// How far this machine's clock may be ahead of the database's for old rows to be removed: nobody misses what goes a day too early.
 const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
 /// Does a stored job, whatever was done of it before.
@@ -37,7 +37,7 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
         JobKind::Withhold => {
             let made = repayment::jobs::retry_withholdings(app).await.map(|_| ());
             let sent = repayment::jobs::submit_withholdings(app).await.map(|_| ());
-            all_of([made, sent])
+            first_failure([made, sent])
         }
         JobKind::PayOut => {
             settlement::submit_payouts(app).await?;
@@ -48,7 +48,7 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
             let paid = settlement::query_payouts(app).await.map(|_| ());
             let decided = credit::jobs::decide_waiting(app).await.map(|_| ());
             let defaulted = credit::jobs::apply_silence(app).await.map(|_| ());
-            all_of([collected, paid, decided, defaulted])
+            first_failure([collected, paid, decided, defaulted])
         }
         JobKind::WatchReserves => {
             funder::jobs::watch_reserves(app).await?;
@@ -66,7 +66,7 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
 }
 
 async fn forget_old(app: &App) -> anyhow::Result<()> {
-    // A clock that is moved is the house's own.
+    // Only the system's clock is compared: one that is moved for a demo or a test is the house's own.
     if let Clock::System = app.clock {
         let database = database::time(&mut *app.pool.acquire().await?).await?;
         ensure_not_ahead(app.clock.now(), database)?;
@@ -80,13 +80,13 @@ async fn forget_old(app: &App) -> anyhow::Result<()> {
     let calls = access::jobs::forget_old(app).await;
     let notices = notice::jobs::forget_old(app).await;
     let messages = outbox::actions::forget_old(app).await;
-    all_of([jobs, sessions, codes, drafts, files, calls, notices, messages])
+    first_failure([jobs, sessions, codes, drafts, files, calls, notices, messages])
 }
 
-/// A machine whose clock is set years ahead would forget all that is to be kept for years.
+/// Checks this machine's clock before old rows are removed: set years ahead, it would remove all that is to be kept for years.
 ///
 /// # Errors
-/// Where that is so by more than a day.
+/// Where it is ahead of the database's by more than a day.
 fn ensure_not_ahead(machine: DateTime<Utc>, database: DateTime<Utc>) -> anyhow::Result<()> {
     anyhow::ensure!(
         machine - database <= AHEAD_MAX,
@@ -95,9 +95,9 @@ fn ensure_not_ahead(machine: DateTime<Utc>, database: DateTime<Utc>) -> anyhow::
     Ok(())
 }
 
-/// Fails as the first part of a job that did. All of them have been done by then as far as they could be: what is broken in one keeps
-/// no money waiting in another, and no disk filling.
-fn all_of<const PARTS: usize>(parts: [anyhow::Result<()>; PARTS]) -> anyhow::Result<()> {
+/// The first failure among the parts of a job; the others are logged. Each part has run by now, whatever became of those before it: a fault
+/// in one neither keeps money waiting in another nor lets the disk fill.
+fn first_failure<const PARTS: usize>(parts: [anyhow::Result<()>; PARTS]) -> anyhow::Result<()> {
     let mut failures = parts.into_iter().filter_map(Result::err);
     let first = failures.next();
     for failure in failures {

@@ -20,7 +20,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a worker without work waits before it looks again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest error text that is kept.
-const ERROR_CHARACTERS_MAX: usize = 2_000;
+const ERROR_CHARS_MAX: usize = 2_000;
 
 /// Runs `count` workers until `stop` says true; each ends what it is doing first.
 pub async fn run_workers(app: &App, node: &str, count: usize, stop: watch::Receiver<bool>) {
@@ -122,7 +122,7 @@ impl Worker {
             }
             Err(error) => {
                 let again_at = (job.attempts < ATTEMPTS_MAX).then(|| now + delay_after(job.attempts));
-                let text: String = format!("{error:#}").chars().take(ERROR_CHARACTERS_MAX).collect();
+                let text: String = format!("{error:#}").chars().take(ERROR_CHARS_MAX).collect();
                 tracing::error!(job = %job.job_id, kind = job.kind, key = job.unique_key, dead = again_at.is_none(), "{text}");
                 let failure = Failure { error: &text, at: now, again_at };
                 store::fail(&mut connection, job.job_id, &self.name, failure).await?;

@@ -12,7 +12,7 @@ use crate::error::Refusal;
 use crate::http::Problem;
 
 /// What is kept of one field; nothing that a person types into one is longer.
-const FIELD_CHARACTERS_MAX: usize = 500;
+const FIELD_CHARS_MAX: usize = 500;
 /// No form of ours has more fields.
 const FIELDS_MAX: usize = 100;
 
@@ -123,7 +123,7 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         let mut form = Form::default();
         for (name, value) in form_urlencoded::parse(&body).take(FIELDS_MAX) {
             if name != "csrf" {
-                let value: String = value.trim().chars().take(FIELD_CHARACTERS_MAX).collect();
+                let value: String = value.trim().chars().take(FIELD_CHARS_MAX).collect();
                 form.values.entry(name.into_owned()).or_insert(value);
             }
         }
@@ -152,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_field_and_ten_thousand_characters_are_no_surprise() {
         let mut form = posted(&format!("name={}", "长".repeat(10_000))).await;
-        assert_eq!(form.value("name").chars().count(), FIELD_CHARACTERS_MAX);
+        assert_eq!(form.value("name").chars().count(), FIELD_CHARS_MAX);
         assert_eq!(form.read("mobile", |_| Ok(())), None);
         assert_eq!(form.error("mobile"), Some("missing"));
     }

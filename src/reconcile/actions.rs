@@ -91,10 +91,10 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     shared_store::lock_channel(&mut transaction, key.channel).await?;
     // Before anything is compared, so that no other file takes its place meanwhile.
     let is_first = store::mark_compared(&mut transaction, key, now).await?;
-    open_store::lock_found(&mut transaction, key).await?;
+    open_store::lock_breaks_named_paid(&mut transaction, key).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
     let when = When { business_day: today, at: now };
-    open_store::close_found(&mut transaction, key, today).await?;
+    open_store::close_breaks_named_paid(&mut transaction, key, today).await?;
     let taken_over = if is_first { open_store::take_over_amounts(&mut transaction, key).await? } else { 0 };
     let mut found = store::find_differing(&mut transaction, key).await?;
     found.extend(shared_store::find_named_twice(&mut transaction, key).await?);
@@ -157,9 +157,9 @@ async fn resolve_pending(app: &App, key: FileKey) -> anyhow::Result<Posted> {
     repayment::post_results(app, &results).await
 }
 
-/// A channel's files name every order that it took on. One that stands in none was never heard, so that nothing was taken and
-/// another channel may be asked, if its own channel, asked once more, has no such order either. Silence is not its word: then the
-/// order is asked about again when the next file comes. Should a later file contradict, it opens a break.
+/// Asks a channel once more about orders that none of its files names. Its files name every order that it took on, so if it has no such
+/// order now either, nothing was taken, and another channel may be asked. Where it keeps silent, the order is asked about again when the
+/// next file comes. Should a later file name the order after all, that opens a break.
 async fn ask_about_absent(app: &App, channel: ChannelName, absent: &[(WithholdingId, LineId)]) -> Vec<ChannelResult> {
     let mut results = Vec::with_capacity(absent.len());
     for batch in absent.chunks(channels::ORDERS_MAX) {
@@ -174,7 +174,7 @@ async fn ask_about_absent(app: &App, channel: ChannelName, absent: &[(Withholdin
     results
 }
 
-/// What an answer about an order says that no file names.
+/// What the channel's answer means for an order that no file names: if the channel has no such order, it was never taken on.
 fn in_no_file(answer: Answer) -> Answer {
     match answer {
         Answer::Absent { .. } => Answer::Failed { failure: ChannelFailure::ChannelDown, code: "in_no_file".to_owned() },
@@ -211,7 +211,8 @@ async fn take(
     Ok(Step::Applied)
 }
 
-/// Changes what is proposed for a break; whoever does so looks after it, too, and cannot be the one who confirms it. Returns the proposal's number.
+/// Changes what is proposed for a break; whoever does so looks after it, too, and cannot be the one who confirms it. Returns the proposal's
+/// number.
 pub async fn propose_correction(
     app: &App,
     break_id: BreakId,
@@ -359,7 +360,7 @@ async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break)
             store::save_settled(connection, found.break_id, open).await?;
             if order.is_pending() && found.kind == BreakKind::AmountDiffers {
                 let answer = Answer::Failed { failure: ChannelFailure::Refused, code: "settled_by_hand".to_owned() };
-                if !end(connection, app, &order, answer).await? {
+                if !end_order(connection, app, &order, answer).await? {
                     return Err(Fault::Refused(BreakRefusal::NotOpen));
                 }
             }
@@ -369,8 +370,8 @@ async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break)
     Ok(ledger::store::insert_postings(connection, &[posting]).await?)
 }
 
-/// Ends a pending order on two people's word; `false` where its channel's came first.
-async fn end(
+/// Ends a pending order as two people say; `false` where its channel has ended it before.
+async fn end_order(
     connection: &mut PgConnection,
     app: &App,
     order: &repayment::Withholding,
@@ -384,7 +385,8 @@ async fn end(
 async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person: &str) -> Outcome<(), BreakRefusal> {
     let locked = lock_order(connection, found).await?;
     let (order, line) = locked.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
-    // What is more than was booked would go back to a card that nobody knows; as much as that is owed again.
+    // What was booked is owed again, and as much of the channel's money pays it. Anything beyond would have to go back to a card that
+    // nobody knows any more.
     if found.theirs > order.collected() && borrower::is_erased(connection, line.borrower_id).await? {
         return Err(Fault::Refused(BreakRefusal::BorrowerErased));
     }
@@ -393,7 +395,7 @@ async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person
     if found.theirs.is_positive() && !repayment::receive_from_file(connection, app, &order, found.theirs).await? {
         return Err(Fault::Refused(BreakRefusal::BookedBefore));
     }
-    // Only now is it known what stays unpaid.
+    // Told last, once it is known what the other money leaves unpaid.
     Ok(overdue::tell_passed(connection, app, order.line_id, &reopened).await?)
 }
 
@@ -407,7 +409,7 @@ async fn book_missing(connection: &mut PgConnection, app: &App, found: &Break) -
     if !missing.is_positive() {
         return Err(Fault::Refused(BreakRefusal::DoesNotFit));
     }
-    // Whoever is erased owed nothing, so that it would all go back to a card that nobody knows.
+    // Only somebody who owes nothing is erased, so all of it would have to go back to a card that nobody knows any more.
     if borrower::is_erased(connection, line.borrower_id).await? {
         return Err(Fault::Refused(BreakRefusal::BorrowerErased));
     }
@@ -434,7 +436,7 @@ async fn end_paid(
 ) -> anyhow::Result<bool> {
     let collected = found.theirs.min(order.amount);
     let answer = Answer::Succeeded { collected, reference: found.break_id.to_string() };
-    if !end(connection, app, order, answer).await? {
+    if !end_order(connection, app, order, answer).await? {
         return Ok(false);
     }
     let beyond = found.theirs - collected;

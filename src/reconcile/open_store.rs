@@ -1,13 +1,13 @@
-//! SQL of breaks that are open when a file comes.
+//! SQL of breaks that are open when a later file names their orders.
 
 use sqlx::PgConnection;
 
 use super::store::FileKey;
 use crate::base::BusinessDay;
 
-/// Locks the open breaks of orders that the file names as successes. A correction locks its break first as well, so it is either done
-/// before the file is compared, and counts in the comparison, or waits for it. To be called before the business day is held.
-pub async fn lock_found(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<()> {
+/// Locks the open breaks of orders that the file names as paid. Whoever corrects a break locks it first, too: so a correction is either
+/// done before the file is compared, and counts in the comparison, or waits until that is over. Call this before the business day is held.
+pub async fn lock_breaks_named_paid(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<()> {
     sqlx::query_scalar!(
         "select b.break_id
          from reconciliation_break b
@@ -22,8 +22,12 @@ pub async fn lock_found(connection: &mut PgConnection, key: FileKey) -> sqlx::Re
     Ok(())
 }
 
-/// Ends the breaks of earlier days over successes that no file told of: this one does. Returns how many.
-pub async fn close_found(connection: &mut PgConnection, key: FileKey, today: BusinessDay) -> sqlx::Result<u64> {
+/// Closes the open breaks over successes that no file had named so far, and that this file names as paid. Returns how many.
+pub async fn close_breaks_named_paid(
+    connection: &mut PgConnection,
+    key: FileKey,
+    today: BusinessDay,
+) -> sqlx::Result<u64> {
     let closed = sqlx::query!(
         "update reconciliation_break b
          set status = 'corrected', note = 'stands in the file of ' || $2::date, closed_on = $3
@@ -39,9 +43,9 @@ pub async fn close_found(connection: &mut PgConnection, key: FileKey, today: Bus
     Ok(closed.rows_affected())
 }
 
-/// Gives the file's amount to open breaks over what a channel had said of an order before its file came: it pays what its file says. Not
-/// where another file names that order, too, since what they pay together is a break of its own. Whatever was proposed for the other
-/// amount has to be proposed anew; what a comparison has proposed is of a file already. Returns how many.
+/// Changes open breaks over what a channel had said of an order to the amount that its file names, because the channel pays what its file
+/// says. What was proposed for the former amount has to be proposed anew; what a comparison has proposed comes from a file already. Where
+/// another file names that order as well, nothing is changed: what the two pay together is a break of its own. Returns how many.
 pub async fn take_over_amounts(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<u64> {
     let taken_over = sqlx::query!(
         "update reconciliation_break b

@@ -217,8 +217,8 @@ impl Claim {
         }
     }
 
-    /// Gives the key back after a refusal that may be mended. A failure of ours may still have done what was asked: its key can be asked for
-    /// again at once, by an attempt that is told that it is not the first.
+    /// Gives the key back after a refusal that may be mended. A failure of ours may still have done what was asked: its key can be
+    /// asked for again at once, by an attempt that is told that it is not the first.
     pub async fn release(&self, app: &App, status: StatusCode) {
         let released = async {
             let mut connection = app.pool.acquire().await?;

@@ -1,4 +1,4 @@
-//! The files that a story is made of: checked whole before it begins, with bad rows named or set aside.
+//! The demo's input files: read and checked as a whole before the story begins; bad rows are named, or set aside.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::business_day;
 
 const SAMPLE_CLIENTS: &str = include_str!("sample/clients.csv");
 const SAMPLE_PURCHASES: &str = include_str!("sample/purchases.csv");
-/// Bad rows that are shown before the rest is only counted.
+/// How many bad rows an error shows; the others are only counted.
 const SHOWN_MAX: usize = 5;
 
 /// Where the input is; a part that is not named is the shipped sample.
@@ -34,27 +34,31 @@ pub struct Input {
 }
 
 impl Input {
+    /// Reads and checks all input.
+    ///
     /// # Errors
-    /// A file that cannot be read or holds no row, and unless they are to be skipped the first rows that cannot be used.
+    /// A file that cannot be read or holds no row that can be used; and the first rows that cannot be used, unless they are to be skipped.
     pub fn read(files: &Files) -> anyhow::Result<Input> {
         let path = files.clients.as_deref();
         let text = text_of(path, SAMPLE_CLIENTS)?;
-        let clients = Clients::open(&text).with_context(|| said(path))?;
-        let clients = some(sort_out(clients, path, files.skip_bad)?, path)?;
+        let clients = Clients::open(&text).with_context(|| name_of(path))?;
+        let clients = ensure_some(sort_out(clients, path, files.skip_bad)?, path)?;
         let path = files.purchases.as_deref();
         let text = text_of(path, SAMPLE_PURCHASES)?;
-        let purchases = Purchases::open(&text).with_context(|| said(path))?;
-        let purchases = some(sort_out(purchases, path, files.skip_bad)?, path)?;
+        let purchases = Purchases::open(&text).with_context(|| name_of(path))?;
+        let purchases = ensure_some(sort_out(purchases, path, files.skip_bad)?, path)?;
         Ok(Input { clients, purchases })
     }
 }
 
-fn some<T>(rows: Vec<T>, path: Option<&Path>) -> anyhow::Result<Vec<T>> {
-    anyhow::ensure!(!rows.is_empty(), "{} holds no row that can be used; name another file", said(path));
+/// The rows, of which there must be one at least.
+fn ensure_some<T>(rows: Vec<T>, path: Option<&Path>) -> anyhow::Result<Vec<T>> {
+    anyhow::ensure!(!rows.is_empty(), "{} holds no row that can be used; name another file", name_of(path));
     Ok(rows)
 }
 
-fn said(path: Option<&Path>) -> String {
+/// The input as errors name it.
+fn name_of(path: Option<&Path>) -> String {
     path.map_or_else(|| "the shipped sample".to_owned(), |path| path.display().to_string())
 }
 
@@ -85,18 +89,18 @@ fn sort_out<T>(
     if !skip_bad {
         bail!(
             "{} has {} that cannot be used:\n{}\nmend what is wrong, or leave it out with --skip-bad",
-            said(path),
+            name_of(path),
             counted(bad.len(), "row"),
             shown.join("\n")
         );
     }
-    let side = PathBuf::from(format!("{}.bad.csv", said(path)));
+    let side = PathBuf::from(format!("{}.bad.csv", name_of(path)));
     let header = csv::Reader::from_reader(&*text_of(path, "")?).headers()?.clone();
     set_aside(&side, &header, &bad).with_context(|| {
-        format!("cannot write {}; copy {} into a folder that you may write to", side.display(), said(path))
+        format!("cannot write {}; copy {} into a folder that you may write to", side.display(), name_of(path))
     })?;
     let left_out = counted(bad.len(), "row");
-    eprintln!("left out of {}: {left_out}, with what is wrong in {}", said(path), side.display());
+    eprintln!("left out of {}: {left_out}, with what is wrong in {}", name_of(path), side.display());
     Ok(good)
 }
 

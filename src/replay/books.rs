@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::books_store as store;
-use super::driver::told;
+use super::driver::refusal_as_answer;
 use super::expect::Subject;
 use super::stage::Stage;
 use crate::base::{BusinessDay, Fen};
@@ -100,13 +100,14 @@ async fn find_row(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Val
     })
 }
 
-/// That a kind is one that its recipient may be told: that there is nothing of a misspelled one would always hold.
+/// Checks that a kind of notice or message is one that its recipient may be told. Of a misspelled one nothing is ever told, so that an
+/// expectation of `none` would always hold.
 fn check_kind(stage: &Stage, subject: &Subject) -> anyhow::Result<()> {
     let (kind, known): (&String, Vec<&str>) = match subject {
         Subject::Message { kind, .. } => (kind, catalogue::of(Audience::Funder).map(|known| known.name).collect()),
         Subject::Notice { recipient, kind } => match kinds_of_notices(stage, recipient) {
             Some(known) => (kind, known),
-            // That nobody is called so is said where its notices are looked up.
+            // That nobody has this name is told when the notices themselves are looked up.
             None => return Ok(()),
         },
         _ => return Ok(()),
@@ -116,7 +117,7 @@ fn check_kind(stage: &Stage, subject: &Subject) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What whoever is called so may be told; `None` where the scenario knows nobody of that name.
+/// The kinds of notices that the person or partner of a name may be told; `None` where the scenario knows nobody of that name.
 fn kinds_of_notices(stage: &Stage, recipient: &str) -> Option<Vec<&'static str>> {
     let driver = &stage.driver;
     if recipient == OPERATOR {
@@ -130,8 +131,8 @@ fn kinds_of_notices(stage: &Stage, recipient: &str) -> Option<Vec<&'static str>>
     }
 }
 
-/// Whether there is the line, or the loan, that a subject is of: nobody has a line before an approval, and a purchase that was refused
-/// has left no loan.
+/// Whether the line or the loan of a subject is there by now: nobody has a line before an approval, and a purchase that was refused leaves
+/// no loan.
 fn has_come_about(stage: &Stage, subject: &Subject) -> anyhow::Result<bool> {
     Ok(match subject {
         Subject::Line { line }
@@ -184,7 +185,7 @@ async fn bill_row(stage: &Stage, line: &str, due_on: BusinessDay) -> anyhow::Res
 /// What ends the loan today; `None` where it is not open.
 async fn payoff(stage: &Stage, purchase: &str) -> anyhow::Result<Option<Value>> {
     let bought = stage.driver.bought(purchase)?;
-    let quote = told(repayment::payoff_quote(stage.app(), bought.line_id, bought.loan_id).await)?;
+    let quote = refusal_as_answer(repayment::payoff_quote(stage.app(), bought.line_id, bought.loan_id).await)?;
     Ok(quote.ok().map(|quote| {
         json!({
             "total": quote.total(),

@@ -38,13 +38,13 @@ pub type Refused = &'static str;
 #[derive(Clone, Debug)]
 pub struct Person {
     pub borrower_id: BorrowerId,
-    /// What identity and cards were made of.
+    /// The number from which identity and cards were made.
     pub number: u64,
     /// The card that was bound last.
     pub card_number: CardNumber,
-    /// By which the withholding channels know that card.
+    /// The number of that card's withholding agreement, by which the channels know the card.
     pub agreement_number: String,
-    /// By product code, what an approval opened.
+    /// The lines that approvals have opened, by product code.
     pub lines: BTreeMap<String, LineId>,
 }
 
@@ -70,7 +70,7 @@ pub struct Wish {
 /// Lives in a house: does what people do, and lets the timetable's work happen as days pass.
 pub struct Driver {
     pub house: House,
-    /// Work that the timetable repeats more often comes only once in so long.
+    /// The least time between two runs of work that the timetable repeats: what would come more often comes once in this time.
     pub apart: TimeDelta,
     pub funders: BTreeMap<String, FunderId>,
     pub products: BTreeMap<String, PublishedVersion>,
@@ -162,7 +162,7 @@ impl Driver {
     /// # Errors
     /// A failure, or a refusal, which no story is about.
     pub async fn open_funder(&mut self, code: &str) -> anyhow::Result<FunderId> {
-        let funder_id = done(funder::open_funder(self.app(), code, code).await)?;
+        let funder_id = refusal_as_error(funder::open_funder(self.app(), code, code).await)?;
         self.funders.insert(code.to_owned(), funder_id);
         Ok(funder_id)
     }
@@ -172,7 +172,7 @@ impl Driver {
     /// # Errors
     /// A failure, or what is wrong with the text.
     pub async fn publish(&mut self, text: &str) -> anyhow::Result<PublishedVersion> {
-        let published = done(product::publish(self.app(), text).await)?;
+        let published = refusal_as_error(product::publish(self.app(), text).await)?;
         self.products.insert(published.code.clone(), published.clone());
         Ok(published)
     }
@@ -183,7 +183,7 @@ impl Driver {
     /// A failure, or a name that the story did not introduce.
     pub async fn deposit(&self, funder: &str, amount: Fen, reference: &str) -> anyhow::Result<Result<(), Refused>> {
         let movement = BankMovement { funder_id: self.funder(funder)?, amount, reference: reference.to_owned() };
-        Ok(told(funder::deposit(self.app(), movement).await)?.map(|_| ()))
+        Ok(refusal_as_answer(funder::deposit(self.app(), movement).await)?.map(|_| ()))
     }
 
     /// A merchant applies and is accepted.
@@ -202,14 +202,14 @@ impl Driver {
             discount_rate: terms.discount_rate,
             discount_returned_on_refund: terms.discount_returned_on_refund,
         };
-        let merchant_id = done(merchant::onboard(self.app(), &onboarding).await)?;
+        let merchant_id = refusal_as_error(merchant::onboard(self.app(), &onboarding).await)?;
         let judgement = Judgement {
             merchant_id,
             decision: merchant::Decision::Accept,
             decided_by: "operator".to_owned(),
             reason: "complete".to_owned(),
         };
-        let _ = done(merchant::decide(self.app(), &judgement).await)?;
+        let _ = refusal_as_error(merchant::decide(self.app(), &judgement).await)?;
         self.merchants.insert(name.to_owned(), merchant_id);
         Ok(merchant_id)
     }
@@ -222,15 +222,15 @@ impl Driver {
     pub async fn sign_up(&mut self, name: &str, number: u64, age: u32) -> anyhow::Result<Person> {
         let today = BusinessDay::at(self.app().clock.now());
         let registration: Registration = identity::registration(number, age, today);
-        let borrower_id = done(borrower_actions::register(self.app(), registration).await)?;
+        let borrower_id = refusal_as_error(borrower_actions::register(self.app(), registration).await)?;
         let signatures = Agreement::ALL.map(|agreement| Signature {
             borrower_id,
             agreement,
             text_sha256: agreement.wording().sha256,
             device: "story".to_owned(),
         });
-        done(borrower_actions::sign(self.app(), &signatures).await)?;
-        let (card_number, agreement_number) = done(self.sign_card(borrower_id, number, 0).await)?;
+        refusal_as_error(borrower_actions::sign(self.app(), &signatures).await)?;
+        let (card_number, agreement_number) = refusal_as_error(self.sign_card(borrower_id, number, 0).await)?;
         let person = Person { borrower_id, number, card_number, agreement_number, lines: BTreeMap::new() };
         self.people.insert(name.to_owned(), person.clone());
         Ok(person)
@@ -243,7 +243,7 @@ impl Driver {
     pub async fn bind_card(&mut self, borrower: &str) -> anyhow::Result<Result<(), Refused>> {
         let Person { borrower_id, number, .. } = *self.person(borrower)?;
         let nth = u8::try_from(card_actions::cards(self.app(), borrower_id).await?.len())?;
-        let signed = told(self.sign_card(borrower_id, number, nth).await)?;
+        let signed = refusal_as_answer(self.sign_card(borrower_id, number, nth).await)?;
         let person = self.people.get_mut(borrower).context("the borrower was found before")?;
         Ok(signed.map(|(card_number, agreement_number)| {
             (person.card_number, person.agreement_number) = (card_number, agreement_number);
@@ -255,7 +255,7 @@ impl Driver {
         let borrower_id = self.person(borrower)?.borrower_id;
         let cards = card_actions::cards(self.app(), borrower_id).await?;
         let card = cards.get(usize::try_from(nth - 1)?).ok_or_else(|| unknown("card", &format!("{borrower} {nth}")))?;
-        told(card_actions::unbind(self.app(), borrower_id, card.card_id).await)
+        refusal_as_answer(card_actions::unbind(self.app(), borrower_id, card.card_id).await)
     }
 
     /// Has the bank sign for the `nth` card of a person, from 0; returns its number and that of its agreement.
@@ -296,7 +296,7 @@ impl Driver {
             limit_requested,
             history,
         };
-        let applied = told(credit::actions::apply(self.app(), request).await)?;
+        let applied = refusal_as_answer(credit::actions::apply(self.app(), request).await)?;
         let state = applied.map(|applied| applied.state);
         if let Ok(ApplicationState::Approved { line_id, .. }) = &state {
             let person = self.people.get_mut(borrower).context("the borrower was found before")?;
@@ -327,7 +327,7 @@ impl Driver {
             amount: wish.amount,
         };
         let answer = decide_one(self.app(), request).await;
-        let receipt = told(answer)?;
+        let receipt = refusal_as_answer(answer)?;
         Ok(receipt.and_then(|receipt| match receipt.decision {
             Decision::Authorised { loan_id } => {
                 let bought = Bought { purchase_id: receipt.purchase_id, loan_id, line_id };
@@ -344,21 +344,21 @@ impl Driver {
     /// A failure, or a name that the story did not introduce; so with the verbs below.
     pub async fn void(&self, purchase: &str) -> anyhow::Result<Result<(), Refused>> {
         let bought = self.bought(purchase)?;
-        Ok(told(after_sale::void(self.app(), bought.purchase_id).await)?.map(|_| ()))
+        Ok(refusal_as_answer(after_sale::void(self.app(), bought.purchase_id).await)?.map(|_| ()))
     }
 
     /// The merchant gives back part or all of a purchase; `key` makes it one refund.
     pub async fn refund(&self, purchase: &str, amount: Fen, key: &str) -> anyhow::Result<Result<(), Refused>> {
         let purchase_id = self.bought(purchase)?.purchase_id;
         let request = RefundRequest { purchase_id, amount, idempotency_key: key.to_owned() };
-        Ok(told(after_sale::refund(self.app(), request).await)?.map(|_| ()))
+        Ok(refusal_as_answer(after_sale::refund(self.app(), request).await)?.map(|_| ()))
     }
 
     /// The borrower presses the button; the channel is asked at once.
     pub async fn repay(&self, borrower: &str, product: &str, amount: Fen) -> anyhow::Result<Result<(), Refused>> {
         let line_id = self.line(borrower, product)?;
         let request = RepayRequest { line_id, amount, card_id: None, idempotency_key: self.key(borrower) };
-        let ordered = told(repayment::repay(self.app(), &request).await)?;
+        let ordered = refusal_as_answer(repayment::repay(self.app(), &request).await)?;
         self.collect().await?;
         Ok(ordered.map(|_| ()))
     }
@@ -366,12 +366,12 @@ impl Driver {
     /// The borrower ends the loan of a purchase early, for what is quoted now. Returns that.
     pub async fn pay_off(&self, purchase: &str) -> anyhow::Result<Result<Fen, Refused>> {
         let Bought { loan_id, line_id, .. } = self.bought(purchase)?;
-        let quoted = match told(repayment::payoff_quote(self.app(), line_id, loan_id).await)? {
+        let quoted = match refusal_as_answer(repayment::payoff_quote(self.app(), line_id, loan_id).await)? {
             Ok(quote) => quote.total(),
             Err(refused) => return Ok(Err(refused)),
         };
         let order = PayoffOrder { loan_id, line_id, quoted, card_id: None, idempotency_key: self.key(purchase) };
-        let ordered = told(repayment::early_payoff(self.app(), &order).await)?;
+        let ordered = refusal_as_answer(repayment::early_payoff(self.app(), &order).await)?;
         self.collect().await?;
         Ok(ordered.map(|_| quoted))
     }
@@ -390,7 +390,7 @@ impl Driver {
             bank_reference: bank_reference.to_owned(),
             operator: "operator".to_owned(),
         };
-        Ok(told(repayment::record_transfer(self.app(), &transfer).await)?.map(|_| ()))
+        Ok(refusal_as_answer(repayment::record_transfer(self.app(), &transfer).await)?.map(|_| ()))
     }
 
     /// Prescribes how `partner` answers what next concerns the borrower's card.
@@ -406,13 +406,15 @@ impl Driver {
         self.settle().await
     }
 
-    /// A key of its own for each time that somebody does something: time may stand still in between.
+    /// A new idempotency key for each thing that somebody does. It is counted and not made of the time, which may stand still in between.
     fn key(&self, what: &str) -> String {
         format!("{what}/{}", self.keys_made.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The purchase of a name. This and the five look-ups below fail where the story did not introduce the name.
+    ///
     /// # Errors
-    /// If the story did not introduce the name; so with the five below.
+    /// If the story did not introduce the name.
     pub fn bought(&self, name: &str) -> anyhow::Result<Bought> {
         self.purchases.get(name).copied().ok_or_else(|| unknown("purchase", name))
     }
@@ -450,11 +452,11 @@ pub struct MerchantTerms {
     pub discount_returned_on_refund: bool,
 }
 
-/// Keeps a refusal as an answer, and a failure as an error.
+/// The outcome of a use case that a story may expect to be refused: a refusal is an answer, by its code.
 ///
 /// # Errors
-/// The failure.
-pub fn told<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<Result<T, Refused>> {
+/// A failure.
+pub fn refusal_as_answer<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<Result<T, Refused>> {
     match outcome {
         Ok(done) => Ok(Ok(done)),
         Err(Fault::Refused(refusal)) => Ok(Err(refusal.code())),
@@ -462,8 +464,8 @@ pub fn told<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<Result<T, R
     }
 }
 
-/// Takes a refusal for an error.
-fn done<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<T> {
+/// The outcome of a use case that no story expects to be refused: a refusal is an error, too.
+fn refusal_as_error<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<T> {
     outcome.map_err(|fault| match fault {
         Fault::Refused(refusal) => anyhow!("{} ({})", refusal, refusal.code()),
         Fault::Failed(failure) => failure,

@@ -5,9 +5,9 @@ use sqlx::PgConnection;
 
 use super::next_work::NextWork;
 
-/// Each part is the work's own query without its finer conditions, so that it finds all that the work does, and rather more; what has no
-/// time of its own may be found at once. Whoever lets a kind of work look for more widens its part here. What a clock that ran ahead has
-/// put off is left out: that of a story is never set back.
+/// When each kind of work may next find something. Each part repeats the work's own query without its finer conditions, so that it finds
+/// all that the work finds, and rather more; for what has no time of its own it says now. If you let a kind of work look for more, widen
+/// its part here. What a clock that ran ahead has put off is left out: that of a story is never set back.
 pub async fn load_next_work(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<NextWork> {
     sqlx::query_as!(
         NextWork,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::books_store as store;
-use super::driver::{Bought, Driver, MerchantTerms, Refused, Wish, told};
+use super::driver::{Bought, Driver, MerchantTerms, Refused, Wish, refusal_as_answer};
 use super::event::{ClaimStep, Event, Purchase, Verdict, with_statement_day};
 use crate::app::App;
 use crate::base::Fen;
@@ -144,7 +144,7 @@ impl Stage {
             Event::Product { source, statement_day } => self.publish(source, *statement_day).await,
             Event::TakeOffSale { product } => {
                 let published = self.driver.product(product)?.clone();
-                plainly(product::withdraw(self.app(), &published.code, published.version).await)
+                done_or_refused(product::withdraw(self.app(), &published.code, published.version).await)
             }
             Event::Merchant { name, category, discount, discount_returned } => {
                 let terms = MerchantTerms {
@@ -201,12 +201,12 @@ impl Stage {
     async fn open_funder(&mut self, code: &str, advance: Option<Fen>, low_water: Option<Fen>) -> Done {
         let funder_id = self.driver.open_funder(code).await?;
         let change = TermsChange { advance_limit: advance, low_water, lower_marks: None };
-        plainly(funder::change_reserve_terms(self.app(), funder_id, change).await)
+        done_or_refused(funder::change_reserve_terms(self.app(), funder_id, change).await)
     }
 
     async fn withdraw(&self, funder: &str, amount: Fen, reference: String) -> Done {
         let movement = BankMovement { funder_id: self.driver.funder(funder)?, amount, reference };
-        plainly(funder::withdraw(self.app(), movement).await)
+        done_or_refused(funder::withdraw(self.app(), movement).await)
     }
 
     /// Publishes a shipped product by its code, or a file beside the scenario.
@@ -236,9 +236,9 @@ impl Stage {
         let account_number = format!("622588{number:010}");
         self.accounts.insert(name.to_owned(), account_number.clone());
         let mut change = AccountChange { merchant_id, account_number, changed_by: OPERATOR.to_owned() };
-        plainly(merchant::actions::change_settlement_account(self.app(), &change).await)?.ok();
+        done_or_refused(merchant::actions::change_settlement_account(self.app(), &change).await)?.ok();
         change.changed_by = SECOND_OPERATOR.to_owned();
-        plainly(merchant::actions::change_settlement_account(self.app(), &change).await)
+        done_or_refused(merchant::actions::change_settlement_account(self.app(), &change).await)
     }
 
     async fn judge(&self, merchant: &str, decision: merchant::Decision) -> Done {
@@ -248,7 +248,7 @@ impl Stage {
             decided_by: OPERATOR.to_owned(),
             reason: "scenario".to_owned(),
         };
-        plainly(merchant::decide(self.app(), &judgement).await)
+        done_or_refused(merchant::decide(self.app(), &judgement).await)
     }
 
     async fn apply(&mut self, borrower: &str, product: &str, risk: Option<&Verdict>) -> Done {
@@ -284,7 +284,7 @@ impl Stage {
             reason: "scenario".to_owned(),
             verdict,
         };
-        let decided = told(credit::actions::decide_referred(self.app(), decision).await)?;
+        let decided = refusal_as_answer(credit::actions::decide_referred(self.app(), decision).await)?;
         let decided = decided.map(|applied| applied.state);
         if let Ok(credit::ApplicationState::Approved { line_id, .. }) = decided {
             let line = credit::store::find_line(&mut *self.app().pool.acquire().await?, line_id).await?;
@@ -302,7 +302,7 @@ impl Stage {
         let application = self.latest_application(borrower).await?;
         let application_id = ApplicationId::from_uuid(id_in(&application, "application_id")?);
         let asked = credit::review_actions::ask_for_person(self.app(), borrower_id, application_id).await;
-        Ok(told(asked)?.map(|_| ()))
+        Ok(refusal_as_answer(asked)?.map(|_| ()))
     }
 
     async fn latest_application(&self, borrower: &str) -> anyhow::Result<Value> {
@@ -318,7 +318,7 @@ impl Stage {
             person: OPERATOR.to_owned(),
             reason: "scenario".to_owned(),
         };
-        plainly(change_line(self.app(), manual).await)
+        done_or_refused(change_line(self.app(), manual).await)
     }
 
     async fn order(&mut self, name: &str, merchant: &str, amount: Fen, minutes: u16) -> Done {
@@ -329,7 +329,7 @@ impl Stage {
             expires_at: self.app().clock.now() + TimeDelta::minutes(i64::from(minutes)),
         };
         let app = self.app();
-        let opened = told(app.order_desk.open(order, app.clock.now()).await)?;
+        let opened = refusal_as_answer(app.order_desk.open(order, app.clock.now()).await)?;
         Ok(opened.map(|code| {
             self.orders.insert(name.to_owned(), code.code_id);
         }))
@@ -383,17 +383,18 @@ impl Stage {
 
     async fn retry_payout(&self, payee: &str, nth: i64) -> Done {
         let payout_id = self.payout(payee, nth).await?;
-        plainly(settlement::retry_payout(self.app(), payout_id, OPERATOR).await)
+        done_or_refused(settlement::retry_payout(self.app(), payout_id, OPERATOR).await)
     }
 
     async fn settle_payout(&self, payee: &str, nth: i64, paid: Option<&String>) -> Done {
         let payout_id = self.payout(payee, nth).await?;
         let ending = paid.map_or(Ending::Failed, |reference| Ending::Paid { bank_reference: reference.clone() });
-        if let Err(refused) = plainly(settlement::settle_payout(self.app(), payout_id, ending.clone(), OPERATOR).await)?
+        if let Err(refused) =
+            done_or_refused(settlement::settle_payout(self.app(), payout_id, ending.clone(), OPERATOR).await)?
         {
             return Ok(Err(refused));
         }
-        plainly(settlement::settle_payout(self.app(), payout_id, ending, SECOND_OPERATOR).await)
+        done_or_refused(settlement::settle_payout(self.app(), payout_id, ending, SECOND_OPERATOR).await)
     }
 
     async fn correct(&self, borrower: &str, nth: i64, by: Option<Correction>) -> Done {
@@ -404,20 +405,20 @@ impl Stage {
         let proposal_no = match by {
             Some(correction) => {
                 let proposed = reconcile::propose_correction(self.app(), break_id, correction, OPERATOR).await;
-                match told(proposed)? {
+                match refusal_as_answer(proposed)? {
                     Ok(proposal_no) => proposal_no,
                     Err(refused) => return Ok(Err(refused)),
                 }
             }
             None => i32::try_from(found["proposal_no"].as_i64().context("a break has its proposal's number")?)?,
         };
-        plainly(reconcile::actions::confirm_break(self.app(), break_id, proposal_no, SECOND_OPERATOR).await)
+        done_or_refused(reconcile::actions::confirm_break(self.app(), break_id, proposal_no, SECOND_OPERATOR).await)
     }
 
     async fn claim(&self, purchase: &str, step: &ClaimStep, reference: &str) -> Done {
         let loan_id = self.driver.bought(purchase)?.loan_id;
         if *step == ClaimStep::Asked {
-            return plainly(claim::ask(self.app(), loan_id, OPERATOR).await);
+            return done_or_refused(claim::ask(self.app(), loan_id, OPERATOR).await);
         }
         let found = store::find_latest_claim(&mut *self.app().pool.acquire().await?, loan_id.uuid()).await?;
         let claim_id = ClaimId::from_uuid(found.with_context(|| format!("{purchase} has no claim yet"))?);
@@ -425,25 +426,25 @@ impl Stage {
             ClaimStep::Paid { reference } => reference,
             ClaimStep::TakenBack => return self.take_claim_back(claim_id).await,
             ClaimStep::Asked | ClaimStep::Withdrawn => {
-                return plainly(claim::withdraw(self.app(), claim_id, OPERATOR, "scenario").await);
+                return done_or_refused(claim::withdraw(self.app(), claim_id, OPERATOR, "scenario").await);
             }
         };
         let bank_reference = given.clone().unwrap_or_else(|| reference.to_owned());
         let mut word = Stated { by: OPERATOR.to_owned(), bank_reference };
-        if let Err(refused) = plainly(claim::pay(self.app(), claim_id, &word).await)? {
+        if let Err(refused) = done_or_refused(claim::pay(self.app(), claim_id, &word).await)? {
             return Ok(Err(refused));
         }
         word.by = SECOND_OPERATOR.to_owned();
-        plainly(claim::pay(self.app(), claim_id, &word).await)
+        done_or_refused(claim::pay(self.app(), claim_id, &word).await)
     }
 
     async fn take_claim_back(&self, claim_id: ClaimId) -> Done {
         let mut word = BookedWrongly { by: OPERATOR.to_owned(), reason: "scenario".to_owned() };
-        if let Err(refused) = plainly(claim::take_back(self.app(), claim_id, &word).await)? {
+        if let Err(refused) = done_or_refused(claim::take_back(self.app(), claim_id, &word).await)? {
             return Ok(Err(refused));
         }
         word.by = SECOND_OPERATOR.to_owned();
-        plainly(claim::take_back(self.app(), claim_id, &word).await)
+        done_or_refused(claim::take_back(self.app(), claim_id, &word).await)
     }
 
     async fn take_back(&self, line: &str, nth: i64) -> Done {
@@ -452,10 +453,10 @@ impl Stage {
         let found = found.with_context(|| format!("{line} has no repayment {nth} yet"))?;
         let repayment_id = RepaymentId::from_uuid(id_in(&found, "repayment_id")?);
         let proposal = Proposal { by: OPERATOR.to_owned(), reason: "scenario".to_owned() };
-        match told(repayment::propose_taking_back(self.app(), repayment_id, &proposal).await)? {
+        match refusal_as_answer(repayment::propose_taking_back(self.app(), repayment_id, &proposal).await)? {
             Ok(proposal_no) => {
                 let taken_back = repayment::confirm_taking_back(self.app(), repayment_id, proposal_no, SECOND_OPERATOR);
-                plainly(taken_back.await)
+                done_or_refused(taken_back.await)
             }
             Err(refused) => Ok(Err(refused)),
         }
@@ -467,8 +468,9 @@ fn id_in(row: &Value, key: &str) -> anyhow::Result<Uuid> {
     Ok(text.parse()?)
 }
 
-fn plainly<T, R: Refusal>(outcome: Outcome<T, R>) -> Done {
-    Ok(told(outcome)?.map(|_| ()))
+/// What a use case came to, without what it returned.
+fn done_or_refused<T, R: Refusal>(outcome: Outcome<T, R>) -> Done {
+    Ok(refusal_as_answer(outcome)?.map(|_| ()))
 }
 
 /// The unified social credit code of the scenario's `number`th merchant.

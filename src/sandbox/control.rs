@@ -1,4 +1,4 @@
-//! The strings by which a person or test pulls the counterfeit world: script, faults, clock, callbacks, state.
+//! The routes by which a person or a test controls the counterfeit world: scripted answers, faults, clock, callbacks, messages, state.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::partner::sms::wire::Message;
 use crate::partner::wechat::wire::SubscribeMessage;
 use crate::partner::withholding::wire::{alpha, beta};
 
-/// A wish that would do nothing, or something else than was meant: what is allowed instead.
+/// The answer to a request that would do nothing, or something else than was meant: its status, and a sentence that says what is allowed.
 type Refused = (StatusCode, String);
 
 pub fn router() -> Router<Arc<World>> {
@@ -66,7 +66,7 @@ fn check_partner(partner: &str, allowed: &[&str]) -> Result<(), Refused> {
     Err(refused(format!("there is no partner {partner:?}; allowed are {}", allowed.join(", "))))
 }
 
-/// A field that no order of the partner has would match none.
+/// Refuses a matcher by a field that no order of the partner has: it would never match.
 fn check_field(partner: &str, field: &str) -> Result<(), Refused> {
     let fields: &[&str] = match partner {
         alpha::NAME | beta::NAME => &["order", "card"],
@@ -84,7 +84,7 @@ fn check_field(partner: &str, field: &str) -> Result<(), Refused> {
     Err(refused(format!("{partner} has no {field:?}; allowed are {}", fields.join(", "))))
 }
 
-/// A word that the partner does not know would count as a success.
+/// Refuses an answer that the partner does not know: it would be taken for a success.
 fn check_answer(partner: &str, outcome: &Scripted) -> Result<(), Refused> {
     let allowed: &[&str] = match partner {
         alpha::NAME | beta::NAME => &withholding::ANSWERS,
@@ -115,7 +115,7 @@ struct Faults {
 
 async fn set_faults(State(world): State<Arc<World>>, Json(faults): Json<Faults>) -> Result<StatusCode, Refused> {
     check_partner(&faults.partner, &[PARTNERS, &[wechat::NAME, merchant_cashier::NAME]].concat())?;
-    if !faults.shares.add_up() {
+    if !faults.shares.are_possible() {
         return Err(refused(
             "shares are per mille: those of calls, and those of orders, come to at most 1000".to_owned(),
         ));

@@ -39,8 +39,8 @@ pub struct FaultShares {
 }
 
 impl FaultShares {
-    /// Whether they are shares: of a thousand calls, and of a thousand orders, no more than all go wrong.
-    pub fn add_up(&self) -> bool {
+    /// Whether at most all calls go wrong, and at most all orders: neither sum is above 1,000 per mille.
+    pub fn are_possible(&self) -> bool {
         let sum = |faults: Vec<(u16, Fault)>| faults.iter().map(|(share, _)| u32::from(*share)).sum::<u32>();
         sum(self.of_calls()) <= 1_000 && sum(self.of_orders()) <= 1_000
     }

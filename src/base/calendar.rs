@@ -7,7 +7,7 @@ use chrono::{Datelike, NaiveDate, Weekday};
 use serde::Deserialize;
 
 use super::BusinessDay;
-use super::syntax::said_of_toml;
+use super::syntax::describe_toml_error;
 
 /// The years that ship with the program; `with_years` adds those of a file.
 const SHIPPED: &str = include_str!("working_days.toml");
@@ -149,7 +149,8 @@ struct Holiday {
 }
 
 fn parse(table: &str) -> Result<BTreeMap<i32, Year>, CalendarError> {
-    let table: Table = toml::from_str(table).map_err(|error| CalendarError::Unreadable(said_of_toml(table, &error)))?;
+    let table: Table =
+        toml::from_str(table).map_err(|error| CalendarError::Unreadable(describe_toml_error(table, &error)))?;
     let mut years = BTreeMap::new();
     for year in table.year {
         let number = year.year;

@@ -1,4 +1,5 @@
-//! What every part of Fenqi is made of, pure: money, rates, days, ids, codes, counts, time, person numbers, enums with words, and what of a list is read.
+//! Types that every part of Fenqi uses, without I/O: money, rates, days and the calendar, the clock, ids, codes, counts in words, numbers
+//! of persons, what people type, enums with words, and which rows of a list are read.
 
 pub mod money;
 pub mod rate;

@@ -1,14 +1,15 @@
-//! What of a list is read.
+//! Which rows of a list a query reads.
 
-/// One of a list by its id, or a page of it. `A` is by what the list is in order, where that is not the id.
+/// One row of a list, or a page of the list. `I` is the id of a row; `A` is the key in whose order the list stands, by default the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted<I, A = I> {
     One(I),
-    /// Those behind this one; from the first one on without it.
+    /// Rows behind this key; from the beginning of the list on where there is none.
     After(Option<A>),
 }
 
 impl<I, A> Wanted<I, A> {
+    /// The id of the one row, for a query's parameter; `None` for a page.
     pub fn id(self) -> Option<I> {
         match self {
             Wanted::One(id) => Some(id),
@@ -16,6 +17,7 @@ impl<I, A> Wanted<I, A> {
         }
     }
 
+    /// The key behind which a page begins, for a query's parameter; `None` at the beginning, and for one row.
     pub fn after(self) -> Option<A> {
         match self {
             Wanted::One(_) => None,

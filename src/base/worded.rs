@@ -1,4 +1,4 @@
-//! Enums with a word for each variant: the word stands once, for the database and for whoever shows, sends or reads it.
+//! Enums with a word for each variant. The word is written down once, and the database, messages and pages all use it.
 
 /// Declares an enum of words. sqlx writes and reads a variant as its word, serde writes it, `name()` gives it, `from_name()` finds it,
 /// and `ALL` lists the variants in the order in which they are declared.
@@ -21,7 +21,7 @@ macro_rules! words {
                 }
             }
 
-            /// The variant of a word.
+            /// The variant whose word this is, if any.
             pub fn from_name(name: &str) -> Option<$name> {
                 $name::ALL.into_iter().find(|known| known.name() == name)
             }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 
 use super::keys::{KEYS, key_named, names};
-use crate::base::syntax::said_of_toml;
+use crate::base::syntax::describe_toml_error;
 
 /// Names of the environment that begin like ours but are read elsewhere.
 const NOT_CONFIGURATION: [&str; 2] = ["FENQI_CONFIG", "FENQI_SHARED"];
@@ -18,7 +18,7 @@ pub(super) struct Values(BTreeMap<&'static str, (String, String)>);
 impl Values {
     pub(super) fn add_file(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
         let table: toml::Table = text.parse().map_err(|error| {
-            anyhow::anyhow!("the configuration file {name} is not TOML: {}", said_of_toml(text, &error))
+            anyhow::anyhow!("the configuration file {name} is not TOML: {}", describe_toml_error(text, &error))
         })?;
         for (found, value) in table {
             let Some(key) = KEYS.iter().find(|key| key.name == found) else {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::facts::{CardHistory, Facts};
 use super::verdict::{OwnReason, Verdict};
 use crate::base::Fen;
-use crate::base::syntax::said_of_toml;
+use crate::base::syntax::describe_toml_error;
 
 /// The scorecard that is shipped, as text; see `docs/RISK.md` for how it was fitted.
 pub const SHIPPED: &str = include_str!("../../products/scorecard/scorecard.toml");
@@ -99,7 +99,8 @@ impl Scorecard {
     /// # Errors
     /// Where the TOML is broken, or grades or bins are missing, out of order or out of range.
     pub fn parse(text: &str) -> Result<Scorecard, ScorecardError> {
-        let file: File = toml::from_str(text).map_err(|error| ScorecardError::Syntax(said_of_toml(text, &error)))?;
+        let file: File =
+            toml::from_str(text).map_err(|error| ScorecardError::Syntax(describe_toml_error(text, &error)))?;
         if file.version != 1 {
             return Err(ScorecardError::Version { found: file.version });
         }

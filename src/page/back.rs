@@ -9,12 +9,13 @@ pub fn path_of_ours<'a>(path: &'a str, otherwise: &'a str) -> &'a str {
     if is_ours { path } else { otherwise }
 }
 
-/// Where somebody was going who was sent to a page on the way; `None` for whoever came for that page itself, which leads on to `own`.
+/// The page of ours to which somebody was going who was sent here on the way. `None` for whoever came for this page itself, after which
+/// `own` is shown.
 pub fn interrupted<'a>(next: &'a str, own: &str) -> Option<&'a str> {
     Some(path_of_ours(next, "")).filter(|next| !next.is_empty() && *next != own)
 }
 
-/// An address with the way back to another one, which may have a query of its own.
+/// The address `to` with the query `next`, by which it leads back to `next`; that address may have a query of its own.
 pub fn with_next(to: &str, next: impl fmt::Display) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", &next.to_string()).finish();
     // Slashes mean nothing in a query, and are read more easily as they are.

@@ -1,4 +1,4 @@
-//! Parts of pages that htmx asks for again and again, until what they show has changed.
+//! Parts of pages that update themselves: htmx asks for them again and again until what they show has changed.
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
@@ -6,11 +6,11 @@ use serde::Deserialize;
 
 use crate::http::Problem;
 
-/// What a part says of itself when it asks.
+/// The query by which a part asks whether it is still up to date.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Awaited {
-    /// How what it shows stood on the page that asks whether it still does.
+    /// The state that the part shows at present.
     pub seen: String,
 }
 
@@ -19,13 +19,13 @@ pub fn is_part(headers: &HeaderMap) -> bool {
     headers.contains_key("hx-request")
 }
 
-/// The answer as long as nothing has changed: nothing. What is put in a part's place would take the keyboard's place on it away, and be
-/// read out again.
+/// The answer as long as nothing has changed: 204, which leaves the part as it is. If it were replaced by the same again, it would lose the
+/// keyboard's focus, and screen readers would read it out again.
 pub fn unchanged() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// A part as it reads now.
+/// The answer once something has changed: the part, rendered anew.
 pub fn changed(part: askama::Result<String>) -> Result<Response, Problem> {
     Ok(Html(part.map_err(anyhow::Error::from)?).into_response())
 }

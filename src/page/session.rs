@@ -22,9 +22,9 @@ use crate::vault::{Field, Vault};
 
 /// A session that nobody uses ends; money moves only with the PIN, so days are short enough.
 const IDLE: TimeDelta = TimeDelta::days(7);
-/// However much it is used, it ends.
+/// How long a session lasts, however much it is used.
 const LIFE: TimeDelta = TimeDelta::days(30);
-/// How exact `last_seen_at` is, so that not every page writes.
+/// How exact `last_seen_at` is: a page writes it only where it is older than this.
 const SEEN_EVERY: TimeDelta = TimeDelta::minutes(5);
 
 /// What somebody has proved at sign-in.
@@ -202,14 +202,15 @@ impl FromRequestParts<App> for SignedIn {
     }
 }
 
-/// The path of the page that asks for a part of itself.
+/// The path and query of the page that asks for a part of itself.
 fn whole_page(headers: &HeaderMap) -> Option<String> {
     let address = headers.get("hx-current-url")?.to_str().ok()?;
     let path = address.parse::<Uri>().ok()?.path_and_query()?.to_string();
     (path_of_ours(&path, "") == path).then_some(path)
 }
 
-/// Leads a visitor on: a whole page by a redirect; for a part, which would be put into the page, the page itself is led.
+/// Leads a visitor on to another page by a redirect. Where a part of a page was asked for, a redirect would put that page into the part:
+/// htmx is told to lead the whole page on.
 pub fn lead(headers: &HeaderMap, to: &str) -> Response {
     match HeaderValue::from_str(to) {
         Ok(to) if is_part(headers) => ([("hx-redirect", to)], ()).into_response(),
@@ -217,7 +218,8 @@ pub fn lead(headers: &HeaderMap, to: &str) -> Response {
     }
 }
 
-/// A sign-in page, with the way back to where somebody was. A post is not repeated: it goes back to the page's own address.
+/// The address of a sign-in page, with the way back to where somebody was. A post is not repeated after it: the way leads back to the page
+/// that has the form. `more` is one more parameter of the query.
 pub fn way_to(sign_in: &str, visit: &Visit, parts: &Parts, more: Option<(&str, &str)>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     // A request for a part of a page: the whole page is what somebody signs in for.

@@ -9,7 +9,7 @@ use crate::borrower::Agreement;
 pub struct AgreementText {
     pub agreement: Agreement,
     pub body: &'static str,
-    /// Hexadecimal.
+    /// The SHA-256 of `body`, in hexadecimal.
     pub sha256: String,
 }
 
@@ -29,7 +29,7 @@ impl AgreementText {
         }
         let text = form.value(&format!("text_{}", agreement.name())).to_owned();
         let shown = hex_decode(&text).and_then(|bytes| bytes.try_into().ok());
-        // A hash that is none is of no text of ours, which the use case refuses like any that is out of date.
+        // What is no hash becomes zeros, which are the hash of no text of ours: the use case refuses it like a text that is out of date.
         Some(shown.unwrap_or_default())
     }
 

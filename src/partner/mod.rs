@@ -44,7 +44,7 @@ use self::signature::{Authorization, Identity, KeyRing, NONCE_KEPT, Received};
 use self::wechat::{WeChat, WeChatSettings};
 use self::withholding::ChannelName;
 use crate::base::Clock;
-use crate::base::syntax::said_of_toml;
+use crate::base::syntax::describe_toml_error;
 use crate::error::{Fault, Outcome};
 use crate::text_file;
 
@@ -116,7 +116,7 @@ impl PartnerSettings {
         let text = text_file::read(path).with_context(|| format!("cannot read partners_file {shown}"))?;
         let file: Result<File, toml::de::Error> = toml::from_str(&text);
         file.map(|file| file.partner)
-            .map_err(|error| anyhow::anyhow!("partners_file {shown}, {}", said_of_toml(&text, &error)))
+            .map_err(|error| anyhow::anyhow!("partners_file {shown}, {}", describe_toml_error(&text, &error)))
     }
 }
 

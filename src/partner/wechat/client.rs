@@ -17,7 +17,7 @@ use super::wire::{
 };
 use crate::base::Clock;
 use crate::base::hex::hex_encode;
-use crate::base::syntax::said_of_toml;
+use crate::base::syntax::describe_toml_error;
 use crate::partner::call_log::CallLog;
 use crate::partner::call_record::Ended;
 use crate::partner::client::{TIME_LIMIT_PERSON, chain, read_whole};
@@ -93,7 +93,8 @@ impl WeChatSettings {
         let shown = path.display();
         let text = text_file::read(path).with_context(|| format!("cannot read wechat_file {shown}"))?;
         let read: Result<WeChatSettings, toml::de::Error> = toml::from_str(&text);
-        let settings = read.map_err(|error| anyhow::anyhow!("wechat_file {shown}, {}", said_of_toml(&text, &error)))?;
+        let settings =
+            read.map_err(|error| anyhow::anyhow!("wechat_file {shown}, {}", describe_toml_error(&text, &error)))?;
         if let Some(kind) = settings.templates.keys().find(|kind| !kinds.contains(&kind.as_str())) {
             let kinds = kinds.join(", ");
             anyhow::bail!("wechat_file {shown}: no notice is called {kind}; templates may stand for {kinds}");

@@ -12,6 +12,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::actions;
+use super::line::Line;
 use super::line_h5::why_unusable;
 use super::model::{Application, ApplicationState, ApplyRefusal, ApplyRequest, check_age};
 use super::review_h5::ReviewOffer;
@@ -110,9 +111,9 @@ pub struct StatePage {
 /// An application as its applicant sees it.
 enum Standing {
     Waiting,
-    /// By a person.
+    /// A person looks at it.
     UnderReview,
-    /// The funder has the last word, until then.
+    /// The funder has the last word, and may say it until `answer_by`.
     WithLender {
         answer_by: Option<DateTime<Utc>>,
     },
@@ -128,7 +129,7 @@ enum Standing {
     },
     Refused {
         reason: String,
-        /// Nothing for whoever has the line that was in the way, and needs no other one.
+        /// The day from which on another application is taken; `None` for whoever has the line that was in the way, and needs no other one.
         again_on: Option<BusinessDay>,
         review: Option<ReviewOffer>,
         /// Whether a person has looked at it on the applicant's own wish.
@@ -229,35 +230,45 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
         }
         ApplicationState::Approved { line_id, grade, limit } => {
             let lines = actions::open_lines(app, application.borrower_id).await?;
-            let Some(line) = lines.iter().find(|line| line.line_id == line_id) else { return Ok(None) };
-            let mut connection = app.pool.acquire().await?;
-            let product = app.catalogue.get(&mut connection, line.product_id, line.product_version).await?;
-            let today = business_day::store::today(&mut connection).await?;
-            drop(connection);
-            Some(Standing::Approved {
-                limit,
-                rates: price_range(&product.terms, &[grade], today),
-                statement_day: line.statement_day.get(),
-                due_day: line.due_day.get(),
-                has_pin: borrower::has_pin(app, application.borrower_id).await?,
-                is_usable: why_unusable(line, today).is_none(),
-            })
-        }
-        ApplicationState::Refused { reason } => {
-            let again_on = application.again_on();
-            // The day that an application is taken on: it ends with its close, and not at midnight.
-            let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
-            let is_overtaken = reason == OwnReason::LineOpen.code();
-            let has_line = is_overtaken && !actions::open_lines(app, application.borrower_id).await?.is_empty();
-            if today >= again_on {
-                return Ok(None);
+            match lines.iter().find(|line| line.line_id == line_id) {
+                Some(line) => Some(approved(app, line, (grade, limit)).await?),
+                None => None,
             }
-            let again_on = Some(again_on).filter(|_| !has_line);
-            let review = ReviewOffer::of(app, application).await?;
-            let (is_reviewed, is_withdrawn) = (application.is_reviewed(), application.is_withdrawn());
-            Some(Standing::Refused { reason, again_on, review, is_reviewed, is_withdrawn })
         }
+        ApplicationState::Refused { reason } => refused(app, application, reason).await?,
     })
+}
+
+/// How an approval stands whose line is open: what was given, and what can be done with it now.
+async fn approved(app: &App, line: &Line, (grade, limit): (String, Fen)) -> anyhow::Result<Standing> {
+    let mut connection = app.pool.acquire().await?;
+    let product = app.catalogue.get(&mut connection, line.product_id, line.product_version).await?;
+    let today = business_day::store::today(&mut connection).await?;
+    drop(connection);
+    Ok(Standing::Approved {
+        limit,
+        rates: price_range(&product.terms, &[grade], today),
+        statement_day: line.statement_day.get(),
+        due_day: line.due_day.get(),
+        has_pin: borrower::has_pin(app, line.borrower_id).await?,
+        is_usable: why_unusable(line, today).is_none(),
+    })
+}
+
+/// How a refusal stands until another application is taken; `None` from that day on.
+async fn refused(app: &App, application: &Application, reason: String) -> anyhow::Result<Option<Standing>> {
+    let again_on = application.again_on();
+    // The business day, on which applications are taken: it ends with its close, and not at midnight.
+    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
+    if today >= again_on {
+        return Ok(None);
+    }
+    let is_overtaken = reason == OwnReason::LineOpen.code();
+    let has_line = is_overtaken && !actions::open_lines(app, application.borrower_id).await?.is_empty();
+    let again_on = Some(again_on).filter(|_| !has_line);
+    let review = ReviewOffer::of(app, application).await?;
+    let (is_reviewed, is_withdrawn) = (application.is_reviewed(), application.is_withdrawn());
+    Ok(Some(Standing::Refused { reason, again_on, review, is_reviewed, is_withdrawn }))
 }
 
 /// `GET /apply/state`: the part that updates itself.
@@ -298,11 +309,12 @@ pub async fn identify(State(app): State<App>, page: Page, mut form: Form) -> Res
         return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
     };
     if [personal, sensitive].iter().any(|(agreement, text_sha256)| *text_sha256 != agreement.wording().sha256) {
-        // Nobody is registered under a text that was not shown.
+        // The text that was shown has been replaced since: nobody is registered under a text that they have not seen.
         form.refuse(&BorrowerRefusal::AgreementOutdated);
         return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
     }
-    // Who is registered here, and under which name, is nobody else's to find out: counted before it is known whether they are.
+    // The tries of a mobile are limited, so that nobody finds out by trying who is registered here, and under which name. Each is counted
+    // before it is known whether it is right.
     if let Some(until) = passcode::full_until(&app, IDENTITY_TRIES, mobile.reveal()).await? {
         form.refuse_field("id_number", "id_number_too_often");
         form.note_until(until);

@@ -1,5 +1,5 @@
-//! Balances of accounts as SQL, by funder: what the rows of the events say that they are, against what was posted, which each query is
-//! handed as `$1` (funders), `$2` (accounts) and `$3` (debits less credits).
+//! Balances of accounts by funder, as SQL: what the rows of events say that a balance is, against what was posted. Each query is handed the
+//! posted balances as `$1` (funders), `$2` (accounts) and `$3` (debits less credits, in fen).
 
 /// The places where the balance (debit less credit) of an account differs from the sum of `$moved`, a query for `funder_id` and
 /// `fen` with a row for each event that moved it.
@@ -20,7 +20,7 @@ macro_rules! balance {
     };
 }
 
-/// Line by line, so that nobody owes what another one was lent.
+/// Compared line by line: in sums by funder, one borrower could owe what another was lent.
 pub(super) const LOAN_PRINCIPAL: &str = "
     select coalesce(owed.line_id, booked.line_id) as subject, coalesce(owed.fen, 0) as expected, coalesce(booked.fen, 0) as found
     from (select line_id, funder_id, sum(principal_fen - principal_paid_fen - principal_returned_fen) as fen
@@ -47,8 +47,8 @@ pub(super) const RESERVES: &str = "
          on b.funder_id = r.funder_id and b.account = kept.account
     where kept.fen <> coalesce(b.fen, 0)";
 
-/// Every settlement's part, until it is paid or comes to nothing: then what it was carried in is paid with it. Refunds are booked at
-/// once and come into a settlement when their day is cleared.
+/// Each part of a settlement is owed until the settlement is paid or comes to nothing; what was carried into it is paid with it then. A
+/// refund is booked at once, and is part of a settlement once its day is cleared.
 pub(super) const MERCHANT_PAYABLE: &str = balance!(
     104,
     "select p.funder_id,
@@ -159,7 +159,7 @@ pub(super) const CHARGED_OFF: &str = balance!(
 pub(super) const CLAIMS_RECEIVED: &str =
     balance!(216, "select funder_id, claim_recovered_fen - claim_paid_fen as fen from loan where claim_paid_fen > 0");
 
-/// The house does not pay guarantors: what came in for them is owed on for good, as far as it knows.
+/// What came in for guarantors stays owed to them: the house makes no payments to guarantors, and knows of none.
 pub(super) const GUARANTOR_PAYABLE: &str = balance!(
     217,
     "select l.funder_id, -r.amount_fen as fen from recourse r join loan l on l.loan_id = r.loan_id and l.line_id = r.line_id"

@@ -1,8 +1,8 @@
-//! What was billed as SQL, row by row of the schedules: nothing else than they ask for, and nothing of it left out.
+//! What was billed, as SQL, against the rows of the schedules: each is billed as it stands, and none is left out.
 
-/// Lines of statements and payoffs that say other than their row of the schedule as it stands, and rows without a line though their
-/// statement was cut, or though nothing more will be billed of their loan; and lines of no loan. A payoff that was quoted before a statement was cut takes
-/// charges of that row out of the schedule; on the line they stand as waived.
+/// Lines of bills that say other than their row of the schedule as it stands now; rows without a line, though their statement was cut or
+/// nothing more will be billed of their loan; and lines of no loan. A payoff that was quoted before a statement was cut takes charges of
+/// that statement's row out of the schedule; on the line they stand as waived, and that is no difference.
 pub(super) const BILLED: &str = "
     select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period || ' ' || part.name as subject,
            coalesce(part.asked, 0) as expected, part.billed as found
@@ -45,7 +45,7 @@ pub(super) const BILLED: &str = "
     from bill_line i left join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
     where l.loan_id is null";
 
-/// Either way round: a line whose bill is not there is asked of nobody.
+/// Compared both ways: nobody is asked for a line whose bill is not there.
 pub(super) const SUMMED: &str = "
     select coalesce(b.line_id, i.line_id) || ' due ' || coalesce(b.due_on, i.due_on) as subject,
            coalesce(b.principal_fen + b.interest_fen + b.fee_fen, 0) as expected,

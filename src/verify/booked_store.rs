@@ -11,7 +11,7 @@ pub struct Booked {
     pub fen: Vec<i64>,
 }
 
-/// All that was ever posted.
+/// Sums all that was ever posted.
 ///
 /// # Errors
 /// Failures of the database.

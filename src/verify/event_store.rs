@@ -1,8 +1,8 @@
-//! Events one by one, as SQL: each against its own posting, its own payment and what names it, where sums by funder would let one make up
-//! for another one.
+//! Events one by one, as SQL: each against its own posting, its own payment and the rows that name it. In sums by funder one error could
+//! make up for another.
 
-/// Sales and their undoing by the debt, refunds by what the merchant gives back, repayments by what came in. On their own lines, so that
-/// nothing is booked to somebody else.
+/// Purchases and voids are compared by the debt that was booked, refunds by what the merchant gives back, repayments by what came in; each
+/// on its own line, so that nothing is booked to somebody else.
 pub(super) const POSTED: &str = "
     select coalesce(made.event, posted.event) || ' ' || coalesce(made.source_id, posted.source_id) || ' line '
                || coalesce(made.line_id, posted.line_id) as subject,
@@ -27,8 +27,8 @@ pub(super) const POSTED: &str = "
          on posted.event = made.event and posted.line_id = made.line_id and posted.source_id = made.source_id
     where coalesce(made.fen, 0) <> coalesce(posted.fen, 0)";
 
-/// Whatever a channel denied later was booked the other way round, and counts as not paid. A settlement's parts are each of a funder; a
-/// remittance has along what was carried into it.
+/// A payment that its channel denied later was booked back, and counts as not paid. A settlement is compared part by part, since each part
+/// is of one funder; a remittance, with what was carried into it.
 pub(super) const PAID: &str = "
     select coalesce(paid.source_id, posted.source_id) || ' funder ' || coalesce(paid.funder_id, posted.funder_id) as subject,
            coalesce(paid.fen, 0) as expected, coalesce(posted.fen, 0) as found
@@ -48,7 +48,7 @@ pub(super) const PAID: &str = "
          on posted.source_id = paid.source_id and posted.funder_id = paid.funder_id
     where coalesce(paid.fen, 0) <> coalesce(posted.fen, 0)";
 
-/// An amount may be right, and go to another merchant, funder or card.
+/// The amount of a payment may be right though it goes to another merchant, funder or card.
 pub(super) const PAYEES: &str = "
     select p.kind || ' ' || p.source_id as subject, 1 as expected, 0 as found
     from payout p
@@ -61,7 +61,7 @@ pub(super) const PAYEES: &str = "
                                                         else l.borrower_id end
        or p.kind = 'borrower' and (back.line_id, l.funder_id) is distinct from (p.line_id, p.funder_id)";
 
-/// Books are kept funder by funder, and money is taken from the cards of the line's borrower.
+/// What belongs to a line must stand in the book of that line's funder, and orders must take money from cards of that line's borrower.
 pub(super) const OWNERS: &str = "
     select owned.kind || ' ' || owned.id as subject, 1 as expected, 0 as found
     from (select 'loan' as kind, loan_id as id, line_id, funder_id, null::uuid as borrower_id from loan
@@ -78,7 +78,7 @@ pub(super) const OWNERS: &str = "
     left join credit_line l on l.line_id = owned.line_id
     where l.line_id is null or owned.funder_id <> l.funder_id or owned.borrower_id <> l.borrower_id";
 
-/// Settlements and remittances are told of the loans; merchants and refunds of the purchases.
+/// A purchase and its loan must say the same: settlements and remittances go by loans, merchants' pages and refunds by purchases.
 pub(super) const SOLD: &str = "
     select l.loan_id as subject, 1 as expected, 0 as found
     from loan l left join purchase p on p.purchase_id = l.purchase_id and p.line_id = l.line_id
@@ -101,14 +101,14 @@ pub(super) const PLANS: &str = "
          on plan.line_id = l.line_id and plan.loan_id = l.loan_id
     where l.schedule_version is distinct from plan.last_no or plan.plans <> plan.last_no";
 
-/// Either way round: what stands under no reference of the bank would be booked once more.
+/// Compared both ways: a transfer that stands under no reference of the bank could be booked once more.
 pub(super) const TRANSFERS: &str = "
     select coalesce(r.source_reference, t.bank_reference) as subject, 1 as expected, 0 as found
     from (select line_id, repayment_id, source_reference from repayment where source = 'transfer') r
     full join transfer_by_bank_reference t on t.line_id = r.line_id and t.repayment_id = r.repayment_id
     where t.bank_reference is distinct from r.source_reference";
 
-/// Money of orders that are not ours goes back order by order, and was booked file by file.
+/// Money of orders that are not ours is left out: it was booked in one posting a file, and goes back order by order.
 pub(super) const CORRECTIONS: &str = "
     with correction as (select posting_id, line_id, corrects from posting where corrects is not null and event <> 'suspense_returned')
     select c.posting_id || ' corrects ' || c.corrects as subject, 1 as expected, 0 as found

@@ -1,8 +1,8 @@
 //! The journals of lines and reserves, and a line's status against its own, as SQL.
 
-/// Every reason for a freeze is journaled once when it comes and once when it goes, and the end once. Lateness freezes by itself
-/// and is lifted by paying; whatever else stops a line was done by a person, and is lifted by one. Lateness counts ten, each of the
-/// other reasons one, the end a hundred.
+/// A line's status against its journal, in which every reason for a freeze stands once when it comes and once when it goes. Lateness
+/// freezes a line by itself and is lifted by paying; any other reason is set and lifted by a person. In the figures lateness counts ten,
+/// each other reason one, and a closed line a hundred.
 pub(super) const STATUS: &str = "
     select l.line_id as subject, stood.told as expected, stood.stands as found
     from credit_line l
@@ -18,7 +18,8 @@ pub(super) const STATUS: &str = "
                as stood(told, stands)
     where stood.told <> stood.stands";
 
-/// Each entry says what all up to it come to, not the last alone: by what they say it is looked at whether a purchase fitted.
+/// Each entry says what all entries up to it come to. All are checked, not the last alone: whether a purchase fitted its line is judged by
+/// what its entry says.
 pub(super) const JOURNAL: &str = "
     select line_id || ' entry ' || entry_no || ' ' || part.name as subject, part.sum as expected, part.told as found
     from (select line_id, entry_no, used_after_fen, limit_after_fen, row_number() over entries as nth,
@@ -42,7 +43,8 @@ pub(super) const RESERVE_JOURNAL: &str = "
                                ('held', held, held_after_fen)) as part(name, sum, told)
     where (nth, available, held) is distinct from (entry_no, available_after_fen, held_after_fen) and part.sum <> part.told";
 
-/// Since when what is available has been below zero without a break: by it an advance falls due. Days as figures, such as 20260302.
+/// The day since which what is available has been below zero without a break, from which an advance's time is counted. Days are told as
+/// figures, such as 20260302.
 pub(super) const ADVANCE: &str = "
     select r.funder_id as subject, to_char(began.business_day, 'YYYYMMDD')::bigint as expected,
            to_char(r.advance_since, 'YYYYMMDD')::bigint as found
@@ -55,7 +57,8 @@ pub(super) const ADVANCE: &str = "
         order by e.entry_no limit 1) began
     where r.advance_since <> began.business_day";
 
-/// No holidays last for half as long: by then its due day was closed, and whoever borrows of it is refused.
+/// After a fortnight an advance is overdue in any case, and purchases out of its reserve are refused: no holidays last half as long, so
+/// that its due day has been closed by then.
 pub(super) const OVERDUE_ADVANCE: &str = "
     select r.funder_id as subject, 14 as expected, closed.day - r.advance_since as found
     from reserve r

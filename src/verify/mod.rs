@@ -1,4 +1,4 @@
-//! The identities that must always hold, looked for in the whole book at one instant.
+//! The identities that must always hold, checked over the whole book as of one instant; `fenqi verify` lists where one does not.
 
 pub mod store;
 mod balance_store;

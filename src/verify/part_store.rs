@@ -1,7 +1,7 @@
 //! Identities of sums and their parts, as SQL: days of the ledger, settlements, remittances, channels' files; orders and refunds
 //! against what they brought about. Parts are compared one by one, since two wrong ones may have the right sum.
 
-/// Day by day and side by side: a posting that is dated into another day is found on both.
+/// The debits and the credits of each day: a posting that was dated into another day is found on both days.
 pub(super) const LEDGER_DAYS: &str = "
     select coalesce(posted.business_day, summed.business_day) || ' funder ' || coalesce(posted.funder_id, summed.funder_id)
                || ' account ' || coalesce(posted.account, summed.account) || ' ' || side.name as subject,
@@ -19,7 +19,7 @@ pub(super) const LEDGER_DAYS: &str = "
                        as side(name, posted, summed)
     where coalesce(side.posted, 0) <> coalesce(side.summed, 0)";
 
-/// A day that was passed over has no sums that could be wrong. Days as figures, such as 20260302.
+/// A day that was never closed has no sums that could be found wrong, so it is looked for here. Days are told as figures, such as 20260302.
 pub(super) const CLOSES: &str = "
     select r.business_day || ' next' as subject, to_char(r.business_day + 1, 'YYYYMMDD')::bigint as expected,
            to_char(r.next_day, 'YYYYMMDD')::bigint as found
@@ -30,8 +30,8 @@ pub(super) const CLOSES: &str = "
     from close_chunk c join close_run r on r.business_day = c.business_day
     where r.finished_at is not null and c.done_at is null group by c.business_day, c.step";
 
-/// Losses and recoveries are nobody's balance: each leg is looked at by the event that may book it. Few postings have any, and only
-/// those are taken apart.
+/// No row keeps a balance of losses and recoveries, so each leg on their accounts is checked against the events that may book it. Few
+/// postings have such legs, and only those are taken apart.
 pub(super) const LOSSES: &str = "
     select p.posting_id || ' ' || p.event as subject, 0 as expected, leg.amount_fen as found
     from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
@@ -177,7 +177,7 @@ pub(super) const REMITTANCE_PARTS: &str = "
                                ('subsidy', due.subsidy, told.subsidy_fen)) as part(name, due, told)
     where coalesce(part.due, 0) <> coalesce(part.told, 0)";
 
-/// Either way round, so that nothing is taken off what another funder is owed.
+/// Compared both ways, so that nothing is taken off what another funder is owed.
 pub(super) const REMITTANCE_CARRIED: &str = "
     select coalesce(r.remittance_id, taken.carried_into) || ' funder ' || coalesce(r.funder_id, taken.funder_id) as subject,
            coalesce(taken.fen, 0) as expected, coalesce(r.carried_in_fen, 0) as found
@@ -206,7 +206,7 @@ pub(super) const FILES: &str = "
                        as part(name, summed, told)
     where coalesce(part.summed, 0) <> part.told";
 
-/// Either way round: an order that nobody paid is not held for paid, and a purchase by an order's code is the one that paid it.
+/// Compared both ways: an order is marked as paid only by a purchase, and a purchase by an order's code is the one that paid it.
 pub(super) const ORDERS: &str = "
     select coalesce(o.code_id, p.code_id) as subject, coalesce(o.amount_fen, 0) as expected,
            case when o.merchant_id <> p.merchant_id or o.status <> p.status then 0 else coalesce(p.amount_fen, 0) end as found

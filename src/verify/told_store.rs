@@ -3,8 +3,8 @@
 pub(super) const GIVEN_UP: &str = "
     select partner || ' message ' || message_no as subject, 0 as expected, attempts as found from outbox where dead_at is not null";
 
-/// Whoever reads by number is told to begin above what is gone, so nothing may be left there: it would never be read, or, if it waits, be
-/// delivered after what came after it. Messages above the highest of these numbers are not looked at.
+/// Whoever reads by number is told to begin above the last number that is gone, so no message may be left below it: it would never be read,
+/// or, if it waits, be delivered after later ones. Messages above the highest of these numbers are not looked at.
 pub(super) const GONE: &str = "
     select o.partner || ' message ' || o.message_no as subject, f.up_to_no + 1 as expected, o.message_no as found
     from outbox o join outbox_forgotten f on f.partner = o.partner and o.message_no <= f.up_to_no

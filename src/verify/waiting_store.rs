@@ -1,7 +1,7 @@
 //! What waits for longer than anything of its kind should, as SQL.
 
-/// Every minute the hook is asked again, and its silence is for a person to mend: only an application that cannot be put to it stays.
-/// Days begin at midnight in Shanghai, wherever the session's time is.
+/// The hook is asked again every minute, and where it is silent a person decides: only an application that cannot be put to the hook stays
+/// submitted. Days begin at midnight in Shanghai, whatever the session's time zone is.
 pub(super) const UNDECIDED: &str = "
     select application_id as subject, 0 as expected,
            (select today from business_day) - (created_at at time zone 'Asia/Shanghai')::date as found
@@ -21,7 +21,7 @@ pub(super) const PENDING: &str = "
     select 'payout ' || payout_id, 3, (select today from business_day) - pay_on
     from payout where status in ('created', 'submitted', 'unknown') and pay_on < (select today from business_day) - 3";
 
-/// Whoever has closed the account may ask for it whenever they like.
+/// Payments to people who have closed their account are left out: they may ask for their money whenever they like.
 pub(super) const REFUSED: &str = "
     select payout_id as subject, 3 as expected, (select today from business_day) - pay_on as found
     from payout where status = 'failed' and pay_on < (select today from business_day) - 3

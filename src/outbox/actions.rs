@@ -129,7 +129,7 @@ pub async fn replay(app: &App, asked: Asked<'_>, wanted: Replay, attempt: Attemp
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     let range = range(&mut transaction, wanted).await?;
-    kept_store::hold_all(&mut transaction).await?;
+    kept_store::forbid_removal(&mut transaction).await?;
     let action = Action { range: Some((range.from_no, range.to_no)), ..noted(asked, "replay", now) };
     if attempt == Attempt::Again
         && let Some(messages) = store::count_last_action(&mut transaction, &action).await?
@@ -280,17 +280,18 @@ pub(super) async fn not_found(
     Ok(forgotten.map_or(EventRefusal::UnknownEvent, EventRefusal::NotKept))
 }
 
-/// Removes messages that ended longer ago than they are kept, of each partner from its first one on without a gap: one that waits, was
-/// given up or ended lately keeps all that came after it. So whatever is there of an object is what was told of it last, in order, and
-/// whoever reads by number can be told exactly what is missing. Repeatable, and on several nodes at once: each statement ends by itself,
-/// and finds what the ones before it have left.
+/// Removes messages that ended longer ago than they are kept. Of each partner it removes the first ones without a gap, up to one that
+/// waits, was given up or ended lately: so what is left about an object is the latest that was told of it, and whoever reads by number can
+/// be told exactly what is missing. It may be repeated, and run on several nodes at once, since each batch is a transaction of its own that
+/// begins with what those before it have left.
 ///
 /// # Errors
 /// Failures of the database.
 pub async fn forget_old(app: &App) -> anyhow::Result<()> {
     let before = app.clock.now() - TimeDelta::days(app.kept.messages_days.into());
     let mut connection = app.pool.acquire().await?;
-    // Beyond the horizon one with a lower number may still appear. Whatever was written since `before` ended since then, too.
+    // Beyond the horizon a message with a lower number may still appear. Messages that were written since `before` cannot have ended
+    // earlier.
     let settled_no = message_store::advance_horizon(&mut connection).await?;
     let up_to_no = settled_no.min(first_written_at(&mut connection, before).await? - 1);
     drop(connection);
@@ -298,7 +299,7 @@ pub async fn forget_old(app: &App) -> anyhow::Result<()> {
     let mut holding: Vec<String> = Vec::new();
     loop {
         let mut transaction = database::begin(&app.pool).await?;
-        kept_store::hold_ended(&mut transaction).await?;
+        kept_store::forbid_replay(&mut transaction).await?;
         let looked = kept_store::forget(&mut transaction, stretch, &holding, before).await?;
         transaction.commit().await?;
         let Some(last_no) = looked.last_no else { return Ok(()) };

@@ -159,10 +159,10 @@ pub struct ReplayRange {
     pub to_at: Option<DateTime<Utc>>,
 }
 
-/// Marks the messages of a range for delivery at once, whatever became of them; returns how many. They stand as tried once:
-/// so they are sent in order, and stay ahead of their objects' later ones though a run may be beyond them already. One that was
-/// never tried keeps its turn. All are due at another time than before, by which a run that has one of them on its way finds
-/// that it was replayed meanwhile, and does not end it.
+/// Marks the messages of a range for delivery at once, whatever became of them; returns how many. They are marked as tried once before: so
+/// they are sent in order, and ahead of later messages about their objects, even if a run is beyond their numbers by now. Those that were
+/// never tried keep their turn. Each gets another due time than it had, by which a run that has read it before sees that it was replayed,
+/// and does not end it.
 pub async fn replay(
     connection: &mut PgConnection,
     partner: &str,

@@ -46,8 +46,8 @@ pub async fn deliver_until(app: &App, mut stop: watch::Receiver<bool>) {
     turns.end().await;
 }
 
-/// Whose turn it is, and who waits for one: merchants after all others, and not in the last of several places. There are many of
-/// them, at addresses of their own choice: however many are slow to answer, cores and borrowers do not wait for them.
+/// Which partners are delivered to, and which wait for their turn. Merchants come after all others, and where several places are free they
+/// never take the last: there are many of them, at addresses of their own choice, and cores and borrowers do not wait for slow ones.
 #[derive(Default)]
 struct Turns {
     runs: JoinSet<anyhow::Result<Summary>>,
@@ -57,7 +57,7 @@ struct Turns {
 }
 
 impl Turns {
-    /// Puts whoever something waits for behind those who wait already.
+    /// Queues the partners that have messages waiting, unless they are queued or delivered to already.
     async fn line_up(&mut self, app: &App) -> anyhow::Result<()> {
         let waiting = store::partners_waiting(&mut *app.pool.acquire().await?, app.clock.now()).await?;
         for partner in waiting {
@@ -142,17 +142,18 @@ async fn deliver_to(app: &App, partner: &str) -> anyhow::Result<Summary> {
     delivered
 }
 
-/// The sole right to deliver to a partner. It lives as long as the connection, so that it dies with whoever holds it, and no
-/// transaction is open while the partner is called.
+/// The sole right to deliver to a partner: a lock of a connection. It ends with the connection, and so with a node that dies; and no
+/// transaction has to be open while the partner is called.
 struct Hold {
     connection: PoolConnection<Postgres>,
+    /// Whether the connection is as it came from the pool, and may go back there.
     is_as_before: bool,
 }
 
 impl Hold {
-    /// `None` where somebody else has it.
+    /// Takes the right; `None` where somebody else has it.
     async fn take(app: &App, partner: &str) -> sqlx::Result<Option<Hold>> {
-        // Before it is changed, so that whoever gives up meanwhile does not leave the pool a changed one.
+        // Counted as changed before it is: a run that is dropped while it waits here must not leave the pool a changed connection.
         let mut hold = Hold { connection: app.pool.acquire().await?, is_as_before: false };
         if store::try_lock_partner(&mut hold.connection, partner).await? {
             return Ok(Some(hold));
@@ -161,7 +162,7 @@ impl Hold {
         Ok(None)
     }
 
-    /// The connection goes back to the pool as it came from it: a new one for every run would begin with cold caches.
+    /// Gives the right up, and the connection back to the pool as it was: a new one for every run would begin with cold caches.
     async fn give_back(mut self, partner: &str) -> sqlx::Result<()> {
         store::unlock_partner(&mut self.connection, partner).await?;
         self.is_as_before = true;

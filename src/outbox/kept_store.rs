@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::model::Stretch;
 
-/// Messages looked through in one statement: replays wait while it lasts, so each is over soon.
+/// How many messages one statement looks through: few, since replays wait until it is over.
 const LOOKED_THROUGH_AT_ONCE: i64 = 5_000;
 
 /// Up to where a partner's messages are gone: all of them up to this number, none above it.
@@ -16,21 +16,24 @@ pub struct Forgotten {
     pub last_written_at: DateTime<Utc>,
 }
 
-/// `None` where every message of the partner is kept. Whoever reads messages asks this afterwards: what is gone by then is told.
+/// Up to where a partner's messages are gone; `None` where all are kept. Ask this after reading messages, not before: some may be removed
+/// in between.
 pub async fn find_forgotten(connection: &mut PgConnection, partner: &str) -> sqlx::Result<Option<Forgotten>> {
     sqlx::query_as!(Forgotten, "select up_to_no, last_written_at from outbox_forgotten where partner = $1", partner)
         .fetch_optional(connection)
         .await
 }
 
-/// Has nothing removed until the transaction ends, which writes no new message: nobody's horizon waits for it.
-pub async fn hold_all(connection: &mut PgConnection) -> sqlx::Result<()> {
+/// Lets no message be removed until the transaction ends. Only for a transaction that writes no new message, since the horizon does not
+/// wait for one that holds this lock.
+pub async fn forbid_removal(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("lock table outbox_forgotten in share mode").execute(connection).await?;
     Ok(())
 }
 
-/// Has nothing replayed, and nobody else remove anything, until the transaction ends, which writes no new message: what has ended stays so.
-pub async fn hold_ended(connection: &mut PgConnection) -> sqlx::Result<()> {
+/// Lets no message be replayed, nor be removed by anybody else, until the transaction ends, so that what has ended stays so. Only for a
+/// transaction that writes no new message, as [`forbid_removal`].
+pub async fn forbid_replay(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("lock table outbox_forgotten in share row exclusive mode").execute(connection).await?;
     Ok(())
 }
@@ -38,14 +41,14 @@ pub async fn hold_ended(connection: &mut PgConnection) -> sqlx::Result<()> {
 /// What one statement has looked through.
 #[derive(Debug)]
 pub struct LookedThrough {
-    /// Where the next one goes on; `None` at the end.
+    /// The last number that it looked at, behind which the next one goes on; `None` at the end.
     pub last_no: Option<i64>,
-    /// Partners of whom something was found that is kept: whatever comes after it is kept with it.
+    /// Partners with a message that is kept: all later ones of theirs are kept, too.
     pub holding: Vec<String>,
 }
 
-/// Looks through the next messages of a stretch in order, and removes those that ended before `before`, up to the first of each partner
-/// that did not; of partners who are `holding` none.
+/// Looks through the next messages of a stretch in order. Of each partner it removes those that ended before `before`, up to the first one
+/// that did not; of the partners in `holding` it removes none.
 pub async fn forget(
     connection: &mut PgConnection,
     stretch: Stretch,

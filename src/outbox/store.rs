@@ -343,8 +343,9 @@ pub async fn mark_not_told(
     Ok(())
 }
 
-/// By what a message is found as it was read, in the order of the numbers, in which everybody changes messages: whoever replays or resumes
-/// meanwhile never waits here in a circle. What failed is read by objects.
+/// Numbers and due times of messages as they were read, by which a message is found only if nobody has replayed it since. In the order of
+/// the numbers, in which every statement changes messages, so that none waits for another in a circle; failed ones are read in another
+/// order.
 fn as_read(messages: &[&Waiting]) -> (Vec<i64>, Vec<DateTime<Utc>>) {
     let mut read: Vec<(i64, DateTime<Utc>)> =
         messages.iter().map(|message| (message.message_no, message.next_attempt_at)).collect();

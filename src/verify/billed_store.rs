@@ -1,8 +1,8 @@
 //! What was billed, as SQL, against the rows of the schedules: each is billed as it stands, and none is left out.
 
-/// Lines of bills that say other than their row of the schedule as it stands now; rows without a line, though their statement was cut or
-/// nothing more will be billed of their loan; and lines of no loan. A payoff that was quoted before a statement was cut takes charges of
-/// that statement's row out of the schedule; on the line they stand as waived, and that is no difference.
+/// Lines of statements and payoffs that say other than their row of the schedule as it stands now; rows without a line, though their
+/// statement was cut or nothing more will be billed of their loan; and lines of no loan. A payoff that was quoted before a statement was
+/// cut takes charges of that statement's row out of the schedule; on the line they stand as waived, and that is no difference.
 pub(super) const BILLED: &str = "
     select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period || ' ' || part.name as subject,
            coalesce(part.asked, 0) as expected, part.billed as found

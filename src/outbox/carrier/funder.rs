@@ -147,11 +147,12 @@ fn unserved(saved: Option<&Saved>, why: &TemplateRefusal) -> Fate {
     })
 }
 
-/// What a call is noted to be about beside what it says itself: half of what it can be found by, so that the numbers of its events
-/// have their place too.
+/// How many objects are noted for a call beside those that its body names: half of what the call log keeps, so that there is room for the
+/// numbers of its events, too.
 const ABOUT_MAX: usize = 1_000;
 
-/// What messages are about that are told in the core's own words: their objects first, then whatever our form of them names.
+/// What messages in the core's own form are about, whose bodies may name nothing in words of ours: first their objects, then whatever our
+/// form of them names.
 fn about(messages: &[&Waiting]) -> Vec<String> {
     let objects = messages.iter().map(|message| message.object_id.to_string());
     let named = messages.iter().flat_map(|message| {

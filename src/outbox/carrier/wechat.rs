@@ -63,12 +63,12 @@ struct Run<'a> {
     wechat: &'a WeChat,
     /// WeChat identities, by borrower and kind.
     wanting: HashMap<(BorrowerId, String), String>,
-    /// Why no other call is begun.
+    /// The error after which no other call is begun.
     ended: OnceLock<WeChatError>,
 }
 
 impl Run<'_> {
-    /// One borrower's messages, as far as WeChat serves us.
+    /// Sends one borrower's messages in order, until a call ends the run; returns those that were sent, and what became of them.
     async fn tell<'m>(&self, messages: Vec<&'m Waiting>) -> Vec<(&'m Waiting, Fate)> {
         let mut told = Vec::with_capacity(messages.len());
         for message in messages {
@@ -77,14 +77,17 @@ impl Run<'_> {
             }
             match self.send(message).await {
                 Ok(fate) => told.push((message, fate)),
-                // Of several at once the first one tells.
+                // Where several calls fail at once, the first error is kept.
                 Err(error) => drop(self.ended.set(error)),
             }
         }
         told
     }
 
-    /// The error is no answer, or one by which nobody of ours gets anything.
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// No answer, or one that means that WeChat serves none of our messages at present.
     async fn send(&self, message: &Waiting) -> Result<Fate, WeChatError> {
         let nowhere = |why: &str| Ok(Fate::Nowhere(why.to_owned()));
         let Some(openid) = self.wanting.get(&(borrower(message), message.kind.clone())) else {
@@ -110,7 +113,7 @@ impl Run<'_> {
         }
     }
 
-    /// What was delivered took one consent; where WeChat says that there is none, there is none.
+    /// Counts the consents down: one for each message that was delivered, and to nothing where WeChat says that there is none left.
     async fn spend(&self, told: &[(&Waiting, Fate)]) -> anyhow::Result<()> {
         let of = |wanted: fn(&Fate) -> bool| -> Vec<(BorrowerId, &str)> {
             let is_it = |(_, fate): &&(&Waiting, Fate)| wanted(fate);

@@ -504,7 +504,7 @@ async fn whoever_replays_for_long_holds_up_no_new_messages(pool: PgPool) {
     enqueue(&app, 1, 1).await;
     assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 1);
     let mut replaying = fenqi::database::begin(&app.pool).await.unwrap();
-    kept_store::hold_all(&mut replaying).await.unwrap();
+    kept_store::forbid_removal(&mut replaying).await.unwrap();
     sqlx::raw_sql("update outbox set attempts = attempts").execute(&mut *replaying).await.unwrap();
     enqueue(&app, 2, 1).await;
     assert_eq!(deliver_outbox(&app).await.unwrap().delivered, 1);

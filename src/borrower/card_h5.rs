@@ -217,20 +217,20 @@ pub async fn confirm(
     })
 }
 
-/// Which signing a code is put to: the latest, unless the page was of another card, that a second tab has left behind, or of one that
-/// was bound while the answer got lost.
+/// The card that a typed code is for: the one that awaits its code; or the one that the page names, where that is another one, which a
+/// second tab has left behind, or which was bound while the answer got lost.
 fn meant(form: &Form, awaiting: Option<&Awaiting>) -> Option<CardId> {
     let is_of = |latest: &&Awaiting| form.value("card").is_empty() || form.value("tail") == latest.number_tail;
     awaiting.filter(is_of).map(|latest| latest.card_id).or_else(|| form.value("card").parse().ok())
 }
 
-/// Whether a card that was signed for is bound still: the form may be an old one.
+/// Whether a card that was signed is still bound: the form may be an old one, and the card unbound since.
 async fn is_bound(app: &App, borrower_id: BorrowerId, card_id: CardId) -> anyhow::Result<bool> {
     let cards = card_actions::cards(app, borrower_id).await?;
     Ok(cards.iter().any(|card| card.card_id == card_id && card.status == CardStatus::Bound))
 }
 
-/// The signing ended meanwhile: the card is typed in anew.
+/// The page to type the card in anew, since its signing has ended meanwhile.
 fn ended(page: Page, mut form: Form) -> Response {
     form.refuse(&CardRefusal::SigningEnded);
     unprocessable(CardPage::again(page, form))

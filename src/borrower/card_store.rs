@@ -29,15 +29,15 @@ pub struct SignedCard {
     pub signed_at: DateTime<Utc>,
 }
 
-/// What stands against binding a card, or nothing.
+/// What decides whether a borrower may bind a card.
 pub struct BindingState {
-    /// The current text of the withholding agreement was agreed to, and that was not taken back.
+    /// Whether the borrower has agreed to the current text of the withholding agreement, and not taken that back.
     pub agreed: bool,
-    /// The same card, bound already.
+    /// The id of this very card, if the borrower has bound it already.
     pub bound_card_id: Option<CardId>,
 }
 
-/// For each pair of borrower and card number what is known; unknown borrowers are told `agreed: false`.
+/// The state of each pair of borrower and card number, in the given order; that of an unknown borrower is `agreed: false`.
 pub async fn find_binding_states(
     connection: &mut PgConnection,
     wishes: &[(BorrowerId, BlindIndex)],

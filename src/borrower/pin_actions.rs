@@ -50,13 +50,14 @@ pub async fn check_former(app: &App, borrower_id: BorrowerId, typed: &str) -> Ou
     Ok(Checked(stored.hash))
 }
 
-/// What a PIN is set in the place of.
+/// Which PIN a new one replaces.
 pub enum Replaced {
     /// It is the first one.
     Nothing,
-    /// The one that was typed, if it still stands: somebody who lost it to a thief may have set another one since it was checked.
+    /// The one that was checked before, if it still stands: its owner may have set another one since, perhaps because a thief knows this
+    /// one.
     Former(Checked),
-    /// Whichever stands: a passcode and the ID number have said who asks.
+    /// Whichever stands, if any: a passcode and the ID number have proved who asks.
     Any,
 }
 
@@ -73,17 +74,17 @@ impl Replaced {
 /// A PIN to set, and where it was typed.
 pub struct NewPin<'a> {
     pub chosen: &'a str,
-    /// SHA-256 of the token of the browser that goes on.
-    pub here: [u8; 32],
+    /// SHA-256 of the token of the browser in which it was typed, which stays signed in.
+    pub token_hash: [u8; 32],
     pub replaced: Replaced,
 }
 
-/// Sets the PIN, the first one or another, and lifts a lock. Whoever calls has made sure who asks: by the former PIN, or by
-/// a passcode and the ID number. With another PIN the person is told of it, and signed out everywhere else: whoever knew the former
-/// one may sit there.
+/// Sets the PIN, the first one or another, and lifts a lock. The caller has made sure who asks: by the former PIN, or by a passcode and the
+/// ID number. If there was a PIN before, the person is told of the change and signed out everywhere else: whoever knew the former PIN may
+/// sit there.
 ///
 /// # Errors
-/// `Wrong` where another PIN stands than the one that it is set in the place of.
+/// Why the PIN is not taken; `Wrong` where the PIN that stands is not the one to be replaced.
 pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Outcome<(), PinRefusal> {
     let mut connection = app.pool.acquire().await?;
     let birth_on = pin_store::find_birth(&mut connection, borrower_id).await?;
@@ -94,7 +95,7 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     let hash = tokio::task::spawn_blocking(move || hash_of(&keyed)).await.map_err(anyhow::Error::from)??;
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    // Where there is no PIN yet, there is no row that would hold up another first one.
+    // The person is locked because there may be no row of a PIN yet to be locked: two first PINs at once would both be set.
     if store::lock_people(&mut transaction, &[borrower_id]).await?.is_empty() {
         return Err(Fault::Failed(anyhow::Error::new(BorrowerRefusal::BorrowerUnknown)));
     }
@@ -104,7 +105,7 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     }
     pin_store::put(&mut transaction, borrower_id, &hash, now).await?;
     if former.is_some() {
-        session::end_all_but(&mut transaction, Subject::borrower(borrower_id), &new.here).await?;
+        session::end_all_but(&mut transaction, Subject::borrower(borrower_id), &new.token_hash).await?;
         let when = When { business_day: business_day::store::today(&mut transaction).await?, at: now };
         let told = Notice::to_borrower(borrower_id, "pin_changed", json!({}), when);
         notice::raise(&mut transaction, &[told]).await?;
@@ -117,7 +118,7 @@ pub async fn has_pin(app: &App, borrower_id: BorrowerId) -> anyhow::Result<bool>
     Ok(pin_store::is_set(&mut *app.pool.acquire().await?, borrower_id).await?)
 }
 
-/// A million PINs are soon tried: only the house's key makes a stolen table worthless.
+/// The PIN, hashed with a key of the house: without it, whoever has stolen the table would soon have tried all million PINs.
 fn keyed(app: &App, borrower_id: BorrowerId, pin: &Pin) -> [u8; 32] {
     app.vault.index(Indexed::Pin, &format!("{borrower_id}:{}", pin.reveal()))
 }

@@ -112,7 +112,7 @@ pub async fn set(
     } else {
         return Ok(again(page, form, has_pin));
     };
-    match set_pin(&app, id, NewPin { chosen: &chosen, here: page.visit.token_hash(), replaced }).await {
+    match set_pin(&app, id, NewPin { chosen: &chosen, token_hash: page.visit.token_hash(), replaced }).await {
         Ok(()) => Ok(go_on_after_setting(&page, &form)),
         // Another PIN was set meanwhile: by a second tap on this very form, or by somebody else.
         Err(Fault::Refused(PinRefusal::Wrong)) => {
@@ -183,7 +183,7 @@ pub async fn reset(
         let is_sent = passcode::is_awaited(&app, asking.purpose, &mobile).await?;
         return Ok(ForgottenPage { page, form, mobile, is_sent }.answer());
     };
-    let new = NewPin { chosen: &chosen, here: page.visit.token_hash(), replaced: Replaced::Any };
+    let new = NewPin { chosen: &chosen, token_hash: page.visit.token_hash(), replaced: Replaced::Any };
     match set_pin(&app, id, new).await {
         Ok(()) => Ok(go_on_after_setting(&page, &form)),
         Err(Fault::Refused(refusal)) => {

@@ -17,7 +17,7 @@ pub struct Choice {
     /// The template by which WeChat asks for consent.
     pub template: String,
     pub wanted: bool,
-    /// Messages that WeChat will still take, as far as we know.
+    /// How many messages WeChat will still take, as far as we know.
     pub allowed: i16,
 }
 
@@ -34,7 +34,7 @@ pub async fn choices(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<C
     Ok(WECHAT_MESSAGES.into_iter().filter_map(choice).collect())
 }
 
-/// Counts the consents that WeChat's page reported, by template; what is no template of ours is passed over.
+/// Adds one to the consents of each template that WeChat's page reported; names that are no template of ours are ignored.
 pub async fn allow(app: &App, borrower_id: BorrowerId, templates: &[&str]) -> anyhow::Result<()> {
     let choices = choices(app, borrower_id).await?;
     let is_named = |choice: &&Choice| templates.contains(&choice.template.as_str());
@@ -67,7 +67,7 @@ pub async fn find_wanting(
     Ok(wanting.into_iter().filter_map(|wanting| open(wanting).ok()).collect())
 }
 
-/// What messages took of the consents: those that were sent one each, those that WeChat refused whatever was left.
+/// Counts consents down after messages: by one for each that was sent, and to nothing for each that WeChat refused for want of a consent.
 pub async fn spend(app: &App, sent: &[(BorrowerId, &str)], refused: &[(BorrowerId, &str)]) -> anyhow::Result<()> {
     let mut took: BTreeMap<(BorrowerId, &str), i16> = BTreeMap::new();
     for (one, count) in sent.iter().map(|one| (one, 1)).chain(refused.iter().map(|one| (one, i16::MAX))) {

@@ -34,7 +34,7 @@ impl Shopper {
         let wish = LineWish { limit_fen: 1_000_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
         let line_id = town.open_lines(1, wish).await.pop().unwrap();
         let borrower_id = owner(&town, line_id).await;
-        let pin = borrower::NewPin { chosen: PIN, here: [0; 32], replaced: borrower::Replaced::Nothing };
+        let pin = borrower::NewPin { chosen: PIN, token_hash: [0; 32], replaced: borrower::Replaced::Nothing };
         borrower::set_pin(&town.app, borrower_id, pin).await.unwrap();
         let mut browser = Browser::open(&town.app).await;
         sign_in(&mut browser, &town.app, borrower_id).await;

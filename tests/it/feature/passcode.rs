@@ -245,7 +245,7 @@ fn nowhere(chosen: &str) -> NewPin<'_> {
 }
 
 fn in_the_place_of(replaced: Replaced, chosen: &str) -> NewPin<'_> {
-    NewPin { chosen, here: [0; 32], replaced }
+    NewPin { chosen, token_hash: [0; 32], replaced }
 }
 
 async fn pin_refused(app: &App, borrower_id: BorrowerId, pin: &str) -> Option<PinRefusal> {

@@ -18,7 +18,7 @@ use crate::base::person::{CardNumber, Mobile};
 use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::partner::card_signing::NAME as CARD_SIGNING;
-use crate::partner::card_signing::client::{self as signing_client, CodeWord, Elements, StartWord, TypedCode};
+use crate::partner::card_signing::client::{self as signing_client, CodeVerdict, Elements, StartVerdict, TypedCode};
 use crate::passcode::{self, Window};
 use crate::vault::{Field, Indexed, PersonKey};
 
@@ -70,12 +70,12 @@ pub async fn start_binding_many(
         results.push(match prepared {
             Err(refusal) => Err(refusal),
             Ok(prepared) => match asked.remove(&prepared.signing.card_id) {
-                Some(StartWord::CodeSent { challenge }) => {
+                Some(StartVerdict::CodeSent { challenge }) => {
                     let card_id = prepared.signing.card_id;
                     signings.push(NewSigning { challenge, ..prepared.signing });
                     Ok(card_id)
                 }
-                Some(StartWord::Refused { channel_code }) => Err(CardRefusal::RefusedByBank { channel_code }),
+                Some(StartVerdict::Refused { channel_code }) => Err(CardRefusal::RefusedByBank { channel_code }),
                 None => Err(CardRefusal::BankSilent),
             },
         });
@@ -269,7 +269,7 @@ pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Resu
     Ok(results.into_iter().map(|result| result.map(|id| cards.get(&id).copied().unwrap_or(id))).collect())
 }
 
-async fn ask_channel(app: &App, codes: Vec<TypedCode>) -> HashMap<String, CodeWord> {
+async fn ask_channel(app: &App, codes: Vec<TypedCode>) -> HashMap<String, CodeVerdict> {
     let told = match app.partners.client(CARD_SIGNING) {
         Ok(client) => signing_client::confirm(client, codes).await,
         Err(error) => Err(error),
@@ -290,16 +290,21 @@ struct Ended {
 }
 
 impl Ended {
-    fn take(&mut self, code: &CardCode, answer: Option<&CodeWord>, now: DateTime<Utc>) -> Result<CardId, CardRefusal> {
+    fn take(
+        &mut self,
+        code: &CardCode,
+        answer: Option<&CodeVerdict>,
+        now: DateTime<Utc>,
+    ) -> Result<CardId, CardRefusal> {
         let (borrower_id, card_id) = (code.borrower_id, code.card_id);
         match answer {
-            Some(CodeWord::Signed { agreement_number }) => {
+            Some(CodeVerdict::Signed { agreement_number }) => {
                 let agreement_number = agreement_number.clone();
                 self.signed.push(SignedCard { borrower_id, card_id, agreement_number, signed_at: now });
                 Ok(card_id)
             }
-            Some(CodeWord::CodeWrong) => Err(CardRefusal::CodeWrong),
-            Some(CodeWord::Ended) => {
+            Some(CodeVerdict::CodeWrong) => Err(CardRefusal::CodeWrong),
+            Some(CodeVerdict::Ended) => {
                 self.refused.push((borrower_id, card_id));
                 Err(CardRefusal::SigningEnded)
             }

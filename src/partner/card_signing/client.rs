@@ -23,7 +23,7 @@ pub struct Elements {
 
 /// What the channel answers when a card's signing is begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StartWord {
+pub enum StartVerdict {
     /// A code is on its way to the mobile; the challenge names it.
     CodeSent { challenge: String },
     /// The elements do not belong together, or the card cannot be charged.
@@ -32,7 +32,7 @@ pub enum StartWord {
 
 /// What the channel answers to a code that was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CodeWord {
+pub enum CodeVerdict {
     Signed {
         agreement_number: String,
     },
@@ -41,11 +41,12 @@ pub enum CodeWord {
     Ended,
 }
 
-/// Asks the channel to send a code for each card; returns its word by card. Cards without an answer, or with two that differ, are missing.
+/// Asks the channel to send a code for each card; returns its verdict by card. Cards without an answer, or with two that differ, are
+/// missing.
 ///
 /// # Errors
 /// The first call that fails, as [`CallError`] says. Codes that were sent by then are of no use: the borrower asks for a new one.
-pub async fn start(client: &Client, cards: Vec<Elements>) -> Result<HashMap<CardId, StartWord>, CallError> {
+pub async fn start(client: &Client, cards: Vec<Elements>) -> Result<HashMap<CardId, StartVerdict>, CallError> {
     let mut said = Vec::with_capacity(cards.len());
     for batch in cards.chunks(SIGNINGS_MAX) {
         let key = batch[0].card_id.to_string();
@@ -60,17 +61,17 @@ pub async fn start(client: &Client, cards: Vec<Elements>) -> Result<HashMap<Card
         };
         let request = StartRequest { cards: batch.iter().cloned().map(card).collect() };
         let answer: StartAnswer = client.call(&operation, &request).await?;
-        said.extend(answer.results.into_iter().map(start_word));
+        said.extend(answer.results.into_iter().map(start_verdict));
     }
     Ok(agreed(said))
 }
 
-fn start_word(result: StartResult) -> (CardId, StartWord) {
-    let word = match result.started {
-        Started::CodeSent { challenge } => StartWord::CodeSent { challenge },
-        Started::Refused { code } => StartWord::Refused { channel_code: code },
+fn start_verdict(result: StartResult) -> (CardId, StartVerdict) {
+    let verdict = match result.started {
+        Started::CodeSent { challenge } => StartVerdict::CodeSent { challenge },
+        Started::Refused { code } => StartVerdict::Refused { channel_code: code },
     };
-    (CardId::from_uuid(result.signing_id), word)
+    (CardId::from_uuid(result.signing_id), verdict)
 }
 
 /// A code as it was typed, for a card whose signing was begun; never logged.
@@ -81,12 +82,12 @@ pub struct TypedCode {
     pub sms_code: String,
 }
 
-/// Has the channel check codes; returns its word by challenge. Challenges without an answer, or with two that differ, are missing.
+/// Has the channel check codes; returns its verdict by challenge. Challenges without an answer, or with two that differ, are missing.
 ///
 /// # Errors
 /// The first call that fails, as [`CallError`] says. The same codes may be checked again: a challenge that was signed answers with the same
 /// agreement.
-pub async fn confirm(client: &Client, codes: Vec<TypedCode>) -> Result<HashMap<String, CodeWord>, CallError> {
+pub async fn confirm(client: &Client, codes: Vec<TypedCode>) -> Result<HashMap<String, CodeVerdict>, CallError> {
     let mut said = Vec::with_capacity(codes.len());
     for batch in codes.chunks(SIGNINGS_MAX) {
         // The channel knows the challenges alone.
@@ -102,18 +103,18 @@ pub async fn confirm(client: &Client, codes: Vec<TypedCode>) -> Result<HashMap<S
         let code = |code: TypedCode| CodeToConfirm { challenge: code.challenge, sms_code: code.sms_code };
         let request = ConfirmRequest { codes: batch.iter().cloned().map(code).collect() };
         let answer: ConfirmAnswer = client.call(&operation, &request).await?;
-        said.extend(answer.results.into_iter().map(code_word));
+        said.extend(answer.results.into_iter().map(code_verdict));
     }
     Ok(agreed(said))
 }
 
-fn code_word(result: ConfirmResult) -> (String, CodeWord) {
-    let word = match result.confirmed {
-        Confirmed::Signed { agreement_number } => CodeWord::Signed { agreement_number },
-        Confirmed::CodeWrong => CodeWord::CodeWrong,
-        Confirmed::ChallengeEnded => CodeWord::Ended,
+fn code_verdict(result: ConfirmResult) -> (String, CodeVerdict) {
+    let verdict = match result.confirmed {
+        Confirmed::Signed { agreement_number } => CodeVerdict::Signed { agreement_number },
+        Confirmed::CodeWrong => CodeVerdict::CodeWrong,
+        Confirmed::ChallengeEnded => CodeVerdict::Ended,
     };
-    (result.challenge, word)
+    (result.challenge, verdict)
 }
 
 fn card(elements: Elements) -> CardToSign {
@@ -136,12 +137,13 @@ mod tests {
     fn a_card_or_a_code_of_which_two_things_are_said_has_no_answer() {
         let sent = |id, challenge: &str| {
             let started = Started::CodeSent { challenge: challenge.to_owned() };
-            start_word(StartResult { signing_id: Uuid::from_u128(id), started })
+            start_verdict(StartResult { signing_id: Uuid::from_u128(id), started })
         };
         let codes_sent = agreed([sent(1, "a"), sent(2, "b"), sent(1, "c"), sent(2, "b")]);
         assert_eq!(codes_sent.into_keys().collect::<Vec<_>>(), [CardId::from_uuid(Uuid::from_u128(2))]);
 
-        let said = |challenge: &str, confirmed| code_word(ConfirmResult { challenge: challenge.to_owned(), confirmed });
+        let said =
+            |challenge: &str, confirmed| code_verdict(ConfirmResult { challenge: challenge.to_owned(), confirmed });
         let signed = || Confirmed::Signed { agreement_number: "AG-1".to_owned() };
         let confirmed = agreed([
             said("a", Confirmed::ChallengeEnded),

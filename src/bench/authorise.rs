@@ -24,7 +24,7 @@ const MANY_CALLERS: usize = 128;
 const FEWER_CALLERS: usize = 32;
 /// What each purchase costs: a common amount in the real input.
 const AMOUNT: Fen = Fen::new(23_450);
-/// Too little for one more.
+/// Half of a purchase: what is left at the end, too little for one more.
 const HALF: Fen = Fen::new(AMOUNT.get() / 2);
 const PERIODS: u16 = 12;
 
@@ -147,7 +147,7 @@ impl<'a> Buying<'a> {
         Ok(Buying { shop, callers })
     }
 
-    /// How purchases went that were asked for from when `meanwhile` began until it had ended.
+    /// How purchases went that were asked for between the beginning and the end of `meanwhile`.
     pub(super) async fn during(&self, meanwhile: impl Future<Output = ()>) -> anyhow::Result<Run> {
         let over = Arc::new(AtomicBool::new(false));
         let until = Until::Told(Arc::clone(&over));
@@ -186,7 +186,8 @@ fn cost_of(purchases: u64) -> Fen {
     Fen::new(AMOUNT.get() * purchases.cast_signed())
 }
 
-/// A line for a thousand purchases, which half of all callers ask for many more at once: exactly what its limit allows is lent.
+/// A line whose limit allows a thousand purchases, and of which half of all callers ask for many more at once: no more is lent than the
+/// limit allows, and no less.
 async fn short_line(world: &World, options: Options) -> anyhow::Result<Figure> {
     let enough_for = 1_000;
     let limit = cost_of(enough_for) + HALF;
@@ -210,7 +211,8 @@ async fn short_line(world: &World, options: Options) -> anyhow::Result<Figure> {
     Ok(run.figure("half on a line that runs out", "decisions/s"))
 }
 
-/// A reserve for one and a half thousand purchases, asked for many more: exactly what it holds is lent.
+/// A reserve that holds the money of one and a half thousand purchases, and of which many more are asked: no more is lent than it holds,
+/// and no less.
 async fn scarce_reserve(world: &World, options: Options) -> anyhow::Result<Figure> {
     let enough_for = 1_500;
     let shop = Shop::open(world, cost_of(enough_for) + HALF).await?;

@@ -19,21 +19,21 @@ use crate::product::Terms;
 use crate::repayment::{Transfer, record_transfer};
 
 const LOANS_PER_LINE: i32 = 2;
-/// One line in so many owes an installment of the month before, and is frozen for it by the close.
+/// One in this many of the lines owes an installment of the month before, and is frozen for it by the close.
 const LATE_EVERY: i64 = 20;
-/// Beside the lines that are billed, so many more of them have a bill that falls due on the day after.
+/// For this many lines that are billed, there is one more with a bill that falls due on the day after.
 const DUE_TOMORROW_EVERY: i64 = 20;
-/// For so many loans one is made on the day that is closed.
+/// For this many loans of the book, one more is made on the day that is closed.
 const LOANS_PER_PURCHASE: i64 = 100;
 /// Borrowers who pay by transfer on that day, one by one; fewer where fewer have a bill.
 const TRANSFERS: i64 = 500;
 /// Lines without debt whose last day it is.
 const EXPIRING_LINES: i32 = 100;
-/// Statement days of what is not due are so many days away: farther than all days that a benchmark closes.
+/// How many days away the statement days are of what is not due: more than any benchmark closes.
 const NOT_DUE_DAYS: u32 = 14;
 /// Callers that buy while the close runs.
 const CALLERS: usize = 8;
-/// The smaller book for the comparisons is this part of the whole.
+/// How many times smaller the book for the comparisons is than the whole.
 const SMALLER: i64 = 10;
 
 /// Closes two days: one on which all loans are billed; and one on which a tenth as many are, while purchases are made.
@@ -146,7 +146,8 @@ fn not_due(day: BusinessDay, lines: i64, loans_per_line: i32) -> Part {
     Part { lines, loans_per_line, first_statement_on, first_due_on, is_billed: false }
 }
 
-/// Closes `day`, and refuses what proves nothing: a step without work, and loans that were not billed just once.
+/// Closes `day` and says how long that took. Fails where the figure would prove nothing: where a step had no work, or loans were not each
+/// billed once.
 async fn timed_close(world: &World, day: BusinessDay, loans: i64) -> anyhow::Result<(Closed, Duration)> {
     let started = Instant::now();
     let closed = close_day(&world.app, day).await?;

@@ -28,11 +28,11 @@ pub(super) const PLENTY: Fen = Fen::new(1_000_000_000_000);
 /// Days from statement to due day of that product.
 pub(super) const DAYS_TO_DUE: u32 = 20;
 
-/// Days on which a line without a purpose of its own can be used.
+/// For how many days a line can be used whose benchmark asks for nothing else.
 const LINE_DAYS: u32 = 720;
 
-/// What waits for partners, of whom most benchmarks have none: payouts that nobody pays and files that nobody makes. And the plans of
-/// loans that nobody was quoted, because they were made up.
+/// Identities that cannot hold in a benchmark: most have no partners, so that payouts stay unpaid and files are not made; and loans are
+/// made up without a quote, so that their plans are not those of their product.
 const NOT_LOOKED_AT: [&str; 3] = [
     "no order to collect or pay is pending for more than three days",
     "the files of a day are made within three days",
@@ -84,13 +84,13 @@ impl World {
         let _step = funder::deposit(app, movement).await.map_err(Fault::into_error)?;
         let terms = product_text(&code);
         let published = product::actions::publish(app, &terms).await.map_err(Fault::into_error)?;
-        self.lift_bound_of_a_day(published.product_id, published.version).await?;
+        self.lift_daily_bound(published.product_id, published.version).await?;
         let book = BookOf { funder_id, product_id: published.product_id, day: self.day, at: app.clock.now() };
         let mut connection = app.pool.acquire().await?;
         let idle = IdleLines { count: line_count, limit: Fen::MAX, expires_on: self.day.plus_days(LINE_DAYS) };
         let lines = store::insert_lines(&mut connection, book, idle).await?;
         let merchants = store::insert_merchants(&mut connection, merchant_count, number.cast_signed(), book.at).await?;
-        // Else the checkpoint of what was just filled in falls into the first runs.
+        // Without this the checkpoint of the rows that were just written would fall into the first runs.
         store::settle_down(&mut connection).await?;
         Ok(Book { funder_id, product_id: published.product_id, lines, merchants })
     }
@@ -135,8 +135,8 @@ impl World {
         Ok(())
     }
 
-    /// A benchmark buys on each line more often in a second than any product allows in a day.
-    async fn lift_bound_of_a_day(&self, product_id: ProductId, version: i32) -> anyhow::Result<()> {
+    /// Lifts the product's bound on purchases a day: a benchmark buys on each line more often in a second than any product allows in a day.
+    async fn lift_daily_bound(&self, product_id: ProductId, version: i32) -> anyhow::Result<()> {
         let catalogue = &self.app.catalogue;
         let published = catalogue.get(&mut *self.app.pool.acquire().await?, product_id, version).await?;
         let mut lifted = ProductVersion::clone(&published);

@@ -8,8 +8,9 @@ use super::shops::Shop;
 use crate::product::ProductVersion;
 use crate::purchase::PurchaseRequest;
 
-/// Every so many purchases one is voided the same day, or refunded some days later.
+/// One in this many purchases is voided on the same day.
 const VOID_EVERY: u64 = 151;
+/// One in this many purchases is refunded some days later.
 const REFUND_EVERY: u64 = 47;
 /// The most days between a purchase and its refund.
 const REFUND_DAYS: u64 = 45;

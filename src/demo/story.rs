@@ -29,17 +29,17 @@ use crate::{day_file, funder, outbox, product, reconcile, repayment, settlement}
 
 /// The funder whose products are shipped.
 const FUNDER: (&str, &str) = ("harbour-bank", "Harbour Bank");
-/// Purchases that are under way at once, as from so many tills.
+/// How many purchases are under way at once, as if from as many tills.
 const TILLS: usize = 64;
 /// Refunds that are under way at once.
 const COUNTERS: usize = 8;
 /// The line's product: the one that every grade can use.
 const LINE_PRODUCT: &str = "harbour-standard";
-/// People apply over the first so many hundredths of the story.
+/// The part of the story in which people apply, in hundredths from its beginning.
 const APPLYING_PER_CENT: usize = 40;
-/// Months of the input: what each client paid in each.
+/// How many months the input tells what each client paid in.
 const MONTHS: usize = 6;
-/// The reserve is filled for so many days of purchases at a time.
+/// For how many days of purchases the reserve is filled at a time.
 const DEPOSIT_DAYS: usize = 10;
 
 /// What the story is made of.

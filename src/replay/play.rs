@@ -22,11 +22,12 @@ use crate::verify;
 
 /// Gives the partners' keys; no scenario has faults by chance.
 const SEED: u64 = 20_260_105;
-/// How far apart what the timetable repeats comes at least: from midnight on, just after each time of day at which products withhold.
+/// The least time between two runs of work that the timetable repeats. From midnight on, such steps meet each time of day at which products
+/// withhold.
 const APART: TimeDelta = TimeDelta::hours(3);
-/// What happens one after the other bears times one after the other, so that "the second repayment" is always the same.
+/// How much later each event is than the one before it, so that "the second repayment" is always the same one.
 const EVENT_LASTS: TimeDelta = TimeDelta::seconds(1);
-/// Identities that do not hold are told up to so many.
+/// How many findings are told at most where identities do not hold.
 const FINDINGS_SHOWN: usize = 3;
 
 /// How a scenario ended.

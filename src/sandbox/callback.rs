@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::fault::Fault;
 
-/// How much later a late result comes: after anyone would first ask for it.
+/// How much later a late result is called back: by then, the platform has asked for it once at least.
 const LATE_BY: TimeDelta = TimeDelta::minutes(10);
 /// How often a receiver that does not answer 2xx is tried, and how long after the last time.
 const ATTEMPTS_MAX: u32 = 5;

@@ -118,7 +118,7 @@ fn template(kind: &str, keywords: &[(&str, &str)]) -> Template {
     Template { id: format!("template-{kind}"), keywords }
 }
 
-/// A partner's explicit refusal of a whole call.
+/// The answer by which a partner refuses a whole call: its status, with a code and a sentence in the body.
 pub fn refusal(status: u16, code: &str, message: &str) -> Response {
     let status = axum::http::StatusCode::from_u16(status).unwrap_or(axum::http::StatusCode::BAD_REQUEST);
     (status, Json(json!({ "code": code, "message": message }))).into_response()

@@ -1,4 +1,4 @@
-//! What stands before every counterfeit partner: believes requests, signs answers, and keeps silent when told to.
+//! The layer before every counterfeit partner: it checks the signatures of requests, signs answers, and keeps silent where a fault says so.
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use super::world::{World, lock};
 use crate::base::Fen;
 use crate::partner::withholding::wire;
 
-/// A late answer is known to the channel itself only after so long.
+/// How long the channel itself does not know the result of an order that a fault makes late.
 const LATE_BY: TimeDelta = TimeDelta::minutes(10);
 /// What a channel keeps of each yuan that it takes, in per mille.
 const COST_PER_MILLE: i64 = 2;
@@ -35,7 +35,7 @@ pub const ANSWERS: [&str; 13] = [
     "denied_in_file",
     "not_in_file",
 ];
-/// Those of them that say nothing without an amount.
+/// Those of [`ANSWERS`] that need an amount beside them.
 pub const ANSWERS_WITH_AMOUNT: [&str; 2] = ["partial", "balance"];
 
 /// What both channels know: cards are the banks', so that a balance is the same on either.

@@ -25,7 +25,7 @@ type Year = BTreeMap<NaiveDate, Exception>;
 enum Exception {
     /// A Saturday or Sunday on which people work (调休上班).
     MakeUp,
-    /// By its name in the notice.
+    /// A public holiday, by its name in the State Council's notice.
     Holiday(Arc<str>),
 }
 

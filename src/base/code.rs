@@ -3,7 +3,8 @@
 /// The longest code of a funder, a partner or a category of merchants.
 pub const CODE_BYTES_MAX: usize = 32;
 
-/// From 2 up to so many of a-z, 0-9 and -: it stands in commands, addresses and log lines as it is.
+/// Whether a text is a code: 2 to `bytes_max` characters of a-z, 0-9 and -, so that it can stand in commands, addresses and log lines as it
+/// is.
 pub fn is_code(text: &str, bytes_max: usize) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (2..=bytes_max).contains(&text.len()) && text.bytes().all(is_plain)

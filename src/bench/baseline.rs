@@ -25,7 +25,7 @@ impl SimpleUpdate {
         Ok(simple_update)
     }
 
-    /// Transactions a second of `-N` (three rows a transaction), prepared statements, for so many clients.
+    /// Transactions a second of `pgbench -N` (three rows a transaction) with prepared statements, for `clients` clients over `time`.
     pub async fn measure(&self, clients: usize, time: Duration) -> anyhow::Result<Decimal> {
         let clients = clients.to_string();
         let seconds = time.as_secs().max(1).to_string();

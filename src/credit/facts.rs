@@ -26,7 +26,7 @@ pub struct CardHistory {
 /// One month of a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardMonth {
-    /// −2 not used, −1 paid in full, 0 revolving, from 1 on so many months late.
+    /// −2 not used, −1 paid in full, 0 revolving, from 1 on the number of months that it is late.
     pub repay_status: i8,
     /// What the month's bill asked for; negative where the bank owes the holder.
     pub bill_fen: Fen,

@@ -239,7 +239,10 @@ impl Applicant {
     }
 }
 
-/// Whether people of so many years may apply.
+/// Whether a person of `age` completed years may apply.
+///
+/// # Errors
+/// Why not: too young, or older than anybody is.
 pub fn check_age(age: u32) -> Result<(), ApplyRefusal> {
     if age < AGE_MIN {
         Err(ApplyRefusal::UnderAge)

@@ -13,7 +13,7 @@ use crate::jobs::{JobKind, dispatch};
 use crate::outbox;
 use crate::sandbox::{FaultShares, PARTNERS, World};
 
-/// How often the house looks for what is due: a person who has just paid waits about so long for the bank.
+/// How often the house looks for what is due: a person who has just paid waits about as long for the bank.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps house until it is dropped. From here on partners make no mistakes but those that somebody asks for.

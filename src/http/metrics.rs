@@ -101,7 +101,7 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Pro
 struct Figures {
     waiting: Waiting,
     reserves: Vec<FunderReserve>,
-    /// Of the oldest daily close that has not finished.
+    /// When the oldest daily close began that has not finished.
     close_began_at: Option<DateTime<Utc>>,
 }
 

@@ -39,7 +39,7 @@ impl Agreement {
     }
 }
 
-/// As operators read it.
+/// The agreement in words, as operators read it.
 impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let returned = if self.discount_returned_on_refund { "returned" } else { "kept" };

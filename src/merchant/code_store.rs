@@ -83,7 +83,7 @@ pub struct NewOrderCode<'a> {
     pub category: &'a str,
 }
 
-/// By what it was judged which amounts are sold.
+/// What was on sale when it was judged which amounts can be paid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnSaleSeen {
     /// The version of each product that was on sale.

@@ -142,7 +142,7 @@ pub async fn home(State(app): State<App>, page: Page, signed_in: MerchantSignedI
 pub struct MorePage {
     page: Page,
     signed_in: MerchantSignedIn,
-    /// For whoever sees what is settled.
+    /// Shown only to those who may see settlements.
     price: Option<Price>,
 }
 

@@ -83,7 +83,7 @@ pub fn read_field(name: &str, text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// 1 to so many printable ASCII characters, no blanks around them.
+/// Whether a text is 1 to `length_max` printable ASCII characters, without blanks around them.
 pub fn is_latin(text: &str, length_max: usize) -> bool {
     let is_framed = text.starts_with(' ') || text.ends_with(' ');
     (1..=length_max).contains(&text.len()) && !is_framed && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))

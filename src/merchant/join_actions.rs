@@ -27,7 +27,7 @@ use crate::notice::{self, Notice};
 use crate::passcode::{self, Window};
 use crate::vault::{Field, Indexed};
 
-/// A draft that nobody went on with for so long is forgotten.
+/// How long a draft is kept that nobody goes on with.
 const DRAFT_KEPT: TimeDelta = TimeDelta::days(90);
 /// Applications that one mobile may send: operators read each of them.
 const PER_MOBILE: Window = Window { kind: "merchant_application", length: TimeDelta::hours(24), count_max: 5 };

@@ -25,7 +25,7 @@ pub fn merchant_of(partner: &str) -> Option<MerchantId> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifyAddress {
     pub url: String,
-    /// By which we sign.
+    /// The algorithm by which we sign.
     pub algorithm: Algorithm,
 }
 

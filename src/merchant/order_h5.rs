@@ -65,7 +65,7 @@ pub struct NewPage {
     page: Page,
     form: Form,
     signed_in: MerchantSignedIn,
-    /// By each product that is sold here.
+    /// The least and the greatest amount of each product that is sold here.
     amounts: Vec<(Fen, Fen)>,
 }
 

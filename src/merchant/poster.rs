@@ -95,7 +95,7 @@ fn write(svg: &mut String, line: &Line<'_>, text: &str) {
     );
 }
 
-/// Cuts a text into lines of so many hundredths of an em; between words where there are blanks, and within a word that is longer
+/// Cuts a text into lines of at most `width` hundredths of an em; between words where there are blanks, and within a word that is longer
 /// than a line.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];

@@ -18,7 +18,7 @@ pub struct Saved {
 /// How a funder is told its events. A kind that stands in neither is told in our own form.
 #[derive(Debug, Default)]
 pub struct Active {
-    /// By kind.
+    /// The templates, by kind of event.
     pub templates: HashMap<String, Saved>,
     /// Kinds that its core is not told of.
     pub not_told: HashSet<String>,

@@ -23,7 +23,7 @@ pub struct Form {
     errors: BTreeMap<String, String>,
     /// Why the whole was refused: a refusal's code.
     refusal: Option<&'static str>,
-    /// From when on what was refused for a time may be tried again.
+    /// When something that was refused for a time may be tried again.
     until: Option<DateTime<Utc>>,
 }
 

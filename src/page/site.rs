@@ -8,7 +8,7 @@ use super::support::Support;
 
 /// The product that ships for everyone.
 const LINE_PRODUCT: &str = "harbour-standard";
-/// As long as a new application is not taken after a refusal.
+/// How many days a refusal may be reviewed unless configured otherwise: as long as no new application is taken after it.
 const REVIEW_DAYS: u16 = 30;
 
 /// The public address of the pages. Cheap to clone.

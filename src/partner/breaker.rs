@@ -24,11 +24,11 @@ pub struct Breaker {
 
 #[derive(Clone, Debug, PartialEq)]
 enum State {
-    /// Calls pass; so many failed in a row.
+    /// Calls pass; the last `failures` of them failed in a row.
     Closed { failures: u32 },
-    /// No call passes until then.
+    /// No call passes before `until`.
     Open { until: DateTime<Utc> },
-    /// One call is on its way and decides; if it is never heard of again, another may go after then.
+    /// One call is on its way and decides; if it is never heard of again, another one may go after `until`.
     HalfOpen { until: DateTime<Utc> },
 }
 

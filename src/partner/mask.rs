@@ -60,7 +60,7 @@ const LENGTH_MAX: usize = 4_000;
 /// The least number that has as many digits as a mobile number.
 const NUMBER_MIN: u64 = 10_000_000_000;
 
-/// A body of so many `bytes` as it may be logged: masked if it was read as JSON, withheld if it was not.
+/// A body as it may be logged: masked if it was read as JSON; if it was not, only its length of `bytes`.
 pub fn masked(body: Option<&Value>, bytes: usize) -> String {
     match body {
         Some(value) => written(&Masked(value)),

@@ -17,7 +17,7 @@ pub struct PendingInFile {
     pub line_id: LineId,
     /// `None` where it succeeded.
     pub failure: Option<ChannelFailure>,
-    /// With a failure.
+    /// The channel's code, where it failed.
     pub code: Option<String>,
     pub amount: Fen,
     pub channel_reference: String,
@@ -423,8 +423,8 @@ pub async fn close_break(
     Ok(closed.rows_affected() == 1)
 }
 
-/// Changes what is proposed; whoever proposes it owns the break, too, and cannot confirm it. Returns the proposal's number, unless the break
-/// is closed.
+/// Changes what is proposed; whoever proposes it owns the break, too, and cannot confirm it. Returns the proposal's number, unless the
+/// break is closed.
 pub async fn propose(
     connection: &mut PgConnection,
     break_id: BreakId,

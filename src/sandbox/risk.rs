@@ -68,7 +68,7 @@ fn unknown_version() -> Response {
 }
 
 /// Allows whatever no script speaks about: `allow`, `silent`, `malformed` (an answer without its decision), `other` (an answer to
-/// another question), `slow:<milliseconds>` (allowed after so long), or the reason of a refusal.
+/// another question), `slow:<milliseconds>` (allowed after that time), or the reason of a refusal.
 async fn decide_purchase(State(world): State<Arc<World>>, Json(request): Json<PurchaseRequest>) -> Response {
     if request.version != VERSION {
         return unknown_version();

@@ -15,7 +15,7 @@ pub struct Scripted {
     /// Where the answer has an amount: what a partial success collects, the limit that is approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_fen: Option<i64>,
-    /// A withholding channel knows what became of the order only so many days later, and does not call back.
+    /// After how many days a withholding channel knows what became of the order; it does not call back then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_days: Option<u16>,
     /// What goes wrong on the way, whatever the shares say.

@@ -108,7 +108,7 @@ struct Asked {
 }
 
 impl Books {
-    /// From now on the card holds exactly so much; what orders take is taken off.
+    /// Gives a card a known balance: from now on it holds exactly `balance`, less what orders take.
     pub fn set_balance(&mut self, agreement_number: &str, balance: Fen) {
         self.balances.insert(agreement_number.to_owned(), balance);
     }

@@ -19,7 +19,7 @@ pub struct Caller {
     /// The key that signed, and who holds it.
     pub serial_no: String,
     pub holder: String,
-    /// Of a request that changes something.
+    /// The idempotency key, where the request changes something.
     pub keyed: Option<Keyed>,
     pub attempt: Attempt,
 }

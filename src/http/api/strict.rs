@@ -63,7 +63,7 @@ struct Walk<'a> {
     found: &'a RefCell<Option<FieldProblem>>,
 }
 
-/// By what a value stands in the one around it.
+/// The place of a value in the one around it: a field's name, or an index.
 enum Name<'a> {
     Key(&'a str),
     Place(usize),

@@ -15,7 +15,7 @@ const OBJECTS_AT_ONCE: usize = 8;
 /// How the errors of one kind of partner are understood.
 pub type Understanding = fn(&CallError) -> Failure;
 
-/// Calls once for each message. Whatever fails holds back its own object; after so many unanswered calls in a row as patience
+/// Calls once for each message. Whatever fails holds back its own object; after as many unanswered calls in a row as patience
 /// allows, where nobody is there, or once the partner is paused, the rest is left.
 pub async fn carry<'a, C, F>(batch: &'a [Waiting], manner: Manner<'_>, understand: Understanding, call: C) -> Carried
 where
@@ -50,7 +50,7 @@ fn chains(batch: &[Waiting]) -> Vec<Vec<&Waiting>> {
     chains
 }
 
-/// What the chains of a batch know of each other.
+/// What the chains of a batch share: how the partner has behaved so far, and when to stop.
 struct State<'m> {
     understand: Understanding,
     manner: Manner<'m>,

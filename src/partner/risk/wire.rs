@@ -50,7 +50,7 @@ pub struct CardHistory {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CardMonth {
-    /// −2 not used, −1 paid in full, 0 revolving, from 1 on so many months late.
+    /// −2 not used, −1 paid in full, 0 revolving, from 1 on the number of months that it is late.
     pub repay_status: i8,
     pub bill_fen: i64,
     pub paid_fen: i64,

@@ -12,7 +12,7 @@ pub struct DailyFile {
     pub amount: Fen,
     /// What the channel keeps of it.
     pub cost: Fen,
-    /// As the trailer says.
+    /// The sums that the trailer states, which the lines must come to.
     trailer: Option<Totals>,
 }
 

@@ -56,7 +56,6 @@ pub async fn make_day(app: &App, key: &DayKey) -> anyhow::Result<Making> {
 /// # Errors
 /// As there.
 pub async fn make_day_in_pieces(app: &App, key: &DayKey, rows: i64) -> anyhow::Result<Making> {
-    // Rows come on one connection while the bytes go out on another.
     let mut reading = app.pool.acquire().await?;
     let mut has_written = false;
     loop {
@@ -83,25 +82,35 @@ enum Step {
     Elsewhere,
 }
 
-/// Makes tables that are not there until there are enough rows to commit.
+/// Makes tables that are not there until there are enough rows to commit. Whoever comes next does not find this transaction's lock.
 async fn make_tables(app: &App, reading: &mut PgConnection, key: &DayKey, enough: i64) -> anyhow::Result<Step> {
     let mut transaction = database::begin(&app.pool).await?;
-    store::stand_by(&mut transaction).await?;
-    let is_locked = store::lock_day(&mut transaction, key, app.clock.now()).await?;
-    let made = store::list_files(&mut transaction, key.funder_id, key.day).await?;
-    let kept = store::list_kept(&mut transaction, key.funder_id, key.day).await?;
+    let step = make_missing(app, Connections { reading, writing: &mut transaction }, key, enough).await;
+    database::end(transaction, step).await
+}
+
+/// Rows come on one while the bytes go out on the other.
+struct Connections<'c> {
+    reading: &'c mut PgConnection,
+    writing: &'c mut PgConnection,
+}
+
+async fn make_missing(app: &App, on: Connections<'_>, key: &DayKey, enough: i64) -> anyhow::Result<Step> {
+    let Connections { reading, writing } = on;
+    store::stand_by(writing).await?;
+    let is_locked = store::lock_day(writing, key, app.clock.now()).await?;
+    let made = store::list_files(writing, key.funder_id, key.day).await?;
+    let kept = store::list_kept(writing, key.funder_id, key.day).await?;
     let is_there = |name: FileName| kept.contains(&name.to_string());
     // A day that is signed has the tables that there were then, and no other joins them.
-    let signed = store::find_day(&mut transaction, key.funder_id, key.day).await?.and_then(|day| day.manifest);
+    let signed = store::find_day(writing, key.funder_id, key.day).await?.and_then(|day| day.manifest);
     let is_its = |table: &Table| signed.as_ref().is_none_or(|manifest| manifest::tells_of(manifest, *table));
     let its = Table::ALL.iter().copied().filter(is_its);
     let missing: Vec<Table> = its.filter(|table| !table.files().all(is_there)).collect();
     if !is_locked || missing.is_empty() {
-        // Whoever comes next must not find this transaction's lock.
-        transaction.rollback().await?;
         return Ok(if is_locked { Step::There } else { Step::Elsewhere });
     }
-    let mut keeper = Keeper { connection: &mut transaction, key, waiting: Vec::new(), bytes: 0 };
+    let mut keeper = Keeper { connection: writing, key, waiting: Vec::new(), bytes: 0 };
     let (mut rows, mut left, mut new) = (0, missing.len(), Vec::new());
     for table in missing {
         for file in write_table(reading, key, table, Keep::In(&mut keeper)).await? {
@@ -119,8 +128,7 @@ async fn make_tables(app: &App, reading: &mut PgConnection, key: &DayKey, enough
         }
     }
     keeper.flush().await?;
-    store::insert_files(&mut transaction, key, &new).await?;
-    transaction.commit().await?;
+    store::insert_files(keeper.connection, key, &new).await?;
     Ok(Step::Written { is_whole: left == 0 })
 }
 

@@ -23,8 +23,8 @@ impl OpenInstallment {
             && !self.rule.base_of(paid.parts()).is_zero()
     }
 
-    /// The part of its present debt that was due and unpaid on `day`, from which the money counts. LeftOver out are what other money had
-    /// paid then that was taken back since, and penalty that has run since.
+    /// The part of its present debt that was due and unpaid on `day`, from which the money counts. Left out are amounts that
+    /// other money had paid by then and that were taken back since, and penalty that has run since.
     pub(super) fn owed_then(&self, day: BusinessDay) -> Parts {
         if self.billed.due_on() > day {
             return Parts::default();

@@ -54,7 +54,7 @@ impl OpenDay {
     }
 
     /// What the day would carry forward to the next one if it ended now.
-    pub fn carries_on(&self) -> Vec<CarriedPart> {
+    pub fn carries_forward(&self) -> Vec<CarriedPart> {
         let Some(settlement) = self.settlement() else { return self.carried.clone() };
         if settlement.status() != PayableStatus::Carried {
             return Vec::new();
@@ -130,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_carried_is_left_by_a_quiet_day_alone() {
-        let amounts = |day: OpenDay| day.carries_on().iter().map(|part| part.amount.get()).collect::<Vec<i64>>();
+    fn what_was_carried_is_carried_forward_unchanged_by_a_quiet_day_alone() {
+        let amounts = |day: OpenDay| day.carries_forward().iter().map(|part| part.amount.get()).collect::<Vec<i64>>();
         let sold = DayPart { gross: Fen::new(1_000), discount_fee: Fen::new(6), ..DayPart::empty(SHOP, BANK) };
         assert_eq!(amounts(open(vec![], -700)), [-700]);
         assert!(amounts(open(vec![sold], -700)).is_empty());

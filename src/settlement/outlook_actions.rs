@@ -20,9 +20,9 @@ pub async fn open_day(
     let CarriedToDay { day_before_is_settled, parts: mut carried } =
         store::load_carried_to(&mut *connection, merchant_id, day).await?;
     if !day_before_is_settled {
-        // What is carried is taken into the day before first, and only what that day carries on is taken into this one.
+        // What is carried is taken into the day before first, and only what that day carries forward is taken into this one.
         let day_before = MerchantDay { merchant_id, day: day.minus_days(1) };
-        carried = as_it_stands(&mut *connection, app, day_before, carried).await?.carries_on();
+        carried = as_it_stands(&mut *connection, app, day_before, carried).await?.carries_forward();
     }
     as_it_stands(connection, app, MerchantDay { merchant_id, day }, carried).await
 }

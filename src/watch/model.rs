@@ -4,20 +4,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::base::BusinessDay;
 
-/// Who has answered nothing for so long is down, and not only slow or being started anew. Less than the hour between two runs that pay
-/// out, so that the second one that is in vain tells.
+/// A partner that has answered nothing for this time is down, and not only slow or being started anew.
 const DOWN_AFTER: TimeDelta = TimeDelta::minutes(45);
 /// Further apart than two clocks that somebody keeps, and well within what signatures allow for.
 const CLOCKS_APART: TimeDelta = TimeDelta::seconds(60);
-/// A partner that no node has been configured for during so long is called no more. Longer than a house stands still that is moved or
-/// mended, so that it still tells that a partner is back.
+/// How long after the last node that was configured for it a partner's outage is forgotten, since nobody calls it any more. Longer than
+/// a house stands still that is moved or mended, so that it still tells that a partner is back.
 pub const UNSEEN_MAX: TimeDelta = TimeDelta::days(1);
 /// How many days before its last day operators are first told that the table of working days ends, and from then on every seventh day. The
 /// State Council's notice for the next year comes in November.
 pub const CALENDAR_DAYS_BEFORE: i64 = 49;
 /// How many days before its last day operators are first told that a partner's key ends, and from then on every seventh day.
 pub const KEY_DAYS_BEFORE: i64 = 28;
-/// In its last days, so many of them, either is told each day.
+/// For how many of its last days operators are told each day that either ends.
 const LAST_DAYS: i64 = 7;
 
 /// The close of a million loans takes seconds; one that takes an hour needs a person.

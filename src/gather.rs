@@ -2,7 +2,7 @@
 //! fills, and takes over its connection; there is no timer.
 //!
 //! Of the arrays that such a statement takes apart one is asked for, `(select $1::uuid[])`, so that PostgreSQL does not see how long they
-//! are before it runs. Of fewer than the ten rows that it supposes it may find a plan for just so many cheaper than the one that it has
+//! are before it runs. Of fewer than the ten rows that it supposes it may find a plan for just that number cheaper than the one that it has
 //! (with its own `random_page_cost` it does), and plan anew for each batch, which costs more than the rows do.
 
 use anyhow::anyhow;
@@ -118,7 +118,7 @@ async fn answer_batches<Q, A, Answering>(
     }
 }
 
-/// Lets callers that are about to ask get into the batch, until so many turns of the scheduler in a row have brought none. Those whom
+/// Lets callers that are about to ask get into the batch, until [`QUIET_TURNS`] of the scheduler in a row have brought none. Those whom
 /// one batch has answered ask the next thing together; the first of them would have a statement to itself, for which the others wait.
 async fn let_others_ask<W>(waiting: &mut mpsc::Receiver<W>, batch: &mut Vec<W>) {
     let mut quiet = 0;

@@ -237,10 +237,9 @@ pub async fn load_due_installments(
 }
 
 /// Installments of the lines' open bills, of all or of those that are due by a day. A caller that means to change them holds the locks of
-/// the lines. Each step is a look-up by key (`offset 0` keeps the planner
-/// to it), so that bills and loans that were paid long ago cost nothing. Whether a bill is open is asked of the rows that were found,
-/// not of the index of open bills: just after bills were cut, the planner's statistics do not know them yet, and it would walk through
-/// that index for each line.
+/// the lines. Each step is a look-up by key (`offset 0` keeps the planner to it), so that bills and loans that were paid long ago cost
+/// nothing. Whether a bill is open is asked of the rows that were found, not of the index of open bills: just after bills were cut, the
+/// planner's statistics do not know them yet, and it would walk through that index for each line.
 async fn load_installments(
     connection: &mut PgConnection,
     line_ids: &[Uuid],

@@ -31,7 +31,7 @@ pub struct Args {
     /// Only calls with lower numbers than this one's, such as the last that was shown: what is older
     #[arg(long)]
     before: Option<i64>,
-    /// At most so many, the newest first
+    /// How many to show at most, the newest first
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     limit: i64,
     /// One JSON object a line, with the masked bodies

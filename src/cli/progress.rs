@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Often enough to be seen to live, and too seldom to weigh in what is measured.
 const TICK: Duration = Duration::from_millis(500);
 
-/// A bar of so many parts.
+/// A bar that is full after `parts` parts.
 pub fn bar(what: &'static str, parts: usize) -> ProgressBar {
     let bar = ProgressBar::new(parts as u64);
     bar.set_style(style("{prefix} [{bar:40}] {pos}/{len} {msg} {elapsed}").progress_chars("=> "));

@@ -20,7 +20,7 @@ pub struct Args {
     /// Results are called back to this address and `/{partner}`
     #[arg(long, default_value = "http://127.0.0.1:8080/partner")]
     callback: String,
-    /// Keep silent by holding the connection for so many seconds instead of breaking it
+    /// Keep silent by holding the connection for this many seconds instead of breaking it
     #[arg(long)]
     hold_seconds: Option<u64>,
 }

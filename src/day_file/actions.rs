@@ -34,7 +34,7 @@ pub enum Making {
     Elsewhere,
 }
 
-/// After so many rows what is made is committed. Small tables share a transaction, which most days consist of; of a large one a
+/// After how many rows what is made is committed. Small tables, which most days consist of, share a transaction; of a large one a
 /// crash loses little.
 const ROWS_COMMITTED: i64 = 20_000;
 /// Rows that are packed at once: enough that to hand them to other threads costs nothing beside it.

@@ -153,8 +153,8 @@ pub struct Span {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeyondEnd;
 
-/// What a header `Range` asks for of a file of so many bytes: one span, or the whole where the header says nothing that we
-/// understand (as HTTP has it).
+/// What a header `Range` asks for of a file that is `bytes` long: one span; `None`, for the whole, where the header says nothing that
+/// we understand (as HTTP has it).
 ///
 /// # Errors
 /// If the span lies beyond the file's end.

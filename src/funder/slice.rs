@@ -5,7 +5,7 @@ use crate::base::Fen;
 
 /// Slices that each reserve has, numbered from 0: enough for four nodes of two lanes.
 pub const SLICES: i16 = 8;
-/// A slice is worth leasing when it lasts for so many batches like the one just decided.
+/// For how many batches like the one just decided a slice must last to be worth leasing.
 const BATCHES_MIN: i64 = 4;
 
 /// One slice, inside the transaction that locked its reserve.

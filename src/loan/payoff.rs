@@ -16,7 +16,7 @@ pub struct PayoffRequest<'a> {
     /// Everything billed and unpaid of this loan on `day`, penalty included.
     pub billed_unpaid: Fen,
     pub annual_rate: Rate,
-    /// The first so many periods carry no interest.
+    /// How many periods from the first on carry no interest.
     pub free_periods: u16,
     /// Whether the merchant pays a part of the interest, which the schedule leaves out.
     pub is_subsidised: bool,

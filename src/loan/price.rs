@@ -27,7 +27,7 @@ pub struct DatedFlow {
     pub amount: Fen,
 }
 
-/// One payment after so many units of time.
+/// One payment, `units` of time after the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
     pub units: u32,
@@ -88,7 +88,7 @@ pub fn yearly_rate(flows: &[Flow], units_a_year: u32) -> Option<Decimal> {
     to_decimal(power(ONE, growth, units_a_year)? - ONE)
 }
 
-/// A fraction in per cent with so many decimals, rounded half-up: written with fewer decimals than it has, a `Decimal` is cut off.
+/// A fraction in per cent with `decimals` decimals, rounded half-up: written with fewer than it has, a `Decimal` is cut off.
 pub fn in_percent(fraction: Decimal, decimals: u32) -> String {
     let percent = fraction * Decimal::ONE_HUNDRED;
     let rounded = percent.round_dp_with_strategy(decimals, RoundingStrategy::MidpointAwayFromZero);

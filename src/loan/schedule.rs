@@ -40,7 +40,7 @@ pub struct ScheduleRequest {
     pub annual_rate: Rate,
     /// Of the principal, per period: the price of `flat_fee`; beside any other method a guarantee charge.
     pub fee_rate_per_period: Rate,
-    /// The first so many periods carry no interest and no fee; their principal falls as in any other period.
+    /// How many periods from the first on carry no interest and no fee; their principal falls as in any other period.
     pub free_periods: u16,
     pub start_on: BusinessDay,
     pub due: DueDates,

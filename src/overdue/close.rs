@@ -23,8 +23,8 @@ use crate::{bill, notice, outbox};
 /// What a bill may reach at the end of a day, and by whose terms.
 type Stages = HashMap<StageDay, Vec<(Stage, Arc<ProductVersion>)>>;
 
-/// A late bill is told to its borrower and funder, and its line is locked, changed and journalled: as much work as so many loans
-/// that are billed. In chunks of full size the late bills of a day would often be one chunk, and all workers but one idle.
+/// A late bill is told to its borrower and funder, and its line is locked, changed and journalled: as much work as billing this
+/// many loans. In chunks of full size the late bills of a day would often be one chunk, and all workers but one idle.
 const LOANS_PER_LATE_BILL: i64 = 10;
 
 /// Cuts the lines with bills that reach a stage into ranges of as much work as about `chunk_rows` loans that are billed.

@@ -69,7 +69,7 @@ impl PenaltyRule {
         if self.is_overdue(due_on, day) { day } else { due_on }
     }
 
-    /// What the rate is, as a fraction of the base, for each of so many days a year (or each day, where that is 1).
+    /// The rate as a fraction of the base, and the number of days for which it counts: those of a year, or 1.
     pub fn rate(&self) -> (Decimal, u16) {
         (self.rate, self.basis_days)
     }

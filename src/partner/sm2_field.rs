@@ -78,7 +78,7 @@ impl Element {
         (inverse.squared(30) * thirty).squared(2) * self
     }
 
-    /// Squared so many times.
+    /// Squared `times` times, one after the other.
     fn squared(self, times: u32) -> Element {
         (0..times).fold(self, |power, _| power.square())
     }

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use super::sm2_field::Element;
 
-/// A scalar has so many digits of 4 bits, and a carry.
+/// How many digits of 4 bits a scalar has; a carry comes on top.
 const DIGITS: usize = 64;
 const ROWS: usize = DIGITS / 2 + 1;
 const ROW_BITS: usize = 8;

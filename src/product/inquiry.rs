@@ -52,7 +52,7 @@ pub struct Inquiry {
     /// Fee of each period as a fraction of the principal, such as 0.006: the price of flat_fee, a guarantee charge beside another
     #[arg(long, allow_negative_numbers = true)]
     pub fee_rate_per_period: Option<RateWord>,
-    /// The first so many periods carry no interest and no fee, guarantee charge or other
+    /// How many periods from the first on carry no interest and no fee, guarantee charge or other
     #[arg(long)]
     pub free_periods: Option<u16>,
     /// Borrower's grade, with --product

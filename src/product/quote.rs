@@ -65,7 +65,7 @@ impl Refusal for QuoteRefusal {
 }
 
 impl QuoteRefusal {
-    /// That of so many periods, which no plan is sold in.
+    /// The refusal of a number of periods that no plan is sold in.
     pub(super) fn periods(terms: &Terms, periods: u16) -> QuoteRefusal {
         let mut sold: Vec<u16> = terms.plans.iter().flat_map(|plan| plan.periods.iter().copied()).collect();
         sold.sort_unstable();
@@ -161,7 +161,7 @@ pub fn price_range(terms: &Terms, grades: &[String], business_day: BusinessDay) 
     range
 }
 
-/// The contract rate a year of loans to a grade in so many periods; `None` where these terms sell none.
+/// The contract rate a year of loans to `grade` in `periods`; `None` where these terms sell none.
 pub fn annual_rate(terms: &Terms, periods: u16, grade: &str) -> Option<Rate> {
     terms.plan(periods, grade).map(|(plan, price)| contract_rate(plan, price))
 }

@@ -37,9 +37,9 @@ pub const SUBSIDY_RATE_MAX: &str = "0.02";
 /// What guarantors cost a borrower is counted with the interest (金规〔2025〕9号 item 6). Two per cent of the amount each period are 24 % a
 /// year though all of it be owed until the end: no greater charge passes the proof.
 pub const GUARANTEE_RATE_MAX: &str = "0.02";
-/// Beside a guarantee charge a purchase is of so many fen at least for each square of the periods. The payment and each interest are rounded
-/// by half a fen, which grows to about a fen for each period until the last, and the payment is a part of the amount: of a smaller
-/// amount rounding alone might repay the whole before the last charge, which would then be billed to nobody.
+/// The least amount of a purchase beside a guarantee charge is this many fen times the square of the periods. The payment and each
+/// interest are rounded by half a fen, which grows to about a fen for each period until the last, and the payment is a part of the
+/// amount: of a smaller amount rounding alone might repay the whole before the last charge, which would then be billed to nobody.
 const GUARANTEE_FEN_PER_SQUARE: i64 = 2;
 /// Ours, as no rule names a number: paying early costs no more than a month and a half of the dearest price, which is 2 % a month.
 pub const PAYOFF_FEE_MAX: &str = "0.03";

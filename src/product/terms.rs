@@ -43,7 +43,7 @@ pub struct LineTerms {
     pub limit_max_fen: Fen,
     /// Days of month on which statements are cut, 1 to 28; a line is given one of them when it opens.
     pub statement_days: Vec<MonthDay>,
-    /// The due day follows the statement day by so many days (5 to 28), wrapped after the 31st; fewer than 5 could
+    /// How many days after the statement day the due day of month stands (5 to 28), wrapped after the 31st; fewer than 5 could
     /// clamp the due day of a statement of 28 February onto that statement.
     pub due_days_after: u8,
     pub valid_months: u32,
@@ -72,7 +72,7 @@ pub struct Plan {
     pub level: Level,
     /// Annual rate by grade (parallel to `purchase.grades`); for `flat_fee` the rate of the fee per period; empty for `interest_free`.
     pub prices: Vec<Rate>,
-    /// The first so many periods carry no interest, no fee and no guarantee charge.
+    /// How many periods from the first on carry no interest, no fee and no guarantee charge.
     pub free_periods: u16,
     /// What the borrower pays for a guarantor each period (担保费), of the amount bought, beside interest; the fee of its schedules.
     pub guarantee_rate_per_period: Rate,

@@ -22,7 +22,7 @@ pub struct TellingRow {
     pub created_at: DateTime<Utc>,
 }
 
-/// What merchants were told of a business day and since, each above its number and in order, at most so many of each.
+/// What merchants were told of a business day and since: of each merchant, in order, up to `limit` notices above its number.
 pub async fn list_after(
     connection: &mut PgConnection,
     wanted: &[(MerchantId, i64)],

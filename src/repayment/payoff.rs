@@ -230,7 +230,7 @@ mod tests {
         paid_on: &'static str,
     }
 
-    /// The only period of a loan: 100,000 fen with penalty of 0.001 a day after so many days of grace.
+    /// The only period of a loan: 100,000 fen with penalty of 0.001 a day after the days of grace.
     fn installment(loan: u128, due_on: &str, late: Late) -> OpenInstallment {
         let Late { grace_days, paid, paid_on } = late;
         let mut terms = file::parse(file::SHIPPED[0]).unwrap();

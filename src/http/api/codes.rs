@@ -117,7 +117,7 @@ pub const CODES: &[Code] = &[
     ),
     code(409, "product_expired", "The last day of these terms has passed, and another version is sold."),
     code(422, "grade_not_allowed", "The product is not sold to this grade."),
-    code(422, "periods_not_sold", "The product is not sold in so many periods."),
+    code(422, "periods_not_sold", "The product is not sold in this number of periods."),
     code(422, "schedule_impossible", "No schedule clears this amount in these periods."),
     code(422, "simulation_malformed", "A statement day is from 1 to 28, a due day from 1 to 31."),
     code(409, "draft_approved_before", "The draft was approved; submit another one."),

@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn an_openid_is_somebodys() {
+    fn an_openid_that_cannot_name_a_person_is_not_used() {
         assert_eq!(usable_openid("o-1".into()).as_deref(), Some("o-1"));
         assert_eq!((usable_openid(String::new()), usable_openid("o\0".into())), (None, None));
     }

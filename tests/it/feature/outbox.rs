@@ -190,14 +190,14 @@ async fn a_message_that_never_succeeds_dies_visibly_and_can_be_replayed(pool: Pg
     assert_eq!(died, 1);
     world.set_faults("funder_core", FaultShares::default());
     let mut connection = app.pool.acquire().await.unwrap();
-    let troubled = event_store::list_failed(&mut connection, None, (false, 0), 10).await.unwrap();
-    assert_eq!(troubled.iter().map(|message| message.attempts).collect::<Vec<_>>(), [18]);
-    assert!(troubled[0].dead_at.is_some());
+    let failed = event_store::list_failed(&mut connection, None, (false, 0), 10).await.unwrap();
+    assert_eq!(failed.iter().map(|message| message.attempts).collect::<Vec<_>>(), [18]);
+    assert!(failed[0].dead_at.is_some());
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary::default(), "what follows a dead message waits");
     let dead: Vec<String> = verify(&app.pool).await.unwrap().into_iter().map(|finding| finding.subject).collect();
-    assert_eq!(dead, [format!("funder_core message {}", troubled[0].message_no)], "verify tells of it");
+    assert_eq!(dead, [format!("funder_core message {}", failed[0].message_no)], "verify tells of it");
     let asked = Asked { partner: "funder_core", by: "li" };
-    actions::retry(&app, asked, troubled[0].message_no, Attempt::First).await.unwrap();
+    actions::retry(&app, asked, failed[0].message_no, Attempt::First).await.unwrap();
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 2, failed: 0, died: 0 });
     assert_eq!(arrived(&world, 1), [0, 1]);
 }
@@ -344,11 +344,10 @@ async fn a_call_that_a_core_refuses_outright_fails_what_it_refuses_and_nothing_e
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 70, failed: 5, died: 0 });
     let left_alone = "select count(*) from outbox_partner where failures > 0";
     assert_eq!(sqlx::query_scalar::<_, i64>(left_alone).fetch_one(&app.pool).await.unwrap(), 0);
-    let troubled =
-        event_store::list_failed(&mut app.pool.acquire().await.unwrap(), None, (false, 0), 10).await.unwrap();
-    assert_eq!(troubled.iter().map(|one| one.object_id.to_string()).collect::<Vec<_>>(), refused);
+    let failed = event_store::list_failed(&mut app.pool.acquire().await.unwrap(), None, (false, 0), 10).await.unwrap();
+    assert_eq!(failed.iter().map(|one| one.object_id.to_string()).collect::<Vec<_>>(), refused);
     let why = "funder_core refused with 422 not_taken: the core takes no such call";
-    assert_eq!(troubled[0].last_error.as_deref(), Some(why));
+    assert_eq!(failed[0].last_error.as_deref(), Some(why));
     refused.iter().for_each(|object| lock(&world.funder_core).reject(object, None));
     app.clock.set(app.clock.now() + TimeDelta::seconds(5));
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 10, failed: 0, died: 0 });
@@ -408,8 +407,8 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     assert_eq!(actions::replay(&app, asked, range, Attempt::First).await.unwrap(), 2);
     let beyond = store::fresh(&mut connection, "funder_core", numbers[2]..=i64::MAX, 10).await.unwrap();
     assert!(beyond.is_empty(), "the third waits for those before it");
-    let troubled = event_store::list_failed(&mut connection, None, (false, 0), 10).await.unwrap();
-    assert!(troubled.is_empty(), "a replay is no failure");
+    let failed = event_store::list_failed(&mut connection, None, (false, 0), 10).await.unwrap();
+    assert!(failed.is_empty(), "a replay is no failure");
     // The first fails once more; the second was tried as often and is due, but waits for it.
     let replayed = store::failed_due(&mut connection, "funder_core", now, 10).await.unwrap();
     let later = store::Failed { dead_at: None, next_attempt_at: now + TimeDelta::seconds(5), ..dead(&replayed[0]) };

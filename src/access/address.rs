@@ -8,7 +8,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressRange {
     network: IpAddr,
-    /// Of the first bits of `network`, how many an address must share.
+    /// How many of the first bits of `network` an address must share.
     bits: u8,
 }
 

@@ -39,7 +39,7 @@ pub struct KeyWish {
 }
 
 impl KeyWish {
-    /// As a partner's wish; nothing where the scope was not granted to it.
+    /// The wish as one of this partner; `None` where the scope was not granted to it.
     pub fn of(self, known: &Known, at: DateTime<Utc>) -> Option<Wanted> {
         let KeyWish { key, request_sha256, scope, abandoned_after } = self;
         let is_granted = scope.is_none_or(|scope| known.scopes.contains(&scope));

@@ -45,7 +45,7 @@ pub struct FirstAnswer {
 pub struct TakenKey {
     pub partner_id: Uuid,
     pub idempotency_key: String,
-    /// From a request that was begun before, and may have come about.
+    /// Whether it is from a request that was begun before, and may have done what was asked.
     pub is_taken_over: bool,
 }
 

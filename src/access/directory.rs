@@ -78,7 +78,7 @@ struct Signers {
     loaded_at: DateTime<Utc>,
 }
 
-/// By which we sign, and until when, where its end is known.
+/// The key by which we sign, and until when, where its end is known.
 pub(super) struct Signer {
     identity: Arc<Identity>,
     retired_at: Option<DateTime<Utc>>,
@@ -278,7 +278,7 @@ impl Directory {
         Ok(Some(known))
     }
 
-    /// By which we sign in an algorithm; the first time of all, a key is made.
+    /// The key by which we sign in an algorithm; the very first time, one is made.
     ///
     /// # Errors
     /// Failures of the database, or a key that the vault does not open.

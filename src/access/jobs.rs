@@ -9,7 +9,7 @@ use crate::partner;
 
 /// Counts of past minutes are of no use but to look at.
 const RATES_KEPT: TimeDelta = TimeDelta::hours(1);
-/// Of answers, half a gigabyte at a time.
+/// How many blocks of answers one statement looks through: half a gigabyte.
 const BLOCKS_AT_ONCE: i64 = 65_536;
 /// Calls forgotten in one statement, so that none holds the log for long after the rule was tightened.
 const CALLS_AT_ONCE: i64 = 20_000;

@@ -302,7 +302,8 @@ pub struct Said {
     /// The partner's version, by which older knowledge of it is noticed.
     pub version: i32,
     pub rate_per_minute: i32,
-    /// Of the key that it wanted and has now: whether it is from a request that was begun before, and may have come about.
+    /// Whether the key that it took is from a request that was begun before, and may have done what was asked; `None` where it took no
+    /// key.
     pub is_taken_over: Option<bool>,
 }
 

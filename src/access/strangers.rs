@@ -24,7 +24,7 @@ const MINUTE_SECONDS: i64 = 60;
 #[derive(Default)]
 pub struct Strangers {
     addresses: Mutex<HashMap<IpAddr, Counted>>,
-    /// By whose name they came: whoever stands behind one address with a stranger is not shut out with it.
+    /// Counted by the key that calls name, too, so that a partner behind the same address as a stranger is not shut out with it.
     named: Mutex<HashMap<(IpAddr, KeyName), Counted>>,
     unknown: Mutex<HashMap<KeyName, DateTime<Utc>>>,
 }

@@ -27,7 +27,7 @@ pub struct BillView {
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
     pub line_id: LineId,
-    /// Those due after this day.
+    /// Only bills that are due after this day.
     pub after: Option<BusinessDay>,
 }
 

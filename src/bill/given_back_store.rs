@@ -17,7 +17,7 @@ pub struct BilledParts {
     pub paid: Parts,
     /// Taken off before it was paid.
     pub fallen: Parts,
-    /// Of what was paid, given back to the card.
+    /// The part of what was paid that was given back to the card.
     pub back: Parts,
     /// What refunds had taken off the loan's price, on whatever installments, until its statement was cut; nothing of an early payoff.
     pub refunded_before: Fen,

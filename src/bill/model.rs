@@ -24,7 +24,7 @@ pub struct BilledInstallment {
     pub loan_id: LoanId,
     /// From 1.
     pub period: i16,
-    /// As billed; penalty is never billed, it runs.
+    /// What was billed. Its penalty is zero: penalty is never billed, it runs.
     pub billed: Parts,
     pub paid: Parts,
     /// Taken off by a refund, or by a payoff that was quoted before the bill was cut.
@@ -40,9 +40,9 @@ pub struct BilledInstallment {
 #[derive(Clone, Copy, Debug)]
 pub struct Payment {
     pub taken: Parts,
-    /// From which it counts.
+    /// The day from which the payment counts.
     pub day: BusinessDay,
-    /// What has been summed up since then on what it pays.
+    /// The fen-days that have been summed up since that day on what it pays.
     pub fen_days: i128,
 }
 

@@ -189,7 +189,7 @@ impl OwnLoan {
 #[derive(Clone, Copy, Debug)]
 pub enum Loans {
     One(LoanId),
-    /// Those before a loan; all of them without one.
+    /// Those before the given loan; all of them where none is given.
     Before(Option<LoanId>),
 }
 

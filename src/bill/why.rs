@@ -180,9 +180,9 @@ fn after_payoff(page: &Page, story: &LoanStory, step: Step<'_>, changed: &mut Ch
 /// What a payoff asked for beside principal.
 struct PaidOff {
     quote: PayoffQuote,
-    /// Its interest and fees of periods.
+    /// The interest and the fees of periods that the quote asked for.
     shown: ShownCharges,
-    /// Of rows that it took whole.
+    /// The charges of rows that it took whole.
     whole: Vec<ShownCharges>,
 }
 

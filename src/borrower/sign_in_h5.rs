@@ -56,7 +56,7 @@ pub struct SignInPage {
     is_sent: bool,
 }
 
-/// On to WeChat by a link, or by itself.
+/// The page that leads on to WeChat, by a link or by itself.
 #[derive(Template, WebTemplate)]
 #[template(path = "borrower/sign_in_wechat.html")]
 pub struct ToWeChatPage {

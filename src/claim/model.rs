@@ -36,7 +36,7 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stated {
     pub by: String,
-    /// Of the funder's bank.
+    /// The reference of the funder's bank for the payment.
     pub bank_reference: String,
 }
 

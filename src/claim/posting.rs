@@ -167,7 +167,7 @@ mod tests {
         posted(is_charged_off).legs
     }
 
-    /// Of a claim that was booked as `paid`, for which so much came in before and after the loan was charged off.
+    /// How a claim that was booked as `paid` is taken back, for which money came in `before` and `after` the loan was charged off.
     fn legs_of_reversal(
         paid: Posting,
         is_charged_off: bool,

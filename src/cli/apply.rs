@@ -22,9 +22,9 @@ use crate::partner::risk::NAME as RISK;
 use crate::partner::{PartnerKey, PartnerSettings, Partners};
 use crate::sandbox::{self, Silence, World, WorldSettings};
 
-/// Of the counterfeit partners beside the endpoint: whoever binds the applicant's card.
+/// The seed of the counterfeit partners beside the endpoint, which bind the applicant's card.
 const SEED: u64 = 1;
-/// Of synthetic people, those that no demo uses.
+/// The numbers of synthetic people that no demo uses.
 const PEOPLE: std::ops::Range<u64> = 1_000_000..4_000_000;
 const AGE: u32 = 30;
 /// The sandbox's signing service sends the last digits of the mobile as its code.

@@ -92,7 +92,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 const PATH: &str = "/applications";
 /// The largest answer that is read, many times what two hundred decisions take: an endpoint may answer without end.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// In the middle of what most endpoints do; as long as the shortest time limit of a purchase.
+/// After what time a call is hung up: while most endpoints are still at it, and as long as the shortest time limit of a purchase.
 const HUNG_UP_AFTER: Duration = Duration::from_millis(50);
 
 type Checked = (&'static str, Result<(), String>);

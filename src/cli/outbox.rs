@@ -25,7 +25,7 @@ use crate::text_file;
 
 /// Failed messages that are read at once; all are shown.
 const PAGE_ROWS: usize = 500;
-/// As much of what was done as says why it stands so.
+/// How many of the last actions are shown: enough to tell why delivery stands as it does.
 const DONE_MAX: i64 = 10;
 
 #[derive(clap::Subcommand)]

@@ -113,7 +113,7 @@ fn path_of(url: &str) -> anyhow::Result<&str> {
     path.context("the address has no path; give it whole, such as http://127.0.0.1:8080/api/v1/me")
 }
 
-/// As one word of a POSIX shell.
+/// The text as one word of a POSIX shell.
 pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

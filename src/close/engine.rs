@@ -223,7 +223,7 @@ struct Shift<'a> {
     step: Step,
     /// Chunks of the step that were not done when the shift began.
     left: u64,
-    /// Of these, done by this node's workers.
+    /// How many of these this node's workers have done.
     done: AtomicU64,
     /// Whether the leader has ended, well or not: helpers then end, too.
     is_over: AtomicBool,

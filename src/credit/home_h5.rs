@@ -22,7 +22,7 @@ use crate::{bill, borrower, business_day};
 #[template(path = "credit/home.html")]
 pub struct HomePage {
     page: Page,
-    /// Those that can be used first.
+    /// The lines, with those that can be used first.
     lines: Vec<LineCard>,
     /// Of somebody without a line: whether there was one, and whether an application stands.
     has_closed: bool,

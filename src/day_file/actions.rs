@@ -54,7 +54,7 @@ pub async fn make_day(app: &App, key: &DayKey) -> anyhow::Result<Making> {
 /// As [`make_day`], committing after each table with which about `rows` rows are reached.
 ///
 /// # Errors
-/// As there.
+/// Those of [`make_day`].
 pub async fn make_day_in_pieces(app: &App, key: &DayKey, rows: i64) -> anyhow::Result<Making> {
     let mut reading = app.pool.acquire().await?;
     let mut has_written = false;

@@ -16,7 +16,7 @@ use crate::ledger::Account;
 
 /// Changes when there is another file, or a file's columns or a figure's meaning do.
 const VERSION: u32 = 3;
-/// Of days that were signed before there were `refund_parts`: they come out as they were.
+/// The version of days that were signed before there were `refund_parts`: made again, they come out as they were.
 const VERSION_WITHOUT_REFUND_PARTS: u32 = 2;
 
 /// A manifest as it is written.

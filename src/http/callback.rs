@@ -104,7 +104,7 @@ async fn book(app: &App, partner: &str, body: &[u8], object: &mut String) -> Res
     Ok(())
 }
 
-/// As JSON writes it; as it is, no JSON has it.
+/// A NUL as JSON escapes it; no JSON holds it unescaped.
 const NUL: &[u8] = br"\u0000";
 
 fn unreadable() -> Problem {

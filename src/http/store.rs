@@ -20,7 +20,7 @@ pub struct Waiting {
     pub outbox_dead: i64,
     pub partners_left_alone: i64,
     pub partners_paused: i64,
-    /// Those of which operators were told that they are down.
+    /// Partners of which operators were told that they are down.
     pub partners_down: i64,
     pub withholdings_pending: i64,
     pub payouts_pending: i64,

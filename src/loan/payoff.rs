@@ -40,11 +40,11 @@ pub struct PayoffQuote {
     /// The unbilled fees of periods that are still owed, by the rule of the interest. A flat fee is interest to the borrower and a fee in
     /// the books, a guarantee charge is one by that name.
     pub period_fee: Fen,
-    /// For paying off early.
+    /// The fee for paying off early.
     pub fee: Fen,
     /// The arithmetic behind each amount that is not plainly a sum, for "why this number".
     pub interest_reason: InterestReason,
-    /// On the principal.
+    /// The rate of `fee`, on the principal.
     pub fee_rate: Rate,
 }
 

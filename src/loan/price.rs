@@ -53,7 +53,7 @@ impl Price {
         Some(Price { nominal: to_decimal(nominal)?, effective: to_decimal(effective)? })
     }
 
-    /// As people are shown it.
+    /// The price with as many decimals as people are shown.
     pub fn shown(&self) -> Price {
         let round = |rate: Decimal| rate.round_dp_with_strategy(SHOWN_DECIMALS, RoundingStrategy::MidpointAwayFromZero);
         Price { nominal: round(self.nominal), effective: round(self.effective) }

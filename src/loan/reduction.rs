@@ -15,9 +15,9 @@ pub struct Standing<'a> {
     pub billed: &'a [Billed],
     /// The day that interest of the first period runs from.
     pub made_on: BusinessDay,
-    /// As lent.
+    /// The principal as it was lent.
     pub principal: Fen,
-    /// By earlier refunds, whether it fell or was owed back.
+    /// What earlier refunds gave back, whether principal fell by it or it was owed back.
     pub refunded: Fen,
 }
 
@@ -43,7 +43,7 @@ pub struct Billed {
     pub paid: Amounts,
     /// Taken off before it was paid.
     pub fallen: Amounts,
-    /// Of what was paid, given back to the card by earlier refunds.
+    /// The part of what was paid that earlier refunds gave back to the card.
     pub back: Amounts,
     /// What of the loan was refunded before it was billed, and so is asked for in it no more.
     pub refunded_before: Fen,

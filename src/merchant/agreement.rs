@@ -11,7 +11,7 @@ use crate::base::{Fen, Rate};
 /// What a merchant agreed to pay for each purchase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreement {
-    /// Of each purchase's amount, once.
+    /// The discount fee as a fraction of a purchase's amount, taken once.
     pub discount_rate: Rate,
     pub discount_returned_on_refund: bool,
 }

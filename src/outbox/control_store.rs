@@ -153,9 +153,9 @@ pub struct ReplayRange {
     /// Both ends included.
     pub from_no: i64,
     pub to_no: i64,
-    /// Those written then or later.
+    /// Only messages that were written then or later.
     pub from_at: Option<DateTime<Utc>>,
-    /// Those written before then.
+    /// Only messages that were written before then.
     pub to_at: Option<DateTime<Utc>>,
 }
 

@@ -32,7 +32,7 @@ const SEEN_EVERY: TimeDelta = TimeDelta::minutes(5);
 pub struct Proved {
     /// The borrower or the merchant's staff.
     pub subject_id: Option<Uuid>,
-    /// Of a person who is not a borrower yet, or of a merchant's staff: it may work at several merchants.
+    /// The mobile of a person who is not a borrower yet, or of a merchant's staff, who may work at several merchants.
     pub mobile: Option<Mobile>,
     /// The WeChat identity by which the person came: its sessions end when it is one's no more.
     pub openid: Option<String>,

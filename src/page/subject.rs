@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::base::id::{BorrowerId, StaffId};
 
-/// As what somebody signs in; one browser may be several at once.
+/// What somebody is signed in as; one browser may be signed in as both at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum SessionKind {
@@ -13,7 +13,7 @@ pub enum SessionKind {
     Merchant,
 }
 
-/// Whose sessions, and as what.
+/// Whose sessions are meant: the borrower or the person of a merchant's staff who is signed in.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
     pub(super) kind: SessionKind,

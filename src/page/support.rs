@@ -17,7 +17,7 @@ pub struct Support {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phone(Arc<str>);
 
-/// From when to when somebody answers, every day, in Shanghai: `09:00-21:00`.
+/// The hours of each day, in Shanghai, in which somebody answers, such as `09:00-21:00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hours {
     from: NaiveTime,
@@ -38,7 +38,7 @@ impl Support {
         Support { phone, hours }
     }
 
-    /// Of a house for trials: a number that nobody has.
+    /// The support of a trial house, with a number that nobody has.
     pub fn of_trial() -> Support {
         let at = |hour| NaiveTime::MIN + TimeDelta::hours(hour);
         Support { phone: Phone("400-000-0000".into()), hours: Some(Hours { from: at(9), to: at(21) }) }

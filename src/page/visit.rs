@@ -47,7 +47,7 @@ pub struct Visit {
     pub in_wechat: bool,
     /// The path and query that was asked for; of a post whose form says them, those of the page with the form.
     pub address: String,
-    /// As the browser names itself, cut to a length worth keeping.
+    /// How the browser names itself, cut to a length worth keeping.
     pub device: String,
     /// A key of words to show once, set by the page before.
     pub flash: Option<String>,

@@ -22,7 +22,7 @@ pub enum Language {
 impl Language {
     pub const ALL: [Language; 2] = [Language::Chinese, Language::English];
 
-    /// As HTML, HTTP and the folders name it.
+    /// The language as HTML, HTTP and the folders of words name it.
     pub const fn tag(self) -> &'static str {
         match self {
             Language::Chinese => "zh-CN",

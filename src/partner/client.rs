@@ -115,7 +115,7 @@ pub struct ClientSettings {
     pub partner: String,
     /// Without a slash at the end, such as `https://gateway.example/v3`.
     pub base_url: String,
-    /// By which we sign.
+    /// Who we are to the partner, and the key by which we sign.
     pub identity: Identity,
     /// The partner id by which it signs its answers and callbacks.
     pub their_mchid: String,

@@ -32,7 +32,7 @@ const NONCES_MAX: usize = 1_000_000;
 const NONCE_LENGTH_MAX: usize = 64;
 /// Below this, two requests might bear the same by chance.
 const NONCE_LENGTH_MIN: usize = 8;
-/// Of an `Authorization` header.
+/// How many fields an `Authorization` header has.
 const FIELDS: usize = 5;
 
 /// Why a signature is not believed.
@@ -92,7 +92,7 @@ impl Stamp {
         Stamp { timestamp: now.timestamp(), nonce: unlike_any_other.simple().to_string() }
     }
 
-    /// As it stands in what is signed.
+    /// The stamp as it stands in what is signed.
     fn lines(&self) -> String {
         format!("{}\n{}\n", self.timestamp, self.nonce)
     }

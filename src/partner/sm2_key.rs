@@ -70,7 +70,7 @@ impl Sm2Verifier {
 pub struct Sm2Signer {
     key: SigningKey,
     secret: Scalar,
-    /// Of the secret and one.
+    /// The inverse of the secret plus one.
     inverse: Scalar,
     begun: Sm3,
     numbers_begun: Hmac<Sm3>,

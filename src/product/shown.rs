@@ -6,14 +6,14 @@ use crate::base::Fen;
 /// Interest and fee of one installment, or of several, as their borrower reads them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShownCharges {
-    /// With a flat fee a period, which is interest by another name.
+    /// The interest, with any flat fee of a period, which is interest by another name.
     pub interest: Fen,
     /// What is paid for a guarantor; `None` under a plan without such a charge.
     pub guarantee: Option<Fen>,
 }
 
 impl ShownCharges {
-    /// Of loans in a plan; where no plan is known, a fee is shown as interest.
+    /// The charges of loans under a plan; where no plan is known, a fee is shown as interest.
     pub fn of(plan: Option<&Plan>, interest: Fen, fee: Fen) -> ShownCharges {
         match plan.is_some_and(Plan::has_guarantee_charge) {
             true => ShownCharges { interest, guarantee: Some(fee) },

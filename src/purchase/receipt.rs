@@ -12,7 +12,7 @@ use crate::base::{BusinessDay, Fen};
 /// A line of the receipts page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptLine {
-    /// By which a page knows a line again that it has been told twice.
+    /// The key by which a page recognizes a line that it has been told already.
     pub key: String,
     pub what: ReceiptKind,
     /// The purchase to open; none for the rest of a batch that names no more.

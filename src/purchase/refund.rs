@@ -71,7 +71,7 @@ pub struct BilledCharges {
     pub fell: Parts,
     /// Paid, and given back to the borrower's card by the funder.
     pub back: Parts,
-    /// What of that had been recovered after the loan was written off.
+    /// How much of `back` had been recovered after the loan was charged off.
     pub recovered: Parts,
 }
 

@@ -124,9 +124,10 @@ pub struct SaleFilter {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Which {
-    /// Of some business days, both ends included.
+    /// Sales of some business days, both ends included.
     Days { from: BusinessDay, to: BusinessDay },
-    /// Of any day, by the purchase's number, the beginning of the order's, or words of what stands on an order opened by hand.
+    /// Sales of any day, by the purchase's number, the beginning of the order's, or words of what stands on an order that was opened by
+    /// hand.
     Number(String),
 }
 

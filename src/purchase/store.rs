@@ -71,7 +71,7 @@ pub struct Purchase {
     pub status: PurchaseStatus,
     pub loan_id: Option<LoanId>,
     pub discount_fee: Fen,
-    /// As its merchant's agreement said then.
+    /// Whether a refund gives the discount fee back, as the merchant's agreement said at the purchase.
     pub discount_returned_on_refund: bool,
     pub subsidy: Fen,
     pub refunded: Fen,

@@ -24,7 +24,7 @@ use crate::partner::wechat::wire::{
 
 pub use crate::partner::wechat::NAME;
 
-/// By which the platform is known here.
+/// The app id and the secret by which the counterfeit WeChat knows the platform.
 pub const APP_ID: &str = "wx5a4db0x000000001";
 pub const SECRET: &str = "counterfeit";
 /// The templates that are registered here: kind of notice, and keywords with their texts.

@@ -292,7 +292,7 @@ fn call_back(world: &World, channel: &'static str, number: &str, trade: &Trade, 
     }
 }
 
-/// Of which day a daily file is asked for.
+/// The query of a daily file: the day that it is of.
 #[derive(Deserialize)]
 struct FileOf {
     day: NaiveDate,

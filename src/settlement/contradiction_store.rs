@@ -17,7 +17,7 @@ pub struct Contradiction {
     pub payout_id: PayoutId,
     pub attempt_no: i16,
     pub kind: ContradictionKind,
-    /// In its words.
+    /// What it says, in the channel's words.
     pub says: String,
 }
 
@@ -26,7 +26,7 @@ pub struct Contradiction {
 pub struct Told {
     pub payout_id: PayoutId,
     pub attempt_no: i16,
-    /// In the channel's words.
+    /// What it said, in the channel's words.
     pub says: String,
 }
 

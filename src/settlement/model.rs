@@ -78,7 +78,7 @@ pub struct CarriedPart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     pub day: DayPart,
-    /// From settlements carried forward; of either sign.
+    /// What settlements that were carried forward bring along; of either sign.
     pub carried_in: Fen,
 }
 

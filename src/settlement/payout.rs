@@ -116,7 +116,7 @@ pub enum PayoutState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub attempt_no: i16,
-    /// As the channel has it, where it says.
+    /// The amount as the channel has it; `None` where it names none.
     pub amount: Option<Fen>,
     pub word: Word,
 }

@@ -361,7 +361,7 @@ pub struct Wanted {
     pub pending_only: bool,
     /// Only those that people have to settle.
     pub contradicted_only: bool,
-    /// Those alone that pay this merchant's settlements.
+    /// Only those that pay this merchant's settlements.
     pub merchant_id: Option<MerchantId>,
     /// Only those that are older than this one.
     pub before: Option<PayoutId>,

@@ -85,7 +85,7 @@ pub async fn lock_carried(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owed {
     pub amount: Fen,
-    /// Of that settlement; what was carried into it is in the amount.
+    /// The day of that settlement; what was carried into it is in the amount.
     pub business_day: BusinessDay,
 }
 

@@ -5,7 +5,7 @@ use crate::base::{Clock, id};
 use crate::partner::risk::wire::{Application, CardHistory, CardMonth};
 
 impl Checker {
-    /// Of whom nothing is known but age and wish.
+    /// An application of somebody of whom nothing is known but age and wish.
     pub fn application(&self) -> Application {
         let now = Clock::System.now();
         Application {

@@ -67,7 +67,7 @@ pub fn believed(checker: &Checker, heard: &Heard) -> Result<(), String> {
     }
 }
 
-/// As the house itself looks at it.
+/// Checks the form of a call back as the house itself does.
 pub fn in_form(heard: &Heard) -> Result<(), String> {
     if check_media_type(&heard.headers).is_err() {
         return Err(format!("its Content-Type is {:?}", heard.header(header::CONTENT_TYPE).unwrap_or_default()));

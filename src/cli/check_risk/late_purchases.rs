@@ -142,7 +142,7 @@ fn usable(heard: &Heard, asked: &Purchase) -> Result<PurchaseDecision, String> {
     }
 }
 
-/// Of the first the house's answer is lost.
+/// Checks that a call back comes once more where the house's answer to the first one is lost.
 async fn check_no_answer(
     checker: &Checker,
     first: &Heard,

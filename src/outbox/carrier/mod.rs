@@ -48,7 +48,7 @@ impl Fate {
     }
 }
 
-/// By message number.
+/// What became of messages, by their numbers.
 pub type Fates = HashMap<i64, Fate>;
 
 /// What became of a batch.

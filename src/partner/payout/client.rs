@@ -45,7 +45,7 @@ impl std::fmt::Debug for PayTo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     pub key: String,
-    /// As the channel has it, where it has any.
+    /// The amount as the channel has it; `None` where it has none.
     pub amount: Option<Fen>,
     pub saying: Saying,
 }

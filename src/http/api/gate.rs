@@ -61,7 +61,7 @@ pub struct Call {
 #[derive(Clone, Copy, Debug)]
 pub enum CalledBy<'a> {
     Partner(&'a str),
-    /// Who is not believed, and why. What a stranger says is not kept: nobody shall fill the log, or be found in it under what is
+    /// Who is not believed, and why. What a stranger says is not kept: nobody is to fill the log, or be found in it under what is
     /// another's.
     Nobody {
         why: &'static str,
@@ -320,7 +320,7 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
 }
 
 /// The problem of a body or a parameter that the operation would not read; `None` where there is none. It is refused and not ignored:
-/// whoever sends an amount with a void, for example, would else have the whole purchase voided.
+/// whoever sends an amount with a void, for example, would otherwise have the whole purchase voided.
 fn find_unread_input(operation: Operation, arrived: &Arrived) -> Option<Problem> {
     if !operation.takes_body && !arrived.body.is_empty() {
         let detail = "This operation takes no body, and whatever it says would be passed over.";

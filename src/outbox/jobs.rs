@@ -46,8 +46,8 @@ pub async fn deliver_until(app: &App, mut stop: watch::Receiver<bool>) {
     turns.end().await;
 }
 
-/// Which partners are delivered to, and which wait for their turn. Merchants come after all others, and where several places are free they
-/// never take the last: there are many of them, at addresses of their own choice, and cores and borrowers do not wait for slow ones.
+/// Which partners are delivered to, and which wait for their turn. Merchants come after all others, and never hold all of several places:
+/// there are many of them, at addresses of their own choice, and cores and borrowers do not wait for slow ones.
 #[derive(Default)]
 struct Turns {
     runs: JoinSet<anyhow::Result<Summary>>,

@@ -15,8 +15,8 @@ pub const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
 pub const PER_MOBILE: Window = Window { kind: "passcode_mobile", length: TimeDelta::hours(24), count_max: 10 };
 /// A code that signs somebody in is taken back from its address, which may be a whole school's.
 pub const PER_ADDRESS: Window = Window { kind: "passcode_address", length: TimeDelta::hours(1), count_max: 60 };
-/// Codes that are not right, from one address, to sign in by: each code ends after a few tries, but somewhere one is always on its way. As
-/// many as the codes that may be asked for from there could bear, so that mistakes of many who share an address are not too many.
+/// Wrong sign-in codes from one address. Each code ends after a few tries, but whoever tries many mobiles always meets one whose code is
+/// on its way. As many as all codes that may be asked for from there could bear, so that many who share an address may mistype.
 pub const WRONG_PER_ADDRESS: Window = Window { kind: "passcode_wrong", length: TimeDelta::hours(1), count_max: 300 };
 
 /// How often something may be done in a stretch of time.
@@ -28,7 +28,7 @@ pub struct Window {
 }
 
 words! {
-    /// What a code proves the mobile for; a code for one purpose is nothing for another.
+    /// What a code proves the mobile for; a code for one purpose is good for no other.
     pub enum Purpose {
         BorrowerSignIn = "borrower_sign_in",
         MerchantSignIn = "merchant_sign_in",
@@ -58,7 +58,7 @@ pub struct Passcode {
 }
 
 impl Passcode {
-    /// Whether a code may be put to it now, whatever the code is.
+    /// Whether a code may be tried against it now, whatever was typed.
     pub fn may_try(&self, now: DateTime<Utc>) -> Result<(), PasscodeRefusal> {
         if now >= self.expires_at || self.codes_tried >= TRIES_MAX { Err(PasscodeRefusal::Ended) } else { Ok(()) }
     }

@@ -117,7 +117,8 @@ struct Busy {
     began: Vec<Instant>,
 }
 
-/// A batch on its way: it is being decided until it says otherwise, then its callers are answered, and it has ended when it is dropped.
+/// A batch on its way. No other batch has its lines until [`InFlight::end_deciding`]; then its callers are answered, and the batch has
+/// ended when this is dropped.
 struct InFlight {
     node: Arc<Node>,
     /// The lines of its purchases; empty once they are decided.
@@ -126,7 +127,7 @@ struct InFlight {
 }
 
 impl InFlight {
-    /// Lets other batches have its lines. Its callers count no longer as being decided: those who are answered may be asking already.
+    /// Lets other batches have its lines. Its callers no longer count as asking: those who are answered may be asking anew already.
     fn end_deciding(&mut self) {
         let mut busy = lock(&self.node.busy);
         busy.purchases -= self.lines.len();
@@ -302,7 +303,8 @@ impl Node {
             // A caller that has gone away finds its answer under its key.
             let _ = answer.send(decision);
         }
-        // Not before: where few ask, whoever is answered first and asks again would be decided alone, and all the others after that.
+        // Ended only now that all are answered: where few ask, whoever is answered first and asks again would otherwise be decided alone,
+        // and all the others after that.
         drop(in_flight);
         drop(permit);
     }

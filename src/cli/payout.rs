@@ -12,8 +12,8 @@ use crate::base::id::{MerchantId, PayoutId};
 use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
-use crate::error::Step;
-use crate::settlement::payout::ContradictionKind;
+use crate::error::{Fault, Step};
+use crate::settlement::payout::{ContradictionKind, PayoutRefusal};
 use crate::settlement::payout_store::{self, Listed, Wanted};
 use crate::settlement::{self, Ending, Settling};
 
@@ -105,6 +105,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn list(app: &App, wanted: Wanted, is_json: bool) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
+    if let Some(before) = wanted.before
+        && !payout_store::has_payout(&mut connection, before).await?
+    {
+        return Err(look_at(LIST)(Fault::Refused(PayoutRefusal::UnknownPayout)));
+    }
     // One more than is shown tells whether there are older ones.
     let mut listed = payout_store::list_payouts(&mut connection, wanted, LISTED_MAX as i64 + 1).await?;
     let has_more = listed.len() > LISTED_MAX;

@@ -367,6 +367,14 @@ pub struct Wanted {
     pub before: Option<PayoutId>,
 }
 
+pub async fn has_payout(connection: &mut PgConnection, payout_id: PayoutId) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select exists (select from payout where payout_id = $1) as "exists!""#,
+        payout_id.uuid()
+    );
+    found.fetch_one(connection).await
+}
+
 /// Payouts, newest first.
 pub async fn list_payouts(connection: &mut PgConnection, wanted: Wanted, limit: i64) -> sqlx::Result<Vec<Listed>> {
     sqlx::query_as!(

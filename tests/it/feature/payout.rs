@@ -181,6 +181,10 @@ async fn payouts_without_a_result_are_listed_by_themselves_and_page_by_page(pool
     assert_eq!(told, format!("there are older ones; the same with --before {payout_id} lists them"));
     let rest = fenqi.done(&["payout", "list", "--pending", "--before", payout_id]);
     assert!(rest.lines().count() == 1 && !newest.contains(rest.trim_end()), "{rest}");
+    // An empty list would say that nothing waits.
+    let mistaken = PayoutId::from_uuid(Uuid::from_u128(1)).to_string();
+    let refused = fenqi.refused(&["payout", "list", "--pending", "--before", &mistaken]);
+    assert!(refused.contains("there is no such payout; see `fenqi payout list`"), "{refused}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

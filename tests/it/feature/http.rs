@@ -1,5 +1,6 @@
 //! The server over real HTTP: health, metrics, the start page, and what happens to bad requests.
 
+use std::process::Stdio;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,7 +16,9 @@ use fenqi::router::{guarded, router};
 use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use tokio::process::Command;
 
+use super::launcher::signal;
 use crate::browser::Browser;
 use crate::{desk, house};
 
@@ -109,6 +112,42 @@ async fn a_node_that_only_works_shows_its_health_and_metrics_and_nothing_else(po
     for path in ["/", "/sign-in", "/api/v1/me", "/api/docs"] {
         assert_eq!(problem(ask(path).send().await.unwrap()).await, (404, "not_found".to_owned()), "{path}");
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_program_that_only_works_listens_where_it_is_told_and_ends_when_it_is_told(pool: PgPool) {
+    // Its clock is the system's.
+    let app = house::open(pool, &house::today_for_long().await.to_string()).await;
+    let name: String = sqlx::query_scalar("select current_database()::text").fetch_one(&app.pool).await.unwrap();
+    let (free, taken) = (house::free_address(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let mut node = Command::new(env!("CARGO_BIN_EXE_fenqi"))
+        .args(["work", "--workers", "1", "--listen", &free])
+        .current_dir(std::env::temp_dir())
+        .env("DATABASE_URL", house::other_database(&std::env::var("DATABASE_URL").unwrap(), &name))
+        .env("FENQI_MASTER_KEY", house::MASTER_KEY)
+        .env("FENQI_CALENDAR_FILE", house::CALENDAR_FILE)
+        // The command line is what counts: there it could not listen.
+        .env("FENQI_WORK_LISTEN", taken.local_addr().unwrap().to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let scraper = client();
+    let ask = |path: &str| scraper.get(format!("http://{free}{path}")).send();
+    house::until("the node is ready", async || {
+        assert!(node.try_wait().unwrap().is_none(), "the program ended by itself");
+        ask("/readyz").await.is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+    let metrics = ask("/metrics").await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\nfenqi_database_connections "), "{metrics}");
+    assert_eq!(problem(ask("/sign-in").await.unwrap()).await, (404, "not_found".to_owned()));
+    // Its connection is still open, and holds up nothing.
+    signal(node.id().unwrap(), "-TERM");
+    assert!(node.wait().await.unwrap().success());
+    assert!(ask("/healthz").await.is_err());
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

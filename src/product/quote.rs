@@ -45,9 +45,9 @@ pub struct Quote {
 pub enum QuoteRefusal {
     #[error("the amount must be from {least} to {most} yuan")]
     AmountOutOfBounds { least: Fen, most: Fen },
-    #[error("this product is sold to grades {}, not to {grade:?}", .sold.join(", "))]
+    #[error("this product is sold to {}, not to {grade:?}", said_grades(.sold))]
     GradeNotAllowed { grade: String, sold: Vec<String> },
-    #[error("this product is sold in {} periods, not in {periods}", said(.sold))]
+    #[error("this product is sold in {}, not in {periods}", said_periods(.sold))]
     PeriodsNotSold { periods: u16, sold: Vec<u16> },
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
@@ -71,6 +71,16 @@ impl QuoteRefusal {
         sold.sort_unstable();
         QuoteRefusal::PeriodsNotSold { periods, sold }
     }
+}
+
+fn said_grades(grades: &[String]) -> String {
+    let noun = if grades.len() == 1 { "grade" } else { "grades" };
+    format!("{noun} {}", grades.join(", "))
+}
+
+fn said_periods(periods: &[u16]) -> String {
+    let noun = if periods == [1] { "period" } else { "periods" };
+    format!("{} {noun}", said(periods))
 }
 
 /// Ascending numbers in words; those that follow each other by the first and the last, as in `1, 3, 6 to 12`.
@@ -254,6 +264,16 @@ mod tests {
     fn numbers_that_follow_each_other_are_said_by_the_first_and_the_last() {
         assert_eq!(said(&[1, 3, 6, 7, 10, 11, 12, 24]), "1, 3, 6, 7, 10 to 12, 24");
         assert_eq!((said(&[3]), said(&[])), ("3".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn one_period_and_one_grade_alone_are_no_plurals() {
+        let mut next_bill = file::parse(include_str!("../../products/pay-next-bill.toml")).unwrap();
+        let refused = of(&next_bill, 3, 10_000).unwrap_err().to_string();
+        assert_eq!(refused, "this product is sold in 1 period, not in 3");
+        next_bill.purchase.grades = vec!["B".to_owned()];
+        let refused = of(&next_bill, 1, 10_000).unwrap_err().to_string();
+        assert_eq!(refused, "this product is sold to grade B, not to \"A\"");
     }
 
     #[test]

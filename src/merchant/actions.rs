@@ -1,5 +1,7 @@
 //! Use cases of a merchant's acceptance: apply, decide, change the settlement account.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -27,7 +29,7 @@ use crate::partner::sms::NAME as SMS;
 use crate::vault::Field;
 
 /// What a merchant states when it applies, as typed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Onboarding {
     /// The company's registered name.
     pub name: String,
@@ -41,6 +43,17 @@ pub struct Onboarding {
     pub latin: Option<LatinLabel>,
     pub discount_rate: Rate,
     pub discount_returned_on_refund: bool,
+}
+
+/// Without the account and whose mobile it is.
+impl fmt::Debug for Onboarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Onboarding")
+            .field("name", &self.name)
+            .field("credit_code", &self.credit_code)
+            .field("category", &self.category)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the EMVCo form of a merchant's codes calls it, as typed; see [`is_latin`].

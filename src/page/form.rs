@@ -1,6 +1,7 @@
 //! A form as it was posted: its fields as text, parsed one by one, each error beside its field, the input kept.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -17,7 +18,7 @@ const FIELD_CHARS_MAX: usize = 500;
 const FIELDS_MAX: usize = 100;
 
 /// Fields and what is wrong with them. An empty one is what a page shows first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Form {
     values: BTreeMap<String, String>,
     errors: BTreeMap<String, String>,
@@ -25,6 +26,13 @@ pub struct Form {
     refusal: Option<&'static str>,
     /// When something that was refused for a time may be tried again.
     until: Option<DateTime<Utc>>,
+}
+
+/// Without what was typed, which may be a PIN, a code or a number of a person.
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Form").field("errors", &self.errors).field("refusal", &self.refusal).finish_non_exhaustive()
+    }
 }
 
 impl Form {
@@ -147,6 +155,14 @@ mod tests {
         assert_eq!((mobile, form.error("mobile")), (None, Some("mobile_format")));
         assert_eq!((form.value("mobile"), form.value("name"), form.value("csrf")), ("1380013800\0", "王", ""));
         assert!(form.is_refused());
+    }
+
+    #[tokio::test]
+    async fn what_was_typed_is_not_shown_to_the_log() {
+        let mut form = posted("pin=482913&mobile=13812345678").await;
+        form.refuse_field("pin", "pin_wrong");
+        let shown = format!("{form:?}");
+        assert!(shown.contains("pin_wrong") && !shown.contains("482913") && !shown.contains("13812345678"), "{shown}");
     }
 
     #[tokio::test]

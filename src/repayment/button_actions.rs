@@ -27,8 +27,8 @@ pub enum Wish {
     Payoff { loan_id: LoanId, quoted: Fen },
 }
 
-/// One press of the button, confirmed with the PIN.
-#[derive(Clone, Debug)]
+/// One press of the button, confirmed with the PIN; never logged.
+#[derive(Clone)]
 pub struct Press {
     pub borrower_id: BorrowerId,
     pub line_id: LineId,

@@ -43,13 +43,15 @@ pub struct OpenIdAnswer {
     pub scope: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The token opens the whole account; never logged.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct TokenAnswer {
     pub access_token: String,
     pub expires_in: i64,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// By the ticket pages are signed; never logged.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct TicketAnswer {
     pub ticket: String,
     pub expires_in: i64,

@@ -38,6 +38,13 @@ fn onboarding() -> Onboarding {
     }
 }
 
+#[test]
+fn what_a_merchant_states_does_not_show_its_account_and_whose_mobile_it_is() {
+    let shown = format!("{:?}", onboarding());
+    assert!(shown.contains("91350100M000100Y43"), "{shown}");
+    assert!(!shown.contains("31001 5004") && !shown.contains("13800138000"), "{shown}");
+}
+
 fn judgement(merchant_id: MerchantId, decision: Decision) -> Judgement {
     Judgement { merchant_id, decision, decided_by: "operator:li".into(), reason: "papers checked".into() }
 }

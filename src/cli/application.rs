@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::audit::Person;
 use crate::base::id::ApplicationId;
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, counted};
 use crate::cli::line::Who;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
@@ -165,10 +165,21 @@ fn paid(repay_status: i8) -> String {
         -2 => "not used".to_owned(),
         -1 => "paid in full".to_owned(),
         0 => "revolving".to_owned(),
-        months => format!("{months} months late"),
+        months => format!("{} late", counted(i16::from(months), "month")),
     }
 }
 
 fn code(text: &str) -> Result<String, String> {
     if is_reason(text) { Ok(text.to_owned()) } else { Err(format!("a code has 1 to {REASON_CHARS_MAX} of a-z and _")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_month_was_paid_is_said_in_words() {
+        let said = [-2, -1, 0, 1, 2].map(paid);
+        assert_eq!(said, ["not used", "paid in full", "revolving", "1 month late", "2 months late"]);
+    }
 }

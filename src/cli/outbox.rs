@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::audit::Person;
+use crate::base::counted;
 use crate::cli::by::By;
 use crate::cli::line::filled;
 use crate::cli::{template, trial};
@@ -358,12 +359,12 @@ async fn run_replay(app: &App, replay: ReplayArgs) -> anyhow::Result<()> {
     check_name(app, partner).await?;
     if replay.dead {
         let messages = actions::retry_dead(app, Asked { partner, by }).await?;
-        println!("{messages} messages that were given up are delivered next");
+        println!("delivered next: {} that had been given up", counted(messages, "message"));
         return Ok(());
     }
     let wanted = Replay { from_no: replay.from_no, to_no: replay.to_no, from_at: replay.from, to_at: replay.to };
     let messages = actions::replay(app, Asked { partner, by }, wanted, Attempt::First).await?;
-    println!("{messages} messages are delivered again");
+    println!("delivered again: {}", counted(messages, "message"));
     Ok(())
 }
 

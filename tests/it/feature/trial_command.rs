@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fenqi::base::id::JobId;
-use fenqi::base::{BusinessDay, Fen};
+use fenqi::base::{BusinessDay, Fen, counted};
 use fenqi::funder::order::ReserveOrderKind;
 use fenqi::funder::order_actions::{Noting, note_order};
 use fenqi::outbox::{Message, store};
@@ -77,7 +77,7 @@ async fn what_an_operator_confirms_in_a_trial_house_bears_its_time(pool: PgPool)
     let of_three = written.iter().filter(|at| **at == now).count();
     assert_eq!(
         fenqi.done(&replay),
-        format!("{of_three} messages are delivered again\n"),
+        format!("delivered again: {}\n", counted(of_three, "message")),
         "of three o'clock, no others"
     );
     assert_eq!(times(&pool, "select done_at from outbox_action").await, [now]);

@@ -8,6 +8,7 @@ mod crawl;
 mod reckoning;
 mod book;
 mod town;
+mod wire;
 mod shopper;
 mod newcomer;
 mod desk;

@@ -1,29 +1,26 @@
 //! Transactions on a slow wire: a caller that is gone before the server answered leaves nothing behind, and one that was answered
 //! holds nothing any more.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use fenqi::database;
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::postgres::PgPoolOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
 
-use crate::house;
+use crate::{house, wire};
 
 /// A pool of one connection whose answers wait while `held` is true.
 async fn behind_a_wire(pool: &PgPool) -> (PgPool, watch::Sender<bool>) {
-    let server = pool.connect_options();
-    let socket = server.get_socket().expect("tests speak to PostgreSQL through its socket").clone();
-    let socket = Arc::new(socket.join(format!(".s.PGSQL.{}", server.get_port())));
+    let socket = wire::socket_of(pool);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (hold, held) = watch::channel(false);
     tokio::spawn(async move {
         while let Ok((near, _)) = listener.accept().await {
-            let far = UnixStream::connect(&*socket).await.unwrap();
+            let far = UnixStream::connect(&socket).await.unwrap();
             let (mut near_read, mut near_write) = near.into_split();
             let (mut far_read, mut far_write) = far.into_split();
             let mut held = held.clone();
@@ -40,12 +37,7 @@ async fn behind_a_wire(pool: &PgPool) -> (PgPool, watch::Sender<bool>) {
             });
         }
     });
-    let options = PgConnectOptions::new_without_pgpass()
-        .host("127.0.0.1")
-        .port(address.port())
-        .username(server.get_username())
-        .database(server.get_database().unwrap())
-        .ssl_mode(PgSslMode::Disable);
+    let options = wire::options_through(pool, address.port());
     let slow = PgPoolOptions::new().max_connections(1).test_before_acquire(false).connect_with(options).await.unwrap();
     (slow, hold)
 }

@@ -8,12 +8,15 @@ use fenqi::partner::signature::Stamp;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 
-use super::day_file::{lived_in, unpack};
+use super::day_file::{AFTER_DUE, begun, lived_in, unpack};
 use crate::desk::{self, Answer, Desk};
 use crate::town::Town;
 
 async fn open(pool: PgPool) -> (Town, Desk) {
-    let town = lived_in(pool).await;
+    with_core(lived_in(pool).await).await
+}
+
+async fn with_core(town: Town) -> (Town, Desk) {
     let desk = desk::of_core(&town.app, Algorithm::Sm2Sm3).await;
     (town, desk)
 }
@@ -81,7 +84,7 @@ async fn a_core_fetches_a_day_and_believes_it(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_file_comes_whole_or_in_parts_or_not_again(pool: PgPool) {
-    let (town, desk) = open(pool).await;
+    let (town, desk) = with_core(begun(pool, AFTER_DUE).await).await;
     // Longer than one piece, whatever it holds.
     sqlx::query(
         "with long as (

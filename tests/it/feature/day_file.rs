@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use fenqi::app::App;
 use fenqi::base::hex::hex_encode;
@@ -13,6 +13,8 @@ use fenqi::day_file::actions::{Making, check_day, make_day, make_day_in_pieces};
 use fenqi::day_file::row::RepaymentPartRow;
 use fenqi::day_file::writer::FileWriter;
 use fenqi::day_file::{DayKey, FileName, Form, jobs, store};
+use fenqi::purchase::Receipt;
+use fenqi::sandbox::World;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -25,9 +27,33 @@ use crate::town::{self, LineWish, Town};
 
 const WISH: LineWish = LineWish { limit_fen: 3_000_000, statement_day: 10, due_day: 25, expires_on: "2026-02-20" };
 
+/// The morning after the first due day.
+pub const AFTER_DUE: &str = "2026-01-26";
+/// The due day's bill of the second line was paid in part, and the line is frozen for the rest.
+pub const LATE: &str = "2026-02-05";
+
 /// Two months in which everything happens that a day's files tell: loans are made, voided, repaid, refunded and paid late; a
 /// line is frozen, released and closed; money comes and goes.
 pub async fn lived_in(pool: PgPool) -> Town {
+    let (town, world, lines, bought) = begin(pool, LATE).await;
+    let agreement = format!("AG-{}", lines[1].uuid());
+    fenqi::sandbox::world::lock(&world.withholding).set_balance(&agreement, Fen::new(10_000_000));
+    town.refund(&bought[0], 100_000, "r-1").await;
+    town.live_until("2026-03-03").await;
+    jobs::make_files(&town.app).await.unwrap();
+    town.assert_whole("before the files").await;
+    town
+}
+
+/// The first of these weeks, for whoever looks at one of their days, until the morning of a day that is not after [`LATE`].
+pub async fn begun(pool: PgPool, until: &str) -> Town {
+    let (town, ..) = begin(pool, until).await;
+    jobs::make_files(&town.app).await.unwrap();
+    town
+}
+
+/// The same, with the world around it, its lines, and what was bought first.
+async fn begin(pool: PgPool, until: &str) -> (Town, Arc<World>, Vec<LineId>, Vec<Receipt>) {
     let (app, world) = house::open_in_world(pool, "2026-01-05").await;
     let town = town::found(app, 10_000_000).await;
     let lines = town.open_lines(4, WISH).await;
@@ -44,14 +70,8 @@ pub async fn lived_in(pool: PgPool) -> Town {
     town.buy(vec![town.wish(lines[0], "p-4", 80_000, ("harbour-standard", 12))]).await;
     let agreement = format!("AG-{}", lines[1].uuid());
     fenqi::sandbox::world::lock(&world.withholding).set_balance(&agreement, Fen::new(10_000));
-    // The due day's bill of the second line is paid in part, and the line is frozen for the rest.
-    town.live_until("2026-02-05").await;
-    fenqi::sandbox::world::lock(&world.withholding).set_balance(&agreement, Fen::new(10_000_000));
-    town.refund(&bought[0], 100_000, "r-1").await;
-    town.live_until("2026-03-03").await;
-    jobs::make_files(&town.app).await.unwrap();
-    town.assert_whole("before the files").await;
-    town
+    town.live_until(until).await;
+    (town, world, lines, bought)
 }
 
 fn key(town: &Town, day: BusinessDay) -> DayKey {
@@ -152,7 +172,7 @@ async fn files_are_the_same_bytes_whenever_and_wherever_they_are_made(pool: PgPo
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_day_is_made_once_and_in_the_end_whoever_is_dropped_or_makes_it_too(pool: PgPool) {
-    let town = lived_in(pool).await;
+    let town = begun(pool, AFTER_DUE).await;
     two_nodes_make_a_day_once(&town).await;
     a_day_that_is_dropped_anywhere_is_made_in_the_end(&town).await;
 }
@@ -309,7 +329,7 @@ async fn lines_and_loans_stand_in_the_files_as_they_stood_that_evening(town: &To
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_was_tampered_with_is_found(pool: PgPool) {
-    let town = lived_in(pool).await;
+    let town = begun(pool, AFTER_DUE).await;
     let key = key(&town, "2026-01-25".parse().unwrap());
     let check = async || check_day(&town.app, &key).await.unwrap();
     let run = async |statement: &'static str| {
@@ -374,7 +394,7 @@ async fn what_is_wrong_with_the_files_of_one_funder_is_told_as_its_own_and_keeps
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_day_that_was_signed_before_a_table_was_told_stays_as_it_was(pool: PgPool) {
-    let town = lived_in(pool).await;
+    let town = begun(pool, AFTER_DUE).await;
     let key = key(&town, "2026-01-25".parse().unwrap());
     let run = async |statement: &'static str| {
         assert!(sqlx::query(statement).execute(&town.app.pool).await.unwrap().rows_affected() > 0, "{statement}");
@@ -398,7 +418,7 @@ async fn a_day_that_was_signed_before_a_table_was_told_stays_as_it_was(pool: PgP
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_making_stands_by_for_rows_that_are_long_in_coming(pool: PgPool) {
-    let town = lived_in(pool).await;
+    let town = begun(pool, AFTER_DUE).await;
     let key = key(&town, "2026-01-25".parse().unwrap());
     sqlx::query("delete from funder_day_chunk where business_day = '2026-01-25'")
         .execute(&town.app.pool)
@@ -410,9 +430,16 @@ async fn a_making_stands_by_for_rows_that_are_long_in_coming(pool: PgPool) {
     let app = App { pool: impatient.clone(), ..town.app.clone() };
     let mut held = fenqi::database::begin(&town.app.pool).await.unwrap();
     sqlx::query("lock table loan in access exclusive mode").execute(&mut *held).await.unwrap();
+    let holder: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *held).await.unwrap();
     let making = tokio::spawn(async move { make_day(&app, &key).await });
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(!making.is_finished(), "it waits for its rows");
+    let idle = "select exists (select from pg_stat_activity where datname = current_database() and pid <> $1
+                               and state = 'idle in transaction'
+                               and state_change < clock_timestamp() - interval '1500 milliseconds')";
+    house::until("a making has waited for longer than others may", async || {
+        assert!(!making.is_finished(), "it waits for its rows");
+        sqlx::query_scalar::<_, bool>(idle).bind(holder).fetch_one(&town.app.pool).await.unwrap()
+    })
+    .await;
     held.rollback().await.unwrap();
     assert_eq!(making.await.unwrap().unwrap(), Making::Made);
     impatient.close().await;

@@ -3,7 +3,7 @@
 use fenqi::verify::verify;
 use sqlx::PgPool;
 
-use super::day_file::lived_in;
+use super::day_file::{LATE, begun};
 use crate::town::{self, LineWish, Town};
 use crate::{book, house};
 
@@ -276,7 +276,7 @@ async fn interest_leaves_fen_days_behind_only_where_its_terms_let_it_bear_penalt
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn loans_whose_terms_are_not_there_are_named_and_all_else_is_looked_at(pool: PgPool) {
     // Some of them were late: what their penalty follows from cannot be read.
-    let town = lived_in(pool).await;
+    let town = begun(pool, LATE).await;
     sqlx::query("update loan set product_version = 99").execute(&town.app.pool).await.unwrap();
     let findings = verify(&town.app.pool).await.unwrap();
     let of_rates =

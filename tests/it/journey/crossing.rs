@@ -130,6 +130,15 @@ impl StatementDay {
         payoff_quote(&self.town.app, self.line_id, self.loan_id).await.unwrap().total()
     }
 
+    /// Waits until whoever came waits for the statements to be let through; fails the test where they come past.
+    async fn until_somebody_is_at_the_gate<T>(&self, came: &tokio::task::JoinHandle<T>) {
+        house::until("somebody waits at the statements' gate", async || {
+            assert!(!came.is_finished(), "it cut a statement beside others");
+            self.town.fen(AT_THE_GATE).await > 0
+        })
+        .await;
+    }
+
     /// Closes the day as far as its statements. What becomes of the close, which goes on when `then` has come back.
     async fn come_to_the_statements<T>(&self, then: impl AsyncFnOnce(tokio::task::JoinHandle<()>) -> T) -> T {
         let (app, day) = (self.town.app.clone(), self.day);
@@ -140,9 +149,7 @@ impl StatementDay {
         let close = tokio::spawn(async move {
             close_day(&closing, day).await.unwrap();
         });
-        while self.town.fen(AT_THE_GATE).await == 0 {
-            tokio::task::yield_now().await;
-        }
+        self.until_somebody_is_at_the_gate(&close).await;
         let gone_on = then(close).await;
         gate.rollback().await.unwrap();
         gone_on
@@ -274,10 +281,7 @@ async fn who_looks_at_a_refund_before_the_statement_waits_for_statements_that_ar
     let mut chunk = database::begin(&come.town.app.pool).await.unwrap();
     bill::store::hold_schedules(&mut chunk).await.unwrap();
     let looking = tokio::spawn(async move { preview(&app, purchase_id, Fen::new(PRICE)).await.unwrap() });
-    while come.town.fen(AT_THE_GATE).await == 0 {
-        assert!(!looking.is_finished(), "it cut a statement beside others");
-        tokio::task::yield_now().await;
-    }
+    come.until_somebody_is_at_the_gate(&looking).await;
     chunk.rollback().await.unwrap();
     assert_eq!(looking.await.unwrap().effect.parts.principal_fell, Fen::new(PRICE));
 }

@@ -17,13 +17,13 @@ use crate::town::{self, LineWish, Town};
 /// The day whose close is killed. Bills are cut, others fall due the next day, others are late enough to freeze their lines.
 const DAY: &str = "2026-03-10";
 /// Lines of each of the three kinds, with three loans each.
-const LINES: usize = 240;
+const LINES: usize = 60;
 /// Lines without any debt whose last day it is.
-const IDLE_LINES: usize = 60;
+const IDLE_LINES: usize = 15;
 const STANDARD: (&str, u16) = ("harbour-standard", 3);
 
 /// Few enough that the steps over accounts are cut into many chunks, some done and some not when the close is killed.
-const CHUNK_ROWS: &str = "100";
+const CHUNK_ROWS: &str = "25";
 
 /// Tables that the steps write, in the close's order: a lock on one holds the close there, before the step's commit.
 const HELD_AT: [&str; 13] = [
@@ -191,10 +191,10 @@ async fn prepare(pool: PgPool) -> String {
     }
     town.live_until(DAY).await;
     town.buy(billed.iter().map(|line_id| town.wish(*line_id, "last", 12_345, STANDARD)).collect()).await;
-    for receipt in receipts.iter().step_by(100) {
+    for receipt in receipts.iter().step_by(25) {
         town.refund(receipt, 20_000, "back").await;
     }
-    for line_id in due.iter().take(30) {
+    for line_id in due.iter().take(8) {
         pay_by_transfer(&town, *line_id).await;
     }
     town.assert_whole("before the close").await;
@@ -246,7 +246,7 @@ async fn kill_at_each_step(copy: &Copy) {
 async fn kill_after_delays(copy: &Copy) -> usize {
     for attempt in 0..100_u64 {
         let mut child = copy.start_close();
-        tokio::time::sleep(Duration::from_millis(20 + 17 * attempt + attempt.pow(3) / 50)).await;
+        tokio::time::sleep(Duration::from_millis(10 + 12 * attempt + attempt.pow(3) / 50)).await;
         if let Some(ended) = child.try_wait().unwrap() {
             assert!(ended.success());
             return attempt as usize;

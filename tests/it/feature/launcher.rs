@@ -15,10 +15,10 @@ use crate::documents::toml_of_operations;
 use crate::house;
 
 /// A directory of its own for one test, removed at the end with the server in it.
-pub(super) struct Place(pub(super) PathBuf);
+pub struct Place(pub PathBuf);
 
 impl Place {
-    pub(super) fn new(name: &str) -> Place {
+    pub fn new(name: &str) -> Place {
         Place(house::directory(name))
     }
 
@@ -34,11 +34,11 @@ impl Place {
         command
     }
 
-    pub(super) fn run(&self, arguments: &[&str]) -> Output {
+    pub fn run(&self, arguments: &[&str]) -> Output {
         self.fenqi(arguments).output().unwrap()
     }
 
-    pub(super) fn postmaster(&self) -> Option<u32> {
+    pub fn postmaster(&self) -> Option<u32> {
         let pid = std::fs::read_to_string(self.0.join("var/pg/data/postmaster.pid")).ok()?;
         let pid: u32 = pid.lines().next()?.parse().ok()?;
         std::fs::exists(format!("/proc/{pid}")).unwrap().then_some(pid)
@@ -52,7 +52,7 @@ impl Drop for Place {
     }
 }
 
-pub(super) fn said(output: &[u8]) -> String {
+pub fn said(output: &[u8]) -> String {
     String::from_utf8_lossy(output).trim().to_owned()
 }
 
@@ -75,7 +75,7 @@ fn answers(port: u16) -> bool {
     stream.write_all(request).is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains(" 200 ")
 }
 
-pub(super) fn signal(pid: u32, name: &str) {
+pub fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 

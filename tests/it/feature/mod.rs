@@ -63,7 +63,7 @@ mod way_pages;
 mod line_pages;
 mod support_pages;
 mod passcode;
-mod launcher;
+pub mod launcher;
 mod back_up;
 mod outbox;
 mod events;

@@ -1,8 +1,6 @@
 //! PostgreSQL itself killed (SIGKILL of the postmaster) during purchases: started again it holds what was answered.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +12,7 @@ use sqlx::postgres::PgPoolOptions;
 use super::kill_authorise::{
     DAY, LIMIT_FEN, LINES, RESERVE_FEN, TILLS, assert_one_outcome_each, first_open, lines_of, wish, word,
 };
+use crate::feature::launcher::{Place, said, signal};
 use crate::house;
 use crate::town::{self, LineWish};
 
@@ -22,51 +21,17 @@ const KILLS: usize = 3;
 /// Purchases that are answered before each kill.
 const ANSWERED_BEFORE: usize = 200;
 
-/// A private cluster with durable settings, in a directory of its own.
-struct Cluster(PathBuf);
-
-impl Cluster {
-    fn new() -> Cluster {
-        Cluster(house::directory("killed"))
-    }
-
-    fn run(&self, action: &str) -> std::process::Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fenqi"));
-        command.args(["db", action]).current_dir(&self.0).env_clear().stdin(Stdio::null());
-        for name in ["PATH", "HOME", "FENQI_PG_BIN"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
-        }
-        command.output().unwrap()
-    }
-
-    /// Starts the server as an operator does, and connects.
-    async fn start(&self) -> PgPool {
-        let started = self.run("start");
-        assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
-        let url = String::from_utf8_lossy(&started.stdout).trim().to_owned();
-        PgPoolOptions::new().acquire_timeout(Duration::from_secs(5)).connect(&url).await.unwrap()
-    }
-
-    fn kill(&self) {
-        let pid = std::fs::read_to_string(self.0.join("var/pg/data/postmaster.pid")).unwrap();
-        let pid = pid.lines().next().unwrap().trim().to_owned();
-        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.run("stop");
-        std::fs::remove_dir_all(&self.0).ok();
-    }
+/// Starts the private server of this place, which is durable as an operator's is, and connects.
+async fn start(place: &Place) -> PgPool {
+    let started = place.run(&["db", "start"]);
+    assert!(started.status.success(), "{}", said(&started.stderr));
+    PgPoolOptions::new().acquire_timeout(Duration::from_secs(5)).connect(&said(&started.stdout)).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn purchases_that_were_answered_stand_when_the_server_itself_is_killed() {
-    let cluster = Cluster::new();
-    let pool = cluster.start().await;
+    let place = Place::new("killed");
+    let pool = start(&place).await;
     fenqi::MIGRATOR.run(&pool).await.unwrap();
     let town = town::found(house::open(pool.clone(), DAY).await, RESERVE_FEN).await;
     let line = LineWish { limit_fen: LIMIT_FEN, statement_day: 10, due_day: 30, expires_on: "2029-03-01" };
@@ -75,11 +40,11 @@ async fn purchases_that_were_answered_stand_when_the_server_itself_is_killed() {
 
     let mut answered = BTreeMap::new();
     for _ in 0..KILLS {
-        let pool = cluster.start().await;
-        buy_until_the_server_is_killed(&cluster, pool, &mut answered).await;
+        let pool = start(&place).await;
+        buy_until_the_server_is_killed(&place, pool, &mut answered).await;
     }
     assert!(answered.len() >= KILLS * ANSWERED_BEFORE);
-    let pool = cluster.start().await;
+    let pool = start(&place).await;
     let town = town::find(house::open(pool.clone(), DAY).await).await;
     let lines = lines_of(&town).await;
     assert_one_outcome_each(&town, &lines, &answered).await;
@@ -87,7 +52,7 @@ async fn purchases_that_were_answered_stand_when_the_server_itself_is_killed() {
 }
 
 /// Buys at many tills; whoever was answered is kept, whoever was not finds a server that is gone.
-async fn buy_until_the_server_is_killed(cluster: &Cluster, pool: PgPool, answered: &mut BTreeMap<usize, String>) {
+async fn buy_until_the_server_is_killed(place: &Place, pool: PgPool, answered: &mut BTreeMap<usize, String>) {
     let town = Arc::new(town::find(house::open(pool.clone(), DAY).await).await);
     let lines = Arc::new(lines_of(&town).await);
     let authoriser = Authoriser::start(town.app.clone());
@@ -108,9 +73,9 @@ async fn buy_until_the_server_is_killed(cluster: &Cluster, pool: PgPool, answere
         })
         .collect();
     house::until("enough are answered", async || said.lock().unwrap().len() >= ANSWERED_BEFORE).await;
-    cluster.kill();
+    signal(place.postmaster().expect("the server runs"), "-KILL");
     for till in tills {
-        tokio::time::timeout(Duration::from_secs(90), till).await.expect("a till waits for ever").unwrap();
+        tokio::time::timeout(house::PATIENCE, till).await.expect("a till waits for ever").unwrap();
     }
     let said = std::mem::take(&mut *said.lock().unwrap());
     for (number, word) in said {

@@ -245,7 +245,8 @@ async fn open_pages_are_bounded_and_end_when_the_node_stops(pool: PgPool) {
     for stream in &mut streams {
         stream.row_of(&receipt.purchase_id.to_string()).await;
     }
-    assert!(Stream::open(&browser, "", None).await.response.status().is_success());
+    let is_let_in = async || Stream::open(&browser, "", None).await.response.status().is_success();
+    house::until("the node hears that one has closed", is_let_in).await;
     live.close();
     for stream in &mut streams {
         assert_eq!(stream.next().await, None);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use fenqi::base::WorkingCalendar;
 use fenqi::error::Refusal;
 use fenqi::purchase::PurchaseRefusal;
 use fenqi::replay::event::Event;
@@ -251,10 +252,11 @@ fn the_first_line_that_fails_is_named() {
 
 #[test]
 fn a_date_that_no_known_working_day_follows_is_told_before_anything_is_played() {
-    let text = "start 2026-12-30\n2026-12-31 expect verify\n2027-01-01 expect verify\n";
-    let mistakes = Script::parse(text).unwrap_err();
+    let last = WorkingCalendar::shipped().known_until("2026-01-05".parse().unwrap()).unwrap();
+    let text = format!("start {}\n{last} expect verify\n{} expect verify\n", last.minus_days(1), last.next());
+    let mistakes = Script::parse(&text).unwrap_err();
     assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [3]);
-    assert!(mistakes[0].sentence.contains("no date after 2026-12-31"), "{mistakes:?}");
+    assert!(mistakes[0].sentence.contains(&format!("no date after {last}")), "{mistakes:?}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -248,7 +248,7 @@ async fn whoever_signed_rightly_and_was_not_let_in_is_found_by_name(pool: PgPool
     change(PartnerChange { addresses: Some(vec!["203.0.113.0/24".parse().unwrap()]), ..Default::default() }).await;
     assert_eq!(core.get("/me").await.status, 403);
     change(PartnerChange { addresses: Some(vec![]), rate_per_minute: Some(1), ..Default::default() }).await;
-    while core.get("/me").await.status != 429 {}
+    house::until("the rate of the minute is used up", async || core.get("/me").await.status == 429).await;
     for code in ["nonce_reused", "address_not_allowed", "rate_exceeded"] {
         let named = CallSearch { partner: text("harbour-core"), code: text(code), ..Default::default() };
         let found = search(&town.app, named).await;

@@ -111,20 +111,12 @@ async fn of_two_who_say_at_the_same_moment_that_they_are_one_person_one_is_refus
     let person = registration(&app, 1);
     let stranger = Registration { mobile: identity::mobile(77), ..person.clone() };
     // Both look before either writes: nobody can write until both wait.
-    let mut holding = fenqi::database::begin(&app.pool).await.unwrap();
-    sqlx::query("lock table borrower_by_id_number in exclusive mode").execute(&mut *holding).await.unwrap();
-    let both =
-        async { tokio::join!(actions::identify(&app, person.clone()), actions::identify(&app, stranger.clone())) };
-    let release = async {
-        let waiting =
-            "select count(*) from pg_locks where not granted and relation = 'borrower_by_id_number'::regclass";
-        house::until("both wait", async || {
-            sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *holding).await.unwrap() == 2
-        })
-        .await;
-        holding.rollback().await.unwrap();
-    };
-    let ((one, other), ()) = tokio::join!(both, release);
+    let held_up = holding_up(&app, "borrower_by_id_number").await;
+    let (one, other, ()) =
+        tokio::join!(actions::identify(&app, person.clone()), actions::identify(&app, stranger.clone()), async {
+            until_as_many_wait(&app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        });
     let (winner, loser, kept) = match one {
         Ok(winner) => (winner, other, &person.mobile),
         Err(_) => (other.unwrap(), one, &stranger.mobile),

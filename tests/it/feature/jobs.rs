@@ -42,22 +42,20 @@ async fn concurrent_workers_claim_each_job_once(pool: PgPool) {
     for key in 0..40 {
         assert!(enqueue(&app, JobKind::PruneJobs, &key.to_string()).await);
     }
-    let workers = (0..4).map(|number| {
-        let app = app.clone();
-        tokio::spawn(async move {
-            let mut claimed = Vec::new();
-            while let Some(job) = claim(&app, &format!("w{number}")).await {
-                claimed.push(job.job_id);
-            }
-            claimed
-        })
+    // Each finds a connection at once, so that none has all the jobs before another one asks.
+    drop(tokio::try_join!(app.pool.acquire(), app.pool.acquire(), app.pool.acquire()).unwrap());
+    house::until("three connections rest", async || app.pool.num_idle() >= 3).await;
+    let workers = ["w0", "w1", "w2"].map(async |worker| {
+        let mut claimed = Vec::new();
+        while let Some(job) = claim(&app, worker).await {
+            claimed.push(job.job_id);
+        }
+        claimed
     });
-    let mut claimed = Vec::new();
-    for worker in workers {
-        claimed.extend(worker.await.unwrap());
-    }
-    assert_eq!(claimed.len(), 40);
-    assert_eq!(claimed.into_iter().collect::<HashSet<_>>().len(), 40);
+    let claimed = futures_util::future::join_all(workers).await;
+    assert!(claimed.iter().filter(|claimed| !claimed.is_empty()).count() > 1, "they claimed one after the other");
+    let claimed: Vec<_> = claimed.into_iter().flatten().collect();
+    assert_eq!((claimed.len(), claimed.iter().collect::<HashSet<_>>().len()), (40, 40));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -15,6 +15,8 @@ pub const NAME: &str = "王小明";
 pub const ID_NUMBER: &str = "11010519491231002X";
 pub const CARD: &str = "6217006343925775";
 pub const PIN: &str = "271828";
+/// What the page says that waits for a decision.
+const WAITING: [&str; 2] = ["Being decided", "正在审批"];
 
 /// A town with its pages, where the counterfeit risk partner decides.
 pub struct Place {
@@ -81,11 +83,24 @@ impl Place {
         self.agree(&report, "credit_report").await
     }
 
+    /// Presses the last button. On a busy machine the page comes before the decision, and is opened again until it tells of one.
+    pub async fn apply(&mut self, submit: &Shown) -> Shown {
+        let mut state = self.browser.submit(submit, "/apply/submit", &[]).await;
+        house::until("it is decided", async || {
+            let waits = WAITING.iter().any(|words| state.text.contains(*words));
+            if waits {
+                state = self.browser.get("/apply").await;
+            }
+            !waits
+        })
+        .await;
+        state
+    }
+
     /// A borrower with a line and a PIN, signed in.
     pub async fn settle(&mut self) {
         let submit = self.come_to_submit().await;
-        let state = self.browser.submit(&submit, "/apply/submit", &[]).await;
-        state.shows("Your line is open");
+        self.apply(&submit).await.shows("Your line is open");
         let page = self.browser.get("/me/pin").await;
         let fields = [("id_last", "31002x"), ("pin_new", PIN), ("pin_again", PIN)];
         self.browser.submit(&page, "/me/pin", &fields).await.is_at("/me").shows("The payment PIN is set");

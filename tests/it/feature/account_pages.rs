@@ -361,7 +361,7 @@ async fn a_consent_that_is_taken_back_stops_new_applications_until_it_is_given_a
     let submit = place.agree(&again, "sensitive_information").await;
     // An old page that is sent once more does not take the new consent back.
     place.browser.submit(page, &action, &[]).await.shows("You took this consent back on");
-    place.browser.submit(&submit, "/apply/submit", &[]).await.shows("Your line is open");
+    place.apply(&submit).await.shows("Your line is open");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -30,14 +30,14 @@ async fn a_newcomer_signs_in_applies_and_has_a_line(pool: PgPool) {
     report.is_at("/apply").shows("信用报告查询");
     let submit = place.agree(&report, "credit_report").await;
     submit.is_at("/apply").shows("王**").shows("110105************").shows("¥200,000.00").hides(ID_NUMBER);
-    let state = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    let state = place.apply(&submit).await;
     state.is_at("/apply").shows("¥8,000.00").shows("13.5%");
     place.browser.get("/home").await.is_at("/home").shows("¥8,000.00").shows("There is no bill to pay");
     let line = place.browser.get("/home/line").await;
     line.shows("limit ¥8,000.00 − used ¥0.00 = available ¥8,000.00").shows("Line opened");
     place.browser.get("/me").await.shows("王**").shows("Not set");
     // Sent again, as by a second tap, it is the same application.
-    let again = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    let again = place.apply(&submit).await;
     again.is_at("/apply").shows("Your line is open");
     // A line that cannot be used any more is not praised as open.
     let frozen = "update credit_line set status = 'frozen', frozen_for = 'operator'";
@@ -170,7 +170,7 @@ async fn an_application_may_be_refused_reviewed_or_decided_late(pool: PgPool) {
     let mut place = open(pool).await;
     let submit = place.come_to_submit().await;
     place.world.script("risk", None, vec![Scripted::answer("late_elsewhere")]);
-    let refused = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    let refused = place.apply(&submit).await;
     refused.shows("You are late with a payment elsewhere").shows("from 4 April 2026 on");
     let key = "key=0123456789abcdef0123456789abcdef";
     let body = |page: &Shown| {
@@ -189,7 +189,7 @@ async fn an_application_may_be_refused_reviewed_or_decided_late(pool: PgPool) {
     sqlx::query("update business_day set today = '2026-04-04'").execute(&place.app.pool).await.unwrap();
     let submit = place.browser.get("/apply").await;
     place.world.script("risk", None, vec![Scripted::answer("refer")]);
-    let review = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    let review = place.apply(&submit).await;
     review.shows("Under review");
     place.browser.get("/home").await.shows("See your application");
     sqlx::query("update application set status = 'submitted', referral = null where status = 'referred'")
@@ -210,7 +210,7 @@ async fn the_part_that_updates_itself_turns_from_waiting_to_decided(pool: PgPool
     let mut place = open(pool).await;
     let submit = place.come_to_submit().await;
     place.world.script("risk", None, vec![Scripted::answer("refer")]);
-    place.browser.submit(&submit, "/apply/submit", &[]).await.shows("Under review");
+    place.apply(&submit).await.shows("Under review");
     sqlx::query("update application set status = 'submitted', referral = null where status = 'referred'")
         .execute(&place.app.pool)
         .await
@@ -250,8 +250,8 @@ async fn the_part_that_updates_itself_turns_from_waiting_to_decided(pool: PgPool
 async fn apply_twice(place: &mut Place, words: &str) {
     let first = place.come_to_submit().await;
     let second = place.browser.get("/apply").await;
-    place.browser.submit(&first, "/apply/submit", &[]).await.is_at("/apply").shows(words);
-    place.browser.submit(&second, "/apply/submit", &[]).await.is_at("/apply").shows(words);
+    place.apply(&first).await.is_at("/apply").shows(words);
+    place.apply(&second).await.is_at("/apply").shows(words);
     let applied: i64 = sqlx::query_scalar("select count(*) from application").fetch_one(&place.app.pool).await.unwrap();
     assert_eq!(applied, 1);
 }
@@ -282,7 +282,7 @@ async fn an_application_on_terms_that_have_changed_is_shown_what_changed_and_sen
     stale.shows("It is: a limit of up to ¥150,000.00, 9.6% to 18% a year (simple)");
     let applied: i64 = sqlx::query_scalar("select count(*) from application").fetch_one(&place.app.pool).await.unwrap();
     assert_eq!(applied, 0);
-    place.browser.submit(&stale, "/apply/submit", &[]).await.is_at("/apply").shows("Your line is open");
+    place.apply(&stale).await.is_at("/apply").shows("Your line is open");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -353,7 +353,7 @@ async fn a_withdrawn_product_is_not_offered_now_and_nothing_that_was_given_is_lo
     offer(&place, "And once more.").await;
     let submit = place.browser.get("/apply").await;
     submit.shows("王**").shows("5775").hides("Not offered now");
-    place.browser.submit(&submit, "/apply/submit", &[]).await.shows("Your line is open");
+    place.apply(&submit).await.shows("Your line is open");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -365,7 +365,7 @@ async fn a_product_of_flat_fees_alone_says_what_it_costs_a_year_before_and_after
     change_terms(&place, |terms| terms.plans = shared.terms.plans.clone()).await;
     let submit = place.come_to_submit().await;
     submit.shows("<dd class=\"amount\">5.39% – 8.41%</dd>");
-    let state = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    let state = place.apply(&submit).await;
     state.shows("Your line is open").shows("Annual rate (simple)").hides("<dd>0%</dd>");
     let grade: String = sqlx::query_scalar("select grade from credit_line").fetch_one(&place.app.pool).await.unwrap();
     let expected = fenqi::product::price_range(&shared.terms, &[grade], "2026-03-05".parse().unwrap()).unwrap();

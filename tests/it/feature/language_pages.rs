@@ -142,7 +142,7 @@ async fn a_newcomer(pool: PgPool, language: Language) {
     let credit = place.browser.submit(&code, "/me/cards/code", &[("card_code", "138000"), ("do", "confirm")]).await;
     let report = place.agree(&credit, "credit").await;
     let submit = place.agree(&report, "credit_report").await;
-    let state = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    let state = place.apply(&submit).await;
     let pin = place.browser.get("/me/pin").await;
     let simple = [("id_last", "31002x"), ("pin_new", "123456"), ("pin_again", "123456")];
     seen.push(place.browser.submit(&pin, "/me/pin", &simple).await);

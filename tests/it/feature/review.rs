@@ -259,7 +259,7 @@ async fn the_page_that_tells_a_refusal_offers_a_person_once(pool: PgPool) {
     let mut place = newcomer::open(pool).await;
     let submit = place.come_to_submit().await;
     place.world.script("risk", None, vec![Scripted::answer("late_elsewhere")]);
-    let refused = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    let refused = place.apply(&submit).await;
     refused.shows("Not this time").shows(OFFERED).shows("until 4 April 2026").hides(QUESTIONS);
     place.browser.get("/apply?lang=zh-CN").await.shows("申请人工复核").shows("由系统自动审批");
     place.browser.cookies.remove("language");
@@ -285,7 +285,7 @@ async fn no_person_is_offered_who_could_not_decide_otherwise_and_one_is_beside_t
     let mut place = newcomer::open(pool).await;
     let submit = place.come_to_submit().await;
     place.world.script("risk", None, vec![Scripted::answer("identity_mismatch")]);
-    let refused = place.browser.submit(&submit, "/apply/submit", &[]).await;
+    let refused = place.apply(&submit).await;
     // No command opens it again, so nothing is promised.
     refused.shows("Not this time").hides(OFFERED).hides("/apply/review").shows(QUESTIONS).hides("a person to review");
     let changed = "update application set refusal = 'late_elsewhere'";

@@ -72,7 +72,7 @@ async fn an_applicant_who_is_refused_finds_the_number(pool: PgPool) {
     let mut place = newcomer::open(pool).await;
     let last = place.come_to_submit().await;
     place.world.script("risk", None, vec![Scripted::answer("late_elsewhere")]);
-    place.browser.submit(&last, "/apply/submit", &[]).await.shows("Not this time").hides("tel:");
+    place.apply(&last).await.shows("Not this time").hides("tel:");
     let mut answered = answered(&place.app, &place.browser).await;
     names_the_number(answered.get("/apply").await.shows("Not this time"));
 }

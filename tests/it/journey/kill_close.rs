@@ -10,7 +10,7 @@ use fenqi::repayment::{Transfer, record_transfer};
 use fenqi::sandbox::world::lock;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
-use super::kill;
+use super::{kill, program};
 use crate::house;
 use crate::town::{self, LineWish, Town};
 
@@ -122,15 +122,8 @@ impl Copy {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fenqi"));
-        command
-            .args(arguments)
-            .current_dir(std::env::temp_dir())
-            .env("DATABASE_URL", &self.url)
-            .env("FENQI_MASTER_KEY", house::MASTER_KEY)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let mut command = program(&self.url);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 

@@ -2,7 +2,7 @@
 //! half of the core's calls fail: every event arrives, none before an earlier one of its loan.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use chrono::DateTime;
@@ -20,6 +20,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::worker;
 use crate::house;
 use crate::town::{self, LineWish, Town};
 
@@ -111,22 +112,10 @@ impl Drop for Node {
 
 /// The program as an operator starts it, but in more of a hurry: what a day of trouble does is to be seen in a minute.
 fn start(database_url: &str, world_at: &str) -> Node {
-    let child = Command::new(env!("CARGO_BIN_EXE_fenqi"))
-        .args(["work", "--workers", "1"])
-        .current_dir(std::env::temp_dir())
-        .env("DATABASE_URL", database_url)
-        .env("FENQI_MASTER_KEY", house::MASTER_KEY)
-        .env("FENQI_CALENDAR_FILE", house::CALENDAR_FILE)
-        .env("FENQI_SANDBOX_URL", world_at)
-        .env("FENQI_SANDBOX_SEED", house::SEED.to_string())
-        .env("FENQI_DELIVERY_PAUSE_MS", "10")
-        .env("FENQI_DELIVERY_RETRY_MS", "10")
-        .env("FENQI_DATABASE_CONNECTIONS", "4")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    Node(child.unwrap())
+    let mut command = worker(database_url, world_at);
+    command.args(["--workers", "1"]).env("FENQI_DATABASE_CONNECTIONS", "4");
+    command.env("FENQI_DELIVERY_PAUSE_MS", "10").env("FENQI_DELIVERY_RETRY_MS", "10");
+    Node(command.spawn().unwrap())
 }
 
 async fn waiting(pool: &PgPool) -> i64 {

@@ -1,6 +1,6 @@
 //! `fenqi work` killed (SIGKILL) while a partner works on its call: started again it pays and collects nothing twice.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use fenqi::sandbox::{FaultShares, Silence, World};
 use fenqi::settlement::{query_payouts, submit_payouts};
 use sqlx::PgPool;
 
-use super::kill;
+use super::{kill, worker};
 use crate::house;
 use crate::town::{self, LineWish, Town};
 
@@ -33,19 +33,7 @@ impl Node<'_> {
         let url = house::other_database(&std::env::var("DATABASE_URL").unwrap(), &self.town.database_name().await);
         // What the timetable asked for before is asked for again, as after the next tick.
         sqlx::query("delete from job").execute(&self.town.app.pool).await.unwrap();
-        Command::new(env!("CARGO_BIN_EXE_fenqi"))
-            .arg("work")
-            .current_dir(std::env::temp_dir())
-            .env("DATABASE_URL", url)
-            .env("FENQI_MASTER_KEY", house::MASTER_KEY)
-            .env("FENQI_CALENDAR_FILE", house::CALENDAR_FILE)
-            .env("FENQI_SANDBOX_URL", &self.world_at)
-            .env("FENQI_SANDBOX_SEED", house::SEED.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
+        worker(&url, &self.world_at).spawn().unwrap()
     }
 
     /// Kills a node as soon as `is_taken`, then lets another one do the same work to its end.

@@ -10,7 +10,7 @@ mod kill_delivery;
 mod kill_postgres;
 
 use std::collections::BTreeSet;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use fenqi::base::{BusinessDay, Fen};
@@ -23,6 +23,8 @@ use fenqi::vault::Vault;
 use fenqi::verify::verify;
 use sqlx::PgPool;
 
+use crate::house;
+
 pub fn day(text: &str) -> BusinessDay {
     text.parse().unwrap()
 }
@@ -30,6 +32,23 @@ pub fn day(text: &str) -> BusinessDay {
 fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// The program on this database, as an operator starts it where nothing of the project lies.
+fn program(database_url: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fenqi"));
+    command.current_dir(std::env::temp_dir()).stdin(Stdio::null());
+    command.env("DATABASE_URL", database_url).env("FENQI_MASTER_KEY", house::MASTER_KEY);
+    command
+}
+
+/// A node that works by the system's clock and calls the partners of this test's world. Nobody reads what it says.
+fn worker(database_url: &str, world_at: &str) -> Command {
+    let mut command = program(database_url);
+    command.arg("work").stdout(Stdio::null()).stderr(Stdio::null());
+    command.env("FENQI_CALENDAR_FILE", house::CALENDAR_FILE);
+    command.env("FENQI_SANDBOX_URL", world_at).env("FENQI_SANDBOX_SEED", house::SEED.to_string());
+    command
 }
 
 /// A street with one funder whose reserve holds a million yuan, the products named, one shop, and Wang with a line.

@@ -282,7 +282,7 @@ async fn a_batch_that_a_silent_database_keeps_waiting_is_given_up_and_the_next_i
     // Those, if it has done so already.
     fenqi::database::close_idle(&through);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(is_authorised(ask(1, "after a rest").await));
+    assert!(is_authorised(ask(1, "after-a-rest").await));
     assert_eq!(town.fen("select count(*) from purchase where idempotency_key = 'lost'").await, 1);
     assert_eq!(town.fen("select count(*) from loan").await, 4);
     town.assert_whole("after the silences").await;

@@ -76,7 +76,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         return finish_problem(denied_response(denied), &request_id(&parts)).await;
     }
     match arrive(&gate, Request::from_parts(parts, body)).await {
-        Ok((arrived, request)) => answer_to_the_end(gate, arrived, request, next).await,
+        Ok((arrived, request)) => to_the_end(see_through(gate, arrived, request, next)).await,
         Err((arrived, problem)) => {
             gate.app.access.distrust(address, authorization_of(&arrived.headers));
             let why = problem.code;
@@ -90,21 +90,23 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     }
 }
 
+/// Answers a request that has come whole: it is admitted or turned away, and its answer signed and written down.
+async fn see_through(gate: Gate, arrived: Arrived, request: Request, next: Next) -> Response {
+    let admitted = match admit(&gate, &arrived).await {
+        Ok(admitted) => admitted,
+        Err(denied) => return turn_away(&gate.app, &arrived, denied).await,
+    };
+    let call = Arc::new(Call { gate, arrived, admitted });
+    let response = let_in(&call, request, next).await;
+    let response = sign_answer(&call, response).await;
+    let Call { gate, arrived, admitted } = &*call;
+    write_down(&gate.app, arrived, CalledBy::Partner(&admitted.known.code), response).await
+}
+
 /// Answers in a task of its own, which runs to its end even if the caller hangs up. Tied to the connection, it would end half-way with it:
 /// an idempotency key would stay taken without an answer, or something would be done of which no answer is kept, and be done again when it
 /// is asked for again.
-async fn answer_to_the_end(gate: Gate, arrived: Arrived, request: Request, next: Next) -> Response {
-    let answering = async move {
-        let admitted = match admit(&gate, &arrived).await {
-            Ok(admitted) => admitted,
-            Err(denied) => return turn_away(&gate.app, &arrived, denied).await,
-        };
-        let call = Arc::new(Call { gate, arrived, admitted });
-        let response = let_in(&call, request, next).await;
-        let response = sign_answer(&call, response).await;
-        let Call { gate, arrived, admitted } = &*call;
-        write_down(&gate.app, arrived, CalledBy::Partner(&admitted.known.code), response).await
-    };
+pub async fn to_the_end(answering: impl Future<Output = Response> + Send + 'static) -> Response {
     tokio::spawn(answering.in_current_span()).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a call was not answered");
         Problem::failed().into_response()

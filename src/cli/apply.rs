@@ -108,6 +108,7 @@ async fn asking(args: &Args, app: App) -> anyhow::Result<App> {
             public_key: read(&args.partner_public_key)?,
         }],
         references_name_batches: false,
+        direct: false,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let mut partners = sandbox::partner_settings(&format!("http://{}", listener.local_addr()?), SEED);

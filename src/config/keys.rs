@@ -127,7 +127,7 @@ pub const KEYS: &[Key] = &[
         "outbound_proxy",
         None,
         "an address such as http://proxy.example.cn:3128, with user:password@ before the host if it asks for them",
-        "A proxy through which partners and WeChat are called, this machine excepted. Without it they are called directly, whatever the environment says.",
+        "A proxy through which partners and WeChat are called, but for this machine and partners that are `direct`. Without it they are called directly, whatever the environment says.",
     ),
     key(
         "trusted_proxies",

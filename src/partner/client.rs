@@ -119,6 +119,8 @@ pub struct ClientSettings {
     pub identity: Identity,
     /// The partner id by which it signs its answers and callbacks.
     pub their_mchid: String,
+    /// Whether no proxy is on the way to it.
+    pub is_direct: bool,
     pub breaker: BreakerSettings,
     /// Varies the pauses between repetitions.
     pub jitter_seed: u64,
@@ -212,10 +214,10 @@ impl Client {
         }
     }
 
-    /// The same partner, called by another HTTP client.
+    /// The same partner, called by the HTTP client that goes through a proxy, unless it is called directly.
     #[must_use]
     pub(super) fn through(self, http: reqwest::Client) -> Client {
-        Client { http, ..self }
+        if self.settings.is_direct { self } else { Client { http, ..self } }
     }
 
     /// Posts `body` as JSON and reads the answer as JSON.

@@ -98,6 +98,9 @@ pub struct PartnerSettings {
     /// Of a withholding channel: a reference of its files names a batch, so that it lawfully gives one to several orders.
     #[serde(default)]
     pub references_name_batches: bool,
+    /// Called without the house's proxy, where it names one: the partner is on this side of it.
+    #[serde(default)]
+    pub direct: bool,
 }
 
 impl PartnerSettings {
@@ -231,8 +234,8 @@ impl Partners {
         Ok(Partners { clients, batching, ring, pool, log, clocks, wechat: None, http, cashiers, is_trial: false })
     }
 
-    /// The same partners, and WeChat where it is added after this, called through a proxy. Merchants' cashiers are not: only whoever looks
-    /// their names up can keep them from leading inside.
+    /// The same partners, and WeChat where it is added after this, called through a proxy. Partners that are `direct` go on without
+    /// it, and so do merchants' cashiers: only whoever looks their names up can keep them from leading inside.
     ///
     /// # Errors
     /// If the HTTP client cannot be set up.
@@ -372,6 +375,7 @@ fn client_settings(partner: &PartnerSettings, jitter_seed: u64) -> Result<Client
         base_url: partner.base_url.clone(),
         identity,
         their_mchid: partner.partner_mchid.clone(),
+        is_direct: partner.direct,
         breaker: BreakerSettings::DEFAULT,
         jitter_seed,
     })
@@ -380,6 +384,14 @@ fn client_settings(partner: &PartnerSettings, jitter_seed: u64) -> Result<Client
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partner_is_called_directly_where_its_table_says_so() {
+        let table = "name = 'harbour-bank'\nbase_url = 'https://10.1.2.3'\nmchid = 'our-house'\nserial_no = 'HOUSE-1'\n\
+                     private_key = ''\npartner_mchid = 'harbour-core'\npartner_keys = []\n";
+        let is_direct = |more: &str| toml::from_str::<PartnerSettings>(&format!("{table}{more}")).unwrap().direct;
+        assert_eq!(["", "direct = false", "direct = true"].map(is_direct), [false, false, true]);
+    }
 
     #[test]
     fn only_this_machine_is_reached_in_clear() {

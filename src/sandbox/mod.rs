@@ -93,6 +93,7 @@ pub fn partner_settings(base_url: &str, seed: u64) -> Vec<PartnerSettings> {
                     public_key: partner.public_key(),
                 }],
                 references_name_batches: false,
+                direct: false,
             }
         })
         .collect()

@@ -110,6 +110,7 @@ pub fn partner_at(name: &str, base_url: String, (ours, theirs): (&Identity, &Ide
         partner_mchid: theirs.mchid.clone(),
         partner_keys: vec![PartnerKey { serial_no: theirs.serial_no.clone(), public_key: theirs.public_key() }],
         references_name_batches: false,
+        direct: false,
     }
 }
 

@@ -248,6 +248,22 @@ async fn partners_elsewhere_are_called_through_the_proxy_that_the_house_names(po
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_partner_on_this_side_of_the_proxy_is_called_directly(pool: PgPool) {
+    let (app, _world, world_at) = house::open_in_world_that(pool, "2026-01-05", Silence::Drop).await;
+    // This machine by an address that does not say so, as a partner's on the house's own network does not.
+    let near = world_at.replace("127.0.0.1", "0.0.0.0");
+    let calling = |is_direct| {
+        let mut settings = sandbox::partner_settings(&near, house::SEED);
+        settings.iter_mut().filter(|partner| partner.name == "funder_core").for_each(|core| core.direct = is_direct);
+        let partners = Partners::for_trial(&settings, app.pool.clone(), app.clock.clone()).unwrap();
+        let nobody = "http://127.0.0.1:1".parse().unwrap();
+        App { partners: Arc::new(partners.through(nobody).unwrap()), ..app.clone() }
+    };
+    assert!(matches!(call(&calling(false), &DELIVER).await, Err(CallError::NotSent { .. })));
+    assert_eq!(call(&calling(true), &DELIVER).await.unwrap(), json!({ "results": [] }));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn no_house_but_a_trial_one_reaches_another_machine_in_clear(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     let ask = |base_url: &str, build: Build| {

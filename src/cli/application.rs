@@ -10,6 +10,7 @@ use crate::audit::Person;
 use crate::base::id::ApplicationId;
 use crate::base::{BusinessDay, Fen, counted};
 use crate::cli::line::Who;
+use crate::cli::listed::{ASKED_MAX, cut};
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::credit::actions::{self, PersonDecision, PersonVerdict};
@@ -17,9 +18,6 @@ use crate::credit::model::Application;
 use crate::credit::{ApplicationState, CardMonth, application_store};
 use crate::partner::risk::wire::{REASON_CHARS_MAX, is_reason};
 use crate::product::Terms;
-
-/// More than anyone reads through.
-const LISTED_MAX: i64 = 500;
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -95,7 +93,9 @@ async fn decide(app: &App, application_id: ApplicationId, verdict: PersonVerdict
 
 async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
-    for application in application_store::list_referred(&mut connection, LISTED_MAX).await? {
+    let mut applications = application_store::list_referred(&mut connection, ASKED_MAX).await?;
+    let has_newer = cut(&mut applications);
+    for application in applications {
         let key = (application.product_id, application.product_version);
         let product = app.catalogue.get(&mut connection, key.0, key.1).await?;
         if is_json {
@@ -103,6 +103,9 @@ async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
         } else {
             print(&application, &product.terms);
         }
+    }
+    if has_newer && !is_json {
+        println!("there are newer ones, which are listed once these are decided");
     }
     Ok(())
 }

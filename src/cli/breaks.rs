@@ -9,6 +9,7 @@ use crate::audit::Person;
 use crate::base::counted;
 use crate::base::id::BreakId;
 use crate::cli::line::one_line;
+use crate::cli::listed::{ASKED_MAX, OLDER, cut};
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Step;
@@ -16,8 +17,6 @@ use crate::reconcile::list_store::{self, Listed, Wanted};
 use crate::reconcile::model::BreakKind;
 use crate::reconcile::{self, BreakStatus, Correction};
 
-/// More than anyone reads through.
-const LISTED_MAX: i64 = 500;
 const LIST: &str = "fenqi break list";
 
 #[derive(clap::Subcommand)]
@@ -125,7 +124,8 @@ async fn find(app: &App, break_id: BreakId) -> anyhow::Result<Listed> {
 }
 
 async fn list(app: &App, wanted: Wanted, is_json: bool) -> anyhow::Result<()> {
-    let listed = list_store::list_breaks(&mut *app.pool.acquire().await?, wanted, LISTED_MAX).await?;
+    let mut listed = list_store::list_breaks(&mut *app.pool.acquire().await?, wanted, ASKED_MAX).await?;
+    let has_older = cut(&mut listed);
     for found in listed.iter().rev() {
         if is_json {
             println!("{}", serde_json::to_string(found)?);
@@ -141,6 +141,9 @@ async fn list(app: &App, wanted: Wanted, is_json: bool) -> anyhow::Result<()> {
             found.status.name(),
             counted(found.age_days, "day")
         );
+    }
+    if has_older && !is_json {
+        println!("{OLDER}");
     }
     Ok(())
 }

@@ -9,13 +9,12 @@ use crate::base::id::{ClaimId, LoanId};
 use crate::claim::model::{BookedWrongly, Stated};
 use crate::claim::{self, ClaimStatus, Listed, Paying, TakingBack};
 use crate::cli::line::filled;
+use crate::cli::listed::{ASKED_MAX, OLDER, cut};
 use crate::cli::look_at::look_at;
 use crate::cli::sign::quoted;
 use crate::cli::transfer::bank_reference;
 use crate::cli::trial;
 
-/// More than anyone reads through.
-const LISTED_MAX: i64 = 500;
 const LIST: &str = "fenqi claim list";
 
 #[derive(clap::Subcommand)]
@@ -119,12 +118,17 @@ async fn take_back(app: &App, claim: ClaimId, word: &BookedWrongly) -> anyhow::R
 
 async fn list(app: &App, only: Option<ClaimStatus>, is_json: bool) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
-    for listed in claim::list_claims(&mut connection, only, LISTED_MAX).await?.iter().rev() {
+    let mut claims = claim::list_claims(&mut connection, only, ASKED_MAX).await?;
+    let has_older = cut(&mut claims);
+    for listed in claims.iter().rev() {
         if is_json {
             println!("{}", serde_json::to_string(listed)?);
         } else {
             print(listed);
         }
+    }
+    if has_older && !is_json {
+        println!("{OLDER}");
     }
     Ok(())
 }

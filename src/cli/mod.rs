@@ -40,6 +40,7 @@ mod audit;
 mod by;
 mod opening;
 mod look_at;
+mod listed;
 mod stop;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -8,6 +8,7 @@ use crate::audit::Person;
 use crate::base::Fen;
 use crate::base::id::RepaymentId;
 use crate::cli::line::{self, one_line};
+use crate::cli::listed::{ASKED_MAX, OLDER, cut};
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Fault;
@@ -15,8 +16,6 @@ use crate::funder::reserve::REFERENCE_CHARS_MAX;
 use crate::repayment::transfer_store::{self, Recorded};
 use crate::repayment::{self, Proposal, RepayRefusal, Transfer};
 
-/// More than anyone reads through.
-const LISTED_MAX: i64 = 500;
 const LIST: &str = "fenqi transfer list";
 
 #[derive(clap::Subcommand)]
@@ -94,16 +93,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 -reversal.excess
             );
         }
-        Args::List { json } => {
-            let mut connection = app.pool.acquire().await?;
-            for recorded in transfer_store::list_transfers(&mut connection, LISTED_MAX).await?.iter().rev() {
-                if json {
-                    println!("{}", serde_json::to_string(recorded)?);
-                } else {
-                    print(recorded);
-                }
-            }
-        }
+        Args::List { json } => list(&app, json).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -119,6 +109,22 @@ async fn record(app: &App, wanted: Record) -> anyhow::Result<()> {
         repayment.taken().total(),
         repayment.excess
     );
+    Ok(())
+}
+
+async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
+    let mut transfers = transfer_store::list_transfers(&mut *app.pool.acquire().await?, ASKED_MAX).await?;
+    let has_older = cut(&mut transfers);
+    for recorded in transfers.iter().rev() {
+        if is_json {
+            println!("{}", serde_json::to_string(recorded)?);
+        } else {
+            print(recorded);
+        }
+    }
+    if has_older && !is_json {
+        println!("{OLDER}");
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod dev_script;
 mod break_command;
 mod transfer_command;
 mod claim_command;
+mod list_commands;
 mod trial_command;
 mod operator_commands;
 mod line_command;

@@ -31,11 +31,11 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     let address = asking.address.as_ref().map(|address| (PER_ADDRESS, app.vault.index(Indexed::Address, address)));
     // What an address asks for beyond its own window takes nothing of anybody's mobile.
     let windows: [Option<(Window, [u8; 32])>; 2] = [address, Some((PER_MOBILE, mobile_hash))];
-    let mut full: Option<(Window, DateTime<Utc>)> = None;
+    let mut refused_until: Option<DateTime<Utc>> = None;
     for (window, key_hash) in windows.into_iter().flatten() {
         let counted = store::count(&mut transaction, window.kind, &key_hash, now, window.length).await?;
         if counted.count > window.count_max {
-            full = Some((window, counted.started_at + window.length));
+            refused_until = Some(counted.started_at + window.length);
             break;
         }
     }
@@ -43,26 +43,20 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     if let Some(former) = store::lock(&mut transaction, &mobile_hash, asking.purpose).await? {
         former.may_replace(now).map_err(Fault::Refused)?;
     }
-    if full.is_none() {
-        let passcode = NewPasscode {
-            mobile_hash,
-            purpose: asking.purpose,
-            code_hash: code_hash(app, asking.purpose, &asking.mobile, &code),
-            sent_at: now,
-            expires_at: now + VALID,
-        };
-        store::put(&mut transaction, &passcode).await?;
-    }
-    // What was asked for counts, sent or not, unless it came too soon, or from an address that has no room left: there it would use up what
-    // others give back by signing in.
-    if full.is_some_and(|(window, _)| window == PER_ADDRESS) {
+    // What is refused here counts nowhere: at an address it would use up what others there give back by signing in.
+    if let Some(until) = refused_until {
         transaction.rollback().await?;
-    } else {
-        transaction.commit().await?;
-    }
-    if let Some((_, until)) = full {
         return Err(Fault::Refused(PasscodeRefusal::TooMany { until }));
     }
+    let passcode = NewPasscode {
+        mobile_hash,
+        purpose: asking.purpose,
+        code_hash: code_hash(app, asking.purpose, &asking.mobile, &code),
+        sent_at: now,
+        expires_at: now + VALID,
+    };
+    store::put(&mut transaction, &passcode).await?;
+    transaction.commit().await?;
     hand_over(app, asking, code).await
 }
 

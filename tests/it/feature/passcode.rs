@@ -160,6 +160,25 @@ async fn what_an_address_asks_for_beyond_its_window_takes_nothing_of_anybodys_mo
     assert_eq!(lock(&world.sms).messages_to(MOBILE).len(), 1);
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_a_mobile_is_asked_for_beyond_its_window_takes_nothing_of_its_address(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    let send = async |mobile: &str, address: &str| {
+        let (mobile, address) = (mobile.parse().unwrap(), Some(address.to_owned()));
+        passcode::send(&app, &Asking { purpose: Purpose::BorrowerSignIn, mobile, address }).await
+    };
+    for _ in 0..10 {
+        send(MOBILE, "192.0.2.1").await.unwrap();
+        app.clock.set(app.clock.now() + TimeDelta::minutes(1));
+    }
+    for _ in 0..61 {
+        let refused = send(MOBILE, "192.0.2.2").await;
+        assert!(matches!(refused, Err(Fault::Refused(PasscodeRefusal::TooMany { .. }))), "{refused:?}");
+    }
+    assert_eq!(lock(&world.sms).messages_to(MOBILE).len(), 10);
+    send("13900000000", "192.0.2.2").await.unwrap();
+}
+
 /// Puts a code in on the page to sign in: whether it was taken, and else why the whole form was not.
 async fn put_in(app: &App, address: &str, mobile: &str, code: &str) -> (bool, Option<&'static str>) {
     let [mobile, code, sign_in] = [mobile, code, "sign_in"].map(str::to_owned);

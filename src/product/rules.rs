@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use rust_decimal::Decimal;
 
-use crate::base::Fen;
 use crate::base::typed::is_one_line;
+use crate::base::{Fen, counted};
 
 use super::reader::Reader;
 use super::terms::*;
@@ -238,7 +238,8 @@ fn check_guarantee_charge(terms: &Terms, plan: &Plan, index: usize, reader: &mut
     let least = Fen::new(GUARANTEE_FEN_PER_SQUARE * i64::from(most).pow(2));
     if terms.purchase.amount_min_fen < least {
         let found = format!("{}, while plan[{index}] has a guarantee charge", terms.purchase.amount_min_fen.get());
-        let allowed = format!("{} or more for {most} periods, so that no charge outlives its principal", least.get());
+        let periods = counted(most, "period");
+        let allowed = format!("{} or more for {periods}, so that no charge outlives its principal", least.get());
         reader.problem("purchase.amount_min_fen", found, allowed);
     }
 }
@@ -391,6 +392,17 @@ mod tests {
         assert_eq!((asked("1_000"), asked("2_000\nmerchant_per_day_max_fen = 2_000")), (vec![], vec![]));
         assert_eq!(asked("999"), ["purchase_risk.amount_per_day_max_fen"]);
         assert_eq!(asked("2_000\nmerchant_per_day_max_fen = 2_001"), ["purchase_risk.merchant_per_day_max_fen"]);
+    }
+
+    #[test]
+    fn one_period_is_no_plural() {
+        let guaranteed = STANDARD.replacen("[[plan]]\n", "[[plan]]\nguarantee_rate_per_period = 0.001\n", 1);
+        let (before, periods) = guaranteed.split_once("periods = [").unwrap();
+        let (_, after) = periods.split_once(']').unwrap();
+        let single = format!("{before}periods = [1]{after}").replacen("= 1_000\n", "= 1\n", 1);
+        let problems = file::parse(&single).unwrap_err();
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|told| told.contains("allowed: 2 or more for 1 period, so that")), "{told:?}");
     }
 
     #[test]

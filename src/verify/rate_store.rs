@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 
 use super::{FINDINGS_MAX, Finding};
-use crate::base::Rate;
 use crate::base::id::ProductId;
+use crate::base::{Rate, counted};
 use crate::product::{Catalogue, ProductVersion, annual_rate};
 
 /// What loans that are alike were made under, and how many there are.
@@ -35,8 +35,9 @@ pub async fn find_other_rates(connection: &mut PgConnection, identity: &'static 
             findings.push(Finding {
                 identity,
                 subject: format!(
-                    "{} version {product_version} grade {grade} in {periods} periods at {}",
+                    "{} version {product_version} grade {grade} in {} at {}",
                     product_id.uuid(),
+                    counted(periods, "period"),
                     annual_rate.fraction()
                 ),
                 expected: 0,

@@ -244,12 +244,12 @@ pub struct LateDecision {
     pub borrower_id: Uuid,
     #[serde(deserialize_with = "word")]
     pub decision: LateWord,
-    /// With an approval.
+    /// One of the product's grades, which sets the price; an approval has it, and nothing else does.
     #[schema(example = "B", max_length = 16)]
     pub grade: Option<String>,
-    /// With an approval.
+    /// The limit of the line; an approval has it, and nothing else does.
     pub limit_fen: Option<AmountFen>,
-    /// With a refusal or a referral: a code of 1 to 64 lower-case letters and `_`.
+    /// Why it is refused, or referred to a person, as a code of 1 to 64 lower-case letters and `_`; an approval has none.
     #[schema(example = "score_too_low", max_length = 64)]
     pub reason: Option<String>,
     #[schema(example = 591)]

@@ -51,7 +51,7 @@ pub struct DayView {
     pub status: &'static str,
     /// The stated time from which on the files may be fetched.
     pub available_from: DateTime<Utc>,
-    /// Of the manifest's text, in hexadecimal; null until it is made.
+    /// The SHA-256 of the manifest's text, in hexadecimal; null until the day is ready.
     #[schema(example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     pub manifest_sha256: Option<String>,
 }
@@ -90,19 +90,19 @@ pub struct SignedManifest {
     pub manifest: String,
     #[schema(example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     pub manifest_sha256: String,
-    /// One for each algorithm.
+    /// One signature for each algorithm.
     pub signatures: Vec<ManifestSignature>,
 }
 
-/// Over the bytes of the manifest's text, and nothing else.
+/// A signature over the bytes of the manifest's text, and nothing else.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ManifestSignature {
     #[schema(example = "sm2_sm3")]
     pub algorithm: String,
-    /// Of the platform's key; see GET /platform-keys.
+    /// The serial number of the platform's key that signed; GET /platform-keys has the key.
     #[schema(example = "FENQI-20260302-4F506172")]
     pub serial_no: String,
-    /// In base64; of SM2 r and s in 64 bytes.
+    /// The signature in base64; one of SM2 is r and s in 64 bytes.
     #[schema(example = "9aA7BkjSxGMO6sUT4buBoVlE2jgn1bdBQ6x+rO7nILOxtqop3yEv2HYxgrwNQhyhu5A4/R9/QtSEC2nEhbvBqg==")]
     pub signature: String,
 }

@@ -25,7 +25,7 @@ pub struct NotifyUrlView {
     /// Null where you are not.
     #[schema(example = "https://pay.example.com/fenqi/notify")]
     pub url: Option<String>,
-    /// In which we sign.
+    /// The algorithm in which we sign what we send you; null where you are not notified.
     #[schema(value_type = Option<String>, example = "rsa_sha256")]
     pub algorithm: Option<Algorithm>,
 }
@@ -55,7 +55,7 @@ fn tagged(notified: Notified) -> impl IntoResponse {
     ([(header::ETAG, etag(notified.version))], Json(NotifyUrlView::from(notified.address)))
 }
 
-/// In which algorithm we sign.
+/// The algorithm in which we sign what we send you.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SignedIn {

@@ -175,6 +175,21 @@ pub async fn somebody_waits(connection: &mut PgConnection) -> bool {
     sqlx::query_scalar(waiting).fetch_one(connection).await.unwrap()
 }
 
+/// Waits until somebody waits for a lock of whatever kind in this database.
+pub async fn until_somebody_waits(pool: &PgPool) {
+    until_as_many_wait(pool, 1).await;
+}
+
+/// Waits until so many do.
+pub async fn until_as_many_wait(pool: &PgPool, many: i64) {
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    until("as many wait for a lock", async || {
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() >= many
+    })
+    .await;
+}
+
 /// The same server with another database in the address.
 pub fn other_database(url: &str, name: &str) -> String {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));

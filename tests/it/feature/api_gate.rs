@@ -24,7 +24,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::api_access::open;
-use super::authoriser::until_somebody_waits;
 use crate::desk;
 use crate::house;
 
@@ -59,7 +58,7 @@ async fn whoever_hangs_up_half_way_finds_its_answer_under_its_key(pool: PgPool) 
         );
         let mut stream = TcpStream::connect(desk.address.trim_start_matches("http://")).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
-        until_somebody_waits(&app.pool).await;
+        house::until_somebody_waits(&app.pool).await;
         drop(stream);
         // The server notices that nobody is there any more.
         tokio::time::sleep(Duration::from_millis(500)).await;

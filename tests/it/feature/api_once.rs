@@ -23,7 +23,6 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::api_access::open;
-use super::authoriser::until_somebody_waits;
 use crate::desk::{self, Desk};
 use crate::house;
 use crate::town::{self, Town};
@@ -224,7 +223,7 @@ async fn what_takes_too_long_is_done_all_the_same_and_answered_under_its_key(poo
     let too_late = hasty.post(DRAFTS, "d-1", &body).await;
     assert_eq!(too_late.problem(), (503, "timed_out".into()));
     assert_eq!(too_late.header("ratelimit-limit"), "1000000");
-    until_somebody_waits(&app.pool).await;
+    house::until_somebody_waits(&app.pool).await;
     let running = desk.post(DRAFTS, "d-1", &body).await;
     assert_eq!(running.problem(), (409, "idempotency_in_progress".into()), "what was begun goes on");
     assert_eq!(running.header("retry-after"), "1");

@@ -181,21 +181,6 @@ async fn whoever_asks_hears_whether_purchases_are_being_made(pool: PgPool) {
     until_trading(&town, false).await;
 }
 
-/// Waits until somebody waits for a lock in this database.
-pub(super) async fn until_somebody_waits(pool: &PgPool) {
-    until_as_many_wait(pool, 1).await;
-}
-
-/// Waits until so many wait for a lock in this database.
-pub(super) async fn until_as_many_wait(pool: &PgPool, many: i64) {
-    let waiting =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    house::until("as many wait for a lock", async || {
-        sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() >= many
-    })
-    .await;
-}
-
 /// Asks for 10,000 fen while `change` is made but not committed, commits it when the purchase waits for it, and says what was
 /// decided.
 async fn decided_beside(town: &Town, change: &'static str) -> Decision {
@@ -213,7 +198,7 @@ async fn decided_on_beside(town: &Town, order_code: Option<CodeId>, change: &'st
     sqlx::raw_sql(change).execute(&mut *transaction).await.unwrap();
     let asked = authoriser.authorise(PurchaseRequest { order_code, ..wish("beside") });
     let (asked, ()) = tokio::join!(asked, async {
-        until_somebody_waits(&town.app.pool).await;
+        house::until_somebody_waits(&town.app.pool).await;
         transaction.commit().await.unwrap();
     });
     asked.unwrap().decision
@@ -233,7 +218,7 @@ async fn nobody_waits_for_a_batch_that_waits_for_somebodys_line(pool: PgPool) {
     let hold = "select from credit_line where line_id = $1 for update";
     sqlx::query(hold).bind(lines[0].uuid()).execute(&mut *held).await.unwrap();
     let kept = ask(0, "kept");
-    until_somebody_waits(&town.app.pool).await;
+    house::until_somebody_waits(&town.app.pool).await;
     let beside = tokio::time::timeout(house::PATIENCE, ask(1, "beside")).await.expect("it waits for another's line");
     assert!(matches!(beside.unwrap(), Decision::Authorised { .. }));
     assert!(!kept.is_finished());
@@ -266,7 +251,7 @@ async fn a_batch_that_a_silent_database_keeps_waiting_is_given_up_and_the_next_i
     let hold = "select from credit_line where line_id = $1 for update";
     sqlx::query(hold).bind(lines[0].uuid()).execute(&mut *held).await.unwrap();
     let (lost, unready) = tokio::join!(ask(0, "lost"), async {
-        until_somebody_waits(&town.app.pool).await;
+        house::until_somebody_waits(&town.app.pool).await;
         wire.fall_silent();
         health::readyz(State(node.clone())).await
     });
@@ -302,7 +287,7 @@ async fn a_node_of_one_lane_decides_all_who_waited_in_one_batch(pool: PgPool) {
     sqlx::query(hold).bind(lines[0].uuid()).execute(&mut *held).await.unwrap();
     let (deciding, first) = (authoriser.clone(), wish(0, "first"));
     let first = tokio::spawn(async move { deciding.authorise(first).await.unwrap().decision });
-    until_somebody_waits(&town.app.pool).await;
+    house::until_somebody_waits(&town.app.pool).await;
     let waiting: Vec<_> = (0..50).map(|number| wish(1, &format!("p-{number}"))).collect();
     let (answers, ()) = tokio::join!(heard(&authoriser, waiting), async {
         // All have asked by now: nothing that they need is looked up.

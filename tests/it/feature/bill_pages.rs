@@ -9,7 +9,6 @@ use fenqi::repayment;
 use fenqi::sandbox::{Fault, Scripted, World};
 use sqlx::PgPool;
 
-use super::authoriser::until_somebody_waits;
 use crate::browser::{Browser, Shown};
 use crate::house;
 use crate::reckoning;
@@ -83,7 +82,7 @@ async fn an_order_by_the_button_is_there_with_the_job_that_sends_it_or_not_at_al
     };
     let all = [("how", "all")];
     let (shown, ()) = tokio::join!(submit(&mut shopper, &page, "/bills/pay", &all), async {
-        until_somebody_waits(&pool).await;
+        house::until_somebody_waits(&pool).await;
         assert_eq!(orders().await, 0, "whoever hangs up now leaves nothing half done");
         held_up.commit().await.unwrap();
     });

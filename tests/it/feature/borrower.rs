@@ -19,7 +19,6 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 
 use super::applicant::{bind, ready, registered, registration, request, standard_product, steady};
-use super::authoriser::until_as_many_wait;
 use crate::house;
 use crate::town::refused;
 
@@ -98,7 +97,7 @@ async fn of_two_who_swap_mobiles_at_the_same_moment_each_has_the_others(pool: Pg
     let held_up = holding_up(&app, "borrower_by_mobile").await;
     let (first, second, ()) =
         tokio::join!(actions::register(&app, moved(&one, &two)), actions::register(&app, moved(&two, &one)), async {
-            until_as_many_wait(&app.pool, 2).await;
+            house::until_as_many_wait(&app.pool, 2).await;
             held_up.commit().await.unwrap();
         });
     assert_eq!(holder_of(&app, two.mobile.reveal()).await, Some(first.unwrap()));
@@ -114,7 +113,7 @@ async fn of_two_who_say_at_the_same_moment_that_they_are_one_person_one_is_refus
     let held_up = holding_up(&app, "borrower_by_id_number").await;
     let (one, other, ()) =
         tokio::join!(actions::identify(&app, person.clone()), actions::identify(&app, stranger.clone()), async {
-            until_as_many_wait(&app.pool, 2).await;
+            house::until_as_many_wait(&app.pool, 2).await;
             held_up.commit().await.unwrap();
         });
     let (winner, loser, kept) = match one {
@@ -323,7 +322,7 @@ async fn of_two_first_cards_at_once_both_are_bound_and_one_is_the_default(pool: 
     let (first, second) = (start(0).await, start(1).await);
     let held_up = holding_up(&app, "bank_card").await;
     let (one, other, ()) = tokio::join!(put(&app, first, "000001"), put(&app, second, "000001"), async {
-        until_as_many_wait(&app.pool, 2).await;
+        house::until_as_many_wait(&app.pool, 2).await;
         held_up.commit().await.unwrap();
     });
     assert_eq!((one.unwrap(), other.unwrap()), (first.1, second.1));
@@ -340,7 +339,7 @@ async fn nothing_is_kept_of_a_card_whose_holder_is_erased_while_the_bank_is_aske
     let mut erasing = fenqi::database::begin(&app.pool).await.unwrap();
     actions::erase(&mut erasing, &app, borrower_id).await.unwrap();
     let (asked, ()) = tokio::join!(card_actions::start_binding(&app, binding), async {
-        until_as_many_wait(&app.pool, 1).await;
+        house::until_as_many_wait(&app.pool, 1).await;
         erasing.commit().await.unwrap();
     });
     put(&app, (borrower_id, asked.unwrap()), "000001").await.unwrap_err();
@@ -433,11 +432,11 @@ async fn nobody_is_erased_beside_an_application_or_comes_back_half(pool: PgPool)
     let (applied, erased, ()) = tokio::join!(
         credit_actions::apply(&app, request(applicant, product, Some(steady()))),
         async {
-            until_as_many_wait(&app.pool, 1).await;
+            house::until_as_many_wait(&app.pool, 1).await;
             house::erase(&app, applicant).await
         },
         async {
-            until_as_many_wait(&app.pool, 2).await;
+            house::until_as_many_wait(&app.pool, 2).await;
             held_up.commit().await.unwrap();
         }
     );
@@ -454,15 +453,15 @@ async fn nobody_is_erased_beside_an_application_or_comes_back_half(pool: PgPool)
     let (erased, applied, registered, ()) = tokio::join!(
         house::erase(&app, leaving),
         async {
-            until_as_many_wait(&app.pool, 1).await;
+            house::until_as_many_wait(&app.pool, 1).await;
             credit_actions::apply(&app, request(leaving, product, Some(steady()))).await
         },
         async {
-            until_as_many_wait(&app.pool, 2).await;
+            house::until_as_many_wait(&app.pool, 2).await;
             actions::register(&app, moved.clone()).await.unwrap()
         },
         async {
-            until_as_many_wait(&app.pool, 3).await;
+            house::until_as_many_wait(&app.pool, 3).await;
             held_up.commit().await.unwrap();
         }
     );
@@ -477,11 +476,11 @@ async fn nobody_is_erased_beside_an_application_or_comes_back_half(pool: PgPool)
     let (erased, linked, ()) = tokio::join!(
         house::erase(&app, leaving),
         async {
-            until_as_many_wait(&app.pool, 1).await;
+            house::until_as_many_wait(&app.pool, 1).await;
             house::link_openid(&app, leaving, "openid-3").await
         },
         async {
-            until_as_many_wait(&app.pool, 2).await;
+            house::until_as_many_wait(&app.pool, 2).await;
             held_up.commit().await.unwrap();
         }
     );
@@ -499,7 +498,7 @@ async fn of_two_identities_in_wechat_at_once_the_last_one_alone_signs_in(pool: P
         house::link_openid(&app, borrower_id, "openid-1"),
         house::link_openid(&app, borrower_id, "openid-2"),
         async {
-            until_as_many_wait(&app.pool, 2).await;
+            house::until_as_many_wait(&app.pool, 2).await;
             held_up.commit().await.unwrap();
         }
     );
@@ -527,7 +526,7 @@ async fn nobody_signs_in_by_an_identity_that_is_being_led_on_twice(pool: PgPool)
         let app = app.clone();
         async move { house::link_openid(&app, last, "openid-1").await }
     });
-    until_as_many_wait(&app.pool, 1).await;
+    house::until_as_many_wait(&app.pool, 1).await;
     house::link_openid(&app, between, "openid-1").await.unwrap();
     let held_up = holding_up(&app, "borrower_by_openid").await;
     held.commit().await.unwrap();
@@ -540,7 +539,7 @@ async fn nobody_signs_in_by_an_identity_that_is_being_led_on_twice(pool: PgPool)
     let visit = Visit::of_nobody(&app, Language::English);
     let (came, ()) = tokio::join!(openid_actions::sign_in(&app, &visit, "openid-1".to_owned()), async {
         // Where nothing keeps whoever comes waiting, they are through by then.
-        let waits = until_as_many_wait(&app.pool, 2);
+        let waits = house::until_as_many_wait(&app.pool, 2);
         tokio::time::timeout(std::time::Duration::from_secs(2), waits).await.ok();
         held_up.commit().await.unwrap();
     });
@@ -574,7 +573,7 @@ async fn an_agreement_that_is_tapped_twice_is_signed_once(pool: PgPool) {
         actions::sign(&app, std::slice::from_ref(&signature)),
         actions::sign(&app, std::slice::from_ref(&signature)),
         async {
-            until_as_many_wait(&app.pool, 2).await;
+            house::until_as_many_wait(&app.pool, 2).await;
             held_up.commit().await.unwrap();
         }
     );

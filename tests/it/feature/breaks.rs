@@ -13,7 +13,6 @@ use fenqi::sandbox::{self, Matcher, Scripted};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::authoriser::until_somebody_waits;
 use super::reconcile::{file_of, on_alpha, sent, taken, the_break, the_order};
 use crate::book::{self, AGREEMENT, Book};
 use crate::desk::{self, Desk};
@@ -346,7 +345,7 @@ async fn what_a_channel_says_while_its_file_is_compared_takes_the_amount_that_th
                 'post', 'callback', 'callback', 'open', '2026-02-26'
          from withholding where withholding_id = $1";
     let (compared, ()) = tokio::join!(reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file), async {
-        until_somebody_waits(&book.app.pool).await;
+        house::until_somebody_waits(&book.app.pool).await;
         sqlx::query(said).bind(order.uuid()).execute(&mut *calling_back).await.unwrap();
         calling_back.commit().await.unwrap();
     });
@@ -434,7 +433,7 @@ async fn what_is_settled_by_hand_while_the_day_ends_is_posted_to_the_day_that_be
     let today = "2026-02-27".parse().unwrap();
     assert!(fenqi::business_day::store::advance(&mut closing, today).await.unwrap());
     let (confirmed, ()) = tokio::join!(confirm(&book, break_id, "Wang"), async {
-        until_somebody_waits(&book.app.pool).await;
+        house::until_somebody_waits(&book.app.pool).await;
         closing.commit().await.unwrap();
     });
     confirmed.unwrap();
@@ -459,7 +458,7 @@ async fn what_people_make_of_an_order_while_a_file_comes_counts_when_the_file_is
     reconcile::store::save_settled(&mut settling, break_id, Fen::new(103_600)).await.unwrap();
     let file = file_of(vec![taken(order, 103_600)]);
     let (compared, ()) = tokio::join!(reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"taken", &file), async {
-        until_somebody_waits(&book.app.pool).await;
+        house::until_somebody_waits(&book.app.pool).await;
         settling.commit().await.unwrap();
     });
     assert_eq!(compared.unwrap().breaks, 1, "its money came twice");

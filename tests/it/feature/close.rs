@@ -10,7 +10,6 @@ use fenqi::repayment::{ChannelResult, Transfer, post_results, record_transfer};
 use fenqi::{bill, loan};
 use sqlx::PgPool;
 
-use super::authoriser::{until_as_many_wait, until_somebody_waits};
 use crate::book::{self, Book};
 use crate::house;
 use crate::town::{self, LineWish, Town};
@@ -79,7 +78,7 @@ async fn statements_that_are_being_cut_keep_nobody_waiting_but_a_refund(pool: Pg
         let (town, sold) = (town.clone(), bought[1]);
         async move { town.refund(&sold, 5_000, "r-0").await }
     });
-    until_somebody_waits(&town.app.pool).await;
+    house::until_somebody_waits(&town.app.pool).await;
     let elsewhere =
         "select count(*) from pg_locks l join pg_stat_activity a on a.pid = l.pid and a.datname = current_database()
                      where not l.granted and l.relation is distinct from 'schedule_gate'::regclass";
@@ -113,7 +112,7 @@ async fn a_refund_waits_for_no_other_change_of_schedules_and_statements_wait_for
         let town = town.clone();
         async move { close_day(&town.app, day).await.unwrap() }
     });
-    until_somebody_waits(&town.app.pool).await;
+    house::until_somebody_waits(&town.app.pool).await;
     assert_eq!(town.fen("select count(*) from bill").await, 0);
     other.commit().await.unwrap();
     at_once("a close after the change", cutting).await.unwrap();
@@ -172,7 +171,7 @@ async fn a_plan_that_the_database_forgot_is_made_again(pool: PgPool) {
         let town = town.clone();
         async move { close_day(&town.app, day).await.unwrap() }
     });
-    until_somebody_waits(&town.app.pool).await;
+    house::until_somebody_waits(&town.app.pool).await;
     // Behind the close: once it has read that there is a chunk, all of that is gone, as after a crash.
     let forgetting = tokio::spawn(async move {
         sqlx::query(planning).bind(day).execute(&mut *elsewhere).await.unwrap();
@@ -180,7 +179,7 @@ async fn a_plan_that_the_database_forgot_is_made_again(pool: PgPool) {
         sqlx::query(forget).bind(day).execute(&mut *elsewhere).await.unwrap();
         elsewhere.commit().await.unwrap();
     });
-    until_as_many_wait(&town.app.pool, 2).await;
+    house::until_as_many_wait(&town.app.pool, 2).await;
     first.rollback().await.unwrap();
     at_once("what is forgotten", forgetting).await.unwrap();
     at_once("a close whose plan was forgotten", closing).await.unwrap();

@@ -17,7 +17,6 @@ use fenqi::settlement::{Ending, PaidBack, Settling};
 use fenqi::{purchase, repayment, settlement};
 use sqlx::PgPool;
 
-use super::authoriser::until_as_many_wait;
 use super::bill_pages::{billed, submit};
 use super::house_command::Program;
 use crate::house;
@@ -183,7 +182,7 @@ async fn an_application_that_waits_keeps_the_account_and_its_lines(pool: PgPool)
     let mut applying = fenqi::database::begin(&app.pool).await.unwrap();
     sqlx::query("select from borrower for share").execute(&mut *applying).await.unwrap();
     let (refused, ()) = tokio::join!(closing_actions::close_account(app, person), async {
-        until_as_many_wait(&app.pool, 1).await;
+        house::until_as_many_wait(&app.pool, 1).await;
         sqlx::query(insert).bind(app.clock.now()).execute(&mut *applying).await.unwrap();
         applying.commit().await.unwrap();
     });

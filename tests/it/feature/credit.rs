@@ -22,7 +22,6 @@ use sqlx::PgPool;
 use std::sync::Arc;
 
 use super::applicant::{late, ready, registered, request, standard_product, steady};
-use super::authoriser::{until_as_many_wait, until_somebody_waits};
 use crate::house;
 use crate::town::{self, LineWish, refused};
 
@@ -177,11 +176,11 @@ async fn nobody_applies_on_a_consent_that_is_being_taken_back(pool: PgPool) {
     let (taken_back, applied, ()) = tokio::join!(
         take_back(&app, borrower_id, agreement),
         async {
-            until_as_many_wait(&app.pool, 1).await;
+            house::until_as_many_wait(&app.pool, 1).await;
             actions::apply(&app, request(borrower_id, product, Some(steady()))).await
         },
         async {
-            until_as_many_wait(&app.pool, 2).await;
+            house::until_as_many_wait(&app.pool, 2).await;
             held_up.commit().await.unwrap();
         }
     );
@@ -306,11 +305,11 @@ async fn the_partner_is_not_asked_about_what_is_being_taken_back(pool: PgPool) {
     let (taken_back, decided, ()) = tokio::join!(
         take_back(&app, borrower_id, Agreement::SensitiveInformation),
         async {
-            until_as_many_wait(&app.pool, 1).await;
+            house::until_as_many_wait(&app.pool, 1).await;
             jobs::decide_waiting(&app).await
         },
         async {
-            until_as_many_wait(&app.pool, 2).await;
+            house::until_as_many_wait(&app.pool, 2).await;
             held_up.commit().await.unwrap();
         }
     );
@@ -492,7 +491,7 @@ async fn a_change_that_waits_for_its_line_does_not_keep_the_day_from_ending(pool
     let change = Change::Freeze(Freeze::Operator);
     let manual = ManualChange { line_id, change, person: "wang".into(), reason: "asked by phone".into() };
     let (changed, is_free) = tokio::join!(change_line(&app, manual), async {
-        until_somebody_waits(&app.pool).await;
+        house::until_somebody_waits(&app.pool).await;
         // The lock that ends the day.
         let free = "select pg_try_advisory_xact_lock(4240230)";
         let is_free = sqlx::query_scalar::<_, bool>(free).fetch_one(&app.pool).await.unwrap();

@@ -9,7 +9,6 @@ use fenqi::repayment::jobs::submit_withholdings;
 use fenqi::sandbox::{self, Matcher, Scripted};
 use sqlx::PgPool;
 
-use super::authoriser::until_as_many_wait;
 use super::breaks::{balances, confirm, post_success, the_open_break};
 use super::reconcile::{file_of, on_alpha, refused, sent, taken, the_break, the_order};
 use crate::book::{self, AGREEMENT, Book};
@@ -276,11 +275,11 @@ async fn no_other_file_takes_the_place_of_one_that_is_being_compared(pool: PgPoo
     let mut held = fenqi::database::begin(pool).await.unwrap();
     sqlx::query("lock table reconciliation_break in exclusive mode").execute(&mut *held).await.unwrap();
     let later = async {
-        until_as_many_wait(pool, 1).await;
+        house::until_as_many_wait(pool, 1).await;
         reconcile::take_in(app, key, b"second", &second).await
     };
     let both_wait = async {
-        until_as_many_wait(pool, 2).await;
+        house::until_as_many_wait(pool, 2).await;
         held.rollback().await.unwrap();
     };
     let (compared, later, ()) = tokio::join!(reconcile::take_in(app, key, b"first", &first), later, both_wait);
@@ -465,7 +464,7 @@ async fn an_order_that_two_files_name_is_a_break_though_two_nodes_compare_them_a
     let mut held = fenqi::database::begin(pool).await.unwrap();
     sqlx::query("lock table posting in share mode").execute(&mut *held).await.unwrap();
     let both_wait = async {
-        until_as_many_wait(pool, 2).await;
+        house::until_as_many_wait(pool, 2).await;
         held.rollback().await.unwrap();
     };
     let (one, other, ()) = tokio::join!(take_in("2026-02-25"), take_in("2026-02-26"), both_wait);

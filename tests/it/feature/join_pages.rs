@@ -12,7 +12,6 @@ use fenqi::merchant::{self, Decision, MerchantRefusal};
 use fenqi::sandbox::{FaultShares, World};
 use sqlx::PgPool;
 
-use super::authoriser::until_as_many_wait;
 use crate::browser::{Browser, Shown};
 use crate::{counter, hearing, house};
 
@@ -325,7 +324,7 @@ async fn a_company_that_another_takes_at_the_same_moment_is_refused_when_applied
                  from merchant";
     sqlx::query(taken).execute(&mut *other).await.unwrap();
     let (applied, ()) = tokio::join!(join_actions::apply(app, &applicant), async {
-        until_as_many_wait(&app.pool, 1).await;
+        house::until_as_many_wait(&app.pool, 1).await;
         other.commit().await.unwrap();
     });
     assert!(matches!(applied, Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded))), "{applied:?}");

@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::authoriser::until_somebody_waits;
 use crate::desk::{self, Desk};
 use crate::house;
 use crate::town::{self, LineWish, Town};
@@ -221,7 +220,7 @@ async fn what_is_written_late_comes_before_what_follows_it_also_for_a_run_that_i
     sqlx::raw_sql(hold).execute(&mut *held).await.unwrap();
     let (delivered, ()) = tokio::join!(deliver_outbox(&town.app), async {
         // The second order's has arrived, and is about to be noted.
-        until_somebody_waits(pool).await;
+        house::until_somebody_waits(pool).await;
         late.commit().await.unwrap();
         store::enqueue(&mut pool.acquire().await.unwrap(), &[message(1, "purchase_voided")]).await.unwrap();
         held.commit().await.unwrap();

@@ -17,7 +17,6 @@ use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::authoriser::until_somebody_waits;
 use super::partner::{DELIVER, call};
 use crate::house;
 
@@ -490,7 +489,7 @@ async fn what_failed_is_noted_in_the_order_of_its_numbers_beside_whoever_replays
     let touch = "update outbox set attempts = attempts where message_no = $1";
     sqlx::query(touch).bind(failed[0].message_no).execute(&mut *replaying).await.unwrap();
     let (delivered, ()) = tokio::join!(deliver_outbox(&app), async {
-        until_somebody_waits(&app.pool).await;
+        house::until_somebody_waits(&app.pool).await;
         sqlx::query(touch).bind(failed[1].message_no).execute(&mut *replaying).await.unwrap();
         replaying.commit().await.unwrap();
     });

@@ -10,7 +10,6 @@ use fenqi::product::terms::{PenaltyBase, PenaltyRate, PenaltyTerms};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::authoriser::until_somebody_waits;
 use crate::book;
 use crate::golden::golden;
 use crate::house;
@@ -76,7 +75,7 @@ async fn a_bill_that_is_paid_while_the_close_looks_for_late_ones_freezes_nothing
                 update bill set status = 'paid', paid_on = '2026-04-03'";
     sqlx::raw_sql(paid).execute(&mut *paying).await.unwrap();
     tokio::join!(close_overdue(), async {
-        until_somebody_waits(&town.app.pool).await;
+        house::until_somebody_waits(&town.app.pool).await;
         paying.commit().await.unwrap();
     });
     assert_eq!(town.fen("select count(*) from credit_line where status = 'active'").await, 1);

@@ -19,7 +19,6 @@ use fenqi::vault::Field;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::authoriser::until_somebody_waits;
 use super::house_command::Program;
 use super::settlement::{Street, street};
 use crate::house;
@@ -317,7 +316,7 @@ async fn a_payout_after_a_crash_is_asked_about_and_not_sent_as_new(pool: PgPool)
     let mut standing = fenqi::database::begin(&street.app.pool).await.unwrap();
     sqlx::query("lock table payout_event in share mode").execute(&mut *standing).await.unwrap();
     let (sent, ()) = tokio::join!(settlement::submit_payouts(&street.app), async {
-        until_somebody_waits(&street.app.pool).await;
+        house::until_somebody_waits(&street.app.pool).await;
         street.wait(1);
         standing.commit().await.unwrap();
     });
@@ -334,7 +333,7 @@ async fn a_payout_after_a_crash_is_asked_about_and_not_sent_as_new(pool: PgPool)
     let mut standing = fenqi::database::begin(&street.app.pool).await.unwrap();
     sqlx::query("lock table payout in exclusive mode").execute(&mut *standing).await.unwrap();
     let (asked, ()) = tokio::join!(settlement::query_payouts(&street.app), async {
-        until_somebody_waits(&street.app.pool).await;
+        house::until_somebody_waits(&street.app.pool).await;
         street.wait(3);
         standing.commit().await.unwrap();
     });
@@ -468,7 +467,7 @@ async fn what_may_still_arrive_is_not_given_up_when_its_card_is_gone(pool: PgPoo
     let mut standing = fenqi::database::begin(&app.pool).await.unwrap();
     assert!(fenqi::business_day::store::advance(&mut standing, owed.pay_on).await.unwrap());
     let (sent, ()) = tokio::join!(settlement::submit_payouts(app), async {
-        until_somebody_waits(&app.pool).await;
+        house::until_somebody_waits(&app.pool).await;
         street.wait(3);
         standing.rollback().await.unwrap();
     });

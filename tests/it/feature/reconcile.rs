@@ -13,7 +13,6 @@ use fenqi::repayment::{CallbackRefusal, Posted, hear};
 use fenqi::sandbox::{self, Matcher, Scripted, World};
 use sqlx::PgPool;
 
-use super::authoriser::until_somebody_waits;
 use crate::book::{self, AGREEMENT, Book};
 use crate::house;
 
@@ -282,7 +281,7 @@ async fn a_file_that_waits_for_a_break_does_not_keep_the_day_from_ending(pool: P
     let mut holder = fenqi::database::begin(&book.app.pool).await.unwrap();
     reconcile::store::lock_break(&mut holder, break_id).await.unwrap();
     let (compared, is_free) = tokio::join!(reconcile::take_in(&book.app, key, b"late", &file), async {
-        until_somebody_waits(&book.app.pool).await;
+        house::until_somebody_waits(&book.app.pool).await;
         // The lock that ends the day.
         let free = "select pg_try_advisory_xact_lock(4240230)";
         let is_free = sqlx::query_scalar::<_, bool>(free).fetch_one(&book.app.pool).await.unwrap();

@@ -5,7 +5,6 @@ use fenqi::base::id::BorrowerId;
 use fenqi::sandbox::{FaultShares, Scripted};
 use sqlx::PgPool;
 
-use super::authoriser::until_as_many_wait;
 use crate::browser::{Browser, Shown};
 use crate::newcomer::{ID_NUMBER, MOBILE, Place, open};
 use crate::{desk, house};
@@ -54,11 +53,11 @@ async fn whoever_is_erased_as_the_code_is_put_in_is_not_signed_in(pool: PgPool) 
     let (erased, came, ()) = tokio::join!(
         house::erase(&place.app, BorrowerId::from_uuid(leaving)),
         async {
-            until_as_many_wait(&place.app.pool, 1).await;
+            house::until_as_many_wait(&place.app.pool, 1).await;
             browser.submit(&sent, "/sign-in", &fields).await
         },
         async {
-            until_as_many_wait(&place.app.pool, 2).await;
+            house::until_as_many_wait(&place.app.pool, 2).await;
             held_up.commit().await.unwrap();
         }
     );
@@ -79,12 +78,12 @@ async fn whoever_is_erased_as_they_say_who_they_are_is_not_signed_in(pool: PgPoo
     let (_, erased, ()) = tokio::join!(
         place.identify(&identity),
         async {
-            until_as_many_wait(&app.pool, 1).await;
+            house::until_as_many_wait(&app.pool, 1).await;
             let registered = sqlx::query_scalar("select borrower_id from borrower").fetch_one(&app.pool).await.unwrap();
             house::erase(&app, BorrowerId::from_uuid(registered)).await
         },
         async {
-            until_as_many_wait(&app.pool, 2).await;
+            house::until_as_many_wait(&app.pool, 2).await;
             held_up.commit().await.unwrap();
         }
     );

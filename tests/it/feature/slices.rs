@@ -13,7 +13,6 @@ use fenqi::partner::key::Algorithm;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal};
 use sqlx::PgPool;
 
-use super::authoriser::until_somebody_waits;
 use crate::desk::{self, Desk};
 use crate::house;
 use crate::town::{self, LineWish, Town};
@@ -89,7 +88,7 @@ async fn whoever_undoes_a_sale_has_the_reserve_for_the_last_moment_only(pool: Pg
             let town = town.clone();
             async move { if is_void { town.void(&fresh).await } else { town.refund(&old, 5_000, "r").await } }
         });
-        until_somebody_waits(&town.app.pool).await;
+        house::until_somebody_waits(&town.app.pool).await;
         buy(1, key).await;
         assert!(!undoing.is_finished());
         held_up.rollback().await.unwrap();

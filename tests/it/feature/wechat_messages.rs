@@ -18,7 +18,6 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use super::applicant;
-use super::authoriser::until_as_many_wait;
 use crate::browser::{Browser, Shown};
 use crate::{house, town};
 
@@ -213,11 +212,11 @@ async fn whoever_comes_by_an_identity_as_it_is_unlinked_is_not_signed_in(pool: P
     let (unlinked, came, ()) = tokio::join!(
         openid_actions::unlink_openid(&place.app, place.borrower_id),
         async {
-            until_as_many_wait(&place.app.pool, 1).await;
+            house::until_as_many_wait(&place.app.pool, 1).await;
             browser.get("/me").await
         },
         async {
-            until_as_many_wait(&place.app.pool, 2).await;
+            house::until_as_many_wait(&place.app.pool, 2).await;
             held_up.commit().await.unwrap();
         }
     );
@@ -239,7 +238,7 @@ async fn what_messages_took_is_counted_beside_whoever_agrees_to_more_in_any_orde
         sqlx::query(agree).bind(first).execute(&mut *agreeing).await.unwrap();
         let sent = [(borrower_id, "bill_issued"), (borrower_id, "withheld")];
         let (spent, ()) = tokio::join!(subscription_actions::spend(app, &sent, &[]), async {
-            until_as_many_wait(&app.pool, 1).await;
+            house::until_as_many_wait(&app.pool, 1).await;
             sqlx::query(agree).bind(then).execute(&mut *agreeing).await.unwrap();
             agreeing.commit().await.unwrap();
         });

@@ -16,7 +16,6 @@ use fenqi::repayment::{
 use fenqi::sandbox::{self, Matcher, Scripted};
 use sqlx::PgPool;
 
-use super::authoriser::until_somebody_waits;
 use crate::book::{self, AGREEMENT, Book};
 use crate::house;
 use crate::town::{self, LineWish, refused};
@@ -143,7 +142,7 @@ async fn no_order_is_made_for_a_day_that_ends_meanwhile(pool: PgPool) {
     let day: BusinessDay = DUE_DAY.parse().unwrap();
     assert!(business_day::store::advance(&mut closing, day).await.unwrap());
     let (made, ()) = tokio::join!(retry_withholdings(&book.app), async {
-        until_somebody_waits(&book.app.pool).await;
+        house::until_somebody_waits(&book.app.pool).await;
         closing.commit().await.unwrap();
     });
     assert_eq!(made.unwrap(), 0);
@@ -364,7 +363,7 @@ async fn the_button_orders_what_exists_though_the_timetable_was_quicker(pool: Pg
     sqlx::query(next).bind(book.line_id.uuid()).execute(&mut *timetable).await.unwrap();
     let commit_once_waited_for = async {
         // The button meets the timetable's order.
-        until_somebody_waits(&book.app.pool).await;
+        house::until_somebody_waits(&book.app.pool).await;
         timetable.commit().await.unwrap();
     };
     let (ordered, ()) = tokio::join!(button(&book, 103_600, "k1"), commit_once_waited_for);

@@ -221,8 +221,9 @@ async fn rush(pool: PgPool, seed: u64) {
             *all += own;
         }
     }
+    // What was sent, and met a deadlock each time it was to be booked, comes through now.
+    done[5] += u32::from(end_collection(&town).await);
     assert!(done.iter().all(|times: &u32| *times > 0), "something never came through: {done:?}");
-    end_collection(&town).await;
     assert_used_is_what_was_lent(&town, "after the rush").await;
     town.assert_whole("after the rush").await;
     for app in apps {
@@ -233,15 +234,17 @@ async fn rush(pool: PgPool, seed: u64) {
     town.assert_whole("two days later").await;
 }
 
-/// Sends what was ordered last, and asks about what could not be booked.
-async fn end_collection(town: &Town) {
+/// Sends what was ordered last, and asks about what could not be booked. Whether any of it was collected.
+async fn end_collection(town: &Town) -> bool {
+    let mut succeeded = 0;
     for _ in 0..2 {
         town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(5));
-        submit_withholdings(&town.app).await.unwrap();
-        query_unknowns(&town.app).await.unwrap();
+        succeeded += submit_withholdings(&town.app).await.unwrap().succeeded;
+        succeeded += query_unknowns(&town.app).await.unwrap().succeeded;
     }
     let pending = "select count(*) from withholding where status in ('created', 'submitted', 'unknown')";
     assert_eq!(town.fen(pending).await, 0);
+    succeeded > 0
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

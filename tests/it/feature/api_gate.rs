@@ -59,9 +59,10 @@ async fn whoever_hangs_up_half_way_finds_its_answer_under_its_key(pool: PgPool) 
         let mut stream = TcpStream::connect(desk.address.trim_start_matches("http://")).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         house::until_somebody_waits(&app.pool).await;
-        drop(stream);
-        // The server notices that nobody is there any more.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // Whoever says no more is gone, as far as the server sees: once it has noticed, it hangs up, too.
+        stream.shutdown().await.unwrap();
+        let end = tokio::time::timeout(house::PATIENCE, stream.read(&mut [0])).await.expect("the server hangs up");
+        assert_eq!(end.unwrap(), 0, "nobody is answered");
         held.rollback().await.unwrap();
         let again = desk.post_until_answered(DRAFTS, key, &draft()).await;
         assert_eq!((again.status, again.header("idempotent-replayed")), (201, "true"), "{again:?}");

@@ -94,12 +94,23 @@ async fn of_two_who_swap_mobiles_at_the_same_moment_each_has_the_others(pool: Pg
     let [one, two] = [1, 2].map(|number| registration(&app, number));
     actions::register_many(&app, &[one.clone(), two.clone()]).await.unwrap();
     let moved = |who: &Registration, to: &Registration| Registration { mobile: to.mobile.clone(), ..who.clone() };
-    let held_up = holding_up(&app, "borrower_by_mobile").await;
-    let (first, second, ()) =
-        tokio::join!(actions::register(&app, moved(&one, &two)), actions::register(&app, moved(&two, &one)), async {
+    let hash = app.vault.index(fenqi::vault::Indexed::Mobile, one.mobile.reveal());
+    let mut held = fenqi::database::begin(&app.pool).await.unwrap();
+    let lock = "select from borrower_by_mobile where mobile_hash = $1 for update";
+    sqlx::query(lock).bind(hash.as_slice()).execute(&mut *held).await.unwrap();
+    // The first waits to give up its mobile. The second has given up its own, and waits behind the first for that one: whichever way
+    // it goes on, each holds what the other waits for, and the database ends one of the two.
+    let (first, second, ()) = tokio::join!(
+        actions::register(&app, moved(&one, &two)),
+        async {
+            house::until_as_many_wait(&app.pool, 1).await;
+            actions::register(&app, moved(&two, &one)).await
+        },
+        async {
             house::until_as_many_wait(&app.pool, 2).await;
-            held_up.commit().await.unwrap();
-        });
+            held.commit().await.unwrap();
+        }
+    );
     assert_eq!(holder_of(&app, two.mobile.reveal()).await, Some(first.unwrap()));
     assert_eq!(holder_of(&app, one.mobile.reveal()).await, Some(second.unwrap()));
 }

@@ -205,7 +205,8 @@ async fn a_callback_counts_while_the_question_is_open_and_is_noted_afterwards(po
     let desk = place.risk_desk("risk").await;
     place.script(&["slow:20000"]);
     let app = place.town.app.clone();
-    let buying = tokio::spawn(decide_one_owned(app.clone(), place.wish("p-1", 40_000)));
+    let buyer = house::with_connections(&app, 3).await;
+    let buying = tokio::spawn(decide_one_owned(buyer.clone(), place.wish("p-1", 40_000)));
     let mut open: Option<Uuid> = None;
     house::until("the partner is asked", async || {
         let asked = sqlx::query_scalar("select question_id from purchase_question");
@@ -214,9 +215,13 @@ async fn a_callback_counts_while_the_question_is_open_and_is_noted_afterwards(po
     })
     .await;
     let question_id = open.unwrap();
+    // Without a connection nobody notes that the partner was silent, however long its callback takes.
+    let held = tokio::try_join!(buyer.pool.acquire(), buyer.pool.acquire(), buyer.pool.acquire()).unwrap();
     let refusal = json!({ "decision": "refuse", "reason": "stolen_phone" });
     assert_eq!(place.call_back(&desk, "c-1", question_id, refusal.clone()).await.ok()["status"], "heard");
+    drop(held);
     let receipt = buying.await.unwrap().unwrap();
+    buyer.pool.close().await;
     assert_eq!(receipt.decision, Decision::Refused(PurchaseRefusal::RefusedByRisk), "though silence would allow it");
     assert_eq!(place.question("p-1").await.2.as_deref(), Some("callback"));
     assert_eq!(place.call_back(&desk, "c-2", question_id, refusal.clone()).await.ok()["status"], "heard");

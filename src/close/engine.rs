@@ -196,6 +196,7 @@ async fn plan(app: &App, day: BusinessDay, step: Step, chunk_rows: i64) -> Resul
     let left = if store::is_planned(&mut transaction, day, step).await? {
         chunks_left(&mut transaction, day, step).await?
     } else {
+        store::forbid_parallel_plans(&mut transaction).await?;
         let planned = step.plan(&mut transaction, app, day, chunk_rows).await;
         let ranges = planned.map_err(|source| CloseError::Step { step: step.name(), day, source })?;
         store::insert_chunks(&mut transaction, day, step, &ranges).await?;

@@ -111,8 +111,8 @@ pub(super) async fn chunks_left(connection: &mut PgConnection, day: BusinessDay,
     .await
 }
 
-/// Keeps the planner from parallel plans until the transaction ends. The close's two workers already use the machine's cores, and the
-/// planner would choose such plans because it estimates thirty times as many overdue rows as there are.
+/// Keeps the planner from parallel plans until the transaction ends. The close's two workers, or one and purchases, already use the
+/// machine's cores, and the planner would choose such plans because it estimates thirty times as many overdue rows as there are.
 pub(super) async fn forbid_parallel_plans(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("set local max_parallel_workers_per_gather = 0").execute(connection).await?;
     Ok(())

@@ -142,8 +142,8 @@ pub(super) async fn decide(app: &App, lane: &mut Lane, requests: Vec<Weighed>) -
             Err(failure) => failure,
         };
         lane.slices.clear();
-        lane.give_back(&app.pool).await;
         if tries == TRIES_MAX || !is_worth_retrying(&failure) {
+            lane.give_back(&app.pool).await;
             tracing::error!(purchases = count, "a batch of purchases failed: {failure:#}");
             return (0..count).map(|_| Err(Fault::Failed(anyhow::anyhow!("{failure:#}")))).collect();
         }
@@ -168,7 +168,14 @@ async fn try_batch(app: &App, lane: &mut Lane, requests: &[Weighed], is_retry: b
     };
     let mut answers = None;
     if !is_retry {
-        answers = try_unlocked(app, &mut connections, lane, requests).await?;
+        answers = match try_unlocked(app, &mut connections, lane, requests).await {
+            // One statement failed, and nothing is under way any more: the batch is decided again where all is prepared for it.
+            Err(failure) if is_worth_retrying(&failure) => {
+                lane.connections = Some(connections);
+                return Err(failure);
+            }
+            tried => tried?,
+        };
     }
     let answers = match answers {
         Some(answers) => answers,

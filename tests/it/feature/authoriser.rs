@@ -205,6 +205,38 @@ async fn decided_on_beside(town: &Town, order_code: Option<CodeId>, change: &'st
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_batch_that_came_too_late_is_decided_again_on_the_connections_that_it_had(pool: PgPool) {
+    let app = house::open(pool, "2026-03-02").await;
+    let town = town::found(house::with_connections(&app, 12).await, RESERVE_FEN).await;
+    let line = town.open_lines(1, WISH).await[0];
+    let authoriser = Authoriser::start(town.app.clone());
+    let ask = async |key: &str| {
+        let wish = town.wish(line, key, 10_000, ("harbour-standard", 3));
+        authoriser.authorise(wish).await.unwrap().decision
+    };
+    // The lane learns that there is plenty, so that it decides the next one without locks.
+    assert!(matches!(ask("before").await, Decision::Authorised { .. }));
+    let mut changing = fenqi::database::begin(&town.app.pool).await.unwrap();
+    let change = "update credit_line set last_entry_no = last_entry_no + 1";
+    sqlx::query(change).execute(&mut *changing).await.unwrap();
+    let (decision, server) = tokio::join!(ask("beside"), async {
+        until_somebody_waits(&town.app.pool).await;
+        let waiting =
+            "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let server: i32 = sqlx::query_scalar(waiting).fetch_one(&town.app.pool).await.unwrap();
+        changing.commit().await.unwrap();
+        server
+    });
+    assert!(matches!(decision, Decision::Authorised { .. }));
+    until_trading(&town, false).await;
+    let is_there = "select exists (select from pg_stat_activity where pid = $1)";
+    let is_there: bool = sqlx::query_scalar(is_there).bind(server).fetch_one(&town.app.pool).await.unwrap();
+    assert!(is_there, "the connection that decided it first was closed");
+    drop(authoriser);
+    town.app.pool.close().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn nobody_waits_for_a_batch_that_waits_for_somebodys_line(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let town = town::found(house::with_connections(&app, 12).await, RESERVE_FEN).await;

@@ -220,7 +220,7 @@ async fn a_batch_that_came_too_late_is_decided_again_on_the_connections_that_it_
     let change = "update credit_line set last_entry_no = last_entry_no + 1";
     sqlx::query(change).execute(&mut *changing).await.unwrap();
     let (decision, server) = tokio::join!(ask("beside"), async {
-        until_somebody_waits(&town.app.pool).await;
+        house::until_somebody_waits(&town.app.pool).await;
         let waiting =
             "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
         let server: i32 = sqlx::query_scalar(waiting).fetch_one(&town.app.pool).await.unwrap();

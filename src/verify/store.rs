@@ -42,7 +42,9 @@ enum Exceptions {
 
 /// Has all that the transaction reads stand as of one instant, so that all identities are checked on the same book.
 pub async fn freeze_view(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("set transaction isolation level repeatable read, read only").execute(connection).await?;
+    sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *connection).await?;
+    // Each identity reads whole tables. After a day of many rows the planner knows of few of them, and may look every row up by itself.
+    sqlx::query!("set local enable_nestloop = off").execute(connection).await?;
     Ok(())
 }
 

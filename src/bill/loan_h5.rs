@@ -16,10 +16,10 @@ use crate::borrower::actions::signed_text_at;
 use crate::funder;
 use crate::http::Problem;
 use crate::ledger::store::Entry;
-use crate::loan::{LoanStatus, Price};
+use crate::loan::{LoanStatus, Price, words};
 use crate::page::Page;
 use crate::page::session::SignedIn;
-use crate::product::terms::{Part, Plan};
+use crate::product::terms::Plan;
 
 /// What one page of the list shows.
 const LISTED: usize = 50;
@@ -69,7 +69,6 @@ pub struct AgreementPage {
     price: Option<Price>,
     story: LoanStory,
     lender: String,
-    order: [Part; 4],
     /// The credit agreement as it was signed before this loan was made.
     text: Option<String>,
 }
@@ -93,11 +92,8 @@ impl AgreementPage {
         format!("/loans/{}", self.story.loan.loan_id)
     }
 
-    /// What a payment settles first, second, third and last.
-    fn in_order(&self, parts: &[Part; 4]) -> String {
-        let is_guaranteed = self.plan.as_ref().is_some_and(Plan::has_guarantee_charge);
-        let name = |part: Part| if part == Part::Fee && is_guaranteed { "guarantee" } else { part.name() };
-        parts.map(|part| self.page.say_of("part", name(part)).to_string()).join(" → ")
+    fn orders(&self) -> Vec<(String, String)> {
+        words::orders(&self.page, &self.story.product.terms.allocation, self.plan.as_ref())
     }
 }
 
@@ -160,7 +156,6 @@ pub async fn agreement(
         rate: sold.map_or(Rate::ZERO, |(_, price)| price),
         price: why::agreed_price(&story),
         lender,
-        order: terms.allocation.order,
         text: signed_text_at(&app, borrower_id, Agreement::Credit, story.loan.bought_at).await?,
         story,
     })

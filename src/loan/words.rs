@@ -7,7 +7,7 @@ use super::schedule::{Schedule, ScheduleRequest};
 use crate::base::{BusinessDay, Fen};
 use crate::page::{Page, Said};
 use crate::product::ShownCharges;
-use crate::product::terms::{DayCount, Level, Method};
+use crate::product::terms::{AllocationTerms, DayCount, Level, Method, Part, Plan};
 
 /// One row of a schedule with its arithmetic in words.
 #[derive(Clone, Debug)]
@@ -57,6 +57,19 @@ pub fn rows(page: &Page, request: &ScheduleRequest, gross: &Schedule, subsidies:
         }
     })
     .collect()
+}
+
+/// What a payment settles first, second, third and last, each order after its label: the usual one, and the one for what is long overdue.
+/// `plan` says what a fee is to its borrower.
+pub fn orders(page: &Page, terms: &AllocationTerms, plan: Option<&Plan>) -> Vec<(String, String)> {
+    let is_guaranteed = plan.is_some_and(Plan::has_guarantee_charge);
+    let name = |part: Part| if part == Part::Fee && is_guaranteed { "guarantee" } else { part.name() };
+    let in_order = |order: [Part; 4]| order.map(|part| page.say_of("part", name(part)).to_string()).join(" → ");
+    let mut orders = vec![(page.say("contract-order").to_string(), in_order(terms.order))];
+    if let Some((days, order)) = terms.after {
+        orders.push((page.say("contract-order-after").count("days", &days).to_string(), in_order(order)));
+    }
+    orders
 }
 
 fn interest_lines(page: &Page, reasons: [Reason; 2], subsidy: Fen, interest: Fen) -> Vec<String> {

@@ -100,6 +100,10 @@ impl ConfirmPage {
         let ConfirmPage { token, key, plain_amount, plan, .. } = self;
         format!("/q/{token}/confirm?key={key}&amount={plain_amount}&plan={}", plan.name)
     }
+
+    fn orders(&self) -> Vec<(String, String)> {
+        words::orders(&self.page, &self.plan.product.terms.allocation, self.plan.plan())
+    }
 }
 
 fn is_of_amount(code: &str) -> bool {

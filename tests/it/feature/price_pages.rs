@@ -74,12 +74,14 @@ async fn a_loan_and_its_contract_say_what_it_costs_a_year(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn the_contract_says_what_a_payment_settles_before_and_after_ninety_days(pool: PgPool) {
+async fn what_a_payment_settles_first_is_said_before_and_after_it_is_agreed_to(pool: PgPool) {
     let mut shopper = shopper(pool, &[]).await;
-    let (_, loan) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
+    let (asking, loan) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
     let contract = shopper.browser.get(&format!("{loan}/agreement")).await;
-    contract.shows("Interest each time → Penalty interest → Interest → Principal");
-    contract.shows("more than 90 days overdue").shows("Principal → Interest → Interest each time → Penalty interest");
+    for page in [&asking, &contract] {
+        page.shows("Interest each time → Penalty interest → Interest → Principal");
+        page.shows("more than 90 days overdue").shows("Principal → Interest → Interest each time → Penalty interest");
+    }
     let mut chinese = contract.at.clone();
     chinese.push_str("?lang=zh-CN");
     shopper.browser.get(&chinese).await.shows("一期逾期超过 90 天后的还款顺序").shows("本金 → 利息 → 每期利息 → 罚息");
@@ -138,7 +140,9 @@ async fn a_guarantee_charge_is_told_by_its_name_before_and_after_it_is_agreed_to
     for page in [&asking, &contract, &shown] {
         page.shows("<dt>Guarantee charge</dt><dd>0.3% of the amount bought, each payment");
     }
-    contract.shows("Guarantee charge → Penalty interest → Interest → Principal").hides("Interest each time");
+    for page in [&asking, &contract] {
+        page.shows("Guarantee charge → Penalty interest → Interest → Principal").hides("Interest each time");
+    }
     // Elsewhere there is none.
     let (asking, other) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
     asking.hides("uarantee charge");

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::base::typed::is_one_line;
 use crate::base::{Fen, counted};
@@ -29,7 +29,7 @@ pub const PENALTY_MULTIPLE: (&str, &str) = ("1.3", "1.5");
 pub const PENALTY_PER_DAY_MAX: &str = "0.000657";
 /// Penalty counts every day of the calendar.
 const DAYS_OF_A_YEAR: Decimal = Decimal::from_parts(365, 0, 0, false, 0);
-/// Decimals of a rate a year that is shown.
+/// Decimals of a rate a year that is shown, and of a rate a day.
 const YEAR_RATE_DECIMALS: u32 = 8;
 /// Ours, as no rule bounds what a merchant pays: the merchant pays in the borrower's place, and no borrower's price passes 24 % a year,
 /// which is 2 % a month.
@@ -64,6 +64,7 @@ pub fn check(terms: &Terms, reader: &mut Reader<'_>) {
         check_contract_rate(terms, plan, index, reader);
         check_guarantee_charge(terms, plan, index, reader);
     }
+    check_penalty_per_day(terms, reader);
     check_penalty_base(terms, reader);
     check_periods_once(&terms.plans, reader);
     check_withholding(&terms.withholding, reader);
@@ -199,6 +200,27 @@ fn check_contract_rate(terms: &Terms, plan: &Plan, index: usize, reader: &mut Re
     }
 }
 
+/// A rate a day is no way round the most that a multiple may be. It holds for every plan and grade alike, so the lowest contract rate decides;
+/// where nothing is paid for a plan, there is none to go by, and the rate a day keeps to its own bound.
+fn check_penalty_per_day(terms: &Terms, reader: &mut Reader<'_>) {
+    let PenaltyRate::Daily(per_day) = terms.penalty.rate else { return };
+    let with_rate = |(_, plan): &(usize, &Plan)| !matches!(plan.method, Method::FlatFee | Method::InterestFree);
+    let rates = terms.plans.iter().enumerate().filter(with_rate).flat_map(|(index, plan)| {
+        plan.prices.iter().filter(|price| !price.is_zero()).map(move |price| (price.fraction(), index))
+    });
+    let Some((lowest, index)) = rates.min() else { return };
+    let (_, multiple) = PENALTY_MULTIPLE;
+    let basis_days = terms.penalty.basis_days;
+    let most_a_year = lowest * multiple.parse::<Decimal>().expect("the bounds in the rules are numbers");
+    if per_day.fraction() * Decimal::from(basis_days) > most_a_year {
+        let most = most_a_year / Decimal::from(basis_days);
+        let most = most.round_dp_with_strategy(YEAR_RATE_DECIMALS, RoundingStrategy::ToZero).normalize();
+        let found = format!("{per_day}, while plan[{index}] has a contract rate of {lowest} a year");
+        let allowed = format!("at most {most}, that rate times {multiple} over {basis_days} days; or a multiple");
+        reader.problem("penalty.rate_per_day", found, allowed);
+    }
+}
+
 /// Where interest bears penalty, some plan must have interest, and none a fee a period. The law lets unpaid interest bear it, and no fee;
 /// but borrowers are shown such a fee as interest, and would read that it bears penalty.
 fn check_penalty_base(terms: &Terms, reader: &mut Reader<'_>) {
@@ -329,6 +351,27 @@ mod tests {
         assert!(file::parse(&free.replace("rate_per_day = 0.0005", "rate_per_day = 0.000657")).is_ok());
         let problems = file::parse(&free.replace("rate_per_day = 0.0005", "rate_per_day = 0.000658")).unwrap_err();
         assert!(problems.iter().any(|problem| problem.to_string().contains("rate_per_day")), "{problems:?}");
+    }
+
+    #[test]
+    fn a_rate_a_day_is_no_way_round_the_multiple() {
+        let of = |text: &str, per_day: &str| told(text, "multiple = 1.3\n", &format!("rate_per_day = {per_day}\n"));
+        let refused = ["penalty.rate_per_day"];
+        // The lowest contract rate is 8.6 %: times 1.5 over 360 days 0.0003583, over 365 days 0.0003534.
+        assert_eq!(of(STANDARD, "0.000358"), [""; 0]);
+        assert_eq!(of(STANDARD, "0.000359"), refused);
+        let longer = STANDARD.replace("basis_days = 360", "basis_days = 365");
+        assert_eq!(of(&longer, "0.000353"), [""; 0]);
+        assert_eq!(of(&longer, "0.000354"), refused);
+        // Where a grade pays nothing, the lowest of the others decides: 10.8 % × 1.5 ÷ 360.
+        let free_for_a = STANDARD.replace("A = 0.086", "A = 0");
+        assert_eq!(of(&free_for_a, "0.00045"), [""; 0]);
+        assert_eq!(of(&free_for_a, "0.000450000001"), refused);
+        // Beside a plan without a rate a year a rate a day is needed, and is bound all the same.
+        let free_plan = "[[plan]]\nperiods = [36]\nmethod = \"interest_free\"\n\n[penalty]\n";
+        let both = STANDARD.replace("[penalty]\n", free_plan);
+        assert_eq!(of(&both, "0.000358"), [""; 0]);
+        assert_eq!(of(&both, "0.000359"), refused);
     }
 
     #[test]

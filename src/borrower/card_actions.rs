@@ -110,7 +110,9 @@ async fn prepare(app: &App, bindings: &[CardBinding]) -> anyhow::Result<Vec<Resu
     let mut connection = app.pool.acquire().await?;
     let people = store::find_people(&mut connection, &borrower_ids).await?;
     let agreement = Agreement::Withholding.wording();
-    let states = card_store::find_binding_states(&mut connection, &wishes, &agreement.sha256).await?;
+    let may_be_withdrawn = Agreement::ALL.into_iter().filter(|agreement| agreement.may_be_withdrawn());
+    let consents: Vec<&str> = may_be_withdrawn.map(Agreement::name).collect();
+    let states = card_store::find_binding_states(&mut connection, &wishes, &agreement.sha256, &consents).await?;
     drop(connection);
     let people: HashMap<BorrowerId, SealedPerson> =
         people.into_iter().map(|person| (person.borrower_id, person)).collect();
@@ -132,7 +134,8 @@ async fn prepare(app: &App, bindings: &[CardBinding]) -> anyhow::Result<Vec<Resu
 fn may_bind(state: &BindingState) -> Result<(), CardRefusal> {
     match state.bound_card_id {
         Some(card_id) => Err(CardRefusal::AlreadyBound { card_id }),
-        None if !state.agreed => Err(CardRefusal::AgreementMissing),
+        // The bank is told who the person is.
+        None if !state.agreed || state.taken_back => Err(CardRefusal::AgreementMissing),
         None => Ok(()),
     }
 }

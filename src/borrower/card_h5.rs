@@ -42,6 +42,8 @@ pub struct CardPage {
     page: Page,
     form: Form,
     withholding: AgreementText,
+    /// Consents that were taken back, and without which the bank is not told who the person is.
+    taken_back: Vec<AgreementText>,
 }
 
 /// The form for the bank's code.
@@ -66,12 +68,14 @@ impl CardPage {
         interrupted(self.form.value("next"), LIST)
     }
 
-    pub fn of(page: Page, next: &str) -> CardPage {
-        CardPage::again(page, Form::filled([("next", next.to_owned())]))
+    pub async fn of(app: &App, page: Page, borrower_id: BorrowerId, next: &str) -> anyhow::Result<CardPage> {
+        let taken_back = taken_back(app, borrower_id).await?;
+        Ok(CardPage::again(page, Form::filled([("next", next.to_owned())]), &taken_back))
     }
 
-    fn again(page: Page, form: Form) -> CardPage {
-        CardPage { page, form, withholding: AgreementText::of(Agreement::Withholding) }
+    fn again(page: Page, form: Form, taken_back: &[Agreement]) -> CardPage {
+        let taken_back = taken_back.iter().copied().map(AgreementText::of).collect();
+        CardPage { page, form, withholding: AgreementText::of(Agreement::Withholding), taken_back }
     }
 }
 
@@ -111,11 +115,16 @@ pub struct Coming {
 }
 
 /// `GET /me/cards/new`
-pub async fn new(page: Page, SignedIn(_): SignedIn, Query(coming): Query<Coming>) -> CardPage {
-    CardPage::of(page, path_of_ours(&coming.next, LIST))
+pub async fn new(
+    State(app): State<App>,
+    page: Page,
+    SignedIn(borrower_id): SignedIn,
+    Query(coming): Query<Coming>,
+) -> Result<CardPage, Problem> {
+    Ok(CardPage::of(&app, page, borrower_id, path_of_ours(&coming.next, LIST)).await?)
 }
 
-/// `POST /me/cards/new`: signs the withholding agreement and has the bank send its code.
+/// `POST /me/cards/new`: signs the withholding agreement, and anew each consent that was taken back, and has the bank send its code.
 pub async fn start(
     State(app): State<App>,
     page: Page,
@@ -125,15 +134,26 @@ pub async fn start(
 ) -> Result<Response, Problem> {
     let number = form.read("card_number", typed_card_number);
     let mobile = form.read("card_mobile", typed_mobile);
-    let shown = AgreementText::posted(&mut form, Agreement::Withholding);
-    let (Some(number), Some(mobile), Some(text_sha256)) = (number, mobile, shown) else {
-        return Ok(unprocessable(CardPage::again(page, form)));
+    let taken_back = taken_back(&app, borrower_id).await?;
+    let mut signatures = Vec::new();
+    let mut has_agreed = true;
+    for agreement in std::iter::once(Agreement::Withholding).chain(taken_back.iter().copied()) {
+        match AgreementText::posted(&mut form, agreement) {
+            Some(text_sha256) => {
+                let device = page.visit.device.clone();
+                signatures.push(Signature { borrower_id, agreement, text_sha256, device });
+            }
+            // Go on, so that an error stands beside each box.
+            None => has_agreed = false,
+        }
+    }
+    let (Some(number), Some(mobile), true) = (number, mobile, has_agreed) else {
+        return Ok(unprocessable(CardPage::again(page, form, &taken_back)));
     };
-    let device = page.visit.device.clone();
-    let signature = Signature { borrower_id, agreement: Agreement::Withholding, text_sha256, device };
-    match actions::sign(&app, &[signature]).await {
+    let once_more = |page, form| unprocessable(CardPage::again(page, form, &taken_back));
+    match actions::sign(&app, &signatures).await {
         Ok(()) => {}
-        Err(fault) => return refused(fault, form, |form| unprocessable(CardPage::again(page, form))),
+        Err(fault) => return refused(fault, form, |form| once_more(page, form)),
     }
     let binding = CardBinding { borrower_id, number, mobile };
     let asked = card_actions::request_code(&app, binding.clone(), address.as_deref()).await;
@@ -145,10 +165,17 @@ pub async fn start(
         Err(_) if is_again => Ok(to_code(&form)),
         Err(Fault::Refused(refusal @ CardRefusal::AlreadyBound { .. })) => {
             form.refuse_field("card_number", refusal.code());
-            Ok(unprocessable(CardPage::again(page, form)))
+            Ok(once_more(page, form))
         }
-        Err(fault) => refused(fault, form, |form| unprocessable(CardPage::again(page, form))),
+        Err(fault) => refused(fault, form, |form| once_more(page, form)),
     }
+}
+
+/// The consents that a person has taken back, and gives again with a card: the bank is told who they are.
+async fn taken_back(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Agreement>> {
+    let mut taken_back = actions::taken_back(&mut *app.pool.acquire().await?, borrower_id).await?;
+    taken_back.retain(|agreement| agreement.may_be_withdrawn());
+    Ok(taken_back)
 }
 
 /// Whether the code that is awaited is this very card's.
@@ -185,9 +212,9 @@ pub async fn confirm(
 ) -> Result<Response, Problem> {
     let next = path_of_ours(form.value("next"), LIST).to_owned();
     let awaiting = card_actions::awaiting_code(&app, borrower_id).await?;
-    let Some(card_id) = meant(&form, awaiting.as_ref()) else { return Ok(ended(page, form)) };
+    let Some(card_id) = meant(&form, awaiting.as_ref()) else { return ended(&app, borrower_id, page, form).await };
     if form.value("do") == "send" {
-        let Some(awaiting) = awaiting else { return Ok(ended(page, form)) };
+        let Some(awaiting) = awaiting else { return ended(&app, borrower_id, page, form).await };
         return match card_actions::send_code_again(&app, borrower_id, address.as_deref()).await {
             Ok(_) => Ok(Redirect::to(&code_address(&next)).into_response()),
             Err(fault) => again(&app, page, form, awaiting, fault),
@@ -199,7 +226,7 @@ pub async fn confirm(
         match card_actions::confirm_binding(&app, CardCode { borrower_id, card_id, code }).await {
             Ok(card_id) => {
                 if !is_bound(&app, borrower_id, card_id).await? {
-                    return Ok(ended(page, form));
+                    return ended(&app, borrower_id, page, form).await;
                 }
                 page.visit.flash("flash-card-bound");
                 return Ok(Redirect::to(&next).into_response());
@@ -211,10 +238,10 @@ pub async fn confirm(
             Err(failed) => return Err(failed.into()),
         }
     }
-    Ok(match awaiting {
-        Some(awaiting) => unprocessable(CodePage::again(page, form, awaiting, app.clock.now())),
-        None => ended(page, form),
-    })
+    match awaiting {
+        Some(awaiting) => Ok(unprocessable(CodePage::again(page, form, awaiting, app.clock.now()))),
+        None => ended(&app, borrower_id, page, form).await,
+    }
 }
 
 /// The card that a typed code is for: the one that awaits its code; or the one that the page names, where that is another one, which a
@@ -231,9 +258,10 @@ async fn is_bound(app: &App, borrower_id: BorrowerId, card_id: CardId) -> anyhow
 }
 
 /// The page to type the card in anew, since its signing has ended meanwhile.
-fn ended(page: Page, mut form: Form) -> Response {
+async fn ended(app: &App, borrower_id: BorrowerId, page: Page, mut form: Form) -> Result<Response, Problem> {
     form.refuse(&CardRefusal::SigningEnded);
-    unprocessable(CardPage::again(page, form))
+    let taken_back = taken_back(app, borrower_id).await?;
+    Ok(unprocessable(CardPage::again(page, form, &taken_back)))
 }
 
 fn again(

@@ -33,15 +33,19 @@ pub struct SignedCard {
 pub struct BindingState {
     /// Whether the borrower has agreed to the current text of the withholding agreement, and not taken that back.
     pub agreed: bool,
+    /// Whether a consent that the bank's being told needs was taken back, and not given again.
+    pub taken_back: bool,
     /// The id of this very card, if the borrower has bound it already.
     pub bound_card_id: Option<CardId>,
 }
 
-/// The state of each pair of borrower and card number, in the given order; that of an unknown borrower is `agreed: false`.
+/// The state of each pair of borrower and card number, in the given order; that of an unknown borrower is `agreed: false`. `consents` are
+/// the kinds of those that may be taken back.
 pub async fn find_binding_states(
     connection: &mut PgConnection,
     wishes: &[(BorrowerId, BlindIndex)],
     agreement_sha256: &BlindIndex,
+    consents: &[&str],
 ) -> sqlx::Result<Vec<BindingState>> {
     let ids: Vec<Uuid> = wishes.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
     let hashes: Vec<&[u8]> = wishes.iter().map(|(_, hash)| hash.as_slice()).collect();
@@ -49,6 +53,8 @@ pub async fn find_binding_states(
         BindingState,
         r#"select exists (select from consent c
                           where c.borrower_id = w.borrower_id and c.text_sha256 = $3 and c.withdrawn_at is null) as "agreed!",
+                  exists (select c.kind from consent c where c.borrower_id = w.borrower_id and c.kind = any($4)
+                          group by c.kind having bool_and(c.withdrawn_at is not null)) as "taken_back!",
                   (select k.card_id from bank_card k
                    where k.borrower_id = w.borrower_id and k.number_hash = w.number_hash
                          and k.status = 'bound') as "bound_card_id: CardId"
@@ -56,7 +62,8 @@ pub async fn find_binding_states(
            order by w.place"#,
         &ids,
         &hashes as &[&[u8]],
-        agreement_sha256
+        agreement_sha256,
+        consents as &[&str]
     )
     .fetch_all(connection)
     .await

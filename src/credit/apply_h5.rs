@@ -195,7 +195,7 @@ async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response
     let Some(offer) = find_offer(app).await? else {
         return Ok(NotOfferedPage { page, is_known: true, review }.into_response());
     };
-    let Some(card) = card else { return Ok(CardPage::of(page, APPLY).into_response()) };
+    let Some(card) = card else { return Ok(CardPage::of(app, page, borrower_id, APPLY).await?.into_response()) };
     let signed = borrower_actions::presently_signed(app, borrower_id).await?;
     // Those beside a form are asked for again only when their text has changed.
     let unsigned = ONE_BY_ONE.into_iter().chain(Agreement::ALL).find(|agreement| !signed.contains(agreement));

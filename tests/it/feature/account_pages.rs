@@ -328,25 +328,52 @@ async fn an_export_leaves_out_nothing_that_is_kept_about_a_person(pool: PgPool) 
     }
 }
 
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_consent_that_is_taken_back_stops_new_applications_until_it_is_given_again(pool: PgPool) {
-    let mut place = open(pool).await;
-    let submit = place.come_to_submit().await;
+/// Where the separate consent is taken back, and the page that offers it.
+async fn of_sensitive_information(place: &mut Place) -> (String, Shown) {
     let list = place.browser.get("/me/agreements").await;
     let links = list.text.split("href=\"/me/agreements/").skip(1).map(|rest| rest.split('"').next().unwrap());
     let mut withdrawable = Vec::new();
     for link in links {
         let page = place.browser.get(&format!("/me/agreements/{link}")).await;
         if page.text.contains("/withdraw\"") {
-            withdrawable.push((link.to_owned(), page));
+            withdrawable.push((format!("/me/agreements/{link}/withdraw"), page));
         }
     }
     assert_eq!(withdrawable.len(), 2, "contracts are not taken back");
-    let (link, page) = withdrawable.iter().find(|(_, page)| page.text.contains("敏感个人信息处理单独同意书")).unwrap();
+    withdrawable.into_iter().find(|(_, page)| page.text.contains("敏感个人信息处理单独同意书")).unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn who_has_taken_a_consent_back_gives_it_again_with_another_card(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let before = place.browser.get("/me/cards/new").await;
+    before.hides("agree_sensitive_information");
+    let (action, page) = of_sensitive_information(&mut place).await;
+    page.shows("no new card is bound");
+    place.browser.submit(&page, &action, &[]).await;
+    place.browser.get("/me/cards/new").await.shows("name=\"agree_sensitive_information\"");
+    // A form from before asks for it as well, and the bank is told nothing.
+    let fields = [("card_number", "6217000000000014"), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    let asked = place.browser.submit(&before, "/me/cards/new", &fields).await;
+    asked.has_status(422).shows("name=\"agree_sensitive_information\"").hides("agree_personal_information");
+    let signing = "select count(*) from card_signing where status = 'started'";
+    let signing: i64 = sqlx::query_scalar(signing).fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(signing, 0);
+    let [number, mobile, withholding] = fields;
+    let fields = [number, mobile, withholding, ("agree_sensitive_information", "yes")];
+    place.browser.submit(&asked, "/me/cards/new", &fields).await.is_at("/me/cards/code");
+    place.browser.get("/me/cards/new").await.hides("agree_sensitive_information");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_consent_that_is_taken_back_stops_new_applications_until_it_is_given_again(pool: PgPool) {
+    let mut place = open(pool).await;
+    let submit = place.come_to_submit().await;
+    let (action, page) = of_sensitive_information(&mut place).await;
     page.shows("no new application of yours is taken");
-    let action = format!("/me/agreements/{link}/withdraw");
     for _ in 0..2 {
-        let done = place.browser.submit(page, &action, &[]).await;
+        let done = place.browser.submit(&page, &action, &[]).await;
         done.shows("You took this consent back on").hides(&format!("action=\"{action}\""));
     }
     // The step that is missing is shown at once, with the reason.
@@ -360,7 +387,7 @@ async fn a_consent_that_is_taken_back_stops_new_applications_until_it_is_given_a
     let again = place.browser.get("/apply").await;
     let submit = place.agree(&again, "sensitive_information").await;
     // An old page that is sent once more does not take the new consent back.
-    place.browser.submit(page, &action, &[]).await.shows("You took this consent back on");
+    place.browser.submit(&page, &action, &[]).await.shows("You took this consent back on");
     place.apply(&submit).await.shows("Your line is open");
 }
 

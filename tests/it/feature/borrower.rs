@@ -564,10 +564,14 @@ async fn nobody_signs_in_by_an_identity_that_is_being_led_on_twice(pool: PgPool)
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn no_card_is_bound_under_an_agreement_that_was_taken_back(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
-    let borrower_id = registered(&app, 1).await;
-    take_back(&app, borrower_id, Agreement::Withholding).await.unwrap();
-    let binding = CardBinding { borrower_id, number: identity::card_number(1, 0), mobile: identity::mobile(1) };
-    assert_eq!(refused(card_actions::start_binding(&app, binding).await), CardRefusal::AgreementMissing);
+    let needed = [Agreement::Withholding, Agreement::PersonalInformation, Agreement::SensitiveInformation];
+    for (number, agreement) in (1..).zip(needed) {
+        let borrower_id = registered(&app, number).await;
+        take_back(&app, borrower_id, agreement).await.unwrap();
+        let (mobile, number) = (identity::mobile(number), identity::card_number(number, 0));
+        let bound = card_actions::start_binding(&app, CardBinding { borrower_id, number, mobile }).await;
+        assert_eq!(refused(bound), CardRefusal::AgreementMissing, "{agreement:?}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

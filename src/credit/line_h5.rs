@@ -1,5 +1,7 @@
 //! Where the numbers of a line come from: limit less used, and every change that led there.
 
+use std::sync::Arc;
+
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Query, State};
@@ -14,6 +16,8 @@ use crate::base::{BusinessDay, Fen};
 use crate::http::Problem;
 use crate::page::Page;
 use crate::page::session::SignedIn;
+use crate::product::ProductVersion;
+use crate::product::terms::WithholdingTerms;
 use crate::{bill, business_day, funder};
 
 #[derive(Deserialize, Default)]
@@ -30,6 +34,8 @@ pub struct Asked {
 pub struct LinePage {
     page: Page,
     line: Line,
+    /// The terms that it was opened under: by their timetable its bills are taken from the card.
+    product: Arc<ProductVersion>,
     lender: String,
     today: BusinessDay,
     others: Vec<LineId>,
@@ -52,12 +58,13 @@ pub async fn show(
     let others = lines.iter().map(|line| line.line_id).filter(|line_id| *line_id != line.line_id).collect();
     let mut connection = app.pool.acquire().await?;
     let outstanding = bill::own_store::list_outstanding(&mut connection, line.line_id).await?;
+    let product = app.catalogue.get(&mut connection, line.product_id, line.product_version).await?;
     let lender = funder::store::find_name(&mut connection, line.funder_id).await?;
     let today = business_day::store::today(&mut connection).await?;
     let entries = own_store::list_entries(&mut connection, line.line_id, asked.before).await?;
     // Every journal begins with entry 1.
     let older = entries.last().map(|entry| entry.entry_no).filter(|entry_no| *entry_no > 1);
-    Ok(LinePage { page, line, lender, today, others, outstanding, entries, older })
+    Ok(LinePage { page, line, product, lender, today, others, outstanding, entries, older })
 }
 
 impl LinePage {
@@ -67,6 +74,24 @@ impl LinePage {
 
     fn expires_on(&self) -> BusinessDay {
         BusinessDay::new(self.line.expires_on)
+    }
+
+    /// On which days and at which times what is due is taken from the card.
+    fn withholding(&self) -> String {
+        let WithholdingTerms { times, days, partial_allowed } = &self.product.terms.withholding;
+        let comma = self.page.say("line-withholding-comma").to_string();
+        let times: Vec<String> = times.iter().map(|time| time.format("%H:%M").to_string()).collect();
+        let later: Vec<String> = days.iter().filter(|days| **days > 0).map(ToString::to_string).collect();
+        let said = match (days.contains(&0), later.is_empty()) {
+            (true, true) => self.page.say("line-withholding-due"),
+            (true, false) => self.page.say("line-withholding-both").with("days", later.join(&comma)),
+            (false, _) => self.page.say("line-withholding-later").with("days", later.join(&comma)),
+        };
+        let mut said = said.with("times", times.join(&comma)).to_string();
+        if *partial_allowed {
+            said.push_str(&self.page.say("line-withholding-part").to_string());
+        }
+        said
     }
 
     fn has_ended(&self) -> bool {

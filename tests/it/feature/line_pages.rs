@@ -17,7 +17,11 @@ async fn a_line_that_cannot_be_used_says_so_everywhere(pool: PgPool) {
     let pool = shopper.town.app.pool.clone();
     let home = shopper.browser.get("/home").await;
     home.shows("valid until 31 December 2029").shows(SCAN).hides("Your line ended");
-    shopper.browser.get("/home/line").await.shows("available ¥10,000.00").hides("Suspended");
+    let line = shopper.browser.get("/home/line").await;
+    line.shows("available ¥10,000.00").hides("Suspended");
+    // As the product says, which the withholding agreement refers to.
+    line.shows("on days 1, 2, 3, 5, 7, 10, 14, 21, 28 after it, at 09:00, 15:00, 20:30");
+    line.shows("a part of it where the card does not hold enough");
     let frozen = "update credit_line set status = 'frozen', frozen_for = 'operator'";
     sqlx::query(frozen).execute(&pool).await.unwrap();
     let home = shopper.browser.get("/home").await;

@@ -1,10 +1,13 @@
 //! What home, the counter and the bills say of lines: which of them can be used, why others cannot, and what will be due.
 
 use chrono::TimeDelta;
+use fenqi::borrower::{self, Agreement, Signature};
+use fenqi::credit::consent_actions::take_back;
 use fenqi::purchase::Authoriser;
 use sqlx::PgPool;
 
-use crate::shopper::Shopper;
+use crate::house;
+use crate::shopper::{PIN, Shopper};
 use crate::town::LineWish;
 
 /// The button that leads to paying; the tab of the same address is on every page.
@@ -166,4 +169,28 @@ async fn a_journal_that_fills_its_page_leads_to_no_empty_one(pool: PgPool) {
         assert_eq!(page.text.contains("Earlier changes"), is_more, "{last} entries");
     }
     shopper.browser.get("/home/line?before=2").await.shows("Line opened").hides("Earlier changes");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_line_goes_on_and_what_is_owed_is_collected_though_consents_are_taken_back(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-03-02").await;
+    let mut shopper = Shopper::in_town(app.clone()).await;
+    let borrower_id = shopper.borrower_id;
+    let signature = |agreement: Agreement| Signature {
+        borrower_id,
+        agreement,
+        text_sha256: agreement.wording().sha256,
+        device: "test".into(),
+    };
+    borrower::sign(&app, &Agreement::ALL.map(signature)).await.unwrap();
+    let code = shopper.poster().await;
+    let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
+    shopper.browser.submit(&asking, &format!("{code}/confirm"), &[("pin", PIN)]).await.shows("Paid");
+    for agreement in [Agreement::PersonalInformation, Agreement::SensitiveInformation] {
+        take_back(&app, borrower_id, agreement).await.unwrap();
+    }
+    let asking = shopper.ask(&code, "?amount=600", "harbour-standard", 3).await;
+    shopper.browser.submit(&asking, &format!("{code}/confirm"), &[("pin", PIN)]).await.shows("Paid");
+    shopper.live_until("2026-03-26").await;
+    shopper.browser.get("/bills").await.shows("No bill is to be paid").shows("Paid on 25 March 2026");
 }

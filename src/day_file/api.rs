@@ -160,7 +160,8 @@ fn problem_of(app: &App, fault: Fault<FileRefusal>) -> Problem {
             headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it.")),
             example = json!(FILE_EXAMPLE)),
         (status = 206, body = String, content_type = "application/gzip",
-            headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it.")),
+            headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it."),
+                ("Content-Range" = String, description = "Which bytes these are, and of how many: `bytes 262144-524287/600000`.")),
             example = json!(FILE_EXAMPLE)),
         (status = 304, description = "It is what `If-None-Match` names.")),
     security(("signature" = ["files:read"])),
@@ -193,7 +194,8 @@ pub async fn download_file(
     let asked = given(header::RANGE).filter(|_| is_same);
     let Ok(span) = read_range(asked, bytes) else {
         let detail = format!("The file has {bytes} bytes.");
-        return Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", detail));
+        let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", detail);
+        return Ok(([(header::CONTENT_RANGE, format!("bytes */{bytes}"))], problem).into_response());
     };
     let whole = Span { from: 0, to: bytes.saturating_sub(1) };
     let sent = span.unwrap_or(whole);

@@ -247,6 +247,7 @@ fn headers(status: u16, codes: &[&'static Code]) -> Value {
     match status {
         401 => headers["WWW-Authenticate"] = text("The schemes in which a request is signed."),
         405 => headers["Allow"] = text("The methods that the address takes."),
+        416 => headers["Content-Range"] = text("How many bytes the file has: `bytes */600000`."),
         _ => {}
     }
     if status == 429 || codes.iter().any(may_wait) {

@@ -181,7 +181,7 @@ fn a_problem_has_the_headers_that_its_answers_bear() {
         let may_wait = name.starts_with("Problem429")
             || ["idempotency_in_progress", "file_not_ready"].iter().any(|code| codes.contains_key(*code));
         assert_eq!(!headers["Retry-After"].is_null(), may_wait, "{name}");
-        for (header, status) in [("WWW-Authenticate", 401), ("Allow", 405)] {
+        for (header, status) in [("WWW-Authenticate", 401), ("Allow", 405), ("Content-Range", 416)] {
             assert_eq!(!headers[header].is_null(), name.starts_with(&format!("Problem{status}")), "{name}");
         }
     }

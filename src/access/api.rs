@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, FixedOffset, Utc};
 use chrono_tz::Asia::Shanghai;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::model::Owner;
 use super::store;
@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::base::BusinessDay;
 use crate::business_day;
 use crate::http::Problem;
-use crate::http::api::{Caller, Cursor, KeyText, KeyTime, Limit, Page, Params};
+use crate::http::api::{Caller, Cursor, KeyText, KeyTime, Page, PageParams, Params};
 use crate::partner::key::{Algorithm, pem_encode};
 
 /// A partner, as we know it.
@@ -92,28 +92,15 @@ pub struct PlatformKey {
     pub retired_at: Option<DateTime<FixedOffset>>,
 }
 
-/// Which of them.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PlatformKeyParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<(KeyTime, KeyText)>>,
-}
-
 /// Our public keys, the newest first
 ///
 /// By these you believe our answers and callbacks. Compare the first ones with what `fenqi partner platform-key list` prints. The
 /// next one stands here before it signs: ask each day.
-#[utoipa::path(get, path = "/platform-keys", tag = "access", params(PlatformKeyParams),
+#[utoipa::path(get, path = "/platform-keys", tag = "access", params(PageParams<(KeyTime, KeyText)>),
     responses((status = 200, body = Page<PlatformKey>)), security(("signature" = [])))]
 pub async fn list_platform_keys(
     State(app): State<App>,
-    Params(params): Params<PlatformKeyParams>,
+    Params(params): Params<PageParams<(KeyTime, KeyText)>>,
 ) -> Result<Json<Page<PlatformKey>>, Problem> {
     for algorithm in Algorithm::ALL {
         app.access.signer(algorithm).await?;

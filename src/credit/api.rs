@@ -18,32 +18,21 @@ use crate::base::Wanted;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId};
 use crate::base::typed::is_one_line;
 use crate::http::Problem;
-use crate::http::api::{AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Listed, Named, Page, Params, word};
+use crate::http::api::{
+    AmountFen, Body, Caller, Cursor, FunderCaller, Limit, Listed, Named, Page, PageParams, Params, word,
+};
 use crate::partner::risk::is_reason;
 
 /// A reason is kept for the record and read by people: some sentences.
 const REASON_CHARS_MAX: usize = 500;
 
-/// Which lines.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct LineParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<LineId>>,
-}
-
 /// List credit lines, the oldest first
-#[utoipa::path(get, path = "/funder/lines", tag = "funder", params(LineParams),
+#[utoipa::path(get, path = "/funder/lines", tag = "funder", params(PageParams<LineId>),
     responses((status = 200, body = Page<LineView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_lines(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<LineParams>,
+    Params(params): Params<PageParams<LineId>>,
 ) -> Result<Json<Page<LineView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0));
@@ -69,28 +58,15 @@ async fn find_line(app: &App, funder_id: FunderId, line_id: LineId) -> Result<Li
     rows.pop().ok_or_else(Problem::not_found)
 }
 
-/// Which entries.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct EntryParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Listed<LineEntryView, i64>>>,
-}
-
 /// List a line's journal, the oldest entry first
 #[utoipa::path(get, path = "/funder/lines/{line_id}/entries", tag = "funder",
-    params(("line_id" = LineId, Path), EntryParams),
+    params(("line_id" = LineId, Path), PageParams<Listed<LineEntryView, i64>>),
     responses((status = 200, body = Page<LineEntryView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_line_entries(
     State(app): State<App>,
     caller: FunderCaller,
     Named(line_id): Named<LineId>,
-    Params(params): Params<EntryParams>,
+    Params(params): Params<PageParams<Listed<LineEntryView, i64>>>,
 ) -> Result<Json<Page<LineEntryView>>, Problem> {
     find_line(&app, caller.funder_id, line_id).await?;
     let mut connection = app.pool.acquire().await?;

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use futures_util::stream::try_unfold;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::actions::{self, is_ready};
 use super::model::{FileName, FileRefusal, Span, read_range};
@@ -20,7 +20,7 @@ use crate::base::hex::hex_encode;
 use crate::base::id::FunderId;
 use crate::error::Fault;
 use crate::http::Problem;
-use crate::http::api::{Cursor, Day, FunderCaller, Limit, Listed, Named, NamedWithin, Page, Params, Streamed, etag};
+use crate::http::api::{Day, FunderCaller, Listed, Named, NamedWithin, Page, PageParams, Params, Streamed, etag};
 
 /// What a file holds when it is unpacked.
 const FILE_EXAMPLE: &str = "repayment_id,part,line_id,loan_id,period,principal_fen,interest_fen,fee_fen,penalty_fen\n\
@@ -28,19 +28,6 @@ rep_0197f3c2a4b07cc39b1c2d3e4f506172,1,line_0197f3c2a4b07cc39b1c2d3e4f506174,loa
 
 /// Seconds after which it is worth asking again for files that are late.
 const LATE_RETRY_SECONDS: i64 = 60;
-
-/// Which days.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct DayParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Listed<DayView, Day>>>,
-}
 
 /// A closed business day and its files.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,12 +44,12 @@ pub struct DayView {
 }
 
 /// List the days that have files, the oldest first
-#[utoipa::path(get, path = "/funder/days", tag = "funder", params(DayParams),
+#[utoipa::path(get, path = "/funder/days", tag = "funder", params(PageParams<Listed<DayView, Day>>),
     responses((status = 200, body = Page<DayView>)), security(("signature" = ["files:read"])))]
 pub async fn list_days(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<DayParams>,
+    Params(params): Params<PageParams<Listed<DayView, Day>>>,
 ) -> Result<Json<Page<DayView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let (after, limit) = (params.cursor.map(|cursor| cursor.0.0.0), params.limit.0);

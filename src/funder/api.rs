@@ -21,7 +21,7 @@ use crate::base::{BusinessDay, Fen};
 use crate::business_day;
 use crate::http::Problem;
 use crate::http::api::{
-    AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, Listed, MarkFen, Named, Page, Params, etag,
+    AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, Listed, MarkFen, Named, Page, PageParams, Params, etag,
 };
 
 /// The reserve as it stands.
@@ -277,26 +277,13 @@ pub async fn confirm_withdrawal(
     Ok(Json(order_actions::confirm_withdrawal(&app.by(Person::key_holder(holder)), order_id, holder).await?))
 }
 
-/// Which orders.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ReserveOrderParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<ReserveOrderId>>,
-}
-
 /// List deposits and withdrawals that you noted, the oldest first
-#[utoipa::path(get, path = "/funder/reserve/orders", tag = "funder", params(ReserveOrderParams),
+#[utoipa::path(get, path = "/funder/reserve/orders", tag = "funder", params(PageParams<ReserveOrderId>),
     responses((status = 200, body = Page<ReserveOrder>)), security(("signature" = ["reserve:read"])))]
 pub async fn list_orders(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<ReserveOrderParams>,
+    Params(params): Params<PageParams<ReserveOrderId>>,
 ) -> Result<Json<Page<ReserveOrder>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let wanted = WantedOrders { after: params.cursor.map(|cursor| cursor.0), waiting_only: false };

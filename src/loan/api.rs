@@ -10,7 +10,7 @@ use super::api_store::{self, InstallmentView, LoanView, PlanView, WantedLoans, W
 use crate::app::App;
 use crate::base::id::{FunderId, LineId, LoanId};
 use crate::http::Problem;
-use crate::http::api::{Cursor, FunderCaller, Limit, Listed, Named, Page, Params};
+use crate::http::api::{Cursor, FunderCaller, Limit, Listed, Named, Page, PageParams, Params};
 
 /// Which loans.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -64,29 +64,17 @@ async fn find_loan(app: &App, funder_id: FunderId, loan_id: LoanId) -> Result<Lo
     api_store::find_loan(&mut connection, funder_id, loan_id).await?.ok_or_else(Problem::not_found)
 }
 
-/// Which of them.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PlanParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Listed<PlanView, i32>>>,
-}
-
 /// List a loan's plans, the first version first
 ///
 /// A plan never changes; a payoff or a refund makes the next version.
-#[utoipa::path(get, path = "/funder/loans/{loan_id}/plans", tag = "funder", params(("loan_id" = LoanId, Path), PlanParams),
+#[utoipa::path(get, path = "/funder/loans/{loan_id}/plans", tag = "funder",
+    params(("loan_id" = LoanId, Path), PageParams<Listed<PlanView, i32>>),
     responses((status = 200, body = Page<PlanView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_plans(
     State(app): State<App>,
     caller: FunderCaller,
     Named(loan_id): Named<LoanId>,
-    Params(params): Params<PlanParams>,
+    Params(params): Params<PageParams<Listed<PlanView, i32>>>,
 ) -> Result<Json<Page<PlanView>>, Problem> {
     let loan = find_loan(&app, caller.funder_id, loan_id).await?;
     let mut connection = app.pool.acquire().await?;

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::code::{Code, CodeKind, CodeStatus, Order};
 use super::code_actions::close_code;
@@ -16,7 +16,7 @@ use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId, PurchaseId};
 use crate::http::Problem;
 use crate::http::api::idempotency::first_response;
-use crate::http::api::{AmountFen, Body, Cursor, Limit, MerchantCaller, Moment, Named, Page, Params};
+use crate::http::api::{AmountFen, Body, MerchantCaller, Moment, Named, Page, PageParams, Params};
 
 /// A sale to be paid by scanning.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -101,26 +101,13 @@ pub async fn create_order(
     Ok((StatusCode::CREATED, Json(order)).into_response())
 }
 
-/// Which orders.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct OrderParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<CodeId>>,
-}
-
 /// List orders, the oldest first
-#[utoipa::path(get, path = "/merchant/orders", tag = "merchant", params(OrderParams),
+#[utoipa::path(get, path = "/merchant/orders", tag = "merchant", params(PageParams<CodeId>),
     responses((status = 200, body = Page<OrderView>)), security(("signature" = ["orders:read"])))]
 pub async fn list_orders(
     State(app): State<App>,
     caller: MerchantCaller,
-    Params(params): Params<OrderParams>,
+    Params(params): Params<PageParams<CodeId>>,
 ) -> Result<Json<Page<OrderView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let after = params.cursor.map(|cursor| cursor.0);

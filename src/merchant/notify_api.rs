@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::notification::{Notified, NotifyAddress};
 use super::notify_actions::{VersionRead, Wanted, change_notify_url};
@@ -14,7 +14,7 @@ use super::notify_store;
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::http::Problem;
-use crate::http::api::{Body, Cursor, IfMatch, Limit, MerchantCaller, Named, Page, Params, etag, word};
+use crate::http::api::{Body, IfMatch, MerchantCaller, Named, Page, PageParams, Params, etag, word};
 use crate::outbox::actions::{Asked, retry};
 use crate::outbox::event_store;
 use crate::partner::key::Algorithm;
@@ -118,28 +118,15 @@ pub struct FailedNotification {
     pub last_error: Option<String>,
 }
 
-/// Which of them.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct FailedNotificationParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<(bool, i64)>>,
-}
-
 /// List notifications that failed
 ///
 /// Those that were given up first, then those that are tried again.
-#[utoipa::path(get, path = "/merchant/notifications/failures", tag = "merchant", params(FailedNotificationParams),
+#[utoipa::path(get, path = "/merchant/notifications/failures", tag = "merchant", params(PageParams<(bool, i64)>),
     responses((status = 200, body = Page<FailedNotification>)), security(("signature" = ["orders:read"])))]
 pub async fn list_failed_notifications(
     State(app): State<App>,
     caller: MerchantCaller,
-    Params(params): Params<FailedNotificationParams>,
+    Params(params): Params<PageParams<(bool, i64)>>,
 ) -> Result<Json<Page<FailedNotification>>, Problem> {
     let after = params.cursor.map_or((false, 0), |cursor| cursor.0);
     let partner = partner_of(caller.merchant_id);

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::actions::{self, Asked, Replay};
@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::base::id::FunderId;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{Body, Cursor, FunderCaller, Limit, Moment, Named, Page, Params};
+use crate::http::api::{Body, FunderCaller, Moment, Named, Page, PageParams, Params};
 
 /// Whether your core is called at present.
 #[derive(Debug, Serialize, ToSchema)]
@@ -130,28 +130,15 @@ pub struct FailedEvent {
     pub last_error: Option<String>,
 }
 
-/// Which of them.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct FailedParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<(bool, i64)>>,
-}
-
 /// List events that failed
 ///
 /// Dead letters first, then those that are tried again.
-#[utoipa::path(get, path = "/events/failures", tag = "events", params(FailedParams),
+#[utoipa::path(get, path = "/events/failures", tag = "events", params(PageParams<(bool, i64)>),
     responses((status = 200, body = Page<FailedEvent>)), security(("signature" = ["events:read"])))]
 pub async fn list_failures(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<FailedParams>,
+    Params(params): Params<PageParams<(bool, i64)>>,
 ) -> Result<Json<Page<FailedEvent>>, Problem> {
     let partner = partner_of(&app, caller.funder_id).await?;
     let after = params.cursor.map_or((false, 0), |cursor| cursor.0);

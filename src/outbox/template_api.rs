@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::template::{Telling, Template};
 use super::template_actions::{self, Saving, kind_for_funders};
@@ -16,7 +16,7 @@ use crate::base::id::FunderId;
 use crate::error::Fault;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{Body, Caller, Cursor, FunderCaller, IfMatch, Limit, Listed, Named, Page, Params, etag, object};
+use crate::http::api::{Body, Caller, FunderCaller, IfMatch, Listed, Named, Page, PageParams, Params, etag, object};
 
 /// How a kind of event is told to your core.
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,29 +74,16 @@ pub struct TemplateVersion {
     pub saved_at: DateTime<Utc>,
 }
 
-/// Which of them.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct TemplateVersionParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Listed<TemplateVersion, i32>>>,
-}
-
 /// List the versions of a kind's template, the newest first
 #[utoipa::path(get, path = "/events/templates/{kind}/versions", tag = "events",
-    params(("kind" = String, Path, example = "loan_made"), TemplateVersionParams),
+    params(("kind" = String, Path, example = "loan_made"), PageParams<Listed<TemplateVersion, i32>>),
     responses((status = 200, body = Page<TemplateVersion>)), security(("signature" = ["events:read"])),
     extensions(("x-problems" = json!(["unknown_event_kind"]))))]
 pub async fn list_template_versions(
     State(app): State<App>,
     caller: FunderCaller,
     Named(kind): Named<String>,
-    Params(params): Params<TemplateVersionParams>,
+    Params(params): Params<PageParams<Listed<TemplateVersion, i32>>>,
 ) -> Result<Json<Page<TemplateVersion>>, Problem> {
     let kind = kind_for_funders(&kind).map_err(Fault::Refused)?;
     let (before, limit) = (params.cursor.map(|cursor| cursor.0.0), params.limit.0);

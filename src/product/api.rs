@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::actions::{self, ProductRefusal};
 use super::api_store::{self, ProductView, VersionView, WantedVersions};
@@ -23,30 +23,17 @@ use crate::base::{BusinessDay, Fen, Wanted};
 use crate::error::Refusal as _;
 use crate::http::Problem;
 use crate::http::api::{
-    AmountFen, Body, Caller, Cursor, Day, FunderCaller, IfMatch, KeyText, Limit, Listed, Named, NamedWithin, Page,
-    Params, etag,
+    AmountFen, Body, Caller, Day, FunderCaller, IfMatch, KeyText, Listed, Named, NamedWithin, Page, PageParams, Params,
+    etag,
 };
 
-/// Which products.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ProductParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Listed<ProductView, KeyText>>>,
-}
-
 /// List your products by code
-#[utoipa::path(get, path = "/funder/products", tag = "products", params(ProductParams),
+#[utoipa::path(get, path = "/funder/products", tag = "products", params(PageParams<Listed<ProductView, KeyText>>),
     responses((status = 200, body = Page<ProductView>)), security(("signature" = ["products:read"])))]
 pub async fn list_products(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<ProductParams>,
+    Params(params): Params<PageParams<Listed<ProductView, KeyText>>>,
 ) -> Result<Json<Page<ProductView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let after = params.cursor.as_ref().map(|cursor| cursor.0.0.0.as_str());
@@ -55,28 +42,15 @@ pub async fn list_products(
     Ok(Json(Page::of_listed(rows, limit, |product: &ProductView| product.code.clone())))
 }
 
-/// Which versions.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct VersionParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Listed<VersionView, i32>>>,
-}
-
 /// List a product's versions, the first one first
 #[utoipa::path(get, path = "/funder/products/{code}/versions", tag = "products",
-    params(("code" = String, Path, example = "harbour-standard"), VersionParams),
+    params(("code" = String, Path, example = "harbour-standard"), PageParams<Listed<VersionView, i32>>),
     responses((status = 200, body = Page<VersionView>)), security(("signature" = ["products:read"])))]
 pub async fn list_versions(
     State(app): State<App>,
     caller: FunderCaller,
     Named(code): Named<String>,
-    Params(params): Params<VersionParams>,
+    Params(params): Params<PageParams<Listed<VersionView, i32>>>,
 ) -> Result<Json<Page<VersionView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let (after, limit) = (params.cursor.map(|cursor| cursor.0.0), params.limit.0);
@@ -265,26 +239,13 @@ pub async fn submit_draft(
     Ok((StatusCode::CREATED, tagged(draft)))
 }
 
-/// Which drafts.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct DraftParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<ProductDraftId>>,
-}
-
 /// List drafts, the oldest first
-#[utoipa::path(get, path = "/funder/product-drafts", tag = "products", params(DraftParams),
+#[utoipa::path(get, path = "/funder/product-drafts", tag = "products", params(PageParams<ProductDraftId>),
     responses((status = 200, body = Page<Draft>)), security(("signature" = ["products:read"])))]
 pub async fn list_drafts(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<DraftParams>,
+    Params(params): Params<PageParams<ProductDraftId>>,
 ) -> Result<Json<Page<Draft>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0));

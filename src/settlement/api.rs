@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api_store::{self, RemittancePartView, RemittanceView, SettlementView};
 use super::statement_actions::statement;
@@ -13,28 +13,15 @@ use crate::app::App;
 use crate::base::Wanted;
 use crate::base::id::{MerchantId, RemittanceId, SettlementId};
 use crate::http::Problem;
-use crate::http::api::{Cursor, Day, FunderCaller, Limit, Listed, MerchantCaller, Named, Page, Params, Pieced};
-
-/// Which settlements.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct SettlementParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Listed<SettlementView, Day>>>,
-}
+use crate::http::api::{Day, FunderCaller, Listed, MerchantCaller, Named, Page, PageParams, Params, Pieced};
 
 /// List settlements, the oldest day first
-#[utoipa::path(get, path = "/merchant/settlements", tag = "merchant", params(SettlementParams),
+#[utoipa::path(get, path = "/merchant/settlements", tag = "merchant", params(PageParams<Listed<SettlementView, Day>>),
     responses((status = 200, body = Page<SettlementView>)), security(("signature" = ["settlements:read"])))]
 pub async fn list_settlements(
     State(app): State<App>,
     caller: MerchantCaller,
-    Params(params): Params<SettlementParams>,
+    Params(params): Params<PageParams<Listed<SettlementView, Day>>>,
 ) -> Result<Json<Page<SettlementView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0.0.0));
@@ -85,26 +72,13 @@ pub async fn download_statement(
     Ok((headers, Pieced::new(move || statement(app.clone(), merchant_id, day))))
 }
 
-/// Which remittances.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct RemittanceParams {
-    /// From 1 to 200; 50 if left out.
-    #[serde(default)]
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
-    limit: Limit,
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<Listed<RemittanceView, Day>>>,
-}
-
 /// List remittances, the oldest day first
-#[utoipa::path(get, path = "/funder/remittances", tag = "funder", params(RemittanceParams),
+#[utoipa::path(get, path = "/funder/remittances", tag = "funder", params(PageParams<Listed<RemittanceView, Day>>),
     responses((status = 200, body = Page<RemittanceView>)), security(("signature" = ["remittances:read"])))]
 pub async fn list_remittances(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<RemittanceParams>,
+    Params(params): Params<PageParams<Listed<RemittanceView, Day>>>,
 ) -> Result<Json<Page<RemittanceView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0.0.0));

@@ -7,7 +7,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Datelike as _, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use utoipa::ToSchema;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, Required, SchemaFormat, Type};
+use utoipa::{IntoParams, ToSchema};
 
 /// Rows of a page unless asked for otherwise, and at most.
 pub const LIMIT_DEFAULT: i64 = 50;
@@ -132,8 +134,35 @@ impl<'de> Deserialize<'de> for Limit {
     }
 }
 
+/// What is asked of a list that nothing narrows down: how many rows, and behind which. `K` is the key of its cursors.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, bound = "K: DeserializeOwned")]
+pub struct PageParams<K> {
+    #[serde(default)]
+    pub limit: Limit,
+    pub cursor: Option<Cursor<K>>,
+}
+
+/// Not derived, because then each key would need a schema, which nobody sees: a cursor is a text.
+impl<K> IntoParams for PageParams<K> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1_i64)).maximum(Some(LIMIT_MAX));
+        let limit = limit.format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
+        let says = format!("From 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} if left out.");
+        let cursor = ObjectBuilder::new().schema_type(Type::String);
+        vec![in_query("limit", limit).description(Some(says)).build(), in_query("cursor", cursor).build()]
+    }
+}
+
+fn in_query(name: &str, schema: ObjectBuilder) -> ParameterBuilder {
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
+    parameter.required(Required::False).schema(Some(schema))
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -153,6 +182,23 @@ mod tests {
         assert_eq!(serde_json::from_value::<Cursor<Listed<i64, i64>>>(cursor.clone()).unwrap().0.0, 2);
         assert!(serde_json::from_value::<Cursor<Listed<String, i64>>>(cursor.clone()).is_err());
         assert!(serde_json::from_value::<Cursor<i64>>(cursor).is_err());
+    }
+
+    #[test]
+    fn a_limit_is_shown_with_the_bounds_that_it_has() {
+        let shown = serde_json::to_value(PageParams::<i32>::into_params(|| None)).unwrap();
+        let says = format!("From 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} if left out.");
+        let limit = json!({ "type": "integer", "format": "int64", "minimum": 1, "maximum": LIMIT_MAX });
+        let cursor = json!({ "type": "string" });
+        let expected = json!([
+            { "name": "limit", "in": "query", "required": false, "description": says, "schema": limit },
+            { "name": "cursor", "in": "query", "required": false, "schema": cursor },
+        ]);
+        assert_eq!(shown, expected);
+        let read =
+            |limit: &str| serde_json::from_value::<PageParams<i32>>(json!({ "limit": limit })).map(|read| read.limit.0);
+        assert_eq!((read("1").unwrap(), read("200").unwrap()), (1, LIMIT_MAX));
+        assert!(read("0").is_err() && read("201").is_err());
     }
 
     #[test]

@@ -108,8 +108,8 @@ fn reserve_operations() -> OpenApiRouter<App> {
         .routes(routes!(funder::api::note_deposit))
         .routes(routes!(funder::api::note_withdrawal))
         .routes(routes!(funder::api::confirm_withdrawal))
-        .routes(routes!(funder::api::list_orders))
-        .routes(routes!(funder::api::show_order))
+        .routes(routes!(funder::api::list_reserve_orders))
+        .routes(routes!(funder::api::show_reserve_order))
         .routes(routes!(settlement::api::list_remittances))
         .routes(routes!(settlement::api::show_remittance))
 }

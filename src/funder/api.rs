@@ -280,7 +280,7 @@ pub async fn confirm_withdrawal(
 /// List deposits and withdrawals that you noted, the oldest first
 #[utoipa::path(get, path = "/funder/reserve/orders", tag = "funder", params(PageParams<ReserveOrderId>),
     responses((status = 200, body = Page<ReserveOrder>)), security(("signature" = ["reserve:read"])))]
-pub async fn list_orders(
+pub async fn list_reserve_orders(
     State(app): State<App>,
     caller: FunderCaller,
     Params(params): Params<PageParams<ReserveOrderId>>,
@@ -296,7 +296,7 @@ pub async fn list_orders(
 #[utoipa::path(get, path = "/funder/reserve/orders/{order_id}", tag = "funder",
     params(("order_id" = ReserveOrderId, Path)),
     responses((status = 200, body = ReserveOrder)), security(("signature" = ["reserve:read"])))]
-pub async fn show_order(
+pub async fn show_reserve_order(
     State(app): State<App>,
     caller: FunderCaller,
     Named(order_id): Named<ReserveOrderId>,

@@ -79,6 +79,17 @@ fn every_answer_says_what_it_holds() {
     assert!(answers > 50, "{answers} answers");
 }
 
+/// OpenAPI has each once, and whoever has a client made from the document gets a method for each.
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let document = api_document().json;
+    let items = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let names: Vec<&str> = items.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let mut seen = BTreeSet::new();
+    let twice: Vec<&str> = names.into_iter().filter(|name| !seen.insert(*name)).collect();
+    assert!(twice.is_empty() && seen.len() > 50, "{twice:?} stand twice");
+}
+
 /// Of which the interface log is kept long, and seen by many.
 #[test]
 fn whoever_did_something_is_masked_where_calls_are_written_down() {

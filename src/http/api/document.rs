@@ -93,7 +93,7 @@ pub fn complete(declared: &OpenApi) -> Document {
             operations.by_route.insert(route.clone(), known);
             let codes = problems::of(operation, shape);
             operations.problems.insert(route, codes.iter().map(|code| code.code).collect());
-            for (status, response) in responses.of(&codes) {
+            for (status, response) in responses.of(&codes, shape) {
                 operation["responses"][status.to_string()] = response;
             }
             complete_operation(operation, &shared, is_reading);
@@ -178,8 +178,7 @@ fn add_example(holder: &mut Value, shared: &Value) {
 fn success_headers(is_reading: bool) -> Value {
     let mut headers = problems::shared_headers();
     if !is_reading {
-        let says = "`true` where the answer was given before.";
-        headers["Idempotent-Replayed"] = json!({ "description": says, "schema": { "type": "string" } });
+        headers["Idempotent-Replayed"] = problems::replayed_header();
     }
     headers
 }

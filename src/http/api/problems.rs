@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::codes::{self, CODES, Code};
+use super::idempotency;
 
 /// Lists the codes by which an operation refuses for reasons of its own; those that it shares with others follow from its shape.
 pub const PROBLEMS: &str = "x-problems";
@@ -103,32 +105,47 @@ pub fn of(operation: &Value, shape: Shape) -> Vec<&'static Code> {
     CODES.iter().filter(|known| shared.contains(&known.code) || own.contains(&known.code)).collect()
 }
 
-/// The document's responses, one for each status with the same codes.
+/// The document's responses, one for each status with the same codes and headers.
 #[derive(Default)]
 pub struct Responses {
     named: Map<String, Value>,
-    names: HashMap<(u16, Vec<&'static str>), String>,
+    names: HashMap<Kind, String>,
+}
+
+/// By what one response is told from another.
+#[derive(PartialEq, Eq, Hash)]
+struct Kind {
+    status: u16,
+    codes: Vec<&'static str>,
+    /// Whether it may be one that was given before under the same idempotency key.
+    is_kept: bool,
 }
 
 impl Responses {
-    /// References to the responses of an operation that can answer these codes, by status.
-    pub fn of(&mut self, codes: &[&'static Code]) -> Vec<(u16, Value)> {
+    /// References to the responses of an operation of this shape that can answer these codes, by status.
+    pub fn of(&mut self, codes: &[&'static Code], shape: Shape) -> Vec<(u16, Value)> {
         let mut statuses: Vec<u16> = codes.iter().map(|code| code.status).collect();
         statuses.sort_unstable();
         statuses.dedup();
         let of_status = |status| codes.iter().copied().filter(|code| code.status == status).collect();
-        statuses.into_iter().map(|status| (status, self.reference(status, of_status(status)))).collect()
+        let reference =
+            |status| (status, self.reference(status, of_status(status), !shape.is_reading && is_kept(status)));
+        statuses.into_iter().map(reference).collect()
     }
 
-    fn reference(&mut self, status: u16, codes: Vec<&'static Code>) -> Value {
-        let which = (status, codes.iter().map(|code| code.code).collect::<Vec<_>>());
-        let name = match self.names.get(&which) {
+    fn reference(&mut self, status: u16, codes: Vec<&'static Code>, is_kept: bool) -> Value {
+        let kind = Kind { status, codes: codes.iter().map(|code| code.code).collect(), is_kept };
+        let name = match self.names.get(&kind) {
             Some(name) => name.clone(),
             None => {
-                let before = self.names.keys().filter(|(other, _)| *other == status).count();
+                let before = self.names.keys().filter(|other| other.status == status).count();
                 let name = if before == 0 { format!("Problem{status}") } else { format!("Problem{status}_{before}") };
-                self.named.insert(name.clone(), response(status, &codes));
-                self.names.insert(which, name.clone());
+                let mut response = response(status, &codes);
+                if is_kept {
+                    response["headers"]["Idempotent-Replayed"] = replayed_header();
+                }
+                self.named.insert(name.clone(), response);
+                self.names.insert(kind, name.clone());
                 name
             }
         };
@@ -138,6 +155,17 @@ impl Responses {
     pub fn into_json(self) -> Value {
         Value::Object(self.named)
     }
+}
+
+/// Whether a refusal of a change with this status stands under its idempotency key. Who asks, how often, and for which operation, is seen
+/// before a key is met.
+fn is_kept(status: u16) -> bool {
+    !matches!(status, 401 | 405 | 429) && StatusCode::from_u16(status).is_ok_and(idempotency::is_kept)
+}
+
+/// Of an answer that may be one that was given before.
+pub fn replayed_header() -> Value {
+    text("`true` where the answer was given before.")
 }
 
 /// With an example for each code.
@@ -159,7 +187,7 @@ fn response(status: u16, codes: &[&'static Code]) -> Value {
 }
 
 fn title(status: u16) -> &'static str {
-    axum::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused")
+    StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused")
 }
 
 /// Any problem: its `code` is one of the list.

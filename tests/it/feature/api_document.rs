@@ -198,6 +198,28 @@ fn a_problem_has_the_headers_that_its_answers_bear() {
     }
 }
 
+/// A change's answer stands under its key, a refusal by a rule, too: given again, it says so.
+#[test]
+fn whatever_may_be_given_again_is_documented_with_the_header_that_says_so() {
+    let document = api_document().json;
+    let mut kept = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+            let is_change = parameters.any(|one| one["name"] == "Idempotency-Key");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let target = response["$ref"].as_str().map(|target| target.trim_start_matches('#'));
+                let response = target.map_or(response, |target| document.pointer(target).unwrap());
+                let is_kept = is_change && ["200", "201", "404", "409", "410", "422"].contains(&status.as_str());
+                let header = &response["headers"]["Idempotent-Replayed"];
+                assert_eq!(!header.is_null(), is_kept, "{method} {path} {status}");
+                kept += usize::from(is_kept);
+            }
+        }
+    }
+    assert!(kept > 40, "{kept} answers");
+}
+
 /// The codes that an operation lists under a status.
 fn listed(document: &Value, operation: &Value, status: &str) -> Vec<String> {
     let Some(target) = operation["responses"][status]["$ref"].as_str() else { return Vec::new() };

@@ -152,7 +152,8 @@ fn problem_of(app: &App, fault: Fault<FileRefusal>) -> Problem {
             example = json!(FILE_EXAMPLE)),
         (status = 304, description = "It is what `If-None-Match` names.")),
     security(("signature" = ["files:read"])),
-    extensions(("x-problems" = json!(["file_not_ready", "file_expired", "range_not_satisfiable"]))))]
+    extensions(("x-not-signed" = json!(true)),
+        ("x-problems" = json!(["file_not_ready", "file_expired", "range_not_satisfiable"]))))]
 pub async fn download_file(
     State(app): State<App>,
     caller: FunderCaller,

@@ -14,6 +14,8 @@ use crate::http::Problem;
 
 /// Marks an operation that takes a body but changes nothing: it needs no idempotency key.
 pub const READS: &str = "x-reads-only";
+/// Marks an operation whose success bears no signature: what it holds is believed by a hash that was signed before.
+const NOT_SIGNED: &str = "x-not-signed";
 
 /// The whole document, as it is served.
 pub struct Document {
@@ -141,11 +143,12 @@ fn complete_operation(operation: &mut Value, shared: &Value, is_reading: bool) {
         }
     }
     add_example(&mut operation["requestBody"], shared);
+    let headers = success_headers(operation, is_reading);
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
         if status.starts_with('2') {
             add_example(response, shared);
             let declared = response["headers"].take();
-            response["headers"] = success_headers(is_reading);
+            response["headers"] = headers.clone();
             for (name, header) in declared.as_object().into_iter().flatten() {
                 response["headers"][name.as_str()] = header.clone();
             }
@@ -175,8 +178,11 @@ fn add_example(holder: &mut Value, shared: &Value) {
     }
 }
 
-fn success_headers(is_reading: bool) -> Value {
+fn success_headers(operation: &Value, is_reading: bool) -> Value {
     let mut headers = problems::shared_headers();
+    if operation.get(NOT_SIGNED).is_none() {
+        problems::add_signature(&mut headers);
+    }
     if !is_reading {
         headers["Idempotent-Replayed"] = problems::replayed_header();
     }

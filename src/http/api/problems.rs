@@ -242,12 +242,16 @@ const UNRATED: &[&str] = &["nonce_reused", "address_not_allowed"];
 /// Codes that also end what is not known to be anybody's yet: a body that does not come to its end, a failure while we see who asks.
 const ALSO_UNSIGNED: &[&str] = &["failed", "timed_out"];
 
-/// What an answer bears to a caller whose signature was believed and whose call was counted.
+/// What an answer bears to a caller whose signature was believed and whose call was counted, beside our signature.
 pub fn shared_headers() -> Value {
     let mut headers = json!({ "X-Request-Id": text(REQUEST_ID) });
-    SIGNED.iter().for_each(|(name, says)| headers[*name] = text(says));
     RATED.iter().for_each(|(name, says)| headers[*name] = number(says));
     headers
+}
+
+/// What a signed answer bears besides.
+pub fn add_signature(headers: &mut Value) {
+    SIGNED.iter().for_each(|(name, says)| headers[*name] = text(says));
 }
 
 /// Whoever is not believed is answered without signature and rate: where some answers of a status bear a header, it says which do

@@ -109,6 +109,7 @@ async fn a_file_comes_whole_or_in_parts_or_not_again(pool: PgPool) {
     let get = async |headers: &[(&str, &str)]| download(&desk, "2026-01-25", "ledger.csv.gz", headers).await;
     let answer = get(&[]).await;
     assert!(answer.bytes == whole && answer.status == 200 && answer.header("accept-ranges") == "bytes");
+    assert_eq!(answer.header("fenqi-signature"), "", "its hash is signed, in the manifest");
     let tag = answer.header("etag").to_owned();
     for (range, from, to) in
         [("bytes=0-9", 0, 9), ("bytes=262140-262149", 262_140, 262_149), ("bytes=-3", 599_997, 599_999)]

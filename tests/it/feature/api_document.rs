@@ -198,6 +198,24 @@ fn a_problem_has_the_headers_that_its_answers_bear() {
     }
 }
 
+/// A file comes as it is read; its hash is signed in the manifest.
+#[test]
+fn only_what_is_not_signed_is_documented_without_a_signature() {
+    let document = api_document().json;
+    let mut unsigned = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                if status.starts_with('2') && response["headers"]["Fenqi-Signature"].is_null() {
+                    unsigned.push(format!("{method} {path} {status}"));
+                }
+            }
+        }
+    }
+    let file = "get /api/v1/funder/days/{business_day}/files/{name}";
+    assert_eq!(unsigned, [format!("{file} 200"), format!("{file} 206")]);
+}
+
 /// A change's answer stands under its key, a refusal by a rule, too: given again, it says so.
 #[test]
 fn whatever_may_be_given_again_is_documented_with_the_header_that_says_so() {

@@ -141,6 +141,14 @@ fn the_words_of_an_event_are_documented_and_are_those_that_the_program_has() {
 }
 
 #[test]
+fn whoever_integrates_is_told_where_programs_find_the_document() {
+    for guide in ["funder", "merchant", "risk"] {
+        let text = document(&format!("docs/integrate/{guide}.md"));
+        assert!(text.contains("`/api/v1/openapi.json`"), "{guide}.md");
+    }
+}
+
+#[test]
 fn every_configuration_key_is_documented_as_it_is() {
     let operations = document("docs/OPERATIONS.md");
     let row = |key: &fenqi::config::Key| {

@@ -4,28 +4,52 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::api_store::{self, RemittancePartView, RemittanceView, SettlementView};
+use super::api_store::{self, RemittancePartView, RemittanceView, SettlementView, WantedDays};
 use super::statement_actions::statement;
 use crate::app::App;
 use crate::base::Wanted;
 use crate::base::id::{MerchantId, RemittanceId, SettlementId};
 use crate::http::Problem;
-use crate::http::api::{Day, FunderCaller, Listed, MerchantCaller, Named, Page, PageParams, Params, Pieced};
+use crate::http::api::{Cursor, Day, FunderCaller, Limit, Listed, MerchantCaller, Named, Page, Params, Pieced};
+
+/// Which settlements, or which remittances: `T` is a row of the list that the cursor leads on in.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, bound = "T: ToSchema")]
+#[into_params(parameter_in = Query)]
+pub struct SettledParams<T: ToSchema> {
+    /// Only that of this day.
+    #[param(value_type = Option<Day>)]
+    business_day: Option<Day>,
+    /// From 1 to 200; 50 if left out.
+    #[serde(default)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
+    limit: Limit,
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<Listed<T, Day>>>,
+}
+
+impl<T: ToSchema> SettledParams<T> {
+    fn wanted<I>(self) -> WantedDays<I> {
+        WantedDays {
+            rows: Wanted::After(self.cursor.map(|cursor| cursor.0.0.0)),
+            business_day: self.business_day.map(|day| day.0),
+        }
+    }
+}
 
 /// List settlements, the oldest day first
-#[utoipa::path(get, path = "/merchant/settlements", tag = "merchant", params(PageParams<Listed<SettlementView, Day>>),
+#[utoipa::path(get, path = "/merchant/settlements", tag = "merchant", params(SettledParams<SettlementView>),
     responses((status = 200, body = Page<SettlementView>)), security(("signature" = ["settlements:read"])))]
 pub async fn list_settlements(
     State(app): State<App>,
     caller: MerchantCaller,
-    Params(params): Params<PageParams<Listed<SettlementView, Day>>>,
+    Params(params): Params<SettledParams<SettlementView>>,
 ) -> Result<Json<Page<SettlementView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0.0.0));
-    let limit = params.limit.0;
+    let (limit, wanted) = (params.limit.0, params.wanted());
     let rows = api_store::list_settlements(&mut connection, caller.merchant_id, wanted, limit + 1).await?;
     Ok(Json(Page::of_listed(rows, limit, |settlement: &SettlementView| settlement.business_day)))
 }
@@ -44,7 +68,7 @@ pub async fn show_settlement(
 
 async fn find_settlement(app: &App, merchant_id: MerchantId, id: SettlementId) -> Result<SettlementView, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let mut rows = api_store::list_settlements(&mut connection, merchant_id, Wanted::One(id), 1).await?;
+    let mut rows = api_store::list_settlements(&mut connection, merchant_id, WantedDays::one(id), 1).await?;
     rows.pop().ok_or_else(Problem::not_found)
 }
 
@@ -73,16 +97,15 @@ pub async fn download_statement(
 }
 
 /// List remittances, the oldest day first
-#[utoipa::path(get, path = "/funder/remittances", tag = "funder", params(PageParams<Listed<RemittanceView, Day>>),
+#[utoipa::path(get, path = "/funder/remittances", tag = "funder", params(SettledParams<RemittanceView>),
     responses((status = 200, body = Page<RemittanceView>)), security(("signature" = ["remittances:read"])))]
 pub async fn list_remittances(
     State(app): State<App>,
     caller: FunderCaller,
-    Params(params): Params<PageParams<Listed<RemittanceView, Day>>>,
+    Params(params): Params<SettledParams<RemittanceView>>,
 ) -> Result<Json<Page<RemittanceView>>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0.0.0));
-    let limit = params.limit.0;
+    let (limit, wanted) = (params.limit.0, params.wanted());
     let rows = api_store::list_remittances(&mut connection, caller.funder_id, wanted, limit + 1).await?;
     Ok(Json(Page::of_listed(rows, limit, |remittance: &RemittanceView| remittance.business_day)))
 }
@@ -104,7 +127,7 @@ pub async fn show_remittance(
     Named(remittance_id): Named<RemittanceId>,
 ) -> Result<Json<RemittanceDetail>, Problem> {
     let mut connection = app.pool.acquire().await?;
-    let wanted = Wanted::One(remittance_id);
+    let wanted = WantedDays::one(remittance_id);
     let mut rows = api_store::list_remittances(&mut connection, caller.funder_id, wanted, 1).await?;
     let remittance = rows.pop().ok_or_else(Problem::not_found)?;
     let parts = api_store::list_remittance_parts(&mut connection, remittance_id).await?;

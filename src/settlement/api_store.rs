@@ -34,11 +34,26 @@ pub struct SettlementView {
     pub bank_reference: Option<String>,
 }
 
+/// Which rows of a list that has one for a business day.
+#[derive(Clone, Copy, Debug)]
+pub struct WantedDays<I> {
+    pub rows: Wanted<I, BusinessDay>,
+    /// Of them only that of this day.
+    pub business_day: Option<BusinessDay>,
+}
+
+impl<I> WantedDays<I> {
+    /// The one with this id.
+    pub fn one(id: I) -> WantedDays<I> {
+        WantedDays { rows: Wanted::One(id), business_day: None }
+    }
+}
+
 /// A merchant's settlements, the oldest first.
 pub async fn list_settlements(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
-    wanted: Wanted<SettlementId, BusinessDay>,
+    wanted: WantedDays<SettlementId>,
     limit: i64,
 ) -> sqlx::Result<Vec<SettlementView>> {
     sqlx::query_as!(
@@ -50,10 +65,12 @@ pub async fn list_settlements(
                   status, pay_on as "pay_on: BusinessDay", paid_on as "paid_on: BusinessDay", bank_reference
            from settlement
            where merchant_id = $1 and ($2::uuid is null or settlement_id = $2) and ($3::date is null or business_day > $3)
-           order by business_day limit $4"#,
+                 and ($4::date is null or business_day = $4)
+           order by business_day limit $5"#,
         merchant_id.uuid(),
-        wanted.id().map(SettlementId::uuid),
-        wanted.after().map(BusinessDay::date),
+        wanted.rows.id().map(SettlementId::uuid),
+        wanted.rows.after().map(BusinessDay::date),
+        wanted.business_day.map(BusinessDay::date),
         limit,
     )
     .fetch_all(connection)
@@ -89,7 +106,7 @@ pub struct RemittanceView {
 pub async fn list_remittances(
     connection: &mut PgConnection,
     funder_id: FunderId,
-    wanted: Wanted<RemittanceId, BusinessDay>,
+    wanted: WantedDays<RemittanceId>,
     limit: i64,
 ) -> sqlx::Result<Vec<RemittanceView>> {
     sqlx::query_as!(
@@ -100,10 +117,12 @@ pub async fn list_remittances(
                   status, pay_on as "pay_on: BusinessDay", paid_on as "paid_on: BusinessDay", bank_reference
            from remittance
            where funder_id = $1 and ($2::uuid is null or remittance_id = $2) and ($3::date is null or business_day > $3)
-           order by business_day limit $4"#,
+                 and ($4::date is null or business_day = $4)
+           order by business_day limit $5"#,
         funder_id.uuid(),
-        wanted.id().map(RemittanceId::uuid),
-        wanted.after().map(BusinessDay::date),
+        wanted.rows.id().map(RemittanceId::uuid),
+        wanted.rows.after().map(BusinessDay::date),
+        wanted.business_day.map(BusinessDay::date),
         limit,
     )
     .fetch_all(connection)

@@ -82,20 +82,15 @@ async fn a_core_reads_a_loan_through_its_life(pool: PgPool) {
     for list in ["repayments", "withholdings", "refunds"] {
         let items = desk.get(&format!("/funder/{list}")).await.ok()["items"].clone();
         assert_eq!(items.as_array().unwrap().len(), 1, "{list}");
-        let id = items[0]
-            .as_object()
-            .unwrap()
-            .iter()
-            .find(|(name, _)| name.as_str() == format!("{}_id", &list[..list.len() - 1]))
-            .unwrap()
-            .1
-            .clone();
-        assert_eq!(desk.get(&format!("/funder/{list}/{}", id.as_str().unwrap())).await.ok(), items[0]);
+        let id = items[0][format!("{}_id", &list[..list.len() - 1])].as_str().unwrap();
+        assert_eq!(desk.get(&format!("/funder/{list}/{id}")).await.ok(), items[0]);
     }
     let remittances = desk.get("/funder/remittances").await.ok();
     let paid = remittances["items"].as_array().unwrap().iter().find(|one| one["collected_fen"] != 0).unwrap();
     let detail = desk.get(&format!("/funder/remittances/{}", paid["remittance_id"].as_str().unwrap())).await.ok();
     assert_eq!((&detail["remittance"], detail["parts"].as_array().unwrap().len()), (paid, 1));
+    let of_its_day = format!("/funder/remittances?business_day={}", paid["business_day"].as_str().unwrap());
+    assert_eq!(desk.get(&of_its_day).await.ok()["items"], json!([paid]));
 
     let stranger = desk.stranger(&town.app).await;
     for path in [

@@ -87,6 +87,13 @@ async fn an_order_is_made_paid_refunded_and_settled(pool: PgPool) {
     assert_eq!(purchase["reference"], "A-1");
     town.close_today().await;
     let settlements = desk.get("/merchant/settlements").await.ok();
+    let of_day = async |query: &str| desk.get(&format!("/merchant/settlements?business_day={query}")).await.ok();
+    for (day, found) in [("2026-01-05", &settlements["items"][0]), ("2026-01-06", &settlements["items"][1])] {
+        assert_eq!(of_day(day).await["items"], json!([found]), "of that day alone");
+    }
+    assert_eq!(of_day("2026-01-07").await["items"], json!([]), "a day that is not settled yet");
+    let cursor = desk.get("/merchant/settlements?limit=1").await.ok()["next_cursor"].as_str().unwrap().to_owned();
+    assert_eq!(of_day(&format!("2026-01-05&cursor={cursor}")).await["items"], json!([]), "behind that day");
     let id = settlements["items"][1]["settlement_id"].as_str().unwrap();
     let statement = desk.get(&format!("/merchant/settlements/{id}/statement")).await;
     let text = String::from_utf8(statement.bytes).unwrap();

@@ -33,7 +33,7 @@ pub(super) fn denied_response(denied: Fault<Denial>) -> Response {
 }
 
 /// Gives a problem the API's form: the status that the document lists for its code, its type, the request's id.
-pub(super) async fn finish_problem(mut response: Response, request_id: &str) -> Response {
+pub(super) fn finish_problem(mut response: Response, request_id: &str) -> Response {
     let Some(mut problem) = response.extensions_mut().remove::<Problem>() else { return response };
     match codes::find(problem.code) {
         Some(code) => problem.status = StatusCode::from_u16(code.status).unwrap_or(problem.status),

@@ -73,7 +73,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     let address = client_address(&gate.app, &parts).unwrap_or(address::NOWHERE);
     if let Err(denied) = gate.app.access.look(address, authorization_of(&parts.headers)).await {
         // Neither read nor written down: whoever is refused so often is to cost nothing more.
-        return finish_problem(denied_response(denied), &request_id(&parts)).await;
+        return finish_problem(denied_response(denied), &request_id(&parts));
     }
     match arrive(&gate, Request::from_parts(parts, body)).await {
         Ok((arrived, request)) => to_the_end(see_through(gate, arrived, request, next)).await,
@@ -84,7 +84,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
                 Ok(()) => problem.into_response(),
                 Err(waits) => denied_response(Fault::Refused(waits)),
             };
-            let response = finish_problem(told, &arrived.request_id).await;
+            let response = finish_problem(told, &arrived.request_id);
             write_down(&gate.app, &arrived, CalledBy::Nobody { why }, response).await
         }
     }
@@ -121,7 +121,7 @@ async fn sign_answer(call: &Call, mut response: Response) -> Response {
         match signed(&gate.app, response, admitted.algorithm, &arrived.method).await {
             Ok(answer) => return answer,
             Err(problem) => {
-                let told = finish_problem(problem.into_response(), &arrived.request_id).await;
+                let told = finish_problem(problem.into_response(), &arrived.request_id);
                 response = with_rate(told, admitted.rate);
             }
         }
@@ -152,13 +152,13 @@ async fn turn_away(app: &App, arrived: &Arrived, denied: Fault<Denial>) -> Respo
     };
     let why = code_of(&denied);
     let told = denied.map_refusal(|denial| app.access.told(denial, arrived.address));
-    let response = finish_problem(denied_response(told), &arrived.request_id).await;
+    let response = finish_problem(denied_response(told), &arrived.request_id);
     let Some(Believed { partner, algorithm }) = believed else {
         return write_down(app, arrived, CalledBy::Nobody { why }, response).await;
     };
     let response = match signed(app, response, algorithm, &arrived.method).await {
         Ok(response) => response,
-        Err(problem) => finish_problem(problem.into_response(), &arrived.request_id).await,
+        Err(problem) => finish_problem(problem.into_response(), &arrived.request_id),
     };
     write_down(app, arrived, CalledBy::Partner(&partner), response).await
 }
@@ -207,7 +207,7 @@ pub async fn let_in(call: &Arc<Call>, request: Request, next: Next) -> Response 
         }
     };
     check_listed(call, &response);
-    let response = finish_problem(response, &call.arrived.request_id).await;
+    let response = finish_problem(response, &call.arrived.request_id);
     with_rate(response, call.admitted.rate)
 }
 
@@ -311,7 +311,7 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
         return response;
     }
     check_listed(&call, &response);
-    let response = finish_problem(response, &arrived.request_id).await;
+    let response = finish_problem(response, &arrived.request_id);
     let (response, body) = whole(response).await;
     if idempotency::is_kept(response.status()) {
         claim.keep(&gate.app, idempotency::kept_of(&response, &body)).await;

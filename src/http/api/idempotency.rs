@@ -110,8 +110,7 @@ pub fn kept_of(response: &Response, body: &[u8]) -> KeptAnswer {
 
 /// The response that gives a kept answer once more, marked by [`HEADER_REPLAYED`].
 pub fn replayed_response(kept: KeptAnswer) -> Response {
-    let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-    let mut response = (status.unwrap_or(StatusCode::OK), kept.body).into_response();
+    let mut response = (status_of(kept.status), kept.body).into_response();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_TYPE);
     for (name, value) in
@@ -125,6 +124,11 @@ pub fn replayed_response(kept: KeptAnswer) -> Response {
     response
 }
 
+/// A status as it is kept, which every one of ours fits.
+fn status_of(kept: i16) -> StatusCode {
+    u16::try_from(kept).ok().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK)
+}
+
 /// Marks a response whose answer was kept together with what it answers, so that the gate does not keep it again.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerKept;
@@ -132,8 +136,7 @@ pub struct AnswerKept;
 /// The response of a first answer that was kept together with what it answers; the gate does not keep it again.
 pub fn first_response(answer: FirstAnswer) -> Response {
     let mut response = Response::new(Body::from(answer.body));
-    let status = u16::try_from(answer.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-    *response.status_mut() = status.unwrap_or(StatusCode::OK);
+    *response.status_mut() = status_of(answer.status);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.extensions_mut().insert(AnswerKept);
     response

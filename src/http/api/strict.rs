@@ -79,7 +79,7 @@ impl<'a> Walk<'a> {
             None => String::new(),
             Some((around, Name::Place(place))) => format!("{}/{place}", around.pointer()),
             Some((around, Name::Key(key))) => {
-                format!("{}/{}", around.pointer(), key.replace('~', "~0").replace('/', "~1"))
+                format!("{}/{}", around.pointer(), escaped(key))
             }
         }
     }
@@ -165,11 +165,16 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
+/// A key as a JSON pointer has it.
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 fn pointer_of(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let segments = path.iter().map(|segment| match segment {
         Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Map { key } => format!("/{}", escaped(key)),
         Segment::Enum { variant } => format!("/{variant}"),
         Segment::Unknown => "/?".to_owned(),
     });

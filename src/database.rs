@@ -1,5 +1,7 @@
 //! The database: connecting, migrating, and scratch databases that are removed again.
 
+pub mod machine;
+
 use std::time::Duration;
 
 use anyhow::{Context, bail};

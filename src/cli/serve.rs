@@ -7,6 +7,7 @@ use crate::base::Clock;
 use crate::business_day;
 use crate::cli::{LISTEN_SETTING, Sharing, find_database, open_app, set_up, stop_signal};
 use crate::close::CloseError;
+use crate::database::machine;
 use crate::http;
 
 #[derive(clap::Args)]
@@ -28,7 +29,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         tracing::warn!("{}; until then pages and /readyz answer with 503", CloseError::NoHouse);
     }
     tracing::info!("serving on http://{}", listener.local_addr()?);
-    http::serve(listener, app.clone(), stop_signal()).await?;
+    tokio::select! {
+        served = http::serve(listener, app.clone(), stop_signal()) => served?,
+        // Nothing is waited for any more: there will be no answer.
+        gone = machine::until_gone(&app.pool, machine::SILENCE_MAX) => return Err(gone),
+    }
     app.partners.flush_log().await;
     app.pool.close().await;
     Ok(ExitCode::SUCCESS)

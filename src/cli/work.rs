@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::base::Clock;
 use crate::base::id::JobId;
 use crate::cli::{Sharing, ensure_open, find_database, open_app, set_up, stop_signal};
+use crate::database::machine;
 use crate::http;
 use crate::jobs::worker::run_workers;
 use crate::timetable;
@@ -76,6 +77,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         ended = working => ended,
         // Until the last job has ended.
         shown = shown => shown.map(|()| ((), ())),
+        // Nothing is waited for any more: there will be no answer, and the jobs are repeated when their leases end.
+        gone = machine::until_gone(&app.pool, machine::SILENCE_MAX) => return Err(gone),
         () = cut => {
             tracing::warn!("some jobs did not end within {} seconds; they are repeated", STOP_LIMIT.as_secs());
             Ok(((), ()))

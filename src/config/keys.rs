@@ -28,7 +28,7 @@ pub const KEYS: &[Key] = &[
         "database_connections",
         Some("16"),
         "a whole number from 2 to 200",
-        "Connections that one process holds at most.",
+        "Connections that one process holds at most. `serve` and `work` hold one more to a database on another machine, to notice when it is gone.",
     ),
     key("var_dir", Some("var"), "a directory", "Where the private PostgreSQL and the generated key live."),
     key(

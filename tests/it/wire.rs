@@ -52,6 +52,8 @@ async fn carry(mut near: TcpStream, mut far: UnixStream, mut silences: watch::Re
         // The server, too, is without the one at the other end.
         drop(far);
         while silences.changed().await.is_ok() {}
+        // Refused in the end, as by a machine in its place that knows nothing of it.
+        near.set_zero_linger().unwrap();
     }
 }
 

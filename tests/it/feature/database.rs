@@ -1,15 +1,17 @@
 //! Transactions on a slow wire: a caller that is gone before the server answered leaves nothing behind, and one that was answered
-//! holds nothing any more.
+//! holds nothing any more. And a machine that is gone itself, which is noticed.
 
 use std::time::Duration;
 
 use fenqi::database;
+use fenqi::database::machine;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
 
+use crate::wire::Wire;
 use crate::{house, wire};
 
 /// A pool of one connection whose answers wait while `held` is true.
@@ -133,4 +135,51 @@ async fn a_role_that_may_make_no_tables_is_told_what_to_type(pool: PgPool) {
     sqlx::query(sqlx::AssertSqlSafe(typed.trim_end_matches('\'').to_owned())).execute(&pool).await.unwrap();
     let may = "select has_schema_privilege('pg_read_all_data', 'public', 'create')";
     assert!(sqlx::query_scalar::<_, bool>(may).fetch_one(&pool).await.unwrap());
+}
+
+/// A wire to the database, and what says that the machine at its end is gone, which watches already.
+async fn watched(pool: &PgPool, silence_max: Duration) -> (Wire, tokio::task::JoinHandle<String>) {
+    let (wire, through) = Wire::lay(pool, 1).await;
+    let options = (*through.connect_options()).clone().application_name("watching");
+    through.close().await;
+    let through = PgPoolOptions::new().connect_lazy_with(options);
+    let gone = tokio::spawn(async move { machine::until_gone(&through, silence_max).await.to_string() });
+    house::until("it is watched", async || watching(pool).await.is_some()).await;
+    (wire, gone)
+}
+
+/// The server's process over which the machine is watched, once it was asked there a second time.
+async fn watching(pool: &PgPool) -> Option<i32> {
+    let asked = "select pid from pg_stat_activity where datname = current_database() and application_name = 'watching'
+                 and state_change > backend_start + interval '1 second'";
+    sqlx::query_scalar(asked).fetch_optional(pool).await.unwrap()
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_machine_that_falls_silent_is_gone(pool: PgPool) {
+    let (wire, gone) = watched(&pool, Duration::from_secs(2)).await;
+    wire.fall_silent();
+    let gone = tokio::time::timeout(house::PATIENCE, gone).await.expect("it waits for ever").unwrap();
+    assert!(gone.contains("it was silent for 2s"), "{gone}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_machine_that_has_another_in_its_place_is_gone_at_once(pool: PgPool) {
+    let (wire, gone) = watched(&pool, Duration::from_secs(20)).await;
+    wire.fall_silent();
+    drop(wire);
+    let gone = tokio::time::timeout(house::PATIENCE, gone).await.expect("it waits for ever").unwrap();
+    assert!(gone.contains("the one in its place knows nothing of our connections"), "{gone}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_server_that_closes_its_connections_is_not_gone(pool: PgPool) {
+    let (wire, gone) = watched(&pool, Duration::from_secs(20)).await;
+    let before = watching(&pool).await.unwrap();
+    sqlx::query("select pg_terminate_backend($1)").bind(before).execute(&pool).await.unwrap();
+    let is_asked_anew = async || watching(&pool).await.is_some_and(|process| process != before);
+    house::until("it is watched over another connection", is_asked_anew).await;
+    assert!(!gone.is_finished());
+    gone.abort();
+    drop(wire);
 }

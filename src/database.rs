@@ -16,10 +16,6 @@ use crate::launcher::MAJOR_MIN;
 
 /// How long a caller waits for a free connection before it fails.
 const ACQUIRE_SECONDS_MAX: u64 = 30;
-/// How long a batch of what many ask waits for the database. Where its machine is gone without a word, nothing else ends the wait for
-/// a statement that it had taken: the driver asks for no keepalives. It is more than twice as long as the server lets anybody hold
-/// locks and do nothing, so that a batch which waits for such locks gets them before it is given up.
-pub const SILENCE_MAX: Duration = Duration::from_secs(300);
 /// Of a node that is gone the server hears nothing where its machine lost its power or its network, and by TCP's own defaults waits
 /// for it for hours; one that stands still says nothing either. What the node's transactions hold, such as the business day or a
 /// reserve, all others wait for: a silent machine is given up within a minute, and a transaction whose node does nothing after two.
@@ -105,25 +101,6 @@ pub async fn end<T, E: From<sqlx::Error>>(transaction: PgTransaction<'_>, outcom
             transaction.rollback().await.ok();
             Err(error)
         }
-    }
-}
-
-/// Waits for work with the database no longer than so; late work is dropped half-way, and has to close its connections itself.
-///
-/// # Errors
-/// If it is late. What it asked last may have been done.
-pub async fn within<T>(silence_max: Duration, pool: &PgPool, work: impl Future<Output = T>) -> anyhow::Result<T> {
-    let Ok(done) = tokio::time::timeout(silence_max, work).await else {
-        close_idle(pool);
-        bail!("the database was silent for {silence_max:?}");
-    };
-    Ok(done)
-}
-
-/// Closes what nobody uses of a pool. After a silence the server at its other end may be gone, too, and the pool would lend it unasked.
-pub fn close_idle(pool: &PgPool) {
-    while let Some(mut idle) = pool.try_acquire() {
-        idle.close_on_drop();
     }
 }
 

@@ -1,20 +1,14 @@
 //! Gathers what many callers ask, so that the database answers all of them in one statement. While one statement runs, the next batch
-//! fills, and takes over its connection; there is no timer that it waits for. A batch to which the database is silent is given up.
+//! fills, and takes over its connection; there is no timer that it waits for.
 //!
 //! Of the arrays that such a statement takes apart one is asked for, `(select $1::uuid[])`, so that PostgreSQL does not see how long they
 //! are before it runs. Of fewer than the ten rows that it supposes it may find a plan for just that number cheaper than the one that it has
 //! (with its own `random_page_cost` it does), and plan anew for each batch, which costs more than the rows do.
 
-use std::ops::{Deref, DerefMut};
-use std::time::Duration;
-
 use anyhow::anyhow;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{PgPool, Postgres};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
-
-use crate::database;
 
 /// Questions in one batch.
 const BATCH_MAX: usize = 256;
@@ -29,9 +23,7 @@ const QUIET_TURNS: u32 = 3;
 /// which is one round trip more, and lends next the one whose caches are the coldest.
 #[derive(Default)]
 pub struct Left {
-    lent: Option<Lent>,
-    /// When the batch that takes it is given up.
-    until: Option<Instant>,
+    connection: Option<PoolConnection<Postgres>>,
 }
 
 impl Left {
@@ -39,51 +31,16 @@ impl Left {
     ///
     /// # Errors
     /// If the pool has none.
-    pub async fn take(self, pool: &PgPool) -> sqlx::Result<Lent> {
-        let mut lent = match self.lent {
-            Some(lent) => lent,
-            None => Lent { connection: pool.acquire().await?, pool: pool.clone(), until: None },
-        };
-        lent.until = self.until;
-        Ok(lent)
+    pub async fn take(self, pool: &PgPool) -> sqlx::Result<PoolConnection<Postgres>> {
+        match self.connection {
+            Some(connection) => Ok(connection),
+            None => pool.acquire().await,
+        }
     }
 
     /// Leaves one whose statements have succeeded, unless the pool has no other to lend.
-    pub fn of(mut lent: Lent, pool: &PgPool) -> Left {
-        lent.until = None;
-        Left { lent: (pool.num_idle() > 0).then_some(lent), until: None }
-    }
-}
-
-/// A connection in a batch's hands. Dropped it goes back to the pool, unless the batch is given up: the pool would wait for the
-/// answer that the batch did not get.
-pub struct Lent {
-    connection: PoolConnection<Postgres>,
-    pool: PgPool,
-    /// When the batch is given up.
-    until: Option<Instant>,
-}
-
-impl Deref for Lent {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for Lent {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if self.until.is_some_and(|until| Instant::now() >= until) {
-            self.connection.close_on_drop();
-            database::close_idle(&self.pool);
-        }
+    pub fn of(connection: PoolConnection<Postgres>, pool: &PgPool) -> Left {
+        Left { connection: (pool.num_idle() > 0).then_some(connection) }
     }
 }
 
@@ -117,19 +74,8 @@ impl<Q: Send + 'static, A: Send + 'static> Gatherer<Q, A> {
     where
         Answering: Future<Output = anyhow::Result<Answered<A>>> + Send + 'static,
     {
-        Gatherer::start_within(database::SILENCE_MAX, answer)
-    }
-
-    /// As [`Gatherer::start`], with another time after which a batch is given up.
-    pub fn start_within<Answering>(
-        silence_max: Duration,
-        answer: impl Fn(Vec<Q>, Left) -> Answering + Send + 'static,
-    ) -> Gatherer<Q, A>
-    where
-        Answering: Future<Output = anyhow::Result<Answered<A>>> + Send + 'static,
-    {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(answer_batches(waiting, silence_max, answer));
+        tokio::spawn(answer_batches(waiting, answer));
         Gatherer { queue }
     }
 
@@ -145,7 +91,6 @@ impl<Q: Send + 'static, A: Send + 'static> Gatherer<Q, A> {
 
 async fn answer_batches<Q, A, Answering>(
     mut waiting: mpsc::Receiver<Waiting<Q, A>>,
-    silence_max: Duration,
     answer: impl Fn(Vec<Q>, Left) -> Answering,
 ) where
     A: Send + 'static,
@@ -156,13 +101,8 @@ async fn answer_batches<Q, A, Answering>(
     while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let_others_ask(&mut waiting, &mut batch).await;
         let (asked, callers): (Vec<Q>, Vec<_>) = batch.drain(..).map(|one| (one.asked, one.answer)).unzip();
-        let until = Instant::now() + silence_max;
-        let left = Left { until: Some(until), ..std::mem::take(&mut before) };
-        let in_time = timeout_at(until, answer(asked, left));
         // A task of its own: if it panics, this batch has failed, and the next is answered.
-        let answered = tokio::spawn(async move {
-            in_time.await.unwrap_or_else(|_| Err(anyhow!("the database was silent for {silence_max:?}")))
-        });
+        let answered = tokio::spawn(answer(asked, std::mem::take(&mut before)));
         match answered.await.map_err(anyhow::Error::from).flatten() {
             Ok(Answered { answers, left }) => {
                 // Where nobody waits it goes back to the pool.

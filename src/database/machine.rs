@@ -9,8 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{sleep, timeout};
 
-/// How long the machine may be silent. More than twice as long as the server lets anybody hold locks and do nothing, and longer than
-/// machines stand still that come back.
+/// How long the machine may be silent: far longer than one stands still that comes back, and than a standby takes to take over.
 pub const SILENCE_MAX: Duration = Duration::from_secs(300);
 /// How often it is asked in this time.
 const ASKED: u32 = 20;

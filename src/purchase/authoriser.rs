@@ -19,7 +19,6 @@ use super::weighing::Weighed;
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::LineId;
-use crate::database;
 use crate::error::Fault;
 use crate::funder::slice::SLICES;
 
@@ -57,13 +56,8 @@ struct Waiting {
 impl Authoriser {
     /// Starts the deciding task; it ends when the last handle is dropped and all that waited has been answered.
     pub fn start(app: App) -> Authoriser {
-        Authoriser::start_within(app, database::SILENCE_MAX)
-    }
-
-    /// As [`Authoriser::start`], with another time for which a batch waits for a silent database until it is given up.
-    pub fn start_within(app: App, silence_max: Duration) -> Authoriser {
         let (waiting, queue) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(decide_forever(app.clone(), queue, silence_max));
+        tokio::spawn(decide_forever(app.clone(), queue));
         Authoriser { app, waiting }
     }
 
@@ -98,7 +92,7 @@ pub async fn decide_one(app: &App, request: PurchaseRequest) -> Answer {
     let request = weigh(app, request).await?;
     let mut lane = Lane::default();
     let mut answers = decide(app, &mut lane, vec![request]).await;
-    lane.give_back(&app.pool).await;
+    lane.give_back().await;
     answers.pop().unwrap_or_else(|| Err(Fault::Failed(anyhow::anyhow!("one request has one answer"))))
 }
 
@@ -184,12 +178,11 @@ struct Collector {
     waiting: VecDeque<Waiting>,
 }
 
-async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>, silence_max: Duration) {
+async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
     let lanes_count = (app.pool.options().get_max_connections() / CONNECTIONS_PER_LANE).clamp(1, LANES_MAX);
     // Each node begins at a slice drawn by lot, so that two seldom meet on one; where they do, they take turns.
     let first_slice = rand::random_range(0..SLICES);
-    let lanes =
-        (0..lanes_count as i16).map(|lane| Lane::on_slice((first_slice + lane) % SLICES, silence_max)).collect();
+    let lanes = (0..lanes_count as i16).map(|lane| Lane::on_slice((first_slice + lane) % SLICES)).collect();
     // One for each lane: who has a permit may decide a batch.
     let permits = Arc::new(Semaphore::new(lanes_count as usize));
     let node = Arc::new(Node {
@@ -324,7 +317,7 @@ impl Node {
     /// Gives the connections of all idle lanes back to the pool.
     async fn give_back(&self) {
         let mut lanes = std::mem::take(&mut *lock(&self.idle_lanes));
-        futures_util::future::join_all(lanes.iter_mut().map(|lane| lane.give_back(&self.app.pool))).await;
+        futures_util::future::join_all(lanes.iter_mut().map(Lane::give_back)).await;
         lock(&self.idle_lanes).extend(lanes);
     }
 }
@@ -349,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_lane_whose_batch_panicked_decides_the_next() {
-        let lanes = Mutex::new(vec![Lane::on_slice(3, database::SILENCE_MAX)]);
+        let lanes = Mutex::new(vec![Lane::on_slice(3)]);
         let decided = catch_unwind(AssertUnwindSafe(|| {
             let busy = BusyLane::take(&lanes);
             assert!(busy.lane.has_connections(), "a batch that panics");

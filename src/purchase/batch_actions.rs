@@ -5,7 +5,6 @@
 //! whose slice has not enough, locks what it needs before it reads, the whole reserve too, and leases new slices of what is left.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
@@ -22,7 +21,6 @@ use crate::base::id::{CodeId, FunderId, LineId, MerchantId, ProductId};
 use crate::base::{BusinessDay, Fen, When};
 use crate::business_day;
 use crate::credit::{self, Line, LinesToday};
-use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::funder::reserve::{Occasion, ReserveEntryKind};
 use crate::funder::{Reserve, lease_slices, lock_reserve, save_reserve, watch_soon};
@@ -33,8 +31,6 @@ use crate::product::{self, FoundVersion};
 /// How often a batch is decided at most. It is decided again where another batch has recorded a purchase under the same key, where it
 /// met a deadlock, or where what it was decided on has changed meanwhile.
 const TRIES_MAX: u32 = 5;
-/// How long connections may take to be given back. No lock is waited for there, and whoever buys meanwhile has to wait.
-const GIVE_BACK_MAX: Duration = Duration::from_secs(10);
 
 pub(super) type Answer = Outcome<Receipt, RequestRefusal>;
 
@@ -81,6 +77,7 @@ impl Drop for Connections {
 }
 
 /// What decides one batch after another: its connections, and what it last saw of the reserves' slices that are its own.
+#[derive(Default)]
 pub(super) struct Lane {
     /// `None`: it has no slices of its own and decides on the reserves themselves.
     slice_no: Option<i16>,
@@ -89,32 +86,21 @@ pub(super) struct Lane {
     slices: HashMap<FunderId, Reserve>,
     /// Kept between batches until they are given back.
     connections: Option<Connections>,
-    /// How long it waits for the database until it gives a batch up.
-    silence_max: Duration,
-}
-
-impl Default for Lane {
-    fn default() -> Lane {
-        Lane { slice_no: None, slices: HashMap::new(), connections: None, silence_max: database::SILENCE_MAX }
-    }
 }
 
 impl Lane {
-    pub(super) fn on_slice(slice_no: i16, silence_max: Duration) -> Lane {
-        Lane { slice_no: Some(slice_no), silence_max, ..Lane::default() }
+    pub(super) fn on_slice(slice_no: i16) -> Lane {
+        Lane { slice_no: Some(slice_no), ..Lane::default() }
     }
 
     pub(super) fn has_connections(&self) -> bool {
         self.connections.is_some()
     }
 
-    /// Gives its connections back to the pool, or closes them where the database is silent.
-    pub(super) async fn give_back(&mut self, pool: &PgPool) {
-        let time_max = self.silence_max.min(GIVE_BACK_MAX);
-        if let Some(connections) = self.connections.take()
-            && let Err(late) = database::within(time_max, pool, connections.give_back()).await
-        {
-            tracing::warn!("a lane's connections could not be given back: {late:#}");
+    /// Gives its connections back to the pool.
+    pub(super) async fn give_back(&mut self) {
+        if let Some(connections) = self.connections.take() {
+            connections.give_back().await;
         }
     }
 
@@ -135,15 +121,13 @@ pub(super) async fn decide(app: &App, lane: &mut Lane, requests: Vec<Weighed>) -
     loop {
         tries += 1;
         let is_retry = tries > 1;
-        // Given up, it drops its connections, which closes them.
-        let tried = database::within(lane.silence_max, &app.pool, try_batch(app, lane, &requests, is_retry)).await;
-        let failure = match tried.flatten() {
+        let failure = match try_batch(app, lane, &requests, is_retry).await {
             Ok(answers) => return answers,
             Err(failure) => failure,
         };
         lane.slices.clear();
         if tries == TRIES_MAX || !is_worth_retrying(&failure) {
-            lane.give_back(&app.pool).await;
+            lane.give_back().await;
             tracing::error!(purchases = count, "a batch of purchases failed: {failure:#}");
             return (0..count).map(|_| Err(Fault::Failed(anyhow::anyhow!("{failure:#}")))).collect();
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
@@ -13,8 +13,8 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Lays one, and makes a pool of so many connections that go through it. Drop the wire and then close the pool before the test ends.
-    pub async fn lay(pool: &PgPool, connections: u32) -> (Wire, PgPool) {
+    /// Lays one to a pool's database, and says what leads through it.
+    pub async fn lay(pool: &PgPool) -> (Wire, PgConnectOptions) {
         let socket = socket_of(pool);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let options = options_through(pool, listener.local_addr().unwrap().port());
@@ -27,13 +27,7 @@ impl Wire {
                 tokio::spawn(carry(near, far, silences));
             }
         });
-        let through = PgPoolOptions::new()
-            .max_connections(connections)
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .unwrap();
-        (Wire { silences }, through)
+        (Wire { silences }, options)
     }
 
     /// From now on nothing is heard on the connections that there are, and none of them is closed. Those made later carry.

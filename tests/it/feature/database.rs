@@ -139,10 +139,8 @@ async fn a_role_that_may_make_no_tables_is_told_what_to_type(pool: PgPool) {
 
 /// A wire to the database, and what says that the machine at its end is gone, which watches already.
 async fn watched(pool: &PgPool, silence_max: Duration) -> (Wire, tokio::task::JoinHandle<String>) {
-    let (wire, through) = Wire::lay(pool, 1).await;
-    let options = (*through.connect_options()).clone().application_name("watching");
-    through.close().await;
-    let through = PgPoolOptions::new().connect_lazy_with(options);
+    let (wire, options) = Wire::lay(pool).await;
+    let through = PgPoolOptions::new().connect_lazy_with(options.application_name("watching"));
     let gone = tokio::spawn(async move { machine::until_gone(&through, silence_max).await.to_string() });
     house::until("it is watched", async || watching(pool).await.is_some()).await;
     (wire, gone)

@@ -1,7 +1,6 @@
 //! Batches of questions that go to the database in turn: by whose connection each goes, and what is left of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::ensure;
 use fenqi::gather::{Answered, Gatherer, Left};
@@ -10,7 +9,6 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::sync::Semaphore;
 
 use crate::house;
-use crate::wire::Wire;
 
 /// A question whose batch fails.
 const NOTHING: u8 = 0;
@@ -53,22 +51,4 @@ async fn a_batch_leaves_its_connection_to_one_that_waits_and_else_to_the_pool(po
     other.unwrap();
     resting(2).await;
     pool.close().await;
-}
-
-#[sqlx::test(migrations = false)]
-async fn a_batch_that_a_silent_database_keeps_waiting_is_given_up_with_its_connection(pool: PgPool) {
-    // No other connection can be made before that one is closed.
-    let (wire, through) = Wire::lay(&pool, 1).await;
-    let (for_batches, allowed) = (through.clone(), Arc::new(Semaphore::new(3)));
-    let processes = Gatherer::start_within(Duration::from_secs(2), move |asked, left| {
-        tell_process(for_batches.clone(), allowed.clone(), asked, left)
-    });
-    let before = processes.ask(1).await.unwrap();
-    house::until("its connection rests", async || through.num_idle() == 1).await;
-    wire.fall_silent();
-    let given_up = tokio::time::timeout(house::PATIENCE, processes.ask(2)).await.expect("it waits for ever");
-    assert!(given_up.unwrap_err().to_string().contains("was silent for 2s"));
-    assert_ne!(processes.ask(3).await.unwrap(), before, "over a connection of its own");
-    drop((processes, wire));
-    through.close().await;
 }

@@ -14,12 +14,13 @@ use fenqi::page::Site;
 use fenqi::partner::Partners;
 use fenqi::router::{guarded, router};
 use serde_json::Value;
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{ConnectOptions, PgPool};
 use tokio::process::Command;
 
 use super::launcher::signal;
 use crate::browser::Browser;
+use crate::wire::Wire;
 use crate::{desk, house};
 
 fn client() -> reqwest::Client {
@@ -148,6 +149,47 @@ async fn the_program_that_only_works_listens_where_it_is_told_and_ends_when_it_i
     signal(node.id().unwrap(), "-TERM");
     assert!(node.wait().await.unwrap().success());
     assert!(ask("/healthz").await.is_err());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn programs_end_where_the_machine_of_their_database_is_gone(pool: PgPool) {
+    let app = house::open(pool, &house::today_for_long().await.to_string()).await;
+    let (wire, options) = Wire::lay(&app.pool).await;
+    let start = |command: &str| {
+        let free = house::free_address();
+        let node = Command::new(env!("CARGO_BIN_EXE_fenqi"))
+            .args([command, "--listen", &free])
+            .current_dir(std::env::temp_dir())
+            .env("DATABASE_URL", options.to_url_lossy().as_str())
+            .env("FENQI_MASTER_KEY", house::MASTER_KEY)
+            .env("FENQI_CALENDAR_FILE", house::CALENDAR_FILE)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        (node, format!("http://{free}/readyz"))
+    };
+    let nodes = ["serve", "work"].map(start);
+    for (_, readyz) in &nodes {
+        let is_ready = async || client().get(readyz).send().await.is_ok_and(|answer| answer.status() == 200);
+        house::until("the program is ready", is_ready).await;
+    }
+    // Over these connections nothing is asked but whether the machine is there.
+    let watching = "select count(*) from pg_stat_activity
+                    where datname = current_database() and application_name = 'fenqi' and state = 'idle' and query = ''";
+    house::until("both watch the machine", async || {
+        sqlx::query_scalar::<_, i64>(watching).fetch_one(&app.pool).await.unwrap() == 2
+    })
+    .await;
+    wire.fall_silent();
+    drop(wire);
+    for (node, _) in nodes {
+        let ended = tokio::time::timeout(house::PATIENCE, node.wait_with_output()).await.expect("it goes on").unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.code() == Some(1) && told.contains("the database's machine is gone"), "{told}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

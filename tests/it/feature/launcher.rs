@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime};
 
 use fenqi::launcher::{Durability, Options, Server};
 use sha2::{Digest, Sha256};
@@ -56,14 +56,21 @@ pub fn said(output: &[u8]) -> String {
     String::from_utf8_lossy(output).trim().to_owned()
 }
 
-/// Waits until the server answers, or fails the test with what the program said.
-fn wait_until_serving(port: u16, child: &mut std::process::Child) {
-    let started = Instant::now();
-    while !answers(port) {
-        assert!(child.try_wait().unwrap().is_none(), "the program ended");
-        assert!(started.elapsed() < house::PATIENCE, "nothing answers on port {port}");
-        std::thread::sleep(Duration::from_millis(50));
+/// Looks again and again until it is so; fails the test where it never is.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < house::PATIENCE, "it never came about: {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Waits until the program's server answers.
+fn until_serving(port: u16, child: &mut Child) {
+    until("the program serves", || {
+        assert!(child.try_wait().unwrap().is_none(), "the program ended");
+        answers(port)
+    });
 }
 
 /// Whether `GET /healthz` is answered; the port is open before the database is.
@@ -95,7 +102,7 @@ fn a_private_server_starts_is_shared_outlives_a_killed_owner_is_adopted_and_stop
     let serve = || place.fenqi(&["serve", "--listen", &listen]).stderr(Stdio::null()).spawn().unwrap();
 
     let mut owner = serve();
-    wait_until_serving(port, &mut owner);
+    until_serving(port, &mut owner);
     let shared = place.run(&["migrate"]);
     assert_eq!(said(&shared.stdout), "the database is up to date", "{}", said(&shared.stderr));
     let server = place.postmaster().expect("the server runs");
@@ -105,7 +112,7 @@ fn a_private_server_starts_is_shared_outlives_a_killed_owner_is_adopted_and_stop
     assert_eq!(place.postmaster(), Some(server), "the server outlives a killed owner");
 
     let mut heir = serve();
-    wait_until_serving(port, &mut heir);
+    until_serving(port, &mut heir);
     assert_eq!(place.postmaster(), Some(server), "the next process adopts it");
     signal(heir.id(), "-INT");
     assert!(heir.wait().unwrap().success());
@@ -146,11 +153,7 @@ fn a_server_that_was_to_stay_and_ended_is_not_left_behind_by_whoever_starts_it_a
     let place = Place::new("kept-once");
     assert!(place.run(&["db", "start"]).status.success());
     signal(place.postmaster().expect("the server runs"), "-INT");
-    let started = Instant::now();
-    while place.postmaster().is_some() {
-        assert!(started.elapsed() < house::PATIENCE, "the server does not end");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("the server ends", || place.postmaster().is_none());
     assert!(place.run(&["migrate"]).status.success());
     assert_eq!(place.postmaster(), None);
     // Why the one before ended can still be read.
@@ -165,21 +168,21 @@ fn whoever_waits_for_a_server_whose_owner_ends_starts_it() {
     let owned = std::fs::File::create(place.0.join("var/pg/owner.lock")).unwrap();
     owned.lock().unwrap();
     let mut waiting = place.fenqi(&["migrate"]).stdout(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(waiting.try_wait().unwrap().is_none(), "it does not wait for the owner");
+    // Whoever tries to own the server writes the lock's file anew. Who has tried three times has seen each time that another does.
+    for _ in 0..3 {
+        owned.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        until("it tries to own the server", || {
+            assert!(waiting.try_wait().unwrap().is_none(), "it does not wait for the owner");
+            owned.metadata().unwrap().modified().unwrap() != SystemTime::UNIX_EPOCH
+        });
+    }
     drop(owned);
-    let started = Instant::now();
-    let ended = loop {
-        match waiting.try_wait().unwrap() {
-            Some(ended) => break ended,
-            None if started.elapsed() < house::PATIENCE => std::thread::sleep(Duration::from_millis(50)),
-            None => {
-                waiting.kill().unwrap();
-                panic!("it waits for an owner that has ended");
-            }
-        }
-    };
-    assert!(ended.success());
+    let mut ended = None;
+    until("it starts the server that nobody owns, and ends", || {
+        ended = waiting.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert!(ended.unwrap().success());
     assert_eq!(place.postmaster(), None, "whoever starts a server stops it");
 }
 
@@ -209,11 +212,8 @@ fn a_postgresql_of_another_cluster_that_has_the_number_of_ours_is_not_taken_for_
     let home = place.0.join("var/pg");
     let named = "printf postgres > /proc/$$/comm; read -r never";
     let mut other = Command::new("sh").args(["-c", named]).stdin(Stdio::piped()).spawn().unwrap();
-    let started = Instant::now();
-    while std::fs::read_to_string(format!("/proc/{}/comm", other.id())).unwrap() != "postgres\n" {
-        assert!(started.elapsed() < house::PATIENCE, "the other one is not named");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let comm = format!("/proc/{}/comm", other.id());
+    until("the other one has its name", || std::fs::read_to_string(&comm).unwrap() == "postgres\n");
     let left =
         format!("{}\n{}\n1\n5432\n{}\n\n", other.id(), home.join("data").display(), home.join("socket").display());
     for file in ["data/postmaster.pid", "socket/.s.PGSQL.5432.lock"] {

@@ -182,12 +182,14 @@ pub async fn until_somebody_waits(pool: &PgPool) {
 
 /// Waits until so many do.
 pub async fn until_as_many_wait(pool: &PgPool, many: i64) {
+    until("as many wait for a lock", async || waiting(pool).await >= many).await;
+}
+
+/// How many wait for a lock of whatever kind in this database.
+pub async fn waiting(pool: &PgPool) -> i64 {
     let waiting =
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    until("as many wait for a lock", async || {
-        sqlx::query_scalar::<_, i64>(waiting).fetch_one(pool).await.unwrap() >= many
-    })
-    .await;
+    sqlx::query_scalar(waiting).fetch_one(pool).await.unwrap()
 }
 
 /// The same server with another database in the address.

@@ -79,13 +79,15 @@ async fn what_is_refused_is_answered_once_its_locks_are_free(pool: PgPool) {
     hold.send_replace(true);
     let refused = Err::<(), sqlx::Error>(sqlx::Error::RowNotFound);
     let ended = tokio::spawn(database::end(transaction, refused));
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let free = async || -> Option<i32> {
+        let row = "select round from written for update skip locked";
+        sqlx::query_scalar(row).fetch_optional(&pool).await.unwrap()
+    };
+    house::until("the server has rolled it back", async || free().await == Some(1)).await;
     assert!(!ended.is_finished(), "the server has not said yet that it is rolled back");
     hold.send_replace(false);
     assert!(matches!(ended.await.unwrap(), Err(sqlx::Error::RowNotFound)));
-    let free: Option<i32> =
-        sqlx::query_scalar("select round from written for update skip locked").fetch_optional(&pool).await.unwrap();
-    assert_eq!(free, Some(1));
+    assert_eq!(free().await, Some(1));
     slow.close().await;
 }
 

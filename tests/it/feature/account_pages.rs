@@ -126,7 +126,8 @@ async fn one_session_is_ended_and_anothers_never(pool: PgPool) {
         .unwrap();
     assert!(!sessions.text.contains(&theirs.to_string()));
     let csrf = sessions.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    place.browser.post(&format!("/me/sessions/{theirs}/end"), format!("csrf={csrf}")).await;
+    let end = format!("/me/sessions/{theirs}/end");
+    place.browser.post(&end, format!("csrf={csrf}")).await.is_at("/me/sessions");
     stranger.get("/me/sessions").await.is_at("/me/sessions").shows("This device");
     let mut actions = sessions.text.split("action=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
     let own = actions.find(|action| action.ends_with("/end")).unwrap();
@@ -186,7 +187,7 @@ async fn another_pin_ends_sessions_elsewhere_and_is_told(pool: PgPool) {
         other
     };
     let mut other = elsewhere(&mut place).await;
-    place.browser.get("/me/messages").await.hides("your payment PIN was changed");
+    place.browser.get("/me/messages").await.is_at("/me/messages").hides("your payment PIN was changed");
     let page = place.browser.get("/me/pin").await;
     let fields = [("pin_former", "000000"), ("pin_new", "161803"), ("pin_again", "161803")];
     place.browser.submit(&page, "/me/pin", &fields).await.has_status(422);
@@ -228,7 +229,8 @@ async fn agreements_sessions_and_data_are_ones_own(pool: PgPool) {
     place.sign_in(MOBILE).await.is_at("/home");
     let sessions = place.browser.get("/me/sessions").await;
     sessions.shows("This device").shows("Sign out all other devices");
-    place.browser.submit(&sessions, "/me/sessions/end-others", &[]).await.hides("Sign out all other devices");
+    let ended = place.browser.submit(&sessions, "/me/sessions/end-others", &[]).await;
+    ended.is_at("/me/sessions").shows("This device").hides("Sign out all other devices");
     let mut first = first;
     first.get("/home").await.is_at("/sign-in");
     let export = place.browser.get("/me/export").await;

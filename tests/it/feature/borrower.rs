@@ -353,7 +353,7 @@ async fn nothing_is_kept_of_a_card_whose_holder_is_erased_while_the_bank_is_aske
         house::until_as_many_wait(&app.pool, 1).await;
         erasing.commit().await.unwrap();
     });
-    put(&app, (borrower_id, asked.unwrap()), "000001").await.unwrap_err();
+    assert_eq!(refused(put(&app, (borrower_id, asked.unwrap()), "000001").await), CardRefusal::CardUnknown);
     let kept = "select (select count(*) from card_signing) + (select count(*) from bank_card)";
     assert_eq!(sqlx::query_scalar::<_, i64>(kept).fetch_one(&app.pool).await.unwrap(), 0);
 }
@@ -552,11 +552,11 @@ async fn nobody_signs_in_by_an_identity_that_is_being_led_on_twice(pool: PgPool)
         let app = app.clone();
         async move { openid_actions::sign_in(&app, &visit, "openid-1".to_owned()).await }
     });
-    house::until("whoever comes waits as well", async || {
+    let both_wait = async || {
         assert!(!came.is_finished(), "nothing keeps whoever comes waiting");
         house::waiting(&app.pool).await == 2
-    })
-    .await;
+    };
+    house::until("whoever comes waits as well", both_wait).await;
     held_up.commit().await.unwrap();
     assert_eq!(came.await.unwrap().unwrap(), None);
     led_on.await.unwrap().unwrap();

@@ -159,7 +159,7 @@ async fn english_pages_say_beside_every_agreement_that_the_chinese_text_binds(po
     assert_eq!(identity.text.matches(words).count(), 2, "one for each of two texts");
     let card = place.identify(&identity).await;
     let credit = place.bind_card(card.shows(words)).await;
-    place.browser.get("/apply?lang=zh-CN").await.hides(words).hides("协议为中文文本");
+    place.browser.get("/apply?lang=zh-CN").await.is_at("/apply").hides(words).hides("协议为中文文本");
     place.browser.cookies.remove("language");
     let report = place.agree(credit.shows(words), "credit").await;
     report.shows(words);

@@ -77,7 +77,8 @@ async fn home_leads_to_paying_only_with_a_line_that_can_be_used(pool: PgPool) {
     let home = shopper.browser.get("/home").await;
     home.shows("None of your bank cards can be charged").shows("href=\"/me/cards/new?next=/home\"");
     sqlx::query("update bank_card set status = 'bound'").execute(&pool).await.unwrap();
-    shopper.browser.get("/home").await.hides("None of your bank cards").hides("/me/cards/new");
+    let home = shopper.browser.get("/home").await;
+    home.is_at("/home").hides("None of your bank cards").hides("/me/cards/new");
     let wish = LineWish { limit_fen: 500_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
     let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
     let funder_id = fenqi::funder::open_funder(&shopper.town.app, "other-bank", "Other Bank").await.unwrap();

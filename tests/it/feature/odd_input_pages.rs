@@ -179,7 +179,7 @@ async fn a_merchants_forms_take_anything_and_do_nothing_for_it(pool: PgPool) {
     let from = ["/m", "/m/more", "/m/purchases", "/m/settlements", "/m/staff", "/m/orders/new"];
     assert!(fill(&mut till.browser, &from).await > 30);
     till.sign_in(crate::till::CASHIER, Role::Cashier).await;
-    fill(&mut till.browser, &["/m"]).await;
+    assert!(fill(&mut till.browser, &["/m"]).await >= odd().len());
     let count = |query: &'static str| till.town.fen(query);
     assert_eq!(count("select count(*) from refund").await, 0);
     assert_eq!(count("select count(*) from hand_order").await, 0);

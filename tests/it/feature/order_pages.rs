@@ -52,7 +52,7 @@ async fn a_cashier_opens_an_order_and_sees_it_paid(pool: PgPool) {
     for path in ["/m/purchases", "/m/purchases?number=沙发", &format!("/m/purchases/{}", receipt.purchase_id)] {
         till.browser.get(path).await.has_status(200).shows("三人沙发").shows("¥1,299.50");
     }
-    till.browser.get("/m/purchases?number=木床").await.hides("三人沙发");
+    till.browser.get("/m/purchases?number=木床").await.is_at("/m/purchases").hides("三人沙发");
     till.browser.get("/m/purchases/table").await.shows("三人沙发");
 }
 
@@ -169,7 +169,7 @@ async fn an_order_is_its_merchants_own_and_a_suspended_merchant_opens_none(pool:
     for path in ["/m", "/m/orders"] {
         till.browser.get(path).await.shows("does not take payments at present").hides("href=\"/m/orders/new\"");
     }
-    till.browser.get("/m/more").await.hides("href=\"/m/poster\"");
+    till.browser.get("/m/more").await.is_at("/m/more").hides("href=\"/m/poster\"");
     for path in ["/m/orders/new", address.as_str()] {
         till.browser.get(path).await.has_status(200).shows("does not take payments at present");
     }

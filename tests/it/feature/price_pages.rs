@@ -146,7 +146,8 @@ async fn a_guarantee_charge_is_told_by_its_name_before_and_after_it_is_agreed_to
     // Elsewhere there is none.
     let (asking, other) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
     asking.hides("uarantee charge");
-    shopper.browser.get(&format!("{other}/agreement")).await.hides("<dt>Guarantee charge</dt>");
+    let contract = shopper.browser.get(&format!("{other}/agreement")).await;
+    contract.shows("<dt>Lender</dt><dd>Harbour Bank</dd>").hides("<dt>Guarantee charge</dt>");
     let chinese = shopper.browser.get(&format!("{loan}/agreement?lang=zh-CN")).await;
     chinese.shows("<dt>担保费</dt>").shows("担保费 → 罚息 → 利息 → 本金");
 }

@@ -533,7 +533,8 @@ async fn a_version_is_published_once_and_never_changes(pool: PgPool) {
 
     // What kept the rules of another day is read as it was published: there are loans under it.
     let (other, now) = (first.replace("claim_day = 80", "claim_day = 3"), app.clock.now());
-    assert!(file::parse(&other).is_err());
+    let problems: Vec<String> = file::parse(&other).unwrap_err().into_iter().map(|problem| problem.field).collect();
+    assert_eq!(problems, ["overdue.claim_day"]);
     let kept = product::store::NewVersion {
         product_id: current.product_id,
         version: 3,

@@ -2,12 +2,13 @@
 
 use fenqi::base::Fen;
 use fenqi::funder::actions::BankMovement;
-use fenqi::merchant;
 use fenqi::merchant::actions::Judgement;
+use fenqi::merchant::{self, MerchantRefusal};
 use fenqi::purchase::Authoriser;
 use sqlx::PgPool;
 
 use crate::shopper::{PIN, Shopper, sign_in};
+use crate::town::refused;
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_printed_code_is_paid_in_installments(pool: PgPool) {
@@ -184,7 +185,8 @@ async fn whoever_has_no_card_that_can_be_charged_is_told_before_it_is_agreed_to(
     let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;
     let words = "None of your bank cards can be charged";
-    shopper.ask(&code, "?amount=100", "harbour-standard", 3).await.hides(words);
+    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
+    asking.shows("name=\"pin\"").hides(words);
     sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
     asking.shows(words).shows(&format!("href=\"/me/cards/new?next={code}/confirm%3F"));
@@ -338,7 +340,8 @@ async fn other_apps_are_told_what_to_do_without_signing_in(pool: PgPool) {
     let app = &shopper.town.app;
     merchant::set_other_link(app, merchant_id, Some("https://pay.example.cn/shop")).await.unwrap();
     assert!(open(alipay).await.1.contains("href=\"https://pay.example.cn/shop\""));
-    merchant::set_other_link(app, merchant_id, Some("http://pay.example.cn")).await.unwrap_err();
+    let in_clear = merchant::set_other_link(app, merchant_id, Some("http://pay.example.cn")).await;
+    assert_eq!(refused(in_clear), MerchantRefusal::LinkMalformed);
     // A browser signs in first and comes back.
     assert_eq!(open("Mozilla/5.0 Chrome/130.0").await.0, 303);
 }

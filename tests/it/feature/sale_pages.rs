@@ -303,7 +303,7 @@ async fn messages_are_worded_for_the_shop_and_read_once_shown(pool: PgPool) {
         .shows("Messages are kept for 1100 days.")
         .shows(&format!("href=\"/m/purchases/{}\"", first.purchase_id))
         .shows("href=\"/m/settlements/set_");
-    till.browser.get("/m/messages").await.hides("tag warn");
+    till.browser.get("/m/messages").await.is_at("/m/messages").hides("tag warn");
     till.browser.language = "zh-CN";
     let page = till.browser.get("/m/messages?before=abc").await;
     page.shows("收到 1 笔付款，共 ¥1,200.00").shows("已于2026年3月3日打到您的账户");

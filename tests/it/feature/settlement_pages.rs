@@ -120,7 +120,7 @@ async fn a_day_of_sales_that_is_still_negative_is_told_why(pool: PgPool) {
     till.sell(10_000, STANDARD).await;
     till.live_until("2026-03-05").await;
     let page = till.browser.get("/m/settlements/2026-03-04").await;
-    page.shows("−¥1,093.40").shows("with what was carried forward").hides("More was refunded than sold");
+    page.shows("−¥1,093.40").shows("with what was carried forward").hides("Nothing was sold or refunded");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -201,7 +201,8 @@ async fn days_and_months_that_are_none_are_not_found_and_another_merchant_sees_n
         sqlx::query_scalar("select settlement_id from settlement").fetch_one(&till.town.app.pool).await.unwrap();
 
     let mut other = neighbour(&till.town, &till.browser.address).await;
-    other.get("/m/settlements?month=2026-03").await.hides("¥1,200.00").hides("2026-03-05");
+    let month = other.get("/m/settlements?month=2026-03").await;
+    month.is_at("/m/settlements").hides("¥1,200.00").hides("2026-03-05");
     other.get("/m/settlements/2026-03-05").await.shows("Nothing was sold or refunded");
     other.get("/m/settlements/2026-03-05/gross").await.hides(&receipt.purchase_id.to_string());
     other.get("/m/settlements/2026-03-05/statement").await.has_status(404);

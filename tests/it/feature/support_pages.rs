@@ -39,7 +39,7 @@ async fn a_borrower_finds_the_number_under_me_and_on_pages_that_refuse_or_fail(p
         shopper.browser.get(path).await.hides("tel:").hides("Our service");
     }
     for path in ["/home", "/home/line"] {
-        answered.get(path).await.hides("tel:");
+        answered.get(path).await.is_at(path).hides("tel:");
     }
     let frozen = "update credit_line set status = 'frozen', frozen_for = 'operator'";
     sqlx::query(frozen).execute(&shopper.town.app.pool).await.unwrap();
@@ -82,9 +82,9 @@ async fn a_merchant_finds_the_number_under_more_and_where_nothing_can_be_sold(po
     let mut till = Till::open(pool, "2026-03-02").await;
     let mut answered = answered(&till.town.app, &till.browser).await;
     names_the_number(&answered.get("/m/more").await);
-    till.browser.get("/m/more").await.hides("tel:");
+    till.browser.get("/m/more").await.is_at("/m/more").hides("tel:");
     names_the_number(&answered.get("/m/nowhere").await);
-    answered.get("/m").await.hides("tel:");
+    answered.get("/m").await.is_at("/m").hides("tel:");
     sqlx::query("update merchant set status = 'suspended'").execute(&till.town.app.pool).await.unwrap();
     names_the_number(answered.get("/m").await.shows("does not take payments at present"));
 }

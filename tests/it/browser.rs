@@ -178,6 +178,13 @@ impl Shown {
         form.split("</form>").next().unwrap()
     }
 
+    /// What the first field of this name holds, as it is written.
+    pub fn field(&self, name: &str) -> String {
+        let opening = format!("name=\"{name}\" value=\"");
+        let rest = self.shows(&opening).text.split(&opening).nth(1).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    }
+
     /// The first link that begins so.
     pub fn link(&self, beginning: &str) -> String {
         let opening = format!("href=\"{beginning}");

@@ -66,11 +66,8 @@ impl Shopper {
         let product = self.town.product(product);
         let plan = format!("{}.{}.{periods}", product.product_id, product.version);
         plans.shows(&plan);
-        let field = |name: &str| {
-            let rest = plans.text.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
-            rest.split('"').next().unwrap().to_owned()
-        };
-        let address = format!("{code}/confirm?key={}&amount={}&plan={plan}", field("key"), field("amount"));
+        let (key, amount) = (plans.field("key"), plans.field("amount"));
+        let address = format!("{code}/confirm?key={key}&amount={amount}&plan={plan}");
         self.browser.get(&address).await
     }
 

@@ -125,7 +125,7 @@ async fn one_session_is_ended_and_anothers_never(pool: PgPool) {
         .await
         .unwrap();
     assert!(!sessions.text.contains(&theirs.to_string()));
-    let csrf = sessions.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let csrf = sessions.field("csrf");
     let end = format!("/me/sessions/{theirs}/end");
     place.browser.post(&end, format!("csrf={csrf}")).await.is_at("/me/sessions");
     stranger.get("/me/sessions").await.is_at("/me/sessions").shows("This device");

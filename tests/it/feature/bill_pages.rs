@@ -26,8 +26,9 @@ pub(super) async fn billed(pool: PgPool) -> (Shopper, Arc<World>, String) {
     (shopper, world, loan_id.to_string())
 }
 
+/// Fills in a form that pays: the card that it offers first, the PIN, and these.
 pub(super) async fn submit(shopper: &mut Shopper, page: &Shown, action: &str, fields: &[(&str, &str)]) -> Shown {
-    let card = page.text.split("name=\"card\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let card = page.field("card");
     let mut filled = vec![("card", card.as_str()), ("pin", PIN)];
     filled.extend_from_slice(fields);
     shopper.browser.submit(page, action, &filled).await

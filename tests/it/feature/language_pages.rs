@@ -184,7 +184,7 @@ async fn a_borrower(pool: PgPool, language: Language) {
     shopper.live_until("2026-03-06").await;
     world.script("withholding_a", None, vec![Scripted::answer("success").with(Fault::TimeoutAfter)]);
     let page = shopper.browser.get("/bills/pay").await;
-    let card = page.text.split("name=\"card\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let card = page.field("card");
     let fields = [("card", card.as_str()), ("pin", PIN), ("how", "part"), ("amount", "50")];
     let ordered = shopper.browser.submit(&page, "/bills/pay", &fields).await;
     speaks(&ordered, language);

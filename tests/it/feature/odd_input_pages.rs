@@ -143,8 +143,8 @@ async fn one_odd_field_beside_the_right_pin_moves_no_money(pool: PgPool) {
     let payoff = format!("/loans/{loan}/payoff");
     let quoted = shopper.browser.get(&payoff).await;
     let owed = shopper.browser.get("/bills/pay").await;
-    let card = owed.text.split("name=\"card\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    let (pin, card) = (("pin", PIN), ("card", card));
+    let card = owed.field("card");
+    let (pin, card) = (("pin", PIN), ("card", card.as_str()));
     let all = vec![("how", "all"), pin, card];
     // Each form as it is right, and the fields of it that say how much, for what, from where and whether again.
     let forms = [

@@ -151,8 +151,7 @@ async fn an_order_is_its_merchants_own_and_a_suspended_merchant_opens_none(pool:
     let address = open_order(&mut till, "10").await;
     let mut other = neighbour(&till.town, &till.browser.address).await;
     other.get(&address).await.has_status(404);
-    let more = other.get("/m/more").await;
-    let csrf = more.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let csrf = other.get("/m/more").await.field("csrf");
     other.post(&format!("{address}/close"), format!("csrf={csrf}")).await.has_status(404);
     till.browser.get(&address).await.shows("Let the customer scan");
     let form = till.browser.get("/m/orders/new").await;

@@ -7,15 +7,9 @@ use fenqi::purchase::Receipt;
 use fenqi::purchase::actions::{self, RefundRequest};
 use sqlx::PgPool;
 
-use crate::browser::Shown;
 use crate::till::{CASHIER, Till};
 
 const STANDARD: (&str, u16) = ("harbour-standard", 12);
-
-fn hidden(page: &Shown, name: &str) -> String {
-    let rest = page.text.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
-    rest.split('"').next().unwrap().to_owned()
-}
 
 /// A shop on the morning after it sold something of ¥1,200 with a subsidy.
 async fn morning_after(pool: PgPool) -> (Till, Receipt) {
@@ -136,7 +130,7 @@ async fn a_form_that_is_sent_again_refunds_once(pool: PgPool) {
 async fn eight_taps_at_once_refund_once(pool: PgPool) {
     let (mut till, receipt) = morning_after(pool).await;
     let preview = till.preview(&receipt, "100").await;
-    let body = ["csrf", "key", "amount", "seal"].map(|name| format!("{name}={}", hidden(&preview, name))).join("&");
+    let body = ["csrf", "key", "amount", "seal"].map(|name| format!("{name}={}", preview.field(name))).join("&");
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let address = format!("{}{}", till.browser.address, preview.at.split('?').next().unwrap());
     let cookie = format!("fenqi={}", till.browser.cookies["fenqi"]);

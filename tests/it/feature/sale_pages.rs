@@ -278,8 +278,7 @@ async fn another_merchants_purchases_are_not_there(pool: PgPool) {
     for wrong in ["pur_1", "%F0%9F%92%B0", "loan_0197f3c2a4b07cc39b1c2d3e4f506172", &"x".repeat(10_000)] {
         till.browser.get(&format!("/m/purchases/{wrong}")).await.has_status(404);
     }
-    let csrf = other.get("/m/more").await;
-    let word = csrf.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let word = other.get("/m/more").await.field("csrf");
     for path in ["void", "refund"] {
         let posted = other.post(&format!("/m/purchases/{order}/{path}"), format!("csrf={word}&amount=1")).await;
         posted.has_status(404);

@@ -220,8 +220,7 @@ async fn wechat_is_not_asked_for_ever_about_codes_that_somebody_makes_up(pool: P
     // By a server that knows where requests come from.
     let address = desk::serve(&place.app).await;
     let mut browser = Browser::at(&address).in_wechat();
-    let page = browser.get("/sign-in?by=mobile").await;
-    let word = page.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let word = browser.get("/sign-in?by=mobile").await.field("csrf");
     let made_up = format!("/sign-in/wechat?code=made-up&state={word}&next=/home");
     let counted = async |count: i32| {
         let window = "update throttle set count = $1 where kind = 'wechat_code'";

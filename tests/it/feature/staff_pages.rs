@@ -130,7 +130,7 @@ async fn a_manager_and_a_cashier_reach_no_page_of_the_team(pool: PgPool) {
         sign_in_as(&mut browser, &till.town.app, "merchant", staff_id.uuid()).await;
         let more = browser.get("/m/more").await;
         more.hides("/m/staff");
-        let csrf = more.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let csrf = more.field("csrf");
         for address in ["/m/staff".to_owned(), "/m/staff/new".to_owned(), format!("/m/staff/{owner}")] {
             browser.get(&address).await.has_status(403);
         }
@@ -149,7 +149,7 @@ async fn another_merchants_owner_changes_and_removes_nobody_though_the_code_is_r
     let sent = other.submit(&form, "/m/staff/new", &[("do", "send")]).await;
     sent.has_status(200).shows("The code was sent to");
     let code = crate::counter::code_sent_to(&till.world, "13900139009");
-    let csrf = sent.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let csrf = sent.field("csrf");
     let body = format!("csrf={csrf}&passcode={code}&role=owner&do=confirm");
     other.post(&format!("/m/staff/{cashier}"), body.clone()).await.has_status(404);
     let listed = other.post(&format!("/m/staff/{cashier}/remove"), body).await;

@@ -20,7 +20,7 @@ async fn inside_wechat_no_form_leads_to_wechats_own_sign_in(pool: PgPool) {
     let out = place.browser.submit(&page, "/sign-out", &[]).await;
     assert_eq!(out.shows("You have signed out").at, "/sign-in?by=mobile");
     // Whoever was signed out while a form was open is led there from the form.
-    let csrf = out.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let csrf = out.field("csrf");
     let ended = place.browser.post("/apply/identity", format!("csrf={csrf}&id_number={ID_NUMBER}")).await;
     assert_eq!(ended.has_status(200).at, "/sign-in?by=mobile&next=/apply");
     // So is whoever chose an amount or a plan: a page of ours leads on, and no redirect does.
@@ -282,18 +282,17 @@ async fn a_key_is_one_payments_and_an_earlier_result_says_when_it_was(pool: PgPo
     let code = shopper.poster().await;
     let action = format!("{code}/confirm");
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
-    let key = |page: &Shown| page.text.split("name=\"key\" value=\"").nth(1).unwrap()[..32].to_owned();
-    let used = key(&asking);
+    let used = asking.field("key");
     let paid = shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await;
     paid.shows("Paid").hides("nothing was paid just now");
     // Back to the plans, for a second thing: another key, and so another payment.
     let plans = shopper.browser.get(&format!("{code}?amount=100&key={used}")).await;
-    assert_ne!(key(&plans.has_status(200).clone()), used);
+    assert_ne!(plans.has_status(200).field("key"), used);
     let other = asking.at.replace("amount=100.00", "amount=200");
     assert_ne!(other, asking.at);
     let second = shopper.browser.get(&other).await;
     second.is_at(&action).shows("¥200.00");
-    assert_ne!(key(&second), used);
+    assert_ne!(second.field("key"), used);
     // The same key with another amount, however it came to be sent, buys nothing and says so.
     let refused = shopper.browser.submit(&asking, &action, &[("pin", PIN), ("amount", "200")]).await;
     refused.has_status(422).shows("used for another payment").shows("¥200.00").hides(PIN);

@@ -13,8 +13,9 @@ use fenqi::repayment;
 use fenqi::sandbox::World;
 use sqlx::PgPool;
 
+use super::bill_pages;
 use crate::browser::Shown;
-use crate::shopper::{PIN, Shopper, sign_in};
+use crate::shopper::{Shopper, sign_in};
 use crate::{house, reckoning};
 
 const PAGES: [&str; 5] = ["/home", "/home/line", "/bills", "/bills/pay", "/loans"];
@@ -55,10 +56,7 @@ async fn hold(shopper: &mut Shopper) -> usize {
 
 async fn pay(shopper: &mut Shopper, address: &str, fields: &[(&str, &str)]) -> Shown {
     let page = shopper.browser.get(address).await;
-    let card = page.text.split("name=\"card\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    let mut filled = vec![("card", card.as_str()), ("pin", PIN)];
-    filled.extend_from_slice(fields);
-    shopper.browser.submit(&page, address, &filled).await
+    bill_pages::submit(shopper, &page, address, fields).await
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -1,7 +1,8 @@
 //! The identities themselves: each can be asked, and an empty house satisfies them all.
 
-use fenqi::verify::verify;
-use sqlx::PgPool;
+use fenqi::verify::store::{IDENTITIES, check};
+use fenqi::verify::{Finding, verify};
+use sqlx::{Connection, PgPool};
 
 use super::day_file::{LATE, begun};
 use crate::town::{self, LineWish, Town};
@@ -78,61 +79,97 @@ async fn lived(pool: PgPool) -> Town {
     town
 }
 
-/// The identities that speak when one thing is spoilt.
-async fn speak(pool: PgPool, spoil: &'static str) -> Vec<&'static str> {
-    let town = lived(pool).await;
-    let spoilt = sqlx::query(spoil).execute(&town.app.pool).await.unwrap();
-    assert!(spoilt.rows_affected() > 0, "{spoil}");
-    let mut identities: Vec<&str> =
-        verify(&town.app.pool).await.unwrap().iter().map(|finding| finding.identity).collect();
-    identities.dedup();
-    identities
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_settlement_of_what_was_never_sold_and_taken_back_is_found(pool: PgPool) {
-    let spoil = "with part as (update settlement_part set gross_fen = gross_fen + 1, refunds_fen = refunds_fen + 1
-                               where refunds_fen > 0 returning settlement_id)
-                 update settlement s set gross_fen = gross_fen + 1, refunds_fen = refunds_fen + 1
-                 from part where s.settlement_id = part.settlement_id";
-    assert_eq!(speak(pool, spoil).await, ["a settlement's parts are the purchases and refunds of its day"]);
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_settlement_that_takes_more_fee_and_less_subsidy_than_its_parts_is_found(pool: PgPool) {
-    let spoil = "update settlement set discount_fee_fen = discount_fee_fen + 1, subsidy_fen = subsidy_fen - 1
-                 where business_day = '2026-03-10'";
-    assert_eq!(speak(pool, spoil).await, ["a settlement is the sum of its parts and of what was carried into it"]);
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_settlement_that_takes_in_what_another_one_took_in_is_found(pool: PgPool) {
-    let spoil =
+/// One thing that is spoilt in settlements and remittances, and the identities that speak then, and no other.
+const SPOILT: [(&str, &[&str]); 5] = [
+    // What was never sold was taken back.
+    (
+        "with part as (update settlement_part set gross_fen = gross_fen + 1, refunds_fen = refunds_fen + 1
+                       where refunds_fen > 0 returning settlement_id)
+         update settlement s set gross_fen = gross_fen + 1, refunds_fen = refunds_fen + 1
+         from part where s.settlement_id = part.settlement_id",
+        &["a settlement's parts are the purchases and refunds of its day"],
+    ),
+    // It takes more fee and less subsidy than its parts.
+    (
+        "update settlement set discount_fee_fen = discount_fee_fen + 1, subsidy_fen = subsidy_fen - 1
+         where business_day = '2026-03-10'",
+        &["a settlement is the sum of its parts and of what was carried into it"],
+    ),
+    // It takes in what another one took in.
+    (
         "update settlement set carried_into = (select settlement_id from settlement where business_day = '2026-03-02')
-                 where carried_into is not null";
-    let identities = [
-        "a settlement is the sum of its parts and of what was carried into it",
-        "what is carried into a settlement is what its merchant's days before left, funder by funder",
-    ];
-    assert_eq!(speak(pool, spoil).await, identities);
+         where carried_into is not null",
+        &[
+            "a settlement is the sum of its parts and of what was carried into it",
+            "what is carried into a settlement is what its merchant's days before left, funder by funder",
+        ],
+    ),
+    // A day of repayments is not remitted. What it paid stands alone, too, and goes to nobody that it is owed to.
+    (
+        "with gone as (delete from remittance_part p using remittance r
+                       where r.remittance_id = p.remittance_id and r.business_day = '2026-03-25'
+                       returning p.remittance_id)
+         delete from remittance where remittance_id in (select remittance_id from gone)",
+        &[
+            "a day on which a funder's borrowers paid is remitted",
+            "what is owed to merchants, funders and cards has one payment of its amount, and is paid when that is",
+            "what is paid out goes to whom it is owed",
+        ],
+    ),
+    // No settlement held the subsidy back that is remitted. It was paid, and the books know of no such subsidy and share either.
+    (
+        "update remittance set subsidy_fen = subsidy_fen + 1, share_fen = share_fen + 1 where business_day = '2026-03-10'",
+        &[
+            "income, costs and what is on its way to funders are what the events behind them say",
+            "the subsidy that is remitted for a day is what its settlements held back",
+        ],
+    ),
+];
+
+/// Of a funder that sold nothing that day, which pays for what was carried; the settlement's own sums are right.
+const CARRIED_BY_ANOTHER: &str = "
+    with other as (insert into funder (funder_id, code, name, created_at)
+                   values (gen_random_uuid(), 'other', 'Other', now()) returning funder_id),
+         moved as (update settlement_part p set carried_in_fen = 0
+                   from settlement c where c.carried_into = p.settlement_id and p.carried_in_fen <> 0
+                   returning p.settlement_id, c.payable_fen)
+    insert into settlement_part (settlement_id, funder_id, gross_fen, refunds_fen, discount_fee_fen, discount_returned_fen,
+                                 subsidy_fen, subsidy_returned_fen, carried_in_fen)
+    select m.settlement_id, o.funder_id, 0, 0, 0, 0, 0, 0, m.payable_fen from moved m cross join other o";
+
+/// How many rows were spoilt, and what is found then; nothing of it stays.
+async fn spoil(town: &Town, spoil: &'static str) -> (u64, Vec<Finding>) {
+    let mut connection = town.app.pool.acquire().await.unwrap();
+    let mut spoilt = connection.begin().await.unwrap();
+    let rows = sqlx::query(spoil).execute(&mut *spoilt).await.unwrap().rows_affected();
+    let (mut findings, mut booked) = (Vec::new(), None);
+    for identity in IDENTITIES {
+        findings.extend(check(&mut spoilt, identity, &mut booked).await.unwrap());
+    }
+    spoilt.rollback().await.unwrap();
+    (rows, findings)
 }
 
+/// One life for all of them, which takes longer than to look at what each has spoilt.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_settlement_that_makes_another_funder_pay_for_what_was_carried_is_found(pool: PgPool) {
-    // Of a funder that sold nothing that day; the settlement's own sums are right.
-    let spoil = "with other as (insert into funder (funder_id, code, name, created_at)
-                                values (gen_random_uuid(), 'other', 'Other', now()) returning funder_id),
-                      moved as (update settlement_part p set carried_in_fen = 0
-                                from settlement c where c.carried_into = p.settlement_id and p.carried_in_fen <> 0
-                                returning p.settlement_id, c.payable_fen)
-                 insert into settlement_part (settlement_id, funder_id, gross_fen, refunds_fen, discount_fee_fen, discount_returned_fen,
-                                              subsidy_fen, subsidy_returned_fen, carried_in_fen)
-                 select m.settlement_id, o.funder_id, 0, 0, 0, 0, 0, 0, m.payable_fen from moved m cross join other o";
+async fn what_is_spoilt_in_settlements_and_remittances_is_found_by_the_identities_that_it_breaks(pool: PgPool) {
     let town = lived(pool).await;
-    let spoilt = sqlx::query(spoil).execute(&town.app.pool).await.unwrap();
-    assert_eq!(spoilt.rows_affected(), 1);
+    for (change, identities) in SPOILT {
+        let (rows, findings) = spoil(&town, change).await;
+        assert!(rows > 0, "{change}");
+        let mut speak: Vec<&str> = findings.iter().map(|finding| finding.identity).collect();
+        speak.dedup();
+        assert_eq!(speak, identities, "{change}");
+    }
+    another_funder_that_pays_for_what_was_carried_is_found(&town).await;
+    another_share_of_the_subsidy_that_a_refund_in_parts_brings_back_is_found(&town).await;
+    town.assert_whole("when all of it was taken back").await;
+}
+
+async fn another_funder_that_pays_for_what_was_carried_is_found(town: &Town) {
+    let (rows, found) = spoil(town, CARRIED_BY_ANOTHER).await;
+    assert_eq!(rows, 1);
     let sentence = "what is carried into a settlement is what its merchant's days before left, funder by funder";
-    let found = verify(&town.app.pool).await.unwrap();
     let carried: Vec<(i64, i64)> =
         found.iter().filter(|one| one.identity == sentence).map(|one| (one.expected, one.found)).collect();
     // Of one funder too much, of the other one nothing; the one that left it is asked for no part of it.
@@ -141,43 +178,14 @@ async fn a_settlement_that_makes_another_funder_pay_for_what_was_carried_is_foun
     assert!(carried.contains(&(left, 0)) && carried.contains(&(0, left)), "{carried:?}");
 }
 
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_refund_in_parts_that_brings_back_another_share_of_the_subsidy_is_found(pool: PgPool) {
+async fn another_share_of_the_subsidy_that_a_refund_in_parts_brings_back_is_found(town: &Town) {
     // All that follows from it says the same: the merchant was given a fen of the subsidy for nothing.
-    let town = lived(pool).await;
-    let spoil = "update refund set subsidy_returned_fen = subsidy_returned_fen + 1";
-    assert_eq!(sqlx::query(spoil).execute(&town.app.pool).await.unwrap().rows_affected(), 1);
+    let (rows, found) = spoil(town, "update refund set subsidy_returned_fen = subsidy_returned_fen + 1").await;
+    assert_eq!(rows, 1);
     let sentence = "a merchant gets back of its charges what belongs to what was refunded";
-    let found = verify(&town.app.pool).await.unwrap();
     let of_charges: Vec<i64> =
         found.iter().filter(|one| one.identity == sentence).map(|one| one.found - one.expected).collect();
     assert_eq!(of_charges, [1]);
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_day_of_repayments_that_is_not_remitted_is_found(pool: PgPool) {
-    let spoil = "with gone as (delete from remittance_part p using remittance r
-                               where r.remittance_id = p.remittance_id and r.business_day = '2026-03-25'
-                               returning p.remittance_id)
-                 delete from remittance where remittance_id in (select remittance_id from gone)";
-    // What it paid stands alone, too, and goes to nobody that it is owed to.
-    let identities = [
-        "a day on which a funder's borrowers paid is remitted",
-        "what is owed to merchants, funders and cards has one payment of its amount, and is paid when that is",
-        "what is paid out goes to whom it is owed",
-    ];
-    assert_eq!(speak(pool, spoil).await, identities);
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_remittance_of_subsidy_that_no_settlement_held_back_is_found(pool: PgPool) {
-    let spoil = "update remittance set subsidy_fen = subsidy_fen + 1, share_fen = share_fen + 1 where business_day = '2026-03-10'";
-    // It was paid, and the books know of no such subsidy and share either.
-    let identities = [
-        "income, costs and what is on its way to funders are what the events behind them say",
-        "the subsidy that is remitted for a day is what its settlements held back",
-    ];
-    assert_eq!(speak(pool, spoil).await, identities);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -143,15 +143,13 @@ fn rows(name: FileName, bytes: &[u8]) -> Vec<Vec<(String, String)>> {
     }
 }
 
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn files_are_the_same_bytes_whenever_and_wherever_they_are_made(pool: PgPool) {
-    let town = lived_in(pool).await;
-    let days = days(&town).await;
+async fn files_are_the_same_bytes_whenever_and_wherever_they_are_made(town: &Town) {
+    let days = days(town).await;
     assert_eq!(days.len(), 57);
     let mut first = Vec::new();
     for day in &days {
-        first.push((bytes(&town.app, town.funder_id, *day).await, manifest(&town, *day).await));
-        assert_eq!(make_day(&town.app, &key(&town, *day)).await.unwrap(), Making::There);
+        first.push((bytes(&town.app, town.funder_id, *day).await, manifest(town, *day).await));
+        assert_eq!(make_day(&town.app, &key(town, *day)).await.unwrap(), Making::There);
     }
     // As they were made on their mornings; now all at once, by a node of its own, with weeks lived since.
     for table in ["funder_day", "funder_day_file", "funder_day_chunk"] {
@@ -160,11 +158,11 @@ async fn files_are_the_same_bytes_whenever_and_wherever_they_are_made(pool: PgPo
     let node = house::with_partners(&town.app, &[]);
     let mut told = 0;
     for (day, (files, told_before)) in days.iter().zip(&first) {
-        assert_eq!(make_day(&node, &key(&town, *day)).await.unwrap(), Making::Made);
+        assert_eq!(make_day(&node, &key(town, *day)).await.unwrap(), Making::Made);
         let again = bytes(&node, town.funder_id, *day).await;
         assert_eq!((again.len(), again == *files), (20, true), "{day}");
-        assert_eq!(manifest(&town, *day).await, *told_before, "{day}");
-        assert!(check_day(&node, &key(&town, *day)).await.unwrap().is_empty(), "{day}");
+        assert_eq!(manifest(town, *day).await, *told_before, "{day}");
+        assert!(check_day(&node, &key(town, *day)).await.unwrap().is_empty(), "{day}");
         told += files.values().map(Vec::len).sum::<usize>();
     }
     assert!(told > 0);
@@ -174,6 +172,7 @@ async fn files_are_the_same_bytes_whenever_and_wherever_they_are_made(pool: PgPo
 async fn a_day_is_made_once_and_in_the_end_whoever_is_dropped_or_makes_it_too(pool: PgPool) {
     let town = begun(pool, AFTER_DUE).await;
     two_nodes_make_a_day_once(&town).await;
+    a_making_stands_by_for_rows_that_are_long_in_coming(&town).await;
     a_day_that_is_dropped_anywhere_is_made_in_the_end(&town).await;
 }
 
@@ -224,10 +223,11 @@ async fn a_day_that_is_dropped_anywhere_is_made_in_the_end(town: &Town) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn the_files_of_all_days_are_what_the_house_has_lived(pool: PgPool) {
+async fn the_files_of_all_days_are_what_the_house_has_lived_and_the_same_whoever_makes_them(pool: PgPool) {
     let town = lived_in(pool).await;
     every_day_foots_to_the_ledger_and_all_days_are_the_books(&town).await;
     lines_and_loans_stand_in_the_files_as_they_stood_that_evening(&town).await;
+    files_are_the_same_bytes_whenever_and_wherever_they_are_made(&town).await;
 }
 
 async fn every_day_foots_to_the_ledger_and_all_days_are_the_books(town: &Town) {
@@ -416,10 +416,8 @@ async fn a_day_that_was_signed_before_a_table_was_told_stays_as_it_was(pool: PgP
     assert!(check_day(&town.app, &key).await.unwrap().is_empty());
 }
 
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_making_stands_by_for_rows_that_are_long_in_coming(pool: PgPool) {
-    let town = begun(pool, AFTER_DUE).await;
-    let key = key(&town, "2026-01-25".parse().unwrap());
+async fn a_making_stands_by_for_rows_that_are_long_in_coming(town: &Town) {
+    let key = key(town, "2026-01-25".parse().unwrap());
     sqlx::query("delete from funder_day_chunk where business_day = '2026-01-25'")
         .execute(&town.app.pool)
         .await

@@ -12,10 +12,6 @@ use super::day_file::{AFTER_DUE, begun, lived_in, unpack};
 use crate::desk::{self, Answer, Desk};
 use crate::town::Town;
 
-async fn open(pool: PgPool) -> (Town, Desk) {
-    with_core(lived_in(pool).await).await
-}
-
 async fn with_core(town: Town) -> (Town, Desk) {
     let desk = desk::of_core(&town.app, Algorithm::Sm2Sm3).await;
     (town, desk)
@@ -38,8 +34,13 @@ async fn is_signed(app: &App, signature: &serde_json::Value, text: &str) -> bool
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_core_fetches_a_day_and_believes_it(pool: PgPool) {
-    let (town, desk) = open(pool).await;
+async fn a_core_fetches_a_day_at_its_time_and_believes_it(pool: PgPool) {
+    let (town, desk) = with_core(lived_in(pool).await).await;
+    a_core_fetches_a_day_and_believes_it(&town, &desk).await;
+    files_are_given_at_their_time_to_their_funder_and_while_they_are_kept(&town, &desk).await;
+}
+
+async fn a_core_fetches_a_day_and_believes_it(town: &Town, desk: &Desk) {
     let days = desk.get("/funder/days?limit=200").await.ok();
     let listed = days["items"].as_array().unwrap();
     assert_eq!((listed.len(), &listed[0]["business_day"]), (57, &"2026-01-05".into()));
@@ -66,7 +67,7 @@ async fn a_core_fetches_a_day_and_believes_it(pool: PgPool) {
     assert_eq!(manifest["funder"], "harbour-bank");
     for file in manifest["files"].as_array().unwrap() {
         let name = file["name"].as_str().unwrap();
-        let answer = download(&desk, "2026-01-25", name, &[("accept-encoding", "gzip, br")]).await;
+        let answer = download(desk, "2026-01-25", name, &[("accept-encoding", "gzip, br")]).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, "application/gzip"), "{name}");
         assert_eq!(
             (answer.header("content-encoding"), answer.bytes.len()),
@@ -133,9 +134,7 @@ async fn a_file_comes_whole_or_in_parts_or_not_again(pool: PgPool) {
     assert_eq!(beyond.header("content-range"), "bytes */600000", "how much of it there is");
 }
 
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn files_are_given_at_their_time_to_their_funder_and_while_they_are_kept(pool: PgPool) {
-    let (town, desk) = open(pool).await;
+async fn files_are_given_at_their_time_to_their_funder_and_while_they_are_kept(town: &Town, desk: &Desk) {
     let manifest = |day: &str| format!("/funder/days/{day}/manifest");
     // The day is 2026-03-03, ten in the morning: yesterday is there, today and what comes is not.
     assert_eq!(desk.get(&manifest("2026-03-02")).await.status, 200);
@@ -144,7 +143,7 @@ async fn files_are_given_at_their_time_to_their_funder_and_while_they_are_kept(p
         assert_eq!(answer.problem(), (409, "file_not_ready".into()), "{day}");
         assert!(answer.json()["detail"].as_str().unwrap().contains("T06:00:00+08:00"), "{}", answer.json());
     }
-    assert_eq!(download(&desk, "2026-03-03", "lines.csv.gz", &[]).await.problem().1, "file_not_ready");
+    assert_eq!(download(desk, "2026-03-03", "lines.csv.gz", &[]).await.problem().1, "file_not_ready");
     // Made in the night already, and yet not before the stated time.
     town.set_time("2026-03-03".parse().unwrap(), "05:59:00");
     let early = desk.get(&manifest("2026-03-02")).await;
@@ -158,7 +157,7 @@ async fn files_are_given_at_their_time_to_their_funder_and_while_they_are_kept(p
         assert_eq!(desk.get(&manifest(day)).await.problem(), (404, "not_found".into()), "{day}");
     }
     for name in ["lines.csv", "all.csv.gz", "..%2flines.csv.gz"] {
-        let answer = download(&desk, "2026-03-02", name, &[]).await;
+        let answer = download(desk, "2026-03-02", name, &[]).await;
         assert_eq!(answer.problem(), (404, "not_found".into()), "{name}");
     }
     let stranger = desk.stranger(&town.app).await;
@@ -168,26 +167,27 @@ async fn files_are_given_at_their_time_to_their_funder_and_while_they_are_kept(p
 
     town.set_time("2027-04-10".parse().unwrap(), "10:00:00");
     fenqi::day_file::jobs::forget_old(&town.app).await.unwrap();
-    assert_eq!(download(&desk, "2026-03-02", "lines.csv.gz", &[]).await.problem(), (410, "file_expired".into()));
+    assert_eq!(download(desk, "2026-03-02", "lines.csv.gz", &[]).await.problem(), (410, "file_expired".into()));
     assert_eq!(desk.get(&manifest("2026-03-02")).await.status, 200, "the manifest is kept for good");
 }
 
 /// From its cut-off on a day is over, and nothing of its files is there before its close comes to them: that may be hours later.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_day_whose_close_is_late_is_not_ready_and_not_unknown(pool: PgPool) {
-    let (town, desk) = open(pool).await;
-    let day: BusinessDay = "2026-03-03".parse().unwrap();
+    let (town, desk) = with_core(begun(pool, AFTER_DUE).await).await;
+    let day: BusinessDay = AFTER_DUE.parse().unwrap();
     let mut killed = fenqi::database::begin(&town.app.pool).await.unwrap();
     assert!(fenqi::close::engine::cut_off(&mut killed, day, town.app.clock.now()).await.unwrap());
     let begun = "insert into close_run (business_day, started_at) values ($1, now())";
     sqlx::query(begun).bind(day).execute(&mut *killed).await.unwrap();
     killed.commit().await.unwrap();
-    town.set_time("2026-03-04".parse().unwrap(), "07:00:00");
-    let late = desk.get("/funder/days/2026-03-03/manifest").await;
+    town.set_time(day.next(), "07:00:00");
+    let manifest = format!("/funder/days/{day}/manifest");
+    let late = desk.get(&manifest).await;
     assert_eq!((late.problem(), late.header("retry-after")), ((409, "file_not_ready".into()), "60"));
-    let late = download(&desk, "2026-03-03", "lines.csv.gz", &[]).await;
+    let late = download(&desk, AFTER_DUE, "lines.csv.gz", &[]).await;
     assert_eq!((late.problem(), late.header("retry-after")), ((409, "file_not_ready".into()), "60"));
     fenqi::close::close_day(&town.app, day).await.unwrap();
     fenqi::day_file::jobs::make_files(&town.app).await.unwrap();
-    assert_eq!(desk.get("/funder/days/2026-03-03/manifest").await.status, 200);
+    assert_eq!(desk.get(&manifest).await.status, 200);
 }

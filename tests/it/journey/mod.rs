@@ -122,6 +122,7 @@ pub async fn booked_as_documented(pool: &PgPool) {
     .fetch_all(pool)
     .await
     .unwrap();
+    assert!(!booked.is_empty() && !documented.is_empty(), "nothing is booked, or nothing documented");
     let name = |number| Account::from_number(number).map_or("none", Account::name);
     let legs = booked.into_iter().map(|(event, debit, credit)| format!("{event}: {} / {}", name(debit), name(credit)));
     let missing: Vec<String> = legs.filter(|leg| !documented.contains(leg)).collect();

@@ -9,6 +9,14 @@ pub fn golden(name: &str) -> serde_json::Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{} is not JSON: {error}", path.display()))
 }
 
+/// A text of a case.
+///
+/// # Panics
+/// If the case has none of that name.
+pub fn text<'a>(case: &'a serde_json::Value, field: &str) -> &'a str {
+    case[field].as_str().unwrap_or_else(|| panic!("{field} is missing in {case}"))
+}
+
 /// The folder of shared cases and real input: `FENQI_SHARED`, or `../shared` beside the project.
 pub fn shared() -> PathBuf {
     match std::env::var_os("FENQI_SHARED") {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fenqi::app::App;
+use fenqi::base::id::BorrowerId;
 use fenqi::credit::RiskHook;
 use fenqi::sandbox::World;
 use sqlx::PgPool;
@@ -34,6 +35,11 @@ pub async fn open(pool: PgPool) -> Place {
 }
 
 impl Place {
+    /// Who has come; the only borrower there is.
+    pub async fn borrower(&self) -> BorrowerId {
+        sqlx::query_scalar("select borrower_id from borrower").fetch_one(&self.app.pool).await.unwrap()
+    }
+
     pub fn code_sent_to(&self, mobile: &str) -> String {
         counter::code_sent_to(&self.world, mobile)
     }

@@ -113,7 +113,7 @@ async fn the_last_card_stays_while_money_is_owed_and_the_page_says_so(pool: PgPo
 async fn one_session_is_ended_and_anothers_never(pool: PgPool) {
     let mut place = open(pool).await;
     place.settle().await;
-    let person = borrower(&place).await;
+    let person = place.borrower().await;
     let other = BorrowerId::mint(place.app.clock.now());
     let [mut second, mut stranger] = [(); 2].map(|()| Browser::at(&place.browser.address));
     crate::shopper::sign_in(&mut second, &place.app, person).await;
@@ -171,7 +171,7 @@ async fn the_pin_is_changed_locked_and_set_anew(pool: PgPool) {
     wrong.has_status(422).shows("not how your ID number ends");
     let set = place.browser.submit(&sent, "/me/pin/forgotten", &fields("31002X")).await;
     set.is_at("/me").shows("The payment PIN is set");
-    fenqi::borrower::check_pin(&place.app, borrower(&place).await, PIN).await.unwrap();
+    fenqi::borrower::check_pin(&place.app, place.borrower().await, PIN).await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -210,10 +210,6 @@ async fn another_pin_ends_sessions_elsewhere_and_is_told(pool: PgPool) {
     other.get("/home").await.is_at("/sign-in");
     let told = "select count(*) from notice where audience = 'borrower' and kind = 'pin_changed'";
     assert_eq!(sqlx::query_scalar::<_, i64>(told).fetch_one(&place.app.pool).await.unwrap(), 2);
-}
-
-async fn borrower(place: &Place) -> BorrowerId {
-    sqlx::query_scalar("select borrower_id from borrower").fetch_one(&place.app.pool).await.unwrap()
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -5,11 +5,7 @@ use fenqi::base::{BusinessDay, CardNumber, CreditCode, ResidentId, WorkingCalend
 use fenqi::credit::ApplyRefusal;
 use fenqi::credit::model::check_age;
 
-use crate::golden::golden;
-
-fn text<'a>(case: &'a serde_json::Value, field: &str) -> &'a str {
-    case[field].as_str().unwrap_or_else(|| panic!("{field} is missing in {case}"))
-}
+use crate::golden::{golden, text};
 
 fn day(case: &serde_json::Value, field: &str) -> BusinessDay {
     text(case, field).parse().unwrap()

@@ -11,13 +11,9 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::book;
-use crate::golden::golden;
+use crate::golden::{golden, text};
 use crate::house;
 use crate::town::{self, LineWish};
-
-fn text<'a>(case: &'a serde_json::Value, field: &str) -> &'a str {
-    case[field].as_str().unwrap_or_else(|| panic!("{field} is missing in {case}"))
-}
 
 fn rate(percent: &str) -> Rate {
     let percent: rust_decimal::Decimal = percent.parse().unwrap();

@@ -56,7 +56,7 @@ async fn nothing_dangerous_is_done_without_the_right_pin(pool: PgPool) {
         wrong.has_status(422).shows("The PIN is not right").hides("314159").hides(PIN);
         assert_eq!(cards(&place).await, before, "{}", step.0);
         // A right one takes the count of wrong ones back.
-        borrower::check_pin(&place.app, owner(&place).await, PIN).await.unwrap();
+        borrower::check_pin(&place.app, place.borrower().await, PIN).await.unwrap();
     }
     place.browser.get("/me").await.is_at("/me");
     let [default, unbind, export, _] = steps(&card);
@@ -167,11 +167,7 @@ async fn whoever_has_no_pin_is_led_to_setting_one_and_back(pool: PgPool) {
     place.browser.submit(&export, "/me/pin", &fields).await.is_at("/me/export").shows("The payment PIN is set");
     let other = [("id_last", "31002x"), ("pin_new", "161803"), ("pin_again", "161803")];
     place.browser.submit(&export, "/me/pin", &other).await.has_status(422);
-    borrower::check_pin(&place.app, owner(&place).await, PIN).await.unwrap();
-}
-
-async fn owner(place: &Place) -> fenqi::base::id::BorrowerId {
-    sqlx::query_scalar("select borrower_id from borrower").fetch_one(&place.app.pool).await.unwrap()
+    borrower::check_pin(&place.app, place.borrower().await, PIN).await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

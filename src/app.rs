@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::FromRef;
 use sqlx::PgPool;
 
 use crate::access::{AddressRange, Directory};
@@ -53,6 +54,15 @@ impl App {
     /// This app in a person's hands: what is done with it is written into the audit trail under that name.
     pub fn by(&self, person: Person) -> App {
         App { person: Some(Arc::new(person)), ..self.clone() }
+    }
+}
+
+/// The app as routers and their layers hold it. They are cloned dozens of times for each request, with all that they hold: a pointer is.
+pub type Shared = Arc<App>;
+
+impl FromRef<Shared> for App {
+    fn from_ref(shared: &Shared) -> App {
+        App::clone(shared)
     }
 }
 

@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::app::App;
+use crate::app::{App, Shared};
 use crate::bill::loan_h5;
 use crate::borrower::{card_h5, me_h5, message_h5, pin_h5, sign_in_h5};
 use crate::credit::{account_h5, apply_h5, consent_h5, home_h5, line_h5, review_h5};
@@ -35,7 +35,7 @@ pub fn router(app: App) -> Router {
 /// As [`router`], with the live pages of receipts handed in by the caller, who ends them when the node stops.
 pub fn router_with(app: App, live: LiveReceipts) -> Router {
     let router = Router::new()
-        .merge(pages(app.clone(), live))
+        .merge(pages(&app, live))
         .merge(watched())
         .route("/assets/{name}", get(assets::serve))
         .route("/partner/{partner}", post(callback::take));
@@ -47,7 +47,7 @@ pub fn health_router(app: App) -> Router {
     guarded(watched(), app)
 }
 
-fn watched() -> Router<App> {
+fn watched() -> Router<Shared> {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -55,7 +55,7 @@ fn watched() -> Router<App> {
 }
 
 /// Every operation of the partner API. What stands here is in the document, and nothing else is.
-fn operations() -> OpenApiRouter<App> {
+fn operations() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(access::api::show_myself))
         .routes(routes!(access::api::list_platform_keys))
@@ -67,7 +67,7 @@ fn operations() -> OpenApiRouter<App> {
         .merge(event_operations())
 }
 
-fn merchant_operations() -> OpenApiRouter<App> {
+fn merchant_operations() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(merchant::api::create_order, merchant::api::list_orders))
         .routes(routes!(merchant::api::show_order))
@@ -86,7 +86,7 @@ fn merchant_operations() -> OpenApiRouter<App> {
         .routes(routes!(merchant::notify_api::replay_notification))
 }
 
-fn product_operations() -> OpenApiRouter<App> {
+fn product_operations() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(product::api::list_products))
         .routes(routes!(product::api::list_versions))
@@ -99,7 +99,7 @@ fn product_operations() -> OpenApiRouter<App> {
         .routes(routes!(product::api::publish_draft))
 }
 
-fn reserve_operations() -> OpenApiRouter<App> {
+fn reserve_operations() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(funder::api::show_reserve))
         .routes(routes!(funder::api::list_entries))
@@ -114,7 +114,7 @@ fn reserve_operations() -> OpenApiRouter<App> {
         .routes(routes!(settlement::api::show_remittance))
 }
 
-fn loan_operations() -> OpenApiRouter<App> {
+fn loan_operations() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(credit::api::list_applications))
         .routes(routes!(credit::api::show_application))
@@ -138,14 +138,14 @@ fn loan_operations() -> OpenApiRouter<App> {
         .routes(routes!(purchase::api::show_loan_refund))
 }
 
-fn file_operations() -> OpenApiRouter<App> {
+fn file_operations() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(day_file::api::list_days))
         .routes(routes!(day_file::api::show_manifest))
         .routes(routes!(day_file::api::download_file))
 }
 
-fn event_operations() -> OpenApiRouter<App> {
+fn event_operations() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(outbox::api::list_events))
         .routes(routes!(outbox::api::list_kinds))
@@ -163,14 +163,14 @@ fn event_operations() -> OpenApiRouter<App> {
 
 /// The document of the partner API, as it is served.
 pub fn api_document() -> Document {
-    complete(OpenApiRouter::<App>::new().nest(PREFIX, operations()).get_openapi())
+    complete(OpenApiRouter::<Shared>::new().nest(PREFIX, operations()).get_openapi())
 }
 
 /// The part of the partner API that depends on no app: made once for all routers of a process.
 struct PartnerApi {
-    routes: Router<App>,
+    routes: Router<Shared>,
     /// The document, and pages to browse it.
-    pages: Router<App>,
+    pages: Router<Shared>,
     operations: Arc<Operations>,
 }
 
@@ -189,10 +189,10 @@ static PARTNER_API: LazyLock<PartnerApi> = LazyLock::new(|| {
 });
 
 /// The operations, behind their gate; and the document with the pages to browse it, which need no key.
-fn partner_api(app: &App) -> Router<App> {
+fn partner_api(app: &App) -> Router<Shared> {
     let PartnerApi { routes, pages, operations } = &*PARTNER_API;
     let state = Gate::new(app.clone(), operations.clone());
-    let nothing = || -> MethodRouter<App> { any(async || Problem::not_found()) };
+    let nothing = || -> MethodRouter<Shared> { any(async || Problem::not_found()) };
     let routes = routes
         .clone()
         .route(PREFIX, nothing())
@@ -204,7 +204,7 @@ fn partner_api(app: &App) -> Router<App> {
 }
 
 /// Every page. Posts are refused unless they come from a page of ours.
-fn pages(app: App, live: LiveReceipts) -> Router<App> {
+fn pages(app: &App, live: LiveReceipts) -> Router<Shared> {
     // The node has one authoriser, so that purchases that are confirmed at the same moment are decided together.
     let authoriser = Authoriser::start(app.clone());
     Router::new()
@@ -244,19 +244,19 @@ fn pages(app: App, live: LiveReceipts) -> Router<App> {
         .route("/me/cards/code", get(card_h5::code).post(card_h5::confirm))
         .route("/me/cards/{card}/default", get(card_h5::ask_default).post(card_h5::set_default))
         .route("/me/cards/{card}/unbind", get(card_h5::ask_unbind).post(card_h5::unbind))
-        .layer(from_fn_with_state(health::Door::of(&app), health::once_open))
+        .layer(from_fn_with_state(health::Door::of(app), health::once_open))
         .route("/", get(start::start))
-        .layer(from_fn_with_state(app, visit::visit))
+        .layer(from_fn_with_state(Shared::new(app.clone()), visit::visit))
 }
 
 /// An address that a form posts to and that has no page of its own: whoever opens it, perhaps because the form was too old, is led to
 /// `page`, where the form is.
-fn led(page: &'static str) -> MethodRouter<App> {
+fn led(page: &'static str) -> MethodRouter<Shared> {
     get(move || async move { Redirect::to(page) })
 }
 
 /// Borrowers' pages that move money, or say where it went.
-fn money_pages() -> Router<App> {
+fn money_pages() -> Router<Shared> {
     Router::new()
         .route("/scan", get(scan_h5::show).post(scan_h5::read))
         .route("/q/{code}", get(pay_h5::open))
@@ -274,7 +274,7 @@ fn money_pages() -> Router<App> {
 }
 
 /// What a merchant's people see.
-fn merchant_pages() -> Router<App> {
+fn merchant_pages() -> Router<Shared> {
     Router::new()
         .route("/m", get(merchant::h5::home))
         .route("/m/more", get(merchant::h5::more))
@@ -298,7 +298,7 @@ fn merchant_pages() -> Router<App> {
 }
 
 /// What a merchant sold, gave back and was paid.
-fn sale_pages() -> Router<App> {
+fn sale_pages() -> Router<Shared> {
     Router::new()
         .route("/m/receipts", get(receipt_h5::show))
         .route("/m/receipts/events", get(receipt_h5::events))
@@ -324,7 +324,8 @@ fn worth_packing() -> impl Predicate {
 }
 
 /// The layers around every route, the outermost last. Tests put routes of their own inside.
-pub fn guarded(router: Router<App>, app: App) -> Router {
+pub fn guarded(router: Router<Shared>, app: App) -> Router {
+    let app = Shared::new(app);
     router
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

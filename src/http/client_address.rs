@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::Extensions;
 use axum::http::request::Parts;
 
@@ -40,10 +40,14 @@ fn connected(extensions: &Extensions) -> Option<IpAddr> {
 /// The caller's address for a handler that counts by it: those who come from nowhere are counted together.
 pub struct CallerAddress(pub IpAddr);
 
-impl FromRequestParts<App> for CallerAddress {
+impl<S: Sync> FromRequestParts<S> for CallerAddress
+where
+    App: FromRef<S>,
+{
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<CallerAddress, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<CallerAddress, Infallible> {
+        let app = &App::from_ref(state);
         Ok(CallerAddress(client_address(app, parts).unwrap_or(address::NOWHERE)))
     }
 }

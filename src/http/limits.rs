@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use super::client_address::is_from_proxy;
 use super::{Problem, api};
-use crate::app::App;
+use crate::app::{App, Shared};
 use crate::base::id::RequestId;
 
 /// Far above any page or message of ours; files arrive by other ways.
@@ -31,7 +31,7 @@ const TRANSPORT_POLICY: &str = "max-age=31536000";
 pub struct ThisRequest(pub String);
 
 /// Gives the request an id, logs how it ended, and sets the headers that every response has.
-pub async fn record(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub async fn record(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
     let id = given_id(&app, &request).unwrap_or_else(|| RequestId::mint(app.clock.now()).to_string());
     request.extensions_mut().insert(ThisRequest(id.clone()));
     // The route, not the path: a path may name a person's objects.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRef, FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -75,10 +75,14 @@ impl MerchantSignedIn {
     }
 }
 
-impl FromRequestParts<App> for MerchantSignedIn {
+impl<S: Sync> FromRequestParts<S> for MerchantSignedIn
+where
+    App: FromRef<S>,
+{
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<MerchantSignedIn, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<MerchantSignedIn, Response> {
+        let app = &App::from_ref(state);
         let visit = Visit::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
         match signed_in(app, &visit).await.map_err(|error| Problem::from(error).into_response())? {
             SignedInAs::Staff(at) => of(at).map_err(|to| lead(&parts.headers, to)),

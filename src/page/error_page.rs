@@ -11,7 +11,7 @@ use super::back::path_of_ours;
 use super::part::is_part;
 use super::shell::Page;
 use super::visit::{FormsPage, PAGE_STALE, Visit};
-use crate::app::App;
+use crate::app::Shared;
 use crate::http::Problem;
 use crate::http::limits::{REQUEST_ID, ThisRequest};
 
@@ -47,7 +47,7 @@ fn with_problem(response: Response) -> Response {
 }
 
 /// The layer that turns problems into pages for whoever asked for one.
-pub async fn show(State(app): State<App>, request: Request, next: Next) -> Response {
+pub async fn show(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let accepted = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_page = accepted.contains("text/html") && !is_part(&parts.headers);

@@ -1,6 +1,6 @@
 //! Who is signed in: rows named by the hash of the browser's token, one for each kind of person.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -177,10 +177,14 @@ pub async fn sweep(app: &App) -> anyhow::Result<u64> {
 #[derive(Clone, Copy, Debug)]
 pub struct SignedIn(pub BorrowerId);
 
-impl FromRequestParts<App> for SignedIn {
+impl<S: Sync> FromRequestParts<S> for SignedIn
+where
+    App: FromRef<S>,
+{
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<SignedIn, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<SignedIn, Response> {
+        let app = &App::from_ref(state);
         let visit = Visit::from_request_parts(parts, &()).await.map_err(IntoResponse::into_response)?;
         let session =
             find(app, &visit, SessionKind::Borrower).await.map_err(|error| Problem::from(error).into_response())?;

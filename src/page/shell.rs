@@ -222,10 +222,10 @@ pub struct OtherLanguage {
     pub address: String,
 }
 
-impl FromRequestParts<App> for Page {
+impl<S: Sync> FromRequestParts<S> for Page {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Page, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Page, Problem> {
         Visit::from_request_parts(parts, &()).await.map(Page::of)
     }
 }

@@ -43,7 +43,7 @@ const KEPT_FOR: Duration = Duration::from_millis(50);
 /// A handle on the node's one authoriser; cheap to clone.
 #[derive(Clone)]
 pub struct Authoriser {
-    app: App,
+    app: Arc<App>,
     waiting: mpsc::Sender<Waiting>,
 }
 
@@ -58,7 +58,7 @@ impl Authoriser {
     pub fn start(app: App) -> Authoriser {
         let (waiting, queue) = mpsc::channel(WAITING_MAX);
         tokio::spawn(decide_forever(app.clone(), queue));
-        Authoriser { app, waiting }
+        Authoriser { app: Arc::new(app), waiting }
     }
 
     /// Decides one purchase. An authorised or refused purchase is recorded when this returns; after a failure the same key

@@ -38,7 +38,7 @@ type Channel = broadcast::Sender<Arc<News>>;
 /// Cheap to clone; one for the node.
 #[derive(Clone)]
 pub struct LiveReceipts {
-    app: App,
+    app: Arc<App>,
     /// The merchants with a page open here; while there is one, a task reads for them all.
     merchants: Arc<Mutex<HashMap<MerchantId, Channel>>>,
     open: Arc<Semaphore>,
@@ -56,7 +56,7 @@ pub struct Listener {
 impl LiveReceipts {
     pub fn new(app: App) -> LiveReceipts {
         let (merchants, open) = (Arc::default(), Arc::new(Semaphore::new(OPEN_MAX)));
-        LiveReceipts { app, merchants, open, closing: watch::Sender::new(false) }
+        LiveReceipts { app: Arc::new(app), merchants, open, closing: watch::Sender::new(false) }
     }
 
     /// Opens a page of a merchant; `None` when too many are open. What is told may be told twice, and begins before now.

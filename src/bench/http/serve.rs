@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::access::actions::{NewKey, NewPartner, RATE_PER_MINUTE_MAX};
 use crate::access::{self, Admitted, Known, NonceUse, Owner, PartnerKind, Scope};
-use crate::app::App;
+use crate::app::{App, Shared};
 use crate::base::id::FunderId;
 use crate::error::{Attempt, Fault};
 use crate::http::api::arrived::Arrived;
@@ -49,7 +49,7 @@ pub(super) fn unsigned_router(app: &App, core: Arc<Known>) -> Router {
     guarded(reads().layer(from_fn_with_state((gate, core), unsigned_gate)), app.clone())
 }
 
-fn reads() -> Router<App> {
+fn reads() -> Router<Shared> {
     Router::new()
         .route("/api/v1/funder/loans/{loan_id}", get(loan::api::show_loan))
         .route("/api/v1/funder/loans", get(loan::api::list_loans))

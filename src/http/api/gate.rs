@@ -20,7 +20,7 @@ use super::caller::Caller;
 use super::document::{Operation, Operations};
 use super::idempotency::{self, AnswerKept, Claim, Met};
 use crate::access::{Admitted, Believed, Denial, address};
-use crate::app::App;
+use crate::app::{App, Shared};
 use crate::error::{Attempt, Fault, Outcome, Refusal as _};
 use crate::http::header::sole;
 use crate::http::health::Door;
@@ -36,7 +36,7 @@ const ANSWER_TIME_MAX: Duration = REQUEST_TIME_MAX.saturating_sub(Duration::from
 /// What the gate knows: the app, and what the document says of each operation.
 #[derive(Clone)]
 pub struct Gate {
-    pub app: App,
+    pub app: Shared,
     pub operations: Arc<Operations>,
     pub door: Door,
     /// How long a caller waits for the answer, from when its request began to come.
@@ -46,7 +46,7 @@ pub struct Gate {
 impl Gate {
     pub fn new(app: App, operations: impl Into<Arc<Operations>>) -> Gate {
         let door = Door::of(&app);
-        Gate { app, operations: operations.into(), door, patience: ANSWER_TIME_MAX }
+        Gate { app: Shared::new(app), operations: operations.into(), door, patience: ANSWER_TIME_MAX }
     }
 }
 

@@ -323,17 +323,21 @@ fn worth_packing() -> impl Predicate {
     DefaultPredicate::new().and(NotForContentType::const_new("application/gzip"))
 }
 
-/// The layers around every route, the outermost last. Tests put routes of their own inside.
+/// The layers around every route, the outermost first. Tests put routes of their own inside.
 pub fn guarded(router: Router<Shared>, app: App) -> Router {
     let app = Shared::new(app);
+    // As one layer: each layer of a router's own is another box, cloned for each request with all that lies within.
+    let layers = (
+        from_fn_with_state(app.clone(), limits::record),
+        CompressionLayer::new().compress_when(worth_packing()),
+        from_fn_with_state(app.clone(), error_page::show),
+        CatchPanicLayer::custom(limits::recover),
+        from_fn(limits::limit),
+        DefaultBodyLimit::max(limits::BODY_BYTES_MAX),
+    );
     router
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .layer(DefaultBodyLimit::max(limits::BODY_BYTES_MAX))
-        .layer(from_fn(limits::limit))
-        .layer(CatchPanicLayer::custom(limits::recover))
-        .layer(from_fn_with_state(app.clone(), error_page::show))
-        .layer(CompressionLayer::new().compress_when(worth_packing()))
-        .layer(from_fn_with_state(app.clone(), limits::record))
+        .layer(layers)
         .with_state(app)
 }

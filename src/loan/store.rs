@@ -206,54 +206,65 @@ pub async fn has_paid_off(connection: &mut PgConnection, line_id: LineId, loan_i
 ///
 /// Of a loan that is charged off on `day`, the rows that fall due later go on as suspended; so does all that a version changes
 /// which was written after its charge-off.
+///
+/// A first version replaces none and ends in no payoff. Nearly all of a day's are first ones: for them nothing is looked up but the
+/// loan and its charge-off. Interest and fees are summed side by side, and only the sums are taken apart by their names.
 pub async fn gather_interest_spans(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<u64> {
     let touched = sqlx::query!(
         r#"with written as (
-             select s.loan_id, s.line_id, s.version, l.funder_id, l.product_id, l.made_on,
-                    case when s.version > c.schedule_version then 'suspended_' else '' end as kind
+             select s.loan_id, s.line_id, s.version, s.due_on, s.principal_fen, s.interest_fen, s.fee_fen,
+                    l.funder_id, l.product_id, l.made_on, coalesce(s.version > c.schedule_version, false) as is_suspended
              from schedule s join loan l on l.loan_id = s.loan_id and l.line_id = s.line_id
              left join charge_off c on c.line_id = s.line_id and c.loan_id = s.loan_id
              where s.business_day = $1 and l.status <> 'voided'
            ), signed as (
-             select w.funder_id, w.product_id, w.made_on, w.kind, s.due_on, s.interest_fen, s.fee_fen, sides.sign,
+             select w.funder_id, w.product_id, w.made_on, w.is_suspended, side.sign, side.due_on, side.interest_fen, side.fee_fen,
                     ended.paid_off_on,
                     case when ended.paid_off_on is not null
-                         then (select max(k) from generate_subscripts(s.due_on, 1) as k
-                               where s.principal_fen[k] + s.interest_fen[k] + s.fee_fen[k] > 0) end as last_k
+                         then (select max(k) from generate_subscripts(side.due_on, 1) as k
+                               where side.principal_fen[k] + side.interest_fen[k] + side.fee_fen[k] > 0) end as last_k
              from written w
-             cross join lateral (values (w.version, 1), (w.version - 1, -1)) as sides(version, sign)
-             join schedule s on s.loan_id = w.loan_id and s.line_id = w.line_id and s.version = sides.version
+             cross join lateral (
+                 select w.version, 1 as sign, w.due_on, w.principal_fen, w.interest_fen, w.fee_fen
+                 union all
+                 select b.version, -1, b.due_on, b.principal_fen, b.interest_fen, b.fee_fen
+                 from schedule b
+                 where w.version > 1 and b.loan_id = w.loan_id and b.line_id = w.line_id and b.version = w.version - 1) as side
              left join lateral (
                  select case when p.reason = 'payoff' then p.business_day end as paid_off_on from schedule p
-                 where p.loan_id = s.loan_id and p.line_id = s.line_id and p.version <= s.version
+                 where side.version > 1 and p.loan_id = w.loan_id and p.line_id = w.line_id and p.version <= side.version
                    and p.reason in ('payoff', 'restored')
-                 order by p.version desc limit 1) ended on sides.version > 1
+                 order by p.version desc limit 1) ended on true
            ), rows as (
-             select g.funder_id, g.product_id, g.kind || charge.name as charge,
-                    coalesce(g.due_on[p.k - 1], g.made_on) as from_on, g.due_on[p.k] as due_on, g.sign * charge.amount as amount,
+             select g.funder_id, g.product_id, g.is_suspended, coalesce(g.due_on[p.k - 1], g.made_on) as from_on, p.due_on,
+                    g.sign * g.interest_fen[p.k] as interest_fen, g.sign * g.fee_fen[p.k] as fee_fen,
                     case when p.k = g.last_k then g.paid_off_on end as paid_off_on
              from signed g
-             cross join lateral generate_subscripts(g.due_on, 1) as p(k)
-             cross join lateral (values ('interest', g.interest_fen[p.k]), ('fee', g.fee_fen[p.k])) as charge(name, amount)
-             where charge.amount <> 0
+             cross join lateral unnest(g.due_on) with ordinality as p(due_on, k)
              union all
-             select l.funder_id, l.product_id, sides.kind || charge.name, coalesce(s.due_on[p.k - 1], l.made_on), s.due_on[p.k],
-                    sides.sign * charge.amount, null
+             select l.funder_id, l.product_id, side.is_suspended, coalesce(s.due_on[p.k - 1], l.made_on), p.due_on,
+                    side.sign * s.interest_fen[p.k], side.sign * s.fee_fen[p.k], null
              from charge_off c
              join loan l on l.loan_id = c.loan_id and l.line_id = c.line_id
              join schedule s on s.line_id = c.line_id and s.loan_id = c.loan_id and s.version = c.schedule_version
-             cross join lateral generate_subscripts(s.due_on, 1) as p(k)
-             cross join lateral (values ('interest', s.interest_fen[p.k]), ('fee', s.fee_fen[p.k])) as charge(name, amount)
-             cross join lateral (values ('', -1), ('suspended_', 1)) as sides(kind, sign)
-             where c.business_day = $1 and s.due_on[p.k] > c.business_day and charge.amount <> 0
-           ), spans as (
-             select funder_id, product_id, charge, amount, least(due_on, paid_off_on) as to_on,
+             cross join lateral unnest(s.due_on) with ordinality as p(due_on, k)
+             cross join (values (false, -1), (true, 1)) as side(is_suspended, sign)
+             where c.business_day = $1 and p.due_on > c.business_day
+           ), run as (
+             select funder_id, product_id, is_suspended, interest_fen, fee_fen, least(due_on, paid_off_on) as to_on,
                     case when paid_off_on is null then from_on else least(from_on, due_on - 1, paid_off_on - 1) end as from_on
              from rows
+           ), spans as (
+             select funder_id, product_id, is_suspended, from_on, greatest(to_on, from_on + 1) as to_on,
+                    fen_sum(interest_fen) as interest_fen, fen_sum(fee_fen) as fee_fen
+             from run group by 1, 2, 3, 4, 5
            )
            insert into interest_span (funder_id, product_id, charge, from_on, to_on, amount_fen)
-           select funder_id, product_id, charge, from_on, greatest(to_on, from_on + 1), sum(amount)
-           from spans group by 1, 2, 3, 4, 5 having sum(amount) <> 0
+           select s.funder_id, s.product_id, case when s.is_suspended then 'suspended_' else '' end || charge.name,
+                  s.from_on, s.to_on, charge.amount
+           from spans s
+           cross join lateral (values ('interest', s.interest_fen), ('fee', s.fee_fen)) as charge(name, amount)
+           where charge.amount <> 0
            on conflict (funder_id, product_id, charge, from_on, to_on)
            do update set amount_fen = interest_span.amount_fen + excluded.amount_fen"#,
         day.date()

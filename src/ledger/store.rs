@@ -46,21 +46,21 @@ pub async fn insert_postings(connection: &mut PgConnection, postings: &[Posting]
     Ok(())
 }
 
-/// Writes the sums of a day by funder and account.
+/// Writes the sums of a day by funder and account. Legs are summed by both of their accounts first, of which there are few pairs, so that
+/// each posting is read once.
 pub async fn sum_day(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<u64> {
     let summed = sqlx::query!(
-        "insert into ledger_day (business_day, funder_id, account, debit_fen, credit_fen)
-         select $1, side.funder_id, side.account, sum(side.debit_fen), sum(side.credit_fen)
-         from (
-             select p.funder_id, leg.debit as account, leg.amount_fen as debit_fen, 0 as credit_fen
-             from posting p cross join lateral unnest(p.debit, p.amount_fen) as leg(debit, amount_fen)
+        "with moved as (
+             select p.funder_id, p.debit[leg.place] as debit, p.credit[leg.place] as credit, fen_sum(leg.amount_fen) as fen
+             from posting p cross join lateral unnest(p.amount_fen) with ordinality as leg(amount_fen, place)
              where p.business_day = $1
-             union all
-             select p.funder_id, leg.credit, 0, leg.amount_fen
-             from posting p cross join lateral unnest(p.credit, p.amount_fen) as leg(credit, amount_fen)
-             where p.business_day = $1
-         ) side
-         group by side.funder_id, side.account
+             group by 1, 2, 3)
+         insert into ledger_day (business_day, funder_id, account, debit_fen, credit_fen)
+         select $1, moved.funder_id, side.account, fen_sum(side.debit_fen), fen_sum(side.credit_fen)
+         from moved
+         cross join lateral (values (moved.debit, moved.fen, 0), (moved.credit, 0, moved.fen))
+                            as side(account, debit_fen, credit_fen)
+         group by moved.funder_id, side.account
          on conflict (business_day, funder_id, account)
          do update set debit_fen = excluded.debit_fen, credit_fen = excluded.credit_fen",
         day.date()

@@ -2,12 +2,13 @@
 //!
 //! A chunk and its control row commit together. Killed anywhere, the close goes on where it was and ends the same.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
+use tokio::sync::watch;
 
 use super::step::{CHUNK_ROWS, Step};
 use super::store;
@@ -21,8 +22,9 @@ use crate::purchase::trading_store;
 
 /// Workers of one node beside the one that leads. The database is the bottleneck; more would only queue.
 const HELPERS: usize = 1;
-/// How often helpers look whether purchases are still being made.
-const TRADING_POLL: Duration = Duration::from_millis(20);
+/// How often helpers look whether purchases are still being made. Seldom: for each look another process of the database wakes, and
+/// a batch of purchases that wants the same core waits for the kernel's next tick, milliseconds later.
+const TRADING_POLL: Duration = Duration::from_millis(200);
 /// How often a node looks again while the last chunks of a step are another node's.
 const OTHER_NODE_POLL: Duration = Duration::from_millis(200);
 
@@ -126,7 +128,8 @@ pub async fn close_day_in_chunks(
         let mut rows = 0;
         told(step, left);
         while left > 0 {
-            let shift = Shift { app, day, step, left, done: AtomicU64::new(0), is_over: AtomicBool::new(false), told };
+            let is_over = watch::Sender::new(false);
+            let shift = Shift { app, day, step, left, done: AtomicU64::new(0), is_over, told };
             // The last chunk is the leader's.
             let helpers = (1..left).take(HELPERS).map(|_| shift.help());
             let (led, helped) = tokio::join!(shift.lead(), futures_util::future::join_all(helpers));
@@ -227,7 +230,7 @@ struct Shift<'a> {
     /// How many of these this node's workers have done.
     done: AtomicU64,
     /// Whether the leader has ended, well or not: helpers then end, too.
-    is_over: AtomicBool,
+    is_over: watch::Sender<bool>,
     told: Progress<'a>,
 }
 
@@ -245,7 +248,7 @@ impl Shift<'_> {
                 Err(error) => break Err(error),
             }
         };
-        self.is_over.store(true, Ordering::Relaxed);
+        self.is_over.send_replace(true);
         ended
     }
 
@@ -253,9 +256,12 @@ impl Shift<'_> {
     /// waits for the close.
     async fn help(&self) -> anyhow::Result<Work> {
         let mut done = Work::default();
-        while !self.is_over.load(Ordering::Relaxed) {
+        let mut is_over = self.is_over.subscribe();
+        while !*is_over.borrow() {
             if trading_store::is_going_on(&mut *self.app.pool.acquire().await?).await? {
-                tokio::time::sleep(TRADING_POLL).await;
+                if tokio::time::timeout(TRADING_POLL, is_over.wait_for(|is_over| *is_over)).await.is_ok() {
+                    break;
+                }
             } else if !self.work(&mut done).await? {
                 break;
             }

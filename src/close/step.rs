@@ -76,7 +76,7 @@ impl Step {
         let ranges = match self {
             Step::Clearing => settlement::close::plan(connection, day, chunk_rows).await?,
             Step::Statements => bill::close::plan(connection, day, chunk_rows).await?,
-            Step::Withholding => repayment::close::plan(connection, day, chunk_rows).await?,
+            Step::Withholding => repayment::close::plan(connection, app, day, chunk_rows).await?,
             Step::Overdue => overdue::close::plan(connection, app, day, chunk_rows).await?,
             Step::Interest => loan::close::plan(connection, day, chunk_rows).await?,
             Step::Expiry => credit::close::plan(connection, day, chunk_rows).await?,

@@ -18,11 +18,17 @@ const LOANS_PER_ORDER: i64 = 3;
 /// With fewer bills than this in a chunk, a second worker would cost more than it saves.
 const BILLS_MIN: i64 = 500;
 
-/// Divides the lines with open bills that are due by tomorrow into ranges, each as much work as billing about `chunk_rows` loans. Where
-/// that would be fewer than two ranges, into two halves.
-pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
+/// Divides the lines with open bills that tomorrow's timetable collects into ranges, each as much work as billing about `chunk_rows`
+/// loans. Where that would be fewer than two ranges, into two halves. Bills that are long overdue are no work, and are not counted.
+pub async fn plan(
+    connection: &mut PgConnection,
+    app: &App,
+    day: BusinessDay,
+    chunk_rows: i64,
+) -> anyhow::Result<Vec<AccountRange>> {
+    let timetable = Timetable::load(connection, app, day.next()).await?;
     let bills = ChunkBills { min: BILLS_MIN, max: chunk_rows / LOANS_PER_ORDER };
-    let starts = queue_store::cut_due(connection, day.next(), bills).await?;
+    let starts = queue_store::cut_due(connection, &timetable.due_days, bills).await?;
     Ok(AccountRange::cut_at(&starts))
 }
 

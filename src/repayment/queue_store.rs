@@ -92,16 +92,16 @@ pub struct ChunkBills {
     pub max: i64,
 }
 
-/// The first line of every chunk but the first, over the open bills that are due by a day. A chunk holds about the most bills; where all
-/// bills would be fewer than two such chunks, half of them, but no fewer than the least.
-pub async fn cut_due(connection: &mut PgConnection, due_by: BusinessDay, bills: ChunkBills) -> sqlx::Result<Vec<Uuid>> {
+/// The first line of every chunk but the first, over the open bills that are due on one of these days. A chunk holds about the most
+/// bills; where all bills would be fewer than two such chunks, half of them, but no fewer than the least.
+pub async fn cut_due(connection: &mut PgConnection, due_days: &[DueDay], bills: ChunkBills) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "select distinct line_id from (
              select line_id, row_number() over (order by line_id) as position, count(*) over () as bills
-             from bill where status = 'open' and due_on <= $1) as due
+             from bill where status = 'open' and due_on = any($1)) as due
          where position > 1 and (position - 1) % least($3::bigint, greatest((bills + 1) / 2, $2::bigint)) = 0
          order by line_id",
-        due_by.date(),
+        &due_days.iter().map(|day| day.due_on.date()).collect::<Vec<NaiveDate>>(),
         bills.min,
         bills.max.max(1)
     )

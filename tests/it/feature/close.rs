@@ -7,7 +7,7 @@ use fenqi::close::engine::cut_off;
 use fenqi::jobs::{JobKind, dispatch};
 use fenqi::partner::withholding::Answer;
 use fenqi::repayment::{ChannelResult, Transfer, post_results, record_transfer};
-use fenqi::{bill, loan};
+use fenqi::{bill, loan, repayment};
 use sqlx::PgPool;
 
 use crate::book::{self, Book};
@@ -185,6 +185,28 @@ async fn a_plan_that_the_database_forgot_is_made_again(pool: PgPool) {
     at_once("a close whose plan was forgotten", closing).await.unwrap();
     assert_eq!(town.fen("select count(*) from settlement").await, 1);
     town.assert_whole("after the close").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn bills_that_the_timetable_no_longer_collects_are_not_planned_for(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-02-09").await;
+    let town = town::found(app, 10_000_000).await;
+    let wish = LineWish { limit_fen: 1_000_000, statement_day: 10, due_day: 9, expires_on: "2029-03-01" };
+    let lines = town.open_lines(2, wish).await;
+    town.buy(lines.iter().map(|line_id| town.wish(*line_id, "a", 90_000, PLAN)).collect()).await;
+    // The first bills are due tomorrow.
+    town.live_until("2026-03-08").await;
+    let day = town.today().await;
+    let later = lines.iter().max().unwrap().uuid();
+    let mut transaction = fenqi::database::begin(&town.app.pool).await.unwrap();
+    // A chunk for each bill.
+    let planned = repayment::close::plan(&mut transaction, &town.app, day, 1).await.unwrap();
+    assert_eq!(planned, AccountRange::cut_at(&[later]));
+    let long_ago = "update bill set due_on = due_on - 400 where line_id = $1";
+    sqlx::query(long_ago).bind(later).execute(&mut *transaction).await.unwrap();
+    let planned = repayment::close::plan(&mut transaction, &town.app, day, 1).await.unwrap();
+    assert_eq!(planned, [AccountRange::ALL]);
+    transaction.rollback().await.unwrap();
 }
 
 /// What is posted of the first row's interest once that of a day has been: 3,600 fen run for 31 days, from 25 January on.

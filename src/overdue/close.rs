@@ -26,8 +26,11 @@ type Stages = HashMap<StageDay, Vec<(Stage, Arc<ProductVersion>)>>;
 /// A late bill is told to its borrower and funder, and its line is locked, changed and journalled: as much work as billing this
 /// many loans. In chunks of full size the late bills of a day would often be one chunk, and all workers but one idle.
 const LOANS_PER_LATE_BILL: i64 = 10;
+/// Bills of a chunk at most. Its lines are locked until it commits, and who buys on one of them waits with all of their batch: it is to
+/// be over in about a tenth of a second.
+const LATE_BILLS_MAX: i64 = 500;
 
-/// Cuts the lines with bills that reach a stage into ranges of as much work as about `chunk_rows` loans that are billed.
+/// Cuts the lines with bills that reach a stage into ranges of as much work as about `chunk_rows` loans that are billed, or less.
 pub async fn plan(
     connection: &mut PgConnection,
     app: &App,
@@ -37,7 +40,8 @@ pub async fn plan(
     let stages = load_stages(connection, app, day).await?;
     let due_days: BTreeSet<BusinessDay> = stages.keys().map(|stage_day| stage_day.due_on).collect();
     let due_days: Vec<BusinessDay> = due_days.into_iter().collect();
-    let starts = store::cut_late(connection, &due_days, chunk_rows / LOANS_PER_LATE_BILL).await?;
+    let bills = (chunk_rows / LOANS_PER_LATE_BILL).min(LATE_BILLS_MAX);
+    let starts = store::cut_late(connection, &due_days, bills).await?;
     Ok(AccountRange::cut_at(&starts))
 }
 

@@ -183,7 +183,8 @@ fn does(correction: Correction, kind: BreakKind) -> &'static str {
         Correction::Post => "books what the channel took; what is not owed any more goes back to the card",
         Correction::Refund => "books what the channel took, all of which goes back to the card, whatever is owed",
         Correction::Reverse => {
-            "takes back what we booked, which is owed again; what the channel took, if anything, is booked in its place"
+            "takes back what we booked, which is owed again; what the channel took, if anything, is booked in its place; what its \
+             files pay beyond that is booked as taken back by it: have it do so, and confirm once that has left the bank"
         }
         Correction::AskChannel => match kind {
             BreakKind::MissingHere => {

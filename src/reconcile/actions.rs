@@ -264,8 +264,8 @@ async fn correct(
         Correction::AskChannel => settle_by_hand(connection, app, &found).await?,
         Correction::Reverse => {
             reverse(connection, app, &found, person).await?;
-            // The file names money for it, which the channel has taken back.
-            if found.kind == BreakKind::SharedReference {
+            // What the channel's files pay for it beyond what is booked now, the channel has taken back.
+            if store::sum_open(connection, found.withholding_id).await?.is_negative() {
                 settle_by_hand(connection, app, &found).await?;
             }
         }

@@ -81,7 +81,7 @@ words! {
         /// an amount that cannot be ends as failed.
         #[value(alias = "ask-channel")]
         AskChannel = "ask_channel",
-        /// Take a booked success back.
+        /// Take a booked success back; what the channel's files pay for it beyond what is booked then has gone back to the channel.
         Reverse = "reverse",
     }
 }

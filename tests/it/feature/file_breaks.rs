@@ -405,6 +405,43 @@ async fn a_success_is_not_taken_back_for_another_amount_that_could_not_be_booked
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_a_file_paid_for_a_success_that_a_later_one_denies_goes_back_to_the_channel_with_it(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-27").await;
+    let order = the_order(&book).await;
+    let take_in = async |day: &str, line: FileLine| {
+        let compared = reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &file_of(vec![line])).await;
+        compared.unwrap().breaks
+    };
+    assert_eq!(take_in("2026-02-25", taken(order, 103_600)).await, 0);
+    assert_eq!(take_in("2026-02-26", refused(order)).await, 1);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "we_succeeded_they_failed reverse open");
+    confirm(&book, break_id, "Wang").await.unwrap();
+    assert_eq!(book.used().await, Fen::new(300_000));
+    // The channel has its money back but for what it keeps of each order, and neither side owes the other anything.
+    assert_eq!(balances(&book).await, [-207, 0, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_a_file_paid_beyond_what_the_channel_says_since_goes_back_to_it(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let order = the_order(&book).await;
+    let file = file_of(vec![taken(order, 103_600)]);
+    reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap();
+    assert_eq!(post_success(&book, order, 90_000).await.contradicted, 1);
+    let less = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, less, Correction::Reverse, "Li").await.unwrap();
+    confirm(&book, less, "Wang").await.unwrap();
+    // Interest of 3,600 comes first.
+    assert_eq!(book.used().await, Fen::new(300_000 - 86_400));
+    assert_eq!(balances(&book).await, [89_793, 0, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_order_that_two_files_name_is_a_break_though_the_earlier_comes_late(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("success")).await;
     book.live_until("2026-02-27").await;

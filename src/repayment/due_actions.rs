@@ -15,7 +15,7 @@ use super::withholding::{Purpose, State, Withholding};
 use crate::app::App;
 use crate::base::id::{BorrowerId, CardId, LineId, ProductId, WithholdingId};
 use crate::base::{BusinessDay, Fen, When};
-use crate::bill;
+use crate::bill::{self, BilledInstallment};
 use crate::product::ProductVersion;
 
 /// Lines whose installments are in memory at once.
@@ -111,8 +111,29 @@ pub async fn owed_by_line(
     line_ids: &[Uuid],
     day: BusinessDay,
 ) -> anyhow::Result<HashMap<LineId, Fen>> {
-    let mut owed: HashMap<LineId, Fen> = HashMap::with_capacity(line_ids.len());
-    for billed in bill::store::load_due_installments(connection, line_ids, day).await? {
+    let due = bill::store::load_due_installments(connection, line_ids, day).await?;
+    sum_by_line(connection, app, due, day).await
+}
+
+/// As [`owed_by_line`], on all bills that were cut, whether they are due or not.
+pub async fn owed_in_all_by_line(
+    connection: &mut PgConnection,
+    app: &App,
+    line_ids: &[Uuid],
+    day: BusinessDay,
+) -> anyhow::Result<HashMap<LineId, Fen>> {
+    let open = bill::store::load_open_installments(connection, line_ids).await?;
+    sum_by_line(connection, app, open, day).await
+}
+
+async fn sum_by_line(
+    connection: &mut PgConnection,
+    app: &App,
+    installments: Vec<BilledInstallment>,
+    day: BusinessDay,
+) -> anyhow::Result<HashMap<LineId, Fen>> {
+    let mut owed: HashMap<LineId, Fen> = HashMap::with_capacity(installments.len());
+    for billed in installments {
         let line_id = billed.line_id;
         let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
         *owed.entry(line_id).or_default() += OpenInstallment::new(billed, product).owed_on(day).total();

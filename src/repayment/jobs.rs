@@ -7,15 +7,16 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::attempt::{LastAttempt, next_attempt};
-use super::due_actions::{Candidate, Timetable, create_due_orders, owed_by_line};
+use super::due_actions::{Candidate, Timetable, create_due_orders, owed_by_line, owed_in_all_by_line};
 use super::queue_store::{self, ClaimedOrder, DueLine, OpenQuestion, Place, Queue};
 use super::result_actions::{ChannelResult, Posted, post_results};
 use super::withholding::{Failure, PurposeKind};
 use super::{notices, store};
 use crate::app::App;
-use crate::base::id::{LineId, WithholdingId};
+use crate::base::id::{LineId, LoanId, WithholdingId};
 use crate::base::{AccountRange, BusinessDay, Fen, When};
 use crate::database;
+use crate::loan::{self, LoanStatus};
 use crate::partner::SendBy;
 use crate::partner::asking::{FIRST_QUERY_AFTER, query_delay};
 use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said};
@@ -111,7 +112,7 @@ struct Claimed {
 }
 
 /// Claims a channel's next orders behind `after` and marks them as sent. The amounts of those that the timetable made are lowered to what
-/// is owed now; one that owes nothing any more, or has no card, is ended instead.
+/// is owed now. One that has nothing to ask for any more, or has no card, is ended instead.
 async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
@@ -120,14 +121,10 @@ async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed>
     let Some(last) = claimed.last().map(ClaimedOrder::place) else {
         return Ok(Claimed { at: now, seen: 0, last: after, orders: Vec::new(), line_ids: HashMap::new() });
     };
-    let owed = owed_by_line_and_day(&mut transaction, app, &claimed).await?;
+    let owed = owed_for_orders(&mut transaction, app, &claimed).await?;
     let (mut orders, mut superseded, mut no_card) = (Vec::new(), Vec::new(), Vec::new());
     for order in &claimed {
-        let amount = if order.is_by_timetable() {
-            owed.get(&(order.line_id, order.business_day)).copied().unwrap_or_default().min(order.amount)
-        } else {
-            order.amount
-        };
+        let amount = order.amount_where(owed.get(&order.line_id).copied().unwrap_or_default());
         match &order.agreement_number {
             _ if !amount.is_positive() => superseded.push(order.withholding_id.uuid()),
             Some(agreement_number) => orders.push(order.to_send(agreement_number.clone(), amount)),
@@ -146,28 +143,49 @@ async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed>
     Ok(Claimed { at: now, seen: claimed.len(), last, orders, line_ids })
 }
 
-/// What the lines of the timetable's orders owe, each on the day that its order counts from.
-async fn owed_by_line_and_day(
+/// What is owed of what each line's order, of which it has one, was made for, on the day that the order counts from: on bills that are due
+/// by then where the timetable made it, on all bills that were cut where the button did, and the order's amount where it pays off a loan
+/// that is open.
+async fn owed_for_orders(
     connection: &mut PgConnection,
     app: &App,
     claimed: &[ClaimedOrder],
-) -> anyhow::Result<HashMap<(LineId, BusinessDay), Fen>> {
+) -> anyhow::Result<HashMap<LineId, Fen>> {
     let mut days: Vec<BusinessDay> = claimed.iter().map(|order| order.business_day).collect();
     days.sort_unstable();
     days.dedup();
-    let mut owed = HashMap::new();
+    let mut owed: HashMap<LineId, Fen> = HashMap::with_capacity(claimed.len());
     for day in days {
-        let due = claimed.iter().filter(|order| order.is_by_timetable() && order.business_day == day);
-        let line_ids: Vec<Uuid> = due.map(|order| order.line_id.uuid()).collect();
-        let of_day = owed_by_line(connection, app, &line_ids, day).await?;
-        owed.extend(of_day.into_iter().map(|(line_id, fen)| ((line_id, day), fen)));
+        let lines_of = |purpose: PurposeKind| -> Vec<Uuid> {
+            let of_day = claimed.iter().filter(|order| order.purpose == purpose && order.business_day == day);
+            of_day.map(|order| order.line_id.uuid()).collect()
+        };
+        let (due, pressed) = (lines_of(PurposeKind::Due), lines_of(PurposeKind::Button));
+        owed.extend(owed_by_line(connection, app, &due, day).await?);
+        owed.extend(owed_in_all_by_line(connection, app, &pressed, day).await?);
     }
+    let paid_off: Vec<LoanId> = claimed.iter().filter_map(|order| order.loan_id).collect();
+    let mut open = loan::load_loans(connection, &paid_off).await?;
+    open.retain(|loan| loan.status == LoanStatus::Open);
+    let pays_off = |order: &&ClaimedOrder| open.iter().any(|loan| Some(loan.loan_id) == order.loan_id);
+    owed.extend(claimed.iter().filter(pays_off).map(|order| (order.line_id, order.amount)));
     Ok(owed)
 }
 
 impl ClaimedOrder {
     fn is_by_timetable(&self) -> bool {
         self.purpose == PurposeKind::Due
+    }
+
+    /// What it asks for where so much is owed of what it was made for; zero where it is not to be sent. The borrower agreed to one amount:
+    /// once less is owed, the button's orders ask for nothing. That may be so after days in which another channel kept silent, and a
+    /// refund in them.
+    fn amount_where(&self, owed: Fen) -> Fen {
+        match self.purpose {
+            PurposeKind::Due => owed.min(self.amount),
+            PurposeKind::Button | PurposeKind::Payoff if owed < self.amount => Fen::ZERO,
+            PurposeKind::Button | PurposeKind::Payoff => self.amount,
+        }
     }
 
     fn to_send(&self, agreement_number: String, amount: Fen) -> Order {
@@ -331,6 +349,30 @@ mod tests {
     #[test]
     fn a_call_holds_more_orders_where_more_of_them_wait() {
         assert_eq!([1, 900, 1_800, 2_999, 100_000].map(orders_per_call), [150, 150, 300, 500, 500]);
+    }
+
+    #[test]
+    fn an_order_asks_for_no_more_than_is_owed_and_the_buttons_for_what_was_agreed_to_or_nothing() {
+        let asks = |purpose, owed| {
+            let id = Uuid::nil();
+            let order = ClaimedOrder {
+                withholding_id: WithholdingId::from_uuid(id),
+                line_id: LineId::from_uuid(id),
+                purpose,
+                loan_id: None,
+                amount: Fen::new(100),
+                partial_allowed: true,
+                business_day: "2026-01-05".parse().unwrap(),
+                submit_at: DateTime::UNIX_EPOCH,
+                agreement_number: None,
+            };
+            order.amount_where(Fen::new(owed)).get()
+        };
+        for purpose in PurposeKind::ALL {
+            assert_eq!([asks(purpose, 101), asks(purpose, 100), asks(purpose, 0)], [100, 100, 0], "{purpose:?}");
+        }
+        let less = [PurposeKind::Due, PurposeKind::Button, PurposeKind::Payoff].map(|purpose| asks(purpose, 99));
+        assert_eq!(less, [99, 0, 0]);
     }
 
     #[test]

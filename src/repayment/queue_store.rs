@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::attempt::LastAttempt;
 use super::withholding::{PurposeKind, State};
-use crate::base::id::{BorrowerId, LineId, ProductId, WithholdingId};
+use crate::base::id::{BorrowerId, LineId, LoanId, ProductId, WithholdingId};
 use crate::base::{AccountRange, BusinessDay, Fen};
 use crate::partner::withholding::ChannelName;
 
@@ -55,6 +55,8 @@ pub struct ClaimedOrder {
     pub withholding_id: WithholdingId,
     pub line_id: LineId,
     pub purpose: PurposeKind,
+    /// The loan that it pays off, where that is its purpose.
+    pub loan_id: Option<LoanId>,
     pub amount: Fen,
     pub partial_allowed: bool,
     pub business_day: BusinessDay,
@@ -160,7 +162,7 @@ pub async fn claim_created(
     sqlx::query_as!(
         ClaimedOrder,
         r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId",
-                  w.purpose as "purpose: PurposeKind",
+                  w.purpose as "purpose: PurposeKind", w.loan_id as "loan_id: LoanId",
                   w.amount_fen as "amount: Fen", w.partial_allowed, w.business_day as "business_day: BusinessDay",
                   w.submit_at, c.agreement_number as "agreement_number?"
            from withholding w

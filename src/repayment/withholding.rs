@@ -57,7 +57,7 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failure {
     Channel(ChannelFailure),
-    /// Never submitted: the borrower paid first, nothing was owed any more, or the timetable's order had lost its card.
+    /// Never submitted: the borrower paid first, what it was for was not owed any more, or the timetable's order had lost its card.
     Superseded,
     /// Held for a success until the channel's file contradicted, and taken back on two people's word.
     Reversed,

@@ -76,6 +76,7 @@ scenarios! {
     guaranteed_charged_off "guaranteed-charged-off",
     refund_during_payoff "refund-during-payoff",
     refund_during_payoff_late "refund-during-payoff-late",
+    refund_before_next_channel "refund-before-next-channel",
     refused "refused",
     unknown_then_success "unknown-then-success",
     unknown_then_failure "unknown-then-failure",

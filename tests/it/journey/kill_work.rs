@@ -57,15 +57,34 @@ impl Node<'_> {
     }
 }
 
-/// The borrowers' buttons were pressed: one order on each line, for money that nothing is owed for, so that each success
-/// makes a payout too.
+/// The borrowers' buttons were pressed: one order on each line, for all that its only bill asks for.
 async fn order(town: &Town, today: BusinessDay) {
-    let orders = "insert into withholding (withholding_id, line_id, borrower_id, purpose, idempotency_key, card_id, channel,
-                                           amount_fen, partial_allowed, attempt_no, status, business_day, created_at, submit_at)
-                  select gen_random_uuid(), l.line_id, l.borrower_id, 'button', 'b1', c.card_id, 'alpha', $1, false, 1,
-                         'created', $2, now() - interval '1 day', now() - interval '1 day'
-                  from credit_line l join bank_card c using (borrower_id)";
-    sqlx::query(orders).bind(AMOUNT_FEN).bind(today).execute(&town.app.pool).await.unwrap();
+    let statements = [
+        "insert into loan (loan_id, line_id, purchase_id, funder_id, merchant_id, product_id, product_version, grade, periods,
+                           annual_rate, principal_fen, status, statement_day, first_statement_on, last_statement_on, made_on)
+         select line_id, line_id, line_id, funder_id, line_id, product_id, product_version, grade, 1, 0, $1, 'open', statement_day,
+                $2, $2, $2
+         from credit_line",
+        "insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status)
+         select line_id, $2::date + 10, $2, $1, 0, 0, 'open' from credit_line",
+        "insert into bill_line (line_id, loan_id, period, due_on, principal_fen, interest_fen, fee_fen)
+         select line_id, line_id, 1, $2::date + 10, $1, 0, 0 from credit_line",
+        "insert into withholding (withholding_id, line_id, borrower_id, purpose, idempotency_key, card_id, channel,
+                                  amount_fen, partial_allowed, attempt_no, status, business_day, created_at, submit_at)
+         select gen_random_uuid(), l.line_id, l.borrower_id, 'button', 'b1', c.card_id, 'alpha', $1, false, 1,
+                'created', $2, now() - interval '1 day', now() - interval '1 day'
+         from credit_line l join bank_card c using (borrower_id)",
+    ];
+    for statement in statements {
+        sqlx::query(statement).bind(AMOUNT_FEN).bind(today).execute(&town.app.pool).await.unwrap();
+    }
+}
+
+/// Takes away what the orders are for, so that each success makes a payout too.
+async fn owe_nothing(town: &Town) {
+    for statement in ["delete from bill_line", "delete from bill", "delete from loan"] {
+        sqlx::query(statement).execute(&town.app.pool).await.unwrap();
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -88,6 +107,7 @@ async fn a_node_that_is_killed_in_a_partners_call_neither_collects_nor_pays_twic
     node.kill_when(JobKind::Withhold, || taken(&world) == LINES).await;
     let submitted = "select count(*) from withholding where status = 'submitted'";
     assert_eq!(town.fen(submitted).await, LINES as i64, "what is sent is asked about, never sent again");
+    owe_nothing(&town).await;
     world.set_faults("withholding_a", FaultShares::default());
     town.app.clock.set(Clock::System.now() + TimeDelta::minutes(2));
     submit_withholdings(&town.app).await.unwrap();
@@ -95,7 +115,7 @@ async fn a_node_that_is_killed_in_a_partners_call_neither_collects_nor_pays_twic
     assert_eq!(taken(&world), LINES);
     assert_eq!(town.fen("select sum(amount_fen)::bigint from repayment").await, LINES as i64 * AMOUNT_FEN);
 
-    // Nothing was owed: the money goes back to the cards.
+    // Nothing is owed any more: the money goes back to the cards.
     world.set_faults("payout", unanswered);
     let paid = |world: &Arc<World>| lock(&world.payout).payments();
     node.kill_when(JobKind::PayOut, || paid(&world) == LINES as u64).await;

@@ -95,7 +95,8 @@ async fn post_share(app: &App, share: &[ChannelResult]) -> anyhow::Result<Posted
 
 async fn post_chunk(app: &App, results: &[ChannelResult]) -> anyhow::Result<Posted> {
     let mut transaction = database::begin(&app.pool).await?;
-    let chunk = Chunk::open(&mut transaction, app, results).await?;
+    let mut chunk = Chunk::open(&mut transaction, app, results).await?;
+    chunk.load_disputed(&mut transaction, results).await?;
     let posted = chunk.post(&mut transaction, app, results).await?;
     transaction.commit().await?;
     Ok(posted)
@@ -123,6 +124,8 @@ struct Chunk {
     /// One for each result that may be a receipt; ascending, so that receipts stand in the order in which they were booked.
     repayment_ids: std::vec::IntoIter<RepaymentId>,
     orders: HashMap<WithholdingId, Withholding>,
+    /// Pending orders of which their channels have said already that they took an amount that cannot be.
+    disputed: HashSet<WithholdingId>,
     payoffs: HashMap<LoanId, PayoffLoan>,
     /// Orders whose money did not suffice for the payoff that it was for.
     fell_short: Vec<Withholding>,
@@ -150,6 +153,7 @@ impl Chunk {
             repayment_ids: RepaymentId::mint_ascending(batch.now, results.len()).into_iter(),
             batch,
             orders: orders.into_iter().map(|order| (order.withholding_id, order)).collect(),
+            disputed: HashSet::new(),
             payoffs: HashMap::new(),
             fell_short: Vec::new(),
             outcomes: Vec::with_capacity(results.len()),
@@ -161,6 +165,21 @@ impl Chunk {
             failed_before: HashSet::new(),
             posted: Posted::default(),
         })
+    }
+
+    /// Finds the orders that a channel's word cannot end as failed, because it has said before that it took money for them: whether it did,
+    /// people find out, and until then nobody else collects that money.
+    async fn load_disputed(
+        &mut self,
+        connection: &mut sqlx::PgConnection,
+        results: &[ChannelResult],
+    ) -> sqlx::Result<()> {
+        let is_pending =
+            |result: &&ChannelResult| self.orders.get(&result.withholding_id).is_some_and(Withholding::is_pending);
+        let unpaid = results.iter().filter(|result| !result.answer.is_success()).filter(is_pending);
+        let ids: Vec<Uuid> = unpaid.map(|result| result.withholding_id.uuid()).collect();
+        self.disputed = store::list_disputed(connection, &ids).await?;
+        Ok(())
     }
 
     async fn post(
@@ -219,7 +238,13 @@ impl Chunk {
             self.posted.not_sent += 1;
             return Ok(());
         };
-        match order.receive(&result.answer) {
+        let step = match order.receive(&result.answer) {
+            Step::Move(State::Failed(_)) if self.disputed.contains(&order.withholding_id) => {
+                Step::Contradicts(Contradiction::AmountDiffers { theirs: Fen::ZERO })
+            }
+            step => step,
+        };
+        match step {
             Step::AlreadyApplied => self.posted.already_applied += 1,
             Step::NotSent => self.posted.not_sent += 1,
             Step::Contradicts(contradiction) => {

@@ -373,6 +373,24 @@ pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: Busi
     .await
 }
 
+/// Of these orders, those over whose amount a break is open.
+pub async fn list_disputed(
+    connection: &mut PgConnection,
+    withholding_ids: &[Uuid],
+) -> sqlx::Result<HashSet<WithholdingId>> {
+    if withholding_ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let disputed = sqlx::query_scalar!(
+        r#"select withholding_id as "withholding_id: WithholdingId" from reconciliation_break
+           where withholding_id = any($1) and kind = 'amount_differs' and status = 'open'"#,
+        withholding_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(disputed.into_iter().collect())
+}
+
 /// Opens a break for each order whose channel contradicts itself; one that is open already, of whichever day, is left as it is. One that
 /// was closed over another amount does not stand in the way.
 pub async fn insert_contradictions(

@@ -213,6 +213,23 @@ async fn pressed(book: &Book) -> WithholdingId {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_channel_that_has_named_an_amount_does_not_end_the_order_by_saying_that_it_took_nothing(pool: PgPool) {
+    let (book, break_id) = collected_in_part(pool).await;
+    let (withholding_id, line_id) = (pressed(&book).await, book.line_id);
+    let down = Answer::Failed { failure: ChannelFailure::ChannelDown, code: "BANK_DOWN".into() };
+    for answer in [down, Answer::Absent { code: "NOT_EXIST".into() }] {
+        let result = ChannelResult { withholding_id, line_id, answer };
+        assert_eq!(repayment::post_results(&book.app, &[result]).await.unwrap().contradicted, 1);
+    }
+    // Neither has the next channel been asked for the same money.
+    assert_eq!(book.orders().await, ["alpha failed superseded 103600 0", "alpha unknown 103600 0"]);
+    assert_eq!(the_break(&book).await, (break_id, "amount_differs ask_channel open".to_owned()));
+    confirm(&book, break_id, "Wang").await.unwrap();
+    assert_eq!(book.orders().await[1], "alpha failed refused 103600 0");
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_amount_that_the_file_names_is_a_break_though_people_have_booked_another_one_before(pool: PgPool) {
     let (book, break_id) = collected_in_part(pool).await;
     reconcile::propose_correction(&book.app, break_id, Correction::Post, "Li").await.unwrap();

@@ -190,6 +190,7 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
 ///
 /// - a line that differs from our final order;
 /// - a line that names a success of an order that is still to be sent, as after a restore from a back-up;
+/// - a line that names a success of an order that is pending, which it would have ended unless its amount cannot be;
 /// - a success that became final on the day before the file's, and that no file names, from the day on which its order was
 ///   sent to the file's day. (The order's own day may be earlier: an order that is rerouted keeps it.)
 /// - money that people booked on the day before for an order that failed, until a file names its success.
@@ -210,7 +211,8 @@ pub async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx
                            when w.status in ('created', 'failed') and f.succeeded then 'we_failed_they_succeeded'
                            when w.status = 'succeeded' and f.failure is not null then 'we_succeeded_they_failed'
                            when w.status = 'succeeded' and f.succeeded and w.collected_fen <> f.amount_fen
-                                then 'amount_differs' end as kind
+                                then 'amount_differs'
+                           when w.status in ('submitted', 'unknown') and f.succeeded then 'amount_differs' end as kind
                from channel_file_line f
                left join withholding w on w.withholding_id = f.withholding_id and w.channel = f.channel
                where f.channel = $1 and f.business_day = $2

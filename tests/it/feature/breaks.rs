@@ -391,6 +391,24 @@ async fn what_was_dismissed_is_a_break_again_once_the_file_says_it_too(pool: PgP
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_dismissed_over_an_order_that_waits_is_a_break_again_once_the_file_says_it_too(pool: PgPool) {
+    let (book, break_id) = collected_in_part(pool).await;
+    reconcile::dismiss_break(&book.app, break_id, "Wang", "the channel says that it erred").await.unwrap();
+    book.live_until("2026-02-26").await;
+    let file = file_of(vec![taken(pressed(&book).await, 50_000)]);
+    let take_in = async || reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap().breaks;
+    assert_eq!(take_in().await, 1);
+    assert_eq!(take_in().await, 0);
+    // The bank has its money, and it pays what it was taken for.
+    let open = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, open, Correction::Post, "Li").await.unwrap();
+    confirm(&book, open, "Wang").await.unwrap();
+    assert_eq!(book.orders().await[1], "alpha succeeded 103600 50000");
+    assert_eq!(balances(&book).await[1], 0);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_was_given_back_before_the_file_came_is_a_break_again_where_the_channel_pays_it(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
     let order = the_order(&book).await;

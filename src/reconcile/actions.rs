@@ -405,7 +405,7 @@ async fn book_missing(connection: &mut PgConnection, app: &App, found: &Break) -
     let (order, line) = locked.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
     // The order may have ended since the break was opened: what it brought then is not missing, nor is what an earlier break of it
     // booked, or what the channel has taken back by hand.
-    let missing = found.theirs - store::sum_accounted(connection, found.withholding_id).await?;
+    let missing = found.theirs - store::sum_accounted(connection, found).await?;
     if !missing.is_positive() {
         return Err(Fault::Refused(BreakRefusal::DoesNotFit));
     }

@@ -311,16 +311,19 @@ pub async fn sum_open(connection: &mut PgConnection, withholding_id: Withholding
     .await
 }
 
-/// What is known of the money that a channel took for an order: what is booked as collected through it, less what people have
-/// settled by hand.
-pub async fn sum_accounted(connection: &mut PgConnection, withholding_id: WithholdingId) -> sqlx::Result<Fen> {
+/// What is known of the money that a channel took for a break's order: what is booked as collected through it, and what people have given
+/// back to the channel. Where instead the channel has paid by hand, that is no other money than what is booked; only what its files name
+/// several times is compared with all that it paid.
+pub async fn sum_accounted(connection: &mut PgConnection, found: &Break) -> sqlx::Result<Fen> {
     sqlx::query_scalar!(
         r#"select (coalesce((select b.booked_fen from withholding_booked b
                              where b.line_id = (select line_id from withholding where withholding_id = $1)
                                and b.withholding_id = ($1::uuid)::text), 0)
-                   - (select coalesce(sum(settled_fen), 0) from reconciliation_break where withholding_id = $1)
-                  )::bigint as "accounted!: Fen""#,
-        withholding_id.uuid()
+                   - case when $2::text = 'named_twice' then by_hand.fen else least(by_hand.fen, 0) end
+                  )::bigint as "accounted!: Fen"
+           from (select coalesce(sum(settled_fen), 0) as fen from reconciliation_break where withholding_id = $1) by_hand"#,
+        found.withholding_id.uuid(),
+        found.kind as BreakKind
     )
     .fetch_one(connection)
     .await

@@ -370,6 +370,28 @@ async fn a_success_that_a_file_names_after_the_channel_paid_it_by_hand_is_a_brea
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_channel_paid_by_hand_is_not_booked_again_with_what_it_took_beyond_that(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let order = the_order(&book).await;
+    // The file names too little, and the channel pays the rest by hand.
+    let file = file_of(vec![taken(order, 80_000)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await, [103_393, 0, 0]);
+    // Then it says that it took more than was ordered, which it has yet to pay.
+    assert_eq!(post_success(&book, order, 110_000).await.contradicted, 1);
+    let more = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, more, Correction::Post, "Li").await.unwrap();
+    confirm(&book, more, "Wang").await.unwrap();
+    let booked = "select amount_fen from repayment where line_id = $1 order by amount_fen desc";
+    assert_eq!(book.fen(booked).await, [103_600, 6_400]);
+    assert_eq!(balances(&book).await, [103_393, 6_400, 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_success_is_not_taken_back_for_another_amount_that_could_not_be_booked(pool: PgPool) {
     let (book, _world) = sent(pool, Scripted::answer("success")).await;
     book.live_until("2026-02-26").await;

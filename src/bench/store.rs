@@ -143,13 +143,18 @@ pub(super) struct Billed {
     pub loans: i64,
 }
 
-pub(super) async fn count_billed(connection: &mut PgConnection, statement_on: BusinessDay) -> sqlx::Result<Billed> {
+pub(super) async fn count_billed(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    statement_on: BusinessDay,
+) -> sqlx::Result<Billed> {
     sqlx::query_as!(
         Billed,
-        r#"select (select count(*) from bill where statement_on = $1) as "bills!", count(*) as "bill_lines!",
-                  count(distinct i.loan_id) as "loans!"
-           from bill b join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on
-           where b.statement_on = $1"#,
+        r#"select count(distinct b.line_id) as "bills!", count(*) as "bill_lines!", count(distinct i.loan_id) as "loans!"
+           from credit_line l join bill b on b.line_id = l.line_id and b.statement_on = $2
+               join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on
+           where l.funder_id = $1"#,
+        funder_id.uuid(),
         statement_on.date()
     )
     .fetch_one(connection)

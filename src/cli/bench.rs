@@ -46,7 +46,7 @@ enum Bench {
         /// Loans that are billed that day
         #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(BOOK))]
         loans: i64,
-        /// Closes without and with loans of which nothing is due; medians are compared
+        /// Closes of each kind: while purchases are made, and without and with loans of which nothing is due; medians are compared
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
         runs: u8,
     },
@@ -203,7 +203,7 @@ async fn bench_on_database(config: &Config, bench: Bench, say: Say<'_>) -> anyho
 async fn bench_close(config: &Config, url: &str, size: ClosesOf, say: Say<'_>) -> anyhow::Result<Figure> {
     let ClosesOf { loans, runs } = size;
     let (scratch, world) = scratch_world(config, url).await?;
-    let measured = close::measure(&world, loans, &mut |figure| say(figure)).await;
+    let measured = close::measure(&world, loans, runs, &mut |figure| say(figure)).await;
     remove(scratch, world).await?;
     let mut whole = measured?;
     let mut nothing_due = close::NothingDue::default();

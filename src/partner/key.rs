@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize, PublicEncryptingKey};
 use aws_lc_rs::signature::{KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -23,6 +23,10 @@ use crate::base::words;
 
 /// r and s, 32 bytes each.
 const SM2_SIGNATURE_BYTES: usize = 64;
+/// Where the SPKI of an RSA key of 2048 bits and more says what it is for, and what it says of one for PKCS #1 v1.5: `rsaEncryption`
+/// without parameters. Source: RFC 3279, 2.3.1.
+const RSA_KIND_PLACE: std::ops::Range<usize> = 4..19;
+const RSA_KIND: [u8; 15] = *b"\x30\x0D\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x01\x01\x05\x00";
 
 words! {
     /// How a message is signed.
@@ -204,11 +208,14 @@ impl PublicKey {
     }
 
     /// SPKI in PEM for either algorithm, or an uncompressed point in 130 hexadecimal digits for SM2. `None` if it is neither,
-    /// or an RSA key of fewer than 2048 bits.
+    /// or an RSA key of fewer than 2048 bits or more than 8192.
     pub fn from_text(text: &str) -> Option<PublicKey> {
         let text = text.trim();
         if text.starts_with("-----") {
-            return PublicKey::from_der(&pem_decode(text, "PUBLIC KEY")?);
+            return match PublicKey::from_der(&pem_decode(text, "PUBLIC KEY")?)? {
+                PublicKey::Rsa(_, der) => PublicKey::from_der(&rsa_spki(&der)?),
+                sm2 @ PublicKey::Sm2(_) => Some(sm2),
+            };
         }
         let key = VerifyingKey::from_sec1_bytes(DISTINGUISHING_ID, &hex_decode(text)?).ok()?;
         Some(PublicKey::of_sm2(key))
@@ -263,6 +270,14 @@ impl PublicKey {
     }
 }
 
+/// The one SPKI of an RSA key, by which it is known again, whoever brings it. The library reads the same key with bytes behind it as
+/// well, bare as in PKCS #1, and for PSS, by which nothing here is signed; and it asks for the size only when a signature is checked.
+fn rsa_spki(der: &[u8]) -> Option<Vec<u8>> {
+    let spki: PublicKeyX509Der<'_> = PublicEncryptingKey::from_der(der).ok()?.as_der().ok()?;
+    let spki: &[u8] = spki.as_ref();
+    (spki.get(RSA_KIND_PLACE) == Some(&RSA_KIND[..])).then(|| spki.to_vec())
+}
+
 /// PEM with lines of 64 characters.
 pub fn pem_encode(label: &str, der: &[u8]) -> String {
     let text = BASE64_STANDARD.encode(der);
@@ -309,5 +324,22 @@ mod tests {
         let public = PublicKey::from_der(&key.public_der().unwrap()).unwrap();
         let plain = Signature::from_slice(&BASE64_STANDARD.decode(key.sign(b"m")).unwrap()).unwrap();
         assert!(public.verifies(b"m", plain.to_der().as_bytes()));
+    }
+
+    #[test]
+    fn an_rsa_key_is_large_enough_and_has_one_encoding() {
+        let spki = PrivateKey::generate(Algorithm::RsaSha256).unwrap().public_der().unwrap();
+        let read = |der: &[u8]| PublicKey::from_text(&pem_encode("PUBLIC KEY", der)).map(|key| key.to_der());
+        assert_eq!(read(&spki), Some(spki.clone()));
+        assert_eq!(read(&[&spki[..], b"more"].concat()), Some(spki.clone()), "it is known again");
+        assert_eq!(read(&spki[24..]), None, "PKCS #1");
+        let for_pss = b"\x30\x82\x01\x20\x30\x0B\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x01\x0A";
+        assert_eq!(read(&[&for_pss[..], &spki[19..]].concat()), None);
+        let of_1024_bits = "-----BEGIN PUBLIC KEY-----\n\
+            MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDISipz3Zz/jXSeRTklVTtwnxb7\n\
+            X521vO85g4WyaXgtkfx2T8pHrvTCryeXMBs6Mwao7IYpKlzpnd5dkIz9vMujYx3m\n\
+            KzMTYOtkyfl49/bhHLZ4l2VwnAH73p0/+XFA+H4x/RFbPouMvrUUh1iym8nJT6Ua\n\
+            VhGxSRE4kOwGUfI5DwIDAQAB\n-----END PUBLIC KEY-----\n";
+        assert!(PublicKey::from_text(of_1024_bits).is_none());
     }
 }

@@ -21,6 +21,7 @@ pub const CODE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
 pub const PER_CARD: Window = Window { kind: "card_code_card", length: CODE_AGAIN_AFTER, count_max: 1 };
 pub const PER_BORROWER: Window = Window { kind: "card_code_borrower", length: TimeDelta::hours(24), count_max: 10 };
 pub const PER_CARD_MOBILE: Window = Window { kind: "card_code_mobile", length: TimeDelta::hours(24), count_max: 10 };
+/// A code that binds a card is taken back from its address, which may be a whole school's.
 pub const PER_ADDRESS: Window = Window { kind: "card_code_address", length: TimeDelta::hours(1), count_max: 60 };
 
 /// A wish to bind a card. The mobile is the one that the bank has on file for the card.

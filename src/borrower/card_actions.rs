@@ -232,9 +232,32 @@ pub async fn confirm_binding(app: &App, code: CardCode) -> Outcome<CardId, CardR
     confirmed.remove(0).map_err(Fault::Refused)
 }
 
-/// As [`confirm_binding`], answering each in order. A try is counted before the bank is asked, so that many at once are no more than
-/// one after the other, and given back where the bank keeps silent.
+/// As [`confirm_binding`], for somebody at a page whose browser is at `address`, where that is known: the code of a card that is bound by it
+/// is counted there no more. So those who bind their cards use up nothing of whoever shares their address, be it a school's or a carrier's.
+pub async fn confirm_code(app: &App, code: CardCode, address: Option<&str>) -> Outcome<CardId, CardRefusal> {
+    let Confirmed { mut results, signed } = confirm(app, &[code]).await?;
+    // Not where it was bound before: whoever puts the same code in again and again would else ask for as many others as they like.
+    if let Some(address) = address.filter(|_| signed > 0) {
+        passcode::take_back(app, PER_ADDRESS, address).await?;
+    }
+    results.remove(0).map_err(Fault::Refused)
+}
+
+/// As [`confirm_binding`], answering each in order.
 pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Result<Vec<Result<CardId, CardRefusal>>> {
+    Ok(confirm(app, codes).await?.results)
+}
+
+/// What came of codes.
+struct Confirmed {
+    results: Vec<Result<CardId, CardRefusal>>,
+    /// How many signings were under way until now, and are signed.
+    signed: u64,
+}
+
+/// A try is counted before the bank is asked, so that many at once are no more than one after the other, and given back where the bank
+/// keeps silent.
+async fn confirm(app: &App, codes: &[CardCode]) -> anyhow::Result<Confirmed> {
     let keys: Vec<(BorrowerId, CardId)> = codes.iter().map(|code| (code.borrower_id, code.card_id)).collect();
     let now = app.clock.now();
     let mut connection = app.pool.acquire().await?;
@@ -268,8 +291,9 @@ pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Resu
             Ok(Trying::AskChannel) => ended.take(code, answers.get(&signings[&code.card_id].challenge), now),
         });
     }
-    let cards = ended.save(app, &keys).await?;
-    Ok(results.into_iter().map(|result| result.map(|id| cards.get(&id).copied().unwrap_or(id))).collect())
+    let Saved { cards, signed } = ended.save(app, &keys).await?;
+    let results = results.into_iter().map(|result| result.map(|id| cards.get(&id).copied().unwrap_or(id))).collect();
+    Ok(Confirmed { results, signed })
 }
 
 async fn ask_channel(app: &App, codes: Vec<TypedCode>) -> HashMap<String, CodeVerdict> {
@@ -318,9 +342,9 @@ impl Ended {
         }
     }
 
-    /// Saves, and returns the card that each signing became.
-    async fn save(mut self, app: &App, keys: &[(BorrowerId, CardId)]) -> sqlx::Result<HashMap<CardId, CardId>> {
+    async fn save(mut self, app: &App, keys: &[(BorrowerId, CardId)]) -> sqlx::Result<Saved> {
         let mut transaction = database::begin(&app.pool).await?;
+        let mut signed_now = 0;
         if !self.signed.is_empty() {
             let mut borrower_ids: Vec<BorrowerId> = self.signed.iter().map(|card| card.borrower_id).collect();
             borrower_ids.dedup();
@@ -332,7 +356,7 @@ impl Ended {
             let signed: Vec<(BorrowerId, CardId)> =
                 self.signed.iter().map(|card| (card.borrower_id, card.card_id)).collect();
             card_store::bind_signed(&mut transaction, &self.signed).await?;
-            card_store::end_signings(&mut transaction, &signed, SigningStatus::Signed).await?;
+            signed_now = card_store::end_signings(&mut transaction, &signed, SigningStatus::Signed).await?;
         }
         if !self.silent.is_empty() {
             card_store::uncount_codes(&mut transaction, &self.silent).await?;
@@ -342,8 +366,16 @@ impl Ended {
         }
         let cards = card_store::find_signed_cards(&mut transaction, keys).await?;
         transaction.commit().await?;
-        Ok(cards.into_iter().collect())
+        Ok(Saved { cards: cards.into_iter().collect(), signed: signed_now })
     }
+}
+
+/// What was saved.
+struct Saved {
+    /// The card that each signing became.
+    cards: HashMap<CardId, CardId>,
+    /// As in [`Confirmed`].
+    signed: u64,
 }
 
 /// All cards of a borrower, unbound ones included.

@@ -223,7 +223,8 @@ pub async fn confirm(
     let code = form.read("card_code", |text| Ok(text.to_owned()));
     form.forget("card_code");
     if let Some(code) = code {
-        match card_actions::confirm_binding(&app, CardCode { borrower_id, card_id, code }).await {
+        let code = CardCode { borrower_id, card_id, code };
+        match card_actions::confirm_code(&app, code, address.as_deref()).await {
             Ok(card_id) => {
                 if !is_bound(&app, borrower_id, card_id).await? {
                     return ended(&app, borrower_id, page, form).await;

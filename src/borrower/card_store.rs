@@ -210,15 +210,15 @@ pub async fn bind_signed(connection: &mut PgConnection, signed: &[SignedCard]) -
     Ok(())
 }
 
-/// Ends signings that are under way, with what came of them.
+/// Ends signings that are under way, with what came of them; returns how many there were.
 pub async fn end_signings(
     connection: &mut PgConnection,
     keys: &[(BorrowerId, CardId)],
     status: SigningStatus,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<u64> {
     let borrowers: Vec<Uuid> = keys.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
     let cards: Vec<Uuid> = keys.iter().map(|(_, card_id)| card_id.uuid()).collect();
-    sqlx::query!(
+    let ended = sqlx::query!(
         "update card_signing s set status = $3
          from unnest($1::uuid[], $2::uuid[]) as k(borrower_id, card_id)
          where s.borrower_id = k.borrower_id and s.card_id = k.card_id and s.status = 'started'",
@@ -228,7 +228,7 @@ pub async fn end_signings(
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(ended.rows_affected())
 }
 
 /// The card that each signed signing became: its own, or the older one of the same number.

@@ -132,7 +132,7 @@ pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option
     Ok(None)
 }
 
-/// Takes one try back that [`full_until`] counted, because it was no failure.
+/// Takes one try back that [`full_until`] or [`fit`] counted, because it was no failure.
 pub async fn take_back(app: &App, window: Window, key: &str) -> anyhow::Result<()> {
     Ok(store::uncount(&mut *app.pool.acquire().await?, window.kind, &key_hash(app, window, key)).await?)
 }

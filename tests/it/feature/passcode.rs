@@ -7,10 +7,14 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::Request;
 use chrono::TimeDelta;
 use fenqi::app::App;
-use fenqi::base::id::BorrowerId;
+use fenqi::base::id::{BorrowerId, CardId};
+use fenqi::borrower::card::{CardBinding, CardCode};
 use fenqi::borrower::pin::LOCKED_FOR;
-use fenqi::borrower::{NewPin, PinRefusal, Registration, Replaced, check_former, check_pin, set_pin};
-use fenqi::error::Fault;
+use fenqi::borrower::{
+    CardRefusal, NewPin, PinRefusal, Registration, Replaced, card_actions, check_former, check_pin, set_pin,
+};
+use fenqi::demo::identity;
+use fenqi::error::{Fault, Outcome};
 use fenqi::page::visit::ClientAddress;
 use fenqi::page::{Form, session};
 use fenqi::passcode::{self, Asking, PasscodeRefusal, Purpose, SignInStep};
@@ -18,6 +22,7 @@ use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, Scripted, World};
 use sqlx::PgPool;
 
+use super::applicant::registered;
 use crate::{counter, house};
 
 const MOBILE: &str = "13800138000";
@@ -233,6 +238,36 @@ async fn those_who_sign_in_use_up_nothing_of_whoever_shares_their_address(pool: 
     }
     sign_in(100).await;
     send(160).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn those_who_bind_a_card_use_up_nothing_of_whoever_shares_their_address(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-03-05").await;
+    let ask = async |borrower_id: BorrowerId, person: u64| {
+        let (number, mobile) = (identity::card_number(person, 0), identity::mobile(person));
+        card_actions::request_code(&app, CardBinding { borrower_id, number, mobile }, Some("192.0.2.1")).await
+    };
+    let is_too_many =
+        |asked: Outcome<CardId, CardRefusal>| matches!(asked, Err(Fault::Refused(CardRefusal::TooManyCodes { .. })));
+    let mut asked = Vec::new();
+    for person in 1..=60 {
+        let borrower_id = registered(&app, person).await;
+        asked.push((borrower_id, ask(borrower_id, person).await.unwrap()));
+    }
+    let (late, later) = (registered(&app, 61).await, registered(&app, 62).await);
+    assert!(is_too_many(ask(late, 61).await));
+    let (borrower_id, card_id) = asked[0];
+    let confirm = async |code: &str| {
+        let code = CardCode { borrower_id, card_id, code: code.to_owned() };
+        card_actions::confirm_code(&app, code, Some("192.0.2.1")).await
+    };
+    confirm("999999").await.unwrap_err();
+    assert!(is_too_many(ask(late, 61).await), "a wrong code gives nothing back");
+    let right = identity::mobile(1).reveal()[5..].to_owned();
+    confirm(&right).await.unwrap();
+    ask(late, 61).await.unwrap();
+    assert_eq!(confirm(&right).await.unwrap(), card_id, "as by a second tap");
+    assert!(is_too_many(ask(later, 62).await), "nor does the same one again");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -118,11 +118,14 @@ pub fn press(typed: &str, key: &str) -> String {
     if key != "back" && (decimals > 2 || next.len() > TYPED_CHARS_MAX) { typed.to_owned() } else { next }
 }
 
-/// Whether a text stands on one line as it was typed: no control characters, and none of the marks that turn the letters behind
-/// them round, so that what is beside it on a page is read as something else.
+/// Whether a text stands on one line as it was typed: no control characters, neither of Unicode's own ends of a line, and none of the
+/// marks that turn what is behind or beside them round (Unicode's `Bidi_Control`), so that what is beside it on a page is read as something
+/// else.
 pub fn is_one_line(text: &str) -> bool {
+    let ends = |letter: char| matches!(letter, '\u{2028}' | '\u{2029}');
+    let marks = |letter: char| matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}');
     let turns = |letter: char| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !text.chars().any(|letter| letter.is_control() || turns(letter))
+    !text.chars().any(|letter| letter.is_control() || ends(letter) || marks(letter) || turns(letter))
 }
 
 fn narrow(letter: char) -> char {
@@ -240,6 +243,9 @@ mod tests {
             assert!(is_one_line(plain), "{plain}");
         }
         for odd in ["a\u{7}", "a\nb", "定金 \u{202e}00.01¥", "\u{2067}x\u{2069}"] {
+            assert!(!is_one_line(odd), "{odd:?}");
+        }
+        for odd in ["ICBC-1\u{2028}confirmed", "a\u{2029}b", "\u{200f}100 / 2", "1\u{61c}-2", "a\u{200e}"] {
             assert!(!is_one_line(odd), "{odd:?}");
         }
     }

@@ -178,7 +178,7 @@ pub async fn reset(
     {
         is_id_end(&app, id, &id_last, &mut form).await?;
     }
-    let is_proved = passcode::is_proved(&app, asking.purpose, &mobile, &mut form).await?;
+    let is_proved = passcode::is_proved(&app, &asking, &mut form).await?;
     let Some(chosen) = chosen.filter(|_| is_proved) else {
         let is_sent = passcode::is_awaited(&app, asking.purpose, &mobile).await?;
         return Ok(ForgottenPage { page, form, mobile, is_sent }.answer());

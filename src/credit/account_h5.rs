@@ -62,14 +62,13 @@ pub async fn close(
     if shown.obstacles.check().is_err() {
         return Ok(unprocessable(shown));
     }
-    let mobile = shown.mobile.clone();
-    let asking = Asking { purpose: Purpose::AccountClosing, mobile: mobile.clone(), address: address.0 };
+    let asking = Asking { purpose: Purpose::AccountClosing, mobile: shown.mobile.clone(), address: address.0 };
     if let Some(is_sent) = passcode::send_if_asked(&app, &asking, &mut form).await? {
         form.forget("pin");
         return Ok(ClosePage { form, is_sent, ..shown }.answer());
     }
     let is_confirmed = !shown.has_pin || pin_h5::is_confirmed(&app, id, &mut form).await?;
-    if !is_confirmed || !passcode::is_proved(&app, asking.purpose, &mobile, &mut form).await? {
+    if !is_confirmed || !passcode::is_proved(&app, &asking, &mut form).await? {
         return Ok(ClosePage { form, ..closing_page(&app, shown.page, id, Form::default()).await? }.answer());
     }
     match closing_actions::close_account(&app, id).await {

@@ -109,7 +109,7 @@ pub async fn hire(
         if let Err(refusal) = team.may_hire(&hiring.mobile) {
             refuse(&mut form, &refusal);
         }
-        if !passcode::is_proved(&app, asking.purpose, &asking.mobile, &mut form).await? {
+        if !passcode::is_proved(&app, &asking, &mut form).await? {
             let is_sent = passcode::is_awaited(&app, asking.purpose, &asking.mobile).await?;
             return Ok(NewPage { page, form, signed_in, is_sent }.answer());
         }
@@ -200,7 +200,7 @@ pub async fn change(
     if let Some(Err(refusal)) = role.map(|role| team.may_become(person.staff_id, role)) {
         refuse(&mut form, &refusal);
     }
-    let is_proved = passcode::is_proved(&app, asking.purpose, &asking.mobile, &mut form).await?;
+    let is_proved = passcode::is_proved(&app, &asking, &mut form).await?;
     let Some(role) = role.filter(|_| is_proved) else {
         let is_sent = passcode::is_awaited(&app, asking.purpose, &asking.mobile).await?;
         return Ok(OnePage { page, form, signed_in, person, is_sent }.answer());
@@ -268,7 +268,7 @@ pub async fn remove(
     if let Err(refusal) = team.may_remove(person.staff_id) {
         form.refuse(&refusal);
     }
-    if !passcode::is_proved(&app, asking.purpose, &asking.mobile, &mut form).await? {
+    if !passcode::is_proved(&app, &asking, &mut form).await? {
         let is_sent = passcode::is_awaited(&app, asking.purpose, &asking.mobile).await?;
         return Ok(RemovePage { page, form, signed_in, person, is_sent }.answer());
     }

@@ -6,9 +6,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use rand::TryRngCore;
 
-use super::model::{
-    AGAIN_AFTER, Asking, PER_ADDRESS, PER_MOBILE, Passcode, PasscodeRefusal, Purpose, VALID, WRONG_PER_ADDRESS, Window,
-};
+use super::model::{AGAIN_AFTER, Asking, PER_ADDRESS, PER_MOBILE, Passcode, PasscodeRefusal, Purpose, VALID, Window};
 use super::store::{self, NewPasscode};
 use crate::app::App;
 use crate::base::id;
@@ -137,10 +135,9 @@ pub async fn take_back(app: &App, window: Window, key: &str) -> anyhow::Result<(
     Ok(store::uncount(&mut *app.pool.acquire().await?, window.kind, &key_hash(app, window, key)).await?)
 }
 
-/// Takes back what a code that was right has counted at its address: that it was asked for, and that it was tried. So those who sign in use
-/// up nothing of whoever shares their address, be it a school's or a carrier's.
-pub async fn uncount_right(app: &App, address: &str) -> anyhow::Result<()> {
-    take_back(app, WRONG_PER_ADDRESS, address).await?;
+/// Takes back that a code was asked for from an address, because it was right. So those who prove themselves use up nothing of whoever
+/// shares their address, be it a school's or a carrier's.
+pub async fn uncount_asked(app: &App, address: &str) -> anyhow::Result<()> {
     let asked_hash = app.vault.index(Indexed::Address, address);
     Ok(store::uncount(&mut *app.pool.acquire().await?, PER_ADDRESS.kind, &asked_hash).await?)
 }

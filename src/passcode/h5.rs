@@ -1,6 +1,6 @@
 //! Passcodes on pages: a form that asks for one (`do=send`) and then holds it in its field `passcode`.
 
-use super::actions::{check, full_until, is_awaited, send, uncount_right, wait_seconds};
+use super::actions::{check, full_until, is_awaited, send, take_back, uncount_asked, wait_seconds};
 use super::model::{Asking, PasscodeRefusal, Purpose, WRONG_PER_ADDRESS};
 use crate::app::App;
 use crate::base::person::Mobile;
@@ -42,19 +42,25 @@ async fn note_wait(app: &App, purpose: Purpose, mobile: &Mobile, form: &mut Form
     Ok(())
 }
 
-/// Whether the form holds the code that was sent. It is good once, so everything else is read before. What is wrong stands in the
-/// form.
+/// Whether the form holds the code that was sent. It is good once, so everything else is read before, and one that was right is no more
+/// counted at its address. What is wrong stands in the form.
 ///
 /// # Errors
 /// Failures of our own.
-pub async fn is_proved(app: &App, purpose: Purpose, mobile: &Mobile, form: &mut Form) -> anyhow::Result<bool> {
-    note_wait(app, purpose, mobile, form).await?;
+pub async fn is_proved(app: &App, asking: &Asking, form: &mut Form) -> anyhow::Result<bool> {
+    let Asking { purpose, mobile, address } = asking;
+    note_wait(app, *purpose, mobile, form).await?;
     let Some(code) = form.read("passcode", |text| Ok(text.to_owned())) else { return Ok(false) };
     if form.is_refused() {
         return Ok(false);
     }
-    match check(app, purpose, mobile, &code).await {
-        Ok(()) => Ok(true),
+    match check(app, *purpose, mobile, &code).await {
+        Ok(()) => {
+            if let Some(address) = address {
+                uncount_asked(app, address).await?;
+            }
+            Ok(true)
+        }
         Err(Fault::Refused(refusal)) => {
             form.forget("passcode");
             form.refuse_field("passcode", refusal.code());
@@ -103,18 +109,17 @@ pub async fn sign_in_step(
 /// As [`is_proved`] of somebody who may name whatever mobile. What is not right is counted by address, before it is known to be so, so
 /// that nobody goes on guessing what others were sent.
 async fn is_stranger_proved(app: &App, asking: &Asking, form: &mut Form) -> anyhow::Result<bool> {
-    let Asking { purpose, mobile, address } = asking;
-    let Some(address) = address.as_ref().filter(|_| !form.value("passcode").is_empty()) else {
-        return is_proved(app, *purpose, mobile, form).await;
+    let Some(address) = asking.address.as_ref().filter(|_| !form.value("passcode").is_empty()) else {
+        return is_proved(app, asking, form).await;
     };
     if let Some(until) = full_until(app, WRONG_PER_ADDRESS, address).await? {
         form.forget("passcode");
         form.refuse(&PasscodeRefusal::TooManyWrong { until });
         return Ok(false);
     }
-    let is_right = is_proved(app, *purpose, mobile, form).await?;
+    let is_right = is_proved(app, asking, form).await?;
     if is_right {
-        uncount_right(app, address).await?;
+        take_back(app, WRONG_PER_ADDRESS, address).await?;
     }
     Ok(is_right)
 }

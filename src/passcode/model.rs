@@ -13,7 +13,7 @@ pub const TRIES_MAX: i16 = 5;
 pub const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// Sliding windows and how many codes fit into one: nobody's telephone is to be flooded, and no code guessed by asking often.
 pub const PER_MOBILE: Window = Window { kind: "passcode_mobile", length: TimeDelta::hours(24), count_max: 10 };
-/// A code that signs somebody in is taken back from its address, which may be a whole school's.
+/// A code that was right is taken back from its address, which may be a whole school's.
 pub const PER_ADDRESS: Window = Window { kind: "passcode_address", length: TimeDelta::hours(1), count_max: 60 };
 /// Wrong sign-in codes from one address. Each code ends after a few tries, but whoever tries many mobiles always meets one whose code is
 /// on its way. As many as all codes that may be asked for from there could bear, so that many who share an address may mistype.

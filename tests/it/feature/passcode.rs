@@ -241,6 +241,20 @@ async fn those_who_sign_in_use_up_nothing_of_whoever_shares_their_address(pool: 
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whatever_a_right_code_was_for_it_uses_up_nothing_of_its_address(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-03-05").await;
+    for (purpose, first) in [(Purpose::PinReset, 100), (Purpose::StaffChange, 200), (Purpose::AccountClosing, 300)] {
+        for number in first..first + 25 {
+            let mobile = format!("139{number:08}");
+            let asking = Asking { purpose, mobile: mobile.parse().unwrap(), address: Some("192.0.2.1".to_owned()) };
+            passcode::send(&app, &asking).await.unwrap();
+            let mut form = Form::filled([("passcode", counter::code_sent_to(&world, &mobile))]);
+            assert!(passcode::is_proved(&app, &asking, &mut form).await.unwrap(), "{purpose:?} {number}");
+        }
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn those_who_bind_a_card_use_up_nothing_of_whoever_shares_their_address(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-03-05").await;
     let ask = async |borrower_id: BorrowerId, person: u64| {

@@ -97,6 +97,8 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     pub attempt_no: i16,
+    /// The earlier attempt that people have said was paid, where its payment is the one that is booked.
+    pub paid_earlier: Option<i16>,
     pub amount: Fen,
     pub state: PayoutState,
 }
@@ -191,6 +193,9 @@ impl Standing {
                 // People said so before the channel did.
                 Word::Succeeded { bank_reference } if self.is_paid_under(bank_reference) => Learned::AlreadyApplied,
                 Word::Succeeded { .. } => Learned::Contradiction(self.paid_elsewhere()),
+                Word::Failed { .. } if self.paid_earlier == Some(answer.attempt_no) => {
+                    Learned::Contradiction(ContradictionKind::WeSucceededTheyFailed)
+                }
                 Word::Failed { .. }
                 | Word::Pending
                 | Word::NotReceived
@@ -349,7 +354,7 @@ mod tests {
     use super::*;
 
     fn standing(state: PayoutState) -> Standing {
-        Standing { attempt_no: 2, amount: Fen::new(9_940), state }
+        Standing { attempt_no: 2, paid_earlier: None, amount: Fen::new(9_940), state }
     }
 
     fn says(word: Word) -> Answer {
@@ -408,6 +413,8 @@ mod tests {
         // What had failed is not denied by being said again.
         let earlier = Answer { attempt_no: 1, amount: None, word: Word::Failed { failure: "x".into() } };
         assert_eq!(succeeded.learn(&earlier), Learned::AlreadyApplied);
+        // Unless it is the payment that is booked.
+        assert_eq!(Standing { paid_earlier: Some(1), ..succeeded }.learn(&earlier), denied);
     }
 
     #[test]

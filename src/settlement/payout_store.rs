@@ -99,6 +99,8 @@ pub struct Locked {
     pub failure: Option<String>,
     pub bank_reference: Option<String>,
     pub attempt_no: i16,
+    /// The earlier attempt whose payment is booked, since the channel said that it was paid after all and people said the same.
+    pub paid_earlier: Option<i16>,
     pub queries: i16,
     pub pay_on: BusinessDay,
     /// The attempt that the channel contradicts itself about, until people have settled that.
@@ -131,7 +133,7 @@ impl Locked {
             PayoutStatus::Failed => PayoutState::Failed { failure: self.failure.clone().unwrap_or_default() },
             PayoutStatus::Cancelled => PayoutState::Cancelled,
         };
-        Standing { attempt_no: self.attempt_no, amount: self.amount, state }
+        Standing { attempt_no: self.attempt_no, paid_earlier: self.paid_earlier, amount: self.amount, state }
     }
 }
 
@@ -144,7 +146,10 @@ pub async fn lock_payouts(connection: &mut PgConnection, payout_ids: &[PayoutId]
                   line_id as "line_id: LineId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
                   status as "status: PayoutStatus", failure, bank_reference, attempt_no, queries,
                   pay_on as "pay_on: BusinessDay", contradicted_attempt, contradiction as "contradiction: ContradictionKind",
-                  proposed_reference, proposed_by
+                  proposed_reference, proposed_by,
+                  (select e.attempt_no from payout_event e
+                   where e.payout_id = payout.payout_id and e.status = 'contradicted' and e.detail = payout.bank_reference
+                     and e.attempt_no < payout.attempt_no order by e.event_no desc limit 1) as "paid_earlier?"
            from payout where payout_id = any($1) order by payout_id for update"#,
         &ids
     )

@@ -168,6 +168,28 @@ async fn a_contradicted_payout_that_was_paid_is_booked_by_two_operators(pool: Pg
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_first_attempt_that_people_have_booked_as_paid_and_that_comes_back_is_owed_again(pool: PgPool) {
+    let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
+    assert_eq!(settlement::retry_payout(&town.app, payout_id, "Li Na").await.unwrap(), Step::Applied);
+    contradict(&town, payout_id).await;
+    settle_by_two(&town, payout_id, &Ending::Paid { bank_reference: "BANK0000000007".into() }).await;
+    assert_eq!(town.fen(PAID).await, town.fen("select payable_fen from settlement").await);
+    // Days later the bank sends it back.
+    hear(&town, payout_id, returned()).await;
+    assert_eq!(standing(&town).await, "succeeded we_succeeded_they_failed");
+    assert_eq!(town.fen(NOTICES).await, 2);
+    settle_by_two(&town, payout_id, &Ending::Failed).await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(PAID).await), ("failed -", 0));
+    town.assert_whole("after what people had booked came back").await;
+    assert_eq!(send_second_attempt(&town, &world, payout_id, Scripted::answer("paid")).await.paid, 1);
+    assert_eq!(town.fen("select attempt_no::bigint from payout").await, 3);
+    // What is booked now is another payment.
+    hear(&town, payout_id, returned()).await;
+    assert_eq!(standing(&town).await, "succeeded -");
+    town.assert_whole("after it was paid again").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_the_channel_says_of_a_cancelled_payout_is_told_once(pool: PgPool) {
     let (town, _world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
     // As by a transfer that is taken back.

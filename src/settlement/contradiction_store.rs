@@ -122,24 +122,34 @@ pub async fn end(
     Ok(done.rows_affected() == 1)
 }
 
-/// What the channel has said about attempts of payouts: for those in the first list what people have settled since, for those in the
-/// second, which are cancelled, what it has said since they were.
-pub async fn load_told(
-    connection: &mut PgConnection,
-    settled: &[Uuid],
-    cancelled: &[Uuid],
-) -> sqlx::Result<BTreeSet<Told>> {
+/// Payouts by what of the channel's words about their attempts is no news.
+#[derive(Clone, Debug, Default)]
+pub struct ToldOf {
+    /// What people have settled since.
+    pub settled: Vec<Uuid>,
+    /// They are cancelled: what it has said since they were.
+    pub cancelled: Vec<Uuid>,
+    /// They are held back: what people have still to settle.
+    pub held_back: Vec<Uuid>,
+}
+
+/// What the channel has said about attempts of payouts, of each list what [`ToldOf`] says of it.
+pub async fn load_told(connection: &mut PgConnection, of: &ToldOf) -> sqlx::Result<BTreeSet<Told>> {
     let told = sqlx::query_as!(
         Told,
         r#"select e.payout_id as "payout_id: PayoutId", e.attempt_no, e.detail as "says!"
            from payout_event e
-           where e.payout_id = any($1::uuid[] || $2::uuid[]) and e.status = 'contradicted'
-             and exists (select from payout_event o
-                         where o.payout_id = e.payout_id
-                           and (o.status = 'settled' and o.event_no > e.event_no and o.payout_id = any($1)
-                                or o.status = 'cancelled' and o.event_no < e.event_no and o.payout_id = any($2)))"#,
-        settled,
-        cancelled
+           where e.payout_id = any($1::uuid[] || $2::uuid[] || $3::uuid[]) and e.status = 'contradicted'
+             and (exists (select from payout_event o
+                          where o.payout_id = e.payout_id
+                            and (o.status = 'settled' and o.event_no > e.event_no and o.payout_id = any($1)
+                                 or o.status = 'cancelled' and o.event_no < e.event_no and o.payout_id = any($2)))
+                  or e.payout_id = any($3)
+                     and not exists (select from payout_event o
+                                     where o.payout_id = e.payout_id and o.status = 'settled' and o.event_no > e.event_no))"#,
+        &of.settled,
+        &of.cancelled,
+        &of.held_back
     )
     .fetch_all(connection)
     .await?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::contradiction_store::{self, Contradiction, Told};
+use super::contradiction_store::{self, Contradiction, Told, ToldOf};
 use super::payout::{
     ASK_AGAIN_AFTER, Answer, Cancelling, ContradictionKind, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word,
 };
@@ -94,7 +94,7 @@ pub async fn learn_in_time(
 
 /// Answers that were told before and are no news. For payments of another amount these are the ones that people have settled since: the
 /// callback about such a payment is never believed, so the channel sends it again even then. For cancelled payouts these are all that
-/// were told.
+/// were told, and for payouts that are held back all that people have still to settle.
 async fn load_known(
     connection: &mut PgConnection,
     payouts: &[Locked],
@@ -105,13 +105,17 @@ async fn load_known(
         answer.is_some_and(|answer| other_amount(payout, answer).is_some())
     };
     let is_cancelled = |payout: &&Locked| payout.status == PayoutStatus::Cancelled;
+    let is_held_back = |payout: &&Locked| payout.contradicted_attempt.is_some();
     let id = |payout: &Locked| payout.payout_id.uuid();
-    let over_another: Vec<Uuid> = payouts.iter().filter(is_over_another).map(id).collect();
-    let cancelled: Vec<Uuid> = payouts.iter().filter(is_cancelled).map(id).collect();
-    if over_another.is_empty() && cancelled.is_empty() {
+    let of = ToldOf {
+        settled: payouts.iter().filter(is_over_another).map(id).collect(),
+        cancelled: payouts.iter().filter(is_cancelled).map(id).collect(),
+        held_back: payouts.iter().filter(is_held_back).map(id).collect(),
+    };
+    if of.settled.is_empty() && of.cancelled.is_empty() && of.held_back.is_empty() {
         return Ok(BTreeSet::new());
     }
-    contradiction_store::load_told(connection, &over_another, &cancelled).await
+    contradiction_store::load_told(connection, &of).await
 }
 
 /// What one transaction gathers before it writes.
@@ -182,12 +186,10 @@ impl Round {
     }
 
     /// Holds a payout back until people have settled it; what is booked stays booked until then, and one that was cancelled is theirs
-    /// to look at only. The same again is not told again.
+    /// to look at only. The same again is not told again, but a word about another attempt is: that may have been paid, too.
     fn contradict(&mut self, payout: &Locked, answer: &Answer, kind: ContradictionKind) {
         let attempt_no = answer.attempt_no;
-        let is_told =
-            |standing: i16| standing > attempt_no || (standing == attempt_no && payout.contradiction == Some(kind));
-        if payout.contradicted_attempt.is_some_and(is_told) {
+        if (payout.contradicted_attempt, payout.contradiction) == (Some(attempt_no), Some(kind)) {
             return;
         }
         self.tell_operators("payout_contradiction", contradiction_body(payout, answer));

@@ -172,8 +172,8 @@ pub struct Change {
 }
 
 /// Writes changes with their event rows. A payout that the channel now says was paid by its present attempt needs no settling any more,
-/// unless an earlier attempt was to be settled: then the channel has named two payments. Returns how many payouts were still as they were
-/// read.
+/// if only the amount of that was; else an earlier attempt was to be settled, and the channel has named two payments. Returns how many
+/// payouts were still as they were read.
 pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now: DateTime<Utc>) -> sqlx::Result<u64> {
     let payout_id: Vec<Uuid> = changes.iter().map(|change| change.payout_id.uuid()).collect();
     let attempt_no: Vec<i16> = changes.iter().map(|change| change.attempt_no).collect();
@@ -190,11 +190,12 @@ pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now
                     queries = case when c.after = 'succeeded' or p.attempt_no < c.attempt_no then 0 else p.queries end,
                      final_at = case when c.after in ('succeeded', 'failed', 'cancelled') then $8::timestamptz end,
                      contradicted_attempt = case when c.after <> 'succeeded' or p.contradicted_attempt < c.attempt_no
-                                                 then p.contradicted_attempt end,
+                                                      or p.contradiction <> 'amount_differs' then p.contradicted_attempt end,
                      contradiction = case when c.after <> 'succeeded' then p.contradiction
-                                          when p.contradicted_attempt < c.attempt_no then 'named_twice' end,
+                                          when p.contradicted_attempt < c.attempt_no or p.contradiction <> 'amount_differs'
+                                               then 'named_twice' end,
                      contradicted_on = case when c.after <> 'succeeded' or p.contradicted_attempt < c.attempt_no
-                                            then p.contradicted_on end,
+                                                 or p.contradiction <> 'amount_differs' then p.contradicted_on end,
                     proposed_reference = case when c.after <> 'succeeded' then p.proposed_reference end,
                     proposed_by = case when c.after <> 'succeeded' then p.proposed_by end
              from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $9::text[])

@@ -43,7 +43,11 @@ fn returned() -> Word {
 
 /// The channel calls back about the first attempt; nothing is booked on it.
 async fn hear(town: &Town, payout_id: PayoutId, word: Word) {
-    let answer = Answer { attempt_no: 1, amount: None, word };
+    hear_of(town, payout_id, 1, word).await;
+}
+
+async fn hear_of(town: &Town, payout_id: PayoutId, attempt_no: i16, word: Word) {
+    let answer = Answer { attempt_no, amount: None, word };
     let heard = settlement::take_callback(&town.app, PayoutAnswer { payout_id, answer }).await;
     assert_eq!(heard.unwrap(), Step::AlreadyApplied);
 }
@@ -344,6 +348,46 @@ async fn an_attempt_that_was_paid_beside_the_booked_one_stands_until_people_have
     assert_eq!(standing(&town).await, "succeeded -");
     assert_eq!(town.fen("select count(*) from posting where event = 'settlement_paid'").await, 1);
     town.assert_whole("after one of two payments came back").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_said_of_an_earlier_attempt_is_heard_while_a_later_one_is_to_be_settled(pool: PgPool) {
+    let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
+    assert_eq!(send_second_attempt(&town, &world, payout_id, Scripted::answer("paid")).await.paid, 1);
+    hear_of(&town, payout_id, 2, returned()).await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded we_succeeded_they_failed", 1));
+    assert_eq!(
+        settlement::settle_payout(&town.app, payout_id, Ending::Failed, "Li Na").await.unwrap(),
+        Settling::Proposed
+    );
+    // Whoever has said that nothing was paid did not know this.
+    hear(&town, payout_id, paid("BANK0000000007")).await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded named_twice", 2));
+    let proposed = "select count(*) from payout where proposed_by is not null";
+    assert_eq!(town.fen(proposed).await, 0);
+    // Neither of the two is told again.
+    hear(&town, payout_id, paid("BANK0000000007")).await;
+    hear_of(&town, payout_id, 2, returned()).await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded named_twice", 2));
+    settle_by_two(&town, payout_id, &Ending::Paid { bank_reference: "BANK0000000007".into() }).await;
+    assert_eq!(town.fen("select count(*) from posting where event = 'settlement_paid'").await, 1);
+    town.assert_whole("after the first of two attempts was found to be the one that was paid").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_earlier_attempt_stays_to_be_settled_when_the_amount_of_the_present_one_is_put_right(pool: PgPool) {
+    let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
+    let lost = Scripted::answer("paid").with(Trouble::TimeoutAfter);
+    assert_eq!(send_second_attempt(&town, &world, payout_id, lost).await.waiting, 1);
+    let differs = Answer { attempt_no: 2, ..another_was_paid() };
+    payout_actions::learn(&town.app, &BTreeMap::from([(payout_id, differs)])).await.unwrap();
+    assert_eq!(standing(&town).await, "unknown amount_differs");
+    hear(&town, payout_id, paid("BANK0000000009")).await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("unknown we_failed_they_succeeded", 2));
+    town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(2));
+    assert_eq!(settlement::query_payouts(&town.app).await.unwrap().paid, 1);
+    assert_eq!(standing(&town).await, "succeeded named_twice");
+    town.assert_whole("while an earlier attempt is said to be paid as well").await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

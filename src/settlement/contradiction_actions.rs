@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::contradiction::{Ending, Proposal, Settling};
 use super::contradiction_store;
 use super::notices;
-use super::payout::{PayoutKind, PayoutRefusal, PayoutStatus};
+use super::payout::{ASK_AGAIN_AFTER, PayoutKind, PayoutRefusal, PayoutStatus};
 use super::payout_actions::{becomes, book_paid, is_payee_forgotten};
 use super::payout_store::{self as store, Change, Locked};
 use super::posting;
@@ -114,7 +114,11 @@ async fn end(connection: &mut PgConnection, payout: &Locked, ending: &Ending, wh
 async fn change(connection: &mut PgConnection, payout: &Locked, ending: &Ending, when: When) -> anyhow::Result<()> {
     let change = match ending {
         Ending::Paid { bank_reference } => {
-            Change { bank_reference: Some(bank_reference.clone()), ..becomes(payout, PayoutStatus::Succeeded) }
+            // The bank may send it back, as any other payment. Of an earlier attempt the channel's callback alone tells.
+            let is_present = payout.contradicted_attempt == Some(payout.attempt_no);
+            let query_at = is_present.then(|| when.at + ASK_AGAIN_AFTER);
+            let bank_reference = Some(bank_reference.clone());
+            Change { bank_reference, query_at, ..becomes(payout, PayoutStatus::Succeeded) }
         }
         Ending::Failed => {
             let failure = payout.failure.as_deref().unwrap_or("settled_by_hand").to_owned();

@@ -194,6 +194,17 @@ async fn a_first_attempt_that_people_have_booked_as_paid_and_that_comes_back_is_
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_people_have_booked_as_paid_is_asked_about_again_as_well(pool: PgPool) {
+    let (town, _world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
+    contradict(&town, payout_id).await;
+    settle_by_two(&town, payout_id, &Ending::Paid { bank_reference: "BANK0000000007".into() }).await;
+    // The bank has sent it back, and the callback that tells of it is lost.
+    town.live_until("2026-03-05").await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded we_succeeded_they_failed", 2));
+    town.assert_whole("while a payment that people have booked is denied").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_the_channel_says_of_a_cancelled_payout_is_told_once(pool: PgPool) {
     let (town, _world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
     // As by a transfer that is taken back.

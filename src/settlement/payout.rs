@@ -97,7 +97,7 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     pub attempt_no: i16,
-    /// The earlier attempt that people have said was paid, where its payment is the one that is booked.
+    /// The earlier attempt that people have said was paid, where its payment is booked: only its denial is against what is booked.
     pub paid_earlier: Option<i16>,
     pub amount: Fen,
     pub state: PayoutState,
@@ -207,6 +207,9 @@ impl Standing {
         if matches!(answer.word, Word::Succeeded { .. }) && answer.amount.is_some_and(|theirs| theirs != self.amount) {
             // Money moved, but not what was asked for: nothing is booked on that.
             return Learned::Contradiction(ContradictionKind::AmountDiffers);
+        }
+        if self.paid_earlier.is_some() && !matches!(answer.word, Word::Succeeded { .. }) {
+            return Learned::AlreadyApplied;
         }
         match (&self.state, &answer.word) {
             (
@@ -414,7 +417,9 @@ mod tests {
         let earlier = Answer { attempt_no: 1, amount: None, word: Word::Failed { failure: "x".into() } };
         assert_eq!(succeeded.learn(&earlier), Learned::AlreadyApplied);
         // Unless it is the payment that is booked.
-        assert_eq!(Standing { paid_earlier: Some(1), ..succeeded }.learn(&earlier), denied);
+        let by_earlier = Standing { paid_earlier: Some(1), ..succeeded };
+        assert_eq!(by_earlier.learn(&earlier), denied);
+        assert_eq!(by_earlier.learn(&says(Word::NotReceived)), Learned::AlreadyApplied);
     }
 
     #[test]

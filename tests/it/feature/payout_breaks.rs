@@ -382,6 +382,9 @@ async fn what_is_said_of_an_earlier_attempt_is_heard_while_a_later_one_is_to_be_
     assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded named_twice", 2));
     settle_by_two(&town, payout_id, &Ending::Paid { bank_reference: "BANK0000000007".into() }).await;
     assert_eq!(town.fen("select count(*) from posting where event = 'settlement_paid'").await, 1);
+    // The second one's return is not of what is booked.
+    hear_of(&town, payout_id, 2, returned()).await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded -", 2));
     town.assert_whole("after the first of two attempts was found to be the one that was paid").await;
 }
 

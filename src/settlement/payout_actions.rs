@@ -328,13 +328,15 @@ pub struct PayoutAnswer {
 pub async fn take_callback(app: &App, called_back: PayoutAnswer) -> Outcome<Step, PayoutRefusal> {
     let PayoutAnswer { payout_id, answer } = called_back;
     let mut connection = app.pool.acquire().await?;
-    let found = store::find_amount(&mut connection, payout_id).await?;
+    let found = store::find_expected(&mut connection, payout_id).await?;
     let was_sent = store::was_sent(&mut connection, payout_id, answer.attempt_no).await?;
     drop(connection);
-    let (ours, status) = found.filter(|_| was_sent).ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
+    let expected = found.filter(|_| was_sent).ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
+    let ours = expected.amount;
     if let Some(theirs) = answer.amount.filter(|theirs| *theirs != ours) {
-        // The next question will learn it where the payout is under way; nobody asks about one that is final.
-        let is_asked_about = matches!(status, PayoutStatus::Submitted | PayoutStatus::Unknown);
+        // The next question will learn it where the attempt is under way; nobody asks about one that is final.
+        let is_asked_about = matches!(expected.status, PayoutStatus::Submitted | PayoutStatus::Unknown)
+            && answer.attempt_no == expected.attempt_no;
         if !is_asked_about && matches!(answer.word, Word::Succeeded { .. }) {
             learn(app, &BTreeMap::from([(payout_id, answer)])).await?;
         }

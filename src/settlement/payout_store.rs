@@ -276,18 +276,24 @@ pub async fn load_paid_parts(connection: &mut PgConnection, settlement_ids: &[Uu
     .await
 }
 
-/// A payout's amount and status.
-pub async fn find_amount(
-    connection: &mut PgConnection,
-    payout_id: PayoutId,
-) -> sqlx::Result<Option<(Fen, PayoutStatus)>> {
-    let found = sqlx::query!(
-        r#"select amount_fen as "amount: Fen", status as "status: PayoutStatus" from payout where payout_id = $1"#,
+/// What a callback about a payout is compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    pub amount: Fen,
+    pub status: PayoutStatus,
+    /// The present one.
+    pub attempt_no: i16,
+}
+
+/// What is expected of a payout; `None` where there is no such payout.
+pub async fn find_expected(connection: &mut PgConnection, payout_id: PayoutId) -> sqlx::Result<Option<Expected>> {
+    sqlx::query_as!(
+        Expected,
+        r#"select amount_fen as "amount: Fen", status as "status: PayoutStatus", attempt_no from payout where payout_id = $1"#,
         payout_id.uuid()
     )
     .fetch_optional(connection)
-    .await?;
-    Ok(found.map(|payout| (payout.amount, payout.status)))
+    .await
 }
 
 /// The payout of what a repayment left over.

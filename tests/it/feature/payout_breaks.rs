@@ -405,6 +405,20 @@ async fn an_earlier_attempt_stays_to_be_settled_when_the_amount_of_the_present_o
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_earlier_attempt_over_another_amount_is_heard_while_a_later_one_is_under_way(pool: PgPool) {
+    let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
+    let lost = Scripted::answer("paid").with(Trouble::TimeoutAfter);
+    assert_eq!(send_second_attempt(&town, &world, payout_id, lost).await.waiting, 1);
+    // Nobody asks about the first one any more.
+    hear_of_another_amount(&town, payout_id).await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("unknown we_failed_they_succeeded", 1));
+    town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(2));
+    assert_eq!(settlement::query_payouts(&town.app).await.unwrap().paid, 1);
+    assert_eq!(standing(&town).await, "succeeded named_twice");
+    town.assert_whole("while an earlier attempt is said to be paid over another amount").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn another_reference_of_a_booked_payment_is_put_right_without_a_posting(pool: PgPool) {
     let (town, _, payout_id) = paid_once(pool, Scripted::answer("paid")).await;
     hear(&town, payout_id, paid("BANK0000000007")).await;

@@ -78,6 +78,7 @@ words! {
         NotifyAddressSet = "notify_address_set",
         ApplicationDecided = "application_decided",
         LineChanged = "line_changed",
+        PersonErased = "person_erased",
         TransferRecorded = "transfer_recorded",
         TakingBackProposed = "taking_back_proposed",
         TransferTakenBack = "transfer_taken_back",
@@ -122,6 +123,7 @@ impl Action {
             | Action::NotifyAddressSet => "merchant",
             Action::ApplicationDecided => "application",
             Action::LineChanged => "line",
+            Action::PersonErased => "borrower",
             Action::TransferRecorded | Action::TakingBackProposed | Action::TransferTakenBack => "repayment",
             Action::BreakTaken | Action::CorrectionProposed | Action::BreakCorrected | Action::BreakDismissed => {
                 "break"

@@ -8,6 +8,7 @@ mod breaks;
 mod transfer;
 mod claim;
 mod line;
+mod borrower;
 mod application;
 mod quote;
 mod product;
@@ -131,6 +132,9 @@ enum Command {
     /// A borrower's line: show it or one of its loans, freeze or unfreeze it, set its limit, close it
     #[command(subcommand)]
     Line(line::Args),
+    /// A borrower's account: close it for an owner who cannot
+    #[command(subcommand)]
+    Borrower(borrower::Args),
     /// Price a purchase or plain terms: the schedule and the true cost
     Quote(quote::Args),
     /// Check, publish, withdraw and list products
@@ -178,6 +182,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Claim(args) => claim::run(args).await,
         Command::Application(args) => application::run(args).await,
         Command::Line(args) => line::run(args).await,
+        Command::Borrower(args) => borrower::run(args).await,
         Command::Quote(args) => quote::run(args).await,
         Command::Product(args) => product::run(args).await,
         Command::Partner(args) => partner::run(args).await,

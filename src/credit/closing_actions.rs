@@ -1,5 +1,6 @@
 //! Closing an account: refused while money is owed either way or an application waits; else the lines are closed and the person is erased.
 
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::application_store;
@@ -8,6 +9,7 @@ use super::line::LineStatus;
 use super::line_actions::{self, Locked, ManualChange};
 use super::store;
 use crate::app::App;
+use crate::audit::{self, Act, Action};
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, LineId};
 use crate::bill;
@@ -82,14 +84,30 @@ pub async fn obstacles(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Obs
     })
 }
 
+/// Who closes an account, and why, as the journals of its lines say it.
+#[derive(Clone, Debug)]
+pub struct Closing {
+    pub person: String,
+    pub reason: String,
+}
+
 /// Closes a person's lines and erases the person, or does nothing. The caller has made sure that it is that person who asks.
 ///
 /// # Errors
 /// The first reason why the account stays.
 pub async fn close_account(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
+    let by_owner = Closing { person: "borrower".into(), reason: "closed the account".into() };
+    close_for(app, borrower_id, &by_owner).await
+}
+
+/// As [`close_account`], by somebody else for its owner, who cannot: that is an act by hand.
+///
+/// # Errors
+/// The first reason why the account stays.
+pub async fn close_for(app: &App, borrower_id: BorrowerId, closing: &Closing) -> Outcome<(), BorrowerRefusal> {
     obstacles(app, borrower_id).await?.check().map_err(Fault::Refused)?;
     let mut transaction = database::begin(&app.pool).await?;
-    let closed = close_and_erase(&mut transaction, app, borrower_id).await;
+    let closed = close_and_erase(&mut transaction, app, borrower_id, closing).await;
     database::end(transaction, closed).await
 }
 
@@ -98,19 +116,21 @@ async fn close_and_erase(
     connection: &mut PgConnection,
     app: &App,
     borrower_id: BorrowerId,
+    Closing { person, reason }: &Closing,
 ) -> Outcome<(), BorrowerRefusal> {
     // Closed lines are locked as well: `erase` locks them all, and lines must be locked before the day is held.
     let lines = store::lock_lines_of(connection, borrower_id).await?;
     let day = business_day::store::hold_today(connection).await?;
+    let mut ended: Vec<LineId> = Vec::new();
     for line in lines.into_iter().filter(|line| line.status != LineStatus::Closed) {
-        let manual = closing(line.line_id);
+        let (person, reason) = (person.clone(), reason.clone());
+        let manual = ManualChange { line_id: line.line_id, change: Change::Close, person, reason };
+        ended.push(line.line_id);
         // It was looked at before the lock: a purchase may have come in between.
         let closed = line_actions::change_locked(connection, app, Locked { line, day }, manual).await;
         closed.map_err(|fault| fault.map_refusal(|_| BorrowerRefusal::StillOwing))?;
     }
-    erase(connection, app, borrower_id).await
-}
-
-fn closing(line_id: LineId) -> ManualChange {
-    ManualChange { line_id, change: Change::Close, person: "borrower".into(), reason: "closed the account".into() }
+    erase(connection, app, borrower_id).await?;
+    audit::record(connection, app, Act::new(Action::PersonErased, borrower_id, json!({ "lines": ended }))).await?;
+    Ok(())
 }

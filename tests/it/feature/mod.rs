@@ -16,6 +16,7 @@ mod list_commands;
 mod trial_command;
 mod operator_commands;
 mod line_command;
+mod borrower_command;
 mod funder_command;
 mod application_command;
 mod access_command;

@@ -38,7 +38,8 @@ pub struct ApplicantRow {
     pub has_bound_card: bool,
     pub lines_with: Vec<Uuid>,
     pub open_applications: Vec<Uuid>,
-    /// When the latest application was made that was refused for something of its applicant's own.
+    /// When the latest application was made that was refused for something of its applicant's own, and stays so until a person who was asked
+    /// for has decided otherwise.
     pub refused_at: Option<DateTime<Utc>>,
 }
 
@@ -71,9 +72,10 @@ pub async fn find_applicants(
                         where a.borrower_id = b.borrower_id and a.status in ('submitted', 'referred', 'with_funder'))
                       as "open_applications!",
                   (select max(a.created_at) from application a
-                   where a.borrower_id = b.borrower_id and a.status = 'refused'
-                         and (a.refusal <> $2 or a.decided_by is distinct from $3)
-                         and (a.decided_by is distinct from $4 or a.review_asked_at is not null)) as refused_at
+                   where a.borrower_id = b.borrower_id
+                         and (a.status = 'refused' and (a.refusal <> $2 or a.decided_by is distinct from $3)
+                                  and (a.decided_by is distinct from $4 or a.review_asked_at is not null)
+                              or a.status = 'referred' and a.review_asked_at is not null)) as refused_at
            from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null"#,
         &ids,
         OwnReason::FunderSilent.code(),

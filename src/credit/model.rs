@@ -20,7 +20,8 @@ pub const AGE_MIN: u32 = 18;
 pub const AGE_MAX: u32 = 120;
 
 /// Days after a refused application before the next one is taken: what it was refused for does not change sooner. A funder's
-/// silence says nothing of the applicant, nor does a consent taken back, and nobody waits for that.
+/// silence says nothing of the applicant, nor does a consent taken back, and nobody waits for that. Asking that a person looks at a refusal
+/// does not undo it: that person may.
 pub const REAPPLY_AFTER: u32 = 30;
 
 /// A request for a line.

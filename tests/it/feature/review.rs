@@ -208,6 +208,26 @@ async fn no_person_is_offered_to_whoever_has_a_line_with_the_funder_by_then(pool
     assert_eq!(refused(asked), ApplyRefusal::LineOpen);
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn who_has_asked_for_a_person_waits_for_the_next_application_like_anybody_refused(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let second = product::publish(&app, &STANDARD.replace("harbour-standard", "harbour-second")).await.unwrap();
+    let ids = refused_by_scorecard(&app, 1, product).await;
+    let other = ApplyRequest {
+        idempotency_key: "second".into(),
+        ..request(ids.0, (second.product_id, second.version), Some(late()))
+    };
+    assert_eq!(refused(actions::apply(&app, other.clone()).await), ApplyRefusal::RefusedLately);
+    ask_for_person(&app, ids.0, ids.1).await.unwrap();
+    assert_eq!(refused(actions::apply(&app, other.clone()).await), ApplyRefusal::RefusedLately);
+    let refusal = PersonVerdict::Refuse { code: "income_not_proven".into() };
+    actions::decide_referred(&app, decision(ids, refusal)).await.unwrap();
+    assert_eq!(refused(actions::apply(&app, other.clone()).await), ApplyRefusal::RefusedLately);
+    move_to(&app, 30, "2026-02-04").await;
+    actions::apply(&app, other).await.unwrap();
+}
+
 fn is_refused<T>(outcome: &Outcome<T, ApplyRefusal>, refusal: &ApplyRefusal) -> bool {
     matches!(outcome, Err(Fault::Refused(found)) if found == refusal)
 }

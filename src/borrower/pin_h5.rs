@@ -8,7 +8,8 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 
 use super::actions;
-use super::pin::PinRefusal;
+use super::model::Profile;
+use super::pin::{Pin, PinRefusal};
 use super::pin_actions::{NewPin, Replaced, check_former, check_pin, has_pin, set_pin};
 use crate::app::App;
 use crate::base::id::BorrowerId;
@@ -166,12 +167,16 @@ pub async fn reset(
     address: ClientAddress,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    let mobile = actions::profile(&app, id).await?.mobile;
+    let Profile { mobile, resident_id, .. } = actions::profile(&app, id).await?;
     let asking = Asking { purpose: Purpose::PinReset, mobile: mobile.clone(), address: address.0 };
     if let Some(is_sent) = passcode::send_if_asked(&app, &asking, &mut form).await? {
         return Ok(ForgottenPage { page, form, mobile, is_sent }.answer());
     }
     let chosen = read_chosen(&mut form);
+    // The code is good once: a PIN that cannot be taken costs nobody another one.
+    if let Some(Err(refusal)) = chosen.as_deref().map(|chosen| Pin::chosen(chosen, resident_id.birth_on())) {
+        refuse_pin(&mut form, "pin_new", refusal);
+    }
     if let Some(id_last) = form.read("id_last", |text| Ok(text.to_owned()))
         && chosen.is_some()
         && !form.value("passcode").is_empty()

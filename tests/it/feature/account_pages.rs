@@ -169,6 +169,15 @@ async fn the_pin_is_changed_locked_and_set_anew(pool: PgPool) {
     };
     let wrong = place.browser.submit(&sent, "/me/pin/forgotten", &fields("310021")).await;
     wrong.has_status(422).shows("not how your ID number ends");
+    let simple = [
+        ("passcode", code.as_str()),
+        ("id_last", "31002X"),
+        ("pin_new", "123456"),
+        ("pin_again", "123456"),
+        ("do", "set"),
+    ];
+    let simple = place.browser.submit(&sent, "/me/pin/forgotten", &simple).await;
+    simple.has_status(422).shows("too easy to guess").shows("was sent to 138****8000");
     let set = place.browser.submit(&sent, "/me/pin/forgotten", &fields("31002X")).await;
     set.is_at("/me").shows("The payment PIN is set");
     fenqi::borrower::check_pin(&place.app, place.borrower().await, PIN).await.unwrap();

@@ -4,6 +4,7 @@ mod keys;
 mod values;
 mod kept;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -184,6 +185,12 @@ impl Config {
         let index = secrets.index_key.as_ref().context(
             "index_key is missing (FENQI_INDEX_KEY): state it before the master key is rotated, or nobody is found again",
         )?;
+        if let Some(number) = secrets.number_of_two() {
+            bail!(
+                "two master keys have number {number}, and what one of them sealed cannot be opened: each rotation raises \
+                 master_key_number, and each key in former_master_keys keeps the number that it had"
+            );
+        }
         let current = MasterKey { id: secrets.master_key_number, key: master };
         let former = secrets.former.0.iter().map(|(id, key)| MasterKey { id: *id, key: key.0 }).collect();
         Ok(Vault::new(current, former, index.0))
@@ -236,6 +243,12 @@ struct Secrets {
 impl Secrets {
     fn needs_index_key(&self) -> bool {
         !self.former.0.is_empty() && self.index_key.is_none()
+    }
+
+    /// A number that two master keys bear: sealed values name their key by it.
+    fn number_of_two(&self) -> Option<u8> {
+        let mut numbers = HashSet::from([self.master_key_number]);
+        self.former.0.iter().map(|(number, _)| *number).find(|number| !numbers.insert(*number))
     }
 }
 
@@ -458,5 +471,20 @@ mod tests {
         let config = read(&keys, &[]).unwrap();
         assert!(format!("{:#}", config.vault().err().unwrap()).contains("index_key"));
         assert!(read(&format!("{keys}\nindex_key = '{}'", "cd".repeat(32)), &[]).unwrap().vault().is_ok());
+    }
+
+    #[test]
+    fn no_two_master_keys_have_one_number() {
+        let [new, old, index] = ["ab", "cd", "ef"].map(|pair| pair.repeat(32));
+        let numbered = |number: u8, former: &str| {
+            let keys = format!("master_key = '{new}'\nmaster_key_number = {number}\nindex_key = '{index}'");
+            read(&format!("{keys}\nformer_master_keys = '{former}'"), &[]).unwrap().vault()
+        };
+        let (first, twice) = (format!("1:{old}"), format!("1:{old},1:{index}"));
+        for (number, former) in [(1, &first), (2, &twice)] {
+            let refused = format!("{:#}", numbered(number, former).err().unwrap());
+            assert!(refused.contains("two master keys have number 1"), "{refused}");
+        }
+        assert!(numbered(2, &first).is_ok());
     }
 }

@@ -42,7 +42,8 @@ pub async fn register(app: &App, registration: Registration) -> Outcome<Borrower
 }
 
 /// Registers a person who signed in with a mobile and now says who they are. Whoever knows a name and an ID number alone must not
-/// come into that person's account, so an ID number that is registered with another mobile is refused.
+/// come into that person's account, so an ID number that is registered with another mobile is refused. The mobile may have been proved weeks
+/// ago: it is not taken from somebody else who was registered with it since, whose account nobody could sign in to any more.
 pub async fn identify(app: &App, registration: Registration) -> Outcome<BorrowerId, BorrowerRefusal> {
     let mut registered = register_all(app, &[registration], OtherMobile::Refuse).await?;
     registered.remove(0).map_err(Fault::Refused)
@@ -51,9 +52,9 @@ pub async fn identify(app: &App, registration: Registration) -> Outcome<Borrower
 /// What to do where an ID number is registered with another mobile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OtherMobile {
-    /// Register the new one: the person has changed it.
+    /// Register the new one: the person has changed it, and whoever else had it before has it no more.
     Accept,
-    /// Register nothing: whoever asks may be somebody else.
+    /// Register nothing: whoever asks may be somebody else. Nor is a mobile taken from another person.
     Refuse,
 }
 
@@ -141,7 +142,7 @@ async fn register_all(
     anyhow::bail!("the same ID numbers or mobiles were registered elsewhere {TRIES_MAX} times at the same moment")
 }
 
-/// `None` when somebody else took one of the ID numbers since they were looked up.
+/// `None` when somebody else took one of the ID numbers, or a mobile, since they were looked up.
 async fn try_register(
     connection: &mut PgConnection,
     app: &App,
@@ -157,10 +158,13 @@ async fn try_register(
     let mut changes = Changes::default();
     let mut answers = Vec::with_capacity(registrations.len());
     for (registration, hash) in registrations.iter().zip(hashes) {
+        let is_taken =
+            other_mobile == OtherMobile::Refuse && find_holder(connection, app, &registration.mobile).await?.is_some();
         let answer = decide(known.get(&hash), registration);
         answers.push(match answer {
             Err(refusal) => Err(refusal),
             Ok(Registering::Known(borrower_id)) => Ok(borrower_id),
+            Ok(Registering::New) if is_taken => Err(BorrowerRefusal::MobileTaken),
             Ok(Registering::New) => {
                 let borrower_id = BorrowerId::mint(app.clock.now());
                 changes.add(app, borrower_id, hash, registration);
@@ -188,7 +192,7 @@ async fn try_register(
             known.insert(hash, Person { borrower_id, name, mobile });
         }
     }
-    Ok(changes.save(connection, app).await?.then_some(answers))
+    Ok(changes.save(connection, app, other_mobile).await?.then_some(answers))
 }
 
 type SealedMobiles = Vec<(BorrowerId, Vec<u8>)>;
@@ -222,8 +226,14 @@ impl Changes {
         });
     }
 
-    /// `false` when an ID number was taken, or somebody erased, meanwhile; nothing of this transaction may then be kept.
-    async fn save(mut self, connection: &mut PgConnection, app: &App) -> anyhow::Result<bool> {
+    /// `false` when an ID number, or a mobile that may not be taken from anybody, was taken, or somebody erased, meanwhile; nothing of this
+    /// transaction may then be kept.
+    async fn save(
+        mut self,
+        connection: &mut PgConnection,
+        app: &App,
+        other_mobile: OtherMobile,
+    ) -> anyhow::Result<bool> {
         // In one order everywhere, so that two batches with the same people never wait for each other in a circle.
         self.claims.sort_unstable();
         if !self.claims.is_empty() {
@@ -240,7 +250,11 @@ impl Changes {
         if !self.pointed.is_empty() {
             let mut pointed: Vec<(BlindIndex, BorrowerId)> = self.pointed.into_iter().collect();
             pointed.sort_unstable();
-            store::point_mobiles(connection, &pointed).await?;
+            if other_mobile == OtherMobile::Accept {
+                store::point_mobiles(connection, &pointed).await?;
+            } else if store::claim_mobiles(connection, &pointed).await? < pointed.len() {
+                return Ok(false);
+            }
         }
         Ok(true)
     }

@@ -135,6 +135,8 @@ pub enum BorrowerRefusal {
     ApplicationOpen,
     #[error("this ID number is registered with another mobile: sign in with that one")]
     RegisteredElsewhere,
+    #[error("somebody else was registered with this mobile meanwhile: sign in anew")]
+    MobileTaken,
 }
 
 impl Refusal for BorrowerRefusal {
@@ -147,6 +149,7 @@ impl Refusal for BorrowerRefusal {
             BorrowerRefusal::MoneyInTransit => "money_in_transit",
             BorrowerRefusal::ApplicationOpen => "application_undecided",
             BorrowerRefusal::RegisteredElsewhere => "registered_elsewhere",
+            BorrowerRefusal::MobileTaken => "mobile_taken",
         }
     }
 }

@@ -166,6 +166,22 @@ pub async fn insert_people(connection: &mut PgConnection, people: &[NewPerson]) 
     Ok(())
 }
 
+/// Points mobiles that nobody holds at these borrowers, in the given order; returns how many were still free. Whoever inserts the same
+/// mobile at the same time waits here.
+pub async fn claim_mobiles(connection: &mut PgConnection, owners: &[(BlindIndex, BorrowerId)]) -> sqlx::Result<usize> {
+    let hashes: Vec<&[u8]> = owners.iter().map(|(hash, _)| hash.as_slice()).collect();
+    let ids: Vec<Uuid> = owners.iter().map(|(_, borrower_id)| borrower_id.uuid()).collect();
+    let claimed = sqlx::query!(
+        "insert into borrower_by_mobile (mobile_hash, borrower_id)
+         select * from unnest($1::bytea[], $2::uuid[]) on conflict do nothing",
+        &hashes as &[&[u8]],
+        &ids
+    )
+    .execute(connection)
+    .await?;
+    Ok(claimed.rows_affected() as usize)
+}
+
 /// Points mobiles at whoever holds them now; no mobile may occur twice in one call.
 pub async fn point_mobiles(connection: &mut PgConnection, owners: &[(BlindIndex, BorrowerId)]) -> sqlx::Result<()> {
     let hashes: Vec<&[u8]> = owners.iter().map(|(hash, _)| hash.as_slice()).collect();

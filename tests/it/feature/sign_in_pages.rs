@@ -1,13 +1,16 @@
 //! How somebody signs in: by mobile or inside WeChat, into no account but the own one, and back to where they were.
 
 use chrono::TimeDelta;
+use fenqi::base::BusinessDay;
 use fenqi::base::id::BorrowerId;
+use fenqi::borrower::{BorrowerRefusal, Registration, actions};
+use fenqi::demo::identity;
 use fenqi::sandbox::{FaultShares, Scripted};
 use sqlx::PgPool;
 
 use crate::browser::{Browser, Shown};
 use crate::newcomer::{ID_NUMBER, MOBILE, Place, open};
-use crate::{desk, house};
+use crate::{desk, house, town};
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn nobody_comes_into_an_account_by_knowing_a_name_and_an_id_number(pool: PgPool) {
@@ -33,6 +36,45 @@ async fn nobody_comes_into_an_account_by_knowing_a_name_and_an_id_number(pool: P
     }
     let too_often = place.identify(&identity).await;
     too_often.has_status(422).shows("You may try again").hides("registered with another mobile");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn who_shares_a_telephone_takes_no_account_from_whoever_was_registered_with_it_first(pool: PgPool) {
+    let mut place = open(pool).await;
+    // Each proves the mobile in a browser of their own.
+    let of_other = place.sign_in(MOBILE).await;
+    let mut other = Browser::open(&place.app).await;
+    std::mem::swap(&mut place.browser, &mut other);
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    let identity = place.sign_in(MOBILE).await;
+    place.identify(&identity).await;
+    let first = place.borrower().await;
+    let today = BusinessDay::at(place.app.clock.now());
+    let [second, third] = [2, 3].map(|number| identity::registration(number, 30, today));
+    let fields = [
+        ("name", second.name.reveal()),
+        ("id_number", second.resident_id.reveal()),
+        ("agree_personal_information", "yes"),
+        ("agree_sensitive_information", "yes"),
+    ];
+    let refused = other.submit(&of_other, "/apply/identity", &fields).await;
+    refused.has_status(422).shows("Somebody else has registered with this mobile number");
+    let holder = actions::find_by_mobile(&place.app, &MOBILE.parse().unwrap()).await.unwrap();
+    assert_eq!(holder, Some(first));
+
+    // Nor where both say at the same moment who they are: each has looked before either writes.
+    let third = Registration { mobile: second.mobile.clone(), ..third };
+    let mut held_up = fenqi::database::begin(&place.app.pool).await.unwrap();
+    sqlx::raw_sql("lock table borrower_by_mobile in exclusive mode").execute(&mut *held_up).await.unwrap();
+    let (one, two, ()) =
+        tokio::join!(actions::identify(&place.app, second.clone()), actions::identify(&place.app, third), async {
+            house::until_as_many_wait(&place.app.pool, 2).await;
+            held_up.commit().await.unwrap();
+        });
+    let (winner, loser) = if one.is_ok() { (one, two) } else { (two, one) };
+    assert_eq!(town::refused(loser), BorrowerRefusal::MobileTaken);
+    let holder = actions::find_by_mobile(&place.app, &second.mobile).await.unwrap();
+    assert_eq!(holder, Some(winner.unwrap()));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -106,6 +106,7 @@ refusal-pin_wrong = The PIN is not right. Type it again.
 refusal-pin_wrong_once_more = The PIN is not right. One more wrong one locks it for 3 hours; you can set it anew under “Forgot PIN”.
 refusal-pin_locked = Too many wrong PINs, so it is locked. You may try again { $until }, or set it anew now under “Forgot PIN”.
 refusal-registered_elsewhere = This ID number is registered with another mobile number. Sign in with that one; if you no longer have it, ask our service.
+refusal-mobile_taken = Somebody else has registered with this mobile number in the meantime. Sign in with one that is yours alone.
 refusal-card_code_too_soon = The bank was asked for a code a moment ago. Wait a minute before you ask again.
 refusal-card_code_too_many = The bank was asked for too many codes. You may ask again { $until }.
 refusal-refused_lately = Your last application was refused. You may apply again 30 days after it.

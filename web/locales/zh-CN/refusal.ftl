@@ -106,6 +106,7 @@ refusal-pin_wrong = 支付密码不对，请重新输入。
 refusal-pin_wrong_once_more = 支付密码不对。再错一次将锁定 3 小时，可以通过“忘记密码”重新设置。
 refusal-pin_locked = 密码错误次数过多，支付密码已锁定。{ $until } 以后可以再试，也可以现在就通过“忘记密码”重新设置。
 refusal-registered_elsewhere = 这个身份证号已用另一个手机号注册，请用那个手机号登录。如已停用该号码，请联系客服。
+refusal-mobile_taken = 这个手机号已被另一个人用来注册。请用只属于您自己的手机号登录。
 refusal-card_code_too_soon = 刚刚已向银行获取过验证码，请等一分钟再试。
 refusal-card_code_too_many = 向银行获取验证码的次数太多了，{ $until } 以后可以再获取。
 refusal-refused_lately = 上次申请没有通过。自上次申请之日起满 30 天，可以再次申请。

@@ -143,11 +143,12 @@ pub(super) const FELL: &str = "
     where side.told > side.stands";
 
 /// What orders collected against what is booked for them, and the other way round: money of an order that is pending, or held for a
-/// failure, would be collected once more.
+/// failure, would be collected once more, whatever the order says of its amount.
 pub(super) const COLLECTED: &str = "
     select coalesce(w.withholding_id::text, r.source_reference) as subject, coalesce(w.collected_fen, 0) as expected,
            coalesce(r.amount_fen, 0) as found
-    from (select withholding_id, line_id, collected_fen from withholding where collected_fen > 0) w
+    from (select withholding_id, line_id, case status when 'succeeded' then collected_fen else 0 end as collected_fen
+          from withholding where collected_fen > 0) w
     full join (select line_id, source_reference, amount_fen from repayment_now where source = 'withholding' and amount_fen <> 0) r
          on r.line_id = w.line_id and r.source_reference = w.withholding_id::text
     where coalesce(w.collected_fen, 0) <> coalesce(r.amount_fen, 0)";

@@ -4,6 +4,7 @@ pub mod store;
 mod balance_store;
 mod billed_store;
 mod booked_store;
+mod channel_store;
 mod event_store;
 mod fen_days_store;
 mod income_store;

@@ -10,8 +10,8 @@ use super::settled_store::{find_overpaid_penalty, find_settled, find_unpaid_pena
 use super::share_store::find_other_shares;
 use super::trail_store::find_misfit;
 use super::{
-    FINDINGS_MAX, Finding, balance_store, billed_store, event_store, income_store, line_store, part_store, told_store,
-    waiting_store,
+    FINDINGS_MAX, Finding, balance_store, billed_store, channel_store, event_store, income_store, line_store,
+    part_store, told_store, waiting_store,
 };
 
 /// An identity and how its exceptions are found.
@@ -309,6 +309,8 @@ identities! {
     "a channel's file is the sum of its lines": part_store::FILES,
 
     "money that a compared file names is booked, or a break is about it": part_store::NAMED,
+
+    "what a channel owes of an order is on its way, or a break tells of it": channel_store::ORDERS,
 
     "what is owed on to a funder is what was collected and not remitted" booked: balance_store::COLLECTIONS_PAYABLE,
 

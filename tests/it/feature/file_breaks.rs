@@ -536,3 +536,26 @@ async fn an_order_that_two_files_name_is_a_break_though_two_nodes_compare_them_a
     assert_eq!(balances(&book).await, [103_186, 0, 0]);
     book.assert_whole().await;
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_break_that_was_dismissed_tells_of_its_difference_and_of_no_more(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    book.live_until("2026-02-26").await;
+    let file = file_of(vec![taken(the_order(&book).await, 90_000)]);
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-25"), b"file", &file).await.unwrap();
+    assert_eq!(compared.breaks, 1);
+    let less = the_open_break(&book).await;
+    reconcile::dismiss_break(&book.app, less, "Wang", "the channel pays the rest next month").await.unwrap();
+    book.live_until("2026-02-28").await;
+    let none = file_of(Vec::new());
+    let compared = reconcile::take_in(&book.app, on_alpha("2026-02-26"), b"none", &none).await.unwrap();
+    assert_eq!(compared.breaks, 0);
+    book.assert_whole().await;
+    // The line's file is changed behind it.
+    sqlx::query("update channel_file_line set amount_fen = 80000").execute(&book.app.pool).await.unwrap();
+    let sentence = "what a channel owes of an order is on its way, or a break tells of it";
+    let findings = fenqi::verify::verify(&book.app.pool).await.unwrap();
+    let of_orders: Vec<(i64, i64)> =
+        findings.iter().filter(|one| one.identity == sentence).map(|one| (one.expected, one.found)).collect();
+    assert_eq!(of_orders, [(0, 23_600)]);
+}

@@ -28,6 +28,10 @@ const CARRIED: &str = "what is carried into a settlement is what its merchant's 
 
 const FEN_DAYS: &str = "penalty is reckoned from what was unpaid on every day, where no money came late or went back";
 
+const COLLECTED: &str = "each collected withholding is one repayment";
+
+const OWED_BY_ORDER: &str = "what a channel owes of an order is on its way, or a break tells of it";
+
 /// An identity's sentence, and a change after which it is not true.
 pub const OF_EVENTS: &[(&str, &str)] = &[
     // All of it is booked, to one borrower.
@@ -167,5 +171,41 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
         TRANSFERS,
         "insert into transfer_by_bank_reference (bank_reference, line_id, repayment_id)
          select 'T-1', line_id, gen_random_uuid() from credit_line limit 1",
+    ),
+    // It says what it has collected, and is not held for collected.
+    (COLLECTED, "update withholding set status = 'failed', failure = 'refused' where status = 'succeeded'"),
+    // The channel pays a fen less for one order, and a fen more for another one.
+    (
+        OWED_BY_ORDER,
+        "with two as (select channel, business_day, line_no,
+                             case when row_number() over (order by business_day, line_no) = 1 then 1 else -1 end as fen
+                      from channel_file_line where succeeded order by business_day, line_no limit 2)
+         update channel_file_line f set amount_fen = f.amount_fen + two.fen
+         from two where two.channel = f.channel and two.business_day = f.business_day and two.line_no = f.line_no",
+    ),
+    // Nothing is booked of what it pays, and a break over a fen of it was dismissed.
+    (
+        OWED_BY_ORDER,
+        "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen, proposed,
+                                           proposed_by, owner, status, opened_on)
+         select gen_random_uuid(), channel, business_day, 'amount_differs', withholding_id, collected_fen, collected_fen - 1,
+                'ask_channel', 'comparison', 'comparison', 'dismissed', business_day
+         from withholding where collected_fen > 0;
+         delete from repayment where source = 'withholding'",
+    ),
+    // Debts are paid by money of orders that were never made.
+    (
+        OWED_BY_ORDER,
+        "update repayment set source = 'channel_file', source_reference = gen_random_uuid()::text where source = 'withholding'",
+    ),
+    (OWED_BY_ORDER, "delete from channel_file_line where succeeded"),
+    // More would go back to the channel than it paid.
+    (
+        OWED_BY_ORDER,
+        "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen, proposed,
+                                           proposed_by, owner, status, opened_on)
+         select gen_random_uuid(), channel, business_day, 'missing_here', gen_random_uuid(), 0, 1, 'ask_channel', 'comparison',
+                'comparison', 'open', business_day
+         from channel_file limit 1",
     ),
 ];

@@ -2,20 +2,22 @@
 //! make up for another.
 
 /// Purchases and voids are compared by the debt that was booked, refunds by what the merchant gives back, repayments by what came in; each
-/// on its own line, so that nothing is booked to somebody else.
+/// on its own line and its own day, so that nothing is booked to somebody else or tells of another day than its books.
 pub(super) const POSTED: &str = "
     select coalesce(made.event, posted.event) || ' ' || coalesce(made.source_id, posted.source_id) || ' line '
                || coalesce(made.line_id, posted.line_id) as subject,
            coalesce(made.fen, 0) as expected, coalesce(posted.fen, 0) as found
-    from (select 'purchase' as event, line_id, purchase_id as source_id, amount_fen as fen from purchase where status <> 'refused'
+    from (select 'purchase' as event, line_id, purchase_id as source_id, business_day, amount_fen as fen
+          from purchase where status <> 'refused'
           union all
-          select 'void', line_id, purchase_id, amount_fen from purchase where status = 'voided'
+          select 'void', line_id, purchase_id, business_day, amount_fen from purchase where status = 'voided'
           union all
-          select 'refund', line_id, refund_id, amount_fen from refund
+          select 'refund', line_id, refund_id, business_day, amount_fen from refund
           union all
-          select case source when 'reversal' then 'repayment_reversed' else 'repayment' end, line_id, repayment_id, amount_fen
+          select case source when 'reversal' then 'repayment_reversed' else 'repayment' end, line_id, repayment_id, business_day,
+                 amount_fen
           from repayment) made
-    full join (select p.event, p.line_id, p.source_id,
+    full join (select p.event, p.line_id, p.source_id, p.business_day,
                       sum(leg.amount_fen * case p.event when 'purchase' then (leg.debit = 201)::int
                                                         when 'void' then (leg.credit = 201)::int
                                                         when 'refund' then (leg.debit = 104)::int
@@ -23,9 +25,33 @@ pub(super) const POSTED: &str = "
                           as fen
                from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
                where p.event in ('purchase', 'void', 'refund', 'repayment', 'repayment_reversed')
-               group by p.event, p.line_id, p.source_id) posted
+               group by p.event, p.line_id, p.source_id, p.business_day) posted
          on posted.event = made.event and posted.line_id = made.line_id and posted.source_id = made.source_id
+            and posted.business_day = made.business_day
     where coalesce(made.fen, 0) <> coalesce(posted.fen, 0)";
+
+/// Where a repayment is not booked at all, [`POSTED`] finds it. In sums by funder and day one repayment could have paid as interest what
+/// another one paid as penalty.
+pub(super) const PARTS: &str = "
+    select r.repayment_id || ' line ' || r.line_id || ' ' || part.name as subject, coalesce(part.told, 0) as expected,
+           part.booked as found
+    from repayment r
+    cross join lateral (select sum(a.principal)::bigint as principal, sum(a.interest)::bigint as interest, sum(a.fee)::bigint as fee,
+                               sum(a.penalty)::bigint as penalty
+                        from unnest(r.principal_fen, r.interest_fen, r.fee_fen, r.penalty_fen)
+                             as a(principal, interest, fee, penalty)) taken
+    join (select p.line_id, p.source_id,
+                 sum(leg.amount_fen * ((leg.credit = 201)::int - (leg.debit = 201)::int))::bigint as principal,
+                 sum(leg.amount_fen * ((leg.credit = 204)::int - (leg.debit = 204)::int))::bigint as interest,
+                 sum(leg.amount_fen * ((leg.credit = 206)::int - (leg.debit = 206)::int))::bigint as fee,
+                 sum(leg.amount_fen * ((leg.credit = 208)::int - (leg.debit = 208)::int))::bigint as penalty
+          from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+          where p.event in ('repayment', 'repayment_reversed') group by p.line_id, p.source_id) booked
+         on booked.line_id = r.line_id and booked.source_id = r.repayment_id
+    cross join lateral (values ('principal', taken.principal, booked.principal), ('interest', taken.interest, booked.interest),
+                               ('fee', taken.fee, booked.fee), ('penalty', taken.penalty, booked.penalty))
+                       as part(name, told, booked)
+    where coalesce(part.told, 0) <> part.booked";
 
 /// A payment that its channel denied later was booked back, and counts as not paid. A settlement is compared part by part, since each part
 /// is of one funder; a remittance, with what was carried into it.
@@ -116,3 +142,59 @@ pub(super) const CORRECTIONS: &str = "
     where not exists (select from posting p where p.posting_id = c.corrects and p.line_id = c.line_id)
     union all
     select corrects || ' corrected', 1, count(*) from correction group by corrects having count(*) > 1";
+
+/// What is booked for the house as a whole: each settlement's part when it was cleared, what a funder paid in and took out on a day, what
+/// people settled with a channel or gave back to it over a break, and all that a product's spans have earned. Each pair of accounts is
+/// told by its lower number first, and is less than zero where money went from the lower one to the higher one.
+pub(super) const MOVED: &str = "
+    select coalesce(made.event, booked.event) || ' ' || coalesce(made.source, booked.source) || ' funder '
+               || coalesce(made.funder_id, booked.funder_id) || ' ' || coalesce(made.lower, booked.lower) || '/'
+               || coalesce(made.higher, booked.higher) as subject,
+           coalesce(made.fen, 0) as expected, coalesce(booked.fen, 0) as found
+    from (select event, source, funder_id, lower, higher, sum(fen)::bigint as fen
+          from (select 'clearing' as event, p.settlement_id::text as source, p.funder_id, side.lower, side.higher, side.fen
+                from settlement_part p
+                cross join lateral (values (103, 104, p.gross_fen), (104, 105, p.discount_fee_fen), (104, 106, p.subsidy_fen),
+                                           (202, 203, p.gross_fen), (209, 210, -p.subsidy_fen)) as side(lower, higher, fen)
+                union all
+                select e.kind, e.business_day::text, e.funder_id, side.lower, side.higher,
+                       case e.kind when 'deposit' then e.amount_fen else -e.amount_fen end
+                from reserve_entry e cross join (values (101, 102), (203, 211)) as side(lower, higher)
+                where e.kind in ('deposit', 'withdrawal')
+                union all
+                select 'break_settled', b.break_id::text, l.funder_id, 101, 107, b.settled_fen
+                from reconciliation_break b
+                join withholding w on w.withholding_id = b.withholding_id and w.channel = b.channel
+                join credit_line l on l.line_id = w.line_id
+                where b.settled_fen <> 0
+                union all
+                select 'suspense_returned', b.break_id::text, '00000000-0000-0000-0000-000000000000', 101, 112, -b.their_fen
+                from reconciliation_break b
+                left join withholding w on w.withholding_id = b.withholding_id and w.channel = b.channel
+                where b.status = 'corrected' and b.proposed = 'ask_channel' and w.withholding_id is null
+                union all
+                select 'interest', product_id::text, funder_id, case when charge in ('fee', 'suspended_fee') then 206 else 204 end,
+                       case charge when 'interest' then 205 when 'fee' then 207 else 213 end, accrued_fen
+                from interest_span) moved
+          group by event, source, funder_id, lower, higher) made
+    full join (select p.event, named.source, p.funder_id, pair.lower, pair.higher,
+                      sum(case when leg.debit = pair.lower then leg.amount_fen else -leg.amount_fen end)::bigint as fen
+               from posting p
+               cross join lateral (values (case when p.event in ('deposit', 'withdrawal') then p.business_day::text
+                                                when p.event in ('clearing', 'interest') then p.source_id::text
+                                                else p.posting_id::text end)) as named(source)
+               cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
+               cross join lateral (values (least(leg.debit, leg.credit)::int, greatest(leg.debit, leg.credit)::int))
+                                  as pair(lower, higher)
+               where p.event in ('clearing', 'deposit', 'withdrawal', 'break_settled', 'suspense_returned', 'interest')
+               group by p.event, named.source, p.funder_id, pair.lower, pair.higher) booked
+         on booked.event = made.event and booked.source = made.source and booked.funder_id = made.funder_id
+            and booked.lower = made.lower and booked.higher = made.higher
+    where coalesce(made.fen, 0) <> coalesce(booked.fen, 0)";
+
+/// An order whose money was booked before by the same reference names that entry. Entries without an order are the house's own.
+pub(super) const RESERVE_ORDERS: &str = "
+    select o.kind || ' ' || o.order_id as subject, o.amount_fen as expected, coalesce(e.amount_fen, 0) as found
+    from reserve_order o
+    left join reserve_entry e on e.funder_id = o.funder_id and e.kind = o.kind and e.source = o.reference
+    where o.status = 'booked' and o.amount_fen is distinct from e.amount_fen";

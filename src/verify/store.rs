@@ -187,6 +187,8 @@ identities! {
          from reserve r join (select funder_id, sum(leased_fen) as fen from reserve_slice group by funder_id) leased using (funder_id)
          where leased.fen > greatest(r.available_fen, 0)",
 
+    "an order about a reserve that is booked stands in its journal": event_store::RESERVE_ORDERS,
+
     "a reserve's totals are the sums of its journal":
         "select r.funder_id || ' ' || kinds.kind as subject, coalesce(sum(e.amount_fen), 0) as expected, kinds.fen as found
          from reserve r
@@ -210,6 +212,8 @@ identities! {
     "loans outstanding are the books' loan principal": balance_store::LOAN_PRINCIPAL,
 
     "what is sold, given back and repaid names its posting, on its line and to the fen": event_store::POSTED,
+
+    "what a repayment paid of each part of a debt is booked as that part": event_store::PARTS,
 
     "a correction names one posting that stands, and no other one does": event_store::CORRECTIONS,
 
@@ -410,6 +414,8 @@ identities! {
     "what is paid out goes to whom it is owed": event_store::PAYEES,
 
     "what was paid out is booked once, payment by payment": event_store::PAID,
+
+    "what is cleared, paid in, settled by hand and earned is booked one by one": event_store::MOVED,
 
     "a day's manifest is the text that was signed":
         "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found

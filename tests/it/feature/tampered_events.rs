@@ -4,6 +4,8 @@ const POSTED: &str = "what is sold, given back and repaid names its posting, on 
 
 const PRINCIPAL: &str = "loans outstanding are the books' loan principal";
 
+const PARTS: &str = "what a repayment paid of each part of a debt is booked as that part";
+
 const CORRECTIONS: &str = "a correction names one posting that stands, and no other one does";
 
 const SOLD: &str = "a loan names the purchase that made it, and is void where that is";
@@ -31,6 +33,8 @@ const FEN_DAYS: &str = "penalty is reckoned from what was unpaid on every day, w
 const COLLECTED: &str = "each collected withholding is one repayment";
 
 const OWED_BY_ORDER: &str = "what a channel owes of an order is on its way, or a break tells of it";
+
+const MOVED: &str = "what is cleared, paid in, settled by hand and earned is booked one by one";
 
 /// An identity's sentence, and a change after which it is not true.
 pub const OF_EVENTS: &[(&str, &str)] = &[
@@ -172,6 +176,16 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
         "insert into transfer_by_bank_reference (bank_reference, line_id, repayment_id)
          select 'T-1', line_id, gen_random_uuid() from credit_line limit 1",
     ),
+    // It stands on a day that is not the one of its books.
+    (POSTED, "update purchase set business_day = business_day + 1 where status = 'authorised'"),
+    (
+        POSTED,
+        "update repayment set business_day = business_day + 1
+         where repayment_id = (select repayment_id from repayment order by business_day desc, repayment_id limit 1)",
+    ),
+    // What was paid of one part is booked as paid of another one.
+    (PARTS, "update posting set credit = array_replace(credit, 204::smallint, 208::smallint) where event = 'repayment'"),
+    (PARTS, "update posting set credit = array_replace(credit, 201::smallint, 204::smallint) where event = 'repayment'"),
     // It says what it has collected, and is not held for collected.
     (COLLECTED, "update withholding set status = 'failed', failure = 'refused' where status = 'succeeded'"),
     // The channel pays a fen less for one order, and a fen more for another one.
@@ -207,5 +221,19 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
          select gen_random_uuid(), channel, business_day, 'missing_here', gen_random_uuid(), 0, 1, 'ask_channel', 'comparison',
                 'comparison', 'open', business_day
          from channel_file limit 1",
+    ),
+    (MOVED, "update posting set source_id = gen_random_uuid() where event = 'clearing'"),
+    (MOVED, "update posting set source_id = gen_random_uuid() where event = 'interest'"),
+    (MOVED, "update reserve_entry set business_day = business_day + 1 where kind = 'deposit'"),
+    (
+        MOVED,
+        "update posting set event = 'break_settled', debit = '{101}', credit = '{107}', amount_fen = '{1}'
+         where posting_id = (select posting_id from posting where event = 'purchase' limit 1)",
+    ),
+    (
+        "an order about a reserve that is booked stands in its journal",
+        "insert into reserve_order (order_id, funder_id, kind, amount_fen, reference, status, noted_by, noted_at, decided_by,
+                                    decided_at)
+         select gen_random_uuid(), funder_id, 'deposit', 1, 'D-1', 'booked', 'Li Na', now(), 'Wang Wei', now() from funder",
     ),
 ];

@@ -87,7 +87,10 @@ const SPOILT: [(&str, &[&str]); 5] = [
                        where refunds_fen > 0 returning settlement_id)
          update settlement s set gross_fen = gross_fen + 1, refunds_fen = refunds_fen + 1
          from part where s.settlement_id = part.settlement_id",
-        &["a settlement's parts are the purchases and refunds of its day"],
+        &[
+            "a settlement's parts are the purchases and refunds of its day",
+            "what is cleared, paid in, settled by hand and earned is booked one by one",
+        ],
     ),
     // It takes more fee and less subsidy than its parts.
     (

@@ -165,22 +165,26 @@ pub(super) const GUARANTOR_PAYABLE: &str = balance!(
     "select l.funder_id, -r.amount_fen as fen from recourse r join loan l on l.loan_id = r.loan_id and l.line_id = r.line_id"
 );
 
-/// What is owed to somebody outside and is to leave the bank, and the payments that are made for it, each to be made once. Whether a
-/// payment to a card was made stands nowhere else.
+/// What is owed to somebody outside and is to leave the bank, and the payments that are made for it, each to be made once; both
+/// name the bank's reference under which it was made. Whether a payment to a card was made stands nowhere else.
 pub(super) const PAYMENTS: &str = "
     select coalesce(owed.kind, p.kind) || ' ' || coalesce(owed.source_id, p.source_id) as subject, coalesce(owed.fen, 0) as expected,
-           case when (p.status = 'succeeded') <> owed.is_paid then 0 else coalesce(p.amount_fen, 0) end as found
-    from (select 'settlement' as kind, settlement_id as source_id, payable_fen as fen, status = 'paid' as is_paid
+           case when (p.status = 'succeeded') <> owed.is_paid or owed.is_paid and owed.reference is distinct from p.bank_reference
+                then 0 else coalesce(p.amount_fen, 0) end as found
+    from (select 'settlement' as kind, settlement_id as source_id, payable_fen as fen, status = 'paid' as is_paid,
+                 bank_reference as reference
           from settlement where status in ('to_pay', 'paid')
           union all
-          select 'remittance', remittance_id, payable_fen, status = 'paid' from remittance where status in ('to_pay', 'paid')
+          select 'remittance', remittance_id, payable_fen, status = 'paid', bank_reference
+          from remittance where status in ('to_pay', 'paid')
           union all
-          select 'borrower', repayment_id, excess_fen, null from repayment where excess_fen > 0
+          select 'borrower', repayment_id, excess_fen, null, null from repayment where excess_fen > 0
           union all
-          select 'borrower', refund_id, owed_back_fen + interest_back_fen + fee_back_fen, null
+          select 'borrower', refund_id, owed_back_fen + interest_back_fen + fee_back_fen, null, null
           from refund where owed_back_fen + interest_back_fen + fee_back_fen > 0) owed
     full join payout p on p.kind = owed.kind and p.source_id = owed.source_id
-    where coalesce(owed.fen, 0) <> coalesce(p.amount_fen, 0) or (p.status = 'succeeded') <> owed.is_paid";
+    where coalesce(owed.fen, 0) <> coalesce(p.amount_fen, 0) or (p.status = 'succeeded') <> owed.is_paid
+       or owed.is_paid and owed.reference is distinct from p.bank_reference";
 
 /// A transfer is there unless it was taken back. Money of orders that are not ours belongs to the house, whose id is nil: it came
 /// with the channel's file, and goes when two people have sent it back.

@@ -198,3 +198,14 @@ pub(super) const RESERVE_ORDERS: &str = "
     from reserve_order o
     left join reserve_entry e on e.funder_id = o.funder_id and e.kind = o.kind and e.source = o.reference
     where o.status = 'booked' and o.amount_fen is distinct from e.amount_fen";
+
+/// Settlements go by what a purchase and a refund say of their merchant, so that nothing else tells where another one stands there. What
+/// was bought by a code is of the code's merchant.
+pub(super) const MERCHANTS: &str = "
+    select 'refund ' || r.refund_id as subject, 1 as expected, 0 as found
+    from refund r left join purchase p on p.purchase_id = r.purchase_id and p.line_id = r.line_id
+    where (r.merchant_id, r.loan_id) is distinct from (p.merchant_id, p.loan_id)
+    union all
+    select 'purchase ' || p.purchase_id, 1, 0
+    from purchase p join merchant_code c on c.code_id = p.code_id
+    where p.status <> 'refused' and c.merchant_id <> p.merchant_id";

@@ -348,6 +348,8 @@ identities! {
 
     "a purchase's refunds sum to what it says": part_store::REFUNDS,
 
+    "a purchase, its code and its refunds are of one merchant": event_store::MERCHANTS,
+
     "a merchant gets back of its charges what belongs to what was refunded": part_store::RETURNED,
 
     "every authorised purchase names a loan, a merchant and a product version that exist":

@@ -36,6 +36,11 @@ const OWED_BY_ORDER: &str = "what a channel owes of an order is on its way, or a
 
 const MOVED: &str = "what is cleared, paid in, settled by hand and earned is booked one by one";
 
+const MERCHANTS: &str = "a purchase, its code and its refunds are of one merchant";
+
+const PAYMENTS: &str =
+    "what is owed to merchants, funders and cards has one payment of its amount, and is paid when that is";
+
 /// An identity's sentence, and a change after which it is not true.
 pub const OF_EVENTS: &[(&str, &str)] = &[
     // All of it is booked, to one borrower.
@@ -236,4 +241,17 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
                                     decided_at)
          select gen_random_uuid(), funder_id, 'deposit', 1, 'D-1', 'booked', 'Li Na', now(), 'Wang Wei', now() from funder",
     ),
+    // Another merchant is asked for the money, or is paid.
+    (MERCHANTS, "update refund set merchant_id = gen_random_uuid()"),
+    (
+        MERCHANTS,
+        "insert into merchant_code (code_id, merchant_id, kind, status, created_at)
+         values (gen_random_uuid(), gen_random_uuid(), 'static', 'open', now());
+         update purchase set code_id = (select code_id from merchant_code
+                                        where merchant_id not in (select merchant_id from merchant) limit 1)
+         where status = 'authorised'",
+    ),
+    // The bank made it under another reference.
+    (PAYMENTS, "update settlement set bank_reference = 'B-1' where status = 'paid'"),
+    (PAYMENTS, "update payout set bank_reference = 'B-1' where kind = 'remittance' and status = 'succeeded'"),
 ];

@@ -489,5 +489,7 @@ identities! {
 
     "no order to collect or pay is pending for more than three days": waiting_store::PENDING,
 
+    "no order to collect or pay is put off for more than a fortnight": waiting_store::PUT_OFF,
+
     "no payment that the channel refused waits for a person for more than three days": waiting_store::REFUSED,
 }

@@ -21,6 +21,17 @@ pub(super) const PENDING: &str = "
     select 'payout ' || payout_id, 3, (select today from business_day) - pay_on
     from payout where status in ('created', 'submitted', 'unknown') and pay_on < (select today from business_day) - 3";
 
+/// No holidays last half as long, so that nothing is ordered for a later day. What is put off lets nothing else collect from its line, or
+/// is not paid, and would not be pending for long before its day.
+pub(super) const PUT_OFF: &str = "
+    select 'withholding ' || withholding_id as subject, 14 as expected, put_off.until - (select today from business_day) as found
+    from withholding
+    cross join lateral (values (greatest(business_day, (submit_at at time zone 'Asia/Shanghai')::date))) as put_off(until)
+    where is_pending and put_off.until > (select today from business_day) + 14
+    union all
+    select 'payout ' || payout_id, 14, pay_on - (select today from business_day)
+    from payout where status in ('created', 'submitted', 'unknown') and pay_on > (select today from business_day) + 14";
+
 /// Payments to people who have closed their account are left out: they may ask for their money whenever they like.
 pub(super) const REFUSED: &str = "
     select payout_id as subject, 3 as expected, (select today from business_day) - pay_on as found

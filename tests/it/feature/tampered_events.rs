@@ -41,6 +41,8 @@ const MERCHANTS: &str = "a purchase, its code and its refunds are of one merchan
 const PAYMENTS: &str =
     "what is owed to merchants, funders and cards has one payment of its amount, and is paid when that is";
 
+const PUT_OFF: &str = "no order to collect or pay is put off for more than a fortnight";
+
 /// An identity's sentence, and a change after which it is not true.
 pub const OF_EVENTS: &[(&str, &str)] = &[
     // All of it is booked, to one borrower.
@@ -254,4 +256,15 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
     // The bank made it under another reference.
     (PAYMENTS, "update settlement set bank_reference = 'B-1' where status = 'paid'"),
     (PAYMENTS, "update payout set bank_reference = 'B-1' where kind = 'remittance' and status = 'succeeded'"),
+    // Nothing else collects from its line until then.
+    (
+        PUT_OFF,
+        "alter table withholding drop constraint withholding_check1; update withholding set status = 'created', submit_at = '2099-01-01'
+         where withholding_id = (select withholding_id from withholding limit 1)",
+    ),
+    (
+        PUT_OFF,
+        "alter table payout drop constraint payout_check, drop constraint payout_check1;
+         update payout set status = 'created', pay_on = '2099-01-01' where kind = 'settlement'",
+    ),
 ];

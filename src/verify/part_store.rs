@@ -287,3 +287,24 @@ pub(super) const OPENED_BOOKS: &str = "
     cross join lateral (values (coalesce((day.before ->> (account.name || '.closing_fen'))::bigint, 0),
                                 coalesce((day.told ->> (account.name || '.opening_fen'))::bigint, 0))) as stood(closed, opened)
     where day.day_before = day.business_day - 1 and stood.closed <> stood.opened";
+
+/// Compared both ways, by the hashes that were signed. Of files whose bytes are kept, all bytes must be there; only their number is looked
+/// at, since to hash them all would take as long as there are years of them.
+pub(super) const DAY_FILES: &str = "
+    select coalesce(listed.funder_id, f.funder_id) || ' ' || coalesce(listed.business_day, f.business_day) || ' '
+               || coalesce(listed.name, f.name) as subject,
+           coalesce(listed.bytes, 0) as expected,
+           case when listed.sha256 is distinct from f.sha256 then 0 else coalesce(kept.bytes, f.bytes, 0) end as found
+    from (select d.funder_id, d.business_day, file ->> 'name' as name, file ->> 'sha256' as sha256, (file ->> 'bytes')::bigint as bytes
+          from (select funder_id, business_day, manifest::jsonb -> 'files' as told from funder_day
+                where sha256(convert_to(manifest, 'UTF8')) = manifest_sha256
+                offset 0) d
+          cross join lateral jsonb_array_elements(d.told) as file) listed
+    full join (select f.funder_id, f.business_day, f.name, encode(f.sha256, 'hex') as sha256, f.bytes
+               from funder_day_file f join funder_day d on d.funder_id = f.funder_id and d.business_day = f.business_day
+               where sha256(convert_to(d.manifest, 'UTF8')) = d.manifest_sha256) f
+         on f.funder_id = listed.funder_id and f.business_day = listed.business_day and f.name = listed.name
+    left join (select funder_id, business_day, name, sum(octet_length(content))::bigint as bytes
+               from funder_day_chunk group by funder_id, business_day, name) kept
+         on kept.funder_id = listed.funder_id and kept.business_day = listed.business_day and kept.name = listed.name
+    where (listed.sha256, listed.bytes) is distinct from (f.sha256, f.bytes) or kept.bytes <> listed.bytes";

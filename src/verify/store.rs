@@ -466,6 +466,8 @@ identities! {
 
     "the books of a day open as those of the day before closed": part_store::OPENED_BOOKS,
 
+    "a day's files are those that its manifest lists, with all their bytes": part_store::DAY_FILES,
+
     "the files of a day are made within three days":
         "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found from funder_day
          where made_at is null and business_day < (select today from business_day) - 3",

@@ -1,5 +1,7 @@
 //! What is changed behind the books' back of the days that funders were told of, and the sentence that it breaks.
 
+const DAY_FILES: &str = "a day's files are those that its manifest lists, with all their bytes";
+
 /// An identity's sentence, and a change after which it is not true.
 pub const OF_DAYS: &[(&str, &str)] = &[
     (
@@ -35,6 +37,10 @@ pub const OF_DAYS: &[(&str, &str)] = &[
         "update funder_day set manifest = (manifest::jsonb #- '{figures,book.cash.opening_fen}')::text where made_at is not null;
          update funder_day set manifest_sha256 = sha256(convert_to(manifest, 'UTF8')) where made_at is not null",
     ),
+    (DAY_FILES, "update funder_day_file set sha256 = sha256('x')"),
+    (DAY_FILES, "delete from funder_day_file where table_name = 'loans'"),
+    // What was signed is listed, and a byte more would be given out.
+    (DAY_FILES, r"update funder_day_chunk set content = content || '\x00'"),
     (
         "days are closed one after another, each to its end",
         "delete from close_run where business_day = (select min(business_day) + 1 from close_run)",

@@ -127,6 +127,20 @@ pub(super) const PLANS: &str = "
          on plan.line_id = l.line_id and plan.loan_id = l.loan_id
     where l.schedule_version is distinct from plan.last_no or plan.plans <> plan.last_no";
 
+/// A refund takes off a plan and puts nothing on it: no row asks for more than before, nor on another day. What it takes off in all is
+/// looked at loan by loan; here, that nothing of it was put on another row.
+pub(super) const REDUCED: &str = "
+    select s.loan_id || ' version ' || s.version || ' period ' || a.period as subject,
+           a.principal_before + a.interest_before + a.fee_before as expected, a.principal + a.interest + a.fee as found
+    from schedule s
+    join schedule b on b.line_id = s.line_id and b.loan_id = s.loan_id and b.version = s.version - 1
+    cross join lateral unnest(s.due_on, s.principal_fen, s.interest_fen, s.fee_fen,
+                              b.due_on, b.principal_fen, b.interest_fen, b.fee_fen) with ordinality
+               as a(due_on, principal, interest, fee, due_before, principal_before, interest_before, fee_before, period)
+    where s.reason = 'refund'
+      and (a.due_on is distinct from a.due_before or a.principal > a.principal_before or a.interest > a.interest_before
+           or a.fee > a.fee_before)";
+
 /// Compared both ways: a transfer that stands under no reference of the bank could be booked once more.
 pub(super) const TRANSFERS: &str = "
     select coalesce(r.source_reference, t.bank_reference) as subject, 1 as expected, 0 as found

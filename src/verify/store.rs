@@ -225,6 +225,8 @@ identities! {
 
     "a loan stands on the last of its plans, which are numbered without a gap": event_store::PLANS,
 
+    "a refund puts nothing on a loan's plan, and moves no row of it to another day": event_store::REDUCED,
+
     "a loan's installments sum to the loan":
         "select l.loan_id as subject, l.principal_fen - l.principal_returned_fen as expected,
                 (select sum(row_fen) from unnest(s.principal_fen) as row_fen) - coalesce(taken.fen, 0) as found

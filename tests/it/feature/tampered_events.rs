@@ -14,6 +14,8 @@ const OWNERS: &str = "what is owed and collected on a line is of its borrower an
 
 const PLANS: &str = "a loan stands on the last of its plans, which are numbered without a gap";
 
+const REDUCED: &str = "a refund puts nothing on a loan's plan, and moves no row of it to another day";
+
 const FIRST_PLANS: &str = "a loan's first plan is the one that its product names";
 
 const PAYEES: &str = "what is paid out goes to whom it is owed";
@@ -183,6 +185,13 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
         "insert into transfer_by_bank_reference (bank_reference, line_id, repayment_id)
          select 'T-1', line_id, gen_random_uuid() from credit_line limit 1",
     ),
+    // One installment is asked for with another one, or later.
+    (
+        REDUCED,
+        "update schedule set principal_fen[1] = principal_fen[1] + 100000, principal_fen[2] = principal_fen[2] - 100000
+         where reason = 'refund'",
+    ),
+    (REDUCED, "update schedule set due_on[2] = due_on[2] + 30 where reason = 'refund'"),
     // It stands on a day that is not the one of its books.
     (POSTED, "update purchase set business_day = business_day + 1 where status = 'authorised'"),
     (

@@ -44,16 +44,17 @@ pub(super) const LOSSES: &str = "
           -- Where penalty, which is no receivable, goes to a guarantor.
           ('repayment', 215, 213), ('repayment_reversed', 213, 215), ('repayment_reversed', 213, 214), ('refund', 215, 213))";
 
-/// What guarantors had paid is no loss.
+/// What guarantors had paid is no loss. Which charges had fallen due by then, and so are charged off, goes by the day.
 pub(super) const CHARGE_OFF: &str = "
     select coalesce(c.loan_id, posted.source_id) as subject, coalesce(c.lost, 0) as expected, coalesce(posted.fen, 0) as found
     from (select *, principal_fen + interest_fen + fee_fen - covered_fen as lost from charge_off) c
-    full join (select p.posting_id, p.line_id, p.source_id,
+    full join (select p.posting_id, p.line_id, p.source_id, p.business_day,
                       sum(case when leg.debit = 214 and leg.credit = 213 then leg.amount_fen
                                when leg.debit = 213 and leg.credit = 214 then -leg.amount_fen end) as fen
                from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
-               where p.event = 'charge_off' group by p.posting_id, p.line_id, p.source_id) posted
+               where p.event = 'charge_off' group by p.posting_id, p.line_id, p.source_id, p.business_day) posted
          on posted.posting_id = c.posting_id and posted.line_id = c.line_id and posted.source_id = c.loan_id
+            and posted.business_day = c.business_day
     where coalesce(c.lost, 0) <> coalesce(posted.fen, 0)";
 
 /// Claim by claim, so that what one lacks is not made up for by another one; each under a reference of the bank that books no other.

@@ -202,6 +202,18 @@ pub const OF_EVENTS: &[(&str, &str)] = &[
     // What was paid of one part is booked as paid of another one.
     (PARTS, "update posting set credit = array_replace(credit, 204::smallint, 208::smallint) where event = 'repayment'"),
     (PARTS, "update posting set credit = array_replace(credit, 201::smallint, 204::smallint) where event = 'repayment'"),
+    // It was written off on another day than its books say.
+    (
+        "a charge-off is what was posted for it",
+        "with lost as (update posting p set event = 'charge_off', source_id = l.loan_id, debit = '{214}', credit = '{213}', amount_fen = '{1}'
+                       from loan l
+                       where l.line_id = p.line_id
+                         and p.posting_id = (select posting_id from posting where event = 'purchase' limit 1)
+                       returning p.posting_id, p.line_id, p.funder_id, p.business_day, l.loan_id)
+         insert into charge_off (line_id, loan_id, funder_id, business_day, schedule_version, principal_fen, interest_fen, fee_fen,
+                                 posting_id)
+         select line_id, loan_id, funder_id, business_day + 1, 1, 1, 0, 0, posting_id from lost",
+    ),
     // It says what it has collected, and is not held for collected.
     (COLLECTED, "update withholding set status = 'failed', failure = 'refused' where status = 'succeeded'"),
     // The channel pays a fen less for one order, and a fen more for another one.

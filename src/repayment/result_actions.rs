@@ -372,9 +372,10 @@ impl Chunk {
         anyhow::ensure!(applied == self.outcomes.len() as u64, "{applied} of {} orders changed", self.outcomes.len());
         store::mark_fell_short(&mut *connection, &self.fell_short).await?;
         store::insert_withholdings(&mut *connection, &self.follow_ups).await?;
-        store::insert_contradictions(&mut *connection, &self.contradictions, when).await?;
+        // A channel that is asked again says the same again.
+        let contradicted = store::insert_contradictions(&mut *connection, &self.contradictions, when).await?;
         take_out_of_use(&mut *connection, &self.invalid_cards).await?;
-        let contradicted = self.contradictions.iter().map(|(order, _)| notices::contradicted(order, when));
+        let contradicted = contradicted.into_iter().map(|order| notices::contradicted(order, when));
         let told: Vec<Notice> = contradicted.chain(self.rejected).chain(self.told).collect();
         notice::raise(&mut *connection, &told).await?;
         self.batch.save(connection).await?;

@@ -392,15 +392,16 @@ pub async fn list_disputed(
 }
 
 /// Opens a break for each order whose channel contradicts itself; one that is open already, of whichever day, is left as it is. One that
-/// was closed over another amount does not stand in the way.
-pub async fn insert_contradictions(
+/// was closed over another amount does not stand in the way. Returns the orders of the breaks that are new.
+pub async fn insert_contradictions<'a>(
     connection: &mut PgConnection,
-    contradictions: &[(Withholding, Contradiction)],
+    contradictions: &'a [(Withholding, Contradiction)],
     when: When,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<&'a Withholding>> {
+    let mut new = Vec::new();
     for (order, contradiction) in contradictions {
         let (kind, proposed) = contradiction.stored();
-        sqlx::query!(
+        let opened = sqlx::query!(
             "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
                                                proposed, proposed_by, owner, status, opened_on)
              select $1::uuid, $2::text, $3::date, $4::text, $5::uuid, $6::bigint, $7::bigint, $8::text, 'callback', 'callback', 'open',
@@ -421,8 +422,11 @@ pub async fn insert_contradictions(
         )
         .execute(&mut *connection)
         .await?;
+        if opened.rows_affected() == 1 {
+            new.push(order);
+        }
     }
-    Ok(())
+    Ok(new)
 }
 
 struct WithholdingRow {

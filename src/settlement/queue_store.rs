@@ -115,6 +115,9 @@ pub async fn claim_to_query(connection: &mut PgConnection, now: DateTime<Utc>, l
 /// Takes payouts that are booked as paid and are to be asked about again, and sets when they are next, a day later, until each was asked
 /// about `times_max` times. One that would wait for longer than a day was put off by a clock that ran ahead, and is asked about now.
 /// Payouts that the channel contradicts itself about are left out: people settle those.
+///
+/// Both ends of the index are looked at apart: together they would be found by walking over all payouts of three days in between, each
+/// minute.
 pub async fn claim_to_ask_again(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
@@ -125,12 +128,16 @@ pub async fn claim_to_ask_again(
         Asked,
         r#"with due as (
                select payout_id from payout
-               where status = 'succeeded' and (query_at <= $1 or query_at > $1 + interval '26 hours')
-                     and contradicted_attempt is null
-               order by query_at, payout_id limit $2 for update skip locked)
+               where status = 'succeeded' and query_at <= $1 and contradicted_attempt is null
+               order by query_at, payout_id limit $2 for update skip locked),
+           put_off as (
+               select payout_id from payout
+               where status = 'succeeded' and query_at > $1 + interval '26 hours' and contradicted_attempt is null
+               order by query_at, payout_id limit $2 - (select count(*) from due) for update skip locked)
            update payout p set queries = p.queries + 1,
                   query_at = case when p.queries + 1 < $3 then $1 + interval '1 day' end
-           from due where p.payout_id = due.payout_id
+           from (select payout_id from due union all select payout_id from put_off) as asked
+           where p.payout_id = asked.payout_id
            returning p.payout_id as "payout_id: PayoutId", p.attempt_no, p.queries"#,
         now,
         limit,

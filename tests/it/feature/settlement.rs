@@ -11,7 +11,7 @@ use fenqi::funder::{self, Reserve};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Matcher, Scripted, World};
 use fenqi::settlement::payout_actions::Tally;
-use fenqi::settlement::{self, PayoutStatus};
+use fenqi::settlement::{self, PayoutStatus, queue_store};
 use fenqi::{business_day, product};
 use futures_util::StreamExt as _;
 use sqlx::PgPool;
@@ -457,4 +457,26 @@ async fn a_merchant_whose_settlement_comes_to_zero_is_paid_nothing(pool: PgPool)
     assert!(street.payouts().await.is_empty());
     let tally = Tally::default();
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap(), tally);
+}
+
+/// There are as many as merchants were paid on three days, and each minute somebody looks which of them to ask about.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn payouts_that_are_asked_about_later_are_not_looked_through_for_those_that_are_due(pool: PgPool) {
+    let app = house::open(pool, "2026-03-02").await;
+    let now = app.clock.now();
+    let mut transaction = fenqi::database::begin(&app.pool).await.unwrap();
+    let paid = "insert into payout (payout_id, kind, source_id, beneficiary_id, amount_fen, status, bank_reference, pay_on, created_at,
+                                    query_at)
+                select gen_random_uuid(), 'settlement', gen_random_uuid(), gen_random_uuid(), 1, 'succeeded', 'B-1', '2026-03-02', $1,
+                       $1 + interval '1 hour'
+                from generate_series(1, 1000)";
+    sqlx::query(paid).bind(now).execute(&mut *transaction).await.unwrap();
+    // As a plan is that was made for any time.
+    let walk = "set local enable_seqscan = off; set local enable_bitmapscan = off";
+    sqlx::raw_sql(walk).execute(&mut *transaction).await.unwrap();
+    let due = queue_store::claim_to_ask_again(&mut transaction, now, 100, 3).await.unwrap();
+    assert!(due.is_empty());
+    let looked_at = "select pg_stat_get_xact_tuples_returned('payout_to_ask_again'::regclass)";
+    let looked_at: i64 = sqlx::query_scalar(looked_at).fetch_one(&mut *transaction).await.unwrap();
+    assert!(looked_at < 10, "{looked_at} of 1000 were looked at");
 }

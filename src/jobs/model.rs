@@ -53,6 +53,7 @@ pub fn delay_after(attempts: i16) -> TimeDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::model::FAILURES_TOLD;
 
     #[test]
     fn delays_grow_up_to_an_hour() {
@@ -66,5 +67,7 @@ mod tests {
         let waited = |attempts: i16| (1..attempts).map(delay_after).sum::<TimeDelta>();
         assert!(waited(10) < TimeDelta::hours(1) && waited(11) > TimeDelta::hours(1));
         assert!(waited(ATTEMPTS_MAX) > TimeDelta::days(1) && waited(ATTEMPTS_MAX) < TimeDelta::days(2));
+        // Operators hear of it after three quarters of an hour.
+        assert!((40..50).contains(&waited(FAILURES_TOLD).num_minutes()));
     }
 }

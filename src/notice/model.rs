@@ -89,7 +89,7 @@ pub const TO_MERCHANTS: [&str; 9] = [
 pub const TO_FUNDERS: [&str; 2] = ["reserve_low", "advance_overdue"];
 
 /// Everything that operators are told; docs/RUNBOOK.md says of each what to do.
-pub const TO_OPERATORS: [&str; 24] = [
+pub const TO_OPERATORS: [&str; 25] = [
     "merchant_applied",
     "deposit_noted",
     "withdrawal_booked",
@@ -109,6 +109,7 @@ pub const TO_OPERATORS: [&str; 24] = [
     "calendar_ends",
     "key_ends",
     "clocks_differ",
+    "job_failing",
     "job_dead",
     "messages_dead",
     "close_stuck",

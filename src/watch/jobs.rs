@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::model::{
-    APPLICATION_WAIT_MAX, CALENDAR_DAYS_BEFORE, CLOSE_TIME_MAX, Finding, KEY_DAYS_BEFORE, Outage, UNSEEN_MAX,
-    clock_off, is_end_told,
+    APPLICATION_WAIT_MAX, CALENDAR_DAYS_BEFORE, CLOSE_TIME_MAX, FAILURES_TOLD, Finding, KEY_DAYS_BEFORE, Outage,
+    UNSEEN_MAX, clock_off, is_end_told,
 };
 use super::{notices, store};
 use crate::app::App;
@@ -99,15 +99,17 @@ async fn clock(app: &App, when: When) -> anyhow::Result<Option<Notice>> {
 /// What does not go on by itself; told again each day as long as it lies there.
 async fn left_lying(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
     let mut connection = app.pool.acquire().await?;
-    let jobs = store::list_dead_jobs(&mut connection).await?;
+    let failing = store::list_failing_jobs(&mut connection, FAILURES_TOLD).await?;
+    let dead = store::list_dead_jobs(&mut connection).await?;
     let partners = store::list_partners_with_dead_letters(&mut connection).await?;
     let stuck = store::find_stuck_close(&mut connection, when.at - CLOSE_TIME_MAX).await?;
     let waiting = store::find_waiting_application(&mut connection, when.at - APPLICATION_WAIT_MAX).await?;
-    let jobs = jobs.iter().map(|job| notices::job_dead(job, when));
+    let failing = failing.iter().map(|job| notices::job_failing(job, when));
+    let dead = dead.iter().map(|job| notices::job_dead(job, when));
     let partners = partners.iter().map(|partner| notices::messages_dead(partner, when));
     let stuck = stuck.map(|day| notices::close_stuck(day, when));
     let waiting = waiting.map(|oldest| notices::application_waits(oldest, when));
-    Ok(jobs.chain(partners).chain(stuck).chain(waiting).collect())
+    Ok(failing.chain(dead).chain(partners).chain(stuck).chain(waiting).collect())
 }
 
 /// Who is not configured is never called, so that no call of it fails. Where all are, nothing is looked through.

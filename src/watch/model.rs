@@ -19,6 +19,9 @@ pub const KEY_DAYS_BEFORE: i64 = 28;
 /// For how many of its last days operators are told each day that either ends.
 const LAST_DAYS: i64 = 7;
 
+/// A job that has failed so often has done so for three quarters of an hour. It is tried for another day and longer, after which it would be
+/// late to hear of it.
+pub const FAILURES_TOLD: i16 = 10;
 /// The close of a million loans takes seconds; one that takes an hour needs a person.
 pub const CLOSE_TIME_MAX: TimeDelta = TimeDelta::hours(1);
 /// Whoever applied waits for a person no longer than this before it is told.

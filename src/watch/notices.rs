@@ -1,10 +1,10 @@
 //! What operators are told of the house and those it calls.
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::model::Outage;
-use super::store::{DeadJob, EndingKey};
+use super::store::{EndingKey, FailedJob};
 use crate::base::id::ApplicationId;
 use crate::base::{BusinessDay, When};
 use crate::notice::Notice;
@@ -36,9 +36,18 @@ pub fn key_ends(key: &EndingKey, when: When) -> Notice {
     Notice::to_operators("key_ends", body, when)
 }
 
+/// A job fails again and again: what it does waits.
+pub fn job_failing(job: &FailedJob, when: When) -> Notice {
+    Notice::to_operators("job_failing", named(job), when)
+}
+
 /// A job gave up: what it does is not done.
-pub fn job_dead(job: &DeadJob, when: When) -> Notice {
-    Notice::to_operators("job_dead", json!({ "job": job.job_id, "kind": job.kind }), when)
+pub fn job_dead(job: &FailedJob, when: When) -> Notice {
+    Notice::to_operators("job_dead", named(job), when)
+}
+
+fn named(job: &FailedJob) -> Value {
+    json!({ "job": job.job_id, "kind": job.kind })
 }
 
 /// Messages to a partner were given up.

@@ -171,16 +171,29 @@ pub async fn has_orders_due(connection: &mut PgConnection, channel: &str, now: D
 /// Jobs that are told of at once; whoever looks finds the others.
 const JOBS_MAX: i64 = 20;
 
-/// A job that gave up.
+/// A job that fails, or that gave up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadJob {
+pub struct FailedJob {
     pub job_id: JobId,
     pub kind: String,
 }
 
-pub async fn list_dead_jobs(connection: &mut PgConnection) -> sqlx::Result<Vec<DeadJob>> {
+/// Jobs that failed so often, or more often, and are still tried again.
+pub async fn list_failing_jobs(connection: &mut PgConnection, failures: i16) -> sqlx::Result<Vec<FailedJob>> {
     sqlx::query_as!(
-        DeadJob,
+        FailedJob,
+        r#"select job_id as "job_id: JobId", kind from job where status = 'ready' and attempts >= $1
+           order by run_at, job_id limit $2"#,
+        failures,
+        JOBS_MAX
+    )
+    .fetch_all(connection)
+    .await
+}
+
+pub async fn list_dead_jobs(connection: &mut PgConnection) -> sqlx::Result<Vec<FailedJob>> {
+    sqlx::query_as!(
+        FailedJob,
         r#"select job_id as "job_id: JobId", kind from job where status = 'dead' order by run_at, job_id limit $1"#,
         JOBS_MAX
     )

@@ -194,6 +194,10 @@ async fn operators_hear_each_day_of_what_lies_there_until_somebody_looks(pool: P
             left_job as (
                 insert into job (job_id, kind, unique_key, status, run_at, created_at)
                 select gen_random_uuid(), 'pay_out', 'one', 'dead', instant, instant from moment where $2),
+            failing_job as (
+                insert into job (job_id, kind, unique_key, status, attempts, run_at, created_at)
+                select gen_random_uuid(), 'withhold', 'two ' || $2, 'ready', case when $2 then 10 else 9 end, instant, instant
+                from moment),
             letter as (
                 insert into outbox (partner, kind, object_id, body, created_at, next_attempt_at, dead_at)
                 select partner, 'loan_made', gen_random_uuid(), '{}', instant, instant, instant
@@ -217,6 +221,7 @@ async fn operators_hear_each_day_of_what_lies_there_until_somebody_looks(pool: P
                    'thin file', instant from moment";
         sqlx::query(lies_there).bind(ages(hours)).bind(is_told).execute(&app.pool).await.unwrap();
         let wanted = [
+            "job_failing",
             "job_dead",
             "messages_dead harbour-bank",
             "messages_dead merchant",

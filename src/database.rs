@@ -38,6 +38,8 @@ const DATABASE_EXISTS: &str = "42P04";
 const TABLE_MISSING: &str = "42P01";
 const DEADLOCK: &str = "40P01";
 const NOT_ALLOWED: &str = "42501";
+/// Classes of errors: a value that is none, a constraint, and what a trigger of ours raises.
+const OF_ROWS: [&str; 3] = ["22", "23", "P0"];
 /// Who connects is not let in (a role, a password, `pg_hba.conf`).
 const NOT_LET_IN: [&str; 2] = ["28000", "28P01"];
 
@@ -107,6 +109,14 @@ pub async fn end<T, E: From<sqlx::Error>>(transaction: PgTransaction<'_>, outcom
 /// Whether the database ended a transaction because it and another waited for each other; done again, it finds the other's work.
 pub fn is_deadlock(failure: &anyhow::Error) -> bool {
     failure.downcast_ref::<sqlx::Error>().is_some_and(|error| has_code(error, DEADLOCK))
+}
+
+/// Whether a transaction failed because of what it was to write: the database refused a row, or our own check found it wrong. The same rows
+/// fail again, and others do not.
+pub fn is_about_rows(failure: &anyhow::Error) -> bool {
+    let code = |error: &sqlx::Error| error.as_database_error().and_then(|error| error.code().map(String::from));
+    let is_of_rows = |code: String| OF_ROWS.iter().any(|class| code.starts_with(class));
+    failure.downcast_ref::<sqlx::Error>().is_none_or(|error| code(error).is_some_and(is_of_rows))
 }
 
 /// What time it is by the clock of the database's machine.

@@ -63,11 +63,14 @@ impl AddAssign for Posted {
 /// messages of a chunk of lines commit together.
 ///
 /// Chunks follow the lines' order, so that two workers, here or on another node, never wait for each other in a circle.
+///
+/// # Errors
+/// Failures of the database, and the first result that could not be booked, once all others were.
 pub async fn post_results(app: &App, results: &[ChannelResult]) -> anyhow::Result<Posted> {
     let mut sorted = results.to_vec();
     sorted.sort_by_key(|result| (result.line_id, result.withholding_id));
     if sorted.len() <= CHUNK_RESULTS {
-        return post_chunk(app, &sorted).await;
+        return post_share(app, &sorted).await;
     }
     // Each worker takes one half of the accounts, chunk by chunk.
     let share = sorted.len().div_ceil(WORKERS);
@@ -86,11 +89,24 @@ pub async fn post_results(app: &App, results: &[ChannelResult]) -> anyhow::Resul
 }
 
 async fn post_share(app: &App, share: &[ChannelResult]) -> anyhow::Result<Posted> {
-    let mut posted = Posted::default();
-    for chunk in share.chunks(CHUNK_RESULTS) {
-        posted += post_chunk(app, chunk).await?;
+    let (mut posted, mut first_failure) = (Posted::default(), None);
+    let mut chunks: Vec<&[ChannelResult]> = share.chunks(CHUNK_RESULTS).rev().collect();
+    while let Some(chunk) = chunks.pop() {
+        match (post_chunk(app, chunk).await, chunk) {
+            (Ok(done), _) => posted += done,
+            (Err(failure), _) if !database::is_about_rows(&failure) => return Err(failure),
+            (Err(failure), [only]) => {
+                tracing::error!(order = %only.withholding_id, "what a channel said of it cannot be booked: {failure:#}");
+                first_failure.get_or_insert(failure);
+            }
+            // One order that cannot be booked must not hold up the others: it is found by halving.
+            (Err(_), _) => {
+                let (first, second) = chunk.split_at(chunk.len() / 2);
+                chunks.extend([second, first]);
+            }
+        }
     }
-    Ok(posted)
+    first_failure.map_or(Ok(posted), Err)
 }
 
 async fn post_chunk(app: &App, results: &[ChannelResult]) -> anyhow::Result<Posted> {

@@ -251,6 +251,38 @@ async fn an_order_that_the_channel_does_not_take_does_not_hold_up_the_others_of_
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_order_that_cannot_be_booked_does_not_hold_up_the_others_of_its_batch(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app.clone(), 10_000_000).await;
+    let wish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2029-01-05" };
+    let lines = town.open_lines(3, wish).await;
+    let bags = lines.iter().zip([120_000, 240_000, 120_000]);
+    town.buy(bags.map(|(line_id, fen)| town.wish(*line_id, "bag", fen, ("harbour-standard", 3))).collect()).await;
+    town.live_until("2026-01-25").await;
+    let spoil =
+        "create function spoil() returns trigger language plpgsql as $$ begin raise exception 'spoiled'; end $$;
+                 create trigger spoiled before insert on repayment
+                     for each row when (new.amount_fen > 60000) execute function spoil()";
+    sqlx::raw_sql(spoil).execute(&app.pool).await.unwrap();
+    let failure = submit_withholdings(&app).await.unwrap_err();
+    assert!(format!("{failure:#}").contains("spoiled"), "{failure:#}");
+    let statuses = async || {
+        let mut statuses: Vec<String> = Vec::new();
+        for line_id in &lines {
+            let found = sqlx::query_scalar("select status from withholding where line_id = $1").bind(line_id);
+            statuses.push(found.fetch_one(&app.pool).await.unwrap());
+        }
+        statuses
+    };
+    assert_eq!(statuses().await, ["succeeded", "submitted", "succeeded"]);
+    sqlx::raw_sql("drop trigger spoiled on repayment").execute(&app.pool).await.unwrap();
+    app.clock.set(app.clock.now() + TimeDelta::minutes(2));
+    assert_eq!(query_unknowns(&app).await.unwrap().succeeded, 1);
+    assert_eq!(statuses().await, ["succeeded"; 3]);
+    town.assert_whole("after what could not be booked").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_part_settles_interest_before_principal_and_leaves_the_bill_open(pool: PgPool) {
     let book = due(pool, vec![Scripted::answer("partial").amount(50_000)]).await;
     assert_eq!(submit_withholdings(&book.app).await.unwrap().collected, Fen::new(50_000));

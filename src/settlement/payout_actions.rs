@@ -49,8 +49,11 @@ impl Tally {
     }
 }
 
-/// Books what the channel says of payouts, in one transaction. The same answer may come any number of times, whether to the call that
-/// sent the payout, to a question, or by callback.
+/// Books what the channel says of payouts, in one transaction unless one of them cannot be booked. The same answer may come any number of
+/// times, whether to the call that sent the payout, to a question, or by callback.
+///
+/// # Errors
+/// Failures of the database, and the first payout that could not be booked, once all others were.
 pub async fn learn(app: &App, answers: &BTreeMap<PayoutId, Answer>) -> anyhow::Result<Tally> {
     learn_in_time(app, answers, DateTime::<Utc>::MAX_UTC).await
 }
@@ -58,6 +61,33 @@ pub async fn learn(app: &App, answers: &BTreeMap<PayoutId, Answer>) -> anyhow::R
 /// As [`learn`], for what this node heard as it sent payouts or asked about them. From `until` on another node may have sent them again:
 /// then only the word that a payout was paid counts, and everything else is learnt by asking once more.
 pub async fn learn_in_time(
+    app: &App,
+    answers: &BTreeMap<PayoutId, Answer>,
+    until: DateTime<Utc>,
+) -> anyhow::Result<Tally> {
+    let (mut tally, mut first_failure) = (Tally::default(), None);
+    let mut parts = vec![answers.clone()];
+    while let Some(mut part) = parts.pop() {
+        match learn_together(app, &part, until).await {
+            Ok(learnt) => tally.add(learnt),
+            Err(failure) if !database::is_about_rows(&failure) => return Err(failure),
+            // One payout that cannot be booked must not hold up the others: it is found by halving.
+            Err(_) if part.len() > 1 => {
+                let middle = part.keys().nth(part.len() / 2).copied();
+                let second = middle.map(|middle| part.split_off(&middle)).unwrap_or_default();
+                parts.extend([second, part]);
+            }
+            Err(failure) => {
+                let payout = part.keys().next().map(PayoutId::to_string).unwrap_or_default();
+                tracing::error!(payout, "what the channel said of it cannot be booked: {failure:#}");
+                first_failure.get_or_insert(failure);
+            }
+        }
+    }
+    first_failure.map_or(Ok(tally), Err)
+}
+
+async fn learn_together(
     app: &App,
     answers: &BTreeMap<PayoutId, Answer>,
     until: DateTime<Utc>,

@@ -459,6 +459,28 @@ async fn a_merchant_whose_settlement_comes_to_zero_is_paid_nothing(pool: PgPool)
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap(), tally);
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payout_that_cannot_be_booked_does_not_hold_up_the_others_of_its_batch(pool: PgPool) {
+    let street = street(pool, "2026-03-02").await;
+    for (fen, fee) in [(10_000, 60), (20_000, 120)] {
+        street.sell(fen, fee, 0).await;
+        street.close().await;
+    }
+    let spoil = "create function spoil() returns trigger language plpgsql as $$ begin raise exception 'spoiled'; end $$;
+                 create trigger spoiled before insert on posting
+                     for each row when (new.event = 'settlement_paid' and new.amount_fen[1] > 10000) execute function spoil()";
+    sqlx::raw_sql(spoil).execute(&street.app.pool).await.unwrap();
+    let failure = settlement::submit_payouts(&street.app).await.unwrap_err();
+    assert!(format!("{failure:#}").contains("spoiled"), "{failure:#}");
+    let statuses = async || street.payouts().await.into_iter().map(|(_, status, _)| status).collect::<Vec<_>>();
+    assert_eq!(statuses().await, [PayoutStatus::Succeeded, PayoutStatus::Submitted]);
+    sqlx::raw_sql("drop trigger spoiled on posting").execute(&street.app.pool).await.unwrap();
+    street.wait(2);
+    assert_eq!(settlement::query_payouts(&street.app).await.unwrap().paid, 1);
+    assert_eq!(statuses().await, [PayoutStatus::Succeeded, PayoutStatus::Succeeded]);
+    assert_eq!(lock(&street.world.payout).payments(), 2);
+}
+
 /// There are as many as merchants were paid on three days, and each minute somebody looks which of them to ask about.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn payouts_that_are_asked_about_later_are_not_looked_through_for_those_that_are_due(pool: PgPool) {

@@ -13,6 +13,8 @@ use crate::passcode::Window;
 pub const CODE_VALID: TimeDelta = TimeDelta::minutes(10);
 /// Wrong codes after which a signing ends and a new code must be asked for.
 pub const CODES_MAX: i16 = 5;
+/// How long after its end a signing is kept that came to nothing: the card may be somebody else's, or mistyped, and nobody needs its number.
+pub const ENDED_KEPT: TimeDelta = TimeDelta::days(1);
 
 /// How long somebody waits for the next code.
 pub const CODE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);

@@ -226,6 +226,15 @@ async fn open_signing(
     Ok((number.parse()?, mobile.parse()?))
 }
 
+/// Forgets signings that came to nothing a while ago; returns how many.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn forget_signings(app: &App) -> anyhow::Result<u64> {
+    let before = app.clock.now() - card::ENDED_KEPT;
+    Ok(card_store::delete_ended_signings(&mut *app.pool.acquire().await?, before).await?)
+}
+
 /// Binds the card if the code is the one that the channel sent. Confirming again gives the same card.
 pub async fn confirm_binding(app: &App, code: CardCode) -> Outcome<CardId, CardRefusal> {
     let mut confirmed = confirm_binding_many(app, &[code]).await?;

@@ -231,6 +231,20 @@ pub async fn end_signings(
     Ok(ended.rows_affected())
 }
 
+/// Deletes signings that ended before by themselves or by the bank's word, but for those that somebody holds at this moment; returns how
+/// many. Those that became cards stay.
+pub async fn delete_ended_signings(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from card_signing where (borrower_id, card_id) in (
+             select borrower_id, card_id from card_signing where status <> 'signed' and expires_at <= $1
+             for update skip locked)",
+        before
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
 /// The card that each signed signing became: its own, or the older one of the same number.
 pub async fn find_signed_cards(
     connection: &mut PgConnection,

@@ -8,8 +8,8 @@ use super::store;
 use crate::app::App;
 use crate::base::Clock;
 use crate::{
-    access, close, credit, database, day_file, funder, merchant, notice, outbox, page, passcode, reconcile, repayment,
-    settlement,
+    access, borrower, close, credit, database, day_file, funder, merchant, notice, outbox, page, passcode, reconcile,
+    repayment, settlement,
 };
 
 /// How long the record of a done job is kept.
@@ -75,12 +75,13 @@ async fn forget_old(app: &App) -> anyhow::Result<()> {
     let jobs = jobs.map(|_| ()).map_err(anyhow::Error::from);
     let sessions = page::session::sweep(app).await.map(|_| ());
     let codes = passcode::sweep(app).await.map(|_| ());
+    let signings = borrower::forget_signings(app).await.map(|_| ());
     let drafts = merchant::join_actions::sweep(app).await.map(|_| ());
     let files = day_file::jobs::forget_old(app).await;
     let calls = access::jobs::forget_old(app).await;
     let notices = notice::jobs::forget_old(app).await;
     let messages = outbox::actions::forget_old(app).await;
-    first_failure([jobs, sessions, codes, drafts, files, calls, notices, messages])
+    first_failure([jobs, sessions, codes, signings, drafts, files, calls, notices, messages])
 }
 
 /// Checks this machine's clock before old rows are removed: set years ahead, it would remove all that is to be kept for years.

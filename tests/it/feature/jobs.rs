@@ -294,6 +294,22 @@ async fn what_cannot_be_forgotten_keeps_nothing_else(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_card_whose_signing_came_to_nothing_is_forgotten_a_day_later(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let signings = r"insert into card_signing (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed, challenge,
+                                               status, started_at, expires_at)
+                     select gen_random_uuid(), gen_random_uuid(), '\x00'::bytea, '\x00'::bytea, '1234', '\x00'::bytea, challenge, status,
+                            $1::timestamptz - age - interval '10 minutes', $1::timestamptz - age
+                     from (values ('left', 'started', interval '25 hours'), ('refused', 'refused', '25 hours'),
+                                  ('signed', 'signed', '25 hours'), ('today', 'started', '23 hours')) as s(challenge, status, age)";
+    sqlx::query(signings).bind(app.clock.now()).execute(&app.pool).await.unwrap();
+    fenqi::jobs::dispatch::run(&app, JobKind::PruneJobs).await.unwrap();
+    let kept = "select challenge from card_signing order by challenge";
+    let kept: Vec<String> = sqlx::query_scalar(kept).fetch_all(&app.pool).await.unwrap();
+    assert_eq!(kept, ["signed", "today"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_interrupted_close_is_ended_before_the_next_day_is_closed(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     // Killed right after the cut-off.

@@ -10,7 +10,7 @@ use crate::audit::Person;
 use crate::base::id::ApplicationId;
 use crate::base::{BusinessDay, Fen, counted};
 use crate::cli::line::Who;
-use crate::cli::listed::{ASKED_MAX, cut};
+use crate::cli::listed::{ASKED_MAX, NEWER, cut, say_cut};
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::credit::actions::{self, PersonDecision, PersonVerdict};
@@ -104,8 +104,8 @@ async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
             print(&application, &product.terms);
         }
     }
-    if has_newer && !is_json {
-        println!("there are newer ones, which are listed once these are decided");
+    if has_newer {
+        say_cut(NEWER, is_json);
     }
     Ok(())
 }

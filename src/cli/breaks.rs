@@ -9,7 +9,7 @@ use crate::audit::Person;
 use crate::base::counted;
 use crate::base::id::BreakId;
 use crate::cli::line::one_line;
-use crate::cli::listed::{ASKED_MAX, OLDER, cut};
+use crate::cli::listed::{ASKED_MAX, OLDER, cut, say_cut};
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Step;
@@ -142,8 +142,8 @@ async fn list(app: &App, wanted: Wanted, is_json: bool) -> anyhow::Result<()> {
             counted(found.age_days, "day")
         );
     }
-    if has_older && !is_json {
-        println!("{OLDER}");
+    if has_older {
+        say_cut(OLDER, is_json);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::base::id::{ClaimId, LoanId};
 use crate::claim::model::{BookedWrongly, Stated};
 use crate::claim::{self, ClaimStatus, Listed, Paying, TakingBack};
 use crate::cli::line::filled;
-use crate::cli::listed::{ASKED_MAX, OLDER, cut};
+use crate::cli::listed::{ASKED_MAX, OLDER, cut, say_cut};
 use crate::cli::look_at::look_at;
 use crate::cli::sign::quoted;
 use crate::cli::transfer::bank_reference;
@@ -127,8 +127,8 @@ async fn list(app: &App, only: Option<ClaimStatus>, is_json: bool) -> anyhow::Re
             print(listed);
         }
     }
-    if has_older && !is_json {
-        println!("{OLDER}");
+    if has_older {
+        say_cut(OLDER, is_json);
     }
     Ok(())
 }

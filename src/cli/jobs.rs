@@ -8,12 +8,10 @@ use serde_json::json;
 use crate::audit::{self, Act, Action};
 use crate::base::id::JobId;
 use crate::cli::by::By;
+use crate::cli::listed::{ASKED_MAX, cut, say_cut};
 use crate::cli::trial;
 use crate::database;
 use crate::jobs::store;
-
-/// More open jobs than anyone reads.
-const LIST_MAX: i64 = 500;
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -38,7 +36,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args {
         Args::List { json } => {
             let mut connection = app.pool.acquire().await?;
-            for job in store::list_open(&mut connection, LIST_MAX).await? {
+            let mut jobs = store::list_open(&mut connection, ASKED_MAX).await?;
+            let has_more = cut(&mut jobs);
+            for job in jobs {
                 if json {
                     println!("{}", serde_json::to_string(&job)?);
                     continue;
@@ -50,6 +50,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 if let Some(error) = job.last_error {
                     println!("    {error}");
                 }
+            }
+            if has_more {
+                say_cut("there are more, which are not listed", json);
             }
         }
         Args::Retry { job_id, by } => {

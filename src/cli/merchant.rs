@@ -17,6 +17,7 @@ use crate::base::id::MerchantId;
 use crate::base::person::Mobile;
 use crate::cli::by::By;
 use crate::cli::line::filled;
+use crate::cli::listed::{cut_at, say_cut};
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Step;
@@ -30,7 +31,7 @@ use crate::merchant::{self, AccountStep, Decision, MerchantStatus, Role, picture
 use crate::settlement::store::{Owed, find_owed};
 
 /// More than anyone reads through; `--after` goes on.
-const LISTED_MAX: i64 = 100;
+const LISTED_MAX: usize = 100;
 const LIST: &str = "fenqi merchant list";
 
 #[derive(clap::Subcommand)]
@@ -188,12 +189,21 @@ async fn list(
     is_json: bool,
 ) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
-    let rows = join_store::list_applications(&mut connection, status, after, LISTED_MAX).await?;
+    let mut rows = join_store::list_applications(&mut connection, status, after, LISTED_MAX as i64 + 1).await?;
+    let has_more = cut_at(&mut rows, LISTED_MAX);
     if is_json {
         println!("{}", serde_json::Value::from_iter(rows.iter().map(particulars)));
-        return Ok(());
+    } else {
+        print_list(&rows, status);
     }
-    for row in &rows {
+    if let Some(last) = rows.last().filter(|_| has_more) {
+        say_cut(&format!("there are more; the same with --after {} lists them", last.merchant_id), is_json);
+    }
+    Ok(())
+}
+
+fn print_list(rows: &[ApplicationRow], status: Option<MerchantStatus>) {
+    for row in rows {
         println!(
             "{}  {:<9}  {}  {}  {}",
             row.merchant_id,
@@ -205,10 +215,7 @@ async fn list(
     }
     if rows.is_empty() {
         println!("no merchant{}", status.map_or_else(String::new, |status| format!(" is {}", status.name())));
-    } else if let Some(last) = rows.last().filter(|_| rows.len() >= usize::try_from(LISTED_MAX).unwrap_or(usize::MAX)) {
-        println!("more: fenqi merchant list --after {}", last.merchant_id);
     }
-    Ok(())
 }
 
 fn particulars(row: &ApplicationRow) -> serde_json::Value {

@@ -10,6 +10,7 @@ use crate::audit::Person;
 use crate::base::counted;
 use crate::base::id::{MerchantId, PayoutId};
 use crate::cli::line::one_line;
+use crate::cli::listed::{ASKED_MAX, cut, say_cut};
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::{Fault, Step};
@@ -17,8 +18,6 @@ use crate::settlement::payout::{ContradictionKind, PayoutRefusal};
 use crate::settlement::payout_store::{self, Listed, Wanted};
 use crate::settlement::{self, Ending, Settling};
 
-/// More than anyone reads through; `--before` goes on.
-const LISTED_MAX: usize = 500;
 const LIST: &str = "fenqi payout list";
 
 #[derive(clap::Subcommand)]
@@ -110,13 +109,11 @@ async fn list(app: &App, wanted: Wanted, is_json: bool) -> anyhow::Result<()> {
     {
         return Err(look_at(LIST)(Fault::Refused(PayoutRefusal::UnknownPayout)));
     }
-    // One more than is shown tells whether there are older ones.
-    let mut listed = payout_store::list_payouts(&mut connection, wanted, LISTED_MAX as i64 + 1).await?;
-    let has_more = listed.len() > LISTED_MAX;
-    listed.truncate(LISTED_MAX);
+    let mut listed = payout_store::list_payouts(&mut connection, wanted, ASKED_MAX).await?;
+    let has_older = cut(&mut listed);
     listed.iter().rev().for_each(|payout| print(payout, is_json));
-    if let Some(oldest) = listed.last().filter(|_| has_more && !is_json) {
-        println!("there are older ones; the same with --before {} lists them", oldest.payout_id);
+    if let Some(oldest) = listed.last().filter(|_| has_older) {
+        say_cut(&format!("there are older ones; the same with --before {} lists them", oldest.payout_id), is_json);
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::id::ReserveOrderId;
 use crate::cli::line::one_line;
+use crate::cli::listed::{ASKED_MAX, NEWER, cut, say_cut};
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::funder::find_code;
@@ -16,8 +17,6 @@ use crate::funder::order::{ReserveOrder, ReserveOrderKind};
 use crate::funder::order_actions;
 use crate::funder::order_store::{self, WantedOrders};
 
-/// More waiting orders than anyone reads.
-const LIST_MAX: i64 = 500;
 const LIST: &str = "fenqi reserve list";
 
 #[derive(clap::Subcommand)]
@@ -56,7 +55,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::List { json } => {
             let mut connection = app.pool.acquire().await?;
             let wanted = WantedOrders { after: None, waiting_only: true };
-            for order in order_store::list_orders(&mut connection, None, wanted, LIST_MAX).await? {
+            let mut orders = order_store::list_orders(&mut connection, None, wanted, ASKED_MAX).await?;
+            let has_newer = cut(&mut orders);
+            for order in orders {
                 let funder = find_code(&mut connection, order.funder_id).await?;
                 if json {
                     let mut shown = serde_json::to_value(&order)?;
@@ -65,6 +66,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 } else {
                     print(&order, &funder);
                 }
+            }
+            if has_newer {
+                say_cut(NEWER, json);
             }
         }
         Args::Confirm { order, by } => {

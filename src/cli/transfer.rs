@@ -8,7 +8,7 @@ use crate::audit::Person;
 use crate::base::Fen;
 use crate::base::id::RepaymentId;
 use crate::cli::line::{self, one_line};
-use crate::cli::listed::{ASKED_MAX, OLDER, cut};
+use crate::cli::listed::{ASKED_MAX, OLDER, cut, say_cut};
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::Fault;
@@ -122,8 +122,8 @@ async fn list(app: &App, is_json: bool) -> anyhow::Result<()> {
             print(recorded);
         }
     }
-    if has_older && !is_json {
-        println!("{OLDER}");
+    if has_older {
+        say_cut(OLDER, is_json);
     }
     Ok(())
 }

@@ -60,6 +60,14 @@ impl Program {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// What the command says beside what it prints; it must end well.
+    pub fn remarked(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {told}");
+        told
+    }
+
     /// What the command prints of what it found, for which it ends with 1.
     pub fn found(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);

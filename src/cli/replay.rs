@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use serde_json::json;
 
 use crate::cli::{Sharing, find_database, progress, set_up};
@@ -31,17 +30,22 @@ struct Scenario {
     script: Script,
 }
 
+/// Why a file cannot be played.
+enum Unread {
+    File(std::io::Error),
+    Lines(Vec<Mistake>),
+}
+
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut scenarios = Vec::new();
     let mut broken = 0;
     // All are read before any is played: a mistake in the last is known at once.
     for path in &args.files {
-        let text = text_file::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        match Script::parse(&text) {
+        match read(path) {
             Ok(script) => scenarios.push(Scenario { path: path.clone(), script }),
-            Err(mistakes) => {
+            Err(unread) => {
                 broken += 1;
-                mistakes.iter().for_each(|mistake| print_mistake(path, mistake, args.json));
+                print_unread(path, &unread, args.json);
             }
         }
     }
@@ -63,6 +67,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn read(path: &Path) -> Result<Script, Unread> {
+    let text = text_file::read(path).map_err(Unread::File)?;
+    Script::parse(&text).map_err(Unread::Lines)
+}
+
 async fn play_one(url: &str, scenario: &Scenario) -> anyhow::Result<Played> {
     let scratch = Scratch::create(url, "replay", CONNECTIONS).await?;
     let folder = scenario.path.parent().unwrap_or(Path::new(".")).to_owned();
@@ -71,26 +80,41 @@ async fn play_one(url: &str, scenario: &Scenario) -> anyhow::Result<Played> {
     played
 }
 
-fn print_mistake(path: &Path, mistake: &Mistake, is_json: bool) {
+fn print_unread(path: &Path, unread: &Unread, is_json: bool) {
+    // A name need not be text.
+    let file = path.display().to_string();
+    match unread {
+        Unread::Lines(mistakes) => mistakes.iter().for_each(|mistake| print_mistake(&file, mistake, is_json)),
+        Unread::File(error) if is_json => {
+            println!(
+                "{}",
+                json!({ "file": file, "passed": false, "mistake": format!("the file cannot be read: {error}") })
+            );
+        }
+        Unread::File(error) => println!("{file}: the file cannot be read: {error}"),
+    }
+}
+
+fn print_mistake(file: &str, mistake: &Mistake, is_json: bool) {
     let Mistake { line, text, sentence } = mistake;
     if is_json {
-        println!("{}", json!({ "file": path, "passed": false, "line": line, "text": text, "mistake": sentence }));
+        println!("{}", json!({ "file": file, "passed": false, "line": line, "text": text, "mistake": sentence }));
     } else {
-        println!("{}:{line}: {text}\n  {sentence}", path.display());
+        println!("{file}:{line}: {text}\n  {sentence}");
     }
 }
 
 fn print_played(path: &Path, played: &Played, is_json: bool) {
-    let Played { met, failure } = played;
+    let (file, Played { met, failure }) = (path.display().to_string(), played);
     match failure {
-        None if is_json => println!("{}", json!({ "file": path, "passed": true, "expectations": met })),
-        None => println!("{}: passed, {}", path.display(), counted(*met, "expectation")),
+        None if is_json => println!("{}", json!({ "file": file, "passed": true, "expectations": met })),
+        None => println!("{file}: passed, {}", counted(*met, "expectation")),
         Some(Failure { line, text, expected, found }) if is_json => println!(
             "{}",
-            json!({ "file": path, "passed": false, "line": line, "text": text, "expected": expected, "found": found })
+            json!({ "file": file, "passed": false, "line": line, "text": text, "expected": expected, "found": found })
         ),
         Some(Failure { line, text, expected, found }) => {
-            println!("{}:{line}: {text}\n  expected: {expected}\n  found:    {found}", path.display());
+            println!("{file}:{line}: {text}\n  expected: {expected}\n  found:    {found}");
         }
     }
 }

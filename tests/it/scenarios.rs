@@ -245,9 +245,30 @@ fn the_first_line_that_fails_is_named() {
     assert!(complaint.contains("nothing was played, because 1 of 2 files cannot be read"), "{complaint}");
     assert_eq!(code, Some(1));
 
-    let (_, complaint, code) = replay(&[place.to_str().unwrap()]);
-    assert!(complaint.contains("cannot read") && complaint.contains("Is a directory"), "{complaint}");
+    // Files that cannot be read at all are told beside the lines of the others: a folder, one that is not there, one in GBK.
+    let (folder, missing) = (place.to_str().unwrap().to_owned(), place.join("missing.fenqi").display().to_string());
+    let narrow = write("narrow.fenqi", &["start 2026-03-02"]);
+    std::fs::write(&narrow, b"start 2026-03-02\n# \xba\xa3\n").unwrap();
+    let unread_at_all = [
+        (&folder, "Is a directory"),
+        (&missing, "No such file"),
+        (&narrow, "line 2 is not text in UTF-8; save the file in UTF-8"),
+    ];
+    let files = [folder.as_str(), &missing, &narrow, &unread];
+    let (told, complaint, code) = replay(&files);
+    for (file, why) in unread_at_all {
+        assert!(told.contains(&format!("{file}: the file cannot be read: {why}")), "{told}");
+    }
+    assert!(told.contains(&format!("{unread}:2: deposit harbour-bank ten")), "{told}");
+    assert!(complaint.contains("nothing was played, because 4 of 4 files cannot be read"), "{complaint}");
     assert_eq!(code, Some(1));
+    let (told, _, _) = replay(&[&files[..], &["--json"]].concat());
+    let told: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(told.len(), 5, "{told:?}");
+    for (object, (file, why)) in told.iter().zip(unread_at_all) {
+        assert!(object["file"] == *file && object["passed"] == false && object["line"].is_null(), "{object}");
+        assert!(object["mistake"].as_str().unwrap().contains(why), "{object}");
+    }
     std::fs::remove_dir_all(&place).unwrap();
 }
 

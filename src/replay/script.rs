@@ -6,7 +6,7 @@ use super::event::{ClaimStep, Event, Purchase, Verdict, channel_answer, payout_a
 use super::expect::{Expectation, Subject};
 use super::house::MORNING;
 use super::usage::USAGES;
-use super::words::{Words, check_lived, parse_day};
+use super::words::{Words, check_begun, check_lived, parse_day};
 use crate::base::{BusinessDay, Rate};
 use crate::reconcile::Correction;
 
@@ -129,6 +129,7 @@ impl Reader {
             return Err(words.wrong("a scenario begins at 10:00 of the date after start"));
         }
         let day = words.day("the date")?;
+        check_begun(day).map_err(|wrong| words.wrong(&wrong))?;
         words.end()?;
         self.start = Some(day);
         self.now = Some(day.instant(MORNING));
@@ -423,6 +424,8 @@ mod tests {
         let mistakes = Script::parse("deposit bank 1.00\npay a\ndeposit bank 1.00").unwrap_err();
         let lines: Vec<usize> = mistakes.iter().map(|mistake| mistake.line).collect();
         assert_eq!(lines, [1, 2], "told once, not of each line");
+        let early = mistake("start 1920-03-02\napply anna product=a silent");
+        assert!(early.line == 1 && early.sentence.contains("found 1920-03-02 where a date in a year"), "{early:?}");
         // Only the line that is wrong is told.
         let mistakes = Script::parse("start 2026-13-02\ndeposit bank 1.00").unwrap_err();
         assert_eq!(mistakes.iter().map(|mistake| mistake.line).collect::<Vec<_>>(), [1]);

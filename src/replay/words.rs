@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use crate::base::{BusinessDay, Fen, WorkingCalendar};
 
+/// More than a scenario makes of anything.
+const NTH_MAX: i64 = 1_000_000;
+
 /// The words of one line that were not taken yet. Whatever is taken wrongly, or left over, is told in a sentence that
 /// shows how the line is to be written.
 pub struct Words<'a> {
@@ -55,13 +58,14 @@ impl<'a> Words<'a> {
         parse_day(word).map_err(|wrong| self.wrong(&format!("{what}: {wrong}")))
     }
 
-    /// The next plain word as a whole number from 1; where there is none, 1.
+    /// The next plain word as a whole number from 1 on, within reason; where there is none, 1.
     pub fn nth(&mut self) -> Result<i64, String> {
         match self.plain.pop_front() {
             None => Ok(1),
             Some(word) => {
-                let number = word.parse().ok().filter(|number| *number >= 1);
-                number.ok_or_else(|| self.wrong(&format!("found {word} where a whole number from 1 is allowed")))
+                let number = word.parse().ok().filter(|number| (1..=NTH_MAX).contains(number));
+                let allowed = format!("a whole number from 1 to {NTH_MAX}");
+                number.ok_or_else(|| self.wrong(&format!("found {word} where {allowed} is allowed")))
             }
         }
     }
@@ -152,6 +156,19 @@ pub fn parse_day(text: &str) -> Result<BusinessDay, String> {
     text.parse().map_err(|_| format!("found {text} where a date, such as 2026-03-05, is allowed"))
 }
 
+/// Whether a scenario can begin on a day: its working days are known.
+///
+/// # Errors
+/// A sentence that says what was found and what is allowed.
+pub fn check_begun(day: BusinessDay) -> Result<(), String> {
+    match WorkingCalendar::shipped().known_until(day) {
+        Some(_) => Ok(()),
+        None => {
+            Err(format!("found {day} where a date in a year whose working days are known, such as 2026, is allowed"))
+        }
+    }
+}
+
 /// Whether a scenario can live from one day until another: each day that ends on the way is closed, and its money is paid on the next
 /// working day by the table that ships.
 ///
@@ -182,6 +199,27 @@ mod tests {
         assert_eq!(parse_amount("-0.01"), Ok(Fen::new(-1)));
         for wrong in ["1234", "12.5", "1,23.45", "", ".50", "1.234", "1e5.00", "9999999999999999.00", "￥1.00"] {
             assert!(parse_amount(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_scenario_begins_in_a_year_whose_working_days_are_known() {
+        // Nobody of thirty had an identity number in 1920.
+        let wrong = ["0001-01-01", "1920-03-02", "9999-12-31"];
+        assert!(wrong.iter().all(|day| check_begun(parse_day(day).unwrap()).is_err()));
+        assert_eq!(check_begun(parse_day("2026-12-31").unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn what_comes_after_others_has_a_number_that_can_be_counted_to() {
+        let nth = |text: &'static str| Words::new(text.split_whitespace(), "unbind BORROWER [N]").nth();
+        assert_eq!([nth(""), nth("2"), nth("1000000")], [Ok(1), Ok(2), Ok(1_000_000)]);
+        for wrong in ["0", "-1", "1000001", "3000000000", "99999999999999999999", "two"] {
+            let told = nth(wrong).unwrap_err();
+            assert_eq!(
+                told,
+                format!("found {wrong} where a whole number from 1 to 1000000 is allowed; write: unbind BORROWER [N]")
+            );
         }
     }
 

@@ -288,6 +288,9 @@ async fn applied(pool: &PgPool) -> anyhow::Result<Vec<i64>> {
     let applied = sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(pool).await;
     match applied {
         Err(error) if has_code(&error, TABLE_MISSING) => Ok(Vec::new()),
+        Err(error) if has_code(&error, NOT_ALLOWED) => {
+            bail!("the user in DATABASE_URL may not read the tables of this database; name the one that migrated it")
+        }
         applied => applied.context("cannot read which migrations the database has"),
     }
 }
@@ -416,12 +419,20 @@ fn parse(url: &str) -> anyhow::Result<PgConnectOptions> {
 }
 
 async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
+    connect_within(options, Duration::from_secs(ACQUIRE_SECONDS_MAX)).await
+}
+
+async fn connect_within(options: &PgConnectOptions, limit: Duration) -> anyhow::Result<PgConnection> {
     let name = options.get_database().unwrap_or("(the user's own)");
     let place = options.get_socket().map_or_else(
         || format!("{}:{}", options.get_host(), options.get_port()),
         |socket| socket.display().to_string(),
     );
-    PgConnection::connect_with(options).await.map_err(|error| match &error {
+    // Another program than PostgreSQL may take the call and wait for more of it.
+    let Ok(connected) = tokio::time::timeout(limit, PgConnection::connect_with(options)).await else {
+        bail!("no PostgreSQL answers at {place}; correct DATABASE_URL, or unset it to use a private one");
+    };
+    connected.map_err(|error| match &error {
         sqlx::Error::Io(cause) => anyhow::anyhow!(
             "no PostgreSQL answers at {place} ({cause}); start it, correct DATABASE_URL, or unset it to use a private one"
         ),
@@ -433,6 +444,9 @@ async fn first_connection(options: &PgConnectOptions) -> anyhow::Result<PgConnec
             refused.message()
         ),
         sqlx::Error::Database(refused) => anyhow::anyhow!("PostgreSQL at {place} refuses: {}", refused.message()),
+        sqlx::Error::Protocol(cause) => anyhow::anyhow!(
+            "what answers at {place} does not speak as PostgreSQL does ({cause}); correct DATABASE_URL, or unset it to use a private one"
+        ),
         _ => anyhow::Error::new(error).context(format!("cannot connect to PostgreSQL at {place}")),
     })
 }
@@ -466,5 +480,14 @@ mod tests {
         let refused = check_version(140_012).unwrap_err().to_string();
         assert!(refused.contains("of PostgreSQL 14") && refused.contains("install 15 or newer"), "{refused}");
         assert!(check_version(150_000).is_ok() && check_version(180_001).is_ok());
+    }
+
+    #[tokio::test]
+    async fn whoever_takes_the_call_and_says_nothing_is_not_waited_for() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = silent.local_addr().unwrap();
+        let options = parse(&format!("postgres://fenqi@{place}/fenqi")).unwrap();
+        let refused = format!("{:#}", connect_within(&options, Duration::from_millis(50)).await.unwrap_err());
+        assert!(refused.starts_with(&format!("no PostgreSQL answers at {place}; correct DATABASE_URL")), "{refused}");
     }
 }

@@ -139,6 +139,34 @@ async fn a_role_that_may_make_no_tables_is_told_what_to_type(pool: PgPool) {
     assert!(sqlx::query_scalar::<_, bool>(may).fetch_one(&pool).await.unwrap());
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_role_that_may_read_no_tables_is_told_whom_to_name(pool: PgPool) {
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await.unwrap();
+    let url = house::other_database(&std::env::var("DATABASE_URL").unwrap(), &name);
+    let sign = if url.contains('?') { '&' } else { '?' };
+    let stranger = database::connect(&format!("{url}{sign}options=-c%20role%3Dpg_monitor"), 1).await.unwrap();
+    let told = format!("{:#}", database::migrate(&stranger).await.unwrap_err());
+    stranger.close().await;
+    assert!(told.starts_with("the user in DATABASE_URL may not read the tables of this database; name the"), "{told}");
+}
+
+#[tokio::test]
+async fn another_program_than_postgresql_is_told_from_one() {
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = other.local_addr().unwrap();
+    let answering = tokio::spawn(async move {
+        let (mut call, _) = other.accept().await.unwrap();
+        call.read_u64().await.unwrap();
+        call.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        // It keeps the line until the other side has hung up.
+        call.read_to_end(&mut Vec::new()).await.ok();
+    });
+    let told = format!("{:#}", database::connect(&format!("postgres://fenqi@{place}/fenqi"), 1).await.unwrap_err());
+    assert!(told.starts_with(&format!("what answers at {place} does not speak as PostgreSQL does (")), "{told}");
+    assert!(told.ends_with("; correct DATABASE_URL, or unset it to use a private one"), "{told}");
+    answering.await.unwrap();
+}
+
 /// A wire to the database, and what says that the machine at its end is gone, which watches already.
 async fn watched(pool: &PgPool, silence_max: Duration) -> (Wire, tokio::task::JoinHandle<String>) {
     let (wire, options) = Wire::lay(pool).await;

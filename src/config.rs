@@ -315,13 +315,16 @@ fn generated_key(var_dir: &Path) -> anyhow::Result<SecretKey> {
     let path = var_dir.join(KEY_FILE);
     let shown = path.display();
     if !path.exists() {
-        std::fs::create_dir_all(var_dir)
-            .with_context(|| format!("cannot create the directory {}", var_dir.display()))?;
+        std::fs::create_dir_all(var_dir).with_context(|| {
+            format!("cannot create the directory {shown}; name another in FENQI_VAR_DIR", shown = var_dir.display())
+        })?;
         let mut bytes = [0; 40];
         rand::rngs::OsRng.try_fill_bytes(&mut bytes).context("the system gives no random bytes")?;
         let text = hex_encode(&bytes);
         let (key, name) = text.split_at(64);
-        keep_key(var_dir, key, name).with_context(|| format!("cannot write the master key to {shown}"))?;
+        keep_key(var_dir, key, name).with_context(|| {
+            format!("cannot write the master key to {shown}; name a directory that can be written to in FENQI_VAR_DIR")
+        })?;
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the master key in {shown}"))?;
     match text.trim().parse() {
@@ -454,6 +457,13 @@ mod tests {
         assert!(keys.iter().all(|key| *key == keys[0]));
         assert_eq!(std::fs::read_dir(&place).unwrap().count(), 1, "something unfinished was left");
         std::fs::remove_dir_all(&place).unwrap();
+    }
+
+    #[test]
+    fn a_master_key_that_cannot_be_kept_is_told_with_where_else() {
+        let refused = format!("{:#}", generated_key(Path::new("/proc/nowhere")).err().unwrap());
+        let expected = "cannot create the directory /proc/nowhere; name another in FENQI_VAR_DIR: ";
+        assert!(refused.starts_with(expected), "{refused}");
     }
 
     #[test]

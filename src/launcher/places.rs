@@ -1,6 +1,7 @@
 //! Where a private cluster lives, and the account that it runs as.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,9 @@ impl Places {
 
     /// The lock of whoever is responsible for the server; `None` where another process has it.
     pub(super) fn try_own(&self) -> anyhow::Result<Option<File>> {
-        let lock = File::create(self.home.join("owner.lock")).context("cannot create the cluster's lock file")?;
+        let path = self.home.join("owner.lock");
+        let lock = File::create(&path)
+            .with_context(|| format!("cannot write {}; name another directory in FENQI_VAR_DIR", path.display()))?;
         Ok(lock.try_lock().is_ok().then_some(lock))
     }
 
@@ -142,7 +145,8 @@ fn short_socket_dir(home: &Path, account: Option<&Account>) -> anyhow::Result<Pa
 /// A directory with mode 0700 that belongs to the account (or to us), with its absolute path.
 fn create_private(path: &Path, account: Option<&Account>) -> anyhow::Result<PathBuf> {
     let shown = path.display();
-    fs::create_dir_all(path).with_context(|| format!("cannot create the directory {shown}"))?;
+    fs::create_dir_all(path)
+        .with_context(|| format!("cannot create the directory {shown}; name another in FENQI_VAR_DIR"))?;
     let path = path.canonicalize().with_context(|| format!("cannot open the directory {shown}"))?;
     if let Some(account) = account {
         // Whoever made it could not use it any more.
@@ -154,9 +158,14 @@ fn create_private(path: &Path, account: Option<&Account>) -> anyhow::Result<Path
         chown(&path, Some(account.uid), Some(account.gid))
             .with_context(|| format!("cannot give {shown} to its account"))?;
     }
-    // In a shared place such as /tmp somebody else may have made it first; then this fails.
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
-        .with_context(|| format!("{shown} belongs to somebody else; remove it or choose another FENQI_VAR_DIR"))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(|error| {
+        let why = match error.kind() {
+            // In a shared place such as /tmp somebody else may have made it first.
+            ErrorKind::PermissionDenied => "belongs to somebody else; remove it or choose another FENQI_VAR_DIR",
+            _ => "cannot be written to; choose another FENQI_VAR_DIR",
+        };
+        anyhow::Error::new(error).context(format!("{shown} {why}"))
+    })?;
     Ok(path)
 }
 

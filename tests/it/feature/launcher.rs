@@ -345,13 +345,18 @@ fn a_wrong_start_ends_with_one_sentence_and_exit_code_one() {
     let place = Place::new("wrong");
     // A remark in GBK.
     std::fs::write(place.0.join("narrow.toml"), b"log = 'info'\n# \xba\xa3\n").unwrap();
-    let cases: [(&str, &str, &str); 7] = [
+    let cases: [(&str, &str, &str); 8] = [
         ("FENQI_LISTEN", "nowhere", "`listen` is \"nowhere\" (FENQI_LISTEN)"),
         ("FENQI_LISTN", "127.0.0.1:1", "unknown name FENQI_LISTN"),
         ("FENQI_CONFIG", "missing.toml", "cannot read the configuration file missing.toml"),
         ("FENQI_CONFIG", ".", "cannot read the configuration file .: Is a directory"),
         ("FENQI_CONFIG", "narrow.toml", "line 2 is not text in UTF-8; save the file in UTF-8"),
         ("FENQI_PG_BIN", "/nowhere", "FENQI_PG_BIN is /nowhere"),
+        (
+            "FENQI_VAR_DIR",
+            "/proc/nowhere",
+            "cannot create the directory /proc/nowhere/pg; name another in FENQI_VAR_DIR: ",
+        ),
         ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none", "no PostgreSQL answers at 127.0.0.1:1"),
     ];
     for (name, value, expected) in cases {

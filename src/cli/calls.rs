@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 
 use crate::cli::open_house;
+use crate::cli::typed::moment;
 use crate::partner::risk;
 use crate::partner::store::{self, CallSearch, FoundCall};
 
@@ -23,10 +24,10 @@ pub struct Args {
     #[arg(long)]
     code: Option<String>,
     /// From this time on, such as 2026-03-02T00:00:00+08:00
-    #[arg(long)]
+    #[arg(long, value_parser = moment)]
     from: Option<DateTime<Utc>>,
     /// Before this time
-    #[arg(long)]
+    #[arg(long, value_parser = moment)]
     until: Option<DateTime<Utc>>,
     /// Only calls with lower numbers than this one's, such as the last that was shown: what is older
     #[arg(long)]

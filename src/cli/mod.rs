@@ -39,6 +39,7 @@ mod migrate;
 mod db;
 mod audit;
 mod by;
+mod typed;
 mod opening;
 mod look_at;
 mod listed;

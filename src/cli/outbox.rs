@@ -12,6 +12,7 @@ use crate::audit::Person;
 use crate::base::counted;
 use crate::cli::by::By;
 use crate::cli::line::filled;
+use crate::cli::typed::moment;
 use crate::cli::{template, trial};
 use crate::error::Attempt;
 use crate::funder;
@@ -133,10 +134,10 @@ pub struct ReplayArgs {
     #[arg(long, requires = "from_no")]
     to_no: Option<i64>,
     /// What was written from here, such as 2026-03-02T00:00:00+08:00
-    #[arg(long, requires = "to", requires = "partner", conflicts_with = "from_no")]
+    #[arg(long, requires = "to", requires = "partner", conflicts_with = "from_no", value_parser = moment)]
     from: Option<DateTime<Utc>>,
     /// Until before there
-    #[arg(long, requires = "from")]
+    #[arg(long, requires = "from", value_parser = moment)]
     to: Option<DateTime<Utc>>,
     #[command(flatten)]
     by: By,

@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::Clock;
 use crate::cli::line::one_line;
+use crate::cli::typed::moment;
 use crate::cli::{Sharing, apply, check_risk, find_database, notify, open_app, pay_order, set_up};
 use crate::error::{Fault, Step};
 use crate::partner::key::{Algorithm, PrivateKey, PublicKey, pem_encode};
@@ -118,7 +119,7 @@ pub enum Key {
         #[arg(long)]
         holder: String,
         /// When it ends, such as 2027-01-01T00:00:00+08:00
-        #[arg(long)]
+        #[arg(long, value_parser = moment)]
         expires_at: Option<DateTime<Utc>>,
         /// Who does it
         #[arg(long, value_parser = one_line)]
@@ -186,7 +187,7 @@ pub enum PlatformKey {
         algorithm: Algorithm,
         /// When it signs, such as 2026-04-01T00:00:00+08:00: it is listed until then, so that partners know it; at once if left out,
         /// as for a key that others may have
-        #[arg(long)]
+        #[arg(long, value_parser = moment)]
         signs_from: Option<DateTime<Utc>>,
         /// Who does it
         #[arg(long, value_parser = one_line)]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::base::Clock;
 use crate::business_day;
+use crate::cli::typed::listen_address;
 use crate::cli::{LISTEN_SETTING, Sharing, find_database, open_app, set_up, stop_signal};
 use crate::close::CloseError;
 use crate::database::machine;
@@ -13,7 +14,7 @@ use crate::http;
 #[derive(clap::Args)]
 pub struct Args {
     /// Where to listen, instead of the configured `listen`
-    #[arg(long)]
+    #[arg(long, value_parser = listen_address)]
     listen: Option<SocketAddr>,
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::base::Clock;
 use crate::base::id::JobId;
+use crate::cli::typed::listen_address;
 use crate::cli::{Sharing, ensure_open, find_database, open_app, set_up, stop_signal};
 use crate::database::machine;
 use crate::http;
@@ -25,7 +26,7 @@ pub struct Args {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
     /// Where to serve /healthz, /readyz and /metrics, and nothing else, instead of the configured `work_listen`
-    #[arg(long)]
+    #[arg(long, value_parser = listen_address)]
     listen: Option<SocketAddr>,
 }
 

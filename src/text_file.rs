@@ -15,6 +15,15 @@ pub fn read(path: impl AsRef<Path>) -> std::io::Result<String> {
     })
 }
 
+/// The text of a file that is said to hold a key. What of it is no text, such as a key in its binary form (DER), is replaced: whoever
+/// looks for a key then finds none, and says in which form it is wanted.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn read_key(path: impl AsRef<Path>) -> std::io::Result<String> {
+    Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,7 @@ use crate::demo::identity;
 use crate::partner::risk::NAME as RISK;
 use crate::partner::{PartnerKey, PartnerSettings, Partners};
 use crate::sandbox::{self, Silence, World, WorldSettings};
+use crate::text_file;
 
 /// The seed of the counterfeit partners beside the endpoint, which bind the applicant's card.
 const SEED: u64 = 1;
@@ -94,8 +95,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// The same house, asking the endpoint about applications, and a counterfeit world of its own about anything else.
 async fn asking(args: &Args, app: App) -> anyhow::Result<App> {
-    let read =
-        |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    let read = |path: &PathBuf| text_file::read_key(path).with_context(|| format!("cannot read {}", path.display()));
     let endpoint = PartnerSettings {
         name: RISK.to_owned(),
         base_url: args.url.trim_end_matches('/').to_owned(),

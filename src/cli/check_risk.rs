@@ -26,6 +26,7 @@ use crate::partner::risk::wire::{
 };
 use crate::partner::signature::{AnswerHeaders, Identity, KeyRing, Stamp};
 use crate::sandbox::PLATFORM;
+use crate::text_file;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -161,7 +162,7 @@ impl Checker {
         let mut ring = KeyRing::default();
         let read = |path: &Option<PathBuf>| -> anyhow::Result<String> {
             let path = path.as_ref().context("a key file is missing")?;
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+            text_file::read_key(path).with_context(|| format!("cannot read {}", path.display()))
         };
         let identity = match args.sandbox_seed {
             Some(seed) => {

@@ -21,6 +21,7 @@ use crate::cli::typed::moment;
 use crate::cli::{Sharing, apply, check_risk, find_database, notify, open_app, pay_order, set_up};
 use crate::error::{Fault, Step};
 use crate::partner::key::{Algorithm, PrivateKey, PublicKey, pem_encode};
+use crate::text_file;
 
 /// More funders or merchants than anyone reads through.
 const OWNERS_MAX: i64 = 100;
@@ -205,6 +206,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::PayOrder(order) => return pay_order::run(order).await,
         Args::Apply(applicant) => return apply::run(applicant).await,
         Args::Notify(notify) => return notify::run(notify).await,
+        Args::Key(Key::Generate { algorithm, out }) => {
+            generate(algorithm, &out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         other => other,
     };
     let config = set_up()?;
@@ -227,24 +232,31 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Writes a new key, and prints its public half. A key that is there already is never written over: its public half is printed.
 fn generate(algorithm: Algorithm, out: &Path) -> anyhow::Result<()> {
     let shown = out.display();
-    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(out);
-    let key = match opened {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let text = std::fs::read_to_string(out).with_context(|| format!("cannot read {shown}"))?;
-            let key = PrivateKey::from_text(&text).filter(|key| key.algorithm() == algorithm);
-            let key = key.with_context(|| format!("{shown} is there already and is no such key; name another file"))?;
-            eprintln!("{shown} is there already and was kept");
-            key
-        }
-        opened => {
-            let mut file = opened.with_context(|| format!("cannot create {shown}"))?;
-            let key = PrivateKey::generate(algorithm)?;
-            file.write_all(key.to_pem()?.as_bytes()).with_context(|| format!("cannot write {shown}"))?;
-            key
-        }
+    let key = if out.exists() {
+        let text = text_file::read_key(out).with_context(|| format!("cannot read {shown}"))?;
+        let key = PrivateKey::from_text(&text).filter(|key| key.algorithm() == algorithm);
+        let key = key.with_context(|| format!("{shown} is there already and is no such key; name another file"))?;
+        eprintln!("{shown} is there already and was kept");
+        key
+    } else {
+        // Made before the file is, which whoever interrupts the command meanwhile would find empty.
+        let key = PrivateKey::generate(algorithm)?;
+        write_new(out, &key.to_pem()?).with_context(|| format!("cannot write {shown}"))?;
+        key
     };
     print!("{}", pem_encode("PUBLIC KEY", &key.public_der()?));
     Ok(())
+}
+
+/// Writes a file that is not there yet and that nobody else may read: the whole of it to the disk, or nothing.
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a key is none, and would stand in the way of the next.
+        std::fs::remove_file(path).ok();
+    }
+    written
 }
 
 async fn add_partner(app: &App, add: Add) -> anyhow::Result<()> {
@@ -270,10 +282,11 @@ async fn add_partner(app: &App, add: Add) -> anyhow::Result<()> {
 
 async fn change_keys(app: &App, key: Key) -> anyhow::Result<()> {
     match key {
-        Key::Generate { algorithm, out } => generate(algorithm, &out),
+        // Done above, without a database.
+        Key::Generate { .. } => Ok(()),
         Key::Add { partner, serial, public_key, holder, expires_at, by } => {
             let shown = public_key.display();
-            let text = std::fs::read_to_string(&public_key).with_context(|| format!("cannot read {shown}"))?;
+            let text = text_file::read_key(&public_key).with_context(|| format!("cannot read {shown}"))?;
             let new = NewKey { partner, serial_no: serial, public_key: text, holder, expires_at };
             match access::add_key(&app.by(Person::typed(&by)), &new, &by).await.map_err(Fault::into_error)? {
                 Step::Applied => println!("key {} of {} is believed from now on", new.serial_no, new.partner),

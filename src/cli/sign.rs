@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use crate::base::Clock;
 use crate::partner::signature::{Identity, Stamp};
+use crate::text_file;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -39,7 +40,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let shown = args.key.display();
-    let text = std::fs::read_to_string(&args.key).with_context(|| format!("cannot read {shown}"))?;
+    let text = text_file::read_key(&args.key).with_context(|| format!("cannot read {shown}"))?;
     let identity = Identity::from_text(&args.partner, &args.serial, &text)
         .with_context(|| format!("{shown} holds no private key in PEM, and no 64 hexadecimal digits"))?;
     println!("{}", command(&args, &identity)?);

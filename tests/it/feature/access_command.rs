@@ -140,6 +140,40 @@ async fn what_is_there_already_is_not_added_again_and_no_key_is_written_over(poo
     assert_eq!(fenqi.done(&generate("sm2")), made, "the public half of the key that is there");
     assert!(fenqi.refused(&generate("rsa")).contains("is no such key"));
     assert_eq!(std::fs::read(&key.path).unwrap(), private);
+
+    // A key in its binary form is no key in PEM, and no text in another encoding.
+    std::fs::write(&key.path, PrivateKey::generate(Algorithm::Sm2Sm3).unwrap().public_der().unwrap()).unwrap();
+    assert!(fenqi.refused(&generate("sm2")).contains("is no such key; name another file"));
+    let signed =
+        ["sign", "GET", "http://127.0.0.1:8080/api/v1/me", "--partner", "my-core", "--serial", "MY-1", "--key"];
+    let refused = fenqi.refused(&[&signed[..], &[path]].concat());
+    assert!(refused.contains("holds no private key in PEM"), "{refused}");
+    let added =
+        ["partner", "key", "add", "my-core", "--serial", "MY-1", "--holder", "Li Na", "--by", "Li Na", "--public-key"];
+    let refused = fenqi.refused(&[&added[..], &[path]].concat());
+    assert!(!refused.contains("UTF-8") && refused.contains("PEM"), "{refused}");
+}
+
+#[test]
+fn a_new_key_is_there_whole_or_not_at_all_and_needs_no_database() {
+    let place = house::directory("new-key");
+    let path = place.join("key.pem");
+    let generate = |limited: &str| {
+        let script = format!("{limited} exec \"$0\" partner key generate --algorithm sm2 --out \"$1\"");
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["-c", &script, env!("CARGO_BIN_EXE_fenqi")]).arg(&path);
+        bash.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none").output().unwrap()
+    };
+    // As on a disk that is full: not one byte can be written to a file.
+    let full = generate("trap '' XFSZ; ulimit -f 0;");
+    let told = String::from_utf8_lossy(&full.stderr);
+    assert!(full.status.code() == Some(1) && told.contains("error: cannot write "), "{told}");
+    assert!(!path.exists(), "half a key would stand in the way of the next");
+    let made = generate("");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(PrivateKey::from_text(&std::fs::read_to_string(&path).unwrap()).is_some());
+    assert!(String::from_utf8_lossy(&made.stdout).starts_with("-----BEGIN PUBLIC KEY-----"));
+    std::fs::remove_dir_all(&place).unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

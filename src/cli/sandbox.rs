@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::base::Clock;
 use crate::cli::set_up;
 use crate::http;
+use crate::partner::is_base_url;
 use crate::sandbox::{self, Silence, World, WorldSettings};
 
 #[derive(clap::Args)]
@@ -18,7 +19,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Results are called back to this address and `/{partner}`
-    #[arg(long, default_value = "http://127.0.0.1:8080/partner")]
+    #[arg(long, default_value = "http://127.0.0.1:8080/partner", value_parser = callback_base)]
     callback: String,
     /// Keep silent by holding the connection for this many seconds instead of breaking it
     #[arg(long)]
@@ -40,4 +41,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     println!("start the platform with FENQI_SANDBOX_URL=http://{address} FENQI_SANDBOX_SEED={}", args.seed);
     sandbox::serve(listener, world).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An address behind which a partner's name is put; of any other nobody would ever be called back.
+fn callback_base(text: &str) -> Result<String, String> {
+    let base = text.trim_end_matches('/');
+    if is_base_url(base) {
+        Ok(base.to_owned())
+    } else {
+        Err("an address begins with http:// or https://, such as http://127.0.0.1:8080/partner".to_owned())
+    }
 }

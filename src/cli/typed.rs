@@ -31,6 +31,7 @@ mod tests {
     fn what_is_mistyped_is_told_by_what_is_allowed() {
         let time = "a time is written like 2026-03-02T09:30:00+08:00";
         let address = "an address and a port are written like 127.0.0.1:8080";
+        let callback = "an address begins with http:// or https://, such as http://127.0.0.1:8080/partner";
         for (words, allowed) in [
             ("calls --from 2026-03-02", time),
             ("calls --until yesterday", time),
@@ -38,10 +39,13 @@ mod tests {
             ("partner platform-key rotate --algorithm rsa --signs-from soon --by Li", time),
             ("serve --listen 8080", address),
             ("work --listen localhost", address),
+            ("sandbox --callback 127.0.0.1:8080/partner", callback),
+            ("sandbox --callback http://127.0.0.1:8080/partner?a=b", callback),
         ] {
             let refused = Cli::try_parse_from(["fenqi"].into_iter().chain(words.split(' '))).err().unwrap().to_string();
             assert!(refused.contains(allowed), "{words}: {refused}");
         }
+        assert!(Cli::try_parse_from(["fenqi", "sandbox", "--callback", "http://127.0.0.1:8080/partner/"]).is_ok());
         assert_eq!(moment("2026-03-02T09:30:00+08:00"), Ok("2026-03-02T01:30:00Z".parse().unwrap()));
     }
 }

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::base::counted;
 use crate::cli::{Sharing, find_database, progress, set_up};
 use crate::database::Scratch;
-use crate::replay::play::{Failure, Played, counted, play};
+use crate::replay::play::{Failure, Played, play};
 use crate::replay::script::{Mistake, Script};
 use crate::text_file;
 

@@ -1,6 +1,5 @@
 //! Plays a script from its beginning to the first line that fails, or to a clean end.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use super::expect::Difference;
 use super::house::{House, HouseSettings};
 use super::script::{Command, Script, Step};
 use super::stage::Stage;
-use crate::base::{BusinessDay, WorkingCalendar};
+use crate::base::{BusinessDay, WorkingCalendar, counted};
 use crate::credit::RiskHook;
 use crate::sandbox::world::lock;
 use crate::vault::Vault;
@@ -205,12 +204,6 @@ impl Player {
             wrong.map(|(what, expected, found)| (told(what, expected), told(what, found))).unzip();
         Ok((!found.is_empty()).then(|| Difference { expected: expected.join(", "), found: found.join(", ") }))
     }
-}
-
-/// A number and what it counts, such as `1 job` or `2 jobs`.
-pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
-    let ending = if number == N::from(1) { "" } else { "s" };
-    format!("{number} {noun}{ending}")
 }
 
 impl Failure {

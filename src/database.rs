@@ -153,9 +153,18 @@ pub async fn create_if_missing(url: &str) -> anyhow::Result<()> {
     let mut server = first_connection(&options.database("postgres")).await?;
     // Two that create at once would meet in the catalog; the lock ends with the connection.
     sqlx::query("select pg_advisory_lock($1)").bind(CREATE_LOCK).execute(&mut server).await?;
-    let created = sqlx::raw_sql(AssertSqlSafe(format!("create database {}", quote(&name)))).execute(&mut server).await;
+    // Whoever may create none is refused even where there is nothing to create.
+    let is_there: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+        .bind(&name)
+        .fetch_one(&mut server)
+        .await?;
+    let create = AssertSqlSafe(format!("create database {}", quote(&name)));
+    let created = if is_there { Ok(()) } else { sqlx::raw_sql(create).execute(&mut server).await.map(|_| ()) };
     server.close().await?;
     match created {
+        Err(error) if has_code(&error, NOT_ALLOWED) => bail!(
+            "the user in DATABASE_URL may not create the database {name}; have it made by one who may: {CREATEDB} {name}"
+        ),
         Err(error) if !has_code(&error, DATABASE_EXISTS) => {
             Err(error).with_context(|| format!("cannot create the database {name}"))
         }

@@ -150,6 +150,24 @@ async fn a_role_that_may_read_no_tables_is_told_whom_to_name(pool: PgPool) {
     assert!(told.starts_with("the user in DATABASE_URL may not read the tables of this database; name the"), "{told}");
 }
 
+#[sqlx::test(migrations = false)]
+async fn a_role_that_may_create_no_database_takes_the_one_that_is_there(pool: PgPool) {
+    let as_stranger = |name: &str| {
+        let url = house::other_database(&std::env::var("DATABASE_URL").unwrap(), name);
+        let sign = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{sign}options=-c%20role%3Dpg_monitor")
+    };
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&pool).await.unwrap();
+    database::create_if_missing(&as_stranger(&name)).await.unwrap();
+    let refused = database::create_if_missing(&as_stranger("fenqi_of_nobody")).await.unwrap_err();
+    let told = format!("{refused:#}");
+    assert!(
+        told.starts_with("the user in DATABASE_URL may not create the database fenqi_of_nobody; have it"),
+        "{told}"
+    );
+    assert!(told.ends_with("createdb --encoding=UTF8 --locale=C --template=template0 fenqi_of_nobody"), "{told}");
+}
+
 #[tokio::test]
 async fn another_program_than_postgresql_is_told_from_one() {
     let other = TcpListener::bind("127.0.0.1:0").await.unwrap();

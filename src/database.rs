@@ -59,17 +59,21 @@ pub enum Migrated {
 /// Connects and checks PostgreSQL's version; says nothing of migrations.
 pub async fn connect(url: &str, connections: u32) -> anyhow::Result<PgPool> {
     let options = parse(url)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS_MAX))
-        .test_before_acquire(false);
     // The first connection is made by hand, because the pool retries until its time limit and hides the reason.
     let mut first = first_connection(&options).await?;
-    let number: i32 =
-        sqlx::query_scalar("select current_setting('server_version_num')::int").fetch_one(&mut first).await?;
+    refuse_old_server(&mut first).await?;
     first.close().await?;
-    check_version(number)?;
-    Ok(pool.connect_with(options).await?)
+    Ok(pool_of(connections).connect_with(options).await?)
+}
+
+fn pool_of(connections: u32) -> PgPoolOptions {
+    let patience = Duration::from_secs(ACQUIRE_SECONDS_MAX);
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(patience).test_before_acquire(false)
+}
+
+async fn refuse_old_server(connection: &mut PgConnection) -> anyhow::Result<()> {
+    let asked = "select current_setting('server_version_num')::int";
+    check_version(sqlx::query_scalar(asked).fetch_one(connection).await?)
 }
 
 /// Begins a transaction on a connection of the pool's; dropped at any moment, it leaves nothing behind.
@@ -343,11 +347,12 @@ impl Scratch {
     pub async fn create(url: &str, label: &str, connections: u32) -> anyhow::Result<Scratch> {
         let options = parse(url)?;
         let mut server = first_connection(&options).await?;
+        refuse_old_server(&mut server).await?;
         let name = Scratch::create_unique(&mut server, label).await?;
-        server.close().await?;
         let options = options.database(&name);
-        let url = options.to_url_lossy();
-        let scratch = Scratch { pool: connect(url.as_str(), connections).await?, options };
+        // From here on it is removed, however this ends.
+        let scratch = Scratch { pool: pool_of(connections).connect_lazy_with(options.clone()), options };
+        server.close().await?;
         migrate(&scratch.pool).await?;
         Ok(scratch)
     }

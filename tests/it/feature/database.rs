@@ -185,6 +185,49 @@ async fn another_program_than_postgresql_is_told_from_one() {
     answering.await.unwrap();
 }
 
+/// A port of this machine behind which the test's server says that it is of PostgreSQL 14.
+async fn as_an_older_server(pool: &PgPool) -> u16 {
+    let asked = "select current_setting('server_version_num')::int";
+    let number: i32 = sqlx::query_scalar(asked).fetch_one(pool).await.unwrap();
+    // As a row of one whole number of four bytes says it.
+    let told = |number: i32| [4_i32.to_be_bytes(), number.to_be_bytes()].concat();
+    let (own, older) = (told(number), told(140_012));
+    let socket = wire::socket_of(pool);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let (mut near_read, mut near_write) = near.into_split();
+            let (mut far_read, mut far_write) = UnixStream::connect(&socket).await.unwrap().into_split();
+            let (own, older) = (own.clone(), older.clone());
+            tokio::spawn(async move { tokio::io::copy(&mut near_read, &mut far_write).await });
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 8192];
+                while let Ok(length @ 1..) = far_read.read(&mut bytes).await {
+                    if let Some(place) = bytes[..length].windows(own.len()).position(|part| part == own.as_slice()) {
+                        bytes[place..place + older.len()].copy_from_slice(&older);
+                    }
+                    if near_write.write_all(&bytes[..length]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[sqlx::test(migrations = false)]
+async fn on_a_server_that_is_too_old_no_scratch_database_is_left(pool: PgPool) {
+    let (port, server) = (as_an_older_server(&pool).await, pool.connect_options());
+    let (user, name) = (server.get_username(), server.get_database().unwrap());
+    let url = format!("postgres://{user}@127.0.0.1:{port}/{name}?sslmode=disable");
+    let refused = database::Scratch::create(&url, "older", 1).await.err().unwrap().to_string();
+    assert!(refused.contains("of PostgreSQL 14, which is too old; install 15 or newer"), "{refused}");
+    let left = "select count(*) from pg_database where datname like 'fenqi_older_%'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&pool).await.unwrap(), 0);
+}
+
 /// A wire to the database, and what says that the machine at its end is gone, which watches already.
 async fn watched(pool: &PgPool, silence_max: Duration) -> (Wire, tokio::task::JoinHandle<String>) {
     let (wire, options) = Wire::lay(pool).await;

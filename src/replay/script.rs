@@ -171,6 +171,7 @@ fn command<'a>(verb: &str, words: impl Iterator<Item = &'a str>) -> Result<Comma
         return Err(format!("found {verb} where a date or one of these is allowed: start, {}", known.join(", ")));
     };
     let mut words = Words::new(words, usage);
+    words.check_values()?;
     let command = match verb {
         "expect" => return expectation(words),
         "leaves" => Command::Leaves {
@@ -451,6 +452,8 @@ mod tests {
     fn the_risk_partner_refuses_with_a_code_and_a_person_is_never_silent() {
         let found = mistake("start 2026-03-02\nrisk anna refuses:").sentence;
         assert!(found.contains("allows, silent, refuses:CODE"), "{found}");
+        let found = mistake("start 2026-03-02\ndecide anna refused= too_young").sentence;
+        assert!(found.starts_with("refused= has no value"), "{found}");
         let found = mistake("start 2026-03-02\ndecide anna silent").sentence;
         assert!(found.contains("a person is never silent; write: decide BORROWER"), "{found}");
     }

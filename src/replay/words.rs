@@ -33,6 +33,15 @@ impl<'a> Words<'a> {
         format!("{what}; write: {}", self.usage)
     }
 
+    /// # Errors
+    /// If nothing stands behind a `=`.
+    pub fn check_values(&self) -> Result<(), String> {
+        match self.pairs.iter().find(|(_, value)| value.is_empty()) {
+            Some((key, _)) => Err(self.wrong(&format!("{key}= has no value, which stands behind = without a space"))),
+            None => Ok(()),
+        }
+    }
+
     /// The next plain word.
     pub fn word(&mut self, what: &str) -> Result<&'a str, String> {
         self.plain.pop_front().ok_or_else(|| self.wrong(&format!("{what} is missing")))
@@ -233,6 +242,18 @@ mod tests {
         {
             let wrong = check_lived(day(from), day(until)).unwrap_err();
             assert!(wrong.starts_with(&format!("found {until} where no date after {last} is allowed")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_a_value_is_told() {
+        let told = |line: &'static str| Words::new(line.split(' '), "decide BORROWER …").check_values();
+        assert_eq!(told("anna grade=B limit=5,000.00"), Ok(()));
+        for (line, key) in [("anna grade= B limit=5,000.00", "grade"), ("anna grade = B", ""), ("anna limit=", "limit")]
+        {
+            let expected =
+                format!("{key}= has no value, which stands behind = without a space; write: decide BORROWER …");
+            assert_eq!(told(line), Err(expected));
         }
     }
 

@@ -31,8 +31,9 @@ const NOT_COMPILED: (&str, &str) = ("jit", "off");
 /// Any number of our own: the letters of `fenqi`.
 const CREATE_LOCK: i64 = 0x66_65_6e_71_69;
 const CLAIM_LOCK: i64 = CREATE_LOCK + 1;
-/// Makes a database for us whatever its server was set up with.
+/// Makes a database for us whatever its server was set up with: as it is typed, and as SQL says it.
 const CREATEDB: &str = "createdb --encoding=UTF8 --locale=C --template=template0";
+const FOR_US: &str = "encoding 'UTF8' locale 'C' template template0";
 const DATABASE_MISSING: &str = "3D000";
 const DATABASE_EXISTS: &str = "42P04";
 const TABLE_MISSING: &str = "42P01";
@@ -162,7 +163,7 @@ pub async fn create_if_missing(url: &str) -> anyhow::Result<()> {
         .bind(&name)
         .fetch_one(&mut server)
         .await?;
-    let create = AssertSqlSafe(format!("create database {}", quote(&name)));
+    let create = AssertSqlSafe(format!("create database {} {FOR_US}", quote(&name)));
     let created = if is_there { Ok(()) } else { sqlx::raw_sql(create).execute(&mut server).await.map(|_| ()) };
     server.close().await?;
     match created {
@@ -379,7 +380,7 @@ impl Scratch {
     async fn create_unique(server: &mut PgConnection, label: &str) -> anyhow::Result<String> {
         for attempt in 0..100 {
             let name = format!("fenqi_{label}_{}_{attempt}", std::process::id());
-            let create = sqlx::raw_sql(AssertSqlSafe(format!("create database {}", quote(&name))));
+            let create = sqlx::raw_sql(AssertSqlSafe(format!("create database {} {FOR_US}", quote(&name))));
             match create.execute(&mut *server).await {
                 Ok(_) => return Ok(name),
                 Err(error) if has_code(&error, DATABASE_EXISTS) => continue,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fenqi::launcher::{Durability, Options, Server};
 use sha2::{Digest, Sha256};
+use sqlx::{Connection, PgConnection};
 
 use crate::documents::toml_of_operations;
 use crate::house;
@@ -225,6 +226,21 @@ fn a_postgresql_of_another_cluster_that_has_the_number_of_ours_is_not_taken_for_
     other.wait().unwrap();
     assert!(said(&running.stderr).contains("is not running"), "{}", said(&running.stdout));
     assert_eq!(said(&again.stdout), "the database is up to date", "{}", said(&again.stderr));
+}
+
+#[tokio::test]
+async fn a_database_of_ours_can_write_every_name_whatever_its_server_makes_by_itself() {
+    let place = Place::new("narrow");
+    let started = place.run(&["db", "start", "--durability", "none"]);
+    let url = said(&started.stdout);
+    let mut server = PgConnection::connect(&url).await.unwrap();
+    // As where it was set up without a locale.
+    let narrow = "update pg_database set encoding = pg_char_to_encoding('SQL_ASCII') where datname = 'template1'";
+    sqlx::query(narrow).execute(&mut server).await.unwrap();
+    server.close().await.unwrap();
+    let url = house::other_database(&url, "of_ours");
+    let migrated = place.fenqi(&["migrate", "--create"]).env("DATABASE_URL", &url).output().unwrap();
+    assert!(migrated.status.success(), "{}", said(&migrated.stderr));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The proof before publication: every plan, price and a grid of amounts and days are computed and must hold; so must whatever rounding
 //! makes of the amounts between.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use rust_decimal::Decimal;
@@ -79,6 +80,8 @@ impl fmt::Display for ProofProblem {
 const PROBLEMS_MAX: usize = 20;
 /// Amounts that are computed one by one, in all, so that a proof stays short. Only a price so near its cap that a fen shows needs more.
 const BETWEEN_MAX: u64 = 20_000;
+/// The months after which days and leap days come again.
+const CALENDAR_MONTHS: u32 = 48;
 
 /// Computes the whole grid. Either everything holds, or the problems are told.
 pub fn prove(terms: &Terms) -> Result<Proof, Vec<ProofProblem>> {
@@ -160,7 +163,7 @@ impl<'t> Prover<'t> {
                 self.prove_case(plan, &mut proof, case);
             }
         }
-        for least in cases_of(self.terms, plan, &[self.terms.purchase.amount_min_fen]) {
+        for least in cases_of(self.terms, plan, periods, &[self.terms.purchase.amount_min_fen]) {
             self.prove_between(plan, &mut proof, least);
         }
         proof
@@ -349,15 +352,16 @@ fn last_row_reason(plan: &Plan) -> &'static str {
 
 /// The grid of a plan in one of its numbers of periods.
 fn cases<'t>(terms: &'t Terms, plan: &Plan, periods: u16) -> Vec<Case<'t>> {
-    cases_of(terms, plan, &amounts(terms, plan.method, periods))
+    cases_of(terms, plan, periods, &amounts(terms, plan.method, periods))
 }
 
 /// These amounts for every line, day and grade of the grid.
-fn cases_of<'t>(terms: &'t Terms, plan: &Plan, amounts: &[Fen]) -> Vec<Case<'t>> {
+fn cases_of<'t>(terms: &'t Terms, plan: &Plan, periods: u16, amounts: &[Fen]) -> Vec<Case<'t>> {
     let mut cases = Vec::new();
     for line in lines(terms, plan) {
+        let start_days = start_days(terms, plan, periods, line);
         for amount in amounts.iter().copied() {
-            for start_on in start_days(terms, plan, line) {
+            for start_on in start_days.iter().copied() {
                 let grades = terms.purchase.grades.iter();
                 cases.extend(grades.map(|grade| Case { grade, amount, start_on, line }));
             }
@@ -390,8 +394,9 @@ fn amounts(terms: &Terms, method: Method, periods: u16) -> Vec<Fen> {
 }
 
 /// Days of the grid. Interest by the month does not look at dates; interest by the day does, and is tried from the
-/// shortest to the longest first period, over a leap February and a year's end. Of another product's line the longest is what counts.
-fn start_days(terms: &Terms, plan: &Plan, line: LineDays) -> Vec<BusinessDay> {
+/// shortest to the longest first period, over a leap February and a year's end. Of another product's line the longest is what counts,
+/// and the dearest of all months is among them.
+fn start_days(terms: &Terms, plan: &Plan, periods: u16, line: LineDays) -> Vec<BusinessDay> {
     let base = BusinessDay::new(terms.valid_from);
     let statement = line.statement_day.next_after(base);
     if plan.day_count == DayCount::Monthly {
@@ -400,9 +405,24 @@ fn start_days(terms: &Terms, plan: &Plan, line: LineDays) -> Vec<BusinessDay> {
     let months = [0u32, 1, 7, 11, 13, 24, 25];
     let longest = months.iter().map(|months| line.statement_day.months_after(statement, *months));
     if line.is_of_another {
-        return longest.collect();
+        let days: BTreeSet<BusinessDay> = longest.chain(dearest_start(terms, plan, periods, line)).collect();
+        return days.into_iter().collect();
     }
     longest.flat_map(|statement| [statement.minus_days(1), statement]).collect()
+}
+
+/// The statement day on which a purchase costs most, of all months that differ: which months have 31 days decides. It is looked for on
+/// the greatest amount, where rounding does not show, and at the highest price, which is the first to break a cap.
+fn dearest_start(terms: &Terms, plan: &Plan, periods: u16, line: LineDays) -> Option<BusinessDay> {
+    let priced = plan.prices.iter().zip(&terms.purchase.grades);
+    let (_, grade) = priced.max_by_key(|(price, _)| **price)?;
+    let first = line.statement_day.next_after(BusinessDay::new(terms.valid_from));
+    let cost = |start_on: &BusinessDay| {
+        let case = Case { grade, amount: terms.purchase.amount_max_fen, start_on: *start_on, line };
+        let quote = quote(terms, &case.request(periods)).ok()?;
+        quote.price().map(|price| price.higher())
+    };
+    (0..CALENDAR_MONTHS).map(|months| line.statement_day.months_after(first, months)).max_by_key(cost)
 }
 
 #[cfg(test)]

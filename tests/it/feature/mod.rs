@@ -24,6 +24,7 @@ mod audit_command;
 mod agreement_command;
 mod price;
 mod product;
+mod product_proof;
 mod quote_command;
 mod schedule;
 mod overdue;

@@ -32,7 +32,7 @@ fn shipped() -> Vec<(String, String)> {
     files
 }
 
-fn text(name: &str) -> String {
+pub(super) fn text(name: &str) -> String {
     shipped().into_iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("no product {name}")).1
 }
 

@@ -1,0 +1,30 @@
+//! The proof finds the dearest purchase that a product sells, beyond the days of its grid too.
+
+use fenqi::product::{self, ProductRefusal};
+
+use super::product::text;
+
+/// The first case in which the proof of a product fails.
+fn refused_for(terms: &str) -> String {
+    match product::check(terms) {
+        Err(ProductRefusal::Unproven(problems)) => problems[0].to_string(),
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+#[test]
+fn a_plan_by_days_holds_its_cap_in_the_dearest_month() {
+    let priced = |price: &str| {
+        text("equal-principal")
+            .replace("valid_from = 2024-01-01", "valid_from = 2027-09-15")
+            .replace("periods = [6, 12, 18, 24, 36]", "periods = [2]")
+            .replace("C = 0.126", &format!("C = {price}"))
+    };
+    // No month of the grid that begins in October 2027 has both a first period of 59 days and a second one of 31, as July has. Of 500 yuan
+    // at 13.3 % they cost 50,000 × 0.133 × 59 ÷ 365 = 1,074.9 and 25,000 × 0.133 × 31 ÷ 365 = 282.4 fen. At 24 % a year, which is 1.80876 %
+    // a month, payments of 26,075 and 25,282 fen are worth 25,611.7 + 24,391.6 = 50,003.4: more than was lent.
+    let told = refused_for(&priced("0.133"));
+    assert!(told.starts_with("50000 fen in 2 periods, grade C, bought on 2031-07-01"), "{told}");
+    assert!(told.contains("0.24067897 effective a year, above the cap of 0.24"), "{told}");
+    assert!(product::check(&priced("0.132")).is_ok());
+}

@@ -178,7 +178,7 @@ impl<'t> Prover<'t> {
         {
             if self.between == BETWEEN_MAX {
                 let (least, cap) = (case.amount.get(), self.terms.apr_cap);
-                let more = if plan.has_guarantee_charge() { "two" } else { "a" };
+                let more = ["a", "two", "three"][roundings(plan) - 1];
                 let reason = format!(
                     "costs so near the cap of {cap} that {more} fen more in each payment of {least} fen is above it"
                 );
@@ -294,13 +294,18 @@ fn bearing_max(schedule: &Schedule) -> Decimal {
     most
 }
 
-/// Whether the cap holds with a fen more in each payment. Rounding an interest or fee changes one by half a fen: where all were rounded
-/// down here, all of a greater amount may be rounded up. A guarantee charge beside interest is rounded for itself, and is another fen.
+/// Whether the cap holds with a fen more in each payment for each of its roundings, which changes it by half a fen: where all were rounded
+/// down here, all of a greater amount may be rounded up.
 fn has_room_for_rounding(terms: &Terms, plan: &Plan, periods: u16, case: Case<'_>) -> bool {
     let Ok(quote) = quote(terms, &case.request(periods)) else { return false };
-    let more = Fen::new(if plan.has_guarantee_charge() { 2 } else { 1 });
+    let more = Fen::new(roundings(plan) as i64);
     let payments: Vec<Fen> = quote.schedule.installments.iter().map(|row| row.total() + more).collect();
     Price::of_payments(case.amount, &payments).is_some_and(|price| price.is_within(terms.apr_cap))
+}
+
+/// How often a part of one payment is rounded: its interest or fee, a guarantee charge beside it, and what the merchant pays of it.
+fn roundings(plan: &Plan) -> usize {
+    1 + usize::from(plan.has_guarantee_charge()) + usize::from(!plan.subsidy_share.is_zero())
 }
 
 /// The last payment may differ from the others only by what rounding explains.

@@ -1,4 +1,4 @@
-//! The proof finds the dearest purchase that a product sells, beyond the days of its grid too.
+//! The proof finds the dearest purchase that a product sells, between the amounts and beyond the days of its grid too.
 
 use fenqi::product::{self, ProductRefusal};
 
@@ -10,6 +10,23 @@ fn refused_for(terms: &str) -> String {
         Err(ProductRefusal::Unproven(problems)) => problems[0].to_string(),
         other => panic!("expected a refusal, found {other:?}"),
     }
+}
+
+#[test]
+fn a_fee_rounded_up_whose_merchants_part_is_rounded_down_breaks_the_cap_between_the_grid() {
+    let priced = |price: &str| {
+        text("merchant-subsidy")
+            .replace("amount_min_fen = 10_000", "amount_min_fen = 1_000")
+            .replacen("periods = [3, 6]", "periods = [1]", 1)
+            .replacen("subsidy_share = 0.5", "subsidy_share = 0.4", 1)
+            .replace("E = 0.0080", &format!("E = {price}"))
+    };
+    // 10.45 yuan bear 30.514 fen, of whose 31 the merchant pays 12 of 12.4: 19 are 1.818 % a month. Of 10.00 yuan 29.2 fen are 29 and
+    // 11.6 of them 12: 17 are so cheap that a fen more would hold, but not two.
+    let told = refused_for(&priced("0.0292"));
+    assert!(told.starts_with("1045 fen in 1 period, grade E"), "{told}");
+    assert!(told.contains("0.24137802 effective a year, above the cap of 0.24"), "{told}");
+    assert!(product::check(&priced("0.0270")).is_ok());
 }
 
 #[test]

@@ -117,12 +117,12 @@ fn monthly_growth(principal: Fen, payments: &[Fen]) -> Option<i128> {
     for _ in 0..NEWTON_STEPS_MAX {
         let (mut value, mut slope) = (0i128, 0i128);
         for weight in weights.iter().rev() {
-            slope = multiply(slope, discount)? + value;
+            slope = multiply_widely(slope, discount)? + value;
             value = multiply(value, discount)? + weight;
         }
         // `value` is Σ paymentₖ·vᵏ⁻¹ and `slope` its derivative; the equation is v·value − 1 = 0.
         let excess = multiply(value, discount)? - ONE;
-        let step = divide(excess, multiply(slope, discount)? + value)?;
+        let step = divide(excess, multiply_widely(slope, discount)? + value)?;
         if step <= 0 {
             return divide(ONE, discount);
         }
@@ -203,6 +203,13 @@ fn multiply(left: i128, right: i128) -> Option<i128> {
     left.checked_mul(right).map(|product| product >> PLACES)
 }
 
+/// As [`multiply`], with half the places where the product is too large. Enough for the slope of many dear payments far from their root,
+/// which only says how far the next step goes.
+fn multiply_widely(left: i128, right: i128) -> Option<i128> {
+    let half = PLACES / 2;
+    multiply(left, right).or_else(|| (left >> half).checked_mul(right).map(|product| product >> half))
+}
+
 fn divide(numerator: i128, denominator: i128) -> Option<i128> {
     numerator.checked_mul(ONE)?.checked_div(denominator)
 }
@@ -248,6 +255,16 @@ mod tests {
         let price = Price::of_payments(Fen::new(10_000), &[Fen::new(10_100)]).unwrap();
         assert_eq!(price.nominal.to_string(), "0.12000000");
         assert_eq!(price.effective.to_string(), "0.12682503");
+    }
+
+    #[test]
+    fn fifty_years_of_the_highest_rate_have_a_price() {
+        // Of 1,200 fen 1,000 a month are 10 ÷ 12, and the 1,200 come back at the end: 10 a year, (1 + 10 ÷ 12)¹² − 1 compounded.
+        let mut monthly = payments(1_000, 599);
+        monthly.push(Fen::new(2_200));
+        let price = Price::of_payments(Fen::new(1_200), &monthly).unwrap();
+        assert_eq!(price.nominal.to_string(), "10.00000000");
+        assert_eq!(price.effective.to_string(), "1440.77409235");
     }
 
     #[test]

@@ -132,10 +132,15 @@ fn read_purchase(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Pu
     let category = "2 to 32 of a-z, 0-9 and -";
     let merchant_categories =
         reader.list(&mut section, "merchant_categories", category, |value| code_text(value, CODE_BYTES_MAX));
-    let grades = reader.list(&mut section, "grades", "1 to 8 of A-Z and 0-9", |value| {
+    let mut grades = reader.list(&mut section, "grades", "1 to 8 of A-Z and 0-9", |value| {
         let grade = value.as_str().filter(|text| (1..=8).contains(&text.len()))?;
         grade.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()).then(|| grade.to_owned())
     });
+    // Told before any price is read, which would be one of an unknown grade.
+    if grades.as_ref().is_some_and(Vec::is_empty) {
+        reader.problem("purchase.grades", "an empty list", "at least one grade");
+        grades = None;
+    }
     reader.finish(section);
     Some(PurchaseTerms {
         amount_min_fen: amount_min_fen?,

@@ -110,9 +110,6 @@ fn check_purchase(terms: &Terms, reader: &mut Reader<'_>) {
         let allowed = format!("at most line.limit_max_fen, {}", terms.line.limit_max_fen.get());
         reader.problem("purchase.amount_max_fen", purchase.amount_max_fen.get(), allowed);
     }
-    if purchase.grades.is_empty() {
-        reader.problem("purchase.grades", "an empty list", "at least one grade");
-    }
     if purchase.grades.len() > GRADES_MAX {
         let found = format!("{} grades", purchase.grades.len());
         reader.problem("purchase.grades", found, format!("at most {GRADES_MAX}"));
@@ -458,6 +455,7 @@ mod tests {
             (STANDARD, line(STANDARD, "statement_days"), "statement_days = []".to_owned(), "line.statement_days"),
             (STANDARD, "statement_days = [1,", "statement_days = [1, 1,".to_owned(), "line.statement_days[1]"),
             (FREE, line(FREE, "grades"), "grades = []".to_owned(), "purchase.grades"),
+            (STANDARD, line(STANDARD, "grades"), "grades = []".to_owned(), "purchase.grades"),
             (STANDARD, line(STANDARD, "prices"), String::new(), "plan[0].prices"),
             (FREE, free, format!("{free}{prices}"), "plan[0].prices"),
             (FREE, free, format!("{free}\nday_count = \"act/365\""), "plan[0].day_count"),

@@ -372,7 +372,7 @@ fn read_fen(reader: &mut Reader<'_>, section: &mut Section<'_>, name: &'static s
 }
 
 fn read_rate(reader: &mut Reader<'_>, section: &mut Section<'_>, name: &'static str, most: &str) -> Option<Rate> {
-    let allowed = format!("a fraction from 0 to {most}, such as 0.05 for five per cent");
+    let allowed = format!("a fraction from 0 to {most}, such as 0.02 for two per cent");
     reader.required(section, name, &allowed, |value| rate(value, most))
 }
 

@@ -435,6 +435,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_as_an_example_is_allowed() {
+        let problems = file::parse(&STANDARD.replace("fee_rate = 0\n", "fee_rate = 0.04\n")).unwrap_err();
+        assert_eq!(problems[0].allowed, "a fraction from 0 to 0.03, such as 0.02 for two per cent");
+        assert_eq!(told(STANDARD, "fee_rate = 0\n", "fee_rate = 0.02\n"), [""; 0]);
+    }
+
+    #[test]
     fn one_period_is_no_plural() {
         let guaranteed = STANDARD.replacen("[[plan]]\n", "[[plan]]\nguarantee_rate_per_period = 0.001\n", 1);
         let (before, periods) = guaranteed.split_once("periods = [").unwrap();

@@ -84,7 +84,7 @@ fn a_problem_names_its_line_field_finding_and_what_is_allowed() {
             line,
             field: "apr_cap".to_owned(),
             found: "0.36".to_owned(),
-            allowed: "a fraction from 0 to 0.24, such as 0.05 for five per cent".to_owned(),
+            allowed: "a fraction from 0 to 0.24, such as 0.02 for two per cent".to_owned(),
         }]
     );
 }

@@ -156,6 +156,12 @@ fn answer_line(
     if line.len() > LINE_BYTES_MAX {
         return Err(format!("the line is longer than {LINE_BYTES_MAX} bytes"));
     }
+    // A list would be read as the values of the first fields, and anything else be told by what an inquiry is called in the program.
+    match line.trim_ascii_start().first() {
+        Some(b'{') => {}
+        Some(_) => return Err("the line is no object; allowed is an object in JSON".to_owned()),
+        None => return Err("the line is empty; allowed is an object in JSON".to_owned()),
+    }
     let inquiry: Inquiry = serde_json::from_slice(line).map_err(|error| unreadable(line, &error))?;
     let terms = match &inquiry.product {
         None => None,
@@ -175,9 +181,6 @@ fn answer_line(
 
 /// What is wrong with a line: with a field that is not of its kind, else where with its JSON.
 fn unreadable(line: &[u8], error: &serde_json::Error) -> String {
-    if line.trim_ascii().is_empty() {
-        return "the line is empty; allowed is an object in JSON".to_owned();
-    }
     wrong_field(line).unwrap_or_else(|| error.to_string().replace(PLACE[0], PLACE[1]))
 }
 
@@ -244,6 +247,17 @@ mod tests {
         assert!(told.contains("unknown field `period`"), "{told}");
         assert!(told.contains(" at column ") && !told.contains("line"), "the line's number is told once: {told}");
         assert_eq!(found[3]["error"], "the line is empty; allowed is an object in JSON");
+    }
+
+    #[test]
+    fn a_line_that_is_no_object_is_refused_as_that() {
+        let list = r#"[null,120000,12,"2026-01-15","interest_free"]"#;
+        let (found, _) = answers(&format!("{list}\n[]\n\"word\"\n12\nnull\n  {GOOD}\n \t\r\n"));
+        for answer in &found[..5] {
+            assert_eq!(answer["error"], "the line is no object; allowed is an object in JSON");
+        }
+        assert!(found[5]["rows"].is_array());
+        assert_eq!(found[6]["error"], "the line is empty; allowed is an object in JSON");
     }
 
     #[test]

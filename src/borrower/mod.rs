@@ -35,7 +35,7 @@ pub use me_h5::find_signed;
 pub use model::{BorrowerRefusal, PersonName, Registration};
 pub use openid_actions::{Identified, sign_in_identified};
 pub use pin::PinRefusal;
-pub use pin_actions::{NewPin, Replaced, check_former, check_pin, has_pin, set_pin};
+pub use pin_actions::{NewPin, Replaced, check_former, check_pin, has_pin, keep_visit, set_pin};
 pub use pin_h5::{is_confirmed as is_pin_confirmed, refuse_pin};
 pub use sign_in_h5::BY_MOBILE;
 pub use store::{InTransit, is_erased, sum_in_transit};

@@ -15,7 +15,7 @@ use super::pin_store::{self, StoredPin};
 use super::store;
 use crate::app::App;
 use crate::base::When;
-use crate::base::id::BorrowerId;
+use crate::base::id::{BorrowerId, LineId};
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
@@ -27,6 +27,12 @@ use crate::vault::Indexed;
 /// Checks the borrower's PIN, before anything that moves money or changes what can move it. Five wrong ones lock it.
 pub async fn check_pin(app: &App, borrower_id: BorrowerId, typed: &str) -> Outcome<(), PinRefusal> {
     check_former(app, borrower_id, typed).await.map(|_| ())
+}
+
+/// Notes that the PIN was given for a visit to a counter, by the visit's key, to pay on a line. `false` where it was given for the same
+/// visit before, to pay on another line: whatever becomes of that, this line does not pay for the visit as well.
+pub async fn keep_visit(app: &App, borrower_id: BorrowerId, key: &str, line_id: LineId) -> sqlx::Result<bool> {
+    pin_store::keep_visit(&mut *app.pool.acquire().await?, borrower_id, key, line_id).await
 }
 
 /// A PIN that was found right, as it is stored.

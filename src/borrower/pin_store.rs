@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 
 use super::pin::Tries;
-use crate::base::id::BorrowerId;
+use crate::base::id::{BorrowerId, LineId};
 
 /// A PIN as stored.
 pub struct StoredPin {
@@ -45,6 +45,25 @@ pub async fn clear_tries(connection: &mut PgConnection, borrower_id: BorrowerId,
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Keeps for which visit to a counter the PIN was last given, and on which line; `false` where that was this visit, and another line.
+pub async fn keep_visit(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    key: &str,
+    line_id: LineId,
+) -> sqlx::Result<bool> {
+    let kept = sqlx::query!(
+        "update pin set visit_key = $2, visit_line_id = $3
+         where borrower_id = $1 and (visit_key is distinct from $2 or visit_line_id = $3)",
+        borrower_id.uuid(),
+        key,
+        line_id.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(kept.rows_affected() == 1)
 }
 
 /// Sets a PIN anew: nothing is counted against it.

@@ -294,6 +294,12 @@ pub async fn confirm(
     let chosen = find_shown(app, at, confirmation).await?;
     let checked = borrower::check_pin(app, confirmation.borrower_id, &confirmation.pin).await;
     checked.map_err(|fault| fault.map_refusal(ConfirmRefusal::Pin))?;
+    // One line decides once what is asked of it under a key. Of several, the one that was asked first alone decides, though it may take its
+    // time.
+    let Confirmation { borrower_id, key, .. } = confirmation;
+    if at.lines.len() > 1 && !borrower::keep_visit(app, *borrower_id, key, chosen.line_id).await? {
+        return Err(Fault::Refused(ConfirmRefusal::PaidAnother));
+    }
     let answer = match buy(authoriser, at.shop, confirmation, &chosen).await {
         // The business day ended in between: a schedule that is the same on the new one was agreed to all the same.
         Err(Fault::Refused(RequestRefusal::ScheduleChanged)) => {

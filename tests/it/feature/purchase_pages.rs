@@ -1,14 +1,16 @@
 //! Scan and pay by the pages: amounts, plans, the PIN, results, and everything that may go wrong at a counter.
 
 use fenqi::base::Fen;
+use fenqi::base::id::ProductId;
 use fenqi::funder::actions::BankMovement;
 use fenqi::merchant::actions::Judgement;
 use fenqi::merchant::{self, MerchantRefusal};
 use fenqi::purchase::Authoriser;
 use sqlx::PgPool;
 
+use crate::house;
 use crate::shopper::{PIN, Shopper, sign_in};
-use crate::town::refused;
+use crate::town::{LineWish, Town, refused};
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_printed_code_is_paid_in_installments(pool: PgPool) {
@@ -382,4 +384,53 @@ async fn many_taps_at_once_buy_once(pool: PgPool) {
         }
     }
     assert_eq!((places.len(), shopper.loans().await), (1, 1), "{places:?}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn one_of_two_lines_pays_for_a_visit_though_it_takes_its_time(pool: PgPool) {
+    let house = house::open(pool.clone(), "2026-03-02").await;
+    let mut shopper = Shopper::in_town(house::with_connections(&house, 16).await).await;
+    let app = shopper.town.app.clone();
+    let river = fenqi::funder::open_funder(&app, "river-bank", "River Bank").await.unwrap();
+    fenqi::product::publish(&app, include_str!("../../scenarios/river-standard.toml")).await.unwrap();
+    Town { funder_id: river, ..shopper.town.clone() }.deposit(10_000_000, "D-2").await;
+    let wish = LineWish { limit_fen: 500_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
+    let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
+    let another = sqlx::query("update credit_line set borrower_id = $1, funder_id = $2 where line_id = $3");
+    another.bind(shopper.borrower_id).bind(river).bind(second).execute(&pool).await.unwrap();
+    let product: ProductId = sqlx::query_scalar("select product_id from product where code = 'river-standard'")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    let code = shopper.poster().await;
+    let action = format!("{code}/confirm");
+    let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
+    let other = format!("{action}?key={}&amount=1200&plan={product}.1.12", asking.field("key"));
+    let other = shopper.browser.get(&other).await;
+    other.shows("name=\"pin\"").shows("River Bank");
+
+    // The first plan is confirmed while somebody holds its line; then the way back leads to a plan of the other line.
+    let mut holding = fenqi::database::begin(&pool).await.unwrap();
+    let hold = sqlx::query("select from credit_line where line_id = $1 for update").bind(shopper.line_id);
+    hold.execute(&mut *holding).await.unwrap();
+    let hidden = ["csrf", "key", "plan", "amount", "schedule"].map(|name| format!("{name}={}", asking.field(name)));
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let first = client
+        .post(format!("{}{action}", shopper.browser.address))
+        .header("cookie", format!("fenqi={}", shopper.browser.cookies["fenqi"]))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("{}&pin={PIN}", hidden.join("&")));
+    let first = tokio::spawn(first.send());
+    house::until_somebody_waits(&pool).await;
+    let refused = shopper.browser.submit(&other, &action, &[("pin", PIN)]).await;
+    refused.shows("This page was used for another payment already");
+    assert_eq!(shopper.loans().await, 0);
+    holding.rollback().await.unwrap();
+    let paid = first.await.unwrap().unwrap();
+    assert!(paid.headers().contains_key("location"), "{}", paid.status());
+    assert_eq!(shopper.loans().await, 1);
+    // Whoever means both gives the PIN once more, on the page that says so.
+    shopper.browser.submit(&refused, &action, &[("pin", PIN)]).await.shows("Paid");
+    assert_eq!(shopper.loans().await, 2);
+    app.pool.close().await;
 }

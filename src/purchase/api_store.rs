@@ -42,7 +42,9 @@ macro_rules! select_purchases {
             r#"select purchase_id as "purchase_id: PurchaseId", code_id as "order_id: CodeId",
                       (select order_reference from merchant_code c where c.code_id = purchase.code_id) as reference, status,
                       amount_fen as "amount_fen: Fen", refunded_fen as "refunded_fen: Fen",
-                      discount_fee_fen as "discount_fee_fen: Fen", subsidy_fen as "subsidy_fen: Fen", periods,
+                      -- Of one that was voided nothing is cleared.
+                      case when status = 'voided' then 0 else discount_fee_fen end as "discount_fee_fen!: Fen",
+                      case when status = 'voided' then 0 else subsidy_fen end as "subsidy_fen!: Fen", periods,
                       business_day as "business_day: BusinessDay", created_at
                from purchase "# + $rest,
             $($argument)*

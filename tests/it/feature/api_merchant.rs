@@ -197,8 +197,11 @@ async fn a_purchase_is_voided_on_its_day_and_an_order_closed_before_it_is_paid(p
     let void = format!("/merchant/purchases/{purchase_id}/void");
     let in_part = desk.post(&void, "v-1", &json!({ "amount_fen": 1 })).await;
     assert_eq!(in_part.problem(), (400, "body_not_taken".into()), "the whole is voided, or nothing");
-    assert_eq!(desk.get(&format!("/merchant/purchases/{purchase_id}")).await.ok()["status"], "authorised");
-    assert_eq!(desk.post(&void, "v-1", &Value::Null).await.ok()["status"], "voided");
+    let purchase = desk.get(&format!("/merchant/purchases/{purchase_id}")).await.ok();
+    assert_eq!((&purchase["status"], &purchase["discount_fee_fen"]), (&json!("authorised"), &json!(773)));
+    let voided = desk.post(&void, "v-1", &Value::Null).await.ok();
+    assert_eq!((&voided["status"], &voided["amount_fen"]), (&json!("voided"), &json!(128_800)));
+    assert_eq!((&voided["discount_fee_fen"], &voided["subsidy_fen"]), (&json!(0), &json!(0)), "nothing is cleared");
     assert_eq!(desk.post(&void, "v-2", &Value::Null).await.ok()["status"], "voided", "again changes nothing");
     assert_eq!(desk.get("/merchant/orders/A-1").await.ok()["status"], "voided");
     desk.post("/merchant/orders", "o-2", &order("A-2", 5_000)).await.ok();

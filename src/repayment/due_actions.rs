@@ -6,16 +6,19 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::account::OpenInstallment;
+use super::account::{LineAccount, OpenInstallment};
 use super::attempt::NextAttempt;
 use super::card_store;
 use super::queue_store::{DueDay, DueLine};
+use super::receipt_actions::read_payoff_loan;
 use super::store::{self, NewWithholding};
 use super::withholding::{Purpose, State, Withholding};
 use crate::app::App;
-use crate::base::id::{BorrowerId, CardId, LineId, ProductId, WithholdingId};
+use crate::base::id::{BorrowerId, CardId, LineId, LoanId, ProductId, WithholdingId};
 use crate::base::{BusinessDay, Fen, When};
 use crate::bill::{self, BilledInstallment};
+use crate::credit;
+use crate::loan::{self, LoanStatus};
 use crate::product::ProductVersion;
 
 /// Lines whose installments are in memory at once.
@@ -124,6 +127,28 @@ pub async fn owed_in_all_by_line(
 ) -> anyhow::Result<HashMap<LineId, Fen>> {
     let open = bill::store::load_open_installments(connection, line_ids).await?;
     sum_by_line(connection, app, open, day).await
+}
+
+/// What it takes to end a loan by an order that counts from `day`, as the loan stands now; nothing once it has ended. Nothing is locked:
+/// what changes after this is looked at when the money comes.
+pub async fn owed_for_payoff(
+    connection: &mut PgConnection,
+    app: &App,
+    loan_id: LoanId,
+    day: BusinessDay,
+) -> anyhow::Result<Fen> {
+    let found = loan::load_loans(connection, &[loan_id]).await?.pop();
+    let Some(open) = found.filter(|loan| loan.status == LoanStatus::Open) else { return Ok(Fen::ZERO) };
+    let line = credit::find_line(connection, open.line_id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let mut payoff = read_payoff_loan(connection, open).await?;
+    let mut account = LineAccount::new(line);
+    for billed in bill::store::load_open_installments(connection, &[account.line.line_id.uuid()]).await? {
+        let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
+        account.installments.push(OpenInstallment::new(billed, product));
+    }
+    payoff.catch_up(&account);
+    let product = app.catalogue.get(connection, payoff.loan.product_id, payoff.loan.product_version).await?;
+    Ok(payoff.quote_on(&account, &product, day).total())
 }
 
 async fn sum_by_line(

@@ -7,16 +7,15 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::attempt::{LastAttempt, next_attempt};
-use super::due_actions::{Candidate, Timetable, create_due_orders, owed_by_line, owed_in_all_by_line};
+use super::due_actions::{Candidate, Timetable, create_due_orders, owed_by_line, owed_for_payoff, owed_in_all_by_line};
 use super::queue_store::{self, ClaimedOrder, DueLine, OpenQuestion, Place, Queue};
 use super::result_actions::{ChannelResult, Posted, post_results};
 use super::withholding::{Failure, PurposeKind};
 use super::{notices, store};
 use crate::app::App;
-use crate::base::id::{LineId, LoanId, WithholdingId};
+use crate::base::id::{LineId, WithholdingId};
 use crate::base::{AccountRange, BusinessDay, Fen, When};
 use crate::database;
-use crate::loan::{self, LoanStatus};
 use crate::partner::SendBy;
 use crate::partner::asking::{FIRST_QUERY_AFTER, query_delay};
 use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said};
@@ -144,8 +143,7 @@ async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed>
 }
 
 /// What is owed of what each line's order, of which it has one, was made for, on the day that the order counts from: on bills that are due
-/// by then where the timetable made it, on all bills that were cut where the button did, and the order's amount where it pays off a loan
-/// that is open.
+/// by then where the timetable made it, on all bills that were cut where the button did, and what ends the loan where it pays off one.
 async fn owed_for_orders(
     connection: &mut PgConnection,
     app: &App,
@@ -164,11 +162,11 @@ async fn owed_for_orders(
         owed.extend(owed_by_line(connection, app, &due, day).await?);
         owed.extend(owed_in_all_by_line(connection, app, &pressed, day).await?);
     }
-    let paid_off: Vec<LoanId> = claimed.iter().filter_map(|order| order.loan_id).collect();
-    let mut open = loan::load_loans(connection, &paid_off).await?;
-    open.retain(|loan| loan.status == LoanStatus::Open);
-    let pays_off = |order: &&ClaimedOrder| open.iter().any(|loan| Some(loan.loan_id) == order.loan_id);
-    owed.extend(claimed.iter().filter(pays_off).map(|order| (order.line_id, order.amount)));
+    for order in claimed {
+        if let Some(loan_id) = order.loan_id {
+            owed.insert(order.line_id, owed_for_payoff(connection, app, loan_id, order.business_day).await?);
+        }
+    }
     Ok(owed)
 }
 

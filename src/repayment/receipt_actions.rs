@@ -308,8 +308,12 @@ fn account_mut(accounts: &mut BTreeMap<LineId, LineAccount>, line_id: LineId) ->
 /// The loan that a payoff is to end, locked, with its schedule and what has been billed of it.
 pub async fn load_payoff_loan(connection: &mut PgConnection, loan_id: LoanId) -> anyhow::Result<PayoffLoan> {
     let loan = loan::store::lock_loans(&mut *connection, &[loan_id]).await?.pop();
-    let loan = loan.with_context(|| format!("{loan_id} does not exist"))?;
+    read_payoff_loan(connection, loan.with_context(|| format!("{loan_id} does not exist"))?).await
+}
+
+/// A loan that was read already, with its schedule and what has been billed of it.
+pub async fn read_payoff_loan(connection: &mut PgConnection, loan: Loan) -> anyhow::Result<PayoffLoan> {
     let schedule = loan::store::current_schedule(&mut *connection, &loan).await?;
-    let last_billed = bill::store::last_period_billed(connection, loan.line_id, loan_id).await?;
+    let last_billed = bill::store::last_period_billed(connection, loan.line_id, loan.loan_id).await?;
     Ok(PayoffLoan { loan, schedule, last_billed: u16::try_from(last_billed)? })
 }

@@ -206,10 +206,6 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::PayOrder(order) => return pay_order::run(order).await,
         Args::Apply(applicant) => return apply::run(applicant).await,
         Args::Notify(notify) => return notify::run(notify).await,
-        Args::Key(Key::Generate { algorithm, out }) => {
-            generate(algorithm, &out)?;
-            return Ok(ExitCode::SUCCESS);
-        }
         other => other,
     };
     let config = set_up()?;

@@ -14,6 +14,7 @@ mod transfer_command;
 mod claim_command;
 mod list_commands;
 mod trial_command;
+mod openid;
 mod operator_commands;
 mod line_command;
 mod borrower_command;

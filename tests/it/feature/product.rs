@@ -236,7 +236,7 @@ fn a_plan_that_breaks_its_cap_is_not_published() {
 
 #[test]
 fn interest_may_bear_penalty_beside_a_plan_that_has_none() {
-    let priced = "[[plan]]\nperiods = [9]\nmethod = \"equal_installment\"\nprices = { A = 0.1, B = 0.1, C = 0.1, D = 0.1, E = 0.1 }\n";
+    let priced = "[[plan]]\nperiods = [9]\nmethod = \"equal_installment\"\nprices = { A = 0.12, B = 0.12, C = 0.12, D = 0.12, E = 0.12 }\n";
     let penalty = "\n[penalty]\nbase = \"principal_and_interest\"";
     let mixed = text("interest-free").replacen("\n[penalty]", &format!("{priced}{penalty}"), 1);
     assert!(file::parse(&mixed).unwrap().penalty.base.has_interest());

@@ -75,6 +75,7 @@ words! {
         AgreementChanged = "agreement_changed",
         LinkSet = "link_set",
         StaffHired = "staff_hired",
+        StaffRemoved = "staff_removed",
         NotifyAddressSet = "notify_address_set",
         ApplicationDecided = "application_decided",
         LineChanged = "line_changed",
@@ -120,6 +121,7 @@ impl Action {
             | Action::AgreementChanged
             | Action::LinkSet
             | Action::StaffHired
+            | Action::StaffRemoved
             | Action::NotifyAddressSet => "merchant",
             Action::ApplicationDecided => "application",
             Action::LineChanged => "line",

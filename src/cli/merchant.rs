@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::audit::Person;
 use crate::base::Fen;
-use crate::base::id::MerchantId;
+use crate::base::id::{MerchantId, StaffId};
 use crate::base::person::Mobile;
 use crate::cli::by::By;
 use crate::cli::line::filled;
@@ -26,7 +26,7 @@ use crate::merchant::agreement_store;
 use crate::merchant::code_actions::{CodeForms, code_forms};
 use crate::merchant::join_store::{self, ApplicationRow};
 use crate::merchant::staff::parse_staff_name;
-use crate::merchant::staff_actions::{self, Hiring};
+use crate::merchant::staff_actions::{self, Hiring, StaffChange};
 use crate::merchant::{self, AccountStep, Decision, MerchantStatus, Role, picture};
 use crate::settlement::store::{Owed, find_owed};
 
@@ -106,6 +106,16 @@ pub enum Args {
         #[arg(long, value_parser = filled)]
         by: String,
     },
+    /// Let somebody of a merchant sign in for it no more; whatever they have open ends at once
+    RemoveStaff {
+        /// By its id in `fenqi merchant list`
+        merchant: MerchantId,
+        /// By their id in `fenqi merchant show`
+        staff: StaffId,
+        /// Who removes them
+        #[arg(long, value_parser = filled)]
+        by: String,
+    },
 }
 
 #[derive(clap::Args)]
@@ -177,6 +187,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let hiring = Hiring { merchant_id: merchant, name, mobile, role: Role::Owner, hired_by: by };
             let staff_id = staff_actions::hire(&app, &hiring).await.map_err(look_at(LIST))?;
             println!("{} owns {merchant} and signs in at {} ({staff_id})", hiring.name, app.site.link("/m"));
+        }
+        Args::RemoveStaff { merchant: merchant_id, staff: staff_id, by: changed_by } => {
+            let app = app.by(Person::typed(&changed_by));
+            let change = StaffChange { merchant_id, staff_id, changed_by };
+            staff_actions::remove(&app, &change).await.map_err(look_at("fenqi merchant show"))?;
+            println!("{staff_id} signs in for {merchant_id} no more");
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -281,7 +297,7 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
         let name = staff.name.as_deref().unwrap_or("(a name that does not open)");
         let mobile = staff.mobile.as_ref();
         let mobile = mobile.map_or_else(|| "(a mobile that does not open)".to_owned(), ToString::to_string);
-        println!("    {} {name} {mobile} since {}", staff.role.name(), day(staff.created_at));
+        println!("    {} {name} {mobile} since {} ({})", staff.role.name(), day(staff.created_at), staff.staff_id);
     }
     println!("    applied {}", day(row.created_at));
     for event in &events {

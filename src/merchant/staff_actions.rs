@@ -14,6 +14,8 @@ use crate::base::id::{MerchantId, StaffId};
 use crate::base::person::Mobile;
 use crate::database;
 use crate::error::{Fault, Outcome, Step};
+use crate::page::session;
+use crate::page::subject::Subject;
 use crate::vault::{Field, Indexed};
 
 /// Somebody at a merchant, with the merchant.
@@ -156,15 +158,18 @@ pub async fn change_role(app: &App, change: &StaffChange, role: Role) -> Outcome
     Ok(Step::Applied)
 }
 
-/// Removes somebody. From then on no page knows them any more; the rows of their sessions may follow.
+/// Removes somebody; their sessions end with that.
 pub async fn remove(app: &App, change: &StaffChange) -> Outcome<(), StaffRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let team = lock_team(app, &mut transaction, change.merchant_id).await?;
-    team.may_remove(change.staff_id).map_err(Fault::Refused)?;
+    let role = team.may_remove(change.staff_id).map_err(Fault::Refused)?.role;
     let by = By { name: &change.changed_by, at: app.clock.now() };
     if !staff_store::remove_staff(&mut transaction, change.staff_id, by).await? {
         return Err(Fault::Failed(anyhow::anyhow!("a locked team changed")));
     }
+    session::end_all(&mut transaction, Subject::staff(change.staff_id)).await?;
+    let detail = json!({ "staff_id": change.staff_id, "role": role.name() });
+    audit::record(&mut transaction, app, Act::new(Action::StaffRemoved, change.merchant_id, detail)).await?;
     transaction.commit().await?;
     Ok(())
 }

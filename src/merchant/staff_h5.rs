@@ -14,8 +14,6 @@ use crate::base::id::StaffId;
 use crate::base::typed::typed_mobile;
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
-use crate::page::session;
-use crate::page::subject::Subject;
 use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page};
 use crate::passcode::{self, Asking, Purpose};
@@ -274,8 +272,6 @@ pub async fn remove(
     }
     match staff_actions::remove(&app, &change_of(&signed_in, &person)).await {
         Ok(()) => {
-            let mut connection = app.pool.acquire().await?;
-            session::end_all(&mut connection, Subject::staff(person.staff_id)).await?;
             page.visit.flash("flash-staff-removed");
             Ok(Redirect::to(LIST).into_response())
         }

@@ -3,7 +3,9 @@
 use fenqi::merchant::{Role, staff_actions};
 use sqlx::PgPool;
 
+use super::house_command::Program;
 use crate::counter::hire;
+use crate::house;
 use crate::shopper::sign_in_as;
 use crate::till::{CASHIER, OWNER, Till, neighbour};
 
@@ -52,6 +54,31 @@ async fn whoever_is_removed_is_out_at_once(pool: PgPool) {
     // Hired again, as somebody new.
     hire(&till.town.app, merchant_id, CASHIER, Role::Manager).await;
     assert_eq!(till.town.fen("select count(*) from merchant_staff_event").await, 4);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_operator_takes_an_owner_out_whom_nobody_at_the_merchant_would(pool: PgPool) {
+    let mut till = Till::open(pool.clone(), "2026-03-02").await;
+    let fenqi = Program::on(&pool).await;
+    let merchant = till.town.merchant_id.to_string();
+    let shown: serde_json::Value =
+        serde_json::from_str(&fenqi.done(&["merchant", "show", &merchant, "--json"])).unwrap();
+    let squatter = shown["staff"][0]["staff_id"].as_str().unwrap().to_owned();
+    let remove = ["merchant", "remove-staff", &merchant, &squatter, "--by", "Li Na"];
+    assert!(fenqi.refused(&remove).contains("never without an owner"));
+    let owner = ["--mobile", "13900139055", "--name", "Zhao Liu", "--by", "Li Na"];
+    fenqi.done(&[&["merchant", "add-owner", &merchant][..], &owner].concat());
+    till.browser.get("/m/staff").await.is_at("/m/staff").shows("Zhao Liu");
+    assert!(fenqi.done(&["merchant", "show", &merchant]).contains(&format!("({squatter})")));
+    fenqi.done(&remove);
+    till.browser.get("/m/staff").await.is_at("/m/sign-in");
+    assert_eq!(till.town.fen("select count(*) from session where kind = 'merchant'").await, 0);
+    assert_eq!(house::did(&pool, "staff_removed").await, ["Li Na"]);
+    let told = "select count(*) from merchant_staff_event where change = 'removed' and changed_by = 'Li Na'";
+    assert_eq!(till.town.fen(told).await, 1);
+    assert!(fenqi.refused(&remove).contains("nobody of that id works at this merchant"), "who is out already");
+    let elsewhere = ["merchant", "remove-staff", "mer_00000000000000000000000000000000", &squatter, "--by", "Li Na"];
+    assert!(fenqi.refused(&elsewhere).contains("there is no such merchant"));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -26,7 +26,7 @@ use crate::merchant::agreement_store;
 use crate::merchant::code_actions::{CodeForms, code_forms};
 use crate::merchant::join_store::{self, ApplicationRow};
 use crate::merchant::staff::parse_staff_name;
-use crate::merchant::staff_actions::{self, Hiring, StaffChange};
+use crate::merchant::staff_actions::{self, Hiring, StaffChange, StaffShown};
 use crate::merchant::{self, AccountStep, Decision, MerchantStatus, Role, picture};
 use crate::settlement::store::{Owed, find_owed};
 
@@ -58,7 +58,7 @@ pub enum Args {
     },
     /// File the application of a merchant that has a contract of its own and did not apply on the pages
     Add(adding::Args),
-    /// Accept an application; the merchant sells from then on
+    /// Accept an application; the merchant sells from then on, and what else waits for the same credit code is refused
     Approve(Deciding),
     /// Refuse an application; the reason is shown to the applicant, who may correct it and apply again
     Refuse(Deciding),
@@ -250,6 +250,7 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     let events = join_store::list_events(&mut connection, merchant_id).await?;
     let proposal = agreement_store::find_proposal(&mut connection, merchant_id).await?;
     let owed = find_owed(&mut connection, merchant_id).await?;
+    let same_company = join_store::list_same_company(&mut connection, merchant_id).await?;
     drop(connection);
     let people = staff_actions::show_staff(app, merchant_id).await?;
     let stated = find_stated_account(app, merchant_id).await?;
@@ -269,12 +270,20 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
         shown["account_proposed"] = stated
             .map_or(serde_json::Value::Null, |StatedAccount { tail, by }| json!({ "account_tail": tail, "by": by }));
         shown["owed_fen"] = json!(owed_fen(owed));
+        shown["same_company"] = serde_json::Value::from_iter(
+            same_company
+                .iter()
+                .map(|(merchant_id, status)| json!({ "merchant_id": merchant_id, "status": status.name() })),
+        );
         println!("{shown}");
         return Ok(());
     }
     println!("{} {}", row.merchant_id, row.name);
     println!("    {}{}", row.status.name(), row.status_reason.map_or_else(String::new, |reason| format!(": {reason}")));
     println!("    credit code {}, {}", row.credit_code, row.category);
+    for (other, status) in &same_company {
+        println!("    filed for this credit code too: {other}, which is {}", status.name());
+    }
     println!("    account of {} ending in {}", row.account_name, row.account_tail);
     if let Some(StatedAccount { tail, by }) = &stated {
         match tail {
@@ -293,17 +302,21 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     if let Some(Owed { amount, business_day }) = owed {
         println!("    owes {amount} yuan of {business_day}, which its next settlement takes off");
     }
-    for staff in &people {
-        let name = staff.name.as_deref().unwrap_or("(a name that does not open)");
-        let mobile = staff.mobile.as_ref();
-        let mobile = mobile.map_or_else(|| "(a mobile that does not open)".to_owned(), ToString::to_string);
-        println!("    {} {name} {mobile} since {} ({})", staff.role.name(), day(staff.created_at), staff.staff_id);
-    }
+    print_people(&people);
     println!("    applied {}", day(row.created_at));
     for event in &events {
         println!("    {} {} by {}: {}", day(event.occurred_at), event.decision, event.decided_by, event.reason);
     }
     Ok(())
+}
+
+fn print_people(people: &[StaffShown]) {
+    for staff in people {
+        let name = staff.name.as_deref().unwrap_or("(a name that does not open)");
+        let mobile = staff.mobile.as_ref();
+        let mobile = mobile.map_or_else(|| "(a mobile that does not open)".to_owned(), ToString::to_string);
+        println!("    {} {name} {mobile} since {} ({})", staff.role.name(), day(staff.created_at), staff.staff_id);
+    }
 }
 
 fn owed_fen(owed: Option<Owed>) -> Fen {

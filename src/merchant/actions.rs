@@ -10,7 +10,7 @@ use super::agreement::Agreement;
 use super::emvco;
 use super::join::is_latin;
 use super::join_store;
-use super::model::{AccountNumber, Category, Decision, MerchantRefusal, parse_link, parse_name};
+use super::model::{AccountNumber, Category, Decision, MerchantRefusal, MerchantStatus, parse_link, parse_name};
 use super::notices;
 use super::staff_store;
 use super::store::{self, AccountProposal, DecidedChange, MerchantRecord, NewMerchant, SealedAccount};
@@ -75,31 +75,46 @@ pub(super) struct Checked {
     agreement: Agreement,
 }
 
-/// Files an application; it waits for [`decide`]. The same company with the same particulars gives the same merchant.
+/// Files an application; it waits for [`decide`]. The same company with the same particulars gives the same merchant, unless that was
+/// refused.
 pub async fn onboard(app: &App, onboarding: &Onboarding) -> Outcome<MerchantId, MerchantRefusal> {
     let checked = check(onboarding).map_err(Fault::Refused)?;
     let merchant_id = MerchantId::mint(app.clock.now());
     let merchant = new_merchant(app, merchant_id, &checked);
     let mut transaction = database::begin(&app.pool).await?;
-    if store::insert_merchant(&mut transaction, &merchant).await? {
-        audit::record(&mut transaction, app, Act::new(Action::MerchantAdded, merchant_id, json!({}))).await?;
-        transaction.commit().await?;
-        return Ok(merchant_id);
+    let company = store::lock_company(&mut transaction, merchant.credit_code, None).await?;
+    let is_open = |filed: &&MerchantRecord| filed.status != MerchantStatus::Refused && checked.is_the_same_as(filed);
+    for filed in company.iter().filter(is_open) {
+        if is_sealed_alike(app, &mut transaction, filed.merchant_id, &checked).await? {
+            return database::end(transaction, Ok(filed.merchant_id)).await;
+        }
     }
-    let existing = store::find_merchant_by_credit_code(&mut transaction, merchant.credit_code).await?;
-    let Some(existing) = existing.filter(|existing| checked.is_the_same_as(existing)) else {
-        return Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded));
-    };
-    // The record has the last digits alone, and two accounts may end alike.
-    let sealed = store::find_sealed_account(&mut transaction, existing.merchant_id).await?;
-    let owner = existing.merchant_id.uuid();
-    let account = app.vault.open_for(owner, Field::SettlementAccount, &sealed).map_err(anyhow::Error::new)?;
-    let mobiles = join_store::list_contact_mobiles(&mut transaction, &[existing.merchant_id]).await?;
-    let mobile = mobiles.first().map(|(_, sealed)| app.vault.open_for(owner, Field::ContactMobile, sealed)).transpose();
-    let mobile = mobile.map_err(anyhow::Error::new)?;
-    let is_same = account == checked.account_number.reveal()
-        && mobile.is_none_or(|mobile| mobile == checked.contact_mobile.reveal());
-    if is_same { Ok(existing.merchant_id) } else { Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded)) }
+    refuse_if_onboarded(&company, merchant_id).map_err(Fault::Refused)?;
+    store::insert_merchant(&mut transaction, &merchant).await?;
+    audit::record(&mut transaction, app, Act::new(Action::MerchantAdded, merchant_id, json!({}))).await?;
+    transaction.commit().await?;
+    Ok(merchant_id)
+}
+
+/// Whether what is sealed of an application is what is stated, too: the record has the account's last digits alone, and two may end alike.
+async fn is_sealed_alike(
+    app: &App,
+    connection: &mut PgConnection,
+    filed: MerchantId,
+    stated: &Checked,
+) -> anyhow::Result<bool> {
+    let sealed = store::find_sealed_account(connection, filed).await?;
+    let account = app.vault.open_for(filed.uuid(), Field::SettlementAccount, &sealed)?;
+    let mobiles = join_store::list_contact_mobiles(connection, &[filed]).await?;
+    let mobile = mobiles.first().map(|(_, sealed)| app.vault.open_for(filed.uuid(), Field::ContactMobile, sealed));
+    let is_same_mobile = mobile.transpose()?.is_none_or(|mobile| mobile == stated.contact_mobile.reveal());
+    Ok(account == stated.account_number.reveal() && is_same_mobile)
+}
+
+/// One merchant account a company: an application claims nothing until it is accepted, and then no other is.
+pub(super) fn refuse_if_onboarded(company: &[MerchantRecord], own: MerchantId) -> Result<(), MerchantRefusal> {
+    let is_taken = company.iter().any(|filed| filed.merchant_id != own && filed.status.is_accepted());
+    if is_taken { Err(MerchantRefusal::AlreadyOnboarded) } else { Ok(()) }
 }
 
 /// An application as it is written, what is personal sealed.
@@ -187,18 +202,22 @@ pub struct Judgement {
     pub reason: String,
 }
 
-/// Accepts, refuses, suspends, resumes or closes a merchant.
+/// Accepts, refuses, suspends, resumes or closes a merchant. With the acceptance, other applications of its company that wait are refused.
 pub async fn decide(app: &App, judgement: &Judgement) -> Outcome<Step, MerchantRefusal> {
     if judgement.decided_by.trim().is_empty() || judgement.reason.trim().is_empty() {
         return Err(Fault::Refused(MerchantRefusal::ReasonMissing));
     }
     let mut transaction = database::begin(&app.pool).await?;
+    let company = match judgement.decision {
+        Decision::Accept => lock_company_of(&mut transaction, judgement.merchant_id).await?,
+        Decision::Refuse | Decision::Suspend | Decision::Resume | Decision::Close => Vec::new(),
+    };
     let before = store::lock_status(&mut transaction, judgement.merchant_id).await?;
     let before = before.ok_or(Fault::Refused(MerchantRefusal::UnknownMerchant))?;
     let (after, step) = before.decide(judgement.decision).map_err(Fault::Refused)?;
     match step {
         Step::AlreadyApplied => return Ok(step),
-        Step::Applied => {}
+        Step::Applied => refuse_if_onboarded(&company, judgement.merchant_id).map_err(Fault::Refused)?,
     }
     let change = DecidedChange {
         merchant_id: judgement.merchant_id,
@@ -213,28 +232,78 @@ pub async fn decide(app: &App, judgement: &Judgement) -> Outcome<Step, MerchantR
         return Err(Fault::Failed(anyhow::anyhow!("a locked merchant changed its status")));
     }
     tell_applicant(&mut transaction, &change).await?;
+    let passed_over = pass_over(&mut transaction, &company, &change).await?;
     let detail = json!({ "before": before.name(), "after": after.name() });
     audit::record(&mut transaction, app, Act::new(Action::MerchantDecided, change.merchant_id, detail)).await?;
+    for merchant_id in passed_over {
+        let (before, after) = (MerchantStatus::Submitted.name(), MerchantStatus::Refused.name());
+        let detail = json!({ "before": before, "after": after, "accepted": change.merchant_id });
+        audit::record(&mut transaction, app, Act::new(Action::MerchantDecided, merchant_id, detail)).await?;
+    }
     transaction.commit().await?;
     Ok(step)
 }
 
-/// Tells whoever applied on the pages what was decided. A merchant that an operator entered has nobody who waits for it.
+/// All that was filed for the company of an application, locked; nothing where there is no such application.
+async fn lock_company_of(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Vec<MerchantRecord>> {
+    match store::find_merchant(connection, merchant_id).await? {
+        Some(merchant) => store::lock_company(connection, &merchant.credit_code, Some(merchant_id)).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Refuses what else of the company waits, now that one application is accepted, and tells whoever sent it; returns what it was.
+async fn pass_over(
+    connection: &mut PgConnection,
+    company: &[MerchantRecord],
+    accepted: &DecidedChange<'_>,
+) -> sqlx::Result<Vec<MerchantId>> {
+    // Its company as it stands under the lock: it may have been corrected a moment ago.
+    let own = company.iter().find(|filed| filed.merchant_id == accepted.merchant_id);
+    let others = company.iter().filter(|filed| {
+        filed.status == MerchantStatus::Submitted
+            && filed.merchant_id != accepted.merchant_id
+            && own.is_some_and(|own| own.credit_code == filed.credit_code)
+    });
+    let others: Vec<MerchantId> = others.map(|filed| filed.merchant_id).collect();
+    if others.is_empty() {
+        return Ok(others);
+    }
+    store::pass_over(connection, &others, accepted).await?;
+    let when = When { business_day: business_day::store::today(connection).await?, at: accepted.at };
+    for merchant_id in &others {
+        tell(connection, notices::passed_over(*merchant_id, when), *merchant_id, "merchant_refused").await?;
+    }
+    Ok(others)
+}
+
+/// Tells whoever applied what was decided.
 async fn tell_applicant(connection: &mut PgConnection, change: &DecidedChange<'_>) -> sqlx::Result<()> {
     let kind = match change.decision {
         Decision::Accept => "merchant_accepted",
         Decision::Refuse => "merchant_refused",
         Decision::Suspend | Decision::Resume | Decision::Close => return Ok(()),
     };
-    if staff_store::list_of_merchant(connection, change.merchant_id).await?.is_empty() {
-        return Ok(());
-    }
     let when = When { business_day: business_day::store::today(connection).await?, at: change.at };
     let told = Notice::to_merchant(change.merchant_id, kind, json!({ "because": change.reason }), when);
+    tell(connection, told, change.merchant_id, kind).await
+}
+
+/// Tells whoever applied on the pages, there and by the short message of that template. A merchant that an operator entered has nobody
+/// who waits for it.
+async fn tell(
+    connection: &mut PgConnection,
+    told: Notice,
+    merchant_id: MerchantId,
+    template: &'static str,
+) -> sqlx::Result<()> {
+    if staff_store::list_of_merchant(connection, merchant_id).await?.is_empty() {
+        return Ok(());
+    }
+    let (object_id, created_at) = (merchant_id.uuid(), told.created_at);
     notice::raise(connection, &[told]).await?;
-    let object_id = change.merchant_id.uuid();
     // An operator's words may name people: they are read on the page.
-    let message = Message { partner: SMS.to_owned(), kind, object_id, body: json!({}), created_at: change.at };
+    let message = Message { partner: SMS.to_owned(), kind: template, object_id, body: json!({}), created_at };
     outbox::store::enqueue(connection, &[message]).await
 }
 

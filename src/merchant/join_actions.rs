@@ -5,17 +5,18 @@ use std::collections::HashMap;
 use anyhow::Context as _;
 use chrono::TimeDelta;
 use serde_json::json;
-use sqlx::error::DatabaseError;
+use sqlx::PgConnection;
 
-use super::actions::{LatinLabel, Onboarding, check, new_merchant};
+use super::actions::{LatinLabel, Onboarding, check, new_merchant, refuse_if_onboarded};
 use super::agreement::Agreement;
 use super::agreement_actions;
 use super::join::Draft;
 use super::join_store::{self, DraftRow};
-use super::model::MerchantRefusal;
+use super::model::{MerchantRefusal, MerchantStatus};
 use super::staff::Role;
 use super::staff_actions::{self, Hiring, StaffAt};
-use super::store;
+use super::staff_store::{self, StaffRow};
+use super::store::{self, MerchantRecord};
 use crate::app::App;
 use crate::base::When;
 use crate::base::id::{self, MerchantId, StaffId};
@@ -96,10 +97,10 @@ pub async fn sweep(app: &App) -> anyhow::Result<u64> {
     Ok(join_store::delete_old_drafts(&mut *app.pool.acquire().await?, before).await?)
 }
 
-/// Whether a company has a merchant account already, so that it is told while the code is typed.
+/// Whether a company has a merchant account already, so that it is told while the code is typed. Applications that wait do not count.
 pub async fn is_onboarded(app: &App, credit_code: &str, own: Option<MerchantId>) -> anyhow::Result<bool> {
     let mut connection = app.pool.acquire().await?;
-    let found = store::find_merchant_by_credit_code(&mut connection, credit_code).await?;
+    let found = store::find_merchant_of_company(&mut connection, credit_code).await?;
     Ok(found.is_some_and(|merchant| Some(merchant.merchant_id) != own))
 }
 
@@ -147,36 +148,38 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
         return Err(Fault::Refused(MerchantRefusal::TooManyApplications));
     }
     let now = app.clock.now();
-    let merchant_id = refused.map_or_else(|| MerchantId::mint(now), |refused| refused.staff.merchant_id);
+    let merchant_id = applicant.corrects().unwrap_or_else(|| MerchantId::mint(now));
     let merchant = new_merchant(app, merchant_id, &checked);
+    let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
     let mut transaction = database::begin(&app.pool).await?;
+    // Of two taps, the second waits here until the first has sent it.
+    join_store::delete_draft(&mut transaction, &mobile_hash).await?;
+    let company = store::lock_company(&mut transaction, merchant.credit_code, applicant.corrects()).await?;
+    let sent_before = match refused {
+        Some(_) => None,
+        None => find_own(&mut transaction, &mobile_hash, &company).await?,
+    };
+    if let Some(staff_id) = sent_before {
+        return database::end(transaction, Ok(staff_id)).await;
+    }
+    refuse_if_onboarded(&company, merchant_id).map_err(Fault::Refused)?;
     let staff_id = match refused {
         Some(refused) => {
-            let changed_by = refused.staff.staff_id.to_string();
-            match join_store::resubmit(&mut transaction, &merchant, &changed_by).await {
-                Ok(true) => refused.staff.staff_id,
+            let staff_id = refused.staff.staff_id;
+            if !join_store::resubmit(&mut transaction, &merchant, &staff_id.to_string()).await? {
                 // The other tap has sent it a moment ago.
-                Ok(false) => return Ok(refused.staff.staff_id),
-                // Of two applications for one company at the same moment, neither saw the other before it was written.
-                Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
-                    return Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded));
-                }
-                Err(error) => return Err(error.into()),
+                return database::end(transaction, Ok(staff_id)).await;
             }
+            staff_id
         }
         None => {
-            if !store::insert_merchant(&mut transaction, &merchant).await? {
-                drop(transaction);
-                return sent_before(app, mobile, &draft).await;
-            }
+            store::insert_merchant(&mut transaction, &merchant).await?;
             let (name, mobile) = (draft.value("contact_name").to_owned(), mobile.clone());
             let hired_by = "applicant".to_owned();
             let hiring = Hiring { merchant_id, name, mobile, role: Role::Owner, hired_by };
             staff_actions::insert(app, &mut transaction, &hiring).await?
         }
     };
-    let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
-    join_store::delete_draft(&mut transaction, &mobile_hash).await?;
     let when = When { business_day: business_day::store::today(&mut transaction).await?, at: now };
     let told = Notice::to_operators("merchant_applied", json!({ "merchant": merchant_id }), when);
     notice::raise(&mut transaction, &[told]).await?;
@@ -184,16 +187,16 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
     Ok(staff_id)
 }
 
-/// A company that is there already: the same person sent it a moment ago, or it is another's.
-async fn sent_before(app: &App, mobile: &Mobile, draft: &Draft) -> Outcome<StaffId, MerchantRefusal> {
-    let existing =
-        store::find_merchant_by_credit_code(&mut *app.pool.acquire().await?, draft.value("credit_code")).await?;
-    let places = staff_actions::find_by_mobile(app, mobile).await?;
-    let own = places.iter().find(|place| {
-        place.staff.role == Role::Owner && existing.as_ref().is_some_and(|it| it.merchant_id == place.staff.merchant_id)
-    });
-    match own {
-        Some(own) => Ok(own.staff.staff_id),
-        None => Err(Fault::Refused(MerchantRefusal::AlreadyOnboarded)),
-    }
+/// The applicant as the owner of what they have sent for the company before, a moment ago or long since, and was not refused.
+async fn find_own(
+    connection: &mut PgConnection,
+    mobile_hash: &[u8; 32],
+    company: &[MerchantRecord],
+) -> sqlx::Result<Option<StaffId>> {
+    let places = staff_store::list_by_mobile(connection, mobile_hash).await?;
+    let is_own = |place: &StaffRow, filed: &MerchantRecord| {
+        filed.merchant_id == place.merchant_id && filed.status != MerchantStatus::Refused && place.role == Role::Owner
+    };
+    let own = places.into_iter().find(|place| company.iter().any(|filed| is_own(place, filed)));
+    Ok(own.map(|own| own.staff_id))
 }

@@ -60,8 +60,7 @@ pub async fn delete_old_drafts(connection: &mut PgConnection, before: DateTime<U
     Ok(done.rows_affected())
 }
 
-/// Replaces a refused application, which waits for a decision again, with the event; false when it is not refused. A company
-/// that another merchant is accepted for violates the key of credit codes.
+/// Replaces a refused application, which waits for a decision again, with the event; false when it is not refused.
 pub async fn resubmit(
     connection: &mut PgConnection,
     merchant: &NewMerchant<'_>,
@@ -156,6 +155,22 @@ async fn list(
     )
     .fetch_all(connection)
     .await
+}
+
+/// What else was filed for the company of an application, in the order of filing.
+pub async fn list_same_company(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+) -> sqlx::Result<Vec<(MerchantId, MerchantStatus)>> {
+    let rows = sqlx::query!(
+        r#"select o.merchant_id as "merchant_id: MerchantId", o.status as "status: MerchantStatus"
+           from merchant m join merchant o on o.credit_code = m.credit_code and o.merchant_id <> m.merchant_id
+           where m.merchant_id = $1 order by o.merchant_id"#,
+        merchant_id.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.merchant_id, row.status)).collect())
 }
 
 /// One decision about a merchant, as it was taken.

@@ -68,7 +68,7 @@ impl MessagesPage {
             kind if OF_SETTLEMENTS.contains(&kind) => {
                 text("source").map(|settlement| format!("/m/settlements/{settlement}"))
             }
-            "merchant_accepted" | "merchant_refused" => Some("/m/join".to_owned()),
+            "merchant_accepted" | "merchant_refused" | "merchant_passed_over" => Some("/m/join".to_owned()),
             _ => purchase.map(|purchase| format!("/m/purchases/{purchase}")),
         }
     }

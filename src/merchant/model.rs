@@ -41,6 +41,14 @@ pub enum Decision {
 }
 
 impl MerchantStatus {
+    /// Whether it was accepted once: from then on it is its company's one merchant account, whatever becomes of it.
+    pub const fn is_accepted(self) -> bool {
+        match self {
+            MerchantStatus::Active | MerchantStatus::Suspended | MerchantStatus::Closed => true,
+            MerchantStatus::Submitted | MerchantStatus::Refused => false,
+        }
+    }
+
     /// The status that a decision leads to. Deciding again what holds already is `AlreadyApplied`.
     pub fn decide(self, decision: Decision) -> Result<(MerchantStatus, Step), MerchantRefusal> {
         use MerchantStatus::{Active, Closed, Refused, Submitted, Suspended};

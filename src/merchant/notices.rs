@@ -1,4 +1,5 @@
-//! What a merchant is told of changes to what its money depends on: the account that it is paid to, and the price.
+//! What a merchant is told of changes to what its money depends on, the account that it is paid to and the price, and whoever applied
+//! for one, if another application was accepted.
 
 use serde_json::json;
 
@@ -18,4 +19,9 @@ pub fn agreement_changed(merchant_id: MerchantId, agreement: &Agreement, when: W
     let refund = if agreement.discount_returned_on_refund { "returned" } else { "kept" };
     let body = json!({ "discount_rate": agreement.discount_rate, "refund": refund });
     Notice::to_merchant(merchant_id, "merchant_agreement_changed", body, when)
+}
+
+/// Tells whoever applied that another application of the same company was accepted, and this one therefore not.
+pub fn passed_over(merchant_id: MerchantId, when: When) -> Notice {
+    Notice::to_merchant(merchant_id, "merchant_passed_over", json!({}), when)
 }

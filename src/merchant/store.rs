@@ -59,14 +59,13 @@ pub struct NewMerchant<'a> {
     pub created_at: DateTime<Utc>,
 }
 
-/// Writes an application; false when the company has a merchant account already.
-pub async fn insert_merchant(connection: &mut PgConnection, merchant: &NewMerchant<'_>) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
+/// Writes an application, beside others of its company.
+pub async fn insert_merchant(connection: &mut PgConnection, merchant: &NewMerchant<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
         "insert into merchant (merchant_id, name, credit_code, category, contact_mobile_sealed,
                                settlement_account_name, settlement_account_sealed, settlement_account_tail,
                                latin_name, latin_city, status, discount_rate, discount_returned_on_refund, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'submitted', $11, $12, $13)
-         on conflict (credit_code) do nothing",
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'submitted', $11, $12, $13)",
         merchant.merchant_id.uuid(),
         merchant.name,
         merchant.credit_code,
@@ -83,7 +82,7 @@ pub async fn insert_merchant(connection: &mut PgConnection, merchant: &NewMercha
     )
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
 /// A merchant as an operator sees it; the account number stays sealed.
@@ -142,11 +141,30 @@ pub async fn update_other_link(
     Ok(())
 }
 
-pub async fn find_merchant_by_credit_code(
+/// The merchant account that a company has: the one that was accepted of its applications.
+pub async fn find_merchant_of_company(
     connection: &mut PgConnection,
     credit_code: &str,
 ) -> sqlx::Result<Option<MerchantRecord>> {
-    select_merchants!("where credit_code = $1", credit_code).fetch_optional(connection).await
+    select_merchants!("where credit_code = $1 and status in ('active', 'suspended', 'closed')", credit_code)
+        .fetch_optional(connection)
+        .await
+}
+
+/// All that was filed for a company, and `own`, in the order of their applications and locked: whoever files or accepts something of
+/// the company at the same moment waits.
+pub async fn lock_company(
+    connection: &mut PgConnection,
+    credit_code: &str,
+    own: Option<MerchantId>,
+) -> sqlx::Result<Vec<MerchantRecord>> {
+    select_merchants!(
+        "where credit_code = $1 or merchant_id = $2 order by merchant_id for no key update",
+        credit_code,
+        own.map(MerchantId::uuid)
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// Where the merchant's money goes, sealed.
@@ -204,6 +222,32 @@ pub async fn update_status(connection: &mut PgConnection, change: &DecidedChange
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Refuses applications that still wait, with the events. They bear no reason that somebody wrote: that is how the pages know that another
+/// application of the company was accepted.
+pub async fn pass_over(
+    connection: &mut PgConnection,
+    merchant_ids: &[MerchantId],
+    accepted: &DecidedChange<'_>,
+) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = merchant_ids.iter().map(|id| id.uuid()).collect();
+    let why = format!("{} of the same company was accepted", accepted.merchant_id);
+    sqlx::query!(
+        "with moved as (
+             update merchant set status = 'refused', status_reason = null, decided_at = $4
+             where merchant_id = any($1) and status = 'submitted'
+             returning merchant_id)
+         insert into merchant_event (merchant_id, decision, decided_by, reason, occurred_at)
+         select merchant_id, 'refuse', $2, $3, $4 from moved order by merchant_id",
+        &ids,
+        accepted.decided_by,
+        why,
+        accepted.at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Where a merchant's money goes, sealed.

@@ -73,9 +73,10 @@ pub const TO_BORROWERS: [(&str, &[&str]); 22] = [
 ];
 
 /// Everything that merchants are told.
-pub const TO_MERCHANTS: [&str; 9] = [
+pub const TO_MERCHANTS: [&str; 10] = [
     "merchant_accepted",
     "merchant_refused",
+    "merchant_passed_over",
     "payment_received",
     "settlement_paid",
     "settlement_reversed",

@@ -356,6 +356,30 @@ async fn a_call_from_before_is_still_found_under_its_object_and_its_code(pool: P
 }
 
 #[sqlx::test(migrations = false)]
+async fn an_application_from_before_that_was_not_accepted_keeps_nobody_from_applying(pool: PgPool) {
+    emptied(&pool).await;
+    fenqi::MIGRATOR.run_to(111, &pool).await.unwrap();
+    let file = async |code: &str, status: &str| {
+        let filed = "insert into merchant (merchant_id, name, credit_code, category, settlement_account_name, settlement_account_sealed,
+                                           settlement_account_tail, status, discount_rate, discount_returned_on_refund, created_at)
+                     values (gen_random_uuid(), $1, $1, 'home', $1, '', '3456', $2, 0.006, true, now())";
+        sqlx::query(filed).bind(code).bind(status).execute(&pool).await.map_err(|error| error.to_string())
+    };
+    for status in ["submitted", "refused", "active", "suspended", "closed"] {
+        file(status, status).await.unwrap();
+        assert!(file(status, "submitted").await.is_err(), "one row a company until now");
+    }
+    database::migrate(&pool).await.unwrap();
+    for code in ["submitted", "refused", "active", "suspended", "closed"] {
+        file(code, "submitted").await.unwrap();
+        let accepted = file(code, "active").await;
+        let is_free = ["submitted", "refused"].contains(&code);
+        assert_eq!(accepted.is_ok(), is_free, "{code}");
+        assert!(accepted.err().is_none_or(|error| error.contains("merchant_one_of_company")), "{code}");
+    }
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_refusal_that_was_told_before_reviews_is_said_to_be_nobodys_second_look(pool: PgPool) {
     emptied(&pool).await;
     fenqi::MIGRATOR.run_to(101, &pool).await.unwrap();

@@ -29,6 +29,19 @@ const ACCOUNT: [(&str, &str); 3] = [
     ("contact_name", "李小明"),
 ];
 
+/// Somebody applies for the same company, from nothing to the last button.
+async fn apply_as(browser: &mut Browser, world: &Arc<World>, mobile: &str) -> Shown {
+    let company = counter::sign_in(browser, world, mobile).await;
+    let account = browser.submit(&company, "/m/join/company", &COMPANY).await;
+    send(browser, &account).await
+}
+
+/// From the second step to the last button.
+async fn send(browser: &mut Browser, account: &Shown) -> Shown {
+    let submit = browser.submit(account, "/m/join/account", &ACCOUNT).await;
+    browser.submit(&submit, "/m/join/submit", &[("confirm_join", "yes")]).await
+}
+
 struct Place {
     app: App,
     world: Arc<World>,
@@ -295,12 +308,67 @@ async fn whoever_applied_is_told_what_was_decided(pool: PgPool) {
 async fn a_company_that_is_there_already_gives_nobody_else_a_way_in(pool: PgPool) {
     let mut place = open(pool).await;
     place.apply().await.shows("Under review");
+    place.decide(Decision::Accept, "papers checked").await;
     let mut stranger = Browser::open(&place.app).await;
     let company = counter::sign_in(&mut stranger, &place.world, "13700137001").await;
     let refused = stranger.submit(&company, "/m/join/company", &COMPANY).await;
     refused.has_status(422).shows("has a merchant account already").shows("id=\"credit_code-error\"");
     stranger.get("/m").await.is_at("/m/join");
     assert_eq!(place.count("merchant_staff").await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_files_another_companys_code_keeps_it_from_nothing(pool: PgPool) {
+    const SQUATTER: &str = "13700137001";
+    let mut place = open(pool).await;
+    let mut squatter = Browser::open(&place.app).await;
+    apply_as(&mut squatter, &place.world, SQUATTER).await.shows("Under review");
+    place.decide(Decision::Refuse, "not of this company").await;
+    place.apply().await.shows("Under review");
+    let own = "select merchant_id from merchant where status = 'submitted'";
+    let own = sqlx::query_scalar(own).fetch_one(&place.app.pool).await.unwrap();
+    let refused = squatter.get("/m").await;
+    refused.is_at("/m/join").shows("Not accepted");
+    let account = squatter.submit(&refused, "/m/join/again", &[]).await;
+    send(&mut squatter, &account).await.shows("Under review");
+
+    let (decided_by, reason) = ("operator:li".to_owned(), "the company says so".to_owned());
+    let judgement = Judgement { merchant_id: own, decision: Decision::Accept, decided_by, reason };
+    let _ = merchant::decide(&place.app, &judgement).await.unwrap();
+    place.browser.get("/m/join").await.shows("Accepted");
+    let passed_over = squatter.get("/m").await;
+    passed_over.is_at("/m/join").shows("Not accepted").shows("Another application of this company was accepted");
+    let account = squatter.submit(&passed_over, "/m/join/again", &[]).await;
+    let taken = send(&mut squatter, &account).await;
+    taken.has_status(422).shows("has a merchant account already").shows("id=\"credit_code-error\"");
+    let owners = "select count(*) from merchant_staff join merchant using (merchant_id) where status = 'active'";
+    let owners: i64 = sqlx::query_scalar(owners).fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(owners, 1);
+
+    let kinds = "select kind from notice where audience = 'merchant' order by kind";
+    let kinds: Vec<String> = sqlx::query_scalar(kinds).fetch_all(&place.app.pool).await.unwrap();
+    assert_eq!(kinds, ["merchant_accepted", "merchant_passed_over", "merchant_refused"]);
+    fenqi::outbox::jobs::deliver_outbox(&place.app).await.unwrap();
+    let book = fenqi::sandbox::world::lock(&place.world.sms);
+    let told = book.messages_to(SQUATTER).into_iter().filter(|message| message.template == "merchant_refused");
+    assert_eq!(told.count(), 2, "by SMS, both times");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn two_taps_at_the_same_moment_file_one_application(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.come_to_submit().await;
+    let app = &place.app;
+    let applicant = Applicant { mobile: MOBILE.parse().unwrap(), refused: None };
+    let mut other = fenqi::database::begin(&app.pool).await.unwrap();
+    sqlx::query("select 1 from onboarding_draft for update").execute(&mut *other).await.unwrap();
+    let tap = async || join_actions::apply(app, &applicant).await.unwrap();
+    let (first, second, ()) = tokio::join!(tap(), tap(), async {
+        house::until_as_many_wait(&app.pool, 2).await;
+        other.rollback().await.unwrap();
+    });
+    assert_eq!(first, second);
+    assert_eq!((place.count("merchant").await, place.count("merchant_staff").await), (1, 1));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -317,12 +385,14 @@ async fn a_company_that_another_takes_at_the_same_moment_is_refused_when_applied
     let fields = [("credit_code", "91350100M000100Y43"), ("account_number", "9558800000123456789")];
     draft.0.extend(fields.map(|(name, value)| (name.to_owned(), value.to_owned())));
     join_actions::save_draft(app, &applicant, &draft).await.unwrap();
-    let mut other = fenqi::database::begin(&app.pool).await.unwrap();
-    let taken = "insert into merchant (merchant_id, name, credit_code, category, settlement_account_name, settlement_account_sealed,
+    let filed = "insert into merchant (merchant_id, name, credit_code, category, settlement_account_name, settlement_account_sealed,
                                        settlement_account_tail, status, discount_rate, discount_returned_on_refund, created_at)
                  select gen_random_uuid(), name, '91350100M000100Y43', category, name, '', '0000', 'submitted', 0.01, true, now()
                  from merchant";
-    sqlx::query(taken).execute(&mut *other).await.unwrap();
+    sqlx::query(filed).execute(&app.pool).await.unwrap();
+    let mut other = fenqi::database::begin(&app.pool).await.unwrap();
+    let accepted = "update merchant set status = 'active' where credit_code = '91350100M000100Y43'";
+    sqlx::query(accepted).execute(&mut *other).await.unwrap();
     let (applied, ()) = tokio::join!(join_actions::apply(app, &applicant), async {
         house::until_as_many_wait(&app.pool, 1).await;
         other.commit().await.unwrap();

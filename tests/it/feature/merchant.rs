@@ -60,6 +60,8 @@ async fn an_application_is_checked_filed_once_and_decided(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let merchant_id = merchant::onboard(&app, &onboarding()).await.unwrap();
     assert_eq!(merchant::onboard(&app, &onboarding()).await.unwrap(), merchant_id);
+    assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Accept)).await.unwrap(), Step::Applied);
+    assert_eq!(merchant::onboard(&app, &onboarding()).await.unwrap(), merchant_id);
     let other = Onboarding { category: "travel".into(), ..onboarding() };
     assert_eq!(town::refused(merchant::onboard(&app, &other).await), MerchantRefusal::AlreadyOnboarded);
     // Nor another account that ends with the same digits.
@@ -71,7 +73,6 @@ async fn an_application_is_checked_filed_once_and_decided(pool: PgPool) {
     let unnamed = Onboarding { latin: None, ..onboarding() };
     assert_eq!(town::refused(merchant::onboard(&app, &unnamed).await), MerchantRefusal::AlreadyOnboarded);
 
-    assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Accept)).await.unwrap(), Step::Applied);
     assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Accept)).await.unwrap(), Step::AlreadyApplied);
     assert_eq!(merchant::decide(&app, &judgement(merchant_id, Decision::Suspend)).await.unwrap(), Step::Applied);
     let refused = town::refused(merchant::decide(&app, &judgement(merchant_id, Decision::Refuse)).await);
@@ -83,6 +84,36 @@ async fn an_application_is_checked_filed_once_and_decided(pool: PgPool) {
     let mut connection = app.pool.acquire().await.unwrap();
     let terms = merchant::load_merchants(&mut connection, &[merchant_id]).await.unwrap();
     assert_eq!((terms[0].status, terms[0].category.as_str()), (MerchantStatus::Closed, "dining"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_several_applications_for_one_company_one_is_accepted_and_what_waits_is_refused_with_it(pool: PgPool) {
+    let app = house::open(pool.clone(), "2026-03-02").await;
+    let file = async |category: &str| {
+        merchant::onboard(&app, &Onboarding { category: category.into(), ..onboarding() }).await.unwrap()
+    };
+    let refused = file("dining").await;
+    assert_eq!(merchant::decide(&app, &judgement(refused, Decision::Refuse)).await.unwrap(), Step::Applied);
+    let again = file("dining").await;
+    assert_ne!(again, refused, "what was refused is filed anew");
+    let (travel, leisure) = (file("travel").await, file("leisure").await);
+    // Two operators at once accept one each.
+    let (travel, leisure) = (judgement(travel, Decision::Accept), judgement(leisure, Decision::Accept));
+    let (first, second) = tokio::join!(merchant::decide(&app, &travel), merchant::decide(&app, &leisure));
+    let (accepted, other) = if first.is_ok() { (travel, second) } else { (leisure, first) };
+    let too_late = MerchantRefusal::NotPossibleNow { status: MerchantStatus::Refused };
+    assert_eq!(town::refused(other), too_late);
+    let count = async |of: &'static str| -> i64 { sqlx::query_scalar(of).fetch_one(&pool).await.unwrap() };
+    assert_eq!(count("select count(*) from merchant where status = 'active'").await, 1);
+    assert_eq!(count("select count(*) from merchant where status = 'refused'").await, 3);
+    let passed_over =
+        "select count(*) from merchant_event where reason like 'mer\\_% of the same company was accepted'";
+    assert_eq!(count(passed_over).await, 2);
+    let fenqi = Program::on(&pool).await;
+    let shown = fenqi.done(&["merchant", "show", &accepted.merchant_id.to_string()]);
+    for other in [refused, again] {
+        assert!(shown.contains(&format!("filed for this credit code too: {other}, which is refused")), "{shown}");
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -120,12 +120,12 @@ async fn a_merchant_with_a_contract_of_its_own_is_added_and_decided_by_command(p
     let added = fenqi.done(&filing("0.004"));
     assert!(added.contains("is submitted; decide with `fenqi merchant approve`"), "{added}");
     assert_eq!(fenqi.done(&filing("0.004")), added, "the same once more is the same merchant");
-    assert!(fenqi.refused(&filing("0.005")).contains("has a merchant account already, with other particulars"));
     assert_eq!(house::did(&pool, "merchant_added").await.len(), 1);
     let merchant = added.split_whitespace().next().unwrap();
     assert!(fenqi.done(&["merchant", "show", merchant]).contains("discount fee 0.004, kept on a refund"));
     fenqi.done(&["merchant", "approve", merchant, "--by", "Li Na", "--reason", "contract 17"]);
     assert_eq!(fenqi.done(&filing("0.004")), format!("{merchant} is active already\n"));
+    assert!(fenqi.refused(&filing("0.005")).contains("has a merchant account already, with other particulars"));
 }
 
 async fn how_a_core_is_told_is_changed_by_command(fenqi: &Program, pool: &PgPool) {

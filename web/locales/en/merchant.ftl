@@ -58,6 +58,7 @@ join-accepted-what = You can print your code and take payments from now on.
 join-sent-at = Sent
 join-decided-at = Decided
 join-reason = Reason
+join-passed-over = Another application of this company was accepted. Ask its owner to add you; if nobody of your company sent it, ask our service
 join-again = Correct and apply again
 join-enter = To the merchant's pages
 field-legal_name = Legal name

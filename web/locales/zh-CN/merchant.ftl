@@ -58,6 +58,7 @@ join-accepted-what = 现在可以打印收款码、开始收款了。
 join-sent-at = 提交时间
 join-decided-at = 审核时间
 join-reason = 原因
+join-passed-over = 这家企业的另一份申请已经通过。请让负责人添加您；如果不是贵公司提交的，请联系客服
 join-again = 更正后重新申请
 join-enter = 进入商户页面
 field-legal_name = 企业名称

@@ -9,6 +9,7 @@ merchant-notice-settlement_paid = 结算款 { $amount_fen } 已于{ $paid_on }�
 merchant-notice-settlement_reversed = 银行告知，结算款 { $amount_fen }（流水号 { $bank_reference }）实际没有打到您的账户，会重新打款
 merchant-notice-merchant_accepted = 入网申请已通过，可以收款了
 merchant-notice-merchant_refused = 入网申请没有通过：{ $because }。可以修改后重新提交
+merchant-notice-merchant_passed_over = 入网申请没有通过，因为这家企业的另一份申请已经通过。如果那份不是贵公司提交的，请联系客服
 merchant-notice-merchant_account_changed = 您的结算账户已更换，今后的结算款打到尾号 { $account_tail } 的账户。如果贵公司没有人提出过更换，请立即联系客服
 merchant-notice-merchant_agreement_changed =
     { $refund ->

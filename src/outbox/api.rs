@@ -18,6 +18,7 @@ use super::event_store::{self, SCAN_MAX};
 use super::kept_store;
 use super::model::Stretch;
 use super::store::{self, Waiting};
+use super::template_actions::apart;
 use super::template_store::{self, Saved};
 use crate::app::App;
 use crate::error::Fault;
@@ -137,9 +138,12 @@ pub async fn list_events(
         Some(last) => last.message_no,
         None => up_to_no.min(after.saturating_add(SCAN_MAX)).max(after),
     };
-    // A template may work hard for each of them: nobody else's request waits for that, and no connection does.
-    let viewed = tokio::task::spawn_blocking(move || rows.iter().map(|row| view(row, &templates)).collect());
-    let items = viewed.await.map_err(anyhow::Error::from)?;
+    // A template may work hard for each of them, and no connection waits for that. Whoever reads our own form waits for no template.
+    let items: Vec<EventView> = if templates.is_empty() {
+        rows.iter().map(|row| view(row, &templates)).collect()
+    } else {
+        apart(move || rows.iter().map(|row| view(row, &templates)).collect()).await?
+    };
     let has_more = next_after < up_to_no;
     let next_cursor = has_more.then(|| Cursor(Listed::new(next_after)));
     Ok(Json(EventPage { items, next_after, has_more, next_cursor }))

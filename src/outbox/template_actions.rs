@@ -1,6 +1,7 @@
 //! Use cases of templates: save the next version, and try one on a past event without sending anything.
 
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::actions::{EventRefusal, not_found};
 use super::carrier::funder::body_of_call;
@@ -31,7 +32,7 @@ pub struct Saving<'a> {
 pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
     let kind = kind_for_funders(saving.kind).map_err(Fault::Refused)?;
     if let Some(template) = saving.telling.template().cloned() {
-        apart(move || template.check(kind)).await?;
+        tried_apart(move || template.check(kind)).await?;
     }
     let version = saving.after_version.saturating_add(1);
     let new = NewVersion {
@@ -105,18 +106,61 @@ pub async fn preview(
     };
     // What is saved was checked when it was, and may serve this event though the catalogue has grown since.
     if let (Some(template), Ok(kind)) = (given.cloned(), kind_for_funders(&message.kind)) {
-        apart(move || template.check(kind)).await?;
+        tried_apart(move || template.check(kind)).await?;
     }
     let path = template.as_ref().and_then(|template| template.path.clone());
     let kind = message.kind.clone();
-    let body = apart(move || body_of_call(&message, template.as_ref())).await?;
+    let body = tried_apart(move || body_of_call(&message, template.as_ref())).await?;
     Ok(Preview { kind, path: path.unwrap_or_else(|| "/events".to_owned()), body, template_version })
 }
 
-/// A template may work hard: nobody else's request waits for that.
-async fn apart<T: Send + 'static>(
+/// Works with templates that a node does at once: each takes a processor for itself, and purchases go on meanwhile.
+const WORKS_AT_ONCE: usize = 2;
+static WORKING: Semaphore = Semaphore::const_new(WORKS_AT_ONCE);
+
+/// A template may work hard: it does so apart from what answers requests, and not more of them at once than a node has room for. Whoever
+/// no longer waits for what has begun leaves it to its end.
+///
+/// # Errors
+/// If the program is going down, or the work panics.
+pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
+    let place = WORKING.acquire().await?;
+    let done = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(place);
+        done
+    });
+    Ok(done.await?)
+}
+
+/// As [`apart`], of what a template may be refused for.
+async fn tried_apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, TemplateRefusal> + Send + 'static,
 ) -> Outcome<T, EventRefusal> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(anyhow::Error::from)?;
-    done.map_err(|refusal| Fault::Refused(refusal.into()))
+    apart(work).await?.map_err(|refusal| Fault::Refused(refusal.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_work_with_templates_at_once_than_there_is_room_for() {
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let work = |_: usize| {
+            let (running, most) = (running.clone(), most.clone());
+            apart(move || {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(20));
+                running.fetch_sub(1, Ordering::SeqCst);
+            })
+        };
+        let done = futures_util::future::join_all((0..4 * WORKS_AT_ONCE).map(work)).await;
+        assert!(done.iter().all(Result::is_ok));
+        assert!(most.load(Ordering::SeqCst) <= WORKS_AT_ONCE, "{most:?} at once");
+    }
 }

@@ -16,7 +16,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::app::{App, Shared};
 use crate::bill::loan_h5;
-use crate::borrower::{card_h5, me_h5, message_h5, pin_h5, sign_in_h5};
+use crate::borrower::{card_h5, me_h5, message_h5, mobile_h5, pin_h5, sign_in_h5};
 use crate::credit::{account_h5, apply_h5, consent_h5, home_h5, line_h5, review_h5};
 use crate::http::api::{Document, Gate, Operations, PREFIX, complete, gate};
 use crate::http::{Problem, callback, docs, health, limits, metrics, start};
@@ -237,6 +237,7 @@ fn pages(app: &App, live: LiveReceipts) -> Router<Shared> {
         .route("/me/sessions/unlink-wechat", led("/me/sessions").post(me_h5::unlink_wechat))
         .route("/me/export", get(me_h5::ask_export).post(me_h5::export))
         .route("/me/close", get(account_h5::ask).post(account_h5::close))
+        .route("/me/mobile", get(mobile_h5::show).post(mobile_h5::change))
         .route("/me/pin", get(pin_h5::show).post(pin_h5::set))
         .route("/me/pin/forgotten", get(pin_h5::forgotten).post(pin_h5::reset))
         .route("/me/cards", get(card_h5::list))

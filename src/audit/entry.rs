@@ -79,6 +79,7 @@ words! {
         NotifyAddressSet = "notify_address_set",
         ApplicationDecided = "application_decided",
         LineChanged = "line_changed",
+        MobileChanged = "mobile_changed",
         PersonErased = "person_erased",
         TransferRecorded = "transfer_recorded",
         TakingBackProposed = "taking_back_proposed",
@@ -125,7 +126,7 @@ impl Action {
             | Action::NotifyAddressSet => "merchant",
             Action::ApplicationDecided => "application",
             Action::LineChanged => "line",
-            Action::PersonErased => "borrower",
+            Action::MobileChanged | Action::PersonErased => "borrower",
             Action::TransferRecorded | Action::TakingBackProposed | Action::TransferTakenBack => "repayment",
             Action::BreakTaken | Action::CorrectionProposed | Action::BreakCorrected | Action::BreakDismissed => {
                 "break"

@@ -406,6 +406,6 @@ fn id_number_index(vault: &Vault, registration: &Registration) -> BlindIndex {
     vault.index(Indexed::IdNumber, registration.resident_id.reveal())
 }
 
-fn mobile_index(vault: &Vault, mobile: &str) -> BlindIndex {
+pub(super) fn mobile_index(vault: &Vault, mobile: &str) -> BlindIndex {
     vault.index(Indexed::Mobile, mobile)
 }

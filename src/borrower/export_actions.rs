@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::actions::profile;
 use super::export_store::{self, Export, SealedCard};
 use super::model::BorrowerRefusal;
-use super::store;
+use super::{mobile_store, store};
 use crate::app::App;
 use crate::base::id::{self, BorrowerId, CardId};
 use crate::error::Outcome;
@@ -30,8 +30,27 @@ pub async fn export(app: &App, borrower_id: BorrowerId, device: &str) -> Outcome
         "mobile": person.mobile.reveal(),
     });
     open_cards(app, borrower_id, &mut gathered["cards"]).await?;
+    gathered["mobile_changes"] = former_mobiles(app, borrower_id).await?;
     gathered["exported_at"] = json!(now);
     Ok(gathered)
+}
+
+/// Each mobile that the person had before, and how it came to be changed; null where there was none.
+async fn former_mobiles(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Value> {
+    let mut connection = app.pool.acquire().await?;
+    let people = store::find_people(&mut connection, &[borrower_id]).await?;
+    let person = people.first().ok_or(BorrowerRefusal::BorrowerUnknown)?;
+    let key = app.vault.open_person_key(borrower_id.uuid(), &person.person_key_sealed)?;
+    let mut changes = Vec::new();
+    for change in mobile_store::list_changes(&mut connection, borrower_id).await? {
+        changes.push(json!({
+            "former_mobile": key.open(Field::Mobile, &change.former_sealed)?,
+            "changed_by": change.changed_by,
+            "reason": change.reason,
+            "at": change.changed_at,
+        }));
+    }
+    Ok(if changes.is_empty() { Value::Null } else { json!(changes) })
 }
 
 /// Puts the number of each card, and the mobile that its bank knows, in clear beside the rest.

@@ -137,6 +137,10 @@ pub enum BorrowerRefusal {
     RegisteredElsewhere,
     #[error("somebody else was registered with this mobile meanwhile: sign in anew")]
     MobileTaken,
+    #[error("another account has this mobile")]
+    MobileOfAnother,
+    #[error("the account has this mobile already")]
+    MobileUnchanged,
 }
 
 impl Refusal for BorrowerRefusal {
@@ -150,6 +154,8 @@ impl Refusal for BorrowerRefusal {
             BorrowerRefusal::ApplicationOpen => "application_undecided",
             BorrowerRefusal::RegisteredElsewhere => "registered_elsewhere",
             BorrowerRefusal::MobileTaken => "mobile_taken",
+            BorrowerRefusal::MobileOfAnother => "mobile_of_another",
+            BorrowerRefusal::MobileUnchanged => "mobile_unchanged",
         }
     }
 }

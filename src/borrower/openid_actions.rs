@@ -173,10 +173,15 @@ pub async fn linked_at(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Opt
 pub async fn unlink_openid(app: &App, borrower_id: BorrowerId) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
     store::lock_people(&mut transaction, &[borrower_id]).await?;
-    openid_store::release(&mut transaction, borrower_id).await?;
-    openid_store::delete(&mut transaction, borrower_id).await?;
-    subscription_store::delete(&mut transaction, borrower_id).await?;
+    unlink_within(&mut transaction, borrower_id).await?;
     session::end_by_wechat(&mut transaction, &app.vault, Subject::borrower(borrower_id), None).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// As [`unlink_openid`], for a caller that has locked the person and sees to the sessions.
+pub(super) async fn unlink_within(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
+    openid_store::release(connection, borrower_id).await?;
+    openid_store::delete(connection, borrower_id).await?;
+    subscription_store::delete(connection, borrower_id).await
 }

@@ -1,4 +1,4 @@
-//! `fenqi borrower`: a person's account, closed by an operator for an owner who cannot.
+//! `fenqi borrower`: a person's account, given another mobile or closed by an operator for an owner who cannot.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,8 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
-use crate::borrower;
+use crate::borrower::mobile_actions::{NewMobile, StatedBy, change_mobile};
+use crate::borrower::{self, BorrowerRefusal};
 use crate::cli::line::Who;
 use crate::cli::trial;
 use crate::credit::closing_actions::{self, Closing};
@@ -16,6 +17,16 @@ use crate::error::Fault;
 
 #[derive(clap::Subcommand)]
 pub enum Args {
+    /// Give an account another mobile for its owner, who can use the former one no more and has forgotten the PIN: nobody stays signed in
+    ChangeMobile {
+        #[command(flatten)]
+        named: Named,
+        /// The mobile that signs in to the account from then on
+        #[arg(long)]
+        to: Mobile,
+        #[command(flatten)]
+        who: Who,
+    },
     /// Close an account for its owner, as the owner would at /me/close: end its lines, and delete what tells who the person is
     Close {
         #[command(flatten)]
@@ -38,16 +49,40 @@ pub struct Named {
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
-    let Args::Close { named, who } = args;
-    close(&app, &named, who).await?;
+    match args {
+        Args::ChangeMobile { named, to, who } => change(&app, &named, to, who).await?,
+        Args::Close { named, who } => close(&app, &named, who).await?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
+async fn find(app: &App, named: &Named) -> anyhow::Result<BorrowerId> {
+    match &named.mobile {
+        Some(mobile) => borrower::actions::find_by_mobile(app, mobile).await?.context("no borrower has this mobile"),
+        None => named.borrower.context("name the borrower, or the mobile by --mobile"),
+    }
+}
+
+async fn change(app: &App, named: &Named, to: Mobile, who: Who) -> anyhow::Result<()> {
+    let borrower_id = find(app, named).await?;
+    let app = app.by(Person::typed(&who.by));
+    let stated_by = StatedBy::Operator { person: who.by, reason: who.reason };
+    let new = NewMobile { mobile: to, stated_by };
+    match change_mobile(&app, borrower_id, &new).await {
+        Ok(()) => {
+            println!("{borrower_id} signs in by {} from now on, and is signed out everywhere", new.mobile);
+            Ok(())
+        }
+        Err(Fault::Refused(BorrowerRefusal::MobileUnchanged)) => {
+            println!("{borrower_id} signs in by {} already", new.mobile);
+            Ok(())
+        }
+        Err(fault) => Err(fault.into_error()),
+    }
+}
+
 async fn close(app: &App, named: &Named, who: Who) -> anyhow::Result<()> {
-    let borrower_id = match &named.mobile {
-        Some(mobile) => borrower::actions::find_by_mobile(app, mobile).await?.context("no borrower has this mobile")?,
-        None => named.borrower.context("name the borrower, or the mobile by --mobile")?,
-    };
+    let borrower_id = find(app, named).await?;
     if borrower::is_erased(&mut *app.pool.acquire().await?, borrower_id).await? {
         println!("the account of {borrower_id} was closed before");
         return Ok(());

@@ -108,7 +108,10 @@ pub async fn sign_in_step(
 
 /// As [`is_proved`] of somebody who may name whatever mobile. What is not right is counted by address, before it is known to be so, so
 /// that nobody goes on guessing what others were sent.
-async fn is_stranger_proved(app: &App, asking: &Asking, form: &mut Form) -> anyhow::Result<bool> {
+///
+/// # Errors
+/// Failures of our own.
+pub async fn is_stranger_proved(app: &App, asking: &Asking, form: &mut Form) -> anyhow::Result<bool> {
     let Some(address) = asking.address.as_ref().filter(|_| !form.value("passcode").is_empty()) else {
         return is_proved(app, asking, form).await;
     };

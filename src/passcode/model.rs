@@ -36,6 +36,8 @@ words! {
         AccountClosing = "account_closing",
         /// An owner lets somebody in, gives another role, or removes somebody.
         StaffChange = "staff_change",
+        /// A borrower has another mobile: the code goes to that one.
+        MobileChange = "mobile_change",
     }
 }
 

@@ -1,7 +1,8 @@
 // A borrower outside WeChat: applies, is approved or refused, sets a PIN, looks after cards, data and sessions.
 import { expect, test } from "@playwright/test";
 import { inBothLanguages, look, picture } from "./look.mjs";
-import { faults, fillIn, newcomer, script, setPin, signIn } from "./people.mjs";
+import { approved, faults, fillIn, newcomer, passcode, script, setPin, signIn } from "./people.mjs";
+import { chinese as say } from "./words.mjs";
 
 test("a newcomer applies, is approved, and looks after the account", async ({ page }) => {
   test.setTimeout(180_000);
@@ -75,4 +76,28 @@ test.describe("without script", () => {
     await page.getByRole("button", { name: "申请人工复核" }).click();
     await expect(page.getByRole("heading", { name: "正在人工审核" })).toBeVisible();
   });
+});
+
+test("whoever has another mobile signs in by it from then on", async ({ page }) => {
+  test.setTimeout(180_000);
+  const person = await approved(page, 106);
+  const { mobile } = newcomer(107);
+  await page.goto("/me");
+  await page.getByRole("link", { name: say("mobile-title") }).click();
+  await inBothLanguages(page, "mobile");
+  await page.goto("/me/mobile");
+  await page.getByLabel(say("field-mobile_new")).fill(mobile);
+  await page.getByRole("button", { name: say("passcode-send") }).click();
+  await expect(page.getByText(say("sign-in-sent"))).toBeVisible();
+  await look(page, "mobile-sent-zh");
+  await expect(page.getByLabel(say("field-mobile_new"))).toHaveValue(mobile);
+  await page.getByLabel(say("field-passcode")).fill(await passcode(page, mobile));
+  await page.getByLabel(say("field-pin"), { exact: true }).fill(person.pin);
+  await page.getByRole("button", { name: say("mobile-do") }).click();
+  await expect(page.getByText(say("flash-mobile-changed"))).toBeVisible();
+  await page.context().clearCookies({ name: "fenqi" });
+  // The new mobile has had no code to sign in with yet.
+  await page.goto("/home");
+  await signIn(page, mobile);
+  await expect(page).toHaveURL((url) => url.pathname === "/home");
 });

@@ -43,6 +43,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("card_signing", ByBorrower),
     ("consent", ByBorrower),
     ("data_export", ByBorrower),
+    ("mobile_change", ByBorrower),
     ("pin", ByBorrower),
     ("wechat_identity", ByBorrower),
     ("wechat_subscription", ByBorrower),

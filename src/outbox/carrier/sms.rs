@@ -10,8 +10,9 @@ use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, MerchantId};
 use crate::borrower::actions::{Reach, reach};
+use crate::borrower::mobile_actions::reach_former;
 use crate::merchant::join_actions;
-use crate::notice::{SHORT_MESSAGES, SHORT_MESSAGES_TO_MERCHANTS};
+use crate::notice::{MOBILE_GIVEN_UP, SHORT_MESSAGES, SHORT_MESSAGES_TO_MERCHANTS};
 use crate::outbox::store::Waiting;
 use crate::partner::Client;
 use crate::partner::sms::client::{Sent, ShortMessage, send};
@@ -26,7 +27,7 @@ pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Res
     let mut messages = Vec::with_capacity(batch.len());
     let mut numbers = HashMap::with_capacity(batch.len());
     for message in batch {
-        let refused = match (template(&message.kind), reached.get(&message.object_id)) {
+        let refused = match (template(&message.kind), reached.get(&message.message_no)) {
             (Some(template), Some(Reach::Mobile(mobile))) => {
                 // The same message always has the same id, by which the partner knows it again.
                 let message_id = Uuid::new_v5(&message.object_id, &message.message_no.to_be_bytes());
@@ -58,27 +59,51 @@ pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Res
 }
 
 fn template(kind: &str) -> Option<&'static str> {
-    SHORT_MESSAGES.into_iter().chain(SHORT_MESSAGES_TO_MERCHANTS).find(|template| *template == kind)
+    let mut templates = SHORT_MESSAGES.into_iter().chain(SHORT_MESSAGES_TO_MERCHANTS).chain([MOBILE_GIVEN_UP]);
+    templates.find(|template| *template == kind)
 }
 
-/// The mobiles of everybody in a batch: borrowers, and merchants' contacts.
-async fn reach_all(app: &App, batch: &[Waiting]) -> anyhow::Result<HashMap<Uuid, Reach>> {
+/// The mobile that each message of a batch goes to, by the message's number: a borrower's, the one that a borrower has given up, or that of a
+/// merchant's contact.
+async fn reach_all(app: &App, batch: &[Waiting]) -> anyhow::Result<HashMap<i64, Reach>> {
     let is_to_merchant = |message: &&Waiting| SHORT_MESSAGES_TO_MERCHANTS.contains(&message.kind.as_str());
-    let (to_merchants, to_borrowers): (Vec<&Waiting>, Vec<&Waiting>) = batch.iter().partition(is_to_merchant);
+    let (to_merchants, to_people): (Vec<&Waiting>, Vec<&Waiting>) = batch.iter().partition(is_to_merchant);
+    let (to_former, to_borrowers): (Vec<&Waiting>, Vec<&Waiting>) =
+        to_people.into_iter().partition(|message| message.kind == MOBILE_GIVEN_UP);
     let borrowers: Vec<BorrowerId> =
         to_borrowers.iter().map(|message| BorrowerId::from_uuid(message.object_id)).collect();
-    let mut reached: HashMap<Uuid, Reach> =
-        reach(app, &borrowers).await?.into_iter().map(|(id, reach)| (id.uuid(), reach)).collect();
+    let found = reach(app, &borrowers).await?;
+    let whose = to_borrowers.iter().zip(&borrowers);
+    let mut reached: HashMap<i64, Reach> =
+        whose.filter_map(|(message, id)| Some((message.message_no, found.get(id)?.clone()))).collect();
+    reached.extend(reach_given_up(app, &to_former).await?);
     if !to_merchants.is_empty() {
         let merchants: Vec<MerchantId> =
             to_merchants.iter().map(|message| MerchantId::from_uuid(message.object_id)).collect();
         let found = join_actions::reach(app, &merchants).await?;
         // A merchant is never erased: what is not found does not open.
-        reached.extend(
-            merchants.into_iter().map(|id| (id.uuid(), found.get(&id).cloned().map_or(Reach::Sealed, Reach::Mobile))),
-        );
+        let whose = to_merchants.iter().zip(&merchants);
+        reached
+            .extend(whose.map(|(message, id)| {
+                (message.message_no, found.get(id).cloned().map_or(Reach::Sealed, Reach::Mobile))
+            }));
     }
     Ok(reached)
+}
+
+/// Each such message names the change by which its mobile was given up.
+async fn reach_given_up(app: &App, messages: &[&Waiting]) -> anyhow::Result<HashMap<i64, Reach>> {
+    let mut changes: Vec<(BorrowerId, Uuid)> = Vec::with_capacity(messages.len());
+    for message in messages {
+        let body: Value = serde_json::from_str(&message.body)?;
+        let change_id = body["change"].as_str().and_then(|id| id.parse().ok()).unwrap_or_default();
+        changes.push((BorrowerId::from_uuid(message.object_id), change_id));
+    }
+    let found = reach_former(app, &changes).await?;
+    let whose = messages.iter().zip(&changes);
+    Ok(whose
+        .filter_map(|(message, (_, change_id))| Some((message.message_no, found.get(change_id)?.clone())))
+        .collect())
 }
 
 /// What a template's gaps are filled with: amounts in yuan, days, words. Ids stay with us.

@@ -260,8 +260,9 @@ async fn agreements_sessions_and_data_are_ones_own(pool: PgPool) {
 }
 
 /// Tables that know a borrower or a line, and under what name the export has them.
-const EXPORTED: [(&str, &str); 22] = [
+const EXPORTED: [(&str, &str); 23] = [
     ("borrower", "person"),
+    ("mobile_change", "mobile_changes"),
     ("bank_card", "cards"),
     ("card_signing", "card_signings"),
     ("consent", "agreements"),

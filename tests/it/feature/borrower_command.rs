@@ -1,14 +1,19 @@
-//! `fenqi borrower` as operators type it: an account is closed for an owner who cannot, by the owner's own rules.
+//! `fenqi borrower` as operators type it: an account is given another mobile, or closed, for an owner who cannot, by the owner's own rules.
 
-use fenqi::borrower::actions::register;
+use fenqi::borrower::BorrowerRefusal;
+use fenqi::borrower::actions::{find_by_mobile, register};
+use fenqi::borrower::mobile_actions::{NewMobile, StatedBy, change_mobile};
 use fenqi::credit::ApplicationState;
 use fenqi::credit::actions::apply;
 use fenqi::demo::identity;
+use fenqi::outbox::jobs::deliver_outbox;
+use fenqi::sandbox::world::lock;
 use sqlx::PgPool;
 
 use super::applicant;
 use super::house_command::Program;
 use crate::house;
+use crate::town::refused;
 
 const WHO: [&str; 4] = ["--by", "Li Na", "--reason", "lost the telephone, asked by letter"];
 
@@ -50,4 +55,79 @@ async fn an_account_is_closed_for_an_owner_who_cannot_unless_something_is_owed(p
     let unknown = [&["borrower", "close", nobody.as_str()][..], &WHO].concat();
     assert!(fenqi.refused(&unknown).contains("there is no such borrower"));
     assert_eq!(fenqi.done(&["verify"]), "");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_account_is_given_another_mobile_for_an_owner_who_has_lost_the_former_one_and_the_pin(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool.clone(), "2026-03-02").await;
+    let borrower_id = applicant::ready(&app, 7).await;
+    applicant::registered(&app, 8).await;
+    house::link_openid(&app, borrower_id, "o-thief").await.unwrap();
+    let session = "insert into session (token_hash, kind, session_id, subject_id, device, created_at, last_seen_at, expires_at)
+                   values (sha256('a token'), 'borrower', gen_random_uuid(), $1, 'test', $2, $2, $2::timestamptz + interval '1 day')";
+    sqlx::query(session).bind(borrower_id.uuid()).bind(app.clock.now()).execute(&pool).await.unwrap();
+    let fenqi = Program::on(&pool).await;
+    let (id, former, new) = (borrower_id.to_string(), identity::mobile(7), identity::mobile(77));
+    let change = |named: &[&str], to: u64| -> Vec<String> {
+        let to = identity::mobile(to);
+        let words = [&["borrower", "change-mobile"][..], named, &["--to", to.reveal()], &WHO].concat();
+        words.into_iter().map(str::to_owned).collect()
+    };
+    let by_mobile = ["--mobile", former.reveal()];
+
+    let taken = change(&by_mobile, 8);
+    assert!(fenqi.refused(&as_words(&taken)).contains("another account has this mobile"));
+    assert!(house::did(&pool, "mobile_changed").await.is_empty(), "what is refused leaves nothing");
+
+    let right = change(&by_mobile, 77);
+    let done = fenqi.done(&as_words(&right));
+    assert!(done.starts_with(&format!("{id} signs in by 139****0077 from now on")), "{done}");
+    assert!(fenqi.refused(&as_words(&right)).contains("no borrower has this mobile"));
+    let again = change(&[id.as_str()], 77);
+    assert!(fenqi.done(&as_words(&again)).contains("signs in by 139****0077 already"));
+    assert_eq!(house::did(&pool, "mobile_changed").await, ["Li Na"], "once");
+    assert_eq!(find_by_mobile(&app, &former).await.unwrap(), None);
+    assert_eq!(find_by_mobile(&app, &new).await.unwrap(), Some(borrower_id));
+    let left = "select (select count(*) from session) + (select count(*) from borrower_by_openid)
+                       + (select count(*) from wechat_identity)";
+    assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&pool).await.unwrap(), 0, "nobody stays signed in");
+    let kept: Vec<(String, String)> =
+        sqlx::query_as("select changed_by, reason from mobile_change").fetch_all(&pool).await.unwrap();
+    assert_eq!(kept, [("person:Li Na".to_owned(), WHO[3].to_owned())]);
+    assert_eq!(fenqi.done(&["verify"]), "");
+
+    deliver_outbox(&app).await.unwrap();
+    let last = |mobile: &str| lock(&world.sms).messages_to(mobile).last().map(|message| message.template.clone());
+    assert_eq!(last(former.reveal()).as_deref(), Some("mobile_given_up"));
+    assert_eq!(last(new.reveal()).as_deref(), Some("mobile_changed"));
+    // Of somebody who is erased before it went out, nothing can be opened any more.
+    change_mobile(&app, borrower_id, &stated(78)).await.unwrap();
+    house::erase(&app, borrower_id).await.unwrap();
+    let before = lock(&world.sms).sent();
+    assert_eq!(deliver_outbox(&app).await.unwrap().failed, 0);
+    assert_eq!(lock(&world.sms).sent(), before);
+}
+
+fn as_words(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+fn stated(mobile: u64) -> NewMobile {
+    let [_, person, _, reason] = WHO;
+    let stated_by = StatedBy::Operator { person: person.to_owned(), reason: reason.to_owned() };
+    NewMobile { mobile: identity::mobile(mobile), stated_by }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_two_accounts_that_are_given_one_mobile_at_the_same_moment_one_has_it(pool: PgPool) {
+    let app = house::open(pool, "2026-03-02").await;
+    let (one, two) = (applicant::registered(&app, 1).await, applicant::registered(&app, 2).await);
+    let new = stated(77);
+    let (first, second) = tokio::join!(change_mobile(&app, one, &new), change_mobile(&app, two, &new));
+    let (winner, loser, refusal) = if first.is_ok() { (one, two, second) } else { (two, one, first) };
+    assert_eq!(refused(refusal), BorrowerRefusal::MobileOfAnother);
+    assert_eq!(find_by_mobile(&app, &new.mobile).await.unwrap(), Some(winner));
+    // Who was refused keeps the former one.
+    let number = if loser == one { 1 } else { 2 };
+    assert_eq!(find_by_mobile(&app, &identity::mobile(number)).await.unwrap(), Some(loser));
 }

@@ -50,6 +50,7 @@ mod sign_in_pages;
 mod borrower_pages;
 mod account_pages;
 mod pin_pages;
+mod mobile_pages;
 mod merchant_pages;
 mod join_pages;
 mod order_pages;

@@ -243,7 +243,8 @@ async fn those_who_sign_in_use_up_nothing_of_whoever_shares_their_address(pool: 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn whatever_a_right_code_was_for_it_uses_up_nothing_of_its_address(pool: PgPool) {
     let (app, world) = house::open_in_world(pool, "2026-03-05").await;
-    for (purpose, first) in [(Purpose::PinReset, 100), (Purpose::StaffChange, 200), (Purpose::AccountClosing, 300)] {
+    let purposes = [Purpose::PinReset, Purpose::StaffChange, Purpose::AccountClosing, Purpose::MobileChange];
+    for (purpose, first) in purposes.into_iter().zip([100, 200, 300, 400]) {
         for number in first..first + 25 {
             let mobile = format!("139{number:08}");
             let asking = Asking { purpose, mobile: mobile.parse().unwrap(), address: Some("192.0.2.1".to_owned()) };

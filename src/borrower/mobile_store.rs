@@ -1,0 +1,84 @@
+//! SQL of changes of a borrower's mobile.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::base::id::BorrowerId;
+
+/// A change to record.
+pub struct NewChange<'a> {
+    pub borrower_id: BorrowerId,
+    pub change_id: Uuid,
+    /// The mobile until then, sealed under the person's key.
+    pub former_sealed: &'a [u8],
+    /// `borrower`, or `person:<name>`.
+    pub changed_by: &'a str,
+    /// A person's; the borrower states none.
+    pub reason: Option<&'a str>,
+    pub changed_at: DateTime<Utc>,
+}
+
+/// A change as stored.
+pub struct StoredChange {
+    pub former_sealed: Vec<u8>,
+    pub changed_by: String,
+    pub reason: Option<String>,
+    pub changed_at: DateTime<Utc>,
+}
+
+/// The mobile until a change, and the key under which it is sealed.
+pub struct SealedFormer {
+    pub borrower_id: BorrowerId,
+    pub change_id: Uuid,
+    pub person_key_sealed: Vec<u8>,
+    pub former_sealed: Vec<u8>,
+}
+
+pub async fn insert_change(connection: &mut PgConnection, change: &NewChange<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into mobile_change (borrower_id, change_id, former_sealed, changed_by, reason, changed_at)
+         values ($1, $2, $3, $4, $5, $6)",
+        change.borrower_id.uuid(),
+        change.change_id,
+        change.former_sealed,
+        change.changed_by,
+        change.reason,
+        change.changed_at
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// All changes of a borrower's mobile, oldest first.
+pub async fn list_changes(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<StoredChange>> {
+    sqlx::query_as!(
+        StoredChange,
+        "select former_sealed, changed_by, reason, changed_at from mobile_change
+         where borrower_id = $1 order by changed_at, change_id",
+        borrower_id.uuid()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The mobiles until these changes of these borrowers; of those erased they are missing.
+pub async fn find_formers(
+    connection: &mut PgConnection,
+    changes: &[(BorrowerId, Uuid)],
+) -> sqlx::Result<Vec<SealedFormer>> {
+    sqlx::query_as!(
+        SealedFormer,
+        r#"select c.borrower_id as "borrower_id: BorrowerId", c.change_id, b.person_key_sealed as "person_key_sealed!",
+                  c.former_sealed
+           from unnest($1::uuid[], $2::uuid[]) as wanted(borrower_id, change_id)
+           join mobile_change c using (borrower_id, change_id)
+           join borrower b using (borrower_id)
+           where b.person_key_sealed is not null"#,
+        &changes.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect::<Vec<Uuid>>(),
+        &changes.iter().map(|(_, change_id)| *change_id).collect::<Vec<Uuid>>()
+    )
+    .fetch_all(connection)
+    .await
+}

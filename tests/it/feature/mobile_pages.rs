@@ -1,0 +1,180 @@
+//! Another mobile, given to an account on its own page: what proves it, what does not, and who is in the account afterwards.
+
+use chrono::TimeDelta;
+use fenqi::outbox::jobs::deliver_outbox;
+use fenqi::sandbox::Scripted;
+use fenqi::sandbox::world::lock;
+use sqlx::PgPool;
+
+use super::applicant;
+use crate::browser::{Browser, Shown};
+use crate::house;
+use crate::newcomer::{MOBILE, PIN, Place, open};
+
+const NEW: &str = "13900139000";
+
+/// Has a code sent to another mobile.
+async fn ask(place: &mut Place, mobile: &str) -> Shown {
+    let page = place.browser.get("/me/mobile").await;
+    let sent = place.browser.submit(&page, "/me/mobile", &[("mobile_new", mobile), ("do", "send")]).await;
+    sent.has_status(200).shows("The code has been sent");
+    sent
+}
+
+/// The same, and puts in the code that came.
+async fn change(place: &mut Place, mobile: &str) -> Shown {
+    let sent = ask(place, mobile).await;
+    let code = place.code_sent_to(mobile);
+    let fields = [("mobile_new", mobile), ("passcode", code.as_str()), ("pin", PIN), ("do", "change")];
+    place.browser.submit(&sent, "/me/mobile", &fields).await
+}
+
+fn templates_sent_to(place: &Place, mobile: &str) -> Vec<String> {
+    let book = lock(&place.world.sms);
+    let messages = book.messages_to(mobile).into_iter();
+    messages.filter(|message| message.template != "passcode").map(|message| message.template.clone()).collect()
+}
+
+/// The mobiles of cards, sealed, and how often the borrower's own was changed.
+async fn kept(place: &Place) -> (Vec<Vec<u8>>, i64) {
+    let cards = sqlx::query_scalar("select mobile_sealed from bank_card order by card_id");
+    let changes = sqlx::query_scalar("select count(*) from mobile_change");
+    (cards.fetch_all(&place.app.pool).await.unwrap(), changes.fetch_one(&place.app.pool).await.unwrap())
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_new_mobile_opens_the_account_and_whoever_holds_the_former_one_is_somebody_new(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let (cards, _) = kept(&place).await;
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    let own = std::mem::replace(&mut place.browser, Browser::open(&place.app).await);
+    place.sign_in(MOBILE).await.is_at("/home");
+    let mut elsewhere = std::mem::replace(&mut place.browser, own);
+    deliver_outbox(&place.app).await.unwrap();
+
+    let sent = ask(&mut place, NEW).await;
+    let code = place.code_sent_to(NEW);
+    let fields = |pin| [("mobile_new", NEW), ("passcode", code.as_str()), ("pin", pin), ("do", "change")];
+    let wrong = place.browser.submit(&sent, "/me/mobile", &fields("314159")).await;
+    wrong.has_status(422).shows("The PIN is not right").hides("314159").shows(NEW);
+    elsewhere.get("/home").await.is_at("/home");
+    // The code was not used up by that.
+    let done = place.browser.submit(&sent, "/me/mobile", &fields(PIN)).await;
+    done.is_at("/me").shows("You sign in by the new number from now on").shows("139****9000").hides("138****8000");
+    // The same form again, as by a second tap, finds it done.
+    place.browser.submit(&sent, "/me/mobile", &fields(PIN)).await.is_at("/me");
+    elsewhere.get("/home").await.is_at("/sign-in");
+    place.browser.get("/me/messages").await.shows("you sign in by another mobile number");
+    assert_eq!(kept(&place).await, (cards, 1), "cards keep the mobiles that their banks know");
+    assert!(house::did(&place.app.pool, "mobile_changed").await.is_empty(), "a borrower's own is no act by hand");
+
+    let before = templates_sent_to(&place, MOBILE).len();
+    deliver_outbox(&place.app).await.unwrap();
+    assert_eq!(templates_sent_to(&place, MOBILE)[before..], ["mobile_given_up"]);
+    assert_eq!(templates_sent_to(&place, NEW), ["mobile_changed"]);
+    let told = lock(&place.world.sms).messages_to(MOBILE).last().unwrap().parameters.clone();
+    assert_eq!(told.into_iter().collect::<Vec<_>>(), [("changed_on".to_owned(), "2026-03-05".to_owned())]);
+    let export = place.browser.get("/me/export").await;
+    let file = place.browser.submit(&export, "/me/export", &[("pin", PIN)]).await;
+    let document: serde_json::Value = serde_json::from_str(&file.text).unwrap();
+    assert_eq!((&document["person"]["mobile"], &document["cards"][0]["mobile"]), (&NEW.into(), &MOBILE.into()));
+    let changes = document["mobile_changes"].as_array().unwrap();
+    assert_eq!(changes.len(), 1);
+    assert_eq!((&changes[0]["former_mobile"], &changes[0]["changed_by"]), (&MOBILE.into(), &"borrower".into()));
+
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    place.browser = Browser::open(&place.app).await;
+    let stranger = place.sign_in(MOBILE).await;
+    stranger.is_at("/apply").shows("First, who you are");
+    // Not even with the borrower's name and ID number.
+    place.identify(&stranger).await.has_status(422).shows("registered with another mobile number");
+    place.browser = Browser::open(&place.app).await;
+    place.sign_in(NEW).await.is_at("/home");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_does_not_prove_the_new_mobile_or_is_of_another_account_changes_nothing(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let (cards, _) = kept(&place).await;
+    let taken = applicant::registration(&place.app, 7).mobile;
+    applicant::registered(&place.app, 7).await;
+
+    let page = place.browser.get("/me/pin/forgotten").await;
+    place.browser.submit(&page, "/me/pin/forgotten", &[("do", "send")]).await;
+    let sent = ask(&mut place, NEW).await;
+    let (of_old, of_new) = (place.code_sent_to(MOBILE), place.code_sent_to(NEW));
+    let fields = |mobile, code| [("mobile_new", mobile), ("passcode", code), ("pin", PIN), ("do", "change")];
+    let old = place.browser.submit(&sent, "/me/mobile", &fields(NEW, of_old.as_str())).await;
+    old.has_status(422).shows("The code is not right").hides(&of_old);
+    let other = place.browser.submit(&sent, "/me/mobile", &fields("13900139001", of_new.as_str())).await;
+    other.has_status(422).shows("The code is no longer valid");
+    let without = [("mobile_new", NEW), ("passcode", of_new.as_str()), ("do", "change")];
+    place.browser.submit(&sent, "/me/mobile", &without).await.has_status(422).shows("id=\"pin-error\"");
+    let own = place.browser.submit(&sent, "/me/mobile", &[("mobile_new", MOBILE), ("do", "send")]).await;
+    own.has_status(422).shows("You sign in by this number already");
+    let malformed = place.browser.submit(&sent, "/me/mobile", &[("mobile_new", "1390013"), ("do", "send")]).await;
+    malformed.has_status(422).shows("mobile number of 11 digits");
+
+    // That another account has it is told to whoever holds it, and to nobody before.
+    ask(&mut place, taken.reveal()).await.hides("Another account");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
+    change(&mut place, taken.reveal()).await.has_status(422).shows("Another account is signed in to by this mobile");
+    place.browser.get("/me").await.shows("138****8000");
+    assert_eq!(kept(&place).await, (cards, 0));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_borrower_has_ten_codes_a_day_sent_to_whatever_mobiles(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    for number in 0..10 {
+        let mobile = format!("137000000{number:02}");
+        let sent = ask(&mut place, &mobile).await;
+        // What is refused is not counted.
+        let again = place.browser.submit(&sent, "/me/mobile", &[("mobile_new", mobile.as_str()), ("do", "send")]).await;
+        again.has_status(422);
+    }
+    let page = place.browser.get("/me/mobile").await;
+    let refused = place.browser.submit(&page, "/me/mobile", &[("mobile_new", NEW), ("do", "send")]).await;
+    refused.has_status(422).shows("Too many codes were asked for").shows("tomorrow at");
+    assert!(lock(&place.world.sms).messages_to(NEW).is_empty());
+    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(24));
+    change(&mut place, NEW).await.is_at("/me").shows("139****9000");
+}
+
+/// Comes to the home page in the WeChat of `openid`.
+async fn come(place: &mut Place, openid: &str) -> Shown {
+    place.world.script("wechat", None, vec![Scripted::answer(&format!("openid:{openid}"))]);
+    place.browser = Browser::at(&place.browser.address).in_wechat();
+    place.browser.get("/home").await
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_wechat_that_whoever_holds_the_former_mobile_has_linked_opens_the_account_no_more(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let borrower_id = place.borrower().await;
+    house::link_openid(&place.app, borrower_id, "o-stranger").await.unwrap();
+    change(&mut place, NEW).await.is_at("/me");
+    come(&mut place, "o-stranger").await.is_at("/sign-in");
+    // Whoever comes by WeChat keeps it.
+    house::link_openid(&place.app, borrower_id, "o-wang").await.unwrap();
+    come(&mut place, "o-wang").await.is_at("/home");
+    change(&mut place, "13900139001").await.is_at("/me").shows("139****9001");
+    come(&mut place, "o-wang").await.is_at("/home");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_has_no_pin_sets_one_before_another_mobile(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    sqlx::query("delete from pin").execute(&place.app.pool).await.unwrap();
+    let page = place.browser.get("/me/mobile").await;
+    page.shows("Please set one first").shows("href=\"/me/pin?next=/me/mobile\"").hides("name=\"pin\"");
+    let csrf = page.field("csrf");
+    let forced = place.browser.post("/me/mobile", format!("csrf={csrf}&mobile_new={NEW}&pin={PIN}&do=change")).await;
+    forced.has_status(422).shows("Please set one first");
+    assert_eq!(kept(&place).await.1, 0);
+}

@@ -5,9 +5,9 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Break, BreakKind, BreakStatus, Correction};
+use super::model::{Break, BreakKind, BreakStatus, Correction, Difference};
 use super::store::{self, Comparison, FileKey};
-use super::{notices, open_store, posting, shared_store};
+use super::{notices, open_store, posted_store, posting, shared_store};
 use crate::access::is_same_holder;
 use crate::app::App;
 use crate::audit::{self, Act, Action};
@@ -96,7 +96,7 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     let when = When { business_day: today, at: now };
     open_store::close_breaks_named_paid(&mut transaction, key, today).await?;
     let taken_over = if is_first { open_store::take_over_amounts(&mut transaction, key).await? } else { 0 };
-    let mut found = store::find_differing(&mut transaction, key).await?;
+    let mut found = find_differing(&mut transaction, key).await?;
     found.extend(shared_store::find_named_twice(&mut transaction, key).await?);
     if !are_shared_lawfully {
         found.extend(shared_store::find_shared(&mut transaction, key).await?);
@@ -119,6 +119,19 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     }
     transaction.commit().await?;
     Ok(Compared { lines: file.lines.len() as u64, resolved, breaks })
+}
+
+/// Where a file differs from our orders. Of money that people booked on the channel's word all that is booked counts, and not what the
+/// order itself collected.
+async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<Difference>> {
+    let unpaid = posted_store::find_unpaid(&mut *connection, key).await?;
+    let mut found = store::find_differing(connection, key).await?;
+    found.retain(|other| {
+        let is_of_it = unpaid.iter().any(|unpaid| unpaid.withholding_id == other.withholding_id);
+        !is_of_it || other.kind == BreakKind::WeSucceededTheyFailed
+    });
+    found.extend(unpaid);
+    Ok(found)
 }
 
 async fn keep(connection: &mut PgConnection, key: FileKey, bytes: &[u8], file: &DailyFile) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ pub mod posting;
 pub mod notices;
 pub mod store;
 pub mod shared_store;
+pub mod posted_store;
 pub mod open_store;
 pub mod list_store;
 pub mod actions;

@@ -193,7 +193,6 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
 /// - a line that names a success of an order that is pending, which it would have ended unless its amount cannot be;
 /// - a success that became final on the day before the file's, and that no file names, from the day on which its order was
 ///   sent to the file's day. (The order's own day may be earlier: an order that is rerouted keeps it.)
-/// - money that people booked on the day before for an order that failed, until a file names its success.
 ///
 /// A line whose code means neither success nor failure is ignored.
 pub async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<Difference>> {
@@ -225,20 +224,7 @@ pub async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx
                  and not exists (select from channel_file_line f
                                  where f.channel = $1 and f.withholding_id = w.withholding_id
                                    and (f.succeeded or f.failure is not null)
-                                   and f.business_day between (w.submitted_at at time zone 'Asia/Shanghai')::date and $2)
-               union all
-               select w.withholding_id, r.amount_fen, 0, 'missing_there'
-               from repayment r
-               join withholding w on w.line_id = r.line_id
-                and w.withholding_id = case when r.source = 'channel_file' then r.source_reference::uuid end
-               where r.source = 'channel_file' and w.channel = $1 and w.status = 'failed'
-                 and r.business_day between $2::date - 3 and $2::date + 3
-                 and r.received_at >= ($2::date - 1)::timestamp at time zone 'Asia/Shanghai'
-                 and r.received_at < $2::date::timestamp at time zone 'Asia/Shanghai'
-                 and not exists (select from repayment b where b.line_id = r.line_id and b.source = 'reversal'
-                                   and b.source_reference = r.repayment_id::text)
-                 and not exists (select from channel_file_line f
-                                 where f.channel = $1 and f.withholding_id = w.withholding_id and f.succeeded))
+                                   and f.business_day between (w.submitted_at at time zone 'Asia/Shanghai')::date and $2))
            select kind as "kind!: BreakKind", withholding_id as "withholding_id!: WithholdingId", our_fen as "ours!: Fen",
                   their_fen as "theirs!: Fen"
            from compared where kind is not null"#,

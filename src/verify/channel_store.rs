@@ -2,9 +2,8 @@
 
 /// What was booked through each order, less what its channel's compared files pay for it and what people settled by hand. More than that
 /// pays for is on its way until the file of the day after the money was booked is compared, which opens a break where it does not come.
-/// A break that is open tells of whatever stands open. One that was dismissed tells of what its channel and we differed by, and one that
-/// two people booked on the channel's word, of money up to what that word names. Last, breaks over orders that are not ours: what goes
-/// back to the channel is what they name.
+/// A break that is open tells of whatever stands open, and one that was dismissed of what its channel and we differed by. Last, breaks
+/// over orders that are not ours: what goes back to the channel is what they name.
 pub(super) const ORDERS: &str = "
     with booked as (
         select r.line_id, r.source_reference as order_id, sum(r.amount_fen + coalesce(b.amount_fen, 0))::bigint as fen,
@@ -18,7 +17,7 @@ pub(super) const ORDERS: &str = "
         where c.compared_at is not null and f.succeeded group by f.channel, f.business_day, f.withholding_id),
     standing as (
         select coalesce(w.withholding_id::text, b.order_id) as order_id, w.withholding_id, w.channel, b.last_at,
-               coalesce(b.fen, 0) as booked_fen, coalesce(h.fen, 0) as by_hand_fen,
+               coalesce(h.fen, 0) as by_hand_fen,
                coalesce(b.fen, 0) - coalesce(n.fen, 0) - coalesce(h.fen, 0) as open_fen
         from withholding w
         full join booked b on b.line_id = w.line_id and b.order_id = w.withholding_id::text
@@ -36,11 +35,10 @@ pub(super) const ORDERS: &str = "
       and not exists (
           select from reconciliation_break k
           where k.withholding_id = s.withholding_id and k.channel = s.channel
-            and case k.status
-                when 'open' then true
-                when 'dismissed' then s.open_fen between least(0, k.our_fen - k.their_fen - greatest(s.by_hand_fen, 0))
-                                                     and greatest(0, k.our_fen - k.their_fen - least(s.by_hand_fen, 0))
-                else s.open_fen > 0 and k.proposed <> 'ask_channel' and s.booked_fen <= k.their_fen end)
+            and (k.status = 'open'
+                 or k.status = 'dismissed'
+                    and s.open_fen between least(0, k.our_fen - k.their_fen - greatest(s.by_hand_fen, 0))
+                                       and greatest(0, k.our_fen - k.their_fen - least(s.by_hand_fen, 0))))
     union all
     select 'order ' || k.withholding_id || ' of nobody', coalesce(n.fen, 0), k.their_fen
     from reconciliation_break k

@@ -90,6 +90,7 @@ mod withholding;
 mod reconcile;
 mod breaks;
 mod file_breaks;
+mod posted_breaks;
 mod transfers;
 mod api_access;
 mod api_document;

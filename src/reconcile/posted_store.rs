@@ -1,0 +1,54 @@
+//! SQL of money that people booked on a channel's word, against what the channel has paid of it.
+
+use sqlx::PgConnection;
+
+use super::model::{BreakKind, Difference};
+use super::store::FileKey;
+use crate::base::Fen;
+use crate::base::id::WithholdingId;
+
+/// Each final order through which people booked money on its channel's word, and of which the channel pays less than is booked: by its
+/// compared files and by hand, in all. It is looked at with each file that names it, and with the file of the day after the money was
+/// booked, whether an earlier file named it or not. What a break of the same two amounts has told of before is not told again.
+pub async fn find_unpaid(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<Difference>> {
+    sqlx::query_as!(
+        Difference,
+        r#"with looked_at as (
+               select k.withholding_id
+               from reconciliation_break k
+               join channel_file_line f on f.channel = k.channel and f.withholding_id = k.withholding_id
+               where k.channel = $1 and k.status = 'corrected' and k.proposed <> 'ask_channel'
+                 and f.business_day = $2 and f.succeeded
+               union
+               select case when r.source = 'channel_file' then r.source_reference::uuid end
+               from repayment r
+               where r.source = 'channel_file' and r.business_day between $2::date - 3 and $2::date + 3
+                 and r.received_at >= ($2::date - 1)::timestamp at time zone 'Asia/Shanghai'
+                 and r.received_at < $2::date::timestamp at time zone 'Asia/Shanghai'),
+           sides as (
+               select w.withholding_id,
+                      coalesce((select b.booked_fen from withholding_booked b
+                                where b.line_id = w.line_id and b.withholding_id = w.withholding_id::text), 0) as booked_fen,
+                      ((select coalesce(sum(l.amount_fen), 0) from channel_file_line l
+                        join channel_file c on c.channel = l.channel and c.business_day = l.business_day
+                        where l.channel = $1 and l.withholding_id = w.withholding_id and l.succeeded
+                          and c.compared_at is not null)
+                       + (select coalesce(sum(s.settled_fen), 0) from reconciliation_break s
+                          where s.withholding_id = w.withholding_id))::bigint as paid_fen
+               from withholding w
+               where w.channel = $1 and w.status in ('succeeded', 'failed')
+                 and w.withholding_id in (select withholding_id from looked_at))
+           select case s.paid_fen when 0 then 'missing_there' else 'amount_differs' end as "kind!: BreakKind",
+                  s.withholding_id as "withholding_id!: WithholdingId", s.booked_fen as "ours!: Fen", s.paid_fen as "theirs!: Fen"
+           from sides s
+           where s.booked_fen > s.paid_fen
+             and (s.paid_fen = 0
+                  or not exists (select from reconciliation_break k
+                                 where k.withholding_id = s.withholding_id and k.our_fen = s.booked_fen
+                                   and k.their_fen = s.paid_fen))"#,
+        key.channel.name(),
+        key.day.date()
+    )
+    .fetch_all(connection)
+    .await
+}

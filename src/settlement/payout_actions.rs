@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::contradiction_store::{self, Contradiction, Told, ToldOf};
 use super::payout::{
     ASK_AGAIN_AFTER, Answer, Cancelling, ContradictionKind, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word,
+    may_arrive,
 };
 use super::payout_store::{self as store, Change, Locked, PaidSource};
 use super::posting::{self, FunderAmount};
@@ -193,6 +194,12 @@ impl Round {
             }
             Learned::Wait => self.wait(payout, None),
             Learned::HeldUp { why } => self.wait(payout, Some(why)),
+            // It is not sent again while people have an earlier attempt to settle, and what was sent may arrive yet: it is asked about.
+            Learned::SendAgain
+                if payout.is_earlier_contradicted() && may_arrive(payout.sent_at, Some(self.when.at)) =>
+            {
+                self.wait(payout, None);
+            }
             Learned::SendAgain => {
                 self.tally.waiting += 1;
                 self.changes.push(becomes(payout, PayoutStatus::Created));
@@ -208,6 +215,10 @@ impl Round {
     /// Leaves a payout to be asked about; `held_up` says why nothing was sent this time.
     fn wait(&mut self, payout: &Locked, held_up: Option<String>) {
         self.tally.waiting += 1;
+        self.ask_again(payout, held_up);
+    }
+
+    fn ask_again(&mut self, payout: &Locked, held_up: Option<String>) {
         // What was sent just now is asked about soon, however often it was before it was sent again.
         let queries = if payout.status == PayoutStatus::Submitted { 0 } else { payout.queries };
         let query_at = Some(self.when.at + query_delay(queries));
@@ -223,6 +234,10 @@ impl Round {
             return;
         }
         self.tell_operators("payout_contradiction", contradiction_body(payout, answer));
+        // The present attempt was to be sent again, as the channel had not received it. Nobody sends it now, and it may arrive yet.
+        if payout.status == PayoutStatus::Created && attempt_no != payout.attempt_no && payout.sent_at.is_some() {
+            self.ask_again(payout, None);
+        }
         let is_cancelled = payout.status == PayoutStatus::Cancelled;
         let found = if is_cancelled { &mut self.of_cancelled } else { &mut self.contradictions };
         found.push(Contradiction { payout_id: payout.payout_id, attempt_no, kind, says: says(payout, answer) });

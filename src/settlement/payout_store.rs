@@ -101,6 +101,8 @@ pub struct Locked {
     pub attempt_no: i16,
     /// The earlier attempt whose payment is booked, since the channel said that it was paid after all and people said the same.
     pub paid_earlier: Option<i16>,
+    /// When the present attempt was last taken to be sent; known of what is to be sent, and of what the channel contradicts itself about.
+    pub sent_at: Option<DateTime<Utc>>,
     pub queries: i16,
     pub pay_on: BusinessDay,
     /// The attempt that the channel contradicts itself about, until people have settled that.
@@ -111,6 +113,11 @@ pub struct Locked {
 }
 
 impl Locked {
+    /// Whether people have to settle an earlier attempt than the present one.
+    pub fn is_earlier_contradicted(&self) -> bool {
+        self.contradicted_attempt.is_some_and(|attempt_no| attempt_no < self.attempt_no)
+    }
+
     /// The payout as people are to settle one of its attempts.
     pub fn to_settle(&self, contradicted_attempt: i16) -> Contradicted {
         let proposal = self.proposed_by.clone().map(|by| {
@@ -149,7 +156,11 @@ pub async fn lock_payouts(connection: &mut PgConnection, payout_ids: &[PayoutId]
                   proposed_reference, proposed_by,
                   (select e.attempt_no from payout_event e
                    where e.payout_id = payout.payout_id and e.status = 'contradicted' and e.detail = payout.bank_reference
-                     and e.attempt_no < payout.attempt_no order by e.event_no desc limit 1) as "paid_earlier?"
+                     and e.attempt_no < payout.attempt_no order by e.event_no desc limit 1) as "paid_earlier?",
+                  case when status = 'created' or contradicted_attempt is not null
+                       then (select max(e.occurred_at) from payout_event e
+                             where e.payout_id = payout.payout_id and e.attempt_no = payout.attempt_no and e.status = 'submitted')
+                       end as "sent_at?"
            from payout where payout_id = any($1) order by payout_id for update"#,
         &ids
     )

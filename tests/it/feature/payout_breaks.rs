@@ -405,6 +405,35 @@ async fn an_earlier_attempt_stays_to_be_settled_when_the_amount_of_the_present_o
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nothing_is_settled_while_a_later_attempt_that_was_not_received_may_still_arrive(pool: PgPool) {
+    let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
+    let lost = Scripted::answer("paid").with(Trouble::TimeoutBefore);
+    assert_eq!(send_second_attempt(&town, &world, payout_id, lost).await.waiting, 1);
+    let ask_after = async |minutes: i64| {
+        town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(minutes));
+        assert_eq!(settlement::query_payouts(&town.app).await.unwrap().waiting, 1);
+        standing(&town).await
+    };
+    assert_eq!(ask_after(2).await, "created -");
+    contradict(&town, payout_id).await;
+    let too_early = async || {
+        let early = settlement::settle_payout(&town.app, payout_id, Ending::Failed, "Li Na").await;
+        assert!(matches!(early, Err(Fault::Refused(PayoutRefusal::UnderWay { attempt_no: 2 }))), "{early:?}");
+    };
+    assert_eq!(standing(&town).await, "unknown we_failed_they_succeeded");
+    too_early().await;
+    assert_eq!(ask_after(7).await, "unknown we_failed_they_succeeded");
+    too_early().await;
+    // Once it can arrive no more, and the channel has not received it still.
+    assert_eq!(ask_after(20).await, "created we_failed_they_succeeded");
+    assert_held_back(&town, &world, payout_id).await;
+    settle_by_two(&town, payout_id, &Ending::Failed).await;
+    assert_eq!(send_second_attempt(&town, &world, payout_id, Scripted::answer("paid")).await.paid, 1);
+    assert_eq!((town.fen("select attempt_no::bigint from payout").await, lock(&world.payout).payments()), (3, 1));
+    town.assert_whole("after the third attempt was paid").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_earlier_attempt_over_another_amount_is_heard_while_a_later_one_is_under_way(pool: PgPool) {
     let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
     let lost = Scripted::answer("paid").with(Trouble::TimeoutAfter);

@@ -48,7 +48,10 @@ pub async fn hold_back(
     let done = sqlx::query!(
         "with held_back as (
              update payout p set contradicted_attempt = greatest(p.contradicted_attempt, c.attempt_no),
-                    contradiction = c.kind, contradicted_on = coalesce(p.contradicted_on, $5),
+                    -- The amount may be put right by the channel, and what it has said of an earlier attempt stands beside it.
+                    contradiction = case when c.kind = 'amount_differs' and p.contradicted_attempt < c.attempt_no
+                                              and p.status <> 'succeeded' then p.contradiction else c.kind end,
+                    contradicted_on = coalesce(p.contradicted_on, $5),
                     proposed_reference = null, proposed_by = null,
                     query_at = case when p.status <> 'succeeded' then p.query_at end
              from unnest($1::uuid[], $2::smallint[], $3::text[], $6::text[]) as c(payout_id, attempt_no, says, kind)

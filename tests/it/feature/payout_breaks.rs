@@ -405,6 +405,23 @@ async fn an_earlier_attempt_stays_to_be_settled_when_the_amount_of_the_present_o
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_earlier_attempt_stays_to_be_settled_though_the_present_one_was_over_another_amount_since(pool: PgPool) {
+    let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
+    let lost = Scripted::answer("paid").with(Trouble::TimeoutAfter);
+    assert_eq!(send_second_attempt(&town, &world, payout_id, lost).await.waiting, 1);
+    hear(&town, payout_id, paid("BANK0000000009")).await;
+    let differs = Answer { attempt_no: 2, ..another_was_paid() };
+    for _ in 0..2 {
+        payout_actions::learn(&town.app, &BTreeMap::from([(payout_id, differs.clone())])).await.unwrap();
+        assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("unknown we_failed_they_succeeded", 2));
+    }
+    town.app.clock.set(town.app.clock.now() + TimeDelta::minutes(2));
+    assert_eq!(settlement::query_payouts(&town.app).await.unwrap().paid, 1);
+    assert_eq!(standing(&town).await, "succeeded named_twice");
+    town.assert_whole("while an earlier attempt is said to be paid as well").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn nothing_is_settled_while_a_later_attempt_that_was_not_received_may_still_arrive(pool: PgPool) {
     let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
     let lost = Scripted::answer("paid").with(Trouble::TimeoutBefore);

@@ -111,7 +111,8 @@ struct Claimed {
 }
 
 /// Claims a channel's next orders behind `after` and marks them as sent. The amounts of those that the timetable made are lowered to what
-/// is owed now. One that has nothing to ask for any more, or has no card, is ended instead.
+/// is owed now. One that has nothing to ask for any more, or has no card, is ended instead. The timetable makes another one for what is
+/// left; whoever ordered a payment is told that nothing comes of it.
 async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
@@ -121,10 +122,11 @@ async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed>
         return Ok(Claimed { at: now, seen: 0, last: after, orders: Vec::new(), line_ids: HashMap::new() });
     };
     let owed = owed_for_orders(&mut transaction, app, &claimed).await?;
-    let (mut orders, mut superseded, mut no_card) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut orders, mut superseded, mut unneeded, mut no_card) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for order in &claimed {
         let amount = order.amount_where(owed.get(&order.line_id).copied().unwrap_or_default());
         match &order.agreement_number {
+            _ if !amount.is_positive() && !order.is_by_timetable() => unneeded.push(order.withholding_id.uuid()),
             _ if !amount.is_positive() => superseded.push(order.withholding_id.uuid()),
             Some(agreement_number) => orders.push(order.to_send(agreement_number.clone(), amount)),
             // Its card was unbound since it was made, or refused for another order: the timetable makes the next one on the card
@@ -136,10 +138,24 @@ async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed>
     let sent: Vec<(WithholdingId, Fen)> = orders.iter().map(|order| (order.withholding_id, order.amount)).collect();
     queue_store::mark_submitted(&mut transaction, &sent, now, now + FIRST_QUERY_AFTER).await?;
     store::end_created(&mut transaction, &superseded, Failure::Superseded, now).await?;
+    end_unneeded(&mut transaction, &unneeded, now).await?;
     store::end_created(&mut transaction, &no_card, Failure::Channel(ChannelFailure::CardInvalid), now).await?;
     transaction.commit().await?;
     let line_ids = claimed.iter().map(|order| (order.withholding_id, order.line_id)).collect();
     Ok(Claimed { at: now, seen: claimed.len(), last, orders, line_ids })
+}
+
+/// Ends orders of borrowers that ask for more than is owed by now, and tells the borrowers.
+async fn end_unneeded(connection: &mut PgConnection, unneeded: &[Uuid], now: DateTime<Utc>) -> anyhow::Result<()> {
+    if unneeded.is_empty() {
+        return Ok(());
+    }
+    store::end_created(&mut *connection, unneeded, Failure::Superseded, now).await?;
+    let when = When { business_day: business_day::store::today(&mut *connection).await?, at: now };
+    let orders = store::load_withholdings(&mut *connection, unneeded).await?;
+    let told: Vec<_> =
+        orders.iter().map(|order| notices::withholding_failed(order, Failure::Superseded, when)).collect();
+    Ok(notice::raise(connection, &told).await?)
 }
 
 /// What is owed of what each line's order, of which it has one, was made for, on the day that the order counts from: on bills that are due

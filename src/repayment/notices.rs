@@ -8,7 +8,6 @@ use super::withholding::{Failure, Withholding};
 use crate::base::id::BorrowerId;
 use crate::base::{Fen, When};
 use crate::notice::Notice;
-use crate::partner::withholding::ChannelFailure;
 
 /// The channel refused the card for good: the borrower is asked to see to it.
 pub fn card_invalid(order: &Withholding, when: When) -> Notice {
@@ -32,13 +31,13 @@ pub fn withheld(order: &Withholding, collected: Fen, when: When) -> Notice {
 }
 
 /// Money was to be taken from the card and was not. The caller sees to it that it is said once a day of the timetable's tries.
-pub fn withholding_failed(order: &Withholding, failure: ChannelFailure, when: When) -> Notice {
+pub fn withholding_failed(order: &Withholding, failure: Failure, when: When) -> Notice {
     let body = json!({
         "line": order.line_id,
         "withholding": order.withholding_id,
         "purpose": order.purpose.stored().0,
         "amount_fen": order.amount,
-        "failure": Failure::Channel(failure).stored(),
+        "failure": failure.stored(),
     });
     Notice::to_borrower(order.borrower_id, "withholding_failed", body, when)
 }

@@ -326,7 +326,7 @@ impl Chunk {
         let was_told =
             order.purpose == Purpose::Due && self.failed_before.contains(&(order.line_id, order.business_day));
         if !was_told {
-            self.told.push(notices::withholding_failed(order, failure, self.batch.when()));
+            self.told.push(notices::withholding_failed(order, Failure::Channel(failure), self.batch.when()));
         }
     }
 

@@ -81,9 +81,13 @@ pub async fn post_results(app: &App, results: &[ChannelResult]) -> anyhow::Resul
             tokio::spawn(async move { post_share(&app, &share).await })
         })
         .collect();
-    let mut posted = Posted::default();
+    let mut shares = Vec::with_capacity(WORKERS);
     for worker in workers {
-        posted += worker.await.context("a worker that posts results panicked")??;
+        shares.push(worker.await.context("a worker that posts results panicked")?);
+    }
+    let mut posted = Posted::default();
+    for share in shares {
+        posted += share?;
     }
     Ok(posted)
 }

@@ -128,7 +128,7 @@ pub async fn end(
 /// Payouts by what of the channel's words about their attempts is no news.
 #[derive(Clone, Debug, Default)]
 pub struct ToldOf {
-    /// What people have settled since.
+    /// What people have settled since, that a payment was booked under another reference among it.
     pub settled: Vec<Uuid>,
     /// They are cancelled: what it has said since they were.
     pub cancelled: Vec<Uuid>,
@@ -142,7 +142,8 @@ pub async fn load_told(connection: &mut PgConnection, of: &ToldOf) -> sqlx::Resu
         Told,
         r#"select e.payout_id as "payout_id: PayoutId", e.attempt_no, e.detail as "says!"
            from payout_event e
-           where e.payout_id = any($1::uuid[] || $2::uuid[] || $3::uuid[]) and e.status = 'contradicted'
+           where e.payout_id = any($1::uuid[] || $2::uuid[] || $3::uuid[])
+             and (e.status = 'contradicted' or e.status = 'succeeded' and e.payout_id = any($1))
              and (exists (select from payout_event o
                           where o.payout_id = e.payout_id
                             and (o.status = 'settled' and o.event_no > e.event_no and o.payout_id = any($1)

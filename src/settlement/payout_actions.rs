@@ -124,22 +124,23 @@ async fn learn_together(
 }
 
 /// Answers that were told before and are no news. For payments of another amount these are the ones that people have settled since: the
-/// callback about such a payment is never believed, so the channel sends it again even then. For cancelled payouts these are all that
-/// were told, and for payouts that are held back all that people have still to settle.
+/// callback about such a payment is never believed, so the channel sends it again even then. The same holds for another payment of the
+/// present attempt than the one that people have found to be booked: the channel is asked about that attempt for days. For cancelled
+/// payouts these are all that were told, and for payouts that are held back all that people have still to settle.
 async fn load_known(
     connection: &mut PgConnection,
     payouts: &[Locked],
     answers: &BTreeMap<PayoutId, Answer>,
 ) -> sqlx::Result<BTreeSet<Told>> {
-    let is_over_another = |payout: &&Locked| {
+    let may_be_settled = |payout: &&Locked| {
         let answer = answers.get(&payout.payout_id);
-        answer.is_some_and(|answer| other_amount(payout, answer).is_some())
+        answer.is_some_and(|answer| other_amount(payout, answer).is_some() || is_another_payment(payout, answer))
     };
     let is_cancelled = |payout: &&Locked| payout.status == PayoutStatus::Cancelled;
     let is_held_back = |payout: &&Locked| payout.contradicted_attempt.is_some();
     let id = |payout: &Locked| payout.payout_id.uuid();
     let of = ToldOf {
-        settled: payouts.iter().filter(is_over_another).map(id).collect(),
+        settled: payouts.iter().filter(may_be_settled).map(id).collect(),
         cancelled: payouts.iter().filter(is_cancelled).map(id).collect(),
         held_back: payouts.iter().filter(is_held_back).map(id).collect(),
     };
@@ -274,6 +275,13 @@ fn failure_body(payout: &Locked, failure: &str) -> Value {
 /// The amount that the channel says it paid, where that is not the payout's.
 fn other_amount(payout: &Locked, answer: &Answer) -> Option<Fen> {
     answer.amount.filter(|theirs| matches!(answer.word, Word::Succeeded { .. }) && *theirs != payout.amount)
+}
+
+/// Whether the channel names another payment of the present attempt than the one that is booked.
+fn is_another_payment(payout: &Locked, answer: &Answer) -> bool {
+    let is_booked = payout.status == PayoutStatus::Succeeded && payout.attempt_no == answer.attempt_no;
+    let Word::Succeeded { bank_reference } = &answer.word else { return false };
+    is_booked && payout.bank_reference.as_ref() != Some(bank_reference)
 }
 
 /// What is kept of an answer that people have to settle.

@@ -462,11 +462,15 @@ async fn an_earlier_attempt_over_another_amount_is_heard_while_a_later_one_is_un
     assert_eq!(settlement::query_payouts(&town.app).await.unwrap().paid, 1);
     assert_eq!(standing(&town).await, "succeeded named_twice");
     town.assert_whole("while an earlier attempt is said to be paid over another amount").await;
+    // People keep the first payment; asked again about the second one, the channel names it as before.
+    settle_by_two(&town, payout_id, &Ending::Paid { bank_reference: "BANK0000000007".into() }).await;
+    town.live_until("2026-03-10").await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded -", 1));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn another_reference_of_a_booked_payment_is_put_right_without_a_posting(pool: PgPool) {
-    let (town, _, payout_id) = paid_once(pool, Scripted::answer("paid")).await;
+    let (town, _world, payout_id) = paid_once(pool, Scripted::answer("paid")).await;
     hear(&town, payout_id, paid("BANK0000000007")).await;
     assert_eq!(standing(&town).await, "succeeded named_twice");
     settle_by_two(&town, payout_id, &Ending::Paid { bank_reference: "BANK0000000007".into() }).await;
@@ -474,6 +478,9 @@ async fn another_reference_of_a_booked_payment_is_put_right_without_a_posting(po
                  where s.status = 'paid' and s.bank_reference = 'BANK0000000007' and p.bank_reference = s.bank_reference";
     assert_eq!(town.fen(under).await, 1);
     assert_eq!(town.fen("select count(*) from posting where event in ('settlement_paid', 'payout_reversed')").await, 1);
+    // Asked again, the channel still names the other one.
+    town.live_until("2026-03-10").await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded -", 1));
     town.assert_whole("after its reference was put right").await;
 }
 

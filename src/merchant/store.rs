@@ -158,6 +158,16 @@ pub async fn lock_company(
     credit_code: &str,
     own: Option<MerchantId>,
 ) -> sqlx::Result<Vec<MerchantRecord>> {
+    // Whoever was waited for may have filed another one, which a statement that began before does not see.
+    lock_filed(connection, credit_code, own).await?;
+    lock_filed(connection, credit_code, own).await
+}
+
+async fn lock_filed(
+    connection: &mut PgConnection,
+    credit_code: &str,
+    own: Option<MerchantId>,
+) -> sqlx::Result<Vec<MerchantRecord>> {
     select_merchants!(
         "where credit_code = $1 or merchant_id = $2 order by merchant_id for no key update",
         credit_code,

@@ -117,6 +117,28 @@ async fn of_several_applications_for_one_company_one_is_accepted_and_what_waits_
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_filed_while_an_acceptance_waits_is_refused_with_it(pool: PgPool) {
+    let app = house::open(pool.clone(), "2026-03-02").await;
+    let merchant_id = merchant::onboard(&app, &onboarding()).await.unwrap();
+    let mut other = fenqi::database::begin(&pool).await.unwrap();
+    sqlx::query("select from merchant for no key update").execute(&mut *other).await.unwrap();
+    let filed = "insert into merchant (merchant_id, name, credit_code, category, settlement_account_name, settlement_account_sealed,
+                                       settlement_account_tail, status, discount_rate, discount_returned_on_refund, created_at)
+                 select gen_random_uuid(), name, credit_code, category, name, '', '0000', 'submitted', 0.01, true, now()
+                 from merchant";
+    sqlx::query(filed).execute(&mut *other).await.unwrap();
+    let accepting = judgement(merchant_id, Decision::Accept);
+    let (accepted, ()) = tokio::join!(merchant::decide(&app, &accepting), async {
+        house::until_somebody_waits(&pool).await;
+        other.commit().await.unwrap();
+    });
+    assert_eq!(accepted.unwrap(), Step::Applied);
+    let statuses = "select status from merchant order by status";
+    let statuses: Vec<String> = sqlx::query_scalar(statuses).fetch_all(&pool).await.unwrap();
+    assert_eq!(statuses, ["active", "refused"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn somebody_whose_name_or_mobile_does_not_open_hides_nothing_else_of_a_merchant(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let merchant_id = active(&app).await;

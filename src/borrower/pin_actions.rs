@@ -7,12 +7,12 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use serde_json::json;
-use tokio::sync::Semaphore;
 
 use super::model::BorrowerRefusal;
 use super::pin::{Pin, PinRefusal, Tries};
 use super::pin_store::{self, StoredPin};
 use super::store;
+use crate::apart::Apart;
 use crate::app::App;
 use crate::base::When;
 use crate::base::id::{BorrowerId, LineId};
@@ -50,7 +50,7 @@ pub async fn check_former(app: &App, borrower_id: BorrowerId, typed: &str) -> Ou
     transaction.commit().await?;
     let keyed = keyed(app, borrower_id, &pin);
     let hash = stored.hash.clone();
-    let is_right = hash_apart(move || is_hash_of(&hash, &keyed)).await?;
+    let is_right = HASHING.work(move || is_hash_of(&hash, &keyed)).await??;
     if !is_right {
         return Err(Fault::Refused(tries.refusal()));
     }
@@ -100,7 +100,7 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     let birth_on = birth_on.ok_or_else(|| anyhow::Error::new(BorrowerRefusal::BorrowerUnknown))?;
     let pin = Pin::chosen(new.chosen, birth_on).map_err(Fault::Refused)?;
     let keyed = keyed(app, borrower_id, &pin);
-    let hash = hash_apart(move || hash_of(&keyed)).await?;
+    let hash = HASHING.work(move || hash_of(&keyed)).await??;
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     // The person is locked because there may be no row of a PIN yet to be locked: two first PINs at once would both be set.
@@ -131,24 +131,9 @@ fn keyed(app: &App, borrower_id: BorrowerId, pin: &Pin) -> [u8; 32] {
     app.vault.index(Indexed::Pin, &format!("{borrower_id}:{}", pin.reveal()))
 }
 
-/// PINs that a node hashes at once: each takes a processor for itself, and its memory. Tokio alone would begin five hundred.
-static HASHING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(hashes_at_once()));
-
-fn hashes_at_once() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Hashes, which is slow on purpose, apart from what answers requests. Whoever no longer waits for a hash that has begun leaves it to its
-/// end.
-async fn hash_apart<T: Send + 'static>(hash: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
-    let place = HASHING.acquire().await?;
-    let hashed = tokio::task::spawn_blocking(move || {
-        let hashed = hash();
-        drop(place);
-        hashed
-    });
-    hashed.await?
-}
+/// PINs that a node hashes at once, which is slow on purpose: each takes a processor for itself, and its memory. Tokio alone would begin
+/// five hundred.
+static HASHING: LazyLock<Apart> = LazyLock::new(|| Apart::of(thread::available_parallelism().map_or(1, usize::from)));
 
 /// Argon2id with 19 MiB and two passes, as OWASP's cheat sheet on password storage asks for; the salt is random.
 fn hash_of(keyed: &[u8; 32]) -> anyhow::Result<String> {
@@ -162,29 +147,5 @@ fn is_hash_of(hash: &str, keyed: &[u8; 32]) -> anyhow::Result<bool> {
         Ok(()) => Ok(true),
         Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
         Err(error) => Err(anyhow::anyhow!("a PIN could not be compared: {error}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn no_more_pins_are_hashed_at_once_than_there_are_processors() {
-        static RUNNING: AtomicUsize = AtomicUsize::new(0);
-        static MOST: AtomicUsize = AtomicUsize::new(0);
-        let hash = || {
-            MOST.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            thread::sleep(Duration::from_millis(10));
-            RUNNING.fetch_sub(1, Ordering::SeqCst);
-            Ok(())
-        };
-        let hashed = futures_util::future::join_all((0..4 * hashes_at_once()).map(|_| hash_apart(hash))).await;
-        assert!(hashed.iter().all(Result::is_ok));
-        let most = MOST.load(Ordering::SeqCst);
-        assert!((1..=hashes_at_once()).contains(&most), "{most} at once");
     }
 }

@@ -18,7 +18,7 @@ use super::event_store::{self, SCAN_MAX};
 use super::kept_store;
 use super::model::Stretch;
 use super::store::{self, Waiting};
-use super::template_actions::apart;
+use super::template_actions::RENDERING;
 use super::template_store::{self, Saved};
 use crate::app::App;
 use crate::error::Fault;
@@ -142,7 +142,7 @@ pub async fn list_events(
     let items: Vec<EventView> = if templates.is_empty() {
         rows.iter().map(|row| view(row, &templates)).collect()
     } else {
-        apart(move || rows.iter().map(|row| view(row, &templates)).collect()).await?
+        RENDERING.work(move || rows.iter().map(|row| view(row, &templates)).collect()).await?
     };
     let has_more = next_after < up_to_no;
     let next_cursor = has_more.then(|| Cursor(Listed::new(next_after)));

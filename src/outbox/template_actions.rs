@@ -1,7 +1,6 @@
 //! Use cases of templates: save the next version, and try one on a past event without sending anything.
 
 use serde_json::json;
-use tokio::sync::Semaphore;
 
 use super::actions::{EventRefusal, not_found};
 use super::carrier::funder::body_of_call;
@@ -9,6 +8,7 @@ use super::catalogue::{self, Audience, EventKind};
 use super::event_store;
 use super::template::{Telling, Template, TemplateRefusal};
 use super::template_store::{self as store, Active, NewVersion, Version};
+use crate::apart::Apart;
 use crate::app::App;
 use crate::audit::{self, Act, Action};
 use crate::base::id::FunderId;
@@ -114,53 +114,13 @@ pub async fn preview(
     Ok(Preview { kind, path: path.unwrap_or_else(|| "/events".to_owned()), body, template_version })
 }
 
-/// Works with templates that a node does at once: each takes a processor for itself, and purchases go on meanwhile.
-const WORKS_AT_ONCE: usize = 2;
-static WORKING: Semaphore = Semaphore::const_new(WORKS_AT_ONCE);
+/// Renderings and trials of templates that a node does at once: each may work hard and takes a processor for itself, and purchases go on
+/// meanwhile.
+pub static RENDERING: Apart = Apart::of(2);
 
-/// A template may work hard: it does so apart from what answers requests, and not more of them at once than a node has room for. Whoever
-/// no longer waits for what has begun leaves it to its end.
-///
-/// # Errors
-/// If the program is going down, or the work panics.
-pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
-    let place = WORKING.acquire().await?;
-    let done = tokio::task::spawn_blocking(move || {
-        let done = work();
-        drop(place);
-        done
-    });
-    Ok(done.await?)
-}
-
-/// As [`apart`], of what a template may be refused for.
+/// Works with a template that may be refused.
 async fn tried_apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, TemplateRefusal> + Send + 'static,
 ) -> Outcome<T, EventRefusal> {
-    apart(work).await?.map_err(|refusal| Fault::Refused(refusal.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn no_more_work_with_templates_at_once_than_there_is_room_for() {
-        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let work = |_: usize| {
-            let (running, most) = (running.clone(), most.clone());
-            apart(move || {
-                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                std::thread::sleep(Duration::from_millis(20));
-                running.fetch_sub(1, Ordering::SeqCst);
-            })
-        };
-        let done = futures_util::future::join_all((0..4 * WORKS_AT_ONCE).map(work)).await;
-        assert!(done.iter().all(Result::is_ok));
-        assert!(most.load(Ordering::SeqCst) <= WORKS_AT_ONCE, "{most:?} at once");
-    }
+    RENDERING.work(work).await?.map_err(|refusal| Fault::Refused(refusal.into()))
 }

@@ -8,8 +8,8 @@ use chrono::NaiveDate;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
-use tokio::sync::Semaphore;
 
+use crate::apart::Apart;
 use crate::app::App;
 use crate::audit::{self, Act, Action};
 use crate::base::id::ProductId;
@@ -84,8 +84,7 @@ pub fn check(text: &str) -> Result<(Terms, Proof), ProductRefusal> {
 }
 
 /// Proofs that a node computes at once: each takes a processor for itself, and purchases go on meanwhile.
-const PROOFS_AT_ONCE: usize = 2;
-static PROVING: Semaphore = Semaphore::const_new(PROOFS_AT_ONCE);
+static PROVING: Apart = Apart::of(2);
 
 /// Texts that a node remembers to have proven: a draft is proven when it is checked, submitted, edited, approved and published.
 const PROVEN_MAX: usize = 32;
@@ -117,19 +116,12 @@ fn proven() -> MutexGuard<'static, VecDeque<Proven>> {
     PROVEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As [`check`], apart from what answers requests, and not more of it at once than a node has room for. Whoever no longer waits for
-/// a proof that has begun leaves it to its end.
+/// As [`check`], apart from what answers requests, and not more of it at once than a node has room for.
 ///
 /// # Errors
 /// If the program is going down.
 pub async fn check_apart(text: String) -> anyhow::Result<Result<(Terms, Proof), ProductRefusal>> {
-    let place = PROVING.acquire().await?;
-    let checked = tokio::task::spawn_blocking(move || {
-        let checked = check_once(&text);
-        drop(place);
-        checked
-    });
-    Ok(checked.await?)
+    PROVING.work(move || check_once(&text)).await
 }
 
 /// Publishes a text as the next version of its product and takes the version before it off sale.

@@ -1,0 +1,65 @@
+//! Hard work, such as a proof or a hash that is slow on purpose: apart from what answers requests, and not more of it at once than a node
+//! has room for.
+
+use tokio::sync::Semaphore;
+
+/// A node's room for work of one kind.
+pub struct Apart {
+    room: Semaphore,
+}
+
+impl Apart {
+    /// Room for so many works at once: each takes a processor for itself.
+    pub const fn of(at_once: usize) -> Apart {
+        Apart { room: Semaphore::const_new(at_once) }
+    }
+
+    /// Does a work once there is room for it. Whoever no longer waits for one that has begun leaves it to its end.
+    ///
+    /// # Errors
+    /// If the program is going down, or the work panics.
+    pub async fn work<T: Send + 'static>(
+        &'static self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let place = self.room.acquire().await?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(place);
+            done
+        });
+        Ok(done.await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_is_worked_at_once_than_there_is_room_for() {
+        static ROOM: Apart = Apart::of(2);
+        static RUNNING: AtomicUsize = AtomicUsize::new(0);
+        static MOST: AtomicUsize = AtomicUsize::new(0);
+        let work = || {
+            MOST.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20));
+            RUNNING.fetch_sub(1, Ordering::SeqCst);
+        };
+        let done = futures_util::future::join_all((0..8).map(|_| ROOM.work(work))).await;
+        assert!(done.iter().all(Result::is_ok));
+        let most = MOST.load(Ordering::SeqCst);
+        assert!((1..=2).contains(&most), "{most} at once");
+    }
+
+    #[tokio::test]
+    async fn what_panics_makes_room_for_the_next() {
+        static ROOM: Apart = Apart::of(1);
+        let failed: anyhow::Result<()> = ROOM.work(|| panic!("a work that fails")).await;
+        assert!(failed.is_err());
+        assert_eq!(ROOM.work(|| 1).await.unwrap(), 1);
+    }
+}

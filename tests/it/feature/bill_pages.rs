@@ -306,7 +306,7 @@ async fn a_payment_of_which_the_banks_daily_account_says_otherwise_is_told_as_it
     repayment::take_back(&mut transaction, &app, &order, "wang").await.unwrap();
     transaction.commit().await.unwrap();
     let taken_back = shopper.browser.get(&paid.at).await;
-    taken_back.shows("Taken back").shows("is owed again").shows(">Try again<");
+    taken_back.shows("This payment did not arrive").shows("is owed again").shows(">Try again<");
     taken_back.hides("Not charged").hides("What the money settled");
     let mut transaction = fenqi::database::begin(&app.pool).await.unwrap();
     assert!(repayment::receive_from_file(&mut transaction, &app, &order, Fen::new(6_000)).await.unwrap());

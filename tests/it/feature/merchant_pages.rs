@@ -205,5 +205,5 @@ async fn a_merchant_is_told_of_another_account_on_its_pages_and_by_sms(pool: PgP
     };
     assert_eq!(state("Li Na").await, 0, "one person's word changes nothing");
     assert_eq!(state("Wang Wei").await, 1);
-    place.browser.get("/m/messages").await.shows("which ends in 0123").shows("call our service at once");
+    place.browser.get("/m/messages").await.shows("which ends in 0123").shows("call customer service at once");
 }

@@ -118,9 +118,9 @@ async fn what_does_not_prove_the_new_mobile_or_is_of_another_account_changes_not
     malformed.has_status(422).shows("mobile number of 11 digits");
 
     // That another account has it is told to whoever holds it, and to nobody before.
-    ask(&mut place, taken.reveal()).await.hides("Another account");
+    ask(&mut place, taken.reveal()).await.hides("signs in to another account");
     place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
-    change(&mut place, taken.reveal()).await.has_status(422).shows("Another account is signed in to by this mobile");
+    change(&mut place, taken.reveal()).await.has_status(422).shows("This mobile number signs in to another account");
     place.browser.get("/me").await.shows("138****8000");
     assert_eq!(kept(&place).await, (cards, 0));
 }

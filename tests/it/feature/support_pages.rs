@@ -36,7 +36,7 @@ async fn a_borrower_finds_the_number_under_me_and_on_pages_that_refuse_or_fail(p
     let mut answered = answered(&shopper.town.app, &shopper.browser).await;
     for path in ["/me", "/me/sessions", "/nowhere", "/q/nothing", refused.as_str()] {
         names_the_number(&answered.get(path).await);
-        shopper.browser.get(path).await.hides("tel:").hides("Our service");
+        shopper.browser.get(path).await.hides("tel:").hides("Customer service");
     }
     for path in ["/home", "/home/line"] {
         answered.get(path).await.is_at(path).hides("tel:");

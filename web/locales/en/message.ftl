@@ -9,8 +9,8 @@ merchant-notice-settlement_paid = { $amount_fen } was paid to your account on { 
 merchant-notice-settlement_reversed = The bank says that { $amount_fen } under reference { $bank_reference } was not paid to your account after all. It is paid again
 merchant-notice-merchant_accepted = Your application was accepted: you can take payments
 merchant-notice-merchant_refused = Your application was not accepted: { $because }. Correct it and send it again
-merchant-notice-merchant_passed_over = Your application was not accepted, because another application of the same company was. If nobody of your company sent that one, ask our service
-merchant-notice-merchant_account_changed = What you sell is paid to another account from now on, which ends in { $account_tail }. If nobody of your company asked for that, call our service at once
+merchant-notice-merchant_passed_over = Your application was not accepted, because another application of the same company was. If nobody of your company sent that one, contact customer service
+merchant-notice-merchant_account_changed = What you sell is paid to another account from now on, which ends in { $account_tail }. If nobody of your company asked for that, call customer service at once
 merchant-notice-merchant_agreement_changed =
     { $refund ->
         [returned] Your agreement was changed: from the next purchase on the discount fee is { $discount_rate }, and comes back when a purchase is refunded

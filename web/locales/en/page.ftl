@@ -19,5 +19,5 @@ file-in-wechat = WeChat may not keep files or print. To do so, open this page in
 time-today = today at { $time }
 time-tomorrow = tomorrow at { $time }
 time-later = on { $day } at { $time }
-support-phone = Our service
+support-phone = Customer service
 support-hours = every day { $hours }

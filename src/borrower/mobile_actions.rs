@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, NaiveTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::actions::{self, Reach};
-use super::mobile_store::{self, NewChange};
+use super::mobile_store::{self, GivenUp, NewChange};
 use super::model::BorrowerRefusal;
 use super::{openid_actions, store};
 use crate::app::App;
@@ -159,4 +160,31 @@ pub async fn reach_former(app: &App, changes: &[(BorrowerId, Uuid)]) -> anyhow::
         Ok(key.open(Field::Mobile, &former.former_sealed)?.parse()?)
     };
     Ok(sealed.iter().map(|former| (former.change_id, open(former).map_or(Reach::Sealed, Reach::Mobile))).collect())
+}
+
+/// An account that had a mobile until it was given another one.
+pub struct Former {
+    pub borrower_id: BorrowerId,
+    pub until: DateTime<Utc>,
+    /// `borrower`, or `person:<name>`.
+    pub changed_by: String,
+}
+
+/// The accounts that gave up a mobile on a day, oldest first: whoever was told so by SMS, and asked for nothing of the kind, knows no other
+/// name of the account. What was given up is sealed, so all of that day is opened.
+///
+/// # Errors
+/// Failures of the database, and of what does not open.
+pub async fn find_former(app: &App, mobile: &Mobile, day: BusinessDay) -> anyhow::Result<Vec<Former>> {
+    let (from, before) = (day.instant(NaiveTime::MIN), day.next().instant(NaiveTime::MIN));
+    let given_up = mobile_store::list_given_up(&mut *app.pool.acquire().await?, from, before).await?;
+    let mut found = Vec::new();
+    for change in given_up {
+        let key = app.vault.open_person_key(change.borrower_id.uuid(), &change.person_key_sealed)?;
+        if key.open(Field::Mobile, &change.former_sealed)? == mobile.reveal() {
+            let GivenUp { borrower_id, changed_by, changed_at, .. } = change;
+            found.push(Former { borrower_id, until: changed_at, changed_by });
+        }
+    }
+    Ok(found)
 }

@@ -35,6 +35,15 @@ pub struct SealedFormer {
     pub former_sealed: Vec<u8>,
 }
 
+/// A mobile that was given up, with how that came about.
+pub struct GivenUp {
+    pub borrower_id: BorrowerId,
+    pub person_key_sealed: Vec<u8>,
+    pub former_sealed: Vec<u8>,
+    pub changed_by: String,
+    pub changed_at: DateTime<Utc>,
+}
+
 pub async fn insert_change(connection: &mut PgConnection, change: &NewChange<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into mobile_change (borrower_id, change_id, former_sealed, changed_by, reason, changed_at)
@@ -78,6 +87,26 @@ pub async fn find_formers(
            where b.person_key_sealed is not null"#,
         &changes.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect::<Vec<Uuid>>(),
         &changes.iter().map(|(_, change_id)| *change_id).collect::<Vec<Uuid>>()
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// What was given up from one instant until before another, oldest first; what those erased had is missing.
+pub async fn list_given_up(
+    connection: &mut PgConnection,
+    from: DateTime<Utc>,
+    before: DateTime<Utc>,
+) -> sqlx::Result<Vec<GivenUp>> {
+    sqlx::query_as!(
+        GivenUp,
+        r#"select c.borrower_id as "borrower_id: BorrowerId", b.person_key_sealed as "person_key_sealed!", c.former_sealed,
+                  c.changed_by, c.changed_at
+           from mobile_change c join borrower b using (borrower_id)
+           where c.changed_at >= $1 and c.changed_at < $2 and b.person_key_sealed is not null
+           order by c.changed_at, c.change_id"#,
+        from,
+        before
     )
     .fetch_all(connection)
     .await

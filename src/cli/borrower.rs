@@ -1,17 +1,19 @@
-//! `fenqi borrower`: a person's account, given another mobile or closed by an operator for an owner who cannot.
+//! `fenqi borrower`: a person's account, given another mobile, found by a former one, or closed by an operator for an owner who cannot.
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::app::App;
 use crate::audit::Person;
+use crate::base::BusinessDay;
 use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
-use crate::borrower::mobile_actions::{NewMobile, StatedBy, change_mobile};
+use crate::borrower::mobile_actions::{Former, NewMobile, StatedBy, change_mobile, find_former};
 use crate::borrower::{self, BorrowerRefusal};
 use crate::cli::line::Who;
 use crate::cli::trial;
+use crate::credit::actions::open_lines;
 use crate::credit::closing_actions::{self, Closing};
 use crate::error::Fault;
 
@@ -26,6 +28,15 @@ pub enum Args {
         to: Mobile,
         #[command(flatten)]
         who: Who,
+    },
+    /// Find the account that had a mobile until it was given another one, by the day that the SMS to the former mobile names
+    Former {
+        /// The mobile that was given up
+        #[arg(long)]
+        mobile: Mobile,
+        /// The day on which it was
+        #[arg(long)]
+        day: BusinessDay,
     },
     /// Close an account for its owner, as the owner would at /me/close: end its lines, and delete what tells who the person is
     Close {
@@ -51,6 +62,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
         Args::ChangeMobile { named, to, who } => change(&app, &named, to, who).await?,
+        Args::Former { mobile, day } => former(&app, &mobile, day).await?,
         Args::Close { named, who } => close(&app, &named, who).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -79,6 +91,21 @@ async fn change(app: &App, named: &Named, to: Mobile, who: Who) -> anyhow::Resul
         }
         Err(fault) => Err(fault.into_error()),
     }
+}
+
+async fn former(app: &App, mobile: &Mobile, day: BusinessDay) -> anyhow::Result<()> {
+    let found = find_former(app, mobile, day).await?;
+    if found.is_empty() {
+        bail!("no account gave this mobile up on {day}");
+    }
+    for Former { borrower_id, until, changed_by } in found {
+        let until = until.with_timezone(&chrono_tz::Asia::Shanghai).format("%Y-%m-%d %H:%M:%S");
+        println!("{borrower_id} had it until {until}, when it was changed by {changed_by}");
+        for line in open_lines(app, borrower_id).await? {
+            println!("  {}", line.line_id);
+        }
+    }
+    Ok(())
 }
 
 async fn close(app: &App, named: &Named, who: Who) -> anyhow::Result<()> {

@@ -102,7 +102,16 @@ async fn an_account_is_given_another_mobile_for_an_owner_who_has_lost_the_former
     assert_eq!(last(new.reveal()).as_deref(), Some("mobile_changed"));
     // Of somebody who is erased before it went out, nothing can be opened any more.
     change_mobile(&app, borrower_id, &stated(78)).await.unwrap();
+    // Whoever is told at the former mobile, and asked for nothing, knows no other name of the account.
+    let asked_on = |day| ["borrower", "former", "--mobile", new.reveal(), "--day", day];
+    let found = fenqi.done(&asked_on("2026-03-02"));
+    assert!(
+        found.starts_with(&format!("{id} had it until 2026-03-02 ")) && found.contains("by person:Li Na"),
+        "{found}"
+    );
+    assert!(fenqi.refused(&asked_on("2026-03-01")).contains("no account gave this mobile up on 2026-03-01"));
     house::erase(&app, borrower_id).await.unwrap();
+    assert!(fenqi.refused(&asked_on("2026-03-02")).contains("no account gave this mobile up"));
     let before = lock(&world.sms).sent();
     assert_eq!(deliver_outbox(&app).await.unwrap().failed, 0);
     assert_eq!(lock(&world.sms).sent(), before);

@@ -34,7 +34,8 @@ async fn a_borrower_finds_the_number_under_me_and_on_pages_that_refuse_or_fail(p
     assert!(matches!(receipt.decision, Decision::Refused(_)));
     let refused = format!("/purchases/{}", receipt.purchase_id);
     let mut answered = answered(&shopper.town.app, &shopper.browser).await;
-    for path in ["/me", "/me/sessions", "/nowhere", "/q/nothing", refused.as_str()] {
+    let own = ["/me", "/me/sessions", "/me/mobile", "/me/pin/forgotten"];
+    for path in own.into_iter().chain(["/nowhere", "/q/nothing", refused.as_str()]) {
         names_the_number(&answered.get(path).await);
         shopper.browser.get(path).await.hides("tel:").hides("Customer service");
     }
@@ -48,6 +49,9 @@ async fn a_borrower_finds_the_number_under_me_and_on_pages_that_refuse_or_fail(p
     }
     answered.language = "zh-CN";
     answered.get("/me").await.shows("客服电话").shows("每天 09:00–21:00");
+    // So does whoever can sign in no more.
+    answered.cookies.clear();
+    answered.get("/sign-in").await.is_at("/sign-in").shows("客服电话");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

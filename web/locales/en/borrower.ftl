@@ -68,6 +68,7 @@ pin-what = These 6 digits confirm payments and other important steps. Tell them 
 pin-do = Save
 pin-forgotten = Forgot PIN
 pin-forgotten-what = Set it anew with a code by SMS and the end of your ID number. That lifts a lock too.
+pin-forgotten-lost = Is this number no longer yours? Contact customer service to change it.
 field-pin = Payment PIN
 field-pin_former = Present PIN
 field-pin_new = New PIN

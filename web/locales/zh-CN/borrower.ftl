@@ -68,6 +68,7 @@ pin-what = 付款和重要操作时用这 6 位数字确认，请勿告诉任何
 pin-do = 保存
 pin-forgotten = 忘记密码
 pin-forgotten-what = 用短信验证码和身份证后六位重新设置，锁定也会解除。
+pin-forgotten-lost = 这个手机号已经不用了？请联系客服更换手机号。
 field-pin = 支付密码
 field-pin_former = 原支付密码
 field-pin_new = 新支付密码

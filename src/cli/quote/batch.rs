@@ -8,6 +8,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::base::syntax::describe_value_error;
 use crate::cli::NOBODY_READS;
 use crate::product::Terms;
 use crate::product::inquiry::{Inquiry, InquiryError};
@@ -20,12 +21,6 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 const ENCODING_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Fewer lines are not worth a second thread.
 const LINES_PER_THREAD_MIN: usize = 64;
-/// What a number is called by its type in the program, and what of it whoever writes a line may know.
-const NUMBERS: [(&str, &str); 3] = [
-    ("expected u8", "expected a whole number from 0 to 255"),
-    ("expected u16", "expected a whole number from 0 to 65535"),
-    ("expected i64", "expected a whole number"),
-];
 /// Where an error of JSON says its place, and where that is in a line whose number stands beside it.
 const PLACE: [&str; 2] = [" at line 1 column ", " at column "];
 
@@ -192,14 +187,8 @@ fn wrong_field(line: &[u8]) -> Option<String> {
         let error = serde_json::from_str::<Inquiry>(&alone).err()?.to_string();
         let told = error.rsplit_once(PLACE[0]).map_or(error.as_str(), |(told, _)| told);
         // A name that nobody knows is told with those that are known.
-        (!told.starts_with("unknown field")).then(|| format!("{name}: {}", in_words(told)))
+        (!told.starts_with("unknown field")).then(|| format!("{name}: {}", describe_value_error(told)))
     })
-}
-
-/// A number that is expected, by what people call it.
-fn in_words(told: &str) -> String {
-    let number = NUMBERS.iter().find_map(|(theirs, ours)| Some(told.strip_suffix(*theirs)?.to_owned() + *ours));
-    number.unwrap_or_else(|| told.to_owned())
 }
 
 fn write_error(answers: &mut Vec<u8>, line: u64, error: String) {

@@ -7,6 +7,7 @@ use std::fmt;
 use axum::http::StatusCode;
 use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
+use crate::base::syntax::describe_value_error;
 use crate::http::Problem;
 use crate::http::problem::FieldProblem;
 
@@ -198,9 +199,9 @@ pub fn field_problem(pointer: String, said: &str) -> Problem {
     } else if is_fen && said.starts_with("invalid type: floating point") {
         (pointer, "fen_not_integer", "an amount is a whole number of fen, without a fraction".to_owned())
     } else if said.starts_with("invalid value: integer") || said.starts_with("number out of range") {
-        (pointer, "number_out_of_range", said.replace('`', ""))
+        (pointer, "number_out_of_range", describe_value_error(said).replace('`', ""))
     } else if said.starts_with("invalid type") {
-        (pointer, "wrong_type", said.replace('`', ""))
+        (pointer, "wrong_type", describe_value_error(said).replace('`', ""))
     } else if let Some((code, detail)) = super::codes::split(said) {
         // A type of ours said why, with its code before the colon.
         (pointer, code, detail.to_owned())
@@ -265,6 +266,17 @@ mod tests {
         refused(r#"{"amount_fen":99999999999999999999999}"#, "number_out_of_range", "/amount_fen");
         refused(&format!(r#"{{"amount_fen":{}}}"#, "9".repeat(400)), "number_out_of_range", "");
         refused(r#"{"amount_fen":1e999}"#, "number_out_of_range", "");
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_told_in_words_that_are_not_ours_alone() {
+        let told = |body: &str| read::<Wish>(body.as_bytes()).unwrap_err().detail;
+        let text = told(r#"{"amount_fen":"1"}"#);
+        assert_eq!(text, r#"/amount_fen: invalid type: string "1", expected a whole number"#);
+        let large = told(r#"{"amount_fen":1,"parts":[{"count":300}]}"#);
+        assert_eq!(large, "/parts/0/count: invalid value: integer 300, expected a whole number from 0 to 255");
+        let number = told(r#"{"amount_fen":1,"parts":[1]}"#);
+        assert_eq!(number, "/parts/0: invalid type: integer 1, expected an object");
     }
 
     #[test]

@@ -37,7 +37,11 @@ impl Problem {
 
     /// One place of the request is wrong; the document's code is that place's.
     pub fn of_field(status: StatusCode, problem: FieldProblem) -> Problem {
-        let detail = format!("{}: {}", problem.pointer, problem.detail);
+        let detail = match problem.pointer.as_str() {
+            // The body as a whole.
+            "" => problem.detail.clone(),
+            pointer => format!("{pointer}: {}", problem.detail),
+        };
         Problem { errors: vec![problem.clone()], ..Problem::new(status, problem.code, detail) }
     }
 

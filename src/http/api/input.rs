@@ -162,6 +162,9 @@ mod tests {
         let unknown =
             in_words_of_parameters(strict::field_problem("page".to_owned(), "unknown field `page`, expected `limit`"));
         assert_eq!(unknown.detail, "page: unknown field page, expected limit");
+        let twice = in_words_of_parameters(strict::field_problem(".".to_owned(), "duplicate field `limit`"));
+        assert_eq!((twice.code, twice.detail.as_str()), ("duplicate_parameter", "limit: the key stands twice"));
+        assert_eq!(twice.errors[0].pointer, "limit");
     }
 
     #[test]

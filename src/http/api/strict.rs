@@ -192,8 +192,8 @@ pub fn field_problem(pointer: String, said: &str) -> Problem {
         (format!("{pointer}/{name}"), "missing_field", "the field is required".to_owned())
     } else if named("unknown field ").is_some() {
         (pointer, "unknown_field", said.replace('`', ""))
-    } else if named("duplicate field ").is_some() {
-        (pointer, "duplicate_key", "the key stands twice".to_owned())
+    } else if let Some(name) = named("duplicate field ") {
+        (format!("{pointer}/{name}"), "duplicate_key", "the key stands twice".to_owned())
     } else if said.starts_with("invalid type: floating point") && is_huge(said) {
         (pointer, "number_out_of_range", "the number is larger than any that is meant here".to_owned())
     } else if is_fen && said.starts_with("invalid type: floating point") {
@@ -277,6 +277,7 @@ mod tests {
         assert_eq!(large, "/parts/0/count: invalid value: integer 300, expected a whole number from 0 to 255");
         let number = told(r#"{"amount_fen":1,"parts":[1]}"#);
         assert_eq!(number, "/parts/0: invalid type: integer 1, expected an object");
+        assert_eq!(told("[1]"), "invalid type: expected an object");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long)]
     idempotency_key: Option<String>,
     /// Another header, such as 'If-Match: "3"'
-    #[arg(long)]
+    #[arg(long, value_parser = header)]
     header: Vec<String>,
 }
 
@@ -111,7 +111,20 @@ fn path_of(url: &str) -> anyhow::Result<&str> {
     let authority = url.find("://").map(|at| at + 3);
     let path_from = authority.and_then(|at| url[at..].find(['/', '?']).map(|end| at + end));
     let path = path_from.map(|at| &url[at..]).filter(|path| path.starts_with('/'));
-    path.context("the address has no path; give it whole, such as http://127.0.0.1:8080/api/v1/me")
+    let path = path.context("the address has no path; give it whole, such as http://127.0.0.1:8080/api/v1/me")?;
+    let has_blank = path.contains(|letter: char| letter.is_whitespace() || letter.is_control());
+    anyhow::ensure!(!has_blank, "the address holds a blank; write it as it is sent, such as %20 for a space");
+    Ok(path)
+}
+
+/// A header that curl sends: what has no name it would leave out without a word.
+fn header(text: &str) -> Result<String, String> {
+    let name = text.split([':', ';']).next().filter(|name| name.len() < text.len());
+    let is_name = |name: &str| !name.is_empty() && !name.contains(char::is_whitespace);
+    match name {
+        Some(name) if is_name(name) => Ok(text.to_owned()),
+        _ => Err("a header is a name, a colon and a value, such as 'If-Match: \"3\"'".to_owned()),
+    }
 }
 
 /// The text as one word of a POSIX shell.
@@ -162,6 +175,18 @@ mod tests {
         assert_eq!(path_of("http://127.0.0.1:8080/api/v1/me?a=/b").unwrap(), "/api/v1/me?a=/b");
         for without in ["http://127.0.0.1:8080", "http://127.0.0.1:8080?a=/b", "/api/v1/me", ""] {
             assert!(path_of(without).is_err(), "{without}");
+        }
+        let blank = path_of("http://127.0.0.1:8080/api/v1/me?a=b c").unwrap_err().to_string();
+        assert!(blank.contains("%20"), "{blank}");
+    }
+
+    #[test]
+    fn a_header_has_a_name_and_a_value() {
+        for header_text in ["If-Match: \"3\"", "If-Match:\"3\"", "X-Empty;", "X-Left-Out:"] {
+            assert_eq!(header(header_text).as_deref(), Ok(header_text));
+        }
+        for nonsense in ["nonsense", "", ": 3", "If Match: 3"] {
+            assert!(header(nonsense).unwrap_err().contains("a name, a colon and a value"), "{nonsense}");
         }
     }
 }

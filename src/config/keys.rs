@@ -76,7 +76,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "log",
-        Some("info,sqlx=warn"),
+        Some("info,sqlx=warn,tokio_cron_scheduler=warn"),
         "a filter such as info or fenqi=debug,sqlx=warn",
         "How much is logged to standard error.",
     ),

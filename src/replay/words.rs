@@ -13,19 +13,21 @@ pub struct Words<'a> {
     usage: &'static str,
     plain: VecDeque<&'a str>,
     pairs: Vec<(&'a str, &'a str)>,
+    /// Keys whose value was taken.
+    taken: Vec<&'a str>,
 }
 
 impl<'a> Words<'a> {
     /// The words after the verb; `usage` is how such a line is written.
     pub fn new(words: impl Iterator<Item = &'a str>, usage: &'static str) -> Words<'a> {
-        let mut taken = Words { usage, plain: VecDeque::new(), pairs: Vec::new() };
+        let mut found = Words { usage, plain: VecDeque::new(), pairs: Vec::new(), taken: Vec::new() };
         for word in words {
             match word.split_once('=') {
-                Some(pair) => taken.pairs.push(pair),
-                None => taken.plain.push_back(word),
+                Some(pair) => found.pairs.push(pair),
+                None => found.plain.push_back(word),
             }
         }
-        taken
+        found
     }
 
     /// The sentence for what is wrong with this line.
@@ -82,7 +84,9 @@ impl<'a> Words<'a> {
     /// The value of a key, taken.
     pub fn value(&mut self, key: &str) -> Option<&'a str> {
         let place = self.pairs.iter().position(|(found, _)| *found == key)?;
-        Some(self.pairs.remove(place).1)
+        let (key, value) = self.pairs.remove(place);
+        self.taken.push(key);
+        Some(value)
     }
 
     pub fn required(&mut self, key: &str) -> Result<&'a str, String> {
@@ -124,10 +128,11 @@ impl<'a> Words<'a> {
     /// # Errors
     /// If a word was not taken.
     pub fn end(self) -> Result<(), String> {
-        let pair = self.pairs.first().map(|(key, value)| format!("{key}={value}"));
-        match self.plain.front().map(|word| (*word).to_owned()).or(pair) {
-            None => Ok(()),
-            Some(left) => Err(self.wrong(&format!("{left} has no meaning here"))),
+        match (self.plain.front(), self.pairs.first()) {
+            (Some(word), _) => Err(self.wrong(&format!("{word} has no meaning here"))),
+            (None, Some((key, _))) if self.taken.contains(key) => Err(self.wrong(&format!("{key}= stands twice"))),
+            (None, Some((key, value))) => Err(self.wrong(&format!("{key}={value} has no meaning here"))),
+            (None, None) => Ok(()),
         }
     }
 
@@ -264,5 +269,8 @@ mod tests {
         assert_eq!(words.amount("the amount"), Ok(Fen::new(100)));
         let left = words.end().unwrap_err();
         assert_eq!(left, "colour=red has no meaning here; write: deposit FUNDER AMOUNT");
+        let mut words = Words::new("limit=1.00 limit=2.00".split(' '), "limit=AMOUNT");
+        assert_eq!(words.amount_value("limit"), Ok(Some(Fen::new(100))));
+        assert_eq!(words.end().unwrap_err(), "limit= stands twice; write: limit=AMOUNT");
     }
 }

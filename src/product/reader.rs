@@ -69,7 +69,7 @@ impl<'t> Reader<'t> {
             Ok(document) => Some(document),
             Err(error) => {
                 let line = error.span().map_or(1, |span| self.line(&span));
-                let found = error.message().to_owned();
+                let found = format!("what is not TOML ({})", error.message().replace('\n', ", "));
                 self.problems.push(Problem { line, field: String::new(), found, allowed: "TOML".to_owned() });
                 None
             }
@@ -274,5 +274,23 @@ impl<'d> Section<'d> {
 
     fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_not_toml_is_told_with_its_line_and_the_reason() {
+        for text in ["code = \"x\"\n= 1\n", "\n[[[\n", "a = 1\na = 2\n", "a = 1\nb = 2024-13-01\n"] {
+            let mut reader = Reader::new(text);
+            assert!(reader.parse().is_none());
+            let told = reader.problems[0].to_string();
+            assert!(
+                told.starts_with("line 2: found what is not TOML (") && told.ends_with("), allowed: TOML"),
+                "{told}"
+            );
+        }
     }
 }

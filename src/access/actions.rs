@@ -34,8 +34,10 @@ pub enum AccessRefusal {
     PartnerExists(String),
     #[error("a partner's name has 2 to 32 lower-case letters, digits and hyphens")]
     CodeMalformed,
-    #[error("a {0:?} partner needs the name of its funder or the id of its merchant, and a risk partner neither")]
-    OwnerMissing(PartnerKind),
+    #[error(
+        "a funder's partner is added with its funder's code as owner, a merchant's with the merchant's id, a risk partner without"
+    )]
+    OwnerMissing,
     #[error("there is no funder or merchant {0}")]
     UnknownOwner(String),
     #[error("the scope {0} is not for a partner of this kind")]
@@ -74,7 +76,7 @@ impl Refusal for AccessRefusal {
             AccessRefusal::UnknownPartner(_) => "unknown_partner",
             AccessRefusal::PartnerExists(_) => "partner_exists",
             AccessRefusal::CodeMalformed => "partner_code_malformed",
-            AccessRefusal::OwnerMissing(_) => "owner_missing",
+            AccessRefusal::OwnerMissing => "owner_missing",
             AccessRefusal::UnknownOwner(_) => "unknown_owner",
             AccessRefusal::ScopeOfAnotherKind(_) => "scope_of_another_kind",
             AccessRefusal::RateOutOfBounds => "rate_out_of_bounds",
@@ -205,7 +207,7 @@ async fn find_owner(
             }
             row.merchant_id = Some(merchant_id);
         }
-        (kind, _) => return Err(Fault::Refused(AccessRefusal::OwnerMissing(kind))),
+        _ => return Err(Fault::Refused(AccessRefusal::OwnerMissing)),
     }
     Ok(())
 }

@@ -127,6 +127,13 @@ async fn what_is_there_already_is_not_added_again_and_no_key_is_written_over(poo
         assert!(refused.contains("there is a partner my-core already"), "{other:?}: {refused}");
     }
     assert!(fenqi.refused(&["partner", "add", "my-core", "--kind", "risk", "--by", "Li Na"]).contains("already"));
+    for owner in [&["--kind", "risk", "--owner", "harbour-bank"][..], &["--kind", "merchant"], &["--kind", "funder"]] {
+        let refused = fenqi.refused(&[&["partner", "add", "my-risk", "--by", "Li Na"][..], owner].concat());
+        assert!(
+            refused.contains("a merchant's with the merchant's id, a risk partner without"),
+            "{owner:?}: {refused}"
+        );
+    }
     assert_eq!(history(&fenqi, "my-core").len(), 1);
 
     let key = KeyFile::new();

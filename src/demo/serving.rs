@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::error::Fault;
 use crate::funder::actions::BankMovement;
 use crate::funder::{deposit, store};
+use crate::jobs::worker::run_ready;
 use crate::jobs::{JobKind, dispatch};
 use crate::outbox;
 use crate::sandbox::{FaultShares, PARTNERS, World};
@@ -33,6 +34,10 @@ pub async fn keep_house(app: App, world: Arc<World>) {
             if let Err(error) = dispatch::run(&app, kind).await {
                 tracing::error!(kind = kind.name(), "a job failed: {error:#}");
             }
+        }
+        // What a purchase asks for at once is done above already; that it was done is written down here.
+        if let Err(error) = run_ready(&app, "demo").await {
+            tracing::error!("what was asked for at once could not be done: {error:#}");
         }
         if let Err(error) = fill_reserves(&app).await {
             tracing::error!("the reserves could not be filled: {error:#}");

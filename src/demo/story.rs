@@ -19,6 +19,7 @@ use crate::base::{BusinessDay, Fen};
 use crate::close::close_day;
 use crate::error::Fault;
 use crate::funder::actions::{BankMovement, ReserveTerms};
+use crate::jobs::worker::run_ready;
 use crate::product::ProductVersion;
 use crate::purchase::actions::{RefundRequest, refund, void};
 use crate::purchase::{Authoriser, Decision, PurchaseRequest};
@@ -318,10 +319,11 @@ impl House<'_> {
         Ok((number, Some((receipt.purchase_id, amount))))
     }
 
-    /// Tells the funder's core what happened today.
+    /// Does what the day put off, such as to warn the funder of a low reserve, and tells the funder's core what happened today.
     async fn tell(&mut self, day: BusinessDay) -> anyhow::Result<()> {
         let started = Instant::now();
         self.app.clock.set(day.instant(at(22, 0)));
+        run_ready(self.app, "demo").await?;
         outbox::jobs::deliver_outbox(self.app).await?;
         self.times.add("messages", started);
         Ok(())

@@ -179,6 +179,10 @@ async fn a_story_on_files_of_ones_own_is_reported_verified_and_not_told_twice(po
     }
     assert!(!said.contains("Serving on"));
     assert_told(&said, &pool).await;
+    assert_eq!(fenqi.done(&["jobs", "list"]), "", "the story leaves nothing undone");
+    let warned = "select count(*) from notice where kind = 'reserve_low'";
+    let warned: i64 = sqlx::query_scalar(warned).fetch_one(&pool).await.unwrap();
+    assert!(warned > 0, "the story's reserve is below its mark all the time");
     let complaint = fenqi.refused(&command);
     assert!(
         complaint.contains("already holds a house") && complaint.contains("name another one in DATABASE_URL"),

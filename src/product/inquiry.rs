@@ -24,10 +24,10 @@ pub struct Inquiry {
     #[arg(long, value_name = "FILE")]
     pub product: Option<String>,
     /// Amount in fen
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = whole_number)]
     pub principal_fen: Option<i64>,
     /// Number of periods
-    #[arg(long, visible_alias = "plan", allow_negative_numbers = true)]
+    #[arg(long, visible_alias = "plan", allow_negative_numbers = true, value_parser = whole_number)]
     pub periods: Option<i64>,
     /// Day of the purchase or of the loan's start, YYYY-MM-DD
     #[arg(long)]
@@ -324,6 +324,11 @@ impl FromStr for RateWord {
         let rounded = written.round_dp_with_strategy(Rate::DECIMALS_MAX, RoundingStrategy::MidpointAwayFromZero);
         Rate::from_fraction(rounded).map(RateWord).ok_or(crate::base::rate::RateError)
     }
+}
+
+/// A whole number as a flag; the range is told with the rest of what is asked.
+fn whole_number(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "allowed is a whole number of at most 18 digits, without point or comma".to_owned())
 }
 
 /// A day in words, refused as a flag is.

@@ -114,6 +114,20 @@ fn a_batch_is_asked_in_its_lines_alone() {
 }
 
 #[test]
+fn a_number_that_is_none_is_told_how_to_write_one() {
+    for (right, wrong) in
+        [("1000000", "10000.50"), ("1000000", "1,000,000"), ("12", "twelve"), ("12", "99999999999999999999")]
+    {
+        let line = PLAIN.replacen(&format!(" {right} "), &format!(" {wrong} "), 1);
+        let output = fenqi(&words(&line), "");
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(&format!("'{wrong}'")), "{told}");
+        assert!(told.contains("allowed is a whole number of at most 18 digits, without point or comma"), "{told}");
+    }
+}
+
+#[test]
 fn each_row_can_say_how_it_was_computed() {
     let output = fenqi(&words(&format!("{PLAIN} --explain")), "");
     let text = String::from_utf8(output.stdout).unwrap();

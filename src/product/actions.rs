@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use crate::apart::Apart;
 use crate::app::App;
 use crate::audit::{self, Act, Action};
+use crate::base::counted;
 use crate::base::id::ProductId;
 use crate::business_day;
 use crate::database;
@@ -26,9 +27,9 @@ use super::{Terms, file};
 /// Why a product is not published or withdrawn.
 #[derive(Debug, thiserror::Error)]
 pub enum ProductRefusal {
-    #[error("the product file has {} problem(s); the first: {}", .0.len(), .0[0])]
+    #[error("the product file has {}; the first: {}", counted(.0.len(), "problem"), .0[0])]
     Invalid(Vec<Problem>),
-    #[error("the product does not pass its proof in {} case(s); the first: {}", .0.len(), .0[0])]
+    #[error("the product does not pass its proof in {}; the first: {}", counted(.0.len(), "case"), .0[0])]
     Unproven(Vec<ProofProblem>),
     #[error("there is no funder with the code {0:?}: open it with `fenqi funder open`, then publish its products")]
     UnknownFunder(String),
@@ -234,4 +235,19 @@ pub async fn withdraw(app: &App, code: &str, version: i32) -> Outcome<bool, Prod
     }
     transaction.commit().await?;
     Ok(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_counts_what_is_wrong() {
+        let problem =
+            |line| Problem { line, field: "name".to_owned(), found: "1".to_owned(), allowed: "a text".to_owned() };
+        let told = |problems| ProductRefusal::Invalid(problems).to_string();
+        let first = "the first: line 3: name: found 1, allowed: a text";
+        assert_eq!(told(vec![problem(3)]), format!("the product file has 1 problem; {first}"));
+        assert_eq!(told(vec![problem(3), problem(4)]), format!("the product file has 2 problems; {first}"));
+    }
 }

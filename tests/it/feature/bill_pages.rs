@@ -267,7 +267,7 @@ async fn a_silent_bank_is_told_of_honestly(pool: PgPool) {
     shopper.town.app.clock.set(shopper.town.app.clock.now() + chrono::TimeDelta::minutes(2));
     assert_eq!(repayment::jobs::query_unknowns(&shopper.town.app).await.unwrap().succeeded, 1);
     for path in ["/home", "/bills", "/bills/pay"] {
-        shopper.browser.get(path).await.hides("is being collected");
+        shopper.browser.get(path).await.is_at(path).hides("is being collected");
     }
 }
 

@@ -204,7 +204,8 @@ async fn days_and_months_that_are_none_are_not_found_and_another_merchant_sees_n
     let month = other.get("/m/settlements?month=2026-03").await;
     month.is_at("/m/settlements").hides("¥1,200.00").hides("2026-03-05");
     other.get("/m/settlements/2026-03-05").await.shows("Nothing was sold or refunded");
-    other.get("/m/settlements/2026-03-05/gross").await.hides(&receipt.purchase_id.to_string());
+    let behind = other.get("/m/settlements/2026-03-05/gross").await;
+    behind.shows("There is nothing behind this figure").hides(&receipt.purchase_id.to_string());
     other.get("/m/settlements/2026-03-05/statement").await.has_status(404);
     other.get(&format!("/m/settlements/set_{}", id.simple())).await.has_status(404);
     assert_eq!(other.get("/m/settlements/month/2026-03/statement").await.text.lines().count(), 1);

@@ -204,7 +204,7 @@ async fn a_wechat_that_another_one_followed_or_that_was_unlinked_signs_nobody_in
     place.settle().await;
     let mut elsewhere = like(&place.browser);
     let sessions = place.browser.get("/me/sessions").await;
-    sessions.hides("action=\"/me/sessions/unlink-wechat\"");
+    sessions.is_at("/me/sessions").hides("action=\"/me/sessions/unlink-wechat\"");
     come_and_link(&mut place, "o-old").await;
     let mut linked = like(&place.browser);
     come(&mut place, "o-old", "/home").await.is_at("/home");

@@ -156,7 +156,7 @@ async fn a_manager_and_a_cashier_reach_no_page_of_the_team(pool: PgPool) {
         let staff_id = hire(&till.town.app, merchant_id, mobile, role).await;
         sign_in_as(&mut browser, &till.town.app, "merchant", staff_id.uuid()).await;
         let more = browser.get("/m/more").await;
-        more.hides("/m/staff");
+        more.is_at("/m/more").hides("/m/staff");
         let csrf = more.field("csrf");
         for address in ["/m/staff".to_owned(), "/m/staff/new".to_owned(), format!("/m/staff/{owner}")] {
             browser.get(&address).await.has_status(403);

@@ -36,8 +36,11 @@ async fn a_borrower_finds_the_number_under_me_and_on_pages_that_refuse_or_fail(p
     let mut answered = answered(&shopper.town.app, &shopper.browser).await;
     let own = ["/me", "/me/sessions", "/me/mobile", "/me/pin/forgotten"];
     for path in own.into_iter().chain(["/nowhere", "/q/nothing", refused.as_str()]) {
-        names_the_number(&answered.get(path).await);
-        shopper.browser.get(path).await.hides("tel:").hides("Customer service");
+        let named = answered.get(path).await;
+        names_the_number(&named);
+        let silent = shopper.browser.get(path).await;
+        silent.has_status(named.status).hides("tel:").hides("Customer service");
+        assert_eq!(silent.at, named.at);
     }
     for path in ["/home", "/home/line"] {
         answered.get(path).await.is_at(path).hides("tel:");

@@ -148,7 +148,8 @@ async fn a_silent_funder_is_taken_to_refuse_and_its_late_answer_has_its_own_code
     // That says nothing about the applicant, who need not wait for it as for another refusal.
     browser.get("/apply").await.shows("You may apply again from 8 January 2026 on.");
     sqlx::query("update business_day set today = '2026-01-08'").execute(&place.app.pool).await.unwrap();
-    browser.get("/apply").await.hides("The lender has not approved the application in time.");
+    let anew = browser.get("/apply").await;
+    anew.shows("Check and apply").hides("The lender has not approved the application in time.");
     let again = ApplyRequest { idempotency_key: "again".into(), ..request(borrower_id, place.product, Some(steady())) };
     assert_eq!(actions::apply(&place.app, again).await.unwrap().state, ApplicationState::WithFunder);
 }

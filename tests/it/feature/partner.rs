@@ -277,7 +277,8 @@ async fn no_house_but_a_trial_one_reaches_another_machine_in_clear(pool: PgPool)
     assert_eq!(ask("http://127.0.0.1:8090", Partners::new), Ok(false));
     assert_eq!(ask("http://partners.example", Partners::for_trial), Ok(true));
     for malformed in ["partners.example", "ftp://partners.example", "https://partners.example?a=b"] {
-        assert!(ask(malformed, Partners::for_trial).is_err(), "{malformed}");
+        let refused = ask(malformed, Partners::for_trial).unwrap_err();
+        assert!(refused.contains("must begin with http:// or https://"), "{malformed}: {refused}");
     }
 }
 

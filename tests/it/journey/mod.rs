@@ -103,6 +103,7 @@ pub async fn told_as_documented(pool: &PgPool) {
             .fetch_all(pool)
             .await
             .unwrap();
+    assert!(!told.is_empty(), "nothing was told");
     for (partner, kind, body) in told {
         let known = catalogue::find(&kind).unwrap_or_else(|| panic!("{kind} is in no catalogue"));
         assert_eq!(known.differences(&body), [""; 0], "{kind} {body}");

@@ -87,7 +87,8 @@ pub fn check(text: &str) -> Result<(Terms, Proof), ProductRefusal> {
 /// Proofs that a node computes at once: each takes a processor for itself, and purchases go on meanwhile.
 static PROVING: Apart = Apart::of(2);
 
-/// Texts that a node remembers to have proven: a draft is proven when it is checked, submitted, edited, approved and published.
+/// Texts that a node remembers to have proven, the one first that was asked for last: a draft is proven when it is checked,
+/// submitted, edited, approved and published.
 const PROVEN_MAX: usize = 32;
 static PROVEN: Mutex<VecDeque<Proven>> = Mutex::new(VecDeque::new());
 
@@ -102,15 +103,28 @@ struct Proven {
 /// As [`check`]; of a text that was proven a while ago the same is said again.
 fn check_once(text: &str) -> Result<(Terms, Proof), ProductRefusal> {
     let sha256: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-    let before = proven().iter().find(|proven| proven.sha256 == sha256).cloned();
+    let before = recall(&mut proven(), sha256);
     if let Some(Proven { terms, proof, .. }) = before {
         return Ok((terms, proof));
     }
     let (terms, proof) = check(text)?;
-    let mut proven = proven();
-    proven.truncate(PROVEN_MAX - 1);
-    proven.push_front(Proven { sha256, terms: terms.clone(), proof: proof.clone() });
+    remember(&mut proven(), Proven { sha256, terms: terms.clone(), proof: proof.clone() });
     Ok((terms, proof))
+}
+
+/// What is known of a text, which is then the last that was asked for.
+fn recall(proven: &mut VecDeque<Proven>, sha256: [u8; 32]) -> Option<Proven> {
+    let place = proven.iter().position(|known| known.sha256 == sha256)?;
+    let found = proven.remove(place)?;
+    proven.push_front(found.clone());
+    Some(found)
+}
+
+/// Keeps a proof once, whoever has computed the same meanwhile, and forgets what nobody has asked for the longest.
+fn remember(proven: &mut VecDeque<Proven>, new: Proven) {
+    proven.retain(|known| known.sha256 != new.sha256);
+    proven.truncate(PROVEN_MAX - 1);
+    proven.push_front(new);
 }
 
 fn proven() -> MutexGuard<'static, VecDeque<Proven>> {
@@ -249,5 +263,19 @@ mod tests {
         let first = "the first: line 3: name: found 1, allowed: a text";
         assert_eq!(told(vec![problem(3)]), format!("the product file has 1 problem; {first}"));
         assert_eq!(told(vec![problem(3), problem(4)]), format!("the product file has 2 problems; {first}"));
+    }
+
+    #[test]
+    fn a_text_that_is_asked_for_again_is_remembered_however_many_others_come() {
+        let (terms, proof) = check(include_str!("../../products/pay-next-bill.toml")).unwrap();
+        let numbered = |number: u8| Proven { sha256: [number; 32], terms: terms.clone(), proof: proof.clone() };
+        let mut proven = VecDeque::new();
+        for number in 0..=u8::try_from(PROVEN_MAX).unwrap() {
+            remember(&mut proven, numbered(number));
+            remember(&mut proven, numbered(number));
+            assert!(recall(&mut proven, [0; 32]).is_some(), "forgotten when {number} came");
+        }
+        assert_eq!(proven.len(), PROVEN_MAX);
+        assert!(recall(&mut proven, [1; 32]).is_none(), "nobody has asked for it since the most came");
     }
 }

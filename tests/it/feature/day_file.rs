@@ -107,6 +107,13 @@ async fn manifest(town: &Town, day: BusinessDay) -> Value {
     serde_json::from_str(&made.unwrap().manifest.unwrap()).unwrap()
 }
 
+/// As if none had been made of any day.
+async fn forget_files(town: &Town) {
+    for table in ["funder_day", "funder_day_file", "funder_day_chunk"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("truncate {table}"))).execute(&town.app.pool).await.unwrap();
+    }
+}
+
 pub fn unpack(bytes: &[u8]) -> String {
     let mut text = String::new();
     GzDecoder::new(bytes).read_to_string(&mut text).unwrap();
@@ -152,9 +159,7 @@ async fn files_are_the_same_bytes_whenever_and_wherever_they_are_made(town: &Tow
         assert_eq!(make_day(&town.app, &key(town, *day)).await.unwrap(), Making::There);
     }
     // As they were made on their mornings; now all at once, by a node of its own, with weeks lived since.
-    for table in ["funder_day", "funder_day_file", "funder_day_chunk"] {
-        sqlx::query(sqlx::AssertSqlSafe(format!("truncate {table}"))).execute(&town.app.pool).await.unwrap();
-    }
+    forget_files(town).await;
     let node = house::with_partners(&town.app, &[]);
     let mut told = 0;
     for (day, (files, told_before)) in days.iter().zip(&first) {
@@ -179,9 +184,7 @@ async fn a_day_is_made_once_and_in_the_end_whoever_is_dropped_or_makes_it_too(po
 async fn two_nodes_make_a_day_once(town: &Town) {
     let day: BusinessDay = "2026-01-25".parse().unwrap();
     let files = bytes(&town.app, town.funder_id, day).await;
-    for table in ["funder_day", "funder_day_file", "funder_day_chunk"] {
-        sqlx::query(sqlx::AssertSqlSafe(format!("truncate {table}"))).execute(&town.app.pool).await.unwrap();
-    }
+    forget_files(town).await;
     let (node, key) = (house::with_partners(&town.app, &[]), key(town, day));
     let (one, other) = tokio::join!(make_day(&town.app, &key), make_day(&node, &key));
     let ways = [one.unwrap(), other.unwrap()];
@@ -192,9 +195,7 @@ async fn two_nodes_make_a_day_once(town: &Town) {
 async fn a_day_that_is_dropped_anywhere_is_made_in_the_end(town: &Town) {
     let day: BusinessDay = "2026-01-25".parse().unwrap();
     let (files, told) = (bytes(&town.app, town.funder_id, day).await, manifest(town, day).await);
-    for table in ["funder_day", "funder_day_file", "funder_day_chunk"] {
-        sqlx::query(sqlx::AssertSqlSafe(format!("truncate {table}"))).execute(&town.app.pool).await.unwrap();
-    }
+    forget_files(town).await;
     // Each try gets a little further before it is dropped, as a process that dies does; what a table wrote stays whole.
     let key = key(town, day);
     let mut tries = 0;
@@ -328,9 +329,16 @@ async fn lines_and_loans_stand_in_the_files_as_they_stood_that_evening(town: &To
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn what_was_tampered_with_is_found(pool: PgPool) {
+async fn a_day_stays_as_it_was_signed_and_what_was_tampered_with_is_found(pool: PgPool) {
     let town = begun(pool, AFTER_DUE).await;
-    let key = key(&town, "2026-01-25".parse().unwrap());
+    a_day_that_was_signed_before_a_table_was_told_stays_as_it_was(&town).await;
+    forget_files(&town).await;
+    assert_eq!(make_day(&town.app, &key(&town, "2026-01-25".parse().unwrap())).await.unwrap(), Making::Made);
+    what_was_tampered_with_is_found(&town).await;
+}
+
+async fn what_was_tampered_with_is_found(town: &Town) {
+    let key = key(town, "2026-01-25".parse().unwrap());
     let check = async || check_day(&town.app, &key).await.unwrap();
     let run = async |statement: &'static str| {
         assert_eq!(sqlx::query(statement).execute(&town.app.pool).await.unwrap().rows_affected(), 1, "{statement}");
@@ -392,10 +400,8 @@ async fn what_is_wrong_with_the_files_of_one_funder_is_told_as_its_own_and_keeps
     assert_eq!(told, format!("a-bank 2026-01-05: made\nharbour-bank 2026-01-05: not made: {why}\n"));
 }
 
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_day_that_was_signed_before_a_table_was_told_stays_as_it_was(pool: PgPool) {
-    let town = begun(pool, AFTER_DUE).await;
-    let key = key(&town, "2026-01-25".parse().unwrap());
+async fn a_day_that_was_signed_before_a_table_was_told_stays_as_it_was(town: &Town) {
+    let key = key(town, "2026-01-25".parse().unwrap());
     let run = async |statement: &'static str| {
         assert!(sqlx::query(statement).execute(&town.app.pool).await.unwrap().rows_affected() > 0, "{statement}");
     };

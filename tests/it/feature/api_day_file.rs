@@ -8,7 +8,7 @@ use fenqi::partner::signature::Stamp;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 
-use super::day_file::{AFTER_DUE, begun, lived_in, unpack};
+use super::day_file::{SOON, begun, lived_in, unpack};
 use crate::desk::{self, Answer, Desk};
 use crate::town::Town;
 
@@ -85,13 +85,13 @@ async fn a_core_fetches_a_day_and_believes_it(town: &Town, desk: &Desk) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_file_comes_whole_or_in_parts_or_not_again(pool: PgPool) {
-    let (town, desk) = with_core(begun(pool, AFTER_DUE).await).await;
+    let (town, desk) = with_core(begun(pool, SOON).await).await;
     // Longer than one piece, whatever it holds.
     sqlx::query(
         "with long as (
              update funder_day_file set bytes = 600000
-             where business_day = '2026-01-25' and name = 'ledger.csv.gz' returning name),
-         gone as (delete from funder_day_chunk where business_day = '2026-01-25' and name in (select name from long))
+             where business_day = '2026-01-06' and name = 'ledger.csv.gz' returning name),
+         gone as (delete from funder_day_chunk where business_day = '2026-01-06' and name in (select name from long))
          select 1",
     )
     .execute(&town.app.pool)
@@ -99,7 +99,7 @@ async fn a_file_comes_whole_or_in_parts_or_not_again(pool: PgPool) {
     .unwrap();
     let whole: Vec<u8> = (0..600_000_u32).map(|at| (at % 251) as u8).collect();
     for (number, piece) in whole.chunks(256 * 1024).enumerate() {
-        sqlx::query("insert into funder_day_chunk values ($1, '2026-01-25', 'ledger.csv.gz', $2, $3)")
+        sqlx::query("insert into funder_day_chunk values ($1, '2026-01-06', 'ledger.csv.gz', $2, $3)")
             .bind(town.funder_id)
             .bind(number as i32)
             .bind(piece)
@@ -107,7 +107,7 @@ async fn a_file_comes_whole_or_in_parts_or_not_again(pool: PgPool) {
             .await
             .unwrap();
     }
-    let get = async |headers: &[(&str, &str)]| download(&desk, "2026-01-25", "ledger.csv.gz", headers).await;
+    let get = async |headers: &[(&str, &str)]| download(&desk, "2026-01-06", "ledger.csv.gz", headers).await;
     let answer = get(&[]).await;
     assert!(answer.bytes == whole && answer.status == 200 && answer.header("accept-ranges") == "bytes");
     assert_eq!(answer.header("fenqi-signature"), "", "its hash is signed, in the manifest");
@@ -174,8 +174,8 @@ async fn files_are_given_at_their_time_to_their_funder_and_while_they_are_kept(t
 /// From its cut-off on a day is over, and nothing of its files is there before its close comes to them: that may be hours later.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_day_whose_close_is_late_is_not_ready_and_not_unknown(pool: PgPool) {
-    let (town, desk) = with_core(begun(pool, AFTER_DUE).await).await;
-    let day: BusinessDay = AFTER_DUE.parse().unwrap();
+    let (town, desk) = with_core(begun(pool, SOON).await).await;
+    let day: BusinessDay = SOON.parse().unwrap();
     let mut killed = fenqi::database::begin(&town.app.pool).await.unwrap();
     assert!(fenqi::close::engine::cut_off(&mut killed, day, town.app.clock.now()).await.unwrap());
     let begun = "insert into close_run (business_day, started_at) values ($1, now())";
@@ -185,7 +185,7 @@ async fn a_day_whose_close_is_late_is_not_ready_and_not_unknown(pool: PgPool) {
     let manifest = format!("/funder/days/{day}/manifest");
     let late = desk.get(&manifest).await;
     assert_eq!((late.problem(), late.header("retry-after")), ((409, "file_not_ready".into()), "60"));
-    let late = download(&desk, AFTER_DUE, "lines.csv.gz", &[]).await;
+    let late = download(&desk, SOON, "lines.csv.gz", &[]).await;
     assert_eq!((late.problem(), late.header("retry-after")), ((409, "file_not_ready".into()), "60"));
     fenqi::close::close_day(&town.app, day).await.unwrap();
     fenqi::day_file::jobs::make_files(&town.app).await.unwrap();

@@ -27,8 +27,10 @@ use crate::town::{self, LineWish, Town};
 
 const WISH: LineWish = LineWish { limit_fen: 3_000_000, statement_day: 10, due_day: 25, expires_on: "2026-02-20" };
 
+/// The morning after the first two days, for whoever asks for nothing that takes longer.
+pub const SOON: &str = "2026-01-07";
 /// The morning after the first due day.
-pub const AFTER_DUE: &str = "2026-01-26";
+const AFTER_DUE: &str = "2026-01-26";
 /// The due day's bill of the second line was paid in part, and the line is frozen for the rest.
 pub const LATE: &str = "2026-02-05";
 
@@ -45,7 +47,8 @@ pub async fn lived_in(pool: PgPool) -> Town {
     town
 }
 
-/// The first of these weeks, for whoever looks at one of their days, until the morning of a day that is not after [`LATE`].
+/// The first of these weeks, for whoever looks at one of their days, until [`SOON`] or the morning of a later day that is
+/// not after [`LATE`].
 pub async fn begun(pool: PgPool, until: &str) -> Town {
     let (town, ..) = begin(pool, until).await;
     jobs::make_files(&town.app).await.unwrap();
@@ -65,7 +68,7 @@ async fn begin(pool: PgPool, until: &str) -> (Town, Arc<World>, Vec<LineId>, Vec
     ];
     let bought = town.buy(wishes).await;
     let _ = fenqi::purchase::actions::void(&town.app, bought[3].purchase_id).await.unwrap();
-    town.live_until("2026-01-07").await;
+    town.live_until(SOON).await;
     town.refund(&bought[2], 20_000, "r-0").await;
     town.buy(vec![town.wish(lines[0], "p-4", 80_000, ("harbour-standard", 12))]).await;
     let agreement = format!("AG-{}", lines[1].uuid());

@@ -93,6 +93,11 @@ pub async fn with_connections(app: &App, connections: u32) -> App {
     App { pool, ..app.clone() }
 }
 
+/// What a query counts.
+pub async fn count(app: &App, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(&app.pool).await.unwrap()
+}
+
 /// The same app, calling other partners.
 pub fn with_partners(app: &App, partners: &[PartnerSettings]) -> App {
     let partners = Partners::new(partners, app.pool.clone(), app.clock.clone()).unwrap();

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 
 use super::applicant::{bind, ready, registered, registration, request, standard_product, steady};
-use crate::house;
+use crate::house::{self, count};
 use crate::town::refused;
 
 async fn holder_of(app: &App, mobile: &str) -> Option<BorrowerId> {
@@ -63,8 +63,7 @@ async fn people_who_register_at_the_same_moment_twice_are_one_account(pool: PgPo
     let (one, two) = (one.unwrap(), two.unwrap());
     assert_eq!(one[..20], two[..]);
     assert_eq!(one[0], one[39]);
-    let stored: i64 = sqlx::query_scalar("select count(*) from borrower").fetch_one(&app.pool).await.unwrap();
-    assert_eq!(stored, 20);
+    assert_eq!(count(&app, "select count(*) from borrower").await, 20);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -130,8 +129,7 @@ async fn of_two_who_say_at_the_same_moment_that_they_are_one_person_one_is_refus
     };
     assert_eq!(refused(loser), BorrowerRefusal::RegisteredElsewhere);
     assert_eq!(holder_of(&app, kept.reveal()).await, Some(winner), "the account stays with who came first");
-    let stored: i64 = sqlx::query_scalar("select count(*) from borrower").fetch_one(&app.pool).await.unwrap();
-    assert_eq!(stored, 1);
+    assert_eq!(count(&app, "select count(*) from borrower").await, 1);
     let again = Registration { mobile: kept.clone(), ..person };
     assert_eq!(actions::identify(&app, again).await.unwrap(), winner);
 }
@@ -179,7 +177,7 @@ async fn a_consent_keeps_the_exact_text_and_an_outdated_one_is_refused(pool: PgP
     let old = Signature { borrower_id, agreement: Agreement::Credit, text_sha256: [0; 32], device: "test".into() };
     assert_eq!(refused(actions::sign(&app, &[old]).await), BorrowerRefusal::AgreementOutdated);
     registered(&app, 1).await;
-    let consents: i64 = sqlx::query_scalar("select count(*) from consent").fetch_one(&app.pool).await.unwrap();
+    let consents = count(&app, "select count(*) from consent").await;
     assert_eq!(consents, 5, "the same text again is not recorded again");
 }
 
@@ -213,8 +211,7 @@ async fn a_card_is_bound_by_the_right_code_only(pool: PgPool) {
 /// How often the bank was asked to send a code.
 async fn codes_asked(app: &App) -> i64 {
     app.partners.flush_log().await;
-    let calls = "select count(*) from partner_call where operation = 'start_signing'";
-    sqlx::query_scalar(calls).fetch_one(&app.pool).await.unwrap()
+    count(app, "select count(*) from partner_call where operation = 'start_signing'").await
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -305,8 +302,7 @@ async fn five_codes_are_put_to_the_bank_even_when_many_come_at_once_and_none_aft
     let answers = futures_util::future::join_all((0..12).map(|_| put(&app, card, "999999"))).await;
     let wrong = answers.into_iter().map(refused).filter(|refusal| *refusal == CardRefusal::CodeWrong).count();
     app.partners.flush_log().await;
-    let asked = "select count(*) from partner_call where operation = 'confirm_signing'";
-    let asked: i64 = sqlx::query_scalar(asked).fetch_one(&app.pool).await.unwrap();
+    let asked = count(&app, "select count(*) from partner_call where operation = 'confirm_signing'").await;
     assert_eq!((wrong, asked), (5, 5));
     assert_eq!(refused(put(&app, card, "000001").await), CardRefusal::SigningEnded);
     // Another signing of the card is tried anew, for ten minutes; what was signed stays so.
@@ -352,7 +348,7 @@ async fn nothing_is_kept_of_a_card_whose_holder_is_erased_while_the_bank_is_aske
     });
     assert_eq!(refused(put(&app, (borrower_id, asked.unwrap()), "000001").await), CardRefusal::CardUnknown);
     let kept = "select (select count(*) from card_signing) + (select count(*) from bank_card)";
-    assert_eq!(sqlx::query_scalar::<_, i64>(kept).fetch_one(&app.pool).await.unwrap(), 0);
+    assert_eq!(count(&app, kept).await, 0);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -416,7 +412,7 @@ async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
     assert_eq!(sqlx::query_scalar::<_, i64>(found).bind(card.as_slice()).fetch_one(&app.pool).await.unwrap(), 0);
     // The region and the day of birth are most of an ID number.
     let left = "select count(person_key_sealed) + count(birth_on) + count(region_code) from borrower";
-    assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&app.pool).await.unwrap(), 0);
+    assert_eq!(count(&app, left).await, 0);
     assert_eq!(holder_of(&app, identity::mobile(1).reveal()).await, None);
     assert_eq!(refused(house::erase(&app, borrower_id).await), BorrowerRefusal::BorrowerUnknown);
     assert_ne!(actions::register(&app, registration(&app, 1)).await.unwrap(), borrower_id);

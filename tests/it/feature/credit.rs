@@ -22,7 +22,7 @@ use sqlx::PgPool;
 use std::sync::Arc;
 
 use super::applicant::{late, ready, registered, request, standard_product, steady};
-use crate::house;
+use crate::house::{self, count};
 use crate::town::{self, LineWish, refused};
 
 fn approved(applied: &Applied) -> (LineId, String, Fen) {
@@ -35,10 +35,6 @@ fn approved(applied: &Applied) -> (LineId, String, Fen) {
 async fn find_line(app: &App, line_id: LineId) -> Line {
     let mut connection = app.pool.acquire().await.unwrap();
     fenqi::credit::store::find_line(&mut connection, line_id).await.unwrap().unwrap()
-}
-
-async fn count(app: &App, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(&app.pool).await.unwrap()
 }
 
 fn with_hook(app: &App, hook: RiskHook) -> App {

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 use super::applicant::registered;
 use super::borrower::{holding_up, led_to_by};
-use crate::house;
+use crate::house::{self, count};
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn of_two_identities_in_wechat_at_once_the_last_one_alone_signs_in(pool: PgPool) {
@@ -53,7 +53,7 @@ async fn nobody_signs_in_by_an_identity_that_is_being_led_on_twice(pool: PgPool)
     house::until("the identity is about to be led on", async || {
         let waiting = "select count(*) from pg_locks where not granted and relation = 'borrower_by_openid'::regclass
                        and database = (select oid from pg_database where datname = current_database())";
-        sqlx::query_scalar::<_, i64>(waiting).fetch_one(&app.pool).await.unwrap() == 1
+        count(&app, waiting).await == 1
     })
     .await;
     let visit = Visit::of_nobody(&app, Language::English);

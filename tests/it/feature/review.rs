@@ -21,7 +21,7 @@ use sqlx::PgPool;
 use super::api_credit::desk_of;
 use super::applicant::{late, ready, request, standard_product};
 use super::house_command::Program;
-use crate::house;
+use crate::house::{self, count};
 use crate::newcomer::{self, MOBILE};
 use crate::town::refused;
 
@@ -44,10 +44,6 @@ fn decision((borrower_id, application_id): (BorrowerId, ApplicationId), verdict:
 
 fn approval() -> PersonVerdict {
     PersonVerdict::Approve { grade: "C".into(), limit: Fen::new(500_000) }
-}
-
-async fn count(app: &App, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(&app.pool).await.unwrap()
 }
 
 const UNDER_REVIEW: &str = "select count(*) from notice where kind = 'application_under_review'";

@@ -267,6 +267,11 @@ impl Town {
         sqlx::query_scalar(query).fetch_one(&self.app.pool).await.unwrap()
     }
 
+    /// What is used of the town's one line.
+    pub async fn used(&self) -> i64 {
+        self.fen("select used_fen from credit_line").await
+    }
+
     /// The name of the town's database.
     pub async fn database_name(&self) -> String {
         sqlx::query_scalar("select current_database()::text").fetch_one(&self.app.pool).await.unwrap()

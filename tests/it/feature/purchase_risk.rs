@@ -376,7 +376,7 @@ async fn a_product_that_asks_nobody_asks_nobody(pool: PgPool) {
     let questions: i64 =
         sqlx::query_scalar("select count(*) from purchase_question").fetch_one(&place.town.app.pool).await.unwrap();
     assert_eq!((place.asked(), questions), (0, 0));
-    assert_eq!(place.town.fen("select used_fen from credit_line").await, 100_000);
+    assert_eq!(place.town.used().await, 100_000);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

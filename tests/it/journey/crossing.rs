@@ -52,12 +52,8 @@ impl Sale {
         early_payoff(app, &order).await.unwrap();
     }
 
-    async fn used(&self) -> i64 {
-        self.town.fen("select used_fen from credit_line").await
-    }
-
     async fn assert_all_is_given_back(&self) {
-        assert_eq!(self.used().await, 0);
+        assert_eq!(self.town.used().await, 0);
         let owed = "select amount_fen from payout where kind = 'borrower'";
         assert_eq!(self.town.fen(owed).await, PRICE);
         self.town.assert_whole("when it was given back").await;
@@ -74,7 +70,7 @@ async fn a_purchase_is_not_voided_while_its_payoff_is_unanswered(pool: PgPool) {
     assert_eq!(submit_withholdings(&sale.town.app).await.unwrap().unknown, 1);
     let refused = void(&sale.town.app, sale.receipt.purchase_id).await;
     assert!(matches!(refused, Err(Fault::Refused(AfterSaleRefusal::PayoffInProgress))), "{refused:?}");
-    assert_eq!(sale.used().await, PRICE);
+    assert_eq!(sale.town.used().await, PRICE);
     sale.town.app.clock.set(sale.town.app.clock.now() + TimeDelta::minutes(2));
     assert_eq!(query_unknowns(&sale.town.app).await.unwrap().collected, Fen::new(PRICE));
     sale.town.live_until("2026-03-03").await;
@@ -244,7 +240,7 @@ async fn a_refund_before_the_statement_of_the_day_before_is_cut_leaves_its_inter
     assert_eq!(come.town.fen("select sum(interest_waived_fen)::bigint from refund").await, interest - 430);
     assert_eq!(come.town.fen("select interest_fen from bill").await, 430);
     assert_eq!(come.town.fen("select principal_fen - principal_returned_fen from bill_line").await, 0);
-    assert_eq!(come.town.fen("select used_fen from credit_line").await, 0);
+    assert_eq!(come.town.used().await, 0);
     assert_eq!(come.town.fen("select count(*) from notice where kind = 'bill_issued'").await, 1);
     come.town.assert_whole("when its price was back").await;
     come.town.live_until("2026-04-02").await;

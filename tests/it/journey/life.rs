@@ -54,10 +54,6 @@ impl Life {
         self.town.buy(vec![self.town.wish(self.line_id, key, fen, PLAN)]).await.remove(0)
     }
 
-    async fn used(&self) -> i64 {
-        self.town.fen("select used_fen from credit_line").await
-    }
-
     async fn status(&self) -> LineStatus {
         let mut connection = self.town.app.pool.acquire().await.unwrap();
         fenqi::credit::store::find_line(&mut connection, self.line_id).await.unwrap().unwrap().status
@@ -177,13 +173,13 @@ async fn two_purchases_and_the_first_bill(life: &Life) -> Receipt {
 
     life.live_until("2026-02-14").await;
     life.buy("lamp", 120_000).await;
-    assert_eq!(life.used().await, 420_000);
+    assert_eq!(life.town.used().await, 420_000);
     life.live_until("2026-02-24").await;
     assert_eq!(life.settled("2026-02-14").await, (119_280, day("2026-02-24"), None), "the holiday ends on the 23rd");
     life.live_until("2026-02-26").await;
     assert_eq!(life.settled("2026-02-14").await.2, Some(day("2026-02-24")));
     assert_eq!(lock(&life.world.payout).paid_to(SHOP_ACCOUNT), 298_200 + 119_280);
-    assert_eq!(life.used().await, 320_000, "withheld on the 25th");
+    assert_eq!(life.town.used().await, 320_000, "withheld on the 25th");
     sofa
 }
 
@@ -194,7 +190,7 @@ async fn late_and_cured(life: &Life) -> LoanId {
     assert_eq!(life.bills().await[1], ("2026-03-25".into(), 143_840, "open".into()));
     life.fill_card(50_000);
     life.live_until("2026-03-26").await;
-    assert_eq!(life.used().await, 320_000 - (50_000 - 2_400), "interest first, then the older loan's principal");
+    assert_eq!(life.town.used().await, 320_000 - (50_000 - 2_400), "interest first, then the older loan's principal");
     life.live_until("2026-03-29").await;
     assert_eq!(life.status().await, LineStatus::Active, "three days of grace");
     life.live_until("2026-03-30").await;
@@ -208,7 +204,7 @@ async fn late_and_cured(life: &Life) -> LoanId {
     // Eight days at 0.0006 a day on 52,400 and 40,000 of principal: 251.52 and 192.
     life.pay_by_button(143_840 - 50_000 + 252 + 192).await;
     assert_eq!(life.status().await, LineStatus::Active);
-    assert_eq!(life.used().await, 180_000);
+    assert_eq!(life.town.used().await, 180_000);
     assert_eq!(life.town.fen("select sum(penalty_paid_fen)::bigint from bill_line").await, 444);
     let lamp = sqlx::query_scalar("select loan_id from loan where principal_fen = 120000");
     LoanId::from_uuid(lamp.fetch_one(&life.town.app.pool).await.unwrap())
@@ -219,10 +215,10 @@ async fn pays_the_rest(life: &Life, lamp: &LoanId) {
     life.live_until("2026-04-03").await;
     // 80,000 of principal, nine days of 14.4 % a year on it (284.05), one in a hundred for ending early.
     life.pay_off(*lamp, 80_000 + 284 + 800).await;
-    assert_eq!(life.used().await, 100_000);
+    assert_eq!(life.town.used().await, 100_000);
     life.live_until("2026-04-26").await;
     assert_eq!(life.bills().await[2], ("2026-04-25".into(), 101_200, "paid".into()));
-    assert_eq!(life.used().await, 0);
+    assert_eq!(life.town.used().await, 0);
     assert_eq!(life.town.fen("select count(*) from loan where status = 'paid'").await, 2);
 }
 
@@ -243,7 +239,7 @@ async fn refunds_after_the_end(life: &Life, sofa: &Receipt) {
 
     life.buy("chair", 200_000).await;
     life.town.refund(&desk, 100_000, "part").await;
-    assert_eq!(life.used().await, 500_000);
+    assert_eq!(life.town.used().await, 500_000);
     let parts: Vec<i64> =
         sqlx::query_scalar("select unnest(principal_fen) from schedule where loan_id = $1 and version = 2")
             .bind(loan_of(&desk))

@@ -1,10 +1,13 @@
 //! A borrower with a browser: signed in, with a PIN and a line, in a town with a shop.
 
+use std::sync::Arc;
+
 use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, LineId};
 use fenqi::merchant::Order;
 use fenqi::merchant::code::token;
+use fenqi::sandbox::World;
 use fenqi::{borrower, merchant};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -26,6 +29,12 @@ impl Shopper {
     /// In a house that opened on the 2nd of March 2026.
     pub async fn open(pool: PgPool) -> Shopper {
         Shopper::in_town(house::open(pool, "2026-03-02").await).await
+    }
+
+    /// The same, with the world around it.
+    pub async fn open_in_world(pool: PgPool) -> (Shopper, Arc<World>) {
+        let (app, world) = house::open_in_world(pool, "2026-03-02").await;
+        (Shopper::in_town(app).await, world)
     }
 
     /// On a line of ¥10,000, statements on the 5th and due days on the 25th.

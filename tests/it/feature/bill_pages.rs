@@ -17,8 +17,7 @@ use crate::town::LineWish;
 
 /// A shopper with one loan of ¥1,200 in 12 periods, on the morning after its first statement.
 pub(super) async fn billed(pool: PgPool) -> (Shopper, Arc<World>, String) {
-    let (app, world) = house::open_in_world(pool, "2026-03-02").await;
-    let mut shopper = Shopper::in_town(app).await;
+    let (mut shopper, world) = Shopper::open_in_world(pool).await;
     let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
     let receipts = shopper.town.buy(vec![wish]).await;
     let fenqi::purchase::Decision::Authorised { loan_id } = receipts[0].decision else { panic!("{receipts:?}") };
@@ -149,8 +148,7 @@ async fn take_over(shopper: &Shopper, second: LineId) {
 
 /// A shopper with ¥104.72 billed on one line and ¥52.36 on another.
 async fn billed_twice(pool: PgPool) -> (Shopper, LineId) {
-    let (app, _world) = house::open_in_world(pool, "2026-03-02").await;
-    let mut shopper = Shopper::in_town(app).await;
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
     let wish = LineWish { limit_fen: 1_000_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
     let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
     let wishes = [(shopper.line_id, "K-1", 120_000), (second, "K-2", 60_000)]

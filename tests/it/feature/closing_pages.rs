@@ -52,8 +52,7 @@ async fn an_account_stays_while_interest_is_owed_though_all_principal_is_paid(po
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPool) {
-    let (app, world) = house::open_in_world(pool, "2026-03-02").await;
-    let mut shopper = Shopper::in_town(app).await;
+    let (mut shopper, world) = Shopper::open_in_world(pool).await;
     let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
     let receipt = shopper.town.buy(vec![wish]).await.remove(0);
     shopper.browser.get("/me/close").await.shows("Principal not billed yet").shows("¥1,200.00 is still unpaid");
@@ -166,10 +165,7 @@ async fn an_account_with_an_overdue_bill_says_so_when_it_is_to_be_closed(pool: P
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_application_that_waits_keeps_the_account_and_its_lines(pool: PgPool) {
-    let (mut shopper, _world) = {
-        let (app, world) = house::open_in_world(pool, "2026-03-02").await;
-        (Shopper::in_town(app).await, world)
-    };
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
     let insert = r#"insert into application (application_id, borrower_id, product_id, product_version, idempotency_key,
                                            request_sha256, facts, status, created_at, answer_by, proposed_by,
                                            proposed_limit_fen, grade)

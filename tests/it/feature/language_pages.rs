@@ -158,8 +158,7 @@ async fn a_newcomer(pool: PgPool, language: Language) {
 }
 
 async fn a_borrower(pool: PgPool, language: Language) {
-    let (app, world) = crate::house::open_in_world(pool, "2026-03-02").await;
-    let mut shopper = Shopper::in_town(app).await;
+    let (mut shopper, world) = Shopper::open_in_world(pool).await;
     shopper.browser.language = language.tag();
     let code = shopper.poster().await;
     let order = shopper.order(88_000, "A-1").await;

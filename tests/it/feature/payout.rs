@@ -552,8 +552,7 @@ async fn bind_card(app: &App, borrower_id: BorrowerId, number: &str) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_went_back_to_a_card_is_not_paid_again_where_it_is_entered_again_after_a_restore(pool: PgPool) {
-    let (app, world) = house::open_in_world(pool, "2026-03-02").await;
-    let shopper = Shopper::in_town(app).await;
+    let (shopper, world) = Shopper::open_in_world(pool).await;
     let app = &shopper.town.app;
     // Nothing is due, so that all of it goes back.
     let record = async |reference: &str| {

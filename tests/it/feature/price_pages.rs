@@ -6,8 +6,8 @@ use sqlx::PgPool;
 use crate::browser::Shown;
 use crate::shopper::{PIN, Shopper};
 
-/// In a town where these products are sold too.
-async fn shopper(pool: PgPool, more: &[&str]) -> Shopper {
+/// A shopper in a town where these products are sold too.
+async fn shopper_where(pool: PgPool, more: &[&str]) -> Shopper {
     let mut shopper = Shopper::open(pool).await;
     for text in more {
         fenqi::product::publish(&shopper.town.app, text).await.unwrap();
@@ -41,7 +41,7 @@ fn figure<'a>(page: &'a Shown, label: &str) -> &'a str {
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_plan_whose_payments_differ_says_the_first_and_the_last(pool: PgPool) {
     let principal = include_str!("../../../products/equal-principal.toml");
-    let mut shopper = shopper(pool, &[&interest_first(), principal]).await;
+    let mut shopper = shopper_where(pool, &[&interest_first(), principal]).await;
     let code = shopper.poster().await;
     let plans = shopper.browser.get(&format!("{code}?amount=1000")).await;
     plans.shows("¥7.50 first, ¥1,007.50 last, 3 payments").hides("¥7.50 × 3");
@@ -60,7 +60,7 @@ async fn a_plan_whose_payments_differ_says_the_first_and_the_last(pool: PgPool) 
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_loan_and_its_contract_say_what_it_costs_a_year(pool: PgPool) {
-    let mut shopper = shopper(pool, &[]).await;
+    let mut shopper = Shopper::open(pool).await;
     for product in [("harbour-shared-fee", 6), ("harbour-standard", 12), ("harbour-free", 3)] {
         let (asking, loan) = buy(&mut shopper, "600", product).await;
         let shown = shopper.browser.get(&loan).await;
@@ -75,7 +75,7 @@ async fn a_loan_and_its_contract_say_what_it_costs_a_year(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_a_payment_settles_first_is_said_before_and_after_it_is_agreed_to(pool: PgPool) {
-    let mut shopper = shopper(pool, &[]).await;
+    let mut shopper = Shopper::open(pool).await;
     let (asking, loan) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
     let contract = shopper.browser.get(&format!("{loan}/agreement")).await;
     for page in [&asking, &contract] {
@@ -89,7 +89,7 @@ async fn what_a_payment_settles_first_is_said_before_and_after_it_is_agreed_to(p
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_contract_shows_the_text_that_was_signed_when_the_loan_was_made(pool: PgPool) {
-    let mut shopper = shopper(pool, &[]).await;
+    let mut shopper = Shopper::open(pool).await;
     let now = shopper.town.app.clock.now();
     sign(&shopper, "2025-09", "最早的额度协议原文", now - TimeDelta::days(2)).await;
     sign(&shopper, "2025-12", "签过的额度协议原文", now - TimeDelta::days(1)).await;
@@ -102,7 +102,7 @@ async fn the_contract_shows_the_text_that_was_signed_when_the_loan_was_made(pool
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_lender_is_named_before_and_after_it_is_agreed_to(pool: PgPool) {
-    let mut shopper = shopper(pool, &[]).await;
+    let mut shopper = Shopper::open(pool).await;
     let (asking, loan) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
     let contract = shopper.browser.get(&format!("{loan}/agreement")).await;
     for page in [&asking, &contract] {
@@ -113,7 +113,7 @@ async fn the_lender_is_named_before_and_after_it_is_agreed_to(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_paying_late_or_early_costs_is_said_before_and_after_it_is_agreed_to(pool: PgPool) {
-    let mut shopper = shopper(pool, &[]).await;
+    let mut shopper = Shopper::open(pool).await;
     let (asking, loan) = buy(&mut shopper, "600", ("harbour-standard", 12)).await;
     let contract = shopper.browser.get(&format!("{loan}/agreement")).await;
     for page in [&asking, &contract] {
@@ -125,7 +125,7 @@ async fn what_paying_late_or_early_costs_is_said_before_and_after_it_is_agreed_t
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_guarantee_charge_is_told_by_its_name_before_and_after_it_is_agreed_to(pool: PgPool) {
-    let mut shopper = shopper(pool, &[include_str!("../../scenarios/guaranteed.toml")]).await;
+    let mut shopper = shopper_where(pool, &[include_str!("../../scenarios/guaranteed.toml")]).await;
     let code = shopper.poster().await;
     // Grade A: 10.00, 6.67 and 3.33 of interest, and 0.3 % of 1,200.00 three times.
     let plans = shopper.browser.get(&format!("{code}?amount=1200")).await;

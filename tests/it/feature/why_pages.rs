@@ -1,7 +1,5 @@
 //! "Why this number": on the borrower's pages every amount leads to its arithmetic, and the arithmetic is true.
 
-use std::sync::Arc;
-
 use fenqi::base::day::MonthDay;
 use fenqi::base::{Fen, Rate};
 use fenqi::loan::rescaling::Rescaling;
@@ -10,7 +8,6 @@ use fenqi::page::{Language, Page, Visit};
 use fenqi::product;
 use fenqi::product::terms::{DayCount, Level, Method};
 use fenqi::repayment;
-use fenqi::sandbox::World;
 use sqlx::PgPool;
 
 use super::bill_pages;
@@ -22,11 +19,6 @@ const PAGES: [&str; 5] = ["/home", "/home/line", "/bills", "/bills/pay", "/loans
 
 /// What a borrower buys: a product, its periods, and so many fen.
 type Buys<'a> = &'a [(&'a str, u16, i64)];
-
-async fn shopper(pool: PgPool) -> (Shopper, Arc<World>) {
-    let (app, world) = house::open_in_world(pool, "2026-03-02").await;
-    (Shopper::in_town(app).await, world)
-}
 
 /// Buys, and lives until a day.
 async fn live(shopper: &mut Shopper, buys: Buys<'_>, until: &str) -> Vec<fenqi::purchase::Receipt> {
@@ -61,7 +53,7 @@ async fn pay(shopper: &mut Shopper, address: &str, fields: &[(&str, &str)]) -> S
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn every_amount_of_a_life_leads_to_arithmetic_that_is_true(pool: PgPool) {
-    let (mut shopper, _world) = shopper(pool).await;
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
     assert!(hold(&mut shopper).await > 3, "before anything was bought");
     let buys = [
         ("harbour-standard", 12, 120_000),
@@ -94,7 +86,7 @@ async fn every_amount_of_a_life_leads_to_arithmetic_that_is_true(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn penalty_is_followed_day_by_day_and_part_by_part(pool: PgPool) {
-    let (mut shopper, _world) = shopper(pool).await;
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
     live(&mut shopper, &[("harbour-standard", 12, 120_000), ("harbour-shared-fee", 6, 60_000)], "2026-03-06").await;
     sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
     until_day(&mut shopper, "2026-04-01").await;
@@ -112,7 +104,7 @@ async fn penalty_is_followed_day_by_day_and_part_by_part(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn penalty_on_interest_is_said_with_what_bears_it(pool: PgPool) {
-    let (mut shopper, _world) = shopper(pool).await;
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
     product::publish(&shopper.town.app, include_str!("../../scenarios/penalty-on-interest.toml")).await.unwrap();
     let on_sale = shopper.town.app.catalogue.load_on_sale(&mut shopper.town.app.pool.acquire().await.unwrap()).await;
     shopper.town.products = on_sale.unwrap();
@@ -133,7 +125,7 @@ async fn penalty_on_interest_is_said_with_what_bears_it(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn every_way_to_reckon_is_said_in_arithmetic(pool: PgPool) {
-    let (mut shopper, _world) = shopper(pool).await;
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
     for text in [
         include_str!("../../../products/equal-principal.toml"),
         include_str!("../../../products/interest-first.toml"),
@@ -169,7 +161,7 @@ async fn every_way_to_reckon_is_said_in_arithmetic(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_guarantee_charge_has_arithmetic_of_its_own(pool: PgPool) {
-    let (mut shopper, _world) = shopper(pool).await;
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
     sell_guaranteed(&mut shopper).await;
     let buys = [("harbour-guaranteed", 3, 120_007), ("harbour-guaranteed", 6, 66_667)];
     let receipts = live(&mut shopper, &buys, "2026-03-06").await;
@@ -209,7 +201,7 @@ async fn a_guarantee_charge_has_arithmetic_of_its_own(pool: PgPool) {
 /// The last statement is cut before the money comes: it asks for no such fee, and what was taken for that goes back to the card.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_fee_for_paying_off_early_that_went_back_is_not_named_among_what_was_paid(pool: PgPool) {
-    let (mut shopper, _world) = shopper(pool).await;
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
     sell_guaranteed(&mut shopper).await;
     let receipts = live(&mut shopper, &[("harbour-guaranteed", 3, 120_000)], "2026-05-05").await;
     let ended = pay(&mut shopper, &format!("/loans/{}/payoff", loan_of(&receipts[0])), &[]).await;
@@ -222,7 +214,7 @@ async fn a_fee_for_paying_off_early_that_went_back_is_not_named_among_what_was_p
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_purchase_that_was_undone_leaves_nothing_to_repay(pool: PgPool) {
-    let (mut shopper, _world) = shopper(pool).await;
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
     let receipts = live(&mut shopper, &[("harbour-standard", 12, 120_000)], "2026-03-02").await;
     shopper.town.void(&receipts[0]).await;
     let loan = shopper.browser.get(&format!("/loans/{}", loan_of(&receipts[0]))).await;

@@ -180,9 +180,14 @@ impl Shown {
 
     /// What the first field of this name holds, as it is written.
     pub fn field(&self, name: &str) -> String {
-        let opening = format!("name=\"{name}\" value=\"");
-        let rest = self.shows(&opening).text.split(&opening).nth(1).unwrap();
-        rest.split('"').next().unwrap().to_owned()
+        let held = held_by(&self.text, name);
+        held.unwrap_or_else(|| panic!("{} has no field {name}:\n{}", self.at, self.content())).to_owned()
+    }
+
+    /// The same of the form that posts to `action`.
+    pub fn field_of(&self, action: &str, name: &str) -> String {
+        let form = self.form(action);
+        held_by(form, name).unwrap_or_else(|| panic!("the form {action} has no field {name}:\n{form}")).to_owned()
     }
 
     /// The first link that begins so.
@@ -196,6 +201,11 @@ impl Shown {
     fn content(&self) -> &str {
         self.text.split_once("<main").map_or(&self.text, |(_, main)| main)
     }
+}
+
+fn held_by<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("name=\"{name}\" value=\""))?;
+    rest.split('"').next()
 }
 
 fn hidden_fields(form: &str) -> Vec<(String, String)> {

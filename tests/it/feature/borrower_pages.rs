@@ -174,11 +174,7 @@ async fn an_application_may_be_refused_reviewed_or_decided_late(pool: PgPool) {
     refused.shows("You are late with a payment elsewhere").shows("from 4 April 2026 on");
     let key = "key=0123456789abcdef0123456789abcdef";
     let body = |page: &Shown| {
-        let value = |name: &str| {
-            let form = page.form("/apply/submit");
-            let at = form.find(&format!("name=\"{name}\" value=\"")).unwrap() + name.len() + 15;
-            form[at..].split('"').next().unwrap().to_owned()
-        };
+        let value = |name: &str| page.field_of("/apply/submit", name);
         format!("{key}&csrf={}&product={}&version={}", value("csrf"), value("product"), value("version"))
     };
     place.browser.post("/apply/submit", body(&submit)).await.has_status(422).shows("30 days");

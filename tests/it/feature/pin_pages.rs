@@ -155,7 +155,7 @@ async fn whoever_has_no_pin_is_led_to_setting_one_and_back(pool: PgPool) {
     for (address, _) in &steps(&card)[..3] {
         let page = place.browser.get(address).await;
         page.shows("Please set one first").shows(&format!("href=\"/me/pin?next={address}\"")).hides("name=\"pin\"");
-        let csrf = page.form(address).split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        let csrf = page.field_of(address, "csrf");
         let forced = place.browser.post(address, format!("csrf={csrf}&pin={PIN}")).await;
         forced.has_status(422).shows("Please set one first");
     }

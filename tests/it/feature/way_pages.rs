@@ -177,12 +177,8 @@ async fn a_payment_is_the_same_one_when_the_language_is_switched_after_a_wrong_p
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
     let refused = shopper.browser.submit(&asking, &action, &[("pin", "314159")]).await;
     let switched = switch(&mut shopper.browser, refused.has_status(422)).await;
-    let hidden = |page: &Shown, name: &str| {
-        let rest = page.form(&action).split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
-        rest.split('"').next().unwrap().to_owned()
-    };
     for name in ["key", "plan", "amount"] {
-        assert_eq!(hidden(&switched, name), hidden(&asking, name), "{name}");
+        assert_eq!(switched.field_of(&action, name), asking.field_of(&action, name), "{name}");
     }
 }
 
@@ -247,12 +243,12 @@ async fn a_bill_is_the_same_lines_when_the_language_is_switched_after_a_refused_
     sqlx::query(both).bind(shopper.borrower_id).bind(second).execute(&pool).await.unwrap();
     let page = shopper.browser.get(&format!("/bills/pay?line={second}")).await;
     page.shows("<a class=\"amount\" href=\"/bills\">¥52.36");
-    let card = page.form("/bills/pay").split("name=\"card\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    for fields in [[("card", card), ("pin", "314159")], [("card", card), ("pin", "")]] {
+    let card = page.field_of("/bills/pay", "card");
+    for fields in [[("card", card.as_str()), ("pin", "314159")], [("card", card.as_str()), ("pin", "")]] {
         let refused = shopper.browser.submit(&page, "/bills/pay", &fields).await;
         let switched = switch(&mut shopper.browser, refused.has_status(422)).await;
         assert_eq!(switched.has_status(200).at.split('&').next().unwrap(), format!("/bills/pay?line={second}"));
-        assert!(switched.form("/bills/pay").contains(&format!("name=\"line\" value=\"{second}\"")));
+        assert_eq!(switched.field_of("/bills/pay", "line"), second.to_string());
         switched.shows("<a class=\"amount\" href=\"/bills\">¥52.36");
         shopper.browser.cookies.remove("language");
     }

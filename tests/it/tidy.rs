@@ -120,6 +120,23 @@ fn files_are_short_open_with_a_sentence_and_are_named_in_full_words() {
     none(wrong);
 }
 
+/// What is read of a file ends where its tests begin: whatever came after them would be held to nothing here.
+#[test]
+fn tests_end_the_file_that_they_stand_in() {
+    let mut wrong = Vec::new();
+    for (root, sources) in [("src", sources()), ("tests/it", test_sources())] {
+        for Source { path, text, code } in &sources {
+            let mut rest = text.lines().skip(code.len()).skip_while(|line| line.trim() == "#[cfg(test)]");
+            let opens = rest.next().is_none_or(|line| line.ends_with("mod tests {"));
+            let after = rest.skip_while(|line| *line != "}").nth(1);
+            if !opens || after.is_some() {
+                wrong.push(format!("{root}/{path} has something but its tests at `#[cfg(test)]` or after them"));
+            }
+        }
+    }
+    none(wrong);
+}
+
 #[test]
 fn functions_are_short() {
     let mut wrong = Vec::new();

@@ -9,20 +9,15 @@ use fenqi::credit::line_actions::{ManualChange, change_line};
 use fenqi::credit::{Change, Freeze};
 use fenqi::funder;
 use fenqi::funder::actions::BankMovement;
-use fenqi::purchase::actions::{RefundRequest, refund, void};
 use fenqi::purchase::{Authoriser, Decision, Receipt};
 use fenqi::repayment::jobs::{query_unknowns, submit_withholdings};
-use fenqi::repayment::{
-    PayoffOrder, Proposal, Transfer, confirm_taking_back, early_payoff, payoff_quote, propose_taking_back,
-    record_transfer,
-};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sqlx::PgPool;
 
-use crate::house;
 use crate::properties::assert_used_is_what_was_lent;
 use crate::town::{self, LineWish, Town, unless_failed};
+use crate::{acts, house};
 
 const PEOPLE: usize = 8;
 /// Of each of them, one after the other.
@@ -101,21 +96,19 @@ impl Person {
 
     async fn void(&mut self) -> bool {
         let Some(sale) = self.sale_of_today() else { return false };
-        unless_failed(void(&self.town.app, sale.purchase_id).await).is_some()
+        acts::void(&self.town, &sale).await
     }
 
     async fn refund(&mut self) -> bool {
         let (_, sale) = self.old_sale();
         let amount = Fen::new(self.chance.random_range(1..20_000));
-        let request = RefundRequest { purchase_id: sale.purchase_id, amount, idempotency_key: self.key() };
-        unless_failed(refund(&self.town.app, request).await).is_some()
+        acts::refund(&self.town, &sale, (amount, self.key())).await
     }
 
     async fn transfer(&mut self) -> bool {
         let (line_id, amount) = (self.line(), Fen::new(self.chance.random_range(1..30_000)));
-        let transfer = Transfer { line_id, amount, bank_reference: self.key(), operator: "Li".into() };
-        let recorded = unless_failed(record_transfer(&self.town.app, &transfer).await);
-        self.street.transferred.lock().unwrap().extend(recorded.as_ref().map(|repayment| repayment.repayment_id));
+        let recorded = acts::transfer(&self.town, line_id, (amount, self.key())).await;
+        self.street.transferred.lock().unwrap().extend(recorded);
         recorded.is_some()
     }
 
@@ -128,20 +121,14 @@ impl Person {
             }
             transferred[self.chance.random_range(0..transferred.len())]
         };
-        let (app, proposal) = (&self.town.app, Proposal { by: "Li".into(), reason: self.key() });
-        let proposed = unless_failed(propose_taking_back(app, repayment_id, &proposal).await);
-        let Some(proposal_no) = proposed else { return false };
-        unless_failed(confirm_taking_back(app, repayment_id, proposal_no, "Wang").await).is_some()
+        acts::take_back(&self.town, repayment_id, self.key()).await
     }
 
     async fn pay_off(&mut self) -> bool {
         let (line_id, Receipt { decision: Decision::Authorised { loan_id }, .. }) = self.old_sale() else {
             return false;
         };
-        let app = &self.town.app;
-        let Some(quote) = unless_failed(payoff_quote(app, line_id, loan_id).await) else { return false };
-        let order = PayoffOrder { loan_id, line_id, quoted: quote.total(), card_id: None, idempotency_key: self.key() };
-        unless_failed(early_payoff(app, &order).await).is_some()
+        acts::pay_off(&self.town, (line_id, loan_id), self.key()).await
     }
 
     /// An operator's freeze, which ends at once: others find the line frozen or not.

@@ -15,6 +15,7 @@ mod desk;
 mod everything;
 mod counter;
 mod till;
+mod acts;
 mod feature;
 mod journey;
 mod scenarios;

@@ -5,12 +5,8 @@ use fenqi::base::Fen;
 use fenqi::base::id::{ClaimId, LineId, LoanId, RepaymentId};
 use fenqi::claim;
 use fenqi::claim::model::{BookedWrongly, Stated};
-use fenqi::purchase::actions::{RefundRequest, refund, void};
 use fenqi::purchase::{Authoriser, Decision, Receipt};
-use fenqi::repayment::{
-    PayoffOrder, Proposal, RepayRequest, Transfer, confirm_taking_back, early_payoff, payoff_quote,
-    propose_taking_back, record_transfer, repay,
-};
+use fenqi::repayment::{RepayRequest, repay};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, World};
 use rand::rngs::StdRng;
@@ -18,8 +14,8 @@ use rand::{Rng, SeedableRng};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::house;
 use crate::town::{self, LineWish, Town, unless_failed};
+use crate::{acts, house};
 
 /// Days of the random months: every line is billed twice, and late bills freeze.
 const DAYS: u32 = 55;
@@ -100,7 +96,7 @@ impl Crowd<'_> {
     async fn void(&mut self) -> bool {
         // The latest sale is the likeliest to be of today.
         let Some(sale) = self.sold.last() else { return false };
-        unless_failed(void(&self.town.app, sale.purchase_id).await).is_some()
+        acts::void(self.town, sale).await
     }
 
     async fn refund(&mut self) -> bool {
@@ -108,16 +104,13 @@ impl Crowd<'_> {
         let part = self.chance.random_range(1..=sale.amount.get());
         let all = self.chance.random_bool(0.3);
         let amount = if all { sale.amount } else { Fen::new(part) };
-        let request =
-            RefundRequest { purchase_id: sale.purchase_id, amount, idempotency_key: format!("r{}", self.acts) };
-        unless_failed(refund(&self.town.app, request).await).is_some()
+        acts::refund(self.town, &sale, (amount, format!("r{}", self.acts))).await
     }
 
     async fn transfer(&mut self) -> bool {
         let (line_id, amount) = (self.line(), Fen::new(self.chance.random_range(1..80_000)));
-        let transfer = Transfer { line_id, amount, bank_reference: format!("B{}", self.acts), operator: "Li".into() };
-        let recorded = unless_failed(record_transfer(&self.town.app, &transfer).await);
-        self.transferred.extend(recorded.as_ref().map(|repayment| repayment.repayment_id));
+        let recorded = acts::transfer(self.town, line_id, (amount, format!("B{}", self.acts))).await;
+        self.transferred.extend(recorded);
         recorded.is_some()
     }
 
@@ -127,10 +120,7 @@ impl Crowd<'_> {
             return false;
         }
         let repayment_id = self.transferred[self.chance.random_range(0..self.transferred.len())];
-        let (app, proposal) = (&self.town.app, Proposal { by: "Li".into(), reason: "recorded wrongly".into() });
-        let proposed = unless_failed(propose_taking_back(app, repayment_id, &proposal).await);
-        let Some(proposal_no) = proposed else { return false };
-        unless_failed(confirm_taking_back(app, repayment_id, proposal_no, "Wang").await).is_some()
+        acts::take_back(self.town, repayment_id, "recorded wrongly".into()).await
     }
 
     async fn press_the_button(&mut self) -> bool {
@@ -142,13 +132,9 @@ impl Crowd<'_> {
 
     async fn pay_off(&mut self) -> bool {
         let Some(Receipt { decision: Decision::Authorised { loan_id }, .. }) = self.sale() else { return false };
-        let app = &self.town.app;
         let line_id = sqlx::query_scalar("select line_id from loan where loan_id = $1").bind(loan_id);
-        let line_id: LineId = line_id.fetch_one(&app.pool).await.unwrap();
-        let Some(quote) = unless_failed(payoff_quote(app, line_id, loan_id).await) else { return false };
-        let idempotency_key = format!("p{}", self.acts);
-        let order = PayoffOrder { loan_id, line_id, quoted: quote.total(), card_id: None, idempotency_key };
-        unless_failed(early_payoff(app, &order).await).is_some()
+        let line_id: LineId = line_id.fetch_one(&self.town.app.pool).await.unwrap();
+        acts::pay_off(self.town, (line_id, loan_id), format!("p{}", self.acts)).await
     }
 
     /// The guarantor pays of every loan that is late enough, but for each third claim, which is withdrawn. After each fourth one, what was

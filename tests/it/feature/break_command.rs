@@ -47,7 +47,8 @@ async fn what_one_operator_proposes_another_one_confirms(pool: PgPool) {
     // Wang Wei has seen what the comparison proposed, and nothing since.
     let changed = fenqi.refused(&confirm("1", "Wang Wei"));
     assert!(changed.contains("another proposal has taken the place of the one that was shown"), "{changed}");
-    fenqi.misspelt(&["break", "confirm", &id, "--by", "Wang Wei"]);
+    let unseen = fenqi.misspelt(&["break", "confirm", &id, "--by", "Wang Wei"]);
+    assert!(unseen.contains("not provided:\n  --proposal"), "{unseen}");
     assert!(fenqi.done(&["break", "list", "--open"]).contains("refund by Li Na"));
     assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [0]);
 

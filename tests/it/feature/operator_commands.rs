@@ -23,7 +23,7 @@ async fn a_partner_whose_name_is_misspelt_is_not_said_to_be_paused(pool: PgPool)
     }
     let paused: i64 = sqlx::query_scalar("select count(*) from outbox_action").fetch_one(&pool).await.unwrap();
     assert_eq!(paused, 0);
-    fenqi.misspelt(&["outbox", "pause", "harbour-bank", "--by", " "]);
+    assert!(fenqi.misspelt(&["outbox", "pause", "harbour-bank", "--by", " "]).contains("it must not be empty"));
     let merchant = format!("merchant:{}", town.merchant_id);
     for partner in ["harbour-bank", "sms", "wechat", merchant.as_str()] {
         fenqi.done(&["outbox", "pause", partner, "--by", "Li Na"]);

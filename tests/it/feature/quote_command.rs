@@ -155,6 +155,7 @@ fn what_is_not_sold_is_refused_with_what_is() {
     ] {
         let quote = format!("quote --product products/standard.toml --grade {grade} --periods {periods}");
         let output = fenqi(&words(&format!("{quote} --principal-fen 100000 --start 2026-01-15")), "");
+        assert!(output.stdout.is_empty() && !output.status.success(), "{output:?}");
         let told = String::from_utf8(output.stderr).unwrap();
         assert!(told.contains(expected), "{told}");
     }

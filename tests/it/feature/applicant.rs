@@ -2,12 +2,12 @@
 
 use fenqi::app::App;
 use fenqi::base::Fen;
-use fenqi::base::id::{BorrowerId, CardId, ProductId};
+use fenqi::base::id::{BorrowerId, CardId, LineId, ProductId};
 use fenqi::base::person::{CardNumber, Mobile};
 use fenqi::borrower::actions::Signature;
 use fenqi::borrower::card::{CardBinding, CardCode};
 use fenqi::borrower::{Agreement, Registration, actions, card_actions};
-use fenqi::credit::{ApplyRequest, CardHistory, CardMonth};
+use fenqi::credit::{self, ApplicationState, ApplyRequest, CardHistory, CardMonth};
 use fenqi::demo::identity;
 use fenqi::{funder, product};
 
@@ -77,4 +77,11 @@ pub fn request(borrower_id: BorrowerId, product: (ProductId, i32), history: Opti
         limit_requested: None,
         history,
     }
+}
+
+/// The line of a person with a steady history, whose application is approved.
+pub async fn approved(app: &App, borrower_id: BorrowerId, product: (ProductId, i32)) -> LineId {
+    let applied = credit::actions::apply(app, request(borrower_id, product, Some(steady()))).await.unwrap();
+    let ApplicationState::Approved { line_id, .. } = applied.state else { panic!("{applied:?}") };
+    line_id
 }

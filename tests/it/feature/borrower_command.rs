@@ -3,8 +3,6 @@
 use fenqi::borrower::BorrowerRefusal;
 use fenqi::borrower::actions::{find_by_mobile, register};
 use fenqi::borrower::mobile_actions::{NewMobile, StatedBy, change_mobile};
-use fenqi::credit::ApplicationState;
-use fenqi::credit::actions::apply;
 use fenqi::demo::identity;
 use fenqi::outbox::jobs::deliver_outbox;
 use fenqi::sandbox::world::lock;
@@ -22,9 +20,7 @@ async fn an_account_is_closed_for_an_owner_who_cannot_unless_something_is_owed(p
     let (app, _world) = house::open_in_world(pool.clone(), "2026-03-02").await;
     let product = applicant::standard_product(&app).await;
     let borrower_id = applicant::ready(&app, 7).await;
-    let request = applicant::request(borrower_id, product, Some(applicant::steady()));
-    let applied = apply(&app, request).await.unwrap();
-    let ApplicationState::Approved { line_id, .. } = applied.state else { panic!("{applied:?}") };
+    let line_id = applicant::approved(&app, borrower_id, product).await;
     let fenqi = Program::on(&pool).await;
     let (id, mobile) = (borrower_id.to_string(), identity::mobile(7).reveal().to_owned());
     let close = [&["borrower", "close", "--mobile", mobile.as_str()][..], &WHO].concat();

@@ -1,7 +1,5 @@
 //! `fenqi line` as operators type it: who changed a line and why is kept, and shown again.
 
-use fenqi::credit::ApplicationState;
-use fenqi::credit::actions::apply;
 use fenqi::demo::identity;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -63,9 +61,7 @@ async fn a_line_is_found_by_its_borrowers_mobile_until_it_is_closed(pool: PgPool
     let (app, _world) = house::open_in_world(pool.clone(), "2026-03-02").await;
     let product = applicant::standard_product(&app).await;
     let borrower_id = applicant::ready(&app, 7).await;
-    let request = applicant::request(borrower_id, product, Some(applicant::steady()));
-    let applied = apply(&app, request).await.unwrap();
-    let ApplicationState::Approved { line_id, .. } = applied.state else { panic!("{applied:?}") };
+    let line_id = applicant::approved(&app, borrower_id, product).await;
     let fenqi = Program::on(&pool).await;
     let mobile = identity::mobile(7).reveal().to_owned();
     let shown = fenqi.done(&["line", "show", "--mobile", &mobile]);

@@ -1,7 +1,5 @@
 //! `fenqi transfer` as operators type it: what arrived is booked once, with who recorded it.
 
-use fenqi::credit::ApplicationState;
-use fenqi::credit::actions::apply;
 use fenqi::demo::identity;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -88,9 +86,7 @@ async fn a_transfer_is_recorded_for_whoever_has_the_mobile(pool: PgPool) {
     assert!(fenqi.refused(&record_for("13000000000")).contains("no borrower has this mobile"));
     assert!(fenqi.refused(&record_for(&mobile)).contains("has no open line"));
 
-    let request = applicant::request(borrower_id, product, Some(applicant::steady()));
-    let applied = apply(&app, request).await.unwrap();
-    let ApplicationState::Approved { line_id, .. } = applied.state else { panic!("{applied:?}") };
+    let line_id = applicant::approved(&app, borrower_id, product).await;
     // Nothing is due: all of it goes back.
     let booked = fenqi.done(&record_for(&mobile));
     assert!(booked.contains(&format!("on {line_id}: 0.00 pay what is due, 50.00 go back")), "{booked}");

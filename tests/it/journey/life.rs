@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use fenqi::base::id::{LineId, LoanId};
 use fenqi::base::{BusinessDay, Fen};
-use fenqi::credit::actions::apply;
-use fenqi::credit::{ApplicationState, LineStatus};
+use fenqi::credit::LineStatus;
 use fenqi::demo::identity;
 use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal, Receipt};
 use fenqi::repayment::jobs::submit_withholdings;
@@ -41,9 +40,7 @@ async fn begin(pool: PgPool, today: &str) -> Life {
     town.deposit(2_000_000, "D-1").await;
     let borrower_id = applicant::ready(&town.app, BUYER).await;
     let product = town::named(town.product(PLAN.0));
-    let request = applicant::request(borrower_id, product, Some(applicant::steady()));
-    let applied = apply(&town.app, request).await.unwrap();
-    let ApplicationState::Approved { line_id, .. } = applied.state else { panic!("{applied:?}") };
+    let line_id = applicant::approved(&town.app, borrower_id, product).await;
     let agreement =
         sqlx::query_scalar("select agreement_number from bank_card").fetch_one(&town.app.pool).await.unwrap();
     Life { town, world, line_id, agreement }

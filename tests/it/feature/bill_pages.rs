@@ -391,7 +391,7 @@ async fn a_loan_is_paid_off_for_what_was_quoted(pool: PgPool) {
     page.shows("To pay off today").shows("a year × 0 days since 25 March 2026 ÷ 365").shows("Holds on 6 March 2026");
     shopper.browser.submit(&page, &address, &[("pin", "161803")]).await.has_status(422).shows("PIN");
     let forged = submit(&mut shopper, &page, &address, &[("quoted", "1")]).await;
-    forged.has_status(422);
+    forged.has_status(422).shows("The amount has just changed");
     let ordered = submit(&mut shopper, &page, &address, &[]).await;
     assert_eq!(submit(&mut shopper, &page, &address, &[]).await.at, ordered.at);
     repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();

@@ -51,7 +51,7 @@ async fn nothing_dangerous_is_done_without_the_right_pin(pool: PgPool) {
         let missing = take(&mut place, &step, "").await;
         missing.has_status(422).shows("id=\"pin-error\"").shows("Please fill this in");
         let malformed = take(&mut place, &step, "12345").await;
-        malformed.has_status(422);
+        malformed.has_status(422).shows("A payment PIN has 6 digits");
         let wrong = take(&mut place, &step, "314159").await;
         wrong.has_status(422).shows("The PIN is not right").hides("314159").hides(PIN);
         assert_eq!(cards(&place).await, before, "{}", step.0);

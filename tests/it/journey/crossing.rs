@@ -192,7 +192,7 @@ impl StatementDay {
 
 async fn die(close: tokio::task::JoinHandle<()>) {
     close.abort();
-    close.await.unwrap_err();
+    assert!(close.await.unwrap_err().is_cancelled(), "it has come to another end by itself");
 }
 
 /// How many wait for the statements to be let through.

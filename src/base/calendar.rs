@@ -1,4 +1,5 @@
-//! Working days: the State Council's calendar with its make-up weekends, as data; a day outside it is an error.
+//! Working days by the State Council's yearly notices, make-up weekends included. The notices are data (`working_days.toml`); a
+//! day of a year that has none is an error, never a guess.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,21 +72,16 @@ impl WorkingCalendar {
         Ok(WorkingCalendar { years: Arc::new(years) })
     }
 
+    /// # Errors
+    /// `OutsideTable` where the table lacks the day's year.
     pub fn is_working_day(&self, day: BusinessDay) -> Result<bool, CalendarError> {
         Ok(self.day_off(day)?.is_none())
     }
 
-    /// Why a day is no working day; `None` where it is one.
-    fn day_off(&self, day: BusinessDay) -> Result<Option<DayOff>, CalendarError> {
-        let year = self.years.get(&day.date().year()).ok_or_else(|| self.outside(day))?;
-        Ok(match year.get(&day.date()) {
-            Some(Exception::MakeUp) => None,
-            Some(Exception::Holiday(name)) => Some(DayOff::Holiday(Arc::clone(name))),
-            None => is_weekend(day.date()).then_some(DayOff::Weekend),
-        })
-    }
-
     /// The days off strictly between two days, in order: why something waits from one until the other.
+    ///
+    /// # Errors
+    /// As [`WorkingCalendar::is_working_day`], for any day in between.
     pub fn days_off(&self, after: BusinessDay, before: BusinessDay) -> Result<Vec<DaysOff>, CalendarError> {
         let mut found: Vec<DaysOff> = Vec::new();
         let mut day = after.next();
@@ -101,7 +97,10 @@ impl WorkingCalendar {
         Ok(found)
     }
 
-    /// The first working day strictly after `day`; `day` itself need not be in the table.
+    /// The first working day strictly after `day`, which itself need not be in the table.
+    ///
+    /// # Errors
+    /// As [`WorkingCalendar::is_working_day`], for any day that is looked at.
     pub fn next_working_day(&self, day: BusinessDay) -> Result<BusinessDay, CalendarError> {
         let mut next = day.next();
         while !self.is_working_day(next)? {
@@ -114,6 +113,16 @@ impl WorkingCalendar {
     pub fn known_until(&self, day: BusinessDay) -> Option<BusinessDay> {
         let last = (day.date().year()..).take_while(|year| self.years.contains_key(year)).last()?;
         NaiveDate::from_ymd_opt(last, 12, 31).map(BusinessDay::new)
+    }
+
+    /// Why a day is not a working day; `None` where it is one.
+    fn day_off(&self, day: BusinessDay) -> Result<Option<DayOff>, CalendarError> {
+        let year = self.years.get(&day.date().year()).ok_or_else(|| self.outside(day))?;
+        Ok(match year.get(&day.date()) {
+            Some(Exception::MakeUp) => None,
+            Some(Exception::Holiday(name)) => Some(DayOff::Holiday(Arc::clone(name))),
+            None => is_weekend(day.date()).then_some(DayOff::Weekend),
+        })
     }
 
     fn outside(&self, day: BusinessDay) -> CalendarError {

@@ -1,4 +1,4 @@
-//! Where time comes from: handed to whatever needs it, never asked of the system elsewhere.
+//! The clock: handed to all code that needs the time, so that tests and the demo can move it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,6 +14,7 @@ pub enum Clock {
 }
 
 impl Clock {
+    /// A clock that stands at `at`, for tests and the demo.
     pub fn moved(at: DateTime<Utc>) -> Clock {
         Clock::Moved(Arc::new(AtomicI64::new(at.timestamp_micros())))
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-/// `noun` is one of them, such as `day`; of any other number it takes an s.
+/// The number and its noun. `noun` is the singular, such as `day`; it gets an `s` unless the number is 1.
 pub fn counted<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
     let ending = if number == N::from(1) { "" } else { "s" };
     format!("{number} {noun}{ending}")

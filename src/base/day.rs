@@ -22,13 +22,14 @@ pub struct When {
     pub at: DateTime<Utc>,
 }
 
-/// A text that is no day, or a day in another year than one of four digits: so far from the end of the calendar, no term or span
-/// that is counted from a day can leave it.
+/// A text that is not a day of the years 1 to 9999. Within that bound no term that is counted from a day can reach the end of
+/// chrono's calendar, which is what `plus_days` and its like rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a day is written like 2026-03-02, with a year of four digits")]
 pub struct DayError;
 
 impl BusinessDay {
+    /// Takes any date. Dates from outside are parsed instead, which bounds their year.
     pub const fn new(date: NaiveDate) -> BusinessDay {
         BusinessDay(date)
     }
@@ -44,8 +45,8 @@ impl BusinessDay {
 
     /// The instant at which the wall clock in Shanghai shows `time` on this day.
     ///
-    /// Until 1991 it had summers in which an hour was shown twice, of which this is the first one, or left out, from midnight on in the
-    /// forties: then the clock shows an hour more.
+    /// Shanghai had daylight saving time in some years until 1991. If the clock showed `time` twice, this is the first instant;
+    /// if it skipped `time`, this is the instant at which it showed an hour more.
     pub fn instant(self, time: NaiveTime) -> DateTime<Utc> {
         let local = self.0.and_time(time);
         let shown = |local| Shanghai.from_local_datetime(&local).earliest();
@@ -57,6 +58,8 @@ impl BusinessDay {
         self.plus_days(1)
     }
 
+    /// # Panics
+    /// Beyond chrono's calendar, which ends in the year 262142; so do all sums of days or months.
     pub fn plus_days(self, days: u32) -> BusinessDay {
         BusinessDay(self.0.checked_add_days(Days::new(u64::from(days))).expect("dates stay within the calendar"))
     }
@@ -136,6 +139,7 @@ impl MonthDay {
         if day >= 1 && day <= 31 { Some(MonthDay(day)) } else { None }
     }
 
+    /// From 1 to 31.
     pub const fn get(self) -> u8 {
         self.0
     }
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_at_the_end_of_the_calendar_is_none() {
+    fn a_text_that_is_no_day_of_the_years_1_to_9999_is_refused() {
         for wrong in ["+262142-12-31", "-262143-01-01", "+10000-01-01", "0000-01-01", "2026-02-30", "soon", ""] {
             assert_eq!(wrong.parse::<BusinessDay>(), Err(DayError), "{wrong}");
             assert!(serde_json::from_value::<BusinessDay>(wrong.into()).is_err(), "{wrong}");
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_whose_first_hour_was_left_out_begins_too() {
+    fn a_time_that_daylight_saving_skipped_is_an_instant_too() {
         let half_past_two = NaiveTime::from_hms_opt(2, 30, 0).unwrap();
         let left_out = [
             ("1940-06-01", NaiveTime::MIN, "1940-05-31T16:00:00Z"),

@@ -23,8 +23,9 @@ pub fn mint(now: DateTime<Utc>) -> Uuid {
     Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
 }
 
-/// A UUIDv7 that depends only on its arguments: an instant, and what `name` says about `of`. For things that partners know by their id. If
-/// the database is restored from before such a thing was made, it is made again under the same id, and partners know that it is the same.
+/// A UUIDv7 that depends only on its arguments: the instant `at`, the id `of` what a thing belongs to, and the thing's `name`
+/// within that. For things that partners know by their id: if the database is restored to an earlier state, the thing is made
+/// again under the same id, and the partner sees that it is the same.
 pub fn derive(at: DateTime<Utc>, of: Uuid, name: &str) -> Uuid {
     let [bytes @ .., _, _, _, _, _, _] = Uuid::new_v5(&of, name.as_bytes()).into_bytes();
     let millis = u64::try_from(at.timestamp_millis()).unwrap_or(0);
@@ -69,8 +70,8 @@ macro_rules! ids {
                 $name(mint(now))
             }
 
-            /// Ids of one moment in ascending order, for rows that are written together: what is random in each would scatter
-            /// them over the index.
+            /// `count` ids of one instant in ascending order, for rows that are written together: unsorted, their random parts
+            /// would scatter the rows over the index.
             pub fn mint_ascending(now: DateTime<Utc>, count: usize) -> Vec<$name> {
                 let mut ids: Vec<$name> = (0..count).map(|_| $name::mint(now)).collect();
                 ids.sort_unstable();

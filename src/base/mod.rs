@@ -1,5 +1,4 @@
-//! Types that every part of Fenqi uses, without I/O: money, rates, days and the calendar, the clock, ids, codes, counts in words, numbers
-//! of persons, what people type, enums with words, and which rows of a list are read.
+//! Types that every part of Fenqi uses, without I/O. Start with `money`, `day` and `id`; the rest is read when it is met.
 
 pub mod money;
 pub mod rate;

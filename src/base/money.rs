@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_none_and_what_is_negative_is_no_more_than_zero() {
+    fn an_overflow_is_none_and_or_zero_lifts_a_negative_amount_to_zero() {
         assert_eq!(Fen::new(i64::MAX).checked_add(Fen::new(1)), None);
         assert_eq!(Fen::new(i64::MIN).checked_sub(Fen::new(1)), None);
         assert_eq!((Fen::new(-1).or_zero(), Fen::new(1).or_zero()), (Fen::ZERO, Fen::new(1)));

@@ -1,4 +1,5 @@
-//! Numbers that name a person or a company, parsed once at the edge by their real check rules and masked when shown.
+//! Numbers that identify a person or a company: ID, credit code, card and mobile. Parsed once at the edge by their real check
+//! rules; personal ones are masked when shown.
 
 use std::fmt;
 use std::str::FromStr;
@@ -192,7 +193,8 @@ impl FromStr for CardNumber {
     }
 }
 
-/// Whether the digits pass Luhn's check: from the right, every second digit doubled, digit sums, a multiple of ten.
+/// Whether the digits pass the Luhn check: with every second digit from the right doubled, the sum of all digits is a multiple of
+/// ten; a doubled digit counts as the sum of its own digits.
 pub fn passes_luhn(digits: &str) -> bool {
     let sum: u32 = digits
         .bytes()
@@ -253,7 +255,7 @@ macro_rules! shown_masked {
 }
 
 shown_masked! {
-    // How it ends is asked for where a PIN is set: whoever only looks on must not read it.
+    // The end of an ID number is asked for as proof when a PIN is set, so nobody may read it off a page.
     ResidentId number 6 0,
     CardNumber 0 0 4,
     Mobile 0 3 4,

@@ -1,4 +1,4 @@
-//! Ranges of accounts: how set-based work on the whole book is cut into chunks.
+//! Ranges of line ids: how work on all lines is cut into chunks.
 
 use uuid::Uuid;
 
@@ -10,9 +10,10 @@ pub struct AccountRange {
 }
 
 impl AccountRange {
+    /// All lines.
     pub const ALL: AccountRange = AccountRange { from: Uuid::nil(), to: Uuid::max() };
 
-    /// Cuts all accounts at `starts` (ascending, the first id of every chunk but the first).
+    /// Cuts all lines into ranges at `starts`: the first id of every chunk but the first, ascending.
     pub fn cut_at(starts: &[Uuid]) -> Vec<AccountRange> {
         let mut ranges = Vec::with_capacity(starts.len() + 1);
         let mut from = Uuid::nil();

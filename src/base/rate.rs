@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::money::{Fen, round_half_up};
 
-/// A rate as a fraction: `0.14` is fourteen per cent. What it is per (year, period, once) the field's name says.
+/// A rate as a fraction: `0.14` is fourteen per cent. The field's name says what it is per: year, period or once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
 #[serde(transparent)]
 #[sqlx(transparent)]

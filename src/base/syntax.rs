@@ -10,7 +10,8 @@ const EXPECTED: [(&str, &str); 6] = [
     ("expected i64", "expected a whole number"),
 ];
 
-/// The line of a TOML error, and why the text is no TOML. The error's own text is not used: it repeats the line, which may hold a key.
+/// The number of the wrong line, and what is wrong with it. The error's own display is not used: it repeats the line, which may
+/// hold a key.
 pub fn describe_toml_error(text: &str, error: &toml::de::Error) -> String {
     let at = error.span().map_or(0, |span| span.start);
     let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;

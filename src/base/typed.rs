@@ -11,11 +11,11 @@ const TYPED_MAX: Fen = Fen::new(1_000_000_000);
 /// What a keypad types: eight digits of yuan, a point and two decimals.
 const TYPED_CHARS_MAX: usize = 11;
 
-/// An amount in yuan as somebody typed it: digits of either width, at most two decimals; grouping, blanks and the sign of the
-/// yuan are passed over. A comma that groups nothing may stand for a point, and is refused.
+/// An amount in yuan as somebody typed it: digits of either width, at most two decimals; grouping, blanks and the yuan sign are
+/// ignored. A comma that groups no thousands is refused: a decimal point may be meant.
 ///
 /// # Errors
-/// The code of the words beside the field: `amount_format`, `amount_zero`, `amount_too_fine`, `amount_too_large`.
+/// The code of the message shown beside the field: `amount_format`, `amount_zero`, `amount_too_fine`, `amount_too_large`.
 pub fn typed_amount(text: &str) -> Result<Fen, &'static str> {
     let plain: String = text.chars().map(narrow).filter(|letter| !is_ornament(*letter)).collect();
     let (yuan, rest) = plain.split_once('.').unwrap_or((&plain, ""));
@@ -45,7 +45,7 @@ fn ungrouped(yuan: &str) -> Option<String> {
     let groups: Vec<&str> = yuan.split(',').collect();
     let (first, others) = groups.split_first()?;
     let is_grouped = |size: usize| (1..=size).contains(&first.len()) && others.iter().all(|group| group.len() == size);
-    // Nobody groups what begins with nothing: 0,500 is half of a yuan.
+    // A leading zero is never grouped: 0,500 most likely means half a yuan.
     let is_whole = !first.starts_with('0') && (is_grouped(3) || is_grouped(4));
     (others.is_empty() || is_whole).then(|| groups.concat())
 }
@@ -53,7 +53,7 @@ fn ungrouped(yuan: &str) -> Option<String> {
 /// A day as a page's address and a browser's date field write it: `2026-03-02`, in a year of four digits since 2000.
 ///
 /// # Errors
-/// The code of the words beside the field.
+/// The code of the message shown beside the field.
 pub fn typed_day(text: &str) -> Result<BusinessDay, &'static str> {
     let is_plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     let day = text.parse::<BusinessDay>().ok().filter(|day| is_plain && day.date().year() >= 2000);
@@ -63,7 +63,7 @@ pub fn typed_day(text: &str) -> Result<BusinessDay, &'static str> {
 /// A mobile number as telephones fill it in and people paste it, such as `+86 138-0013-8000`.
 ///
 /// # Errors
-/// The code of the words beside the field.
+/// The code of the message shown beside the field.
 pub fn typed_mobile(text: &str) -> Result<Mobile, &'static str> {
     let plain = plain_number(text);
     // No mobile number begins with 8 or 0.
@@ -74,7 +74,7 @@ pub fn typed_mobile(text: &str) -> Result<Mobile, &'static str> {
 /// A card number as it stands on the card, in groups of four.
 ///
 /// # Errors
-/// The code of the words beside the field.
+/// The code of the message shown beside the field.
 pub fn typed_card_number(text: &str) -> Result<CardNumber, &'static str> {
     plain_number(text).parse::<CardNumber>().map_err(NumberError::code)
 }
@@ -82,12 +82,12 @@ pub fn typed_card_number(text: &str) -> Result<CardNumber, &'static str> {
 /// A resident ID number, perhaps in groups; `today` because nobody is born after it.
 ///
 /// # Errors
-/// The code of the words beside the field.
+/// The code of the message shown beside the field.
 pub fn typed_resident_id(text: &str, today: BusinessDay) -> Result<ResidentId, &'static str> {
     ResidentId::parse(&plain_number(text), today).map_err(NumberError::code)
 }
 
-/// A number of either width without the blanks and dashes that make it readable.
+/// A number in half-width digits, without the blanks and dashes that make it readable.
 pub fn plain_number(text: &str) -> String {
     text.chars().map(narrow).filter(|letter| !letter.is_whitespace() && !matches!(letter, '-' | '－')).collect()
 }
@@ -97,8 +97,8 @@ pub fn plain_amount(amount: Fen) -> String {
     format!("{}.{:02}", amount.get() / 100, amount.get() % 100)
 }
 
-/// What stands in the field after a key of the keypad: a digit, `00`, `.` or `back`. A key that would make it no amount does
-/// nothing.
+/// What the field holds after a key of the keypad (a digit, `00`, `.` or `back`) is pressed on `typed`. A key that would not
+/// leave an amount changes nothing.
 pub fn press(typed: &str, key: &str) -> String {
     let mut next = typed.to_owned();
     match key {
@@ -118,16 +118,18 @@ pub fn press(typed: &str, key: &str) -> String {
     if key != "back" && (decimals > 2 || next.len() > TYPED_CHARS_MAX) { typed.to_owned() } else { next }
 }
 
-/// Whether a text stands on one line as it was typed: no control characters, neither of Unicode's own ends of a line, and none of the
-/// marks that turn what is behind or beside them round (Unicode's `Bidi_Control`), so that what is beside it on a page is read as something
-/// else.
+/// Whether a text is shown on one line as it was typed: without control characters, Unicode's line and paragraph separators, and
+/// the marks that change the direction of text (`Bidi_Control`), which could make a neighbouring amount read as another one.
 pub fn is_one_line(text: &str) -> bool {
-    let ends = |letter: char| matches!(letter, '\u{2028}' | '\u{2029}');
-    let marks = |letter: char| matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}');
-    let turns = |letter: char| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !text.chars().any(|letter| letter.is_control() || ends(letter) || marks(letter) || turns(letter))
+    let is_separator = |letter: char| matches!(letter, '\u{2028}' | '\u{2029}');
+    let is_bidi_mark = |letter: char| matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}');
+    let is_bidi_embedding = |letter: char| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_odd =
+        |letter: char| letter.is_control() || is_separator(letter) || is_bidi_mark(letter) || is_bidi_embedding(letter);
+    !text.chars().any(is_odd)
 }
 
+/// The half-width form of a full-width digit, point or comma; any other letter as it is.
 fn narrow(letter: char) -> char {
     match letter {
         '０'..='９' => char::from_u32(u32::from(letter) - u32::from('０') + u32::from('0')).unwrap_or(letter),
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_on_one_line_turns_nothing_round() {
+    fn a_text_with_line_ends_or_direction_marks_is_not_one_line() {
         for plain in ["三人沙发", "Sofa, 3 seats", "👨\u{200d}👩\u{200d}👧", ""] {
             assert!(is_one_line(plain), "{plain}");
         }

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted<I, A = I> {
     One(I),
-    /// Rows behind this key; from the beginning of the list on where there is none.
+    /// The rows after this key, or from the list's beginning where there is none.
     After(Option<A>),
 }
 
@@ -17,7 +17,7 @@ impl<I, A> Wanted<I, A> {
         }
     }
 
-    /// The key behind which a page begins, for a query's parameter; `None` at the beginning, and for one row.
+    /// The key after which a page begins, for a query's parameter; `None` for the first page, and for one row.
     pub fn after(self) -> Option<A> {
         match self {
             Wanted::One(_) => None,

@@ -12,8 +12,8 @@ pub async fn today(connection: &mut PgConnection) -> sqlx::Result<BusinessDay> {
     sqlx::query_scalar!(r#"select today as "today: BusinessDay" from business_day"#).fetch_one(connection).await
 }
 
-/// The current business day, held until the transaction ends: the close cannot advance it meanwhile, so that what is decided
-/// now belongs to this day for certain.
+/// The current business day, held until the transaction ends: the close cannot advance it meanwhile, so that whatever the
+/// transaction decides belongs to this day for certain.
 ///
 /// # Errors
 /// `RowNotFound` before the house has been opened by [`open`].
@@ -43,7 +43,7 @@ pub async fn find_today(connection: &mut PgConnection) -> sqlx::Result<Option<Bu
     }
 }
 
-/// Moves from `day` to the next; `false` where another close already has.
+/// Advances the business day from `day` to the next; `false` where another close already has.
 pub async fn advance(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"select advance_business_day($1) as "advanced!""#, day.date()).fetch_one(connection).await
 }

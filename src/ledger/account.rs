@@ -1,6 +1,6 @@
 //! The chart of accounts of both kinds of book.
 
-/// An account; its number says its book: 1xx the platform's clearing book, 2xx a funder's own book.
+/// An account. Its number says in which book it stands: 1xx in the platform's clearing book, 2xx in a funder's own book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(i16)]
 pub enum Account {
@@ -26,7 +26,8 @@ pub enum Account {
     ShareIncome = 110,
     /// Owed to borrowers: refunds and excess.
     BorrowerPayable = 111,
-    /// Owed to nobody that we know: money that a channel paid for orders that are not ours. Belongs to the house.
+    /// Money that a channel paid for orders that are not ours, until two people decide what becomes of it. Kept by the house
+    /// itself, not for a funder.
     Suspense = 112,
 
     /// The debt.
@@ -47,15 +48,17 @@ pub enum Account {
     Cash = 211,
     /// Expense: the platform's share.
     ShareExpense = 212,
-    /// Taken off the receivables above: what they hold of loans that were charged off. Together they show what is expected to come.
+    /// Contra account of the receivables above: what they hold of loans that were charged off. The receivables less this are what
+    /// is still expected to be paid.
     ChargedOff = 213,
     /// Expense: receivables that were charged off.
     ChargeOffLoss = 214,
-    /// Income: what came in on them all the same.
+    /// Income: what was collected on charged-off loans all the same.
     RecoveryIncome = 215,
-    /// Stands against the receivables: what guarantors paid of them, and has not come in for them since. The borrower owes it as before.
+    /// Contra account of the receivables: what guarantors paid on claims and has not been recovered since. The borrower owes it
+    /// as before.
     ClaimsReceived = 216,
-    /// Owed to guarantors: what came in on loans that they had paid of. The funder passes it on, outside the house.
+    /// Owed to guarantors: what was recovered on loans on which they had paid claims. The funder passes it on, outside the house.
     GuarantorPayable = 217,
 }
 
@@ -96,10 +99,12 @@ impl Account {
         self as i16
     }
 
+    /// `None` for a number that is no account's.
     pub fn from_number(number: i16) -> Option<Account> {
         Account::ALL.into_iter().find(|account| account.number() == number)
     }
 
+    /// The book in which the account stands; a leg never joins two books.
     pub const fn book(self) -> Book {
         if self.number() < 200 { Book::Clearing } else { Book::Funder }
     }

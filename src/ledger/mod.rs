@@ -1,4 +1,5 @@
-//! The ledger: double entry, append-only, one posting per business event.
+//! The ledger: double entry, append-only, one posting per business event. Start with `account` for the chart of accounts and
+//! `posting` for what is booked; `docs/BOOKS.md` lists the legs of every event.
 
 pub mod account;
 pub mod close;

@@ -7,33 +7,6 @@ use super::Account;
 use crate::base::id::{FunderId, LineId};
 use crate::base::{BusinessDay, Fen};
 
-/// Moves `amount` from `credit` to `debit` within one book. Positive by construction: to go the other way, swap the accounts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leg {
-    pub debit: Account,
-    pub credit: Account,
-    pub amount: Fen,
-}
-
-impl Leg {
-    /// The same amount the other way.
-    #[must_use]
-    pub fn turned_round(self) -> Leg {
-        Leg { debit: self.credit, credit: self.debit, amount: self.amount }
-    }
-}
-
-/// A posting as it stands in the books, for the one that corrects it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Booked {
-    pub posting_id: Uuid,
-    /// `None` for house postings.
-    pub line_id: Option<LineId>,
-    pub funder_id: FunderId,
-    pub source_id: Uuid,
-    pub legs: Vec<Leg>,
-}
-
 /// One business event in the books. Its legs sum to zero because each of them does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Posting {
@@ -52,6 +25,23 @@ pub struct Posting {
     pub posted_at: DateTime<Utc>,
 }
 
+/// Debits one account and credits another of the same book with `amount`, which is above zero: to book the opposite, swap the
+/// accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    pub debit: Account,
+    pub credit: Account,
+    pub amount: Fen,
+}
+
+impl Leg {
+    /// The opposite leg: the same amount with the accounts swapped.
+    #[must_use]
+    pub fn turned_round(self) -> Leg {
+        Leg { debit: self.credit, credit: self.debit, amount: self.amount }
+    }
+}
+
 /// Collects the legs of a posting, leaving out those of zero.
 #[derive(Debug, Default)]
 pub struct Legs(Vec<Leg>);
@@ -61,7 +51,7 @@ impl Legs {
         Legs::default()
     }
 
-    /// Adds a leg; a negative amount is the same leg the other way, zero is none.
+    /// Adds a leg. A negative amount is booked with the accounts swapped; zero adds none.
     ///
     /// # Panics
     /// If the accounts stand in different books: a bug in the event's posting rule.
@@ -79,4 +69,15 @@ impl Legs {
     pub fn into_vec(self) -> Vec<Leg> {
         self.0
     }
+}
+
+/// What a correction needs to know of the posting that it corrects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Booked {
+    pub posting_id: Uuid,
+    /// `None` for house postings.
+    pub line_id: Option<LineId>,
+    pub funder_id: FunderId,
+    pub source_id: Uuid,
+    pub legs: Vec<Leg>,
 }

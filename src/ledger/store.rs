@@ -19,7 +19,7 @@ pub async fn insert_postings(connection: &mut PgConnection, postings: &[Posting]
         columns.push(posting);
     }
     sqlx::query!(
-        // What has one size and is never null is read by its place: unnested, it costs three times as much a row.
+        // Columns of fixed size without nulls are read by index: unnesting them, too, would cost three times as much per row.
         "insert into posting (posting_id, line_id, funder_id, event, source_id, debit, credit, amount_fen, corrects,
                               business_day, posted_at)
          select ($1::uuid[])[p.place], ($2::uuid[])[p.place], ($3::uuid[])[p.place], p.event, ($5::uuid[])[p.place],
@@ -46,8 +46,8 @@ pub async fn insert_postings(connection: &mut PgConnection, postings: &[Posting]
     Ok(())
 }
 
-/// Writes the sums of a day by funder and account. Legs are summed by both of their accounts first, of which there are few pairs, so that
-/// each posting is read once.
+/// Writes the sums of a day by funder and account, and returns how many. Legs are first summed by their pair of accounts, of
+/// which there are few, so that each posting is read only once.
 pub async fn sum_day(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<u64> {
     let summed = sqlx::query!(
         "with moved as (
@@ -84,7 +84,7 @@ pub async fn balance(connection: &mut PgConnection, funder_id: FunderId, account
     .await
 }
 
-/// What was booked of an event about one source from a day on, and is not corrected.
+/// The postings of an event about one source, booked on `from` or later, that no other posting has corrected.
 ///
 /// # Errors
 /// Failures of the database, and a leg with an account that is none of the chart's.
@@ -114,20 +114,7 @@ pub async fn find_uncorrected(
     booked.collect()
 }
 
-fn legs(debit: &[i16], credit: &[i16], amount_fen: &[i64]) -> sqlx::Result<Vec<Leg>> {
-    let columns = debit.iter().zip(credit).zip(amount_fen);
-    columns
-        .map(|((debit, credit), fen)| {
-            Ok(Leg { debit: account(*debit)?, credit: account(*credit)?, amount: Fen::new(*fen) })
-        })
-        .collect()
-}
-
-fn account(number: i16) -> sqlx::Result<Account> {
-    Account::from_number(number).ok_or_else(|| sqlx::Error::Decode(format!("{number} is no account").into()))
-}
-
-/// One leg of a posting on a line, as it is shown to whom it concerns.
+/// One leg of a posting on a line, as borrowers and operators are shown it.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub posting_id: Uuid,
@@ -138,7 +125,7 @@ pub struct Entry {
     pub business_day: BusinessDay,
 }
 
-/// The legs of postings on a line that these sources caused on these days, in order of time.
+/// The legs of the postings on a line that have these sources and these days, in order of time.
 ///
 /// # Errors
 /// As [`find_uncorrected`].
@@ -168,6 +155,19 @@ pub async fn list_entries(
         Ok(Entry { posting_id, event, debit, credit, amount, business_day })
     });
     entries.collect()
+}
+
+fn legs(debit: &[i16], credit: &[i16], amount_fen: &[i64]) -> sqlx::Result<Vec<Leg>> {
+    let columns = debit.iter().zip(credit).zip(amount_fen);
+    columns
+        .map(|((debit, credit), fen)| {
+            Ok(Leg { debit: account(*debit)?, credit: account(*credit)?, amount: Fen::new(*fen) })
+        })
+        .collect()
+}
+
+fn account(number: i16) -> sqlx::Result<Account> {
+    Account::from_number(number).ok_or_else(|| sqlx::Error::Decode(format!("{number} is no account").into()))
 }
 
 /// Postings by column, with all legs in one run; `first` and `last` are the (one-based) bounds of each posting's legs.

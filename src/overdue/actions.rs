@@ -1,4 +1,5 @@
-//! Makes up for stages of lateness whose day passed while a bill counted as paid.
+//! After a payment was taken back: catches up on the stages of lateness that its bills would have reached while they counted as
+//! paid.
 
 use sqlx::PgConnection;
 
@@ -11,9 +12,9 @@ use crate::base::id::LineId;
 use crate::bill::ReopenedBill;
 use crate::{bill, business_day, credit, notice, outbox};
 
-/// Makes up for the stages whose day passed while bills of a line counted as paid: tells of them, and writes off loans whose
-/// day of charge-off is past. The close cannot do it, as it looks at each stage's own day only. Bills that are settled again by now
-/// are not told of. The caller's transaction holds the line.
+/// Catches up on the stages whose day passed while the `reopened` bills of a line counted as paid: tells of them, and charges off
+/// loans whose day for that has passed. The close cannot do it, because it looks at each stage on the stage's own day only. Bills
+/// that are paid again by now are left out. The caller's transaction holds the line.
 pub async fn tell_passed(
     connection: &mut PgConnection,
     app: &App,
@@ -36,17 +37,17 @@ pub async fn tell_passed(
             continue;
         }
         let late = Late { line_id: line.line_id, borrower_id: line.borrower_id, due_on: bill.due_on };
-        // Before it was paid, the close has told; today's still does.
+        // Stages before the payment were told by the close then, and today's stages will be told by today's close.
         let has_passed = |stage: &Stage| (bill.paid_on..today).contains(&stage.day_of(terms, bill.due_on));
         for stage in Stage::ALL.into_iter().filter(has_passed) {
             told.reached(stage, late, &terms.funder, &unpaid);
         }
     }
-    // A loan may owe again its part of a bill that others kept open all along.
+    // All open bills, not only the reopened ones: a bill that other loans kept open all along may hold a loan that owes again.
     for billed in installments {
         if Stage::ChargeOff.day_of(terms, billed.due_on()) < today {
             let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
-            told.charge_off_due(&terms.funder, &[Unpaid::new(billed, &product.terms, today)]);
+            told.mark_for_charge_off(&terms.funder, &[Unpaid::new(billed, &product.terms, today)]);
         }
     }
     charge_off(connection, &mut told).await?;

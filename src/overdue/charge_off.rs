@@ -1,4 +1,5 @@
-//! Charge-off (核销): a loan that is too late to be expected leaves its funder's assets, and is owed and collected as before.
+//! Charge-off (核销): a loan so late that its payment is no longer expected leaves its funder's assets. The borrower owes it as
+//! before.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -17,15 +18,15 @@ pub struct ChargeOff {
     pub line_id: LineId,
     pub funder_id: FunderId,
     pub business_day: BusinessDay,
-    /// The schedule as it stands.
+    /// The current version of its schedule.
     pub schedule_version: i32,
     /// Unpaid, whether it is due or not.
     pub principal: Fen,
-    /// Of rows that have fallen due, less what was collected. What has run on later rows is no loss: it leaves the income again.
+    /// Of rows that have fallen due, less what was collected. What has accrued on later rows is no loss: its accrual is reversed.
     pub interest: Fen,
     pub fee: Fen,
-    /// What guarantors paid of it and have not got back: that is no loss. Where it is more than all of these, penalty was claimed too,
-    /// and the loss is below zero.
+    /// What guarantors paid on claims and have not recovered: it is no loss. Where it exceeds the three amounts above, penalty
+    /// was claimed, too, and the loss is negative.
     pub covered: Fen,
 }
 
@@ -35,8 +36,8 @@ impl ChargeOff {
         Uuid::new_v5(&self.loan_id.uuid(), b"charge_off")
     }
 
-    /// The receivables stay what they are, with what is not expected of them beside them; the loss is the funder's, but for what
-    /// guarantors have paid.
+    /// The receivables stay in the book, and `ChargedOff` stands against them. The loss is the funder's, less what guarantors
+    /// have paid.
     pub fn posting(&self, at: DateTime<Utc>) -> Posting {
         let lost = self.principal + self.interest + self.fee - self.covered;
         Posting {
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_receivable_of_a_loan_is_a_loss_and_stays_in_the_book_beside_what_takes_it_off() {
+    fn all_receivables_of_a_loan_are_a_loss_with_a_contra_account_against_them() {
         let posting = charge_off(1).posting(DateTime::UNIX_EPOCH);
         let lost = Leg { debit: Account::ChargeOffLoss, credit: Account::ChargedOff, amount: Fen::new(122_171) };
         assert_eq!(posting.legs, [lost]);

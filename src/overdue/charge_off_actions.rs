@@ -1,4 +1,4 @@
-//! Writing loans off in their funders' books.
+//! Charging loans off in their funders' books: which loans are due for it, and the booking itself.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +13,26 @@ use crate::base::id::{LineId, LoanId, ProductId};
 use crate::credit::Line;
 use crate::{bill, ledger};
 
-/// Charges off the loans of which it was said that they are to be, each once, in the caller's transaction, which holds their lines;
-/// adds what their funders are told. Returns the number of loans.
+/// Charges off the loans that `told` has marked, each once, and adds the messages to their funders to it. The caller's
+/// transaction holds the lines. Returns the number of loans.
 pub(super) async fn charge_off(connection: &mut PgConnection, told: &mut Told) -> sqlx::Result<u64> {
     let due = std::mem::take(&mut told.to_charge_off);
     if due.is_empty() {
         return Ok(0);
     }
-    let loans: Vec<(LineId, LoanId)> = due.iter().map(|(loan_id, (line_id, _))| (*line_id, *loan_id)).collect();
+    let loans: Vec<(LineId, LoanId)> = due.iter().map(|(loan_id, to)| (to.line_id, *loan_id)).collect();
     let charge_offs = store::load_receivables(connection, &loans, told.when.business_day).await?;
     store::insert_charge_offs(connection, &charge_offs).await?;
     let postings: Vec<_> = charge_offs.iter().map(|charge_off| charge_off.posting(told.when.at)).collect();
     ledger::store::insert_postings(connection, &postings).await?;
     let now = told.when.at;
-    told.messages.extend(charge_offs.iter().map(|charge_off| charge_off.message(&due[&charge_off.loan_id].1, now)));
+    told.messages
+        .extend(charge_offs.iter().map(|charge_off| charge_off.message(&due[&charge_off.loan_id].funder, now)));
     Ok(charge_offs.len() as u64)
 }
 
-/// Says of these lines, which the caller holds, that their loans are to be charged off which owe what has passed its day by now: that
-/// may have been before the house charged loans off.
+/// Marks the loans of these lines whose day of charge-off has passed, on whatever day that was: for lines that were late before
+/// the house charged loans off. The caller holds the lines.
 pub(super) async fn look_back(
     connection: &mut PgConnection,
     app: &App,
@@ -50,7 +51,7 @@ pub(super) async fn look_back(
         if Stage::ChargeOff.day_of(&of_line.terms, billed.due_on()) <= told.when.business_day {
             let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
             let unpaid = Unpaid::new(billed, &product.terms, told.when.business_day);
-            told.charge_off_due(&of_line.terms.funder, &[unpaid]);
+            told.mark_for_charge_off(&of_line.terms.funder, &[unpaid]);
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! SQL of charge-offs: what a funder's book holds of a loan, and the one row that says that it was written off.
+//! SQL of charge-offs: what a funder's book holds as receivable of a loan, and the one row that records its charge-off.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use crate::base::{AccountRange, BusinessDay, Fen};
 /// What the funders' books hold of these loans (each named by its line, too) on `day`, in the order of lines; without those that
 /// are not open or were charged off before. The caller holds the lines' locks.
 ///
-/// Charges of a row are earned in full on the day on which it falls due. What a payoff took off a row after it was billed left the
-/// schedule as well, and is not taken off twice.
+/// Interest and fee of a row are earned in full by its due day. Charges that a payoff waived after they were billed count as
+/// returned on the bill line and have left the schedule, too; they are deducted only once.
 pub async fn load_receivables(
     connection: &mut PgConnection,
     loans: &[(LineId, LoanId)],
@@ -52,7 +52,8 @@ pub async fn load_receivables(
     .await
 }
 
-/// Takes off the lines of `range` that are to be looked at once as a whole.
+/// Removes the lines of `range` from the list of those to be looked back at, and returns them. The list holds, once, the lines
+/// that were late before the house charged loans off.
 pub async fn take_look_back(connection: &mut PgConnection, range: AccountRange) -> sqlx::Result<BTreeSet<LineId>> {
     let taken = sqlx::query_scalar!(
         r#"delete from charge_off_look_back where line_id between $1 and $2 returning line_id as "line_id: LineId""#,
@@ -64,7 +65,7 @@ pub async fn take_look_back(connection: &mut PgConnection, range: AccountRange) 
     Ok(taken.into_iter().collect())
 }
 
-/// Writes one row for each.
+/// Records charge-offs, one row for each loan.
 pub async fn insert_charge_offs(connection: &mut PgConnection, charge_offs: &[ChargeOff]) -> sqlx::Result<()> {
     if charge_offs.is_empty() {
         return Ok(());

@@ -20,7 +20,7 @@ use crate::credit::{self, Freeze, Line};
 use crate::product::ProductVersion;
 use crate::{bill, notice, outbox};
 
-/// What a bill may reach at the end of a day, and by whose terms.
+/// For each due day and product version: the stages that its unpaid bills reach at the end of the day being closed.
 type Stages = HashMap<StageDay, Vec<(Stage, Arc<ProductVersion>)>>;
 
 /// A late bill is told to its borrower and funder, and its line is locked, changed and journalled: as much work as billing this
@@ -45,8 +45,8 @@ pub async fn plan(
     Ok(AccountRange::cut_at(&starts))
 }
 
-/// Does what the stages ask for at the end of `day`. Only bills that reach a stage on that day are touched, so that the work
-/// does not grow with the book; and, once, those of lines that were late before loans were written off.
+/// Does what the stages ask for at the end of `day`. Only bills that reach a stage on that day are read, so that the work does
+/// not grow with the number of loans; and, once, those of lines that were late before the house charged loans off.
 pub async fn run(
     connection: &mut PgConnection,
     app: &App,
@@ -56,13 +56,13 @@ pub async fn run(
     let stages = load_stages(connection, app, day).await?;
     let stage_days: Vec<StageDay> = stages.keys().copied().collect();
     let bills = store::load_late_bills(connection, &stage_days, range).await?;
-    let overlooked = take_look_back(connection, range).await?;
+    let to_look_back = take_look_back(connection, range).await?;
     let late_lines: BTreeSet<LineId> =
-        bills.iter().map(|late| late.line_id).chain(overlooked.iter().copied()).collect();
+        bills.iter().map(|late| late.line_id).chain(to_look_back.iter().copied()).collect();
     let late_lines: Vec<LineId> = late_lines.into_iter().collect();
-    // Whoever pays has the line locked: what is paid until here is seen below, and the rest waits until all this is written.
+    // Every payment locks the line: one that came before this is seen below, and a later one waits until all this is written.
     let lines = credit::store::lock_lines(connection, &late_lines).await?;
-    let overlooked: Vec<Line> = lines.iter().filter(|line| overlooked.contains(&line.line_id)).cloned().collect();
+    let to_look_back: Vec<Line> = lines.iter().filter(|line| to_look_back.contains(&line.line_id)).cloned().collect();
     let mut told = Told::new(When { business_day: day, at: app.clock.now() });
     let mut to_freeze = HashMap::new();
     let installments = unpaid_by_bill(connection, app, &bills, day).await?;
@@ -79,7 +79,7 @@ pub async fn run(
         }
     }
     let frozen = freeze(connection, lines, &to_freeze, &mut told).await?;
-    look_back(connection, app, &overlooked, &mut told).await?;
+    look_back(connection, app, &to_look_back, &mut told).await?;
     let charged_off = charge_off(connection, &mut told).await?;
     notice::raise(connection, &told.notices).await?;
     outbox::store::enqueue(connection, &told.messages).await?;
@@ -99,7 +99,7 @@ async fn load_stages(connection: &mut PgConnection, app: &App, day: BusinessDay)
     Ok(stages)
 }
 
-/// Freezes those of the locked lines that are late, beside whatever else has stopped them.
+/// Freezes those of the locked lines that are `late`, in addition to any freeze for another reason. Returns how many.
 async fn freeze(
     connection: &mut PgConnection,
     locked: Vec<Line>,
@@ -124,6 +124,7 @@ async fn freeze(
     Ok(lines.len() as u64)
 }
 
+/// The unpaid installments of the bills' lines that are due by `day`, by line and due day.
 async fn unpaid_by_bill(
     connection: &mut PgConnection,
     app: &App,

@@ -1,4 +1,5 @@
-//! Lateness: penalty, buckets, and what the close does to lines and loans that stay unpaid.
+//! Lateness: penalty, buckets, and what the close does to lines and loans that stay unpaid. Start with `stage` for what happens
+//! when, and `penalty` for what it costs; `close` carries the stages out.
 
 pub mod penalty;
 pub mod bucket;

@@ -1,5 +1,8 @@
-//! Penalty (罚息): a function of what is overdue, days and terms, rounded once per installment for its whole span. What bears it is the
-//! unpaid principal and, if the product says so, the billed interest that is unpaid (复利); never a fee, and never penalty.
+//! Penalty (罚息): a function of the overdue amount, days and terms, rounded once per installment for the whole time that it is
+//! overdue.
+//!
+//! Its base is the unpaid principal and, if the product says so, the unpaid billed interest (复利); never a fee, and never penalty
+//! itself. The history of the base is kept as fen-days: each amount times the days for which it was overdue.
 
 use rust_decimal::Decimal;
 
@@ -11,7 +14,7 @@ use crate::product::terms::{PenaltyBase, PenaltyRate, PenaltyTerms};
 /// Days in a year of a penalty whose rate is per day.
 const DAILY_BASIS: u16 = 1;
 
-/// The penalty terms of one loan, brought to one exact fraction per fen and day.
+/// The penalty terms of one loan: its base, grace days, and one exact rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PenaltyRule {
     /// Contract rate × multiple, or the rate a day.
@@ -22,13 +25,14 @@ pub struct PenaltyRule {
     grace_days: u16,
 }
 
-/// The overdue history of what bears penalty of one installment, its base: what `bill_line` stores of it.
+/// How the penalty base of one installment has been overdue so far, as `bill_line` stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverdueSpan {
     pub due_on: BusinessDay,
     /// Overdue base × days, summed up to `fen_days_to`, in fen-days.
     pub fen_days: i64,
-    /// The last day on which the base changed after grace, or was owed again after its due day; `None` while it has not.
+    /// The day up to which `fen_days` is summed: the last on which the base changed after grace, or a payment was taken back
+    /// after the due day. `None` before the first such day.
     pub fen_days_to: Option<BusinessDay>,
 }
 
@@ -42,7 +46,7 @@ impl PenaltyRule {
         PenaltyRule { rate: rate.normalize(), basis_days, base: terms.base, grace_days: terms.grace_days }
     }
 
-    /// What of an amount bears penalty.
+    /// The part of an amount that bears penalty.
     pub fn base_of(&self, parts: Parts) -> Fen {
         match self.base {
             PenaltyBase::Principal => parts.principal,
@@ -64,7 +68,8 @@ impl PenaltyRule {
         due_on.plus_days(self.grace_days.into())
     }
 
-    /// The day from which on nothing runs on what is paid on `day`: what is paid within grace never was overdue.
+    /// The day on which penalty stops on what is paid on `day`; the due day where that is within grace, because it then never was
+    /// overdue.
     pub fn runs_until(&self, due_on: BusinessDay, day: BusinessDay) -> BusinessDay {
         if self.is_overdue(due_on, day) { day } else { due_on }
     }
@@ -85,6 +90,7 @@ impl PenaltyRule {
 }
 
 impl OverdueSpan {
+    /// The span of an installment that has not been overdue.
     pub fn new(due_on: BusinessDay) -> OverdueSpan {
         OverdueSpan { due_on, fen_days: 0, fen_days_to: None }
     }
@@ -105,7 +111,7 @@ impl OverdueSpan {
         rule.amount(self.fen_days_on(unpaid, day))
     }
 
-    /// Takes note that the base changes on `day`, having been `unpaid_before` until then.
+    /// Records that the base changes on `day`; until then it was `unpaid_before`.
     ///
     /// What is paid within grace never was overdue, so nothing is summed up for it.
     pub fn base_changes_on(&mut self, rule: &PenaltyRule, unpaid_before: Fen, day: BusinessDay) {
@@ -114,16 +120,17 @@ impl OverdueSpan {
         }
     }
 
-    /// Takes note that some of the base is owed again from `day` on, having been `unpaid_before` until then. Within grace, too: should it
-    /// stay unpaid, nothing runs for the days on which the rest was held for paid.
+    /// Records that a payment was taken back, so that more of the base is owed from `day` on; until then it was `unpaid_before`.
+    /// This is summed within grace, too: if the bill stays unpaid, no penalty runs for the days on which the rest counted as
+    /// paid.
     pub fn owed_again_on(&mut self, unpaid_before: Fen, day: BusinessDay) {
         if day > self.due_on {
             self.sum_up(unpaid_before, day);
         }
     }
 
-    /// What has been summed up within grace, because something else was owed again, on as much of the base as is `paid` or falls on
-    /// `day`, within grace after all.
+    /// The fen-days that [`OverdueSpan::owed_again_on`] summed within grace on the part of the base that is `paid` (or taken off
+    /// by a refund) on `day`, still within grace: that part never was overdue. Zero in all other cases.
     pub fn summed_within_grace(&self, rule: &PenaltyRule, paid: Fen, day: BusinessDay) -> i128 {
         match self.fen_days_to {
             Some(to) if !rule.is_overdue(self.due_on, to.max(day)) => {
@@ -139,7 +146,8 @@ impl OverdueSpan {
         self.fen_days_to = Some(self.fen_days_to.map_or(day, |to| to.max(day)));
     }
 
-    /// Takes off `fen_days` of those that were summed up, because what bears them was there already.
+    /// Takes off `fen_days` of those summed: they ran on money that, by its value day, had been paid already, or never was
+    /// overdue.
     pub fn take_off(&mut self, fen_days: i128) {
         let left = (i128::from(self.fen_days) - fen_days).max(0);
         self.fen_days = i64::try_from(left).expect("no more than it was");

@@ -1,9 +1,9 @@
-//! Stages of lateness: what happens to a bill on the day that it has been unpaid for so long.
+//! Stages of lateness: what happens to a bill once it has been unpaid for a given number of days.
 
 use crate::base::BusinessDay;
 use crate::product::Terms;
 
-/// Something that happens to an unpaid bill on one day, once.
+/// One thing that happens to a bill that is still unpaid on a certain day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Grace is over: borrower and funder are told.
@@ -19,7 +19,7 @@ pub enum Stage {
 impl Stage {
     pub const ALL: [Stage; 4] = [Stage::Overdue, Stage::Freeze, Stage::Claim, Stage::ChargeOff];
 
-    /// Days past due at the end of which it happens, by the terms of the line.
+    /// After how many days past due it happens, by the terms of the line.
     fn days_past_due(self, terms: &Terms) -> u32 {
         match self {
             Stage::Overdue => u32::from(terms.penalty.grace_days) + 1,

@@ -26,8 +26,8 @@ pub struct LateBill {
     pub due_on: BusinessDay,
 }
 
-/// The first line of every chunk but the first, over the unpaid bills of these due days and the lines that are to be looked at
-/// once as a whole.
+/// The first line of every chunk but the first, where each chunk holds about `chunk_rows` unpaid bills of these due days, or
+/// lines to be looked back at.
 pub async fn cut_late(
     connection: &mut PgConnection,
     due_days: &[BusinessDay],

@@ -38,14 +38,21 @@ impl Unpaid {
     }
 }
 
-/// What is said on one day.
+/// What is to be told, and which loans are to be charged off, collected first and written together at the end.
 #[derive(Debug)]
 pub struct Told {
     pub when: When,
     pub notices: Vec<Notice>,
     pub messages: Vec<Message>,
-    /// Loans that are to be charged off, each with its line and the code of its funder.
-    pub to_charge_off: BTreeMap<LoanId, (LineId, String)>,
+    pub to_charge_off: BTreeMap<LoanId, ToChargeOff>,
+}
+
+/// A loan that is to be charged off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToChargeOff {
+    pub line_id: LineId,
+    /// The code of its funder.
+    pub funder: String,
 }
 
 impl Told {
@@ -53,25 +60,25 @@ impl Told {
         Told { when, notices: Vec::new(), messages: Vec::new(), to_charge_off: BTreeMap::new() }
     }
 
-    /// Says that a bill has reached a stage; a line that is frozen is told of by its own change.
+    /// Adds what is told of a bill that has reached a stage. A freeze is not told here: the change of the line tells it.
     pub fn reached(&mut self, stage: Stage, late: Late, funder: &str, unpaid: &[Unpaid]) {
         match stage {
-            Stage::Overdue => self.overdue(late, funder, unpaid),
+            Stage::Overdue => self.tell_overdue(late, funder, unpaid),
             Stage::Freeze => {}
             Stage::Claim => {
-                self.operator(late, "claim_due");
-                self.claim_due(funder, unpaid);
+                self.tell_operators(late, "claim_due");
+                self.tell_claim_due(funder, unpaid);
             }
             Stage::ChargeOff => {
-                self.operator(late, "charge_off_due");
-                self.charge_off_due(funder, unpaid);
+                self.tell_operators(late, "charge_off_due");
+                self.mark_for_charge_off(funder, unpaid);
             }
         }
     }
 
-    /// The borrower once a bill, the funder once a loan in it: also where it asked for interest alone, as one does whose principal is
-    /// paid at its end.
-    fn overdue(&mut self, late: Late, funder: &str, unpaid: &[Unpaid]) {
+    /// Tells the borrower once per bill, and the funder once per loan in it, even where only interest is unpaid (an
+    /// interest-first plan bills its principal last).
+    fn tell_overdue(&mut self, late: Late, funder: &str, unpaid: &[Unpaid]) {
         let owed: Fen = unpaid.iter().map(|unpaid| unpaid.owed.total()).sum();
         let body = json!({ "line": late.line_id, "due_on": late.due_on, "owed_fen": owed });
         self.notices.push(Notice::to_borrower(late.borrower_id, "overdue", body, self.when));
@@ -94,8 +101,8 @@ impl Told {
         }));
     }
 
-    /// What the guarantor may be asked for, once a loan in the bill.
-    fn claim_due(&mut self, funder: &str, unpaid: &[Unpaid]) {
+    /// Tells the funder, once per loan in the bill, what the guarantor may be asked for.
+    fn tell_claim_due(&mut self, funder: &str, unpaid: &[Unpaid]) {
         let owing = unpaid.iter().filter(|unpaid| !unpaid.owed.is_zero());
         self.messages.extend(owing.map(|Unpaid { billed, owed }| Message {
             partner: funder.to_owned(),
@@ -116,14 +123,16 @@ impl Told {
         }));
     }
 
-    /// Every loan in the bill that owes more than penalty.
-    pub(super) fn charge_off_due(&mut self, funder: &str, unpaid: &[Unpaid]) {
+    /// Marks every loan in the bill that owes more than penalty for charge-off.
+    pub(super) fn mark_for_charge_off(&mut self, funder: &str, unpaid: &[Unpaid]) {
         let owing = unpaid.iter().filter(|unpaid| unpaid.owed.receivable().is_positive());
-        let of_loans = owing.map(|Unpaid { billed, .. }| (billed.loan_id, (billed.line_id, funder.to_owned())));
+        let of_loans = owing.map(|Unpaid { billed, .. }| {
+            (billed.loan_id, ToChargeOff { line_id: billed.line_id, funder: funder.to_owned() })
+        });
         self.to_charge_off.extend(of_loans);
     }
 
-    fn operator(&mut self, late: Late, kind: &'static str) {
+    fn tell_operators(&mut self, late: Late, kind: &'static str) {
         let body = json!({ "line": late.line_id, "due_on": late.due_on });
         self.notices.push(Notice::to_operators(kind, body, self.when));
     }
@@ -190,6 +199,7 @@ mod tests {
         told.reached(Stage::ChargeOff, late, "harbour-bank", &owing);
         told.reached(Stage::ChargeOff, late, "harbour-bank", &owing);
         let due: Vec<_> = told.to_charge_off.into_iter().collect();
-        assert_eq!(due, [(owing[0].billed.loan_id, (late.line_id, "harbour-bank".to_owned()))]);
+        let once = ToChargeOff { line_id: late.line_id, funder: "harbour-bank".to_owned() };
+        assert_eq!(due, [(owing[0].billed.loan_id, once)]);
     }
 }

@@ -1,4 +1,5 @@
-//! Interest by day, over all loans of a product at once: spans that share two dates accrue together.
+//! Daily accrual of interest and fees. Charges of all loans of a product that run between the same two dates are one span, and
+//! accrue together.
 
 use uuid::Uuid;
 
@@ -21,6 +22,7 @@ pub struct Span {
 }
 
 words! {
+    /// What kind of charge a span holds.
     pub enum Charge {
         Interest = "interest",
         Fee = "fee",
@@ -31,8 +33,8 @@ words! {
 }
 
 impl Span {
-    /// What has been earned by the end of `day`: amount × days elapsed ÷ days in all, rounded once for the whole span, so
-    /// that the days' postings always sum to the amount.
+    /// What has been earned by the end of `day`: amount × days elapsed ÷ days of the span. Rounded on the total so far, so that
+    /// the days' postings always sum to the amount.
     pub fn accrued_by(&self, day: BusinessDay) -> Fen {
         let days = self.to_on.days_since(self.from_on).max(1);
         let elapsed = day.days_since(self.from_on).clamp(0, days);
@@ -75,7 +77,7 @@ impl ProductAccrual {
     }
 }
 
-/// The posting of a product's interest and fees of one day. What is suspended is no income: it is charged off as it comes.
+/// The posting of a product's interest and fees of one day. Suspended charges are no income: they are charged off as they accrue.
 pub fn posting(accrual: ProductAccrual, when: When) -> Posting {
     Posting {
         posting_id: Uuid::new_v5(&accrual.product_id.uuid(), format!("interest {}", when.business_day).as_bytes()),
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_charged_off_runs_on_without_income_and_what_had_run_leaves_it() {
+    fn charged_off_loans_accrue_without_income_and_earlier_accrual_is_reversed() {
         let mut product = ProductAccrual::of(&span());
         product.add(Charge::Interest, Fen::new(-300));
         product.add(Charge::SuspendedInterest, Fen::new(310));

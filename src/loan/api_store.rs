@@ -70,6 +70,7 @@ macro_rules! select_loans {
     };
 }
 
+/// A funder's loans after `wanted.after`, the oldest first.
 pub async fn list_loans(
     connection: &mut PgConnection,
     funder_id: FunderId,
@@ -126,6 +127,7 @@ pub struct WantedPlans {
     pub after: Option<i32>,
 }
 
+/// The versions of a loan's plan after `wanted.after`, the first one first.
 pub async fn list_plans(connection: &mut PgConnection, wanted: WantedPlans, limit: i64) -> sqlx::Result<Vec<PlanView>> {
     sqlx::query_as!(
         PlanView,
@@ -168,6 +170,7 @@ pub struct InstallmentView {
     pub fee_back_fen: Fen,
 }
 
+/// Every period of a loan's newest plan, with what was billed and paid of it.
 pub async fn list_installments(
     connection: &mut PgConnection,
     line_id: LineId,

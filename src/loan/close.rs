@@ -16,14 +16,15 @@ pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<
     Ok(vec![AccountRange::ALL])
 }
 
-/// Adds the interest and fees of schedules written on `day` to their spans (taking off the version before), brings every
-/// span that runs to what has accrued by the end of `day`, and posts the difference: one posting per funder and product. Of loans that were
-/// charged off meanwhile, what falls due later moves to spans of its own, whose interest is no income.
+/// Adds the interest and fees of schedules written on `day` to their spans (and takes off those of the versions they replace),
+/// computes what every running span has accrued by the end of `day`, and posts the difference: one posting per funder and
+/// product. Rows of loans charged off on `day` that fall due later move to suspended spans, whose interest is no income. Returns
+/// the rows written.
 pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {
     let gathered = store::gather_interest_spans(&mut *connection, day).await?;
     let spans = store::lock_running_spans(&mut *connection, day).await?;
     let when = When { business_day: day, at: app.clock.now() };
-    let mut moved: Vec<(Span, i64)> = Vec::with_capacity(spans.len());
+    let mut moved: Vec<Span> = Vec::with_capacity(spans.len());
     let mut products: BTreeMap<(Uuid, Uuid), ProductAccrual> = BTreeMap::new();
     for span in spans {
         let accrued = span.accrued_by(day);
@@ -33,7 +34,7 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
         }
         let key = (span.funder_id.uuid(), span.product_id.uuid());
         products.entry(key).or_insert_with(|| ProductAccrual::of(&span)).add(span.charge, change);
-        moved.push((span, accrued.get()));
+        moved.push(Span { accrued, ..span });
     }
     store::save_accrued(&mut *connection, &moved).await?;
     let postings: Vec<_> = products.into_values().map(|product| accrual::posting(product, when)).collect();

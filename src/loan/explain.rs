@@ -32,65 +32,27 @@ pub enum Reason {
     /// Zero by rule.
     Nothing,
     /// The last period takes what is left of the principal.
-    Rest {
-        principal: Fen,
-        part: Fen,
-    },
-    Level {
-        payment: Fen,
-        interest: Fen,
-        part: Fen,
-    },
-    /// As `Level`, kept between nothing and the balance.
-    LevelKept {
-        payment: Fen,
-        interest: Fen,
-        part: Fen,
-    },
-    Split {
-        principal: Fen,
-        periods: u16,
-        part: Fen,
-    },
-    /// As `Split`, at most the balance.
-    SplitKept {
-        principal: Fen,
-        periods: u16,
-        part: Fen,
-    },
+    Rest { principal: Fen, part: Fen },
+    /// Principal: the level payment less the period's interest.
+    Level { payment: Fen, interest: Fen, part: Fen },
+    /// As `Level`, but kept between zero and the balance.
+    LevelKept { payment: Fen, interest: Fen, part: Fen },
+    /// Principal: an equal part for each period.
+    Split { principal: Fen, periods: u16, part: Fen },
+    /// As `Split`, but at most the balance.
+    SplitKept { principal: Fen, periods: u16, part: Fen },
+    /// The period bears no interest and no fee.
     FreePeriod,
-    Month {
-        balance: Fen,
-        rate: Rate,
-        part: Fen,
-    },
-    Days {
-        balance: Fen,
-        rate: Rate,
-        days: i64,
-        basis_days: u16,
-        part: Fen,
-    },
-    PerPeriod {
-        principal: Fen,
-        rate: Rate,
-        part: Fen,
-    },
-    /// As `PerPeriod`, at most what the total leaves: parts that were rounded up have used it.
-    PerPeriodKept {
-        principal: Fen,
-        rate: Rate,
-        total: Fen,
-        part: Fen,
-    },
-    /// The last period takes what the total leaves.
-    PerPeriodRest {
-        principal: Fen,
-        rate: Rate,
-        periods: u16,
-        total: Fen,
-        part: Fen,
-    },
+    /// Interest: a twelfth of a year's, on the balance.
+    Month { balance: Fen, rate: Rate, part: Fen },
+    /// Interest: by the actual days of the period, on the balance.
+    Days { balance: Fen, rate: Rate, days: i64, basis_days: u16, part: Fen },
+    /// Fee: the rate a period, on the whole principal.
+    PerPeriod { principal: Fen, rate: Rate, part: Fen },
+    /// As `PerPeriod`, but at most what is left of the total: earlier parts that were rounded up have used up the rest.
+    PerPeriodKept { principal: Fen, rate: Rate, total: Fen, part: Fen },
+    /// The last period takes what is left of the total.
+    PerPeriodRest { principal: Fen, rate: Rate, periods: u16, total: Fen, part: Fen },
 }
 
 /// Explains every row of what [`super::schedule::build`] made of `request`, in English.

@@ -1,4 +1,4 @@
-//! The level payment (等额): the amount per period that clears a debt, rounded once and rightly even at a tie.
+//! The level payment (等额): the equal amount per period that repays a debt, rounded exactly once, correctly even at a tie.
 
 use num_bigint::BigUint;
 
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_agree() {
+    fn the_fast_and_the_exact_way_agree() {
         for principal in [1u32, 99, 12_345, 999_983, 12_861_502] {
             for (rate, denominator) in [(146u128, 12_000u128), (7, 600), (1, 3), (0, 1), (35_990, 1_200_000)] {
                 for periods in [1usize, 2, 12, 60, 240] {

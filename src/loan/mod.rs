@@ -1,4 +1,5 @@
-//! Loans: the debts that purchases create, and their schedules.
+//! Loans: the debts that purchases create, and their schedules. Start with `model` and `schedule`; `payoff` and `reduction` make
+//! the next version of a schedule, and `accrual` earns its interest day by day.
 
 pub mod accrual;
 pub mod close;

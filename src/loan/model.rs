@@ -9,6 +9,7 @@ use crate::base::day::MonthDay;
 use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
 use crate::base::{BusinessDay, Fen, Rate, words};
 
+/// One loan: what was agreed, which never changes, and how it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loan {
     pub loan_id: LoanId,
@@ -20,11 +21,11 @@ pub struct Loan {
     pub product_version: i32,
     pub grade: String,
     pub periods: u16,
-    /// The contract rate a year on which penalty and early payoff stand.
+    /// The contract rate a year, by which penalty and early payoff are computed.
     pub annual_rate: Rate,
     pub principal: Fen,
     pub principal_paid: Fen,
-    /// Fallen by refunds.
+    /// Taken off by refunds.
     pub principal_returned: Fen,
     pub status: LoanStatus,
     pub statement_day: MonthDay,
@@ -36,7 +37,7 @@ pub struct Loan {
     pub closed_on: Option<BusinessDay>,
     /// The day on which its funder's book wrote it off; it is owed and collected as before.
     pub charged_off_on: Option<BusinessDay>,
-    /// What guarantors paid of it, and has not come in for them since.
+    /// What guarantors paid on claims and has not been recovered for them since.
     pub claim_left: Fen,
 }
 
@@ -58,8 +59,9 @@ impl Loan {
         self.principal - self.principal_paid - self.principal_returned
     }
 
-    /// What of the money that has just come in belongs to the guarantor: all of it, until what was paid of the loan is recovered. Once
-    /// the loan has ended, what was claimed beyond that was never owed, and goes back as well.
+    /// Takes the guarantor's part of money that has just come in: all of it, until what the guarantor paid is recovered. Once the
+    /// loan has ended, all that is left of the claim goes back, because what was claimed beyond the debt was never owed. `None`
+    /// where nothing is the guarantor's.
     pub fn take_recourse(&mut self, came_in: Fen) -> Option<Recourse> {
         let amount = match self.status {
             LoanStatus::Open => came_in.min(self.claim_left),
@@ -79,8 +81,9 @@ impl Loan {
         u16::try_from((1..=self.periods).take_while(is_billed).count()).unwrap_or(self.periods)
     }
 
-    /// How many periods the statements before `day` bill, of which `periods_cut` are cut: all of them, or all but the last, while the
-    /// close has not come to it. A row that asks for nothing is never billed, nor is any of a loan that has ended.
+    /// How many periods count as billed before `day`: all whose statement day lies before it. `periods_cut` says how many
+    /// statements have been cut; while the close has not come to the last one, that is one less. A row that asks for nothing is
+    /// never billed, nor is any row of a loan that has ended.
     pub fn periods_billed_before(&self, day: BusinessDay, periods_cut: u16, schedule: &Schedule) -> u16 {
         if self.status != LoanStatus::Open {
             return periods_cut;

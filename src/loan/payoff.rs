@@ -1,4 +1,4 @@
-//! Early payoff of one loan: what ends it on a business day, and the schedule that remains.
+//! Early payoff of one loan: the amount that pays it off on a business day, and the schedule afterwards.
 
 use super::schedule::{Installment, Schedule};
 use crate::base::{BusinessDay, Fen, Rate};
@@ -26,7 +26,7 @@ pub struct PayoffRequest<'a> {
     pub day: BusinessDay,
 }
 
-/// What ends a loan on `day`. Holds for that business day.
+/// The amount that pays a loan off, by parts. It holds on `day` only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayoffQuote {
     pub day: BusinessDay,
@@ -37,12 +37,12 @@ pub struct PayoffQuote {
     pub principal: Fen,
     /// The unbilled interest that is still owed.
     pub interest: Fen,
-    /// The unbilled fees of periods that are still owed, by the rule of the interest. A flat fee is interest to the borrower and a fee in
-    /// the books, a guarantee charge is one by that name.
+    /// The unbilled fees of periods that are still owed, by the same rule as the interest: flat fees, which borrowers are shown
+    /// as interest, or guarantee charges.
     pub period_fee: Fen,
     /// The fee for paying off early.
     pub fee: Fen,
-    /// The arithmetic behind each amount that is not plainly a sum, for "why this number".
+    /// How `interest` came about, for "why this number".
     pub interest_reason: InterestReason,
     /// The rate of `fee`, on the principal.
     pub fee_rate: Rate,
@@ -51,22 +51,15 @@ pub struct PayoffQuote {
 /// How the interest of a payoff came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InterestReason {
-    /// Balance × rate × days ÷ 365, but at most `scheduled`: what the schedule asks of all that is not billed, or, where periods are
-    /// free of interest or subsidised, what it asks for the days until then. The running period's fee is charged by its days.
-    ToDate {
-        balance: Fen,
-        rate: Rate,
-        from: BusinessDay,
-        days: i64,
-        scheduled: Fen,
-        running_fee: RunningFee,
-    },
-    CurrentPeriod {
-        from: BusinessDay,
-    },
-    All {
-        periods: usize,
-    },
+    /// Balance × rate × days ÷ 365, but at most `scheduled`: the schedule's interest of all periods that are not billed or, where
+    /// periods are free of interest or subsidised, its interest for the days until then. The running period's fee is charged by
+    /// its days.
+    ToDate { balance: Fen, rate: Rate, from: BusinessDay, days: i64, scheduled: Fen, running_fee: RunningFee },
+    /// The whole interest of the period that began on `from`; nothing where it has not begun.
+    CurrentPeriod { from: BusinessDay },
+    /// All that the schedule asks for in this many periods that are not billed.
+    All { periods: usize },
+    /// The product waives it.
     Waived,
 }
 
@@ -86,12 +79,13 @@ impl RunningFee {
 }
 
 impl PayoffQuote {
-    /// What ends the loan: billed and unpaid, all other principal, interest and fees of periods, and the payoff's fee.
+    /// The amount that pays the loan off: what is billed and unpaid, all other principal, interest and fees of periods, and the
+    /// payoff's fee.
     pub fn total(&self) -> Fen {
         self.billed_unpaid + self.principal + self.interest + self.period_fee + self.fee
     }
 
-    /// The interest of the days so far alone, before it is held to what the schedule asks; zero by the other rules.
+    /// The interest for the days so far by the contract rate, before it is capped at the schedule's; zero by the other rules.
     pub fn interest_to_date(&self) -> Fen {
         match self.interest_reason {
             InterestReason::ToDate { balance, rate, days, .. } => rate.of(balance, days, DAYS_IN_YEAR),
@@ -119,8 +113,9 @@ pub fn quote(request: &PayoffRequest<'_>) -> PayoffQuote {
     }
 }
 
-/// The schedule after a payoff: what was unbilled collapses into the next period, due on the day it was paid; the rest is
-/// empty. Returns it with that period (from 1), or `None` where everything was billed already.
+/// The schedule after a payoff: everything unbilled collapses into the next period, due on the day of the payoff, or on its own
+/// due day where the bill before is not due earlier; later periods are empty. Returns it with the number of that period (from 1),
+/// or `None` where everything was billed already.
 pub fn collapse(schedule: &Schedule, periods_billed: u16, quote: &PayoffQuote) -> Option<(Schedule, u16)> {
     let next = usize::from(periods_billed);
     let mut collapsed = super::reduction::emptied(schedule, periods_billed);
@@ -132,7 +127,7 @@ pub fn collapse(schedule: &Schedule, periods_billed: u16, quote: &PayoffQuote) -
     Some((collapsed, periods_billed + 1))
 }
 
-/// Interest and fees of periods, which stand apart in the books.
+/// Interest and fees of periods, which are separate in the books.
 #[derive(Clone, Copy, Debug, Default)]
 struct Charges {
     interest: Fen,
@@ -157,7 +152,8 @@ impl<'a> Unbilled<'a> {
     fn of(request: &PayoffRequest<'a>) -> Unbilled<'a> {
         let rows = &request.schedule.installments;
         let mut passed = usize::from(request.periods_billed).min(rows.len());
-        // No statement bills a row that asks for nothing, as a free period before any principal; it is over all the same.
+        // A row that asks for nothing, such as a free period before any principal, is never billed; once its due day has passed
+        // it is over all the same.
         while rows.get(passed).is_some_and(|row| row.total().is_zero() && row.due_on < request.day) {
             passed += 1;
         }
@@ -165,7 +161,8 @@ impl<'a> Unbilled<'a> {
         Unbilled { rows: &rows[passed..], from, passed }
     }
 
-    /// Interest is never charged twice: days up to the last billed due day are in the bill. Never more than the schedule's.
+    /// The interest and fees still owed of the unbilled rows, by the product's rule; never more than the schedule asks for. Days
+    /// up to the last billed due day are in that bill, and are not charged twice. `balance` is the rows' principal.
     fn earned(&self, request: &PayoffRequest<'_>, balance: Fen) -> (Charges, InterestReason) {
         let days = request.day.days_since(self.from).max(0);
         let scheduled = Charges {
@@ -177,7 +174,7 @@ impl<'a> Unbilled<'a> {
                 let interest = request.annual_rate.of(balance, days, DAYS_IN_YEAR);
                 let (rate, from) = (request.annual_rate, self.from);
                 let scheduled = match self.asks_less_than_the_rate(request) {
-                    true => scheduled.interest.min(self.interest_to_date(request.day)),
+                    true => scheduled.interest.min(self.scheduled_to_date(request.day)),
                     false => scheduled.interest,
                 };
                 let running_fee = self.running_fee(days);
@@ -201,7 +198,7 @@ impl<'a> Unbilled<'a> {
     }
 
     /// The schedule's own interest up to a day: each row's by the days of its period that have passed.
-    fn interest_to_date(&self, day: BusinessDay) -> Fen {
+    fn scheduled_to_date(&self, day: BusinessDay) -> Fen {
         let mut from = self.from;
         let mut interest = Fen::ZERO;
         for row in self.rows {

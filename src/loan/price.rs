@@ -59,11 +59,12 @@ impl Price {
         Price { nominal: round(self.nominal), effective: round(self.effective) }
     }
 
-    /// The figure that a cap is held against.
+    /// The one of the two that a cap is compared with.
     pub fn higher(&self) -> Decimal {
         self.nominal.max(self.effective)
     }
 
+    /// Whether the higher of the two figures is at most `cap`.
     pub fn is_within(&self, cap: Rate) -> bool {
         self.higher() <= cap.fraction()
     }

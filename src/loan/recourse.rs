@@ -1,4 +1,5 @@
-//! Recourse (追偿): of a loan that a guarantor has paid of, what comes in belongs to the guarantor until that is recovered.
+//! Recourse (追偿): once a guarantor has paid a claim on a loan, what comes in on the loan belongs to the guarantor until the claim
+//! is recovered.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -8,25 +9,25 @@ use crate::base::id::{ClaimId, LineId, LoanId, RefundId, RepaymentId};
 use crate::base::{BusinessDay, Fen, When};
 use crate::outbox::Message;
 
-/// What of money that came in on a loan belongs to its guarantor; negative where the money is taken back.
+/// The guarantor's part of money that came in on a loan; negative where the money is taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recourse {
     pub loan_id: LoanId,
     pub amount: Fen,
-    /// What is to come in for the guarantor after it.
+    /// What is still to be recovered for the guarantor afterwards.
     pub left: Fen,
     /// Whether the loan was charged off when the money came in.
     pub is_charged_off: bool,
 }
 
-/// What came in, or was taken back.
+/// By what event the money came in, or was taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CameBy {
     Repayment(RepaymentId),
     Refund(RefundId),
 }
 
-/// What of a repayment or a refund stands as a guarantor's.
+/// The part of one repayment or refund that is a guarantor's, corrections included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CameIn {
     /// The repayment or refund.
@@ -36,7 +37,7 @@ pub struct CameIn {
     pub is_charged_off: bool,
 }
 
-/// For which claim, which is taken back, what came in on its loan is the guarantor's no more.
+/// A claim that is taken back: what came in on its loan is no longer the guarantor's.
 #[derive(Clone, Copy, Debug)]
 pub struct GivenUp<'a> {
     pub loan: &'a Loan,
@@ -44,7 +45,8 @@ pub struct GivenUp<'a> {
     pub business_day: BusinessDay,
 }
 
-/// What makes up `amount` of money that came in, which is given the newest first: the claim that was paid last is recovered last.
+/// The newest parts of `came_in` (given newest first) that make up `amount`. The newest, because the claim that was paid last is
+/// recovered last.
 pub fn newest(came_in: &[CameIn], amount: Fen) -> Vec<CameIn> {
     let mut left = amount;
     let mut newest = Vec::new();
@@ -68,6 +70,7 @@ pub struct BookedRecourse {
 }
 
 impl CameBy {
+    /// The id of the repayment or refund.
     pub fn source_id(self) -> Uuid {
         match self {
             CameBy::Repayment(id) => id.uuid(),
@@ -77,7 +80,7 @@ impl CameBy {
 }
 
 impl Recourse {
-    /// What the funder is told, who owes it on.
+    /// The message to the funder, who owes the money to the guarantor.
     pub fn message(&self, partner: &str, line_id: LineId, came_by: CameBy, when: When) -> Message {
         let (repayment_id, refund_id) = match came_by {
             CameBy::Repayment(id) => (Some(id), None),

@@ -1,4 +1,4 @@
-//! SQL of recourse: what guarantors paid of a loan, what came in for them, and the journal of that.
+//! SQL of recourse: what guarantors paid on a loan, what was recovered for them, and the journal of both.
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
@@ -8,8 +8,8 @@ use super::recourse::{BookedRecourse, CameIn, GivenUp, Recourse};
 use crate::base::Fen;
 use crate::base::id::{LineId, LoanId};
 
-/// Adds what a guarantor has paid of a loan, whose line the caller has locked; below zero where a claim is taken back. Returns what is to
-/// come in for guarantors by now.
+/// Adds what a guarantor has paid on a loan, whose line the caller has locked; negative where a claim is taken back. Returns what
+/// is still to be recovered for guarantors.
 pub async fn add_claim_paid(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -27,7 +27,8 @@ pub async fn add_claim_paid(
     .await
 }
 
-/// Writes what belongs to guarantors of what came in, and adds it to the loans; nothing where there is none. The lines are locked.
+/// Records guarantors' parts of money that came in, and adds them to what is recovered on the loans. The caller has locked the
+/// lines.
 pub async fn insert_recourse(connection: &mut PgConnection, booked: &[BookedRecourse]) -> sqlx::Result<()> {
     if booked.is_empty() {
         return Ok(());
@@ -50,7 +51,7 @@ pub async fn insert_recourse(connection: &mut PgConnection, booked: &[BookedReco
     add_recovered(connection, &line_ids, &loan_ids, &amounts).await
 }
 
-/// A loan may be in the list more than once.
+/// Adds amounts to what is recovered on loans. A loan may be in the list more than once.
 async fn add_recovered(
     connection: &mut PgConnection,
     line_ids: &[Uuid],
@@ -71,8 +72,8 @@ async fn add_recovered(
     Ok(())
 }
 
-/// What of a repayment or refund belongs to guarantors, loan by loan, without what claims that were taken back had of it; `left` is not
-/// known any more, and zero.
+/// The guarantors' part of one repayment or refund, loan by loan, less what was given up with claims that were taken back. `left`
+/// is not known afterwards, and is zero.
 pub async fn load_recourse(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -95,7 +96,8 @@ pub async fn load_recourse(
     Ok(recourse.collect())
 }
 
-/// What of each repayment and refund on a loan stands as its guarantor's, the newest first: neither taken back, nor given up with a claim.
+/// The guarantor's part of each repayment and refund on a loan, the newest first, without those taken back and less what was
+/// given up with claims.
 pub async fn load_came_in(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -118,7 +120,8 @@ pub async fn load_came_in(
     .await
 }
 
-/// Writes that `came_in` is the guarantor's no more, and takes it off what came in for guarantors of the loan, whose line is locked.
+/// Records that `came_in` is no longer the guarantor's, and takes it off what is recovered on the loan. The caller has locked the
+/// line.
 pub async fn give_up_recourse(
     connection: &mut PgConnection,
     given_up: GivenUp<'_>,

@@ -1,4 +1,7 @@
-//! What a refund does to a loan: which unpaid principal falls, and the next schedule version on the smaller balances.
+//! What a refund does to a loan: which unpaid principal it takes off, and the next schedule version on the smaller balances.
+//!
+//! In these files an amount *falls* if it is taken off before it was paid, and goes *back* if it was paid and is returned to the
+//! card.
 
 use super::schedule::{Installment, Schedule};
 use crate::base::{BusinessDay, Fen};
@@ -17,7 +20,7 @@ pub struct Standing<'a> {
     pub made_on: BusinessDay,
     /// The principal as it was lent.
     pub principal: Fen,
-    /// What earlier refunds gave back, whether principal fell by it or it was owed back.
+    /// The sum of earlier refunds, whether they made principal fall or were owed back.
     pub refunded: Fen,
 }
 
@@ -45,18 +48,18 @@ pub struct Billed {
     pub fallen: Amounts,
     /// The part of what was paid that earlier refunds gave back to the card.
     pub back: Amounts,
-    /// What of the loan was refunded before it was billed, and so is asked for in it no more.
+    /// What was refunded before this was billed, and so is not in `asked`.
     pub refunded_before: Fen,
 }
 
-/// How much is to fall, and how.
+/// How much is to fall, and by which of the product's rules.
 #[derive(Clone, Copy, Debug)]
 pub struct Fall {
     pub amount: Fen,
-    /// What the refund exceeds the unpaid principal by: principal that was paid, and goes back to the card.
+    /// By how much the refund exceeds the unpaid principal: principal that was paid, and goes back to the card.
     pub owed_back: Fen,
     pub order: RefundOrder,
-    /// Whether interest, and the fee a period that stands for it, leaves billed installments with their principal.
+    /// Whether interest and fees of billed installments leave with their principal.
     pub returns_billed_interest: bool,
     pub day: BusinessDay,
 }
@@ -74,6 +77,7 @@ pub struct Reduction {
     pub interest_waived: Fen,
 }
 
+/// What leaves one billed installment by a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BilledFall {
     pub period: u16,
@@ -108,8 +112,8 @@ pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
     }
 }
 
-/// What leaves billed installments, of which `falls` is unpaid principal. What is owed back of paid principal is laid on them in
-/// the same order, so that interest and fees leave with it.
+/// What leaves the billed installments. `falls` is the unpaid principal that falls of each. Paid principal that is owed back is
+/// distributed over them in the same order, so that interest and fees leave with it.
 fn leave_billed(standing: &Standing<'_>, falls: &[Fen], fall: Fall) -> Vec<BilledFall> {
     let kept: Vec<Fen> = standing.billed.iter().map(|billed| billed.kept().principal).collect();
     let backs = match fall.returns_billed_interest {
@@ -148,10 +152,12 @@ impl Billed {
         }
     }
 
-    /// Interest and fee that leave with `principal`: first what is not paid of them, which falls, then what was, which goes back.
+    /// Interest and fee that leave with `principal`, as what falls and what goes back: first what is not paid of them falls, then
+    /// what was paid goes back.
     ///
-    /// All that has left is to what was billed as the principal that has left is to that of the installment, so that any number
-    /// of refunds comes out exactly. An installment without principal goes by the loan as it was billed: refunded since ÷ lent then.
+    /// Computed on the totals so far, so that any number of refunds sums exactly: charges that have left ÷ charges billed =
+    /// principal that has left ÷ principal billed. An installment without principal goes by the whole loan: refunded since it was
+    /// billed ÷ principal at that time.
     fn charges_with(&self, principal: Fen, standing: &Standing<'_>, fall: Fall) -> (Amounts, Amounts) {
         let (until_billed, refunded) = (self.refunded_before, standing.refunded + fall.amount + fall.owed_back);
         let (left, whole) = match self.asked.principal.is_positive() {
@@ -171,7 +177,7 @@ impl Billed {
     }
 }
 
-/// Spreads `amount` over `unpaid` (in due order); never more than what stands there.
+/// Distributes `amount` over `unpaid` (in order of due days); never more than there is.
 fn distribute(unpaid: &[Fen], amount: Fen, order: RefundOrder) -> Vec<Fen> {
     let total: Fen = unpaid.iter().copied().sum();
     let amount = amount.min(total);
@@ -199,7 +205,8 @@ fn distribute(unpaid: &[Fen], amount: Fen, order: RefundOrder) -> Vec<Fen> {
     falls
 }
 
-/// The schedule with the falls taken off its unbilled rows, their interest and fee scaled; and what was waived of those.
+/// The schedule with `falls` taken off its unbilled rows and their interest and fee scaled; and the interest and fees waived by
+/// that.
 fn rescale(standing: &Standing<'_>, falls: &[Fen], day: BusinessDay) -> (Schedule, Fen) {
     let mut schedule = standing.schedule.clone();
     let before = schedule.total() - schedule.principal();
@@ -229,7 +236,7 @@ fn rescale(standing: &Standing<'_>, falls: &[Fen], day: BusinessDay) -> (Schedul
     (schedule, waived)
 }
 
-/// The balances that a period's interest stands on, before and after a day within it.
+/// One period's balance before and after the refund, and the part of its days for which each counts.
 struct BalanceWeight {
     from: BusinessDay,
     to: BusinessDay,

@@ -1,12 +1,12 @@
-//! How a refund came from one schedule to the next, row by row, in figures that a person can follow.
+//! How a refund changed the charges of a schedule, row by row, in figures that a person can follow.
 
 use super::schedule::Schedule;
 use crate::base::{BusinessDay, Fen};
 
-/// How a refund scaled what a period that was not billed yet asked for beside principal.
+/// How a refund scaled the interest or fee of a period that was not billed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rescaling {
-    /// No principal is left that could bear any.
+    /// It is zero: no principal is left to bear it.
     Nothing,
     /// Old × (balance before × days before + balance after × the other days) ÷ (balance before × days).
     Interest { old: Fen, balance_before: Fen, balance_after: Fen, days: i64, days_before: i64, new: Fen },
@@ -25,26 +25,26 @@ impl Rescaling {
     }
 }
 
-/// How a refund came from one row to the next; `None` for what was not asked for.
+/// How a refund changed one row; `None` for a charge that the row did not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RescaledRow {
     pub interest: Option<Rescaling>,
     pub fee: Option<Rescaling>,
 }
 
-/// What a refund made of a schedule.
+/// A schedule before and after a refund.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduced<'a> {
     pub before: &'a Schedule,
     pub after: &'a Schedule,
     pub periods_billed: u16,
     pub made_on: BusinessDay,
-    /// The refund's.
+    /// The business day of the refund.
     pub day: BusinessDay,
 }
 
-/// Says how [`super::reduction::reduce`] came from one schedule to the next in the row at `index`, which was not billed on the refund's
-/// day. Where no principal is left at all, that is said of the interest even if there was none.
+/// Explains what [`super::reduction::reduce`] did to the row at `index`, which was not billed on the refund's day. Where no
+/// principal is left at all, the interest is explained by that even if there was none.
 pub fn explain(reduced: Reduced<'_>, index: usize) -> RescaledRow {
     let Reduced { before, after, periods_billed, made_on, day } = reduced;
     let billed = usize::from(periods_billed);

@@ -1,4 +1,4 @@
-//! Schedules: which amounts fall due when. Pure arithmetic on whole fen, exact to the last one.
+//! Schedules: which amounts fall due when. Pure arithmetic on whole fen.
 
 use chrono::Datelike;
 
@@ -8,7 +8,7 @@ use crate::product::terms::{DayCount, Level, Method};
 
 use super::level_payment::level_payment;
 
-/// More periods than any product sells (60), enough for every published schedule that we are compared with.
+/// Products sell at most 60 periods; published schedules that tests compare with have more.
 pub const PERIODS_MAX: u16 = 600;
 
 /// A full schedule: period k stands at index k − 1.
@@ -75,8 +75,8 @@ const YEAR_MAX: i32 = 2200;
 
 /// Computes a schedule. Sums to the principal; no part of a row is ever negative.
 ///
-/// The rules are those of `golden/README.md`: interest = balance × rate, multiplied first, divided once, rounded
-/// half-up; the last period takes what is left of the principal; no period takes more than what remains.
+/// Interest = balance × rate, multiplied first, divided once, rounded half-up; the last period takes what is left of the
+/// principal; no period takes more than what remains.
 pub fn build(request: &ScheduleRequest) -> Result<Schedule, ScheduleError> {
     check(request)?;
     let mut installments: Vec<Installment> = (0..request.periods)

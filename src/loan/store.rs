@@ -25,7 +25,7 @@ pub struct ScheduleVersion<'a> {
 }
 
 impl ScheduleVersion<'_> {
-    /// What the funder's core is told of it: the whole plan from its first period on.
+    /// The message to the funder's core: the whole plan from its first period on.
     pub fn message(&self, partner: &str, at: DateTime<Utc>) -> Message {
         let rows = (1..).zip(&self.schedule.installments).map(|(period, row): (u16, _)| {
             json!({
@@ -58,7 +58,7 @@ words! {
     pub enum ScheduleReason {
         Refund = "refund",
         Payoff = "payoff",
-        /// As it was before a payoff whose money turned out not to have come.
+        /// The schedule before a payoff that was taken back because its money had not come.
         Restored = "restored",
     }
 }
@@ -125,7 +125,7 @@ pub async fn load_loans(connection: &mut PgConnection, loan_ids: &[LoanId]) -> s
 /// Saves what may change on loans whose lines are locked: what was paid and returned, the status, the schedule's version and end.
 pub async fn save_loans(connection: &mut PgConnection, loans: &[Loan]) -> sqlx::Result<()> {
     sqlx::query!(
-        // What has one size and is never null is read by its place: unnested, it costs three times as much a row.
+        // Columns of fixed size without nulls are read by index: unnesting them, too, would cost three times as much per row.
         "update loan set principal_paid_fen = ($3::bigint[])[changed.place],
                 principal_returned_fen = ($4::bigint[])[changed.place], status = changed.status,
                 last_statement_on = ($6::date[])[changed.place], schedule_version = ($7::int[])[changed.place],
@@ -172,7 +172,7 @@ pub async fn current_schedule(connection: &mut PgConnection, loan: &Loan) -> sql
     Ok(Schedule { installments })
 }
 
-/// Whether the loan's schedule, as it stands, was written by a payoff.
+/// Whether the loan's current schedule was written by a payoff.
 pub async fn ends_in_payoff(connection: &mut PgConnection, loan: &Loan) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from schedule where loan_id = $1 and line_id = $2 and version = $3 and reason = 'payoff')
@@ -200,15 +200,15 @@ pub async fn has_paid_off(connection: &mut PgConnection, line_id: LineId, loan_i
     .await
 }
 
-/// Adds the interest and fees of the schedules written on `day` to their products' spans, and takes off those of the version
-/// that each replaces. Voided loans never were. Once a loan is paid off, its last charges have been earned by that day, however
-/// late the row that carries them falls due. Returns the number of spans touched.
+/// Adds the interest and fees of the schedules written on `day` to their products' spans, and takes off those of the version that
+/// each replaces. Voided loans are left out. The last charges of a loan that was paid off early are earned by the day of the
+/// payoff, however late the row that carries them falls due. Returns the number of spans touched.
 ///
-/// Of a loan that is charged off on `day`, the rows that fall due later go on as suspended; so does all that a version changes
-/// which was written after its charge-off.
+/// For a loan that is charged off on `day`, the rows that fall due later become suspended; so do all changes by versions written
+/// after the charge-off.
 ///
-/// A first version replaces none and ends in no payoff. Nearly all of a day's are first ones: for them nothing is looked up but the
-/// loan and its charge-off. Interest and fees are summed side by side, and only the sums are taken apart by their names.
+/// Nearly all versions of a day are first ones, which replace none and end in no payoff: for them only the loan and its
+/// charge-off are looked up. Interest and fees are summed side by side and become rows of their own only as sums.
 pub async fn gather_interest_spans(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<u64> {
     let touched = sqlx::query!(
         r#"with written as (
@@ -274,8 +274,8 @@ pub async fn gather_interest_spans(connection: &mut PgConnection, day: BusinessD
     Ok(touched.rows_affected())
 }
 
-/// Spans that have begun by `day`, and have not ended by then or are not posted in full, locked. What became smaller, to just what was
-/// posted of it, has not run so far.
+/// Spans that began before `day` and run beyond it, or are not posted in full; locked. A span is taken even if all of it is
+/// posted before its end: a refund may have made it smaller, and by its days less has been earned.
 pub async fn lock_running_spans(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<Vec<Span>> {
     sqlx::query_as!(
         Span,
@@ -290,8 +290,8 @@ pub async fn lock_running_spans(connection: &mut PgConnection, day: BusinessDay)
     .await
 }
 
-/// Records how much of each span has been posted.
-pub async fn save_accrued(connection: &mut PgConnection, moved: &[(Span, i64)]) -> sqlx::Result<()> {
+/// Records what has been posted of each span: its `accrued`.
+pub async fn save_accrued(connection: &mut PgConnection, moved: &[Span]) -> sqlx::Result<()> {
     sqlx::query!(
         "update interest_span set accrued_fen = moved.accrued_fen
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::date[], $5::date[], $6::bigint[])
@@ -299,12 +299,12 @@ pub async fn save_accrued(connection: &mut PgConnection, moved: &[(Span, i64)]) 
          where interest_span.funder_id = moved.funder_id and interest_span.product_id = moved.product_id
            and interest_span.charge = moved.charge and interest_span.from_on = moved.from_on
            and interest_span.to_on = moved.to_on",
-        &moved.iter().map(|(span, _)| span.funder_id.uuid()).collect::<Vec<Uuid>>(),
-        &moved.iter().map(|(span, _)| span.product_id.uuid()).collect::<Vec<Uuid>>(),
-        &moved.iter().map(|(span, _)| span.charge.name()).collect::<Vec<&str>>() as &[&str],
-        &moved.iter().map(|(span, _)| span.from_on.date()).collect::<Vec<NaiveDate>>(),
-        &moved.iter().map(|(span, _)| span.to_on.date()).collect::<Vec<NaiveDate>>(),
-        &moved.iter().map(|(_, accrued_fen)| *accrued_fen).collect::<Vec<i64>>(),
+        &moved.iter().map(|span| span.funder_id.uuid()).collect::<Vec<Uuid>>(),
+        &moved.iter().map(|span| span.product_id.uuid()).collect::<Vec<Uuid>>(),
+        &moved.iter().map(|span| span.charge.name()).collect::<Vec<&str>>() as &[&str],
+        &moved.iter().map(|span| span.from_on.date()).collect::<Vec<NaiveDate>>(),
+        &moved.iter().map(|span| span.to_on.date()).collect::<Vec<NaiveDate>>(),
+        &moved.iter().map(|span| span.accrued.get()).collect::<Vec<i64>>(),
     )
     .execute(connection)
     .await?;

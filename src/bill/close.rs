@@ -1,4 +1,5 @@
-//! The close's statement step: cuts the bills of lines whose statement day is the day being closed.
+//! The close's statement step: cuts the bills of lines whose statement day is the day being closed, and reminds borrowers of
+//! bills due soon.
 
 use sqlx::error::DatabaseError;
 use sqlx::{Connection, PgConnection};
@@ -8,17 +9,11 @@ use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{AccountRange, BusinessDay, When};
 
-/// The statement days, as days of the month, whose statements are cut on `day`: its own, and on a month's last day all later ones too.
-fn statement_days(day: BusinessDay) -> Vec<i16> {
-    let own = i16::from(day.day_of_month());
-    if day.is_month_end() { (own..=31).collect() } else { vec![own] }
-}
-
 /// With fewer loans than this in a chunk, a second worker would cost more than it saves.
 const LOANS_MIN: i64 = 1_000;
 
-/// Divides the lines that are to be billed into ranges of about `chunk_rows` loans each. Where that would be fewer than two ranges, into
-/// two halves, so that both workers have one; but no range is planned for fewer than `LOANS_MIN` loans.
+/// Divides the lines to be billed into ranges of about `chunk_rows` loans each. Where that would be one range only, it is halved,
+/// so that two workers share it; but no range is planned for fewer than `LOANS_MIN` loans.
 pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i64) -> sqlx::Result<Vec<AccountRange>> {
     let days = statement_days(day);
     let loans = store::count_agenda(connection, &days, chunk_rows.saturating_mul(2)).await?;
@@ -27,7 +22,7 @@ pub async fn plan(connection: &mut PgConnection, day: BusinessDay, chunk_rows: i
     Ok(AccountRange::cut_at(&starts))
 }
 
-/// How many days after the day being closed a bill falls due that its borrower is reminded of: time enough to move money to the card.
+/// A borrower is reminded of a bill at the close this many days before it falls due: time enough to move money to the card.
 const REMINDED_DAYS_BEFORE: u32 = 3;
 
 /// Bills the installments of `range` whose statement is cut on `day`, and reminds borrowers of what is due soon. Returns the
@@ -45,16 +40,16 @@ pub async fn run(
     Ok(cut + reminded)
 }
 
-/// Cuts the statements of one line for a day that has ended, as far as the close has not cut them yet. The caller holds the line and the
-/// business day that follows, and keeps the close's chunks of statements from being cut meanwhile.
+/// Cuts the statements of one line for a day that has ended, as far as the close has not cut them yet. The caller holds the line
+/// and the next business day, and has called [`store::enter_schedules`], so that the close cuts no statements meanwhile.
 pub async fn cut_of_line(connection: &mut PgConnection, line_id: LineId, when: When) -> sqlx::Result<()> {
     let only = AccountRange { from: line_id.uuid(), to: line_id.uuid() };
     store::cut_rest_of_statements(connection, &statement_days(when.business_day), only, when).await?;
     Ok(())
 }
 
-/// Cuts the statements of `range`. Usually none of them is there yet. Where one is, because it was cut before, that attempt is rolled back
-/// and only what is missing is cut. Returns the rows written.
+/// Cuts the statements of `range`. Usually none is there yet, and the faster statement is tried first; if one was cut before,
+/// that attempt is rolled back and only what is missing is cut. Returns the rows written.
 async fn cut(connection: &mut PgConnection, range: AccountRange, when: When) -> sqlx::Result<u64> {
     let days = statement_days(when.business_day);
     let mut attempt = connection.begin().await?;
@@ -70,6 +65,12 @@ async fn cut(connection: &mut PgConnection, range: AccountRange, when: When) -> 
         }
         Err(error) => Err(error),
     }
+}
+
+/// The statement days, as days of the month, whose statements are cut on `day`: its own, and on a month's last day all later ones too.
+fn statement_days(day: BusinessDay) -> Vec<i16> {
+    let own = i16::from(day.day_of_month());
+    if day.is_month_end() { (own..=31).collect() } else { vec![own] }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! SQL of what refunds find on the installments of a loan, and give back of what was paid.
+//! SQL for refunds: what they find on the billed installments of a loan, and what they give back of what was paid.
 
 use sqlx::PgConnection;
 
@@ -19,7 +19,7 @@ pub struct BilledParts {
     pub fallen: Parts,
     /// The part of what was paid that was given back to the card.
     pub back: Parts,
-    /// What refunds had taken off the loan's price, on whatever installments, until its statement was cut; nothing of an early payoff.
+    /// What had been refunded of the loan in all when this installment's statement was cut; zero for an early payoff.
     pub refunded_before: Fen,
 }
 
@@ -59,10 +59,11 @@ pub async fn load_billed_parts(
     Ok(billed.collect())
 }
 
-/// What came in of a loan's interest and fees after it was charged off, and was not taken back, by period. A charge-off and a payment
-/// may be of one business day or of two that follow each other, whichever was first: then the payment's posting says so, which has
-/// what it recovered of all its loans, beside what guarantors had of those. Those that were lost before this one are among them, if this
-/// one is.
+/// Interest and fees of a loan, by period (from 1), that were paid after its charge-off and not taken back.
+///
+/// On the business day of the charge-off or the next one, days do not tell whether the payment or the charge-off came first. The
+/// payment's own posting does: what it booked as recovered, together with the guarantors' parts, must cover all that it paid on
+/// this loan and on loans charged off before it.
 pub async fn load_recovered(
     connection: &mut PgConnection,
     line_id: LineId,

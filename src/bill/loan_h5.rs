@@ -21,12 +21,12 @@ use crate::page::Page;
 use crate::page::session::SignedIn;
 use crate::product::terms::Plan;
 
-/// What one page of the list shows.
+/// How many loans one page of the list shows.
 const LISTED: usize = 50;
 
 #[derive(Deserialize)]
 pub struct Wanted {
-    /// The list goes on before this one.
+    /// Only loans older than this one.
     before: Option<LoanId>,
 }
 
@@ -35,7 +35,7 @@ pub struct Wanted {
 pub struct LoansPage {
     page: Page,
     loans: Vec<OwnLoan>,
-    /// Where the list goes on.
+    /// The last loan shown, after which the next page goes on; `None` on the last page.
     older: Option<LoanId>,
 }
 
@@ -54,7 +54,7 @@ struct ScheduleRow {
     period: usize,
     due_on: BusinessDay,
     total: Fen,
-    /// The end of a key: `paid`, `part`, `late`, `grace`, `billed`, `coming`, `gone`.
+    /// The end of the key of its words: `paid`, `part`, `late`, `grace`, `billed`, `coming`, `gone`.
     state: &'static str,
     owed: Fen,
 }
@@ -64,7 +64,7 @@ struct ScheduleRow {
 pub struct AgreementPage {
     page: Page,
     plan: Option<Plan>,
-    /// A year, or for a flat fee each time.
+    /// A year, or for a flat fee per period.
     rate: Rate,
     price: Option<Price>,
     story: LoanStory,

@@ -1,4 +1,5 @@
-//! Bills: what one line owes on one due day, and the installments in it.
+//! Bills: what one line owes on one due day, and the installments in it. Start with `model` for what an installment owes on a
+//! day; `close` cuts the statements, and `own_actions` puts together what a borrower sees.
 
 pub mod model;
 pub mod store;

@@ -42,11 +42,11 @@ pub struct Payment {
     pub taken: Parts,
     /// The day from which the payment counts.
     pub day: BusinessDay,
-    /// The fen-days that have been summed up since that day on what it pays.
+    /// The fen-days to take off: those summed since `day` on the amounts that this payment settles.
     pub fen_days: i128,
 }
 
-/// A bill that was paid, and owes again because a payment was taken back.
+/// A bill that was paid in full, and is open again because a payment was taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReopenedBill {
     pub line_id: LineId,
@@ -56,11 +56,12 @@ pub struct ReopenedBill {
 }
 
 impl Parts {
+    /// The sum of all four parts.
     pub fn total(&self) -> Fen {
         self.fee + self.penalty + self.interest + self.principal
     }
 
-    /// What of it a funder's book holds as receivable; penalty is income when it is paid.
+    /// The part that a funder's book holds as receivable; penalty becomes income only when it is paid.
     pub fn receivable(&self) -> Fen {
         self.fee + self.interest + self.principal
     }
@@ -129,7 +130,7 @@ impl BilledInstallment {
         }
     }
 
-    /// What penalty runs on now.
+    /// The part of what is unpaid that bears penalty.
     pub fn unpaid_base(&self, rule: &PenaltyRule) -> Fen {
         rule.base_of(self.unpaid())
     }
@@ -141,7 +142,7 @@ impl BilledInstallment {
         Parts { penalty: (penalty - self.paid.penalty).or_zero(), ..unpaid }
     }
 
-    /// Takes a payment; penalty keeps running on what is left.
+    /// Takes a payment; penalty goes on running on the rest.
     pub fn pay(&mut self, rule: &PenaltyRule, payment: Payment) {
         self.base_falls(rule, payment);
         self.paid += payment.taken;
@@ -152,8 +153,8 @@ impl BilledInstallment {
         (self.paid.penalty - self.span.penalty_on(rule, self.unpaid_base(rule), day)).or_zero()
     }
 
-    /// Takes a payment back whose money turned out not to have come. For the days on which we held it for paid, no penalty
-    /// runs: it runs on what is owed again from `day` on.
+    /// Takes back a payment whose money did not come. For the days on which it counted as paid no penalty runs; it runs again
+    /// from `day` on.
     pub fn unpay(&mut self, rule: &PenaltyRule, taken: Parts, day: BusinessDay) {
         if !rule.base_of(taken).is_zero() {
             self.span.owed_again_on(self.unpaid_base(rule), day);
@@ -168,18 +169,20 @@ impl BilledInstallment {
         self.returned += fallen;
     }
 
-    /// All charges that are still unpaid but those that it `bears`: they fall where a payoff was quoted before this was billed.
+    /// The unpaid interest and fee in excess of `bears`, the charges that this installment keeps: what a payoff waives if it was
+    /// quoted before this was billed.
     pub fn charges_beyond(&self, bears: Parts) -> Parts {
         let unpaid = self.unpaid();
         Parts { interest: unpaid.interest - bears.interest, fee: unpaid.fee - bears.fee, ..Parts::default() }
     }
 
-    /// Lets charges fall, as if a payment had taken them.
+    /// Waives charges; for penalty they count as paid.
     pub fn waive(&mut self, rule: &PenaltyRule, waived: Payment) {
         self.base_falls(rule, waived);
         self.returned += waived.taken;
     }
 
+    /// Brings the fen-days up to date before amounts that may bear penalty are paid or taken off.
     fn base_falls(&mut self, rule: &PenaltyRule, by: Payment) {
         if !rule.base_of(by.taken).is_zero() {
             self.span.base_changes_on(rule, self.unpaid_base(rule), by.day);

@@ -32,7 +32,7 @@ pub struct InstallmentToday {
 }
 
 impl InstallmentToday {
-    /// All that it has asked for until today, paid or not: with penalty that has run, and less what refunds took off.
+    /// All that it asks for as of today, paid or not: with the penalty so far, and less what refunds took off.
     pub fn due(&self) -> Fen {
         self.owed.total() + self.own.billed.paid.total()
     }
@@ -112,7 +112,7 @@ pub struct Bill {
     /// When the last of it was paid; `None` while any is not.
     pub paid_on: Option<BusinessDay>,
     pub owed: Fen,
-    /// What of it is owed after its days of grace.
+    /// The part of `owed` whose days of grace are over.
     pub late: Fen,
     /// The earliest day on which the grace of an installment ends; `None` where something is late already, or nothing is in grace.
     pub grace_until: Option<BusinessDay>,
@@ -120,7 +120,7 @@ pub struct Bill {
 }
 
 impl Bill {
-    /// `cut` are the bills of each line that fall due on the day.
+    /// `cut` are the lines' bills that fall due on the day, and `inside` the installments in them.
     fn of(due_on: BusinessDay, cut: &[OwnBill], inside: &[&InstallmentToday]) -> Bill {
         let late: Fen = inside.iter().filter(|one| one.is_late()).map(|one| one.owed.total()).sum();
         let grace_until = inside.iter().filter_map(|one| one.grace_until()).min();
@@ -153,7 +153,7 @@ pub struct Bills {
     pub next_statement_on: Option<BusinessDay>,
 }
 
-/// For how many months back paid bills are shown.
+/// How many months back paid bills are shown.
 const PAID_MONTHS: u32 = 120;
 
 /// A borrower's bills: every one that is open, and what was paid in ten years.
@@ -264,6 +264,7 @@ pub struct LoanStory {
 }
 
 impl LoanStory {
+    /// The newest version of the schedule.
     pub fn current(&self) -> &OwnSchedule {
         self.versions.last().expect("a loan is written with its schedule")
     }
@@ -279,13 +280,13 @@ impl LoanStory {
     }
 }
 
-/// A borrower's own loan; `None` where it is somebody else's, or none.
+/// A borrower's own loan; `None` where it is somebody else's, or does not exist.
 pub async fn loan(app: &App, borrower_id: BorrowerId, loan_id: LoanId) -> anyhow::Result<Option<LoanStory>> {
     let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
     story(app, &ids(&lines), loan_id).await
 }
 
-/// Anybody's loan, for whoever operates the house; `None` where there is none.
+/// Anybody's loan, for operators; `None` where it does not exist.
 pub async fn any_loan(app: &App, loan_id: LoanId) -> anyhow::Result<Option<LoanStory>> {
     let line_id = own_store::find_line_of(&mut *app.pool.acquire().await?, loan_id).await?;
     match line_id {

@@ -15,10 +15,11 @@ use crate::overdue::OverdueSpan;
 pub struct OwnLine {
     pub line_id: LineId,
     pub statement_day: i16,
-    /// It is used, so that something will be billed.
+    /// Whether any of it is used, so that something will be billed.
     pub is_used: bool,
 }
 
+/// All lines of a borrower.
 pub async fn list_lines(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<OwnLine>> {
     sqlx::query_as!(
         OwnLine,
@@ -30,14 +31,15 @@ pub async fn list_lines(connection: &mut PgConnection, borrower_id: BorrowerId) 
     .await
 }
 
-/// Money that is being taken from a card, of which the bank has not said yet what became of it.
+/// A withholding order whose result the bank has not told yet.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnPending {
     pub withholding_id: WithholdingId,
     pub amount: Fen,
 }
 
-/// What is under way on lines, the oldest first. One of the timetable's that was not sent yet is none: it makes way for the borrower.
+/// The withholding orders of lines that are under way, the oldest first. An order of the timetable that was not sent yet is left
+/// out, because it gives way when the borrower pays.
 pub async fn list_pending(connection: &mut PgConnection, line_ids: &[LineId]) -> sqlx::Result<Vec<OwnPending>> {
     sqlx::query_as!(
         OwnPending,
@@ -89,7 +91,7 @@ pub struct OwnInstallment {
     pub is_payoff: bool,
 }
 
-/// What is wanted of [`list_installments`]: of one due day, of one loan, or both.
+/// Which installments [`list_installments`] lists: those of one due day, of one loan, or all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Which {
     pub due_on: Option<BusinessDay>,
@@ -193,7 +195,8 @@ pub enum Loans {
     Before(Option<LoanId>),
 }
 
-/// Up to `limit` loans of lines, the latest first; found through their purchases, whose key begins with the line.
+/// Up to `limit` loans of lines, the latest first. They are found through their purchases, whose primary key begins with the
+/// line.
 pub async fn list_loans(
     connection: &mut PgConnection,
     line_ids: &[LineId],
@@ -288,14 +291,14 @@ pub async fn list_schedules(
     Ok(versions.collect())
 }
 
-/// Money or a refund that touched a loan: when, and by what source its ledger entries are found.
+/// An event on a loan: the source and the day by which its ledger entries are found.
 #[derive(Clone, Debug)]
 pub struct Movement {
     pub source_id: Uuid,
     pub business_day: BusinessDay,
 }
 
-/// What moved on a loan: its purchase, repayments that touched it (or one period of it), refunds.
+/// The events on a loan: its purchase, its refunds, and the repayments that settled part of it (or of one period).
 pub async fn list_movements(
     connection: &mut PgConnection,
     loan: &OwnLoan,
@@ -359,7 +362,7 @@ pub async fn list_payments(
     .await
 }
 
-/// What falls due on the next due day that no bill was cut for yet, as the schedules stand.
+/// What falls due on the next due day that is not billed yet, by the current schedules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coming {
     pub due_on: BusinessDay,
@@ -367,6 +370,7 @@ pub struct Coming {
     pub rows: Vec<ComingRow>,
 }
 
+/// What falls due of one loan, not billed yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ComingRow {
     pub due_on: BusinessDay,

@@ -11,9 +11,9 @@ use crate::overdue::OverdueSpan;
 
 /// The first line of every chunk but the first, where each chunk holds about `chunk_rows` open loans of these days of month.
 ///
-/// Walks along each day's agenda, a chunk at a step, and notes where each begins: to number all loans that are due would be to sort
-/// and keep them, while no worker has begun. Lines have their statements in the first 28 days, so that of the days of a month's end
-/// only one has any, and no two walks cut what is between them.
+/// Walks through each day's loans in the order of lines, one chunk per step: numbering them all would sort and keep them before
+/// any worker can begin. Lines have statement days from 1 to 28, so that of the days at a month's end only one has loans, and the
+/// starts of two days never mix.
 pub async fn cut_agenda(
     connection: &mut PgConnection,
     statement_days: &[i16],
@@ -42,7 +42,7 @@ pub async fn cut_agenda(
     .await
 }
 
-/// How many open loans of these days of month there are; counted up to `counted_max`.
+/// How many open loans have these statement days; counted up to `counted_max` only.
 pub async fn count_agenda(
     connection: &mut PgConnection,
     statement_days: &[i16],
@@ -58,11 +58,11 @@ pub async fn count_agenda(
     .await
 }
 
-/// The one statement that cuts a range's statements; `$if_there` says what becomes of rows that are there already.
+/// The one SQL statement that cuts a range's bills; `$if_there` says what becomes of rows that are there already.
 ///
-/// Period k is the k-th statement day from the loan's first. A row that asks for nothing is not billed. Bills are made of
-/// the lines that were really inserted, so that a bill is its lines even where a second run or a payoff came first. Each
-/// schedule is looked up by its key (`limit 1` keeps the planner to it): a hash join would read the whole book per range.
+/// Period k is billed on the k-th statement day from the loan's first. A row that asks for nothing is not billed. Bills are made
+/// from the bill lines that were really inserted, so that they agree even where a second run or a payoff came first. Each
+/// schedule is looked up by its key (`limit 1` keeps the planner to it): a hash join would read all schedules for every range.
 /// Each bill is told to its borrower, as a notice and by SMS.
 macro_rules! cut_statements {
     ($if_there:tt, $($argument:tt)*) => {
@@ -121,7 +121,7 @@ macro_rules! cut_statements {
 /// Writes the bill lines and bills whose statement is cut on the day, and tells of them; returns the rows written.
 ///
 /// # Errors
-/// A unique violation where one of them is there already; then nothing is written, and [`cut_rest_of_statements`] can.
+/// A unique violation where one of them is there already. Then nothing is written; [`cut_rest_of_statements`] writes the rest.
 pub async fn cut_statements(
     connection: &mut PgConnection,
     statement_days: &[i16],
@@ -133,8 +133,8 @@ pub async fn cut_statements(
     Ok(written.fetch_one(connection).await?.unsigned_abs())
 }
 
-/// As [`cut_statements`], but leaves out rows that are there already. Used only where that has failed, since looking for each row first
-/// makes every row cost half as much again.
+/// As [`cut_statements`], but leaves out rows that are there already. Used only where that has failed: the check makes every row
+/// cost half as much again.
 pub async fn cut_rest_of_statements(
     connection: &mut PgConnection,
     statement_days: &[i16],
@@ -154,7 +154,7 @@ pub async fn cut_rest_of_statements(
     Ok(written.fetch_one(connection).await?.unsigned_abs())
 }
 
-/// Months counted through the years; reckoned here for the day, and in the database only for each loan's first statement.
+/// Months counted across years. Computed here for the day, so that the database computes it only for each loan's first statement.
 fn month_number(day: BusinessDay) -> i32 {
     day.date().year() * 12 + day.date().month().cast_signed()
 }
@@ -286,7 +286,7 @@ pub async fn save_installments(connection: &mut PgConnection, installments: &[&B
         installments.iter().map(|installment| get(installment).get()).collect()
     };
     sqlx::query!(
-        // What has one size and is never null is read by its place: unnested, it costs three times as much a row.
+        // Columns of fixed size without nulls are read by index: unnesting them, too, would cost three times as much per row.
         "update bill_line set principal_paid_fen = ($4::bigint[])[p.place], interest_paid_fen = ($5::bigint[])[p.place],
                 fee_paid_fen = ($6::bigint[])[p.place], penalty_paid_fen = ($7::bigint[])[p.place],
                 principal_returned_fen = ($8::bigint[])[p.place], interest_returned_fen = ($9::bigint[])[p.place],
@@ -335,7 +335,7 @@ pub async fn mark_bills_paid(
     Ok(())
 }
 
-/// Opens paid bills again of which a payment was taken back; returns those that were paid, and since when.
+/// Opens bills again of which a payment was taken back; returns those that had been paid in full, with the day of it.
 pub async fn reopen_bills(
     connection: &mut PgConnection,
     bills: &[(LineId, BusinessDay)],
@@ -387,7 +387,7 @@ pub async fn load_billed_installments(
     Ok(rows.into_iter().map(InstallmentRow::into_installment).collect())
 }
 
-/// Removes the line of a payoff that was taken back: what it stood for is billed by statements again.
+/// Removes the bill line of a payoff that was taken back: statements bill its periods again.
 pub async fn delete_payoff_line(connection: &mut PgConnection, line_id: LineId, loan_id: LoanId) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from bill_line where line_id = $1 and loan_id = $2 and origin = 'payoff'",

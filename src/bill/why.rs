@@ -23,9 +23,9 @@ pub struct Agreed {
     pub payment_why: Option<String>,
 }
 
-/// What one later version of the schedule made of a period.
+/// How a later version of the schedule changed a period.
 pub struct Changed {
-    /// The end of a key.
+    /// Why the version exists (`refund`, `payoff` or `restored`); the end of the key of its words.
     pub reason: String,
     pub day: BusinessDay,
     pub principal: Fen,
@@ -63,7 +63,7 @@ pub fn agreed(page: &Page, story: &LoanStory, period: usize) -> Option<Agreed> {
     })
 }
 
-/// What the loan was said to cost a year when it was agreed; `None` only for amounts so small that they have no root.
+/// The annualised cost that was shown when the loan was agreed; `None` only for amounts so small that none can be computed.
 pub fn agreed_price(story: &LoanStory) -> Option<Price> {
     agreed_quote(story)?.1.price().map(|price| price.shown())
 }
@@ -82,7 +82,7 @@ fn agreed_quote(story: &LoanStory) -> Option<(ScheduleRequest, Quote)> {
     Some((schedule_request(plan, price, &wish), quote(terms, &wish).ok()?))
 }
 
-/// What later versions of the schedule made of a period (from 1), in order of time; those that left it as it was are left out.
+/// How later versions of the schedule changed a period (from 1), in order of time; versions that left it as it was are left out.
 pub fn changes(page: &Page, story: &LoanStory, period: usize) -> Vec<Changed> {
     let steps = story.versions.windows(2).map(|step| (&step[0], &step[1]));
     let row = |version: &OwnSchedule| version.schedule.installments.get(period - 1).copied();
@@ -115,7 +115,7 @@ pub fn changes(page: &Page, story: &LoanStory, period: usize) -> Vec<Changed> {
     changed.collect()
 }
 
-/// One version of a schedule after the other, as a period (from 1) is looked at.
+/// One change of the schedule, from `before` to `after`, looked at for one period (from 1).
 #[derive(Clone, Copy)]
 struct Step<'a> {
     before: &'a OwnSchedule,
@@ -197,7 +197,7 @@ fn explain_payoff(page: &Page, paid_off: PaidOff, changed: &mut Changed) {
     interest.extend(whole.iter().map(|row| row.interest).filter(positive));
     guarantee.extend(whole.iter().filter_map(|row| row.guarantee).filter(positive));
     let sum = |charges: &[Fen]| charges.iter().copied().sum::<Fen>();
-    // The bank told of it on a later day than it was quoted for.
+    // The payoff was quoted for an earlier day than the one on which the bank told its result: the figures differ.
     if sum(&interest) != changed.charges.interest || sum(&guarantee) != changed.charges.guarantee.unwrap_or_default() {
         changed.interest_why.push(page.say("payoff-quoted-before").to_string());
         return;
@@ -210,7 +210,7 @@ fn explain_payoff(page: &Page, paid_off: PaidOff, changed: &mut Changed) {
     changed.guarantee_why.extend((guarantee.len() > 1).then(|| page.sum(&guarantee)));
 }
 
-/// How many periods the statements had billed before a day.
+/// How many periods statements had billed before a day.
 fn periods_billed_before(story: &LoanStory, day: BusinessDay) -> u16 {
     let (statement_day, made_on) = (story.line.statement_day, story.loan.made_on);
     let first = statement_day.next_after(made_on);

@@ -1,4 +1,4 @@
-//! Use cases of a funder: open it, move money in and out of its reserve, set the reserve's terms.
+//! Use cases of a funder: open it, move money in and out of its reserve, set the terms of the reserve.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -73,7 +73,7 @@ fn check_code(code: &str) -> Result<(), OpenFunderRefusal> {
     if !is_code(code, CODE_BYTES_MAX) {
         return Err(OpenFunderRefusal::CodeMalformed);
     }
-    // Events to a core go by the funder's code.
+    // Messages to a funder's core are addressed by the funder's code.
     if partner::is_name(code) { Err(OpenFunderRefusal::CodeReserved(code.to_owned())) } else { Ok(()) }
 }
 
@@ -91,7 +91,8 @@ pub async fn deposit(app: &App, movement: BankMovement) -> Outcome<Step, Reserve
     book(app, &movement, Direction::In).await
 }
 
-/// Books a withdrawal: money that goes back to the funder, never out of an advance.
+/// Books a withdrawal: money that goes back to the funder, never more than is available without the advance. The same reference
+/// and amount again changes nothing.
 pub async fn withdraw(app: &App, movement: BankMovement) -> Outcome<Step, ReserveRefusal> {
     book(app, &movement, Direction::Out).await
 }
@@ -119,7 +120,7 @@ impl Direction {
     }
 }
 
-/// Books a movement in the caller's transaction, which locks the reserve here: last of all.
+/// Books a movement in the caller's transaction. It locks the reserve, so the caller has taken all other locks before.
 pub(super) async fn book_movement(
     connection: &mut PgConnection,
     movement: &BankMovement,
@@ -165,7 +166,7 @@ struct Moved<'a> {
     when: When,
 }
 
-/// What the funder's core is told of it.
+/// The message to the funder's core about a movement.
 fn moved(partner: String, reserve: &Reserve, moved: Moved<'_>) -> Message {
     Message {
         partner,
@@ -192,14 +193,15 @@ pub struct ReserveTerms {
     pub low_water: Fen,
 }
 
-/// Sets advance limit and highest low-water mark; a limit below the advance in use is refused, and a mark that is not above the others.
+/// Sets advance limit and highest low-water mark. A limit below the advance in use is refused, and so is a mark that is not above
+/// the lower marks.
 pub async fn set_reserve_terms(app: &App, funder_id: FunderId, terms: ReserveTerms) -> Outcome<Step, ReserveRefusal> {
     let ReserveTerms { advance_limit, low_water } = terms;
     let change = TermsChange { advance_limit: Some(advance_limit), low_water: Some(low_water), lower_marks: None };
     change_reserve_terms(app, funder_id, change).await.map(|(step, _)| step)
 }
 
-/// What is to change of a reserve's terms; the rest stays as it is.
+/// Which terms of a reserve are to change; `None` leaves one as it is.
 #[derive(Clone, Debug)]
 pub struct TermsChange {
     pub advance_limit: Option<Fen>,
@@ -207,16 +209,15 @@ pub struct TermsChange {
     pub lower_marks: Option<Vec<Fen>>,
 }
 
-/// Changes what the house says of a reserve's terms, and leaves what its funder set meanwhile: both may.
+/// Changes those terms of a reserve that the operator names, and leaves the others as they are: the funder may have set them
+/// meanwhile.
 pub async fn change_reserve_terms(
     app: &App,
     funder_id: FunderId,
     change: TermsChange,
 ) -> Outcome<(Step, Reserve), ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let today = business_day::store::hold_today(&mut transaction).await?;
-    let mut reserve =
-        lock_known_reserve(&mut transaction, funder_id, When { business_day: today, at: app.clock.now() }).await?;
+    let mut reserve = lock_reserve_today(&mut transaction, app, funder_id).await?;
     let advance_limit = change.advance_limit.unwrap_or(reserve.advance_limit);
     let present = reserve.marks();
     let marks = LowWaterMarks {
@@ -247,8 +248,8 @@ pub struct LowWaterChange {
     pub attempt: Attempt,
 }
 
-/// Sets the low-water marks where they still are in the version that was read; the rest of the terms stays as it is. Asked
-/// again, what was done is done.
+/// Sets the low-water marks if they are still in the version that the funder read. A repeated request that was already carried
+/// out changes nothing.
 pub async fn change_low_water(
     app: &App,
     funder_id: FunderId,
@@ -256,9 +257,7 @@ pub async fn change_low_water(
 ) -> Outcome<Reserve, ReserveRefusal> {
     let LowWaterChange { version, marks, attempt } = change;
     let mut transaction = database::begin(&app.pool).await?;
-    let today = business_day::store::hold_today(&mut transaction).await?;
-    let mut reserve =
-        lock_known_reserve(&mut transaction, funder_id, When { business_day: today, at: app.clock.now() }).await?;
+    let mut reserve = lock_reserve_today(&mut transaction, app, funder_id).await?;
     let is_done = reserve.low_water_version - 1 == version && reserve.marks() == marks;
     if attempt == Attempt::Again && is_done {
         return Ok(reserve);
@@ -272,13 +271,14 @@ pub async fn change_low_water(
     Ok(reserve)
 }
 
-/// What is leased may reach below a new mark: whoever crosses that is to have the reserve locked.
+/// Saves new terms and ends all leases of slices. A lease may reach below a new mark, and a mark is only to be crossed by a
+/// transaction that has locked the reserve.
 async fn save_terms(connection: &mut PgConnection, reserve: &Reserve) -> sqlx::Result<()> {
     store::save_reserve(&mut *connection, reserve, &[]).await?;
     slice_store::lease(connection, reserve.funder_id, Fen::ZERO).await
 }
 
-/// When the reserve runs dry if it is used as on the last business days before `today`.
+/// When the reserve will be used up if purchases go on as on the last business days before `today`.
 ///
 /// # Errors
 /// `RowNotFound` when there is no such funder.
@@ -293,13 +293,22 @@ pub async fn forecast_reserve(
     Ok(forecast::forecast(reserve.usable(), used, today))
 }
 
-/// Enters what purchases have used meanwhile into the reserve's journal.
+/// Enters into the reserve's journal what purchases have used by slices since it was last locked.
 pub async fn bring_journal_up_to_date(app: &App, funder_id: FunderId) -> Outcome<(), ReserveRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let today = business_day::store::hold_today(&mut transaction).await?;
-    lock_known_reserve(&mut transaction, funder_id, When { business_day: today, at: app.clock.now() }).await?;
+    lock_reserve_today(&mut transaction, app, funder_id).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// Holds the business day, and locks the reserve after it.
+async fn lock_reserve_today(
+    connection: &mut PgConnection,
+    app: &App,
+    funder_id: FunderId,
+) -> Outcome<Reserve, ReserveRefusal> {
+    let today = business_day::store::hold_today(&mut *connection).await?;
+    lock_known_reserve(connection, funder_id, When { business_day: today, at: app.clock.now() }).await
 }
 
 async fn lock_known_reserve(

@@ -1,4 +1,4 @@
-//! What the close does to reserves: money held becomes money paid out, and advances grow old.
+//! What the close does to reserves: money held becomes money paid out, and advances that were not repaid become overdue.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
-//! When a reserve runs dry, if it is used as in the last days.
+//! When a reserve will be used up, if purchases go on as in the last days.
 
 use crate::base::{BusinessDay, Fen};
 
-/// Business days that the average is taken over, of a reserve that was used for so long: two weeks hold two weekends.
+/// Business days over which the average is taken, or fewer where the reserve is younger: two weeks hold two weekends.
 pub const DAYS: u32 = 14;
 
 /// What the last [`DAYS`] business days let one expect, or those since the reserve was first used.
@@ -23,12 +23,12 @@ pub struct NetUse {
     pub since: BusinessDay,
 }
 
-/// `usable` is what purchases may hold as of `today`; `used` is over the last [`DAYS`] business days before it. The days before
-/// the reserve was first used say nothing of one on which it is.
+/// `usable` is what purchases may hold as of `today`; `used` is over the last [`DAYS`] business days before it. Days before the
+/// reserve was first used are not counted.
 pub fn forecast(usable: Fen, used: NetUse, today: BusinessDay) -> Forecast {
     let days = today.days_since(used.since).clamp(1, i64::from(DAYS));
     let runs_dry_on = used.net.is_positive().then(|| {
-        // Whole days that are covered; multiplied first, so that no average is rounded.
+        // How many whole days are covered; multiplied first, so that no rounded average is divided by.
         let covered = i128::from(usable.or_zero().get()) * i128::from(days) / i128::from(used.net.get());
         today.plus_days(u32::try_from(covered).unwrap_or(u32::MAX).min(COVERED_DAYS_MAX))
     });
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lasts_for_just_so_many_days_is_dry_on_the_next_and_a_fen_less_on_the_last() {
+    fn what_covers_exactly_so_many_days_runs_dry_on_the_next_one_and_a_fen_less_on_the_last() {
         let dry_on = |usable| {
             let forecast = forecast(Fen::new(usable), used_since("2026-01-05", 1_400), day("2026-03-02"));
             forecast.runs_dry_on.unwrap().to_string()
@@ -91,7 +91,7 @@ mod tests {
             [dry_on(200), dry_on(199), dry_on(100), dry_on(99)],
             ["2026-03-04", "2026-03-03", "2026-03-03", "2026-03-02"]
         );
-        // An advance that is used up is no more than nothing, and ten years are as far as one sees.
+        // A negative reserve counts as empty, and no forecast looks further than ten years.
         assert_eq!(dry_on(-500), "2026-03-02");
         assert_eq!(dry_on(Fen::MAX.get()), day("2026-03-02").plus_days(3_650).to_string());
     }

@@ -30,8 +30,8 @@ pub async fn watch_reserves(app: &App) -> anyhow::Result<u64> {
     Ok(told)
 }
 
-/// Has the watch come at once where a reserve that the transaction has locked stands below a mark of which its funder was not told
-/// today: its timetable may be later than the first purchase that is refused. At most once a minute for each mark.
+/// Enqueues the watch at once where a locked reserve stands below a mark of which its funder was not told today: by the timetable
+/// alone it could come after the first purchase that is refused. At most once a minute for each mark.
 pub async fn watch_soon(connection: &mut PgConnection, reserve: &Reserve, when: When) -> sqlx::Result<()> {
     if let Some(mark) = reserve.newly_crossed(when.business_day) {
         let job = NewJob {

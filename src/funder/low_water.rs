@@ -1,4 +1,4 @@
-//! Low-water marks: below which amounts a funder is told that its reserve runs low.
+//! Low-water marks: the amounts below which a funder is told that its reserve runs low.
 
 use super::reserve::{LowWaterMarks, Reserve, ReserveRefusal};
 use crate::base::{BusinessDay, Fen};
@@ -22,23 +22,23 @@ impl Reserve {
         std::iter::once(self.low_water).chain(self.lower_marks.iter().copied())
     }
 
-    /// The next mark that available may fall below; zero where there is none.
+    /// The highest mark that available has not fallen below; zero where there is none.
     pub fn next_mark(&self) -> Fen {
         self.each_mark().find(|mark| *mark <= self.available).unwrap_or_default()
     }
 
-    /// What may be used without crossing a mark, or more than is available; negative in an advance.
+    /// How much may be used before a mark is crossed or nothing is available; negative while an advance is in use.
     pub fn above_next_mark(&self) -> Fen {
         self.available - self.next_mark()
     }
 
-    /// The lowest mark that available is below.
+    /// The lowest mark that available has fallen below.
     fn crossed_mark(&self) -> Option<Fen> {
         self.each_mark().take_while(|mark| self.available < *mark).min()
     }
 
-    /// The lowest mark that available is below, if the funder is to be told of it: when it was crossed since the funder was told last,
-    /// and once on each further day below a mark.
+    /// The lowest mark that available has fallen below, if the funder is to be told of it: when it was crossed since the last
+    /// notice, and once on each further day.
     pub fn newly_crossed(&self, today: BusinessDay) -> Option<Fen> {
         let told = self.low_water_told.unwrap_or(self.low_water);
         self.crossed_mark().filter(|mark| self.low_water_noticed_on != Some(today) || *mark < told)
@@ -52,7 +52,8 @@ impl Reserve {
         tell
     }
 
-    /// Takes note that available may have risen: a mark that it is above again is told again when it is crossed again.
+    /// To be called when available has changed: forgets the notices of marks that it is above again, so that they are told anew
+    /// when they are crossed again.
     pub(super) fn forget_marks_below(&mut self) {
         match self.crossed_mark() {
             None => (self.low_water_told, self.low_water_noticed_on) = (None, None),

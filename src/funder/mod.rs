@@ -1,4 +1,5 @@
-//! Funders, and what they have prefunded.
+//! Funders, and the reserve that each has prefunded. Start with `reserve` for what a reserve is and how it moves; `slice` lets
+//! purchases use it without locking it, and `order` is how a funder's system moves money in and out.
 
 pub mod reserve;
 pub mod low_water;

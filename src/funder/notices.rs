@@ -1,4 +1,4 @@
-//! What operators are told of a funder's orders about its reserve: where money is to be looked for, or paid by hand.
+//! Notices to operators about orders of a funder: a deposit to look for at the bank, or a withdrawal to pay by hand.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::order::ReserveOrder;
 use crate::base::When;
 use crate::notice::Notice;
 
-/// A deposit is said to have been sent. One that was refused and is noted again is told of again.
+/// A funder says that it has sent a deposit. One that was refused and is noted again is told again.
 pub fn deposit_noted(order: &ReserveOrder, funder: &str, when: When) -> Notice {
     Notice::to_operators("deposit_noted", of_order(order, funder), when)
 }

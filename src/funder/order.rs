@@ -1,4 +1,4 @@
-//! Orders of a funder's system about its reserve: money that it has sent, money that it wants back.
+//! Orders of a funder's system about its reserve: deposits that it has sent, and withdrawals that it asks for.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -93,8 +93,9 @@ impl Refusal for OrderRefusal {
 }
 
 impl ReserveOrder {
-    /// Whether the same notice again opens it: a deposit that was refused by mistake, or too early, is booked by no other way. Of a
-    /// refused withdrawal nothing has happened; it is asked for anew. Under the key that noted it already, nobody has noted it again.
+    /// Whether noting it again under the idempotency key `key` opens it again. A refused deposit is opened: if it was refused by
+    /// mistake or too early, there is no other way to book it. A refused withdrawal is not: no money moved, and it is asked for
+    /// anew. The same key is a mere repetition of the request that was refused.
     pub fn is_opened_again(&self, key: &str) -> bool {
         match (self.kind, self.status) {
             (ReserveOrderKind::Deposit, ReserveOrderStatus::Refused) => self.noted_key.as_deref() != Some(key),
@@ -103,8 +104,8 @@ impl ReserveOrder {
         }
     }
 
-    /// Whether the key of the same notice takes the place of the one that is kept: of an order that waits, so that this notice sent once more
-    /// opens nothing that was refused after it.
+    /// Whether `key` replaces the key that is kept, because the order was noted once more while it waits. If it is refused
+    /// afterwards, a repetition of this request then does not open it again.
     pub fn is_noted_anew(&self, key: &str) -> bool {
         match self.status {
             ReserveOrderStatus::Noted => self.noted_key.as_deref() != Some(key),

@@ -27,12 +27,12 @@ pub struct Noting {
     pub reference: String,
     /// The holder of the key that signed it.
     pub noted_by: String,
-    /// The notice's own, after the system that sends it.
+    /// The request's idempotency key, as `system/key`.
     pub key: String,
 }
 
-/// Notes an order. The same reference and amount again gives the order that is there, and under another key opens a refused deposit
-/// again.
+/// Notes an order. The same reference and amount again gives the existing order; under another idempotency key, that also opens a
+/// refused deposit again.
 pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, OrderRefusal> {
     let reference = noting.reference.trim();
     let is_long = reference.chars().count() > REFERENCE_CHARS_MAX;
@@ -85,13 +85,13 @@ pub async fn note_order(app: &App, noting: Noting) -> Outcome<ReserveOrder, Orde
     find(app, stored.order_id).await
 }
 
-/// What somebody does to an order.
+/// The entry in the audit trail of something that a person did to an order.
 fn act(action: Action, order: &ReserveOrder) -> Act {
     let ReserveOrder { order_id, funder_id, kind, amount_fen, .. } = order;
     Act::new(action, order_id, json!({ "funder_id": funder_id, "kind": kind, "amount_fen": amount_fen }))
 }
 
-/// Tells operators of an order that they have something to do for.
+/// Tells operators of an order for which they have something to do.
 async fn tell(
     connection: &mut PgConnection,
     order: &ReserveOrder,
@@ -149,7 +149,7 @@ async fn confirm(
     let booked = book_movement(&mut transaction, &movement, direction, now).await;
     let is_booked_now = match booked.map_err(|fault| fault.map_refusal(OrderRefusal::Reserve))? {
         Step::Applied => true,
-        // The bank's reference was booked before without an order, by whoever has paid it.
+        // The bank's reference was booked before without an order; whoever did that has paid it.
         Step::AlreadyApplied => false,
     };
     if is_booked_now && order.kind == ReserveOrderKind::Withdrawal {

@@ -123,7 +123,7 @@ pub async fn decide_order(connection: &mut PgConnection, decided: Decided<'_>) -
     Ok(())
 }
 
-/// Keeps the key under which an order that the caller has locked, and that waits, was noted once more.
+/// Stores the key under which a waiting order, which the caller has locked, was noted once more.
 pub async fn keep_key(connection: &mut PgConnection, order_id: ReserveOrderId, key: &str) -> sqlx::Result<()> {
     sqlx::query!("update reserve_order set noted_key = $2 where order_id = $1", order_id.uuid(), key)
         .execute(connection)
@@ -136,12 +136,12 @@ pub struct NotedAgain<'a> {
     pub order_id: ReserveOrderId,
     /// The holder of the key that signed it.
     pub by: &'a str,
-    /// The notice's own.
+    /// The idempotency key of that request.
     pub key: &'a str,
     pub at: DateTime<Utc>,
 }
 
-/// Opens a refused order again, which the caller has locked; how it was noted and refused before is kept.
+/// Opens again a refused order that the caller has locked; its earlier notes and refusals are kept.
 pub async fn reopen_order(connection: &mut PgConnection, noted: NotedAgain<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "with kept as (

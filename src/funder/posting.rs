@@ -1,4 +1,4 @@
-//! How a funder's deposits and withdrawals stand in the books.
+//! The postings of a funder's deposits and withdrawals.
 
 use uuid::Uuid;
 

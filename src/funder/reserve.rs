@@ -30,7 +30,7 @@ pub struct Reserve {
     /// One higher after each change of the marks.
     pub low_water_version: i32,
     pub low_water_noticed_on: Option<BusinessDay>,
-    /// The mark that the last notice of this crossing was about; where there is none, it was the highest.
+    /// The mark that the last notice was about; `None` stands for the highest mark.
     pub low_water_told: Option<Fen>,
     /// The day on which `available` fell below zero; `None` while it stands at zero or above.
     pub advance_since: Option<BusinessDay>,
@@ -39,13 +39,13 @@ pub struct Reserve {
     pub last_entry_no: i64,
 }
 
-/// Low-water marks below the first: a warning, an alarm, and room between.
+/// How many marks there may be below the first: enough for several levels of warning.
 pub const LOWER_MARKS_MAX: usize = 7;
 
 /// All low-water marks of a reserve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LowWaterMarks {
-    /// Zero where there is none: then it is told of an advance only.
+    /// Zero where there is none: then the funder is told only when an advance is drawn on.
     pub first: Fen,
     /// In falling order, each above zero and below the one before it.
     pub lower: Vec<Fen>,
@@ -80,7 +80,7 @@ pub enum ReserveEntryKind {
     Refund,
 }
 
-/// Why a reserve does not move.
+/// Why a change of a reserve is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReserveRefusal {
     #[error("an amount is a whole number of fen from 1 to {}", Fen::MAX.get())]
@@ -130,7 +130,7 @@ impl Refusal for ReserveRefusal {
     }
 }
 
-/// What a journal row says beside its amounts.
+/// What caused a change of a reserve, for its journal row.
 #[derive(Clone, Debug)]
 pub struct Occasion {
     /// The bank reference, the purchase voided, the refund, the closed day, or the first of several purchases.
@@ -176,7 +176,7 @@ impl Reserve {
         Ok(())
     }
 
-    /// Books what its slices have used: their leases were never more than what is available.
+    /// Books what slices have used. No check is needed: their leases together were never more than what was available.
     pub fn book_use(&mut self, used: Fen, occasion: Occasion) -> ReserveEntry {
         self.held += used;
         self.move_available(-used, occasion.when.business_day);
@@ -234,15 +234,15 @@ impl Reserve {
         Ok(())
     }
 
-    /// Marks the advance overdue at the close of `day`, if it was due then. `due_on` is the working day after
-    /// `advance_since`. True when this close is the first to find it so.
+    /// At the close of `day`, marks the advance as overdue if `due_on`, the working day after `advance_since`, has come. `true`
+    /// if it was not marked before.
     pub fn age_advance(&mut self, due_on: BusinessDay, day: BusinessDay) -> bool {
         let newly_overdue = self.advance_since.is_some() && !self.advance_overdue && day >= due_on;
         self.advance_overdue |= newly_overdue;
         newly_overdue
     }
 
-    /// The journal row for a change that the amounts already show.
+    /// The journal row of a change that has already been made to the amounts.
     pub fn record(&mut self, kind: ReserveEntryKind, amount: Fen, occasion: Occasion) -> ReserveEntry {
         self.last_entry_no += 1;
         ReserveEntry {
@@ -369,7 +369,7 @@ pub(super) mod tests {
         assert!(reserve.age_advance(day("2026-03-03"), day("2026-03-03")));
         assert_eq!(reserve.usable(), Fen::ZERO);
         reserve.deposit(Fen::new(68), on("2026-03-04")).unwrap();
-        // What was released and what comes back by a refund repays it as well.
+        // A release and a refund repay the advance as well.
         reserve.release(Fen::new(1), on("2026-03-04"));
         assert_eq!((reserve.advance_since, reserve.advance_overdue), (Some(day("2026-03-02")), true));
         reserve.take_back(Fen::new(1), on("2026-03-04"));
@@ -421,7 +421,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_amount_is_more_than_nothing_and_no_more_than_the_greatest() {
+    fn an_amount_is_above_zero_and_at_most_the_largest() {
         for fen in [Fen::ZERO, Fen::new(-1), Fen::MAX + Fen::new(1)] {
             let mut reserve = reserve(100, 0);
             assert_eq!(reserve.hold(fen, day("2026-03-02")), Err(ReserveRefusal::AmountOutOfBounds), "{fen}");

@@ -1,11 +1,11 @@
-//! Slices of a reserve: what the lanes of authorisers use without locking the reserve itself.
+//! Slices of a reserve: each is leased a part of it, which one lane of an authoriser uses without locking the reserve itself.
 
 use super::reserve::Reserve;
 use crate::base::Fen;
 
 /// Slices that each reserve has, numbered from 0: enough for four nodes of two lanes.
 pub const SLICES: i16 = 8;
-/// For how many batches like the one just decided a slice must last to be worth leasing.
+/// A slice is worth leasing if it lasts for this many batches like the one just decided.
 const BATCHES_MIN: i64 = 4;
 
 /// One slice, inside the transaction that locked its reserve.
@@ -13,13 +13,14 @@ const BATCHES_MIN: i64 = 4;
 pub struct Slice {
     pub slice_no: i16,
     pub used: Fen,
-    /// The first purchase that it was used for since it was booked.
+    /// The first purchase that used it since its use was last booked.
     pub source: Option<String>,
 }
 
-/// What each slice is to have of the reserve from now on, after a batch that held `amount` of it; `None` where that is too little to
-/// be worth it, so that who is refused is decided on the reserve itself. An advance is never leased, nor is what lies below a
-/// low-water mark that has not been crossed: whoever crosses it has the reserve locked, and sees it.
+/// What each slice is to be leased after a batch that held `amount`; `None` where that would be too little to be worth it. Then
+/// batches are decided on the locked reserve, and nobody is refused while it still has enough. An advance is never leased, nor is
+/// what lies below the next low-water mark: a mark is only crossed by a transaction that has locked the reserve, and so notices
+/// it.
 pub fn share(reserve: &Reserve, amount: Fen) -> Option<Fen> {
     let share = Fen::new(reserve.above_next_mark().get() / i64::from(SLICES));
     (amount.is_positive() && share.get() / BATCHES_MIN >= amount.get()).then_some(share)

@@ -34,8 +34,8 @@ pub async fn book_slices(connection: &mut PgConnection, when: When) -> sqlx::Res
     Ok(())
 }
 
-/// Leases each slice its share of a reserve that the transaction has locked and saved, after a batch that held `amount` of it; says
-/// what the share is, or `None` where the reserve is too scarce to be shared. Just above a low-water mark, leases from before end.
+/// Leases each slice its share of a reserve that the transaction has locked and saved, after a batch that held `amount`. Returns
+/// the share, or `None` where too little is left to share; then, if a low-water mark is near, earlier leases end.
 pub async fn lease_slices(connection: &mut PgConnection, reserve: &Reserve, amount: Fen) -> sqlx::Result<Option<Fen>> {
     let Some(share) = share(reserve, amount) else {
         if reserve.next_mark().is_positive() {

@@ -18,7 +18,7 @@ pub(super) async fn lock_slices(connection: &mut PgConnection, funder_id: Funder
     .await
 }
 
-/// Takes what locked slices have used off them and off what they were leased.
+/// Resets the use of locked slices, which has been booked, to zero, and lowers their leases by it.
 pub(super) async fn take_use(connection: &mut PgConnection, funder_id: FunderId) -> sqlx::Result<()> {
     sqlx::query!(
         "update reserve_slice set leased_fen = leased_fen - used_fen, used_fen = 0, source = null
@@ -30,7 +30,7 @@ pub(super) async fn take_use(connection: &mut PgConnection, funder_id: FunderId)
     Ok(())
 }
 
-/// Leases `share` to each slice of a reserve that the transaction has locked, instead of what it had.
+/// Sets the lease of each slice of a locked reserve to `share`, whatever it was before.
 pub(super) async fn lease(connection: &mut PgConnection, funder_id: FunderId, share: Fen) -> sqlx::Result<()> {
     sqlx::query!("update reserve_slice set leased_fen = $2 where funder_id = $1", funder_id.uuid(), share.get())
         .execute(connection)
@@ -38,7 +38,7 @@ pub(super) async fn lease(connection: &mut PgConnection, funder_id: FunderId, sh
     Ok(())
 }
 
-/// Funders whose slices were used since they were booked, in id order.
+/// Funders with slices whose use is not booked yet, in id order.
 pub(super) async fn find_used(connection: &mut PgConnection) -> sqlx::Result<Vec<FunderId>> {
     sqlx::query_scalar!(
         r#"select distinct funder_id as "funder_id: FunderId" from reserve_slice where used_fen > 0 order by 1"#

@@ -42,6 +42,7 @@ pub async fn insert_funder(
     Ok(done.rows_affected() > 0)
 }
 
+/// The funder with a code, if there is one.
 pub async fn find_funder_by_code(connection: &mut PgConnection, code: &str) -> sqlx::Result<Option<Funder>> {
     sqlx::query_as!(
         Funder,
@@ -68,13 +69,15 @@ pub async fn find_name(connection: &mut PgConnection, funder_id: FunderId) -> sq
     sqlx::query_scalar!("select name from funder where funder_id = $1", funder_id.uuid()).fetch_one(connection).await
 }
 
+/// All funders, in the order of their codes.
 pub async fn load_funders(connection: &mut PgConnection) -> sqlx::Result<Vec<Funder>> {
     sqlx::query_as!(Funder, r#"select funder_id as "funder_id: FunderId", code, name from funder order by code"#)
         .fetch_all(connection)
         .await
 }
 
-/// The reserve's own row, locked until the transaction ends, without what its slices have used since they were booked.
+/// The reserve's own row, locked until the transaction ends. What slices have used and is not booked is missing from it: callers
+/// want [`super::lock_reserve`].
 ///
 /// # Errors
 /// `RowNotFound` when there is no such funder.
@@ -115,8 +118,9 @@ pub async fn find_reserve(connection: &mut PgConnection, funder_id: FunderId) ->
     .await
 }
 
-/// Writes back a reserve that this transaction locked, with its new journal rows, in one round trip. Where more is leased to slices
-/// than is left above the next low-water mark, their leases end: whoever crosses a mark is to have the reserve locked.
+/// Writes back a reserve that this transaction locked, with its new journal rows, in one round trip. Where more is leased to
+/// slices than is left above the next low-water mark, their leases end: a mark is only crossed by a transaction that has locked
+/// the reserve.
 pub async fn save_reserve(
     connection: &mut PgConnection,
     reserve: &Reserve,
@@ -207,7 +211,8 @@ pub async fn find_advancing(connection: &mut PgConnection) -> sqlx::Result<Vec<F
     .await
 }
 
-/// Funders to be told today that their reserve is low, and those that were told and stand above that mark again, in id order.
+/// Funders to be told today that their reserve is low, and funders that were told and whose reserve is above that mark again; in
+/// id order.
 pub async fn find_crossing_low_water(connection: &mut PgConnection, today: BusinessDay) -> sqlx::Result<Vec<FunderId>> {
     sqlx::query_scalar!(
         r#"select funder_id as "funder_id!: FunderId" from reserve_now
@@ -223,7 +228,7 @@ pub async fn find_crossing_low_water(connection: &mut PgConnection, today: Busin
     .await
 }
 
-/// How a reserve was used on the business days from `from` up to before `to`, which is its first one where it never was.
+/// How a reserve was used on the business days from `from` to the day before `to`. Where it never was used, `since` is `to`.
 pub async fn sum_net_use(
     connection: &mut PgConnection,
     funder_id: FunderId,

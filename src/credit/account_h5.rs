@@ -1,4 +1,4 @@
-//! Closing the account: what stands against it, and the PIN and the code that confirm it.
+//! Closing the account: the obstacles, or else the PIN and the code that confirm it.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -50,7 +50,7 @@ async fn closing_page(app: &App, page: Page, id: BorrowerId, form: Form) -> Resu
     Ok(ClosePage { page, form, obstacles, has_pin, mobile, is_sent })
 }
 
-/// `POST /me/close`: `do` says whether a code is asked for, or put in, with the PIN of whoever has one.
+/// `POST /me/close`: the field `do` says whether a code is to be sent, or was entered, together with the PIN if there is one.
 pub async fn close(
     State(app): State<App>,
     page: Page,

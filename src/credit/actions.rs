@@ -35,24 +35,14 @@ const TRIES_MAX: usize = 3;
 
 type Products = HashMap<(ProductId, i32), Arc<ProductVersion>>;
 
-/// Applies for a line. The same key gives the same application again, as far as it has come.
+/// Applies for a line. The same key again gives the same application in its present state.
 pub async fn apply(app: &App, request: ApplyRequest) -> Outcome<Applied, ApplyRefusal> {
     let mut applied = apply_many(app, &[request]).await?;
     applied.remove(0).map_err(Fault::Refused)
 }
 
-/// What a borrower asked for last, and what came of it.
-pub async fn latest_application(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<Application>> {
-    Ok(application_store::find_latest(&mut *app.pool.acquire().await?, borrower_id).await?)
-}
-
-/// A borrower's lines that are not closed, oldest first.
-pub async fn open_lines(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Line>> {
-    Ok(store::list_open_lines(&mut *app.pool.acquire().await?, borrower_id).await?)
-}
-
-/// As [`apply`], answering each in order. After a failure some may be stored and undecided: asking again with the same keys, or
-/// [`super::jobs::decide_waiting`], decides them.
+/// As [`apply`], for several requests; the answers are in the same order. After a failure some may be stored and undecided:
+/// asking again with the same keys decides them, and so does [`super::jobs::decide_waiting`].
 pub async fn apply_many(app: &App, requests: &[ApplyRequest]) -> anyhow::Result<Vec<Result<Applied, ApplyRefusal>>> {
     let submitted = submit(app, requests).await?;
     let undecided: HashMap<ApplicationId, Application> = submitted
@@ -70,6 +60,7 @@ pub async fn apply_many(app: &App, requests: &[ApplyRequest]) -> anyhow::Result<
     Ok(submitted.into_iter().map(|application| application.map(answer)).collect())
 }
 
+/// Stores the applications that may be made; the others are refused one by one.
 async fn submit(app: &App, requests: &[ApplyRequest]) -> anyhow::Result<Vec<Result<Application, ApplyRefusal>>> {
     for _ in 0..TRIES_MAX {
         let mut transaction = database::begin(&app.pool).await?;
@@ -111,7 +102,7 @@ struct Batch {
     withdrawn: HashSet<(ProductId, i32)>,
 }
 
-/// A request that was taken.
+/// A request that is not refused: a new application, or one from before.
 enum Judged {
     New(Application),
     /// It was made under the same key before.
@@ -126,6 +117,7 @@ impl Judged {
     }
 }
 
+/// Reads all that a batch is judged on, and holds its people until the transaction ends.
 async fn read_batch(
     connection: &mut PgConnection,
     app: &App,
@@ -164,6 +156,7 @@ async fn read_batch(
     })
 }
 
+/// The applicant of a stored row, as of `today`.
 pub(super) fn applicant(row: ApplicantRow, today: BusinessDay) -> Applicant {
     let is_signed = |agreement: &Agreement| row.signed.iter().any(|hash| *hash == agreement.wording().sha256);
     Applicant {
@@ -190,7 +183,8 @@ impl Batch {
         let applicant = self.applicants.get_mut(&request.borrower_id).ok_or(ApplyRefusal::BorrowerUnknown)?;
         let version = (request.product_id, request.product_version);
         let product = self.products.get(&version).ok_or(ApplyRefusal::ProductUnknown)?;
-        // Nobody could approve less than the product gives, nor more than was asked for.
+        // No approval gives less than the product's minimum or more than was asked for, so a request below the minimum could
+        // never be approved.
         let may_ask_for = product.terms.line.limit_min_fen..=Fen::MAX;
         if request.limit_requested.is_some_and(|limit| !may_ask_for.contains(&limit)) {
             return Err(ApplyRefusal::LimitInvalid);
@@ -245,9 +239,9 @@ pub(super) async fn decide(app: &App, applications: &[Application]) -> anyhow::R
     Ok(decided)
 }
 
-/// As [`decide`], for at most `QUESTIONS_MAX` applications, by one call to the hook. The partner that is asked is stored just before the
-/// call, so that a late answer is heard from that partner alone. Applications that have ended by then, as by a consent that was taken back,
-/// are not put to the hook. No transaction is open during the call.
+/// As [`decide`], for at most `QUESTIONS_MAX` applications, by one call to the hook. The partner that is asked is stored just
+/// before the call, so that a late answer is heard from that partner alone. Applications that have ended by then, such as by a
+/// consent taken back, are not put to the hook. No transaction is open during the call.
 async fn decide_by_one_call(
     app: &App,
     mut applications: Vec<Application>,
@@ -288,7 +282,7 @@ async fn decide_by_one_call(
     Ok(applied.into_iter().map(|applied| (applied.application_id, applied)).collect())
 }
 
-/// What the risk hook says of each, within the terms of its product and what was asked for.
+/// The risk hook's verdict on each, kept within the terms of its product and what was asked for.
 async fn assess(app: &App, applications: &[Application], products: &Products) -> HashMap<ApplicationId, Verdict> {
     let questions: Vec<Question<'_>> = applications
         .iter()
@@ -362,7 +356,7 @@ pub(super) async fn record(
     Ok(applied)
 }
 
-/// A decision on its way: to which status it moves its application, and which line it opens.
+/// A decision to be written: the status that it gives its application, and the line that it opens.
 struct Moving {
     decision: Decision,
     to: ApplicationStatus,
@@ -381,6 +375,7 @@ pub struct PersonDecision {
     pub verdict: PersonVerdict,
 }
 
+/// A person's verdict on a referred application.
 #[derive(Clone, Debug)]
 pub enum PersonVerdict {
     Approve {
@@ -393,7 +388,7 @@ pub enum PersonVerdict {
     },
 }
 
-/// Writes one decision on a locked application, unless the application can take it no more.
+/// As [`record`], for one decision; refused where the application can no longer take it.
 pub(super) async fn record_one(
     connection: &mut PgConnection,
     app: &App,
@@ -468,4 +463,14 @@ fn act_of_decision(applied: &Applied, is_review: bool) -> Act {
         detail["review"] = json!(true);
     }
     Act::new(Action::ApplicationDecided, applied.application_id, detail)
+}
+
+/// A borrower's latest application, decided or not.
+pub async fn latest_application(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<Application>> {
+    Ok(application_store::find_latest(&mut *app.pool.acquire().await?, borrower_id).await?)
+}
+
+/// A borrower's lines that are not closed, oldest first.
+pub async fn open_lines(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Line>> {
+    Ok(store::list_open_lines(&mut *app.pool.acquire().await?, borrower_id).await?)
 }

@@ -147,6 +147,7 @@ pub struct WantedApplications {
     pub after: Option<ApplicationId>,
 }
 
+/// Applications for a funder's products, the oldest first.
 pub async fn list_applications(
     connection: &mut PgConnection,
     funder_id: FunderId,

@@ -29,7 +29,7 @@ macro_rules! select_applications {
     };
 }
 
-/// What the store knows of an applicant; the model makes an `Applicant` of it.
+/// What is stored about an applicant, from which the model's `Applicant` is made.
 pub struct ApplicantRow {
     pub borrower_id: BorrowerId,
     pub birth_on: NaiveDate,
@@ -38,13 +38,13 @@ pub struct ApplicantRow {
     pub has_bound_card: bool,
     pub lines_with: Vec<Uuid>,
     pub open_applications: Vec<Uuid>,
-    /// When the latest application was made that was refused for something of its applicant's own, and stays so until a person who was asked
-    /// for has decided otherwise.
+    /// When the latest application was made that was refused for a reason of the applicant's own. While a person reviews that
+    /// refusal, it still counts.
     pub refused_at: Option<DateTime<Utc>>,
 }
 
-/// Holds people in id order until the transaction ends, so that nobody is erased or takes a consent back while they apply. By a statement
-/// of its own: one that has waited for them reads all else as it was before.
+/// Locks people in id order until the transaction ends, so that nobody is erased or takes a consent back while they apply. This
+/// is a statement of its own, because a statement that had to wait for a lock reads other rows as they were before the wait.
 pub async fn hold_applying(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<()> {
     let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
     sqlx::query!("select 1 as one from borrower where borrower_id = any($1) order by borrower_id for share", &ids)
@@ -86,7 +86,7 @@ pub async fn find_applicants(
     .await
 }
 
-/// Holds a person until the transaction ends, so that they do not apply anew meanwhile.
+/// Locks a person until the transaction ends, so that no other application of theirs is made meanwhile.
 pub async fn hold_applicant(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!("select 1 as one from borrower where borrower_id = $1 for no key update", borrower_id.uuid())
         .fetch_optional(connection)
@@ -153,8 +153,8 @@ pub async fn insert_applications(connection: &mut PgConnection, applications: &[
     Ok(inserted.rows_affected() as usize)
 }
 
-/// Notes the partner that is about to be asked about applications; returns those that nobody has decided meanwhile, which alone are put
-/// to it. They are held in id order, as for a decision.
+/// Notes the partner that is about to be asked about applications, and returns those that are still undecided: only they are put
+/// to it. They are locked in id order, as for a decision.
 pub async fn note_asked(
     connection: &mut PgConnection,
     ids: &[(BorrowerId, ApplicationId)],
@@ -250,7 +250,7 @@ pub async fn find_applicant_of(
     .await
 }
 
-/// Applications whose funder has not answered in time, the longest over first: what to lock.
+/// The ids of applications whose funder has not answered in time, to be locked by the caller; the longest overdue first.
 pub async fn find_overdue_words(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
@@ -300,7 +300,7 @@ pub async fn insert_lines(
     .await
 }
 
-/// Writes decisions on applications that stand where the decision found them; returns how many did.
+/// Writes decisions on applications whose status is still the one that the decision was made on; returns how many were written.
 pub async fn update_applications(
     connection: &mut PgConnection,
     decided: &[DecidedRow],

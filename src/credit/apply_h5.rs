@@ -1,4 +1,4 @@
-//! Applying for a line, step by step: each visit shows the step where the person stands, so that anybody may leave and come back.
+//! Applying for a line, step by step: each visit shows the person's next step, so that anybody may leave and come back.
 
 use std::time::Duration;
 
@@ -39,11 +39,12 @@ use crate::passcode::{self, Window};
 use crate::product::{ProductVersion, price_range};
 
 const APPLY: &str = "/apply";
-/// How often one mobile may say who its holder is and be refused.
+/// How often somebody with one mobile may enter an identity that is refused.
 const IDENTITY_TRIES: Window = Window { kind: "identity", length: TimeDelta::hours(24), count_max: 10 };
-/// How long a request waits for the decision before the page that waits is shown; the decision goes on behind it.
+/// How long the submitting request waits for the decision before the waiting page is shown; the decision goes on in the
+/// background.
 const PATIENCE: Duration = Duration::from_millis(1500);
-/// The agreements that have a step of their own; the others stand beside what they are about.
+/// The agreements that have a step of their own; the others are signed on the page that they are about.
 const ONE_BY_ONE: [Agreement; 2] = [Agreement::Credit, Agreement::CreditReport];
 
 #[derive(Template, WebTemplate)]
@@ -72,13 +73,13 @@ pub struct SubmitPage {
     profile: Profile,
     card: Card,
     offer: Offer,
-    /// What the page that was sent had shown, where the terms have changed since.
+    /// What the borrower was shown before, where the terms have changed since.
     former: Option<Offer>,
-    /// Where the last application may still be looked at by a person.
+    /// The offer that a person reviews the last application, where it still stands.
     review: Option<ReviewOffer>,
 }
 
-/// What may be hoped for: the product's bounds.
+/// What the product offers: its highest limit and its range of rates.
 struct Offer {
     product_id: String,
     product_version: i32,
@@ -88,19 +89,19 @@ struct Offer {
     rate_max: Decimal,
 }
 
-/// There is no line to be had today: its product is off sale, or past its last day. What was given is kept, and nothing more is
-/// asked for.
+/// No line is offered today: the product is off sale, or past its last day. What the person has entered so far is kept, and
+/// nothing more is asked for.
 #[derive(Template, WebTemplate)]
 #[template(path = "credit/not_offered.html")]
 pub struct NotOfferedPage {
     page: Page,
-    /// Whether it is known who applies, who then has a home page.
+    /// Whether the visitor is registered, and so has a home page.
     is_known: bool,
-    /// Where the last application may still be looked at by a person.
+    /// The offer that a person reviews the last application, where it still stands.
     review: Option<ReviewOffer>,
 }
 
-/// Where the application stands; `state` is the part that updates itself.
+/// The state of the application; the block `state` updates itself.
 #[derive(Template, WebTemplate)]
 #[template(path = "credit/state.html", blocks = ["state"])]
 pub struct StatePage {
@@ -129,7 +130,8 @@ enum Standing {
     },
     Refused {
         reason: String,
-        /// The day from which on another application is taken; `None` for whoever has the line that was in the way, and needs no other one.
+        /// The day from which another application is taken; `None` if the refusal was for a line that the person has, and so
+        /// needs no other one.
         again_on: Option<BusinessDay>,
         review: Option<ReviewOffer>,
         /// Whether a person has looked at it on the applicant's own wish.
@@ -140,7 +142,7 @@ enum Standing {
 }
 
 impl StatePage {
-    /// Until it is decided: how it stands, and after how many seconds the page asks whether it still does.
+    /// Until it is decided: the name of its state, and after how many seconds the page asks whether that has changed.
     fn asks(&self) -> Option<(&'static str, u8)> {
         match self.standing {
             Standing::Waiting => Some(("waiting", 2)),
@@ -151,7 +153,7 @@ impl StatePage {
     }
 }
 
-/// `GET /apply`: the step where the visitor stands.
+/// `GET /apply`: the visitor's next step.
 pub async fn show(State(app): State<App>, page: Page) -> Result<Response, Problem> {
     let Some(Session { proved, .. }) = session::find(&app, &page.visit, SessionKind::Borrower).await? else {
         return Ok(Redirect::to("/sign-in?next=/apply").into_response());
@@ -166,7 +168,7 @@ pub async fn show(State(app): State<App>, page: Page) -> Result<Response, Proble
     }
 }
 
-/// The steps have no pages of their own: whoever asks for one (the language switch, a reload) is shown where they stand.
+/// The steps have no pages of their own: a GET of one (by the language switch or a reload) leads to the next step.
 pub async fn to_step() -> Redirect {
     Redirect::to(APPLY)
 }
@@ -212,7 +214,7 @@ fn first_bound(cards: Vec<Card>) -> Option<Card> {
     bound.max_by_key(|card| card.is_default)
 }
 
-/// Whether an application of somebody's stands, so that no other one may be made now.
+/// Whether somebody has an application because of which no other one may be made now.
 pub(super) async fn has_standing(app: &App, borrower_id: BorrowerId) -> anyhow::Result<bool> {
     Ok(match actions::latest_application(app, borrower_id).await? {
         Some(application) => find_standing(app, &application).await?.is_some(),
@@ -220,7 +222,7 @@ pub(super) async fn has_standing(app: &App, borrower_id: BorrowerId) -> anyhow::
     })
 }
 
-/// How an application stands for its applicant; `None` where another one may be made.
+/// The state of an application as its applicant sees it; `None` where another one may be made.
 async fn find_standing(app: &App, application: &Application) -> anyhow::Result<Option<Standing>> {
     Ok(match application.state() {
         ApplicationState::Submitted => Some(Standing::Waiting),
@@ -239,7 +241,7 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
     })
 }
 
-/// How an approval stands whose line is open: what was given, and what can be done with it now.
+/// The state of an approval whose line is open: what was given, and whether it can be used now.
 async fn approved(app: &App, line: &Line, (grade, limit): (String, Fen)) -> anyhow::Result<Standing> {
     let mut connection = app.pool.acquire().await?;
     let product = app.catalogue.get(&mut connection, line.product_id, line.product_version).await?;
@@ -255,7 +257,7 @@ async fn approved(app: &App, line: &Line, (grade, limit): (String, Fen)) -> anyh
     })
 }
 
-/// How a refusal stands until another application is taken; `None` from that day on.
+/// The state of a refusal until the day from which another application is taken; `None` from then on.
 async fn refused(app: &App, application: &Application, reason: String) -> anyhow::Result<Option<Standing>> {
     let again_on = application.again_on();
     // The business day, on which applications are taken: it ends with its close, and not at midnight.
@@ -410,7 +412,7 @@ pub async fn submit(
         Ok(Ok(Err(Fault::Refused(refusal)))) => {
             let has_applied = matches!(refusal, ApplyRefusal::ApplicationOpen | ApplyRefusal::LineOpen);
             if has_applied && has_standing(&app, borrower_id).await? {
-                // In another tab: how that stands is what there is to see.
+                // The person has applied in another tab: that application is shown.
                 return Ok(Redirect::to(APPLY).into_response());
             }
             let Some(card) = first_bound(card_actions::cards(&app, borrower_id).await?) else {
@@ -438,7 +440,7 @@ pub async fn submit(
     }
 }
 
-/// The number of somebody who may apply: whoever may not is told before anything more is asked for, or kept.
+/// The ID number of somebody who is of the age to apply. Others are told before anything more is asked for or stored.
 fn of_age(text: &str, today: BusinessDay) -> Result<ResidentId, &'static str> {
     let number = typed_resident_id(text, today)?;
     check_age(number.age_on(today)).map(|()| number).map_err(|refusal| refusal.code())
@@ -452,7 +454,7 @@ impl IdentityPage {
     }
 }
 
-/// What is offered to whoever applies today; `None` where nothing is.
+/// The offer for an application today; `None` where there is none.
 async fn find_offer(app: &App) -> anyhow::Result<Option<Offer>> {
     let mut connection = app.pool.acquire().await?;
     let product = app.catalogue.current(&mut connection, app.site.line_product()).await?;

@@ -1,4 +1,4 @@
-//! Changes of a line that a person or a rule makes: freeze, unfreeze, another limit, the end.
+//! Changes of a line that a person or a rule makes: freeze, unfreeze, new limit, close.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -57,7 +57,7 @@ impl Line {
     /// Makes a change and returns its journal entry; `None` where nothing is left to change.
     ///
     /// # Errors
-    /// The line is then as it was.
+    /// Why the change is refused; the line is then unchanged.
     pub fn apply(&mut self, change: Change, note: Note) -> Result<Option<LineEntry>, LineRefusal> {
         match (change, self.status) {
             (Change::Close, LineStatus::Closed) => Ok(None),
@@ -106,7 +106,7 @@ impl Line {
     }
 }
 
-/// What the funder is told of a line that changed otherwise than by a purchase or payment.
+/// The message to the funder about a change that is not a purchase, refund or payment.
 pub fn line_changed(funder_code: &str, line: &Line, entry: &LineEntry) -> Message {
     let (status, frozen_for) = line.status.stored();
     Message {
@@ -126,8 +126,8 @@ pub fn line_changed(funder_code: &str, line: &Line, entry: &LineEntry) -> Messag
     }
 }
 
-/// As [`line_changed`], for each entry of a line that a person or a rule made. Purchases and payments are left out: the funder is told of
-/// those as what they are.
+/// As [`line_changed`], for each entry of a line that a person or a rule made. Purchases and payments are left out: they have
+/// messages of their own.
 pub fn lines_changed(funder_code: &str, line: &Line, entries: &[LineEntry]) -> Vec<Message> {
     let is_told = |entry: &&LineEntry| match entry.kind {
         EntryKind::Limit | EntryKind::Freeze | EntryKind::Unfreeze | EntryKind::Close => true,
@@ -136,15 +136,15 @@ pub fn lines_changed(funder_code: &str, line: &Line, entries: &[LineEntry]) -> V
     entries.iter().filter(is_told).map(|entry| line_changed(funder_code, line, entry)).collect()
 }
 
-/// What the borrower is told of a change; nothing where it changes nothing for them.
+/// The notice to the borrower about a change; none where nothing changes for them.
 pub fn told(line: &Line, entry: &LineEntry) -> Vec<Notice> {
     let kind = match (entry.kind, line.status) {
         (EntryKind::Limit, _) => "limit_changed",
         (EntryKind::Freeze, _) => "line_frozen",
         (EntryKind::Unfreeze, LineStatus::Active) if !line.has_expired_on(entry.business_day) => "line_unfrozen",
         (EntryKind::Close, _) => "line_closed",
-        // One of several reasons went, and the line is as frozen as before, or it has ended meanwhile and cannot be used all the same; the
-        // rest is told as what it is.
+        // One of several freezes was lifted and the line is still frozen, or the line has expired meanwhile: either way it still
+        // cannot be used.
         (EntryKind::Unfreeze, _) => return Vec::new(),
         (EntryKind::Opened | EntryKind::Purchase | EntryKind::Void | EntryKind::Refund | EntryKind::Repayment, _) => {
             return Vec::new();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn that_a_line_can_be_used_again_is_not_told_of_one_that_has_ended() {
+    fn lifting_the_freeze_of_a_line_that_has_expired_is_not_told() {
         let told_on = |day: &str| {
             let mut line = line(LineStatus::Frozen(Freezes::of(Freeze::Overdue)), 0);
             let when = When { business_day: day.parse().unwrap(), ..note().when };

@@ -33,7 +33,7 @@ pub async fn run(
 ) -> anyhow::Result<u64> {
     let expired = store::find_expired(connection, day, range).await?;
     let locked = store::lock_lines(connection, &expired).await?;
-    // Asked once the lines are held: what is taken back meanwhile makes a loan owe again.
+    // Asked only after the lines are locked: until then a payment could be taken back, and a loan owe again.
     let owing: HashSet<LineId> = store::find_owing(connection, &expired).await?.into_iter().collect();
     let (mut lines, mut entries) = (Vec::new(), Vec::new());
     let (mut messages, mut notices) = (Vec::new(), Vec::new());
@@ -43,7 +43,7 @@ pub async fn run(
             source_id: None,
             when: When { business_day: day, at: app.clock.now() },
         };
-        // Refused where principal is owed again, and nothing to do where somebody has closed it.
+        // It is refused where principal is owed again, and gives no entry where somebody has closed the line already.
         if let Ok(Some(entry)) = line.apply(Change::Close, note) {
             let product = app.catalogue.get(connection, line.product_id, line.product_version).await?;
             messages.push(change::line_changed(&product.terms.funder, &line, &entry));

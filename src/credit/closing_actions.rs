@@ -1,4 +1,5 @@
-//! Closing an account: refused while money is owed either way or an application waits; else the lines are closed and the person is erased.
+//! Closing an account: refused while either side owes money or an application is undecided. Otherwise the lines are closed and
+//! the person is erased.
 
 use serde_json::json;
 use sqlx::PgConnection;
@@ -22,13 +23,13 @@ use crate::error::{Fault, Outcome};
 /// What keeps an account from being closed; all zero and `false` where nothing does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Obstacles {
-    /// Left on bills whose days of grace are over, penalty until today included.
+    /// Owed on bills whose days of grace are over, penalty until today included.
     pub late: Fen,
-    /// Left on bills that are not due yet, or in their days of grace.
+    /// Owed on bills that are not due yet, or in their days of grace.
     pub billed: Fen,
     /// Principal that no bill has asked for yet.
     pub unbilled: Fen,
-    /// Being collected from a card, with an end that is not known.
+    /// Being collected from a card, with a result that is not known yet.
     pub in_flight: Fen,
     /// Owed to the person by refunds and overpayments, and not paid to the card yet.
     pub owed_back: Fen,
@@ -100,7 +101,7 @@ pub async fn close_account(app: &App, borrower_id: BorrowerId) -> Outcome<(), Bo
     close_for(app, borrower_id, &by_owner).await
 }
 
-/// As [`close_account`], by somebody else for its owner, who cannot: that is an act by hand.
+/// As [`close_account`], by an operator for an owner who cannot do it.
 ///
 /// # Errors
 /// The first reason why the account stays.
@@ -111,7 +112,8 @@ pub async fn close_for(app: &App, borrower_id: BorrowerId, closing: &Closing) ->
     database::end(transaction, closed).await
 }
 
-/// Both in the caller's transaction: whoever applies for a line in between is not erased, and so keeps the lines, too.
+/// Closes the lines and erases the person in one transaction: if `erase` refuses, because the person has applied for a line
+/// meanwhile, the lines stay open as well.
 async fn close_and_erase(
     connection: &mut PgConnection,
     app: &App,

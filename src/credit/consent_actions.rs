@@ -10,8 +10,8 @@ use crate::borrower::{self, Agreement};
 use crate::business_day;
 use crate::database;
 
-/// Takes back what a borrower agreed to: what waits for a decision of theirs is refused, and no application is taken until they agree
-/// again. What is owed already is collected all the same. Again it changes nothing.
+/// Takes back a borrower's consent: their undecided applications are refused, and no application is taken until they agree again.
+/// Loans that exist are collected as before. Doing it again changes nothing.
 pub async fn take_back(app: &App, borrower_id: BorrowerId, agreement: Agreement) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;

@@ -10,7 +10,7 @@ use crate::http::Problem;
 use crate::page::Page;
 use crate::page::session::SignedIn;
 
-/// `POST /me/agreements/{consent}/withdraw`: takes the consent back. Again it changes nothing.
+/// `POST /me/agreements/{consent}/withdraw`: takes the consent back. Doing it again changes nothing.
 pub async fn withdraw(
     State(app): State<App>,
     page: Page,
@@ -20,7 +20,7 @@ pub async fn withdraw(
     let signed = find_signed(&app, id, &consent_id).await?;
     let agreement = Agreement::from_name(&signed.kind).filter(|agreement| agreement.may_be_withdrawn());
     let agreement = agreement.ok_or_else(Problem::not_found)?;
-    // What was agreed to anew since has a page of its own.
+    // A consent that was given again since is another one, with its own page: this page must not take it back.
     if signed.withdrawn_at.is_none() {
         consent_actions::take_back(&app, id, agreement).await?;
     }

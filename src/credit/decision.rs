@@ -19,11 +19,13 @@ use crate::outbox::Message;
 use crate::product::terms::FunderDefault;
 use crate::product::{ProductVersion, Terms};
 
-/// What `decided_by` says where the scorecard did, and where the risk partner did.
+/// What `decided_by` says where the scorecard decided.
 pub const SCORECARD: &str = "scorecard";
+/// What `decided_by` says where the risk partner decided.
 pub const PARTNER: &str = "partner";
-/// What `decided_by` says where the funder did, before its name, and where its time was over.
+/// What `decided_by` says where the funder decided, followed by the name of who did.
 pub const FUNDER: &str = "funder:";
+/// What `decided_by` says where the product's default was applied after the funder's deadline.
 pub const DEADLINE: &str = "deadline";
 /// What `decided_by` says where the borrower took a consent back.
 pub const BORROWER: &str = "borrower";
@@ -33,7 +35,7 @@ pub const BORROWER: &str = "borrower";
 pub enum Decider {
     /// The risk hook, by its name.
     Hook(&'static str),
-    /// The risk hook's answer by a later callback, while nobody else has decided.
+    /// The risk hook, by a late callback.
     LateHook,
     Person {
         name: String,
@@ -50,7 +52,7 @@ pub enum Decider {
     Borrower,
 }
 
-/// A verdict on an application, as locked for it.
+/// A verdict on an application that is locked for it.
 #[derive(Clone, Debug)]
 pub struct Decision {
     pub application: Application,
@@ -66,7 +68,7 @@ pub struct Opening {
     pub entry: LineEntry,
 }
 
-/// What a decision writes on its application: an end, or that a person or the funder decides next.
+/// What a decision writes on its application: an approval, a refusal, or that a person or the funder decides next.
 pub struct DecidedRow {
     pub application_id: ApplicationId,
     pub borrower_id: BorrowerId,
@@ -84,7 +86,7 @@ pub struct DecidedRow {
     pub proposal: Option<Proposal>,
 }
 
-/// What a person approves, or a funder that nobody has proposed anything to.
+/// The verdict where a person approves, or a funder to which nothing was proposed.
 ///
 /// # Errors
 /// Where the product has no price for the grade, or the limit lies outside its bounds or above what was asked for.
@@ -104,11 +106,12 @@ pub fn approved_by_person(
 }
 
 impl Decision {
-    /// Whether the application may take the verdict where it stands, and which status it gets by that.
+    /// Whether the application's status allows the verdict, and which status it gets by it.
     pub fn transition(&self) -> Transition {
         let waits_for_person = self.application.status == ApplicationStatus::Referred;
         let step = match (&self.decider, &self.verdict) {
-            // A person is asked because the hook was silent; until one has answered, the hook's word counts as a person's.
+            // A person was asked because the hook was silent. Until the person has answered, the hook's late answer counts as a
+            // person's.
             (Decider::LateHook, Verdict::Approve { .. }) if waits_for_person => Step::PersonApproves,
             (Decider::LateHook, Verdict::Refuse { .. }) if waits_for_person => Step::PersonRefuses,
             (Decider::LateHook, Verdict::Approve { .. }) => Step::HookApproves,
@@ -133,8 +136,9 @@ impl Decision {
         }
     }
 
-    /// Whether the application was decided, put before its funder, or left to a person, on this very word of the same decider. An
-    /// approval that another line had overtaken was heard as well.
+    /// Whether this very verdict of the same decider was taken before, so that repeating it changes nothing: it decided the
+    /// application, or put it before the funder or a person. So was an approval that was turned into a refusal because the
+    /// borrower had got another line.
     pub fn was_heard(&self) -> bool {
         let application = &self.application;
         let proposal = application.proposal.as_ref();
@@ -192,7 +196,7 @@ impl Decision {
         Some(Opening { line, entry })
     }
 
-    /// The verdict once it is known that the borrower got a line with the same funder meanwhile.
+    /// This decision turned into a refusal, because the borrower has got a line with the same funder meanwhile.
     #[must_use]
     pub fn overtaken(self) -> Decision {
         let score = match &self.verdict {
@@ -256,14 +260,14 @@ impl Decision {
         }
     }
 
-    /// What is put before the funder.
+    /// The proposal that is put before the funder.
     fn proposal(&self, limit: Fen, now: DateTime<Utc>) -> Proposal {
         let hours = self.product.terms.funder_word.map_or(0, |word| word.deadline_hours);
         Proposal { by: self.decided_by().0, limit, answer_by: now + TimeDelta::hours(i64::from(hours)) }
     }
 
-    /// What the funder is asked, or told of what its silence came to, or that it is asked no more; `None` where an approval or refusal
-    /// says enough.
+    /// The message to a funder that has the final word: that it is asked, that the product's default was applied, or that the
+    /// application was withdrawn. `None` in all other cases.
     pub fn message(&self, to: ApplicationStatus, when: When) -> Option<Message> {
         let word = self.product.terms.funder_word?;
         let mut body = json!({
@@ -283,7 +287,7 @@ impl Decision {
                 "application_waiting"
             }
             (verdict, Decider::Deadline) => {
-                // The product's default, or what became of it where another line had overtaken it.
+                // The product's default, or a refusal where the borrower had got another line.
                 let is_approved = matches!(verdict, Verdict::Approve { .. });
                 let decision = if is_approved { FunderDefault::Approve } else { FunderDefault::Refuse };
                 body["decision"] = json!(decision.name());
@@ -305,7 +309,7 @@ impl Decision {
         Some(Message { partner: self.product.terms.funder.clone(), kind, object_id, body, created_at: when.at })
     }
 
-    /// What the funder is told of a line that was opened.
+    /// The message to the funder about a line that was opened.
     pub fn line_opened(&self, line: &Line, when: When) -> Message {
         Message {
             partner: self.product.terms.funder.clone(),
@@ -328,7 +332,7 @@ impl Decision {
         }
     }
 
-    /// What the applicant's messages say, beside the answer on the page: a decision may come days later.
+    /// The notice to the applicant, in addition to the answer on the page: a decision may come days later.
     pub fn notice(&self, to: ApplicationStatus, line_id: Option<LineId>, when: When) -> Notice {
         let mut body = json!({
             "application": self.application.application_id,
@@ -343,7 +347,7 @@ impl Decision {
             }
             Verdict::Refuse { reason, .. } => {
                 body["reason"] = json!(reason);
-                // Whoever asked for a person is told that one has looked, and not who ends it first.
+                // After a review that the applicant asked for, the notice says so; not if the applicant has ended it first.
                 let has_looked = !matches!(self.decider, Decider::Borrower);
                 body["review"] = json!(self.application.review.is_some() && has_looked);
                 "application_refused"
@@ -368,8 +372,8 @@ impl Decision {
     }
 }
 
-/// Gives one of the product's statement days: spread evenly over applications, and always the same for one key, so that a
-/// story that is told again has the same days.
+/// Picks one of the product's statement days: spread evenly over applications, and always the same for one key, so that a
+/// scenario or demo that is run again has the same days.
 fn spread(days: &[MonthDay], key: &str) -> MonthDay {
     let digest = Sha256::digest(key);
     let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);

@@ -24,11 +24,11 @@ pub struct HomePage {
     page: Page,
     /// The lines, with those that can be used first.
     lines: Vec<LineCard>,
-    /// Of somebody without a line: whether there was one, and whether an application stands.
+    /// For somebody without a line: whether there was one before, and whether an application is under way.
     has_closed: bool,
     has_applied: bool,
     outlook: Outlook,
-    /// What is being taken from a card, and is owed as long as it is.
+    /// Withholdings under way; the amounts count as owed until they succeed.
     pending: Vec<OwnPending>,
     /// Whether what falls due can be taken from any card.
     has_card: bool,
@@ -68,7 +68,7 @@ pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): Sig
 }
 
 impl HomePage {
-    /// Whether it is said what comes next: to whoever has a line, or still pays for what was bought on one.
+    /// Whether the page tells what falls due next: only if there is a line, or something is still to be paid.
     fn tells_next(&self) -> bool {
         !self.lines.is_empty() || self.outlook.next.is_some() || self.outlook.coming.is_some()
     }

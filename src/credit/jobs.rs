@@ -1,5 +1,5 @@
-//! Background work of credit: deciding applications that a crash or a silent database left undecided, and those whose funder
-//! has not answered in time.
+//! Background work of credit: deciding applications that a crash or a failure of the database left undecided, and those whose
+//! funder has not answered in time.
 
 use chrono::TimeDelta;
 

@@ -23,9 +23,10 @@ pub struct LateAnswer {
     pub verdict: Verdict,
 }
 
-/// Takes the late answer of the risk partner that was asked, whoever is configured by now: it counts while the application waits
-/// for the hook, or for a person only because the hook was silent. The same answer again changes nothing. Another one is refused, and
-/// the same after somebody else's: what was left to a person, late too, that person decides.
+/// Takes the late answer of the risk partner that was asked, even if another one is configured by now. It counts while the
+/// application waits for the hook, or waits for a person only because the hook was silent. The same answer again changes nothing;
+/// any other one is refused, and so is every answer after somebody else's decision. An application that the late answer refers to
+/// a person is decided by that person.
 pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let applied = hear(&mut transaction, app, answer).await;
@@ -53,13 +54,13 @@ async fn hear(connection: &mut PgConnection, app: &App, answer: LateAnswer) -> O
         Transition::AlreadyApplied if decision.application.status == ApplicationStatus::Referred => {
             Ok(leave_to_person(connection, app, &decision).await?)
         }
-        // What it comes to is the same, but it is another's word, or other than what was said before.
+        // The result would be the same, but somebody else decided it, or the answer differs in its reason, grade or limit.
         Transition::AlreadyApplied | Transition::Illegal => Err(Fault::Refused(ApplyRefusal::NotReferred)),
     }
 }
 
-/// A person is asked already, and goes on being asked: for the hook's reason now, and for its silence no more. There is nothing new to
-/// tell the borrower.
+/// A person is asked already; only the reason changes, from the hook's silence to the hook's own. There is nothing new to tell
+/// the borrower.
 async fn leave_to_person(connection: &mut PgConnection, app: &App, decision: &Decision) -> anyhow::Result<Applied> {
     let now = app.clock.now();
     let row = decision.row(ApplicationStatus::Referred, None, now);

@@ -30,6 +30,7 @@ pub struct Line {
     pub last_entry_no: i64,
 }
 
+/// How a line stands. Only an active one takes purchases; a frozen one is still paid off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineStatus {
     Active,
@@ -46,7 +47,7 @@ words! {
     }
 }
 
-/// Every reason for which a line is frozen; there is at least one. Each is lifted for itself.
+/// Every reason for which a line is frozen; there is at least one. Each is lifted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freezes(u8);
 
@@ -81,7 +82,7 @@ pub struct LineEntry {
     pub occurred_at: DateTime<Utc>,
 }
 
-/// What a change moves and why.
+/// A change of limit or use, and its cause.
 #[derive(Clone, Debug)]
 pub struct LineChange {
     pub kind: EntryKind,
@@ -123,7 +124,7 @@ impl Line {
         self.purchases_count = (before + change).max(0);
     }
 
-    /// Moves limit and used, and returns the journal's entry of it.
+    /// Changes limit and use, and returns the journal entry of that.
     ///
     /// # Panics
     /// If used or limit would fall below zero: the caller's arithmetic is wrong and nothing may be saved.

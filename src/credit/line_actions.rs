@@ -1,4 +1,4 @@
-//! Changing a line by hand: freeze, unfreeze, another limit, the end.
+//! Changing a line by hand: freeze, unfreeze, new limit, close.
 
 use serde_json::json;
 use sqlx::PgConnection;
@@ -46,7 +46,7 @@ async fn lock_and_change(connection: &mut PgConnection, app: &App, manual: Manua
     Ok(changed)
 }
 
-/// A line that a transaction has locked, and the day that it has held after that.
+/// A line that the transaction has locked, and the business day that it holds.
 pub(super) struct Locked {
     pub line: Line,
     pub day: BusinessDay,
@@ -67,7 +67,8 @@ pub(super) async fn change_locked(
         }
         Change::Limit(_) | Change::Freeze(_) | Change::Unfreeze(_) | Change::Close => {}
     }
-    // All principal may be paid, and interest or penalty left: who owes it keeps this line, and gets no other one beside it.
+    // Interest or penalty may be owed although all principal is paid. Whoever owes keeps this line, so that no other one is
+    // opened beside it.
     let ends = manual.change == Change::Close && line.status != LineStatus::Closed;
     if ends && !store::find_owing(connection, &[manual.line_id]).await?.is_empty() {
         return Err(Fault::Refused(LineRefusal::LineInUse));

@@ -111,7 +111,7 @@ pub(super) fn why_unusable(line: &Line, today: BusinessDay) -> Option<&'static s
         LineStatus::Active | LineStatus::Frozen(_) if line.has_expired_on(today) => Some("line-expired"),
         LineStatus::Active => None,
         LineStatus::Frozen(reasons) if reasons == Freezes::of(Freeze::Overdue) => Some("line-frozen-overdue"),
-        // Paying is right, and does not open it: nobody is to be told that it will.
+        // Paying alone will not unfreeze it, so the words must not say that it does.
         LineStatus::Frozen(reasons) if reasons.contains(Freeze::Overdue) => Some("line-frozen-overdue-and-other"),
         LineStatus::Frozen(_) => Some("line-frozen-other"),
     }

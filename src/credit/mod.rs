@@ -1,4 +1,5 @@
-//! Credit: applications, decisions, and the lines that come of them.
+//! Credit: applications, decisions on them, and the lines that they open. Start with `model` (the application and its states),
+//! `decision` (what a verdict does to it) and `line`; `actions` takes an application from the request to the line.
 
 pub mod facts;
 pub mod verdict;

@@ -16,12 +16,12 @@ use crate::product::Terms;
 
 /// Who may apply.
 pub const AGE_MIN: u32 = 18;
-/// Nobody is older: such an ID number is not the applicant's, though its check character fits.
+/// Nobody is older: such an ID number is somebody else's or made up, even if its check character fits.
 pub const AGE_MAX: u32 = 120;
 
-/// Days after a refused application before the next one is taken: what it was refused for does not change sooner. A funder's
-/// silence says nothing of the applicant, nor does a consent taken back, and nobody waits for that. Asking that a person looks at a refusal
-/// does not undo it: that person may.
+/// Days after a refused application before the next one is taken: the reason for the refusal does not change sooner. Nobody has
+/// to wait after a funder's silence or a consent taken back, which say nothing about the applicant. Asking for a review does not
+/// end the wait; only the person who reviews can.
 pub const REAPPLY_AFTER: u32 = 30;
 
 /// A request for a line.
@@ -78,7 +78,7 @@ pub struct Application {
     pub line_id: Option<LineId>,
     pub decided_by: Option<String>,
     pub decided_at: Option<DateTime<Utc>>,
-    /// What was put to the funder, where its product gives it the final word.
+    /// What was proposed to the funder, where its product gives it the final word.
     pub proposal: Option<Proposal>,
     /// Where its borrower asked that a person looks at its refusal.
     pub review: Option<Review>,
@@ -98,7 +98,7 @@ pub struct Proposal {
     pub answer_by: DateTime<Utc>,
 }
 
-/// What was asked for by an application's borrower.
+/// A borrower's request that a person reviews a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Review {
     pub asked_at: DateTime<Utc>,
@@ -136,7 +136,7 @@ pub enum Step {
     /// By its word, or by its silence until the deadline.
     FunderApproves,
     FunderRefuses,
-    /// That a person looks at what the hook has refused.
+    /// Asks that a person reviews what the hook has refused.
     BorrowerAsks,
     /// Takes a consent back.
     BorrowerWithdraws,
@@ -147,11 +147,12 @@ pub enum Step {
 pub enum Transition {
     To(ApplicationStatus),
     AlreadyApplied,
-    /// The application stands elsewhere: an answer that came too late, or a person who was too early.
+    /// The application is in another status: the answer came too late, or a person answered before being asked.
     Illegal,
 }
 
 impl ApplicationStatus {
+    /// Where a step leads, under a product whose funder has no final word.
     pub fn after(self, step: Step) -> Transition {
         use ApplicationStatus::{Approved, Referred, Refused, Submitted, WithFunder};
         match (self, step) {
@@ -169,7 +170,7 @@ impl ApplicationStatus {
             (Referred, Step::HookApproves | Step::HookRefuses) => Transition::Illegal,
             (Referred, Step::PersonApproves | Step::FunderApproves) => Transition::To(Approved),
             (Referred, Step::PersonRefuses | Step::FunderRefuses) => Transition::To(Refused),
-            // Said before; only the funder takes it further.
+            // Approved before; only the funder takes it further.
             (WithFunder, Step::HookApproves | Step::PersonApproves) => Transition::AlreadyApplied,
             (WithFunder, Step::HookRefers | Step::HookRefuses | Step::PersonRefuses) => Transition::Illegal,
             (WithFunder, Step::FunderApproves) => Transition::To(Approved),
@@ -270,6 +271,7 @@ pub struct Applied {
     pub state: ApplicationState,
 }
 
+/// The status of an application, with what is known only in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApplicationState {
     Submitted,
@@ -297,11 +299,12 @@ impl Application {
         self.asked_partner.as_deref() == Some(partner)
     }
 
-    /// Whether a late answer of the hook may still decide: nobody has, and a person was asked for the hook's silence alone.
+    /// Whether a late answer of the hook may be put to [`super::decision::Decision::transition`]: not where
+    /// a person was asked for any reason but the hook's silence.
     pub fn hears_late(&self) -> bool {
         match self.status {
             ApplicationStatus::Referred => self.referral.as_deref() == Some(HOOK_SILENT),
-            // Decided as the hook says is decided; otherwise it is too late, as the transition tells.
+            // The transition tells whether the answer is too late.
             ApplicationStatus::Submitted
             | ApplicationStatus::WithFunder
             | ApplicationStatus::Approved
@@ -309,7 +312,8 @@ impl Application {
         }
     }
 
-    /// The day from which on another one is taken once this one was refused. Whoever need not wait is shown that until the day is over.
+    /// The day from which another application is taken after this one was refused. Where nobody has to wait, it is the next day,
+    /// so that the refusal is shown until this one is over.
     pub fn again_on(&self) -> BusinessDay {
         let need_not_wait = self.is_unanswered() || (self.is_withdrawn() && self.review.is_none());
         match self.decided_at.filter(|_| need_not_wait) {

@@ -1,4 +1,5 @@
-//! A person's look at what automation alone has refused (个人信息保护法, article 24): who may ask for it, of what, and until when.
+//! Review by a person of what automation alone has refused (个人信息保护法, article 24): who may ask for it, for which refusals, and
+//! until when.
 
 use super::decision::{BORROWER, PARTNER, SCORECARD};
 use super::model::{Applicant, Application, ApplicationStatus, ApplyRefusal, check_age};
@@ -7,16 +8,16 @@ use crate::base::BusinessDay;
 use crate::base::id::{ApplicationId, FunderId};
 use crate::borrower::Agreement;
 
-/// What a risk partner's refusal says that no person overrules; `docs/integrate/risk.md` lists them.
+/// The codes of a risk partner's refusal that no person may overrule; `docs/integrate/risk.md` lists them.
 const FIRM: [&str; 4] = ["under_age", "over_age", "identity_mismatch", "consent_withdrawn"];
 
 /// When a borrower asks, and about whose product.
 #[derive(Clone, Copy, Debug)]
 pub struct Asking<'a> {
-    /// The borrower's latest application: whoever has applied anew is decided on anew.
+    /// The borrower's latest application: only that one is reviewed.
     pub latest: Option<ApplicationId>,
-    /// What the borrower agrees to no more. A text that is newer than the one signed is no reason: it is asked for before the next
-    /// application.
+    /// Agreements that the borrower has taken back. One whose text is merely newer than the one signed does not count: it is
+    /// asked for before the next application.
     pub taken_back: &'a [Agreement],
     pub funder_id: FunderId,
     pub today: BusinessDay,
@@ -25,8 +26,8 @@ pub struct Asking<'a> {
 }
 
 impl Application {
-    /// The last day on which its borrower may ask that a person looks at it, `days` after it was refused; `None` where nobody may: a
-    /// person or the funder has had a say, or no person could decide otherwise.
+    /// The last day on which its borrower may ask for a review, `days` after the refusal. `None` where nobody may: a person or
+    /// the funder has decided, a review was asked for before, or no person may overrule the reason.
     pub fn review_until(&self, days: u32) -> Option<BusinessDay> {
         let reason = self.refusal.as_deref().filter(|_| self.status == ApplicationStatus::Refused)?;
         let is_firm = reason == OwnReason::LineOpen.code() || FIRM.contains(&reason);
@@ -37,7 +38,7 @@ impl Application {
         self.decided_at.map(|at| BusinessDay::at(at).plus_days(days))
     }
 
-    /// Whether a person has looked at its refusal, as its borrower wished, who may have ended it before.
+    /// Whether a person has reviewed its refusal; not where its borrower has withdrawn it first.
     pub fn is_reviewed(&self) -> bool {
         self.review.is_some() && !self.is_withdrawn()
     }
@@ -49,7 +50,8 @@ impl Application {
 }
 
 impl Applicant {
-    /// Whether this person may ask now that a person looks at an application of theirs. What is before a person already stays there.
+    /// Whether this applicant may ask for a review of an application now. Asking again for one that is before a person already is
+    /// allowed, and changes nothing.
     ///
     /// # Errors
     /// The first reason why not.

@@ -12,10 +12,10 @@ use crate::http::Problem;
 use crate::page::Form;
 use crate::page::session::SignedIn;
 
-/// What is offered to somebody whose application automation alone has refused.
+/// The offer of a review to somebody whose application was refused by automation alone.
 pub struct ReviewOffer {
     pub application_id: ApplicationId,
-    /// The last day.
+    /// The last day on which it may be asked for.
     pub until: BusinessDay,
 }
 

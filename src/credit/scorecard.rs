@@ -12,13 +12,13 @@ pub const SHIPPED: &str = include_str!("../../products/scorecard/scorecard.toml"
 
 /// Limits are granted in whole steps of 100 yuan.
 const LIMIT_STEP: Fen = Fen::new(10_000);
-/// The value of a ratio whose divisor is nothing.
+/// The value of a ratio whose divisor is zero.
 const EMPTY: i64 = -1;
-/// Ratios above this say no more than this.
+/// Higher ratios count as this one: they say no more.
 const PERCENT_MAX: i64 = 200;
-/// Points of the base and of a bin, either way: no score that they sum to leaves its type.
+/// Bound of the base points and of a bin's points, positive or negative, so that no sum of them overflows.
 const POINTS_MAX: u32 = 10_000;
-/// Each attribute that there is, several times over.
+/// More than anybody needs: each attribute several times.
 const ATTRIBUTES_MAX: usize = 100;
 
 /// A checked scorecard. Built only by [`Scorecard::parse`].
@@ -166,7 +166,7 @@ impl AttributeName {
     }
 }
 
-/// `part` in percent of `whole`, rounded down and capped; [`EMPTY`] where the whole is nothing.
+/// `part` in percent of `whole`, rounded down and capped; [`EMPTY`] where the whole is zero.
 fn percent(part: Fen, whole: Fen) -> i64 {
     if !whole.is_positive() {
         return EMPTY;

@@ -50,7 +50,7 @@ macro_rules! line_of {
     };
 }
 
-/// Lines as they are on a business day, and the versions of products that are there to buy under.
+/// Lines, the business day, and the product versions that were asked for, all as of one instant.
 #[derive(Debug)]
 pub struct LinesToday {
     pub today: BusinessDay,
@@ -82,15 +82,15 @@ pub async fn find_line(connection: &mut PgConnection, line_id: LineId) -> sqlx::
     row.map(|row| line_of!(row)).transpose()
 }
 
-/// Reads lines, the business day and product versions as of one instant, without locking them. Lines and versions that do not exist
-/// are missing from the answer; there is none where no line does.
+/// Reads lines, the business day and product versions as of one instant, without locking them. Lines and versions that do not
+/// exist are missing from the answer; it is `None` where no line exists.
 pub async fn find_lines_today(
     connection: &mut PgConnection,
     line_ids: &[LineId],
     versions: &[(ProductId, i32)],
 ) -> sqlx::Result<Option<LinesToday>> {
     let rows = select_lines!(
-        // What is the same beside every line is looked up once.
+        // The same in every row; the database looks it up once.
         and r#", (select today from business_day) as "today!: BusinessDay",
                  array(select (select v.withdrawn_at is null from product_version v
                                where v.product_id = asked.product_id and v.version = asked.version)
@@ -224,7 +224,7 @@ pub async fn save_lines(connection: &mut PgConnection, lines: &[Line], entries: 
         lines.iter().map(|line| line.status.stored()).unzip();
     let entries = EntryColumns::of(entries);
     sqlx::query!(
-        // What has one size and is never null is read by its place: unnested, it costs three times as much a row.
+        // Columns of fixed size without nulls are read by index: unnesting them, too, would cost three times as much per row.
         "with saved as (
              update credit_line set limit_fen = ($2::bigint[])[changed.place], used_fen = ($3::bigint[])[changed.place],
                     status = changed.status, frozen_for = changed.frozen_for, purchases_on = changed.purchases_on,

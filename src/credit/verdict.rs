@@ -1,4 +1,4 @@
-//! What a risk hook answers, and how a product's bounds hold it.
+//! The verdict of a risk hook on an application, and how a product's terms limit it.
 
 use crate::base::Fen;
 use crate::product::Terms;
@@ -27,8 +27,8 @@ pub const HOOK_SILENT: &str = "risk_hook_silent";
 /// Why a person is asked where the applicant wished so.
 pub const BORROWER_ASKED: &str = "borrower_asked";
 
-/// Why the house itself refuses an application that was taken. Risk partners, funders and persons have codes of their own beside
-/// these; a page says a code that it does not know in general words.
+/// Why the house itself refuses an application that was taken. Risk partners, funders and persons use codes of their own as well;
+/// a page shows general words for a code that it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnReason {
     /// By the scorecard.

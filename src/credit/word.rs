@@ -1,4 +1,4 @@
-//! The funder's word on an application: what it may say, until when, and what its silence says.
+//! The funder's word on an application: what it may decide, until when, and what applies if it stays silent.
 
 use chrono::{DateTime, Utc};
 
@@ -12,13 +12,13 @@ use crate::product::terms::FunderDefault;
 /// A funder's word on an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// A grade or a limit that is left out is as it was proposed.
+    /// A grade or limit that is left out is taken from the proposal.
     Approve { grade: Option<String>, limit: Option<Fen> },
     /// With the code that the applicant is told.
     Refuse { code: String },
 }
 
-/// What a funder's word comes to.
+/// What a funder's word leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     Decides(Verdict),
@@ -43,7 +43,7 @@ pub fn hear(application: &Application, terms: &Terms, said: Said, now: DateTime<
     }
 }
 
-/// Nobody has proposed anything: the funder decides as any person would.
+/// There is no proposal: the funder decides as any person would.
 fn hear_about_referred(application: &Application, terms: &Terms, said: Said) -> Result<Verdict, ApplyRefusal> {
     match said {
         Said::Refuse { code } => Ok(Verdict::Refuse { reason: code, score: None }),
@@ -77,7 +77,8 @@ fn hear_about_proposal(
     }
 }
 
-/// Whether the funder's decision on record is this one. An approval that another line had overtaken was heard as well.
+/// Whether the funder's decision on record is this one. So is an approval that was turned into a refusal because the borrower had
+/// got another line.
 fn is_same(application: &Application, said: &Said) -> bool {
     match said {
         Said::Refuse { code } => application.refusal.as_ref() == Some(code),
@@ -92,14 +93,16 @@ fn is_same(application: &Application, said: &Said) -> bool {
 }
 
 impl Application {
-    /// Whether it was refused because its funder said nothing until the deadline. The code alone does not tell: anybody may refuse with it.
+    /// Whether it was refused because its funder was silent until the deadline. The code alone does not tell, because anybody may
+    /// refuse with that code.
     pub fn is_unanswered(&self) -> bool {
         let is_silence = self.refusal.as_deref() == Some(OwnReason::FunderSilent.code());
         is_silence && self.decided_by.as_deref() == Some(DEADLINE)
     }
 }
 
-/// What the funder's silence until the deadline says; `None` where nothing waits for it.
+/// The product's default as a verdict, once the funder's deadline has passed; `None` before that, or where the application does
+/// not wait for the funder.
 pub fn silence(application: &Application, terms: &Terms, now: DateTime<Utc>) -> Option<Verdict> {
     let proposal = application.proposal.as_ref().filter(|proposal| now > proposal.answer_by)?;
     if application.status != ApplicationStatus::WithFunder {

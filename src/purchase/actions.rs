@@ -20,7 +20,7 @@ use crate::outbox;
 use crate::settlement::{self, Outlook};
 use crate::{bill, ledger, loan, merchant, notice};
 
-/// Undoes a purchase on the business day it was made: the loan never was. Asking again changes nothing.
+/// Undoes a purchase on the business day on which it was made, as if the loan had never been. Asking again changes nothing.
 pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     let mut transaction = database::begin(&app.pool).await?;
     let mut sale = lock_sale(&mut transaction, app, purchase_id).await?;
@@ -32,7 +32,8 @@ pub async fn void(app: &App, purchase_id: PurchaseId) -> AfterSale<Step> {
     if sale.purchase.business_day != sale.today {
         return Err(Fault::Refused(AfterSaleRefusal::PastCutOff));
     }
-    // A voided loan counts as never made, so it cannot have been paid: whoever has paid gets it back by a refund.
+    // A voided loan counts as never made, so nothing can have been paid on it. Once something was paid, only a refund gives the
+    // money back.
     if sale.loan.status != LoanStatus::Open || sale.loan.principal_paid.is_positive() {
         return Err(Fault::Refused(AfterSaleRefusal::RepaidBefore));
     }
@@ -76,27 +77,29 @@ pub struct RefundRequest {
     pub idempotency_key: String,
 }
 
-/// Refunds part or all of a purchase, any number of times up to its amount, and moves every party together.
+/// Refunds part or all of a purchase, any number of times up to its amount. Loan, line, reserve, books, merchant and borrower
+/// change in one transaction.
 pub async fn refund(app: &App, request: RefundRequest) -> AfterSale<RefundId> {
     check_form(&request).map_err(Fault::Refused)?;
-    refund_if(app, Asked { request, former_key: None }, whatever_it_does).await
+    refund_if(app, Asked { request, former_key: None }, accept_any_effect).await
 }
 
-/// As [`refund`], for one of the merchant's own systems, by its name, which has no slash. Each system has keys of its own, so what two of
-/// them ask for under one key are two refunds. A key that was recorded before this was so is known to all of them.
+/// As [`refund`], for one of the merchant's own systems, given by its name, which has no slash. Each system has its own
+/// idempotency keys: two systems that use the same key make two refunds. A key that was recorded before systems had keys of their
+/// own is found for every system.
 pub async fn refund_for(app: &App, request: RefundRequest, system: &str) -> AfterSale<RefundId> {
     check_form(&request).map_err(Fault::Refused)?;
     let key = request.idempotency_key;
     let request = RefundRequest { idempotency_key: format!("{system}/{key}"), ..request };
-    refund_if(app, Asked { request, former_key: Some(&key) }, whatever_it_does).await
+    refund_if(app, Asked { request, former_key: Some(&key) }, accept_any_effect).await
 }
 
-/// Accepts a refund that nobody has looked at first.
-fn whatever_it_does(_: &Effect) -> Result<(), AfterSaleRefusal> {
+/// The check of a refund whose effect nobody was shown before: any effect will do.
+fn accept_any_effect(_: &Effect) -> Result<(), AfterSaleRefusal> {
     Ok(())
 }
 
-/// Why a refund that somebody has looked at first is not made.
+/// Why a refund whose effect was shown before is not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SeenRefusal {
     #[error(transparent)]
@@ -114,8 +117,8 @@ impl Refusal for SeenRefusal {
     }
 }
 
-/// Refunds if that still does exactly what [`preview`] has shown; `seal` is the seal of the effect that was shown. A key that was used for
-/// this refund already is answered as it was then.
+/// Refunds only if the effect is still exactly what [`preview`] has shown; `seal` is the [`Effect::seal`] of that. A key that was
+/// used for this refund already gets the same answer again.
 pub async fn refund_as_seen(app: &App, request: RefundRequest, seal: &str) -> Outcome<RefundId, SeenRefusal> {
     let as_seen = |effect: &Effect| if effect.seal() == seal { Ok(()) } else { Err(SeenRefusal::EffectChanged) };
     check_form(&request).map_err(|refusal| Fault::Refused(SeenRefusal::AfterSale(refusal)))?;
@@ -129,6 +132,7 @@ struct Asked<'a> {
     former_key: Option<&'a str>,
 }
 
+/// Makes a refund whose effect passes `check`; a repeated key gets its earlier refund without a check.
 async fn refund_if<R: From<AfterSaleRefusal>>(
     app: &App,
     asked: Asked<'_>,
@@ -158,6 +162,7 @@ fn passed_on<R: From<AfterSaleRefusal>>(fault: Fault<AfterSaleRefusal>) -> Fault
     fault.map_refusal(R::from)
 }
 
+/// Writes a planned refund: the loan, the refund itself, the books, the line, whom to tell, and last the reserve.
 async fn apply(
     connection: &mut PgConnection,
     sale: &mut LockedSale,
@@ -220,7 +225,7 @@ pub struct Preview {
     pub after: Outlook,
 }
 
-/// Decides a refund as [`refund`] does, and forgets it again.
+/// Plans a refund exactly as [`refund`] does, and rolls back.
 pub async fn preview(app: &App, purchase_id: PurchaseId, amount: Fen) -> AfterSale<Preview> {
     check_amount(amount).map_err(Fault::Refused)?;
     let mut transaction = database::begin(&app.pool).await?;

@@ -1,4 +1,4 @@
-//! What voids and refunds are made of: the sale, locked, and everything that undoing it moves.
+//! The parts of which voids and refunds are made: the sale, locked, and the steps that undo it.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -60,6 +60,7 @@ pub(super) struct RefundPlan {
     pub(super) reduced: Reduced,
 }
 
+/// Locks line, order code, business day, purchase and loan, in this order.
 pub(super) async fn lock_sale(
     connection: &mut PgConnection,
     app: &App,
@@ -102,7 +103,7 @@ impl LockedSale {
         }
     }
 
-    /// Tells the merchant's own system, if the merchant has said where that is to be told.
+    /// Tells the merchant's own system, if the merchant has given an address for notifications.
     pub(super) async fn notify_merchant(
         &self,
         connection: &mut PgConnection,
@@ -135,7 +136,7 @@ impl LockedSale {
         Refundable { amount, refunded, discount_fee, discount_returned_on_refund, subsidy }
     }
 
-    /// Refuses while a payoff of this loan is under way: its money would find no loan.
+    /// Refuses while a payoff of this loan is under way: its money would arrive for a loan that no longer exists.
     pub(super) async fn check_no_payoff_pending(&self, connection: &mut PgConnection) -> AfterSale<()> {
         let pending = repayment::store::find_pending(connection, self.line.line_id).await?;
         match pending.map(|order| order.purpose) {
@@ -238,8 +239,8 @@ impl LockedSale {
         Ok(Reduced { reduction, account, charges, installments, unbilled_owes })
     }
 
-    /// Cuts the statement of the day that has ended, if the close has not come to it yet, so that it makes no difference whether the
-    /// refund comes just before that or just after. Returns how many periods are billed.
+    /// Cuts the line's statement of the day that has ended if the close has not cut it yet, so that a refund has the same effect
+    /// just before and just after that. Returns how many periods are billed.
     async fn bill_ended_day(&self, connection: &mut PgConnection, schedule: &Schedule) -> sqlx::Result<u16> {
         let (line_id, loan_id) = (self.line.line_id, self.loan.loan_id);
         let cut = bill::store::last_period_billed(connection, line_id, loan_id).await?.unsigned_abs();
@@ -253,7 +254,7 @@ impl LockedSale {
         Ok(bill::store::last_period_billed(connection, line_id, loan_id).await?.unsigned_abs())
     }
 
-    /// Takes off the open installments what falls of them, in memory; returns the billed installments that were reduced, open or not.
+    /// Takes what falls off the open installments, in memory; returns the billed installments that were reduced, open or not.
     fn take_off(
         &self,
         account: &mut LineAccount,
@@ -298,15 +299,16 @@ impl LockedSale {
         Ok(leaving.iter().filter_map(of_one).sum())
     }
 
-    /// The day from which principal that falls off billed installments counts as fallen: today, or the day of a pending withholding,
-    /// so that no penalty runs after that day on what the withholding was to pay. If it fails, the borrower has those days for free.
-    /// Fen-days that were added since, because something else changed the principal, stay; the money takes them off when it comes.
+    /// The day from which principal that falls off billed installments counts as fallen: today, or the day of a pending
+    /// withholding, so that no penalty runs after that day on what the withholding was to pay. If the withholding fails, no
+    /// penalty is charged for those days. Fen-days that were summed since, because of another change of the principal, stay until
+    /// the money comes and takes them off.
     async fn billed_falls_on(&self, connection: &mut PgConnection) -> sqlx::Result<BusinessDay> {
         let pending = repayment::store::find_pending(connection, self.line.line_id).await?;
         Ok(pending.map_or(self.today, |order| order.business_day.min(self.today)))
     }
 
-    /// Lifts the freeze for lateness where the refund has left nothing late.
+    /// Lifts the freeze for lateness if nothing is late any more after the refund.
     pub(super) async fn cure(
         &mut self,
         connection: &mut PgConnection,
@@ -349,7 +351,7 @@ impl LockedSale {
         if self.loan.outstanding().is_zero() && !billed_owes && !reduced.unbilled_owes {
             let was_paid = self.loan.principal_paid.is_positive();
             self.loan.status = if was_paid { LoanStatus::Paid } else { LoanStatus::Refunded };
-            // One that was paid off before stays closed as of that day.
+            // A loan that was paid off before keeps the day on which it was closed.
             self.loan.closed_on.get_or_insert(self.today);
         }
         let version = ScheduleVersion {
@@ -384,7 +386,7 @@ impl LockedSale {
                 borrower_id: self.line.borrower_id,
                 card_id: None,
             };
-            // This refund is recorded already, so it is counted, too.
+            // This refund is recorded already, so the count includes it.
             let number = store::count_refunds(connection, &self.purchase).await?;
             let payout_id = PaidBack::Refund { purchase_id: refund.purchase_id, number }.payout_id();
             let amount = refund.to_card();
@@ -392,7 +394,7 @@ impl LockedSale {
             insert_payouts(connection, &[owed]).await?;
         }
         let event = self.event(source_id);
-        // If the refund has ended the loan, all that was claimed of it from a guarantor goes back: nobody owes it any more.
+        // If the refund has ended the loan, all that a guarantor paid on it goes back: nobody owes it any more.
         let recourse = self.loan.take_recourse(parts.principal_fell);
         let in_books = InBooks {
             is_charged_off: self.loan.charged_off_on.is_some(),
@@ -436,7 +438,7 @@ impl LockedSale {
         save_reserve(connection, &reserve, &[entry]).await
     }
 
-    /// Records what of a refund belongs to a guarantor, and tells the funder, who has to pass it on.
+    /// Records the guarantor's part of a refund, and tells the funder, who has to pass it on.
     async fn book_recourse(
         &self,
         connection: &mut PgConnection,

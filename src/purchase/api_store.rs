@@ -52,6 +52,7 @@ macro_rules! select_purchases {
     };
 }
 
+/// A merchant's purchase; `None` where it is another merchant's, or was refused.
 pub async fn find_of_merchant(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -118,6 +119,7 @@ macro_rules! select_refunds {
     };
 }
 
+/// A refund of a merchant's; `None` where it is another merchant's.
 pub async fn find_refund_of_merchant(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -128,6 +130,7 @@ pub async fn find_refund_of_merchant(
         .await
 }
 
+/// A merchant's refunds of a day after `after`, the oldest first.
 pub async fn list_refunds_of_merchant(
     connection: &mut PgConnection,
     of: MerchantDay,

@@ -1,9 +1,9 @@
 //! The authoriser: gathers the purchases that are waiting and decides them together, a batch in one transaction.
 //!
-//! While batches commit, the next one fills; there is no timer that it waits for. A node decides two batches at once, in two lanes, so
-//! that both cores work, each batch with about half of those who ask; where few ask, one batch follows the other. A line is never in two
-//! batches at a time. Several nodes notice each other by the lines' journal numbers, and each lane of each node takes from its own slice
-//! of the reserve.
+//! While one batch is decided and committed, the next one fills; no timer delays it. A node decides up to two batches at once, in
+//! two *lanes*, each with about half of the waiting purchases; where few wait, one batch follows the other. A line is never in
+//! two batches of a node at a time. Two nodes that change the same line notice it by the number of the line's last journal row,
+//! and each lane of each node takes from its own slice of the reserve.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,8 +24,8 @@ use crate::funder::slice::SLICES;
 
 /// Purchases decided in one transaction. Larger batches gain little and make the first caller wait for the last.
 const BATCH_MAX: usize = 128;
-/// With fewer purchases than this, waiting and in flight, no second batch is decided beside the first: each would slow the other down,
-/// so that thirty-two callers were answered hardly faster, and the last of them later.
+/// With fewer purchases than this, waiting and in flight, no second batch is decided beside the first: each slows the other down.
+/// Measured with 32 callers, answers came hardly faster, and the last of them later.
 const BESIDE_MIN: usize = 48;
 /// After this time another batch begins beside one that is in flight, however few ask: a line that somebody else has locked may hold it
 /// up for minutes.
@@ -127,7 +127,8 @@ struct InFlight {
 }
 
 impl InFlight {
-    /// Lets other batches have its lines. Its callers no longer count as asking: those who are answered may be asking anew already.
+    /// Releases its lines to other batches. Its purchases no longer count as in flight: once answered, a caller may already be
+    /// asking for the next one.
     fn end_deciding(&mut self) {
         let mut busy = lock(&self.node.busy);
         busy.purchases -= self.lines.len();
@@ -149,8 +150,8 @@ impl Drop for InFlight {
     }
 }
 
-/// A lane while it decides a batch. It goes back to the idle ones when this is dropped, even if deciding panicked, so that whoever has a
-/// permit always finds a lane.
+/// A lane while it decides a batch. It becomes idle again when this is dropped, even after a panic, so that there is a lane for
+/// every permit.
 struct BusyLane<'a> {
     idle_lanes: &'a Mutex<Vec<Lane>>,
     lane: Lane,
@@ -183,7 +184,7 @@ async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
     // Each node begins at a slice drawn by lot, so that two seldom meet on one; where they do, they take turns.
     let first_slice = rand::random_range(0..SLICES);
     let lanes = (0..lanes_count as i16).map(|lane| Lane::on_slice((first_slice + lane) % SLICES)).collect();
-    // One for each lane: who has a permit may decide a batch.
+    // One permit for each lane; a batch is decided only with a permit.
     let permits = Arc::new(Semaphore::new(lanes_count as usize));
     let node = Arc::new(Node {
         app,
@@ -203,7 +204,7 @@ async fn decide_forever(app: App, queue: mpsc::Receiver<Waiting>) {
 }
 
 impl Collector {
-    /// Waits for those that the next batch decides; `None` when nobody can ask any more and all who asked are in a batch.
+    /// Waits for the next batch to decide; `None` when the queue is closed and nothing waits.
     async fn next_batch(&mut self) -> Option<(Vec<Waiting>, InFlight)> {
         loop {
             self.let_others_ask().await;
@@ -217,8 +218,8 @@ impl Collector {
                 return None;
             }
             tokio::select! {
-                // Where so many wait, perhaps all for one line, the others stay in the queue; once it is full, callers are told to come
-                // back.
+                // Where too many wait already, perhaps all for one line, new ones stay in the queue; once that is full, callers
+                // are told to come back.
                 next = self.queue.recv(), if !self.is_closed && self.waiting.len() < WAITING_MAX => match next {
                     Some(next) => self.waiting.push_back(next),
                     None => self.is_closed = true,
@@ -230,8 +231,8 @@ impl Collector {
         }
     }
 
-    /// Lets callers that are about to ask get into the next batch, as long as each turn of the scheduler brings more of them. Without
-    /// this, callers whom a batch has just answered would miss the next one, and batches would stay half full.
+    /// Yields to callers that are about to ask, as long as each turn of the scheduler brings more purchases. Without this,
+    /// callers whom a batch has just answered would miss the next one, and batches would stay half full.
     async fn let_others_ask(&mut self) {
         self.take_queued();
         while self.waiting.len() < BATCH_MAX {
@@ -242,7 +243,7 @@ impl Collector {
         }
     }
 
-    /// Takes whoever is in the queue; returns whether anybody was.
+    /// Takes all purchases that are in the queue; returns whether there were any.
     fn take_queued(&mut self) -> bool {
         let before = self.waiting.len();
         while self.waiting.len() < WAITING_MAX
@@ -253,8 +254,8 @@ impl Collector {
         self.waiting.len() > before
     }
 
-    /// Until when the next batch waits for one that is in flight: where few ask, until [`BESIDE_AFTER`] has passed since the last one
-    /// began. `None` where it need not wait.
+    /// Until when the next batch waits for one that is in flight: with few purchases, until `BESIDE_AFTER` has passed since the
+    /// last batch began. `None` where it need not wait.
     fn waits_until(&self) -> Option<Instant> {
         let busy = lock(&self.node.busy);
         if self.waiting.len() + busy.purchases >= BESIDE_MIN {
@@ -264,8 +265,8 @@ impl Collector {
         (Instant::now() < until).then_some(until)
     }
 
-    /// Picks those that the next batch decides: a lane's share of all who ask at present, or all of them where they are few, but nobody
-    /// whose line is in another batch. `None` where nobody is left.
+    /// Picks the purchases of the next batch: a lane's share of all that wait or are in flight, or all that wait where they are
+    /// few; but none whose line is in another batch. `None` where none is left.
     fn pick(&mut self) -> Option<(Vec<Waiting>, InFlight)> {
         let mut busy = lock(&self.node.busy);
         let asking = self.waiting.len() + busy.purchases;
@@ -303,8 +304,8 @@ impl Node {
             // A caller that has gone away finds its answer under its key.
             let _ = answer.send(decision);
         }
-        // Ended only now that all are answered: where few ask, whoever is answered first and asks again would otherwise be decided alone,
-        // and all the others after that.
+        // The batch ends only when all its callers are answered. Otherwise, with few callers, the first one answered would ask
+        // again and be decided alone, before all the others.
         drop(in_flight);
         drop(permit);
     }
@@ -322,7 +323,7 @@ impl Node {
     }
 }
 
-/// Waits until then; for ever where there is no such time.
+/// Waits until `at`; for ever where it is `None`.
 async fn reached(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,

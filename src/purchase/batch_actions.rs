@@ -1,8 +1,9 @@
 //! One batch of purchases: read, decided and written together.
 //!
-//! Where its lane's slice of the reserve has enough, nothing is locked while a batch is decided: one statement writes it, if the
-//! lines, the orders and the business day are still as they were read, and takes the slice last. A batch that comes too late, or
-//! whose slice has not enough, locks what it needs before it reads, the whole reserve too, and leases new slices of what is left.
+//! There are two ways. If the lane's slice of the reserve has enough, nothing is locked while the batch is decided: one SQL
+//! statement writes it, provided that the lines, the orders and the business day are still as they were read, and takes from the
+//! slice last ([`try_unlocked`]). If something has changed, or the slice has not enough, the batch first locks what it needs, the
+//! whole reserve included, then reads and decides, and leases new slices of what is left ([`try_locked`]).
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +11,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
 
 use super::batch_store::{Hold, Record, SliceHolds, read_spent, record};
-use super::decision::{Batch, Listing, Written};
+use super::decision::{Batch, Held, Listing, Written};
 use super::model::{Receipt, RequestRefusal};
 use super::notices;
 use super::store;
@@ -28,8 +29,8 @@ use crate::merchant::code::Code;
 use crate::merchant::{self, MerchantTerms, Shops};
 use crate::product::{self, FoundVersion};
 
-/// How often a batch is decided at most. It is decided again where another batch has recorded a purchase under the same key, where it
-/// met a deadlock, or where what it was decided on has changed meanwhile.
+/// How often a batch is decided at most. It is decided again where another batch has recorded a purchase under the same key,
+/// after a deadlock, or where something that it was decided on has changed meanwhile.
 const TRIES_MAX: u32 = 5;
 
 pub(super) type Answer = Outcome<Receipt, RequestRefusal>;
@@ -57,7 +58,7 @@ impl Connections {
         Ok(connections)
     }
 
-    /// Back to the pool, as they came from it.
+    /// Gives them back to the pool with the settings that they came with.
     pub(super) async fn give_back(mut self) {
         let Connections { deciding, reading, .. } = &mut self;
         let ended = tokio::try_join!(trading_store::end(deciding), trading_store::look_up_as_before(reading));
@@ -67,8 +68,8 @@ impl Connections {
 
 impl Drop for Connections {
     fn drop(&mut self) {
-        // The pool must not get them back as they are: one would say for ever that purchases are being made, and the other would keep
-        // planning its queries as for a batch.
+        // The pool must not get them back with changed settings: one would signal for ever that purchases are being made, and the
+        // other would go on planning queries as for a batch.
         if !self.is_as_before {
             self.deciding.close_on_drop();
             self.reading.close_on_drop();
@@ -79,10 +80,10 @@ impl Drop for Connections {
 /// What decides one batch after another: its connections, and what it last saw of the reserves' slices that are its own.
 #[derive(Default)]
 pub(super) struct Lane {
-    /// `None`: it has no slices of its own and decides on the reserves themselves.
+    /// `None` where it has no slices of its own and decides on the locked reserves.
     slice_no: Option<i16>,
-    /// Each reserve with no more available than is left of the lane's slice of it. A hint only: the statement that records a batch looks
-    /// again.
+    /// For each funder, a copy of the reserve in which only what is left of the lane's slice is available. A hint only: the
+    /// statement that records a batch checks the slice again.
     slices: HashMap<FunderId, Reserve>,
     /// Kept between batches until they are given back.
     connections: Option<Connections>,
@@ -104,7 +105,7 @@ impl Lane {
         }
     }
 
-    /// Copies of the slices that are wanted; `None` unless each of them is known to have enough.
+    /// Copies of `slices` for the amounts wanted of each funder; `None` unless each is known to have enough.
     fn sufficient(&self, wanted: &BTreeMap<FunderId, Fen>) -> Option<HashMap<FunderId, Reserve>> {
         let copy = |(funder_id, wanted): (&FunderId, &Fen)| {
             let slice = self.slices.get(funder_id)?;
@@ -144,7 +145,7 @@ fn is_worth_retrying(failure: &anyhow::Error) -> bool {
     matches!(code.as_deref(), Some("40001" | "40P01" | "23505"))
 }
 
-/// Decides a batch once. A retry locks what it needs at once, so that it cannot come too late again.
+/// Decides a batch once. A retry locks first, so that nothing can change under it again.
 async fn try_batch(app: &App, lane: &mut Lane, requests: &[Weighed], is_retry: bool) -> anyhow::Result<Vec<Answer>> {
     let mut connections = match lane.connections.take() {
         Some(connections) => connections,
@@ -153,7 +154,7 @@ async fn try_batch(app: &App, lane: &mut Lane, requests: &[Weighed], is_retry: b
     let mut answers = None;
     if !is_retry {
         answers = match try_unlocked(app, &mut connections, lane, requests).await {
-            // One statement failed, and nothing is under way any more: the batch is decided again where all is prepared for it.
+            // Only the recording statement failed, so the connections are clean: the next try uses them again.
             Err(failure) if is_worth_retrying(&failure) => {
                 lane.connections = Some(connections);
                 return Err(failure);
@@ -169,8 +170,8 @@ async fn try_batch(app: &App, lane: &mut Lane, requests: &[Weighed], is_retry: b
     Ok(answers)
 }
 
-/// Decides without locks, and records the batch if what it was decided on still stands. `None` where the lane has no slices, or one of
-/// them has not enough.
+/// Decides without locks, and records the batch if nothing that it was decided on has changed. `None` where the lane has no
+/// slices, or one of them has not enough.
 ///
 /// # Errors
 /// Those of [`record`]: a serialization failure where something has changed meanwhile.
@@ -201,13 +202,14 @@ async fn try_unlocked(
     let Shops { merchants, codes, .. } = shops;
     let wanted = wanted_of_reserves(requests, &products);
     let Some(reserves) = lane.sufficient(&wanted) else { return Ok(None) };
-    // After the lines: what is bought on one of them meanwhile makes the batch stale.
+    // Read after the lines: a purchase on one of them in between changes the line's journal number, and the batch is decided
+    // again.
     let spent = read_spent(deciding, &bounded_lines(requests, &products), today).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
     let read = Read { today, lines, codes, earlier, merchants, products, reserves, spent };
     let (mut batch, answers) = decide_in_order(app, read, requests);
     if !batch.written.purchases.is_empty() {
-        let holds = batch.written.held.iter().map(|(funder_id, (first, amount))| Hold {
+        let holds = batch.written.held.iter().map(|(funder_id, Held { first, amount })| Hold {
             funder_id: *funder_id,
             amount: *amount,
             source: first.to_string(),
@@ -222,8 +224,8 @@ async fn try_unlocked(
     Ok(Some(answers))
 }
 
-/// Locks lines and order codes, in id order, then the business day and the reserves, before it decides: so it knows to the fen what a
-/// reserve still has, and refuses nobody whom it could serve.
+/// Locks lines and order codes, in id order, then the business day and the reserves, before it decides. So it knows exactly what
+/// each reserve still has, and refuses no purchase that the reserve covers.
 async fn try_locked(
     app: &App,
     connections: &mut Connections,
@@ -252,7 +254,7 @@ async fn try_locked(
     } else {
         record(&mut transaction, &to_record(&batch, &seen, SliceHolds::default())).await?;
         let mut leased = HashMap::new();
-        for (funder_id, (first, amount)) in &batch.written.held {
+        for (funder_id, Held { first, amount }) in &batch.written.held {
             let occasion =
                 Occasion { source: first.to_string(), when: When { business_day: batch.today, at: batch.now } };
             let reserve = batch.reserves.get_mut(funder_id).expect("a reserve that held is in the batch");
@@ -285,10 +287,11 @@ struct Read {
     spent: HashMap<LineId, SpentToday>,
 }
 
-/// The answers given before under the same keys. A purchase that another node records meanwhile under the same key is met by
-/// the key's index, and the batch is decided again.
+/// The answers given before under the same keys. If another node records a purchase under one of the keys meanwhile, the unique
+/// index fails the batch, and it is decided again.
 type Earlier = HashMap<(LineId, String), store::Earlier>;
 
+/// Decides the requests one after the other: a known key gets its earlier answer, also from within this batch.
 fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Batch, Vec<Answer>) {
     let mut earlier = read.earlier;
     let mut batch = Batch {

@@ -33,8 +33,8 @@ pub(super) struct Record<'a> {
     pub now: DateTime<Utc>,
 }
 
-/// What is taken from one slice of each reserve, in funder order. Empty where the caller has locked the reserves themselves, and writes
-/// them.
+/// What is taken from one slice of each reserve, in funder order. Empty where the caller has locked the reserves themselves and
+/// saves them.
 #[derive(Clone, Copy, Default)]
 pub(super) struct SliceHolds<'a> {
     pub slice_no: i16,
@@ -53,7 +53,7 @@ pub(super) struct Hold {
 ///
 /// # Errors
 /// A serialization failure (40001), with nothing written, where a line that it changes or the business day is no longer as it was
-/// seen, an order that it pays is no longer open, or a slice has not what is to be held.
+/// seen, an order that it pays is no longer open, or a slice has less left than is to be held.
 pub(super) async fn record(connection: &mut PgConnection, record: &Record<'_>) -> sqlx::Result<Vec<Fen>> {
     let Record { written, seen, changed, to_merchants, of_slice, today, now } = record;
     let SliceHolds { slice_no, holds } = *of_slice;
@@ -195,7 +195,7 @@ struct Columns<'a> {
     leg_amount: Vec<i64>,
 }
 
-/// What came of an authorised purchase.
+/// What an authorised purchase has made.
 #[derive(Clone, Copy)]
 struct Bought<'a> {
     loan: &'a Loan,

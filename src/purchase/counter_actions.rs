@@ -44,7 +44,7 @@ pub struct AtCounter<'a> {
     pub shop: &'a Shop,
 }
 
-/// Finds what a link's token names. Whether it can be paid now is [`check_payable`]'s to say.
+/// Finds the code that a link's token names, and its merchant. [`check_payable`] tells whether it can be paid now.
 pub async fn find_shop(app: &App, token: &str) -> Outcome<Shop, CodeRefusal> {
     let code_id = parse_token(token).ok_or(Fault::Refused(CodeRefusal::UnknownCode))?;
     let mut connection = app.pool.acquire().await?;
@@ -60,7 +60,10 @@ pub async fn other_link(app: &App, merchant_id: MerchantId) -> anyhow::Result<Op
     Ok(merchant::store::find_other_link(&mut *app.pool.acquire().await?, merchant_id).await?)
 }
 
-/// Why a code cannot be paid now.
+/// Whether a code can be paid now.
+///
+/// # Errors
+/// Why not.
 pub fn check_payable(app: &App, shop: &Shop) -> Result<(), CodeRefusal> {
     if shop.merchant.status != MerchantStatus::Active {
         return Err(CodeRefusal::MerchantNotActive { status: shop.merchant.status });
@@ -84,7 +87,7 @@ pub async fn offer_plans(app: &App, at: AtCounter<'_>, amount: Fen) -> Outcome<V
     for line in lines {
         match offer::offers(line, &products, wish) {
             Ok(offered) => plans.extend(offered),
-            // Why a line cannot be used at all is told only where no other one can.
+            // That a line cannot be used at all is told only if there is no other reason from another line.
             Err(refusal @ (PurchaseRefusal::LineEnded | PurchaseRefusal::LineNotActive)) => {
                 unusable = unusable.or(Some(refusal));
             }
@@ -104,8 +107,8 @@ pub async fn bounds(app: &App, at: AtCounter<'_>) -> anyhow::Result<Option<(Fen,
     Ok(offer::bounds(lines, &products, shop.counter_on(today)))
 }
 
-/// A plan of a product version that is on sale no more, as it was sold; `None` where the version is still on sale, and where there never
-/// was such a plan.
+/// A plan as it was sold under a product version that is no longer on sale; `None` where the version is still on sale, or never
+/// had such a plan.
 pub async fn former_plan(
     app: &App,
     at: AtCounter<'_>,
@@ -170,12 +173,12 @@ pub async fn usable(app: &App, lines: &[Line]) -> anyhow::Result<Fen> {
     Ok(lines.iter().map(|line| line.usable_on(today)).max().unwrap_or_default())
 }
 
-/// What was answered under a key before.
+/// An earlier answer to a key.
 #[derive(Clone, Debug)]
 pub struct Answered {
     line_id: LineId,
     receipt: Receipt,
-    /// Of what was asked.
+    /// The fingerprint of the request.
     fingerprint: [u8; 32],
 }
 
@@ -189,7 +192,7 @@ impl Answered {
         matches!(self.receipt.decision, Decision::Authorised { .. })
     }
 
-    /// Whether this very thing was asked: the same amount at the same counter under the same plan.
+    /// Whether the same was asked for: the same amount at the same counter under the same plan.
     pub fn is_of(&self, shop: &Shop, amount: Fen, plan: PlanName) -> bool {
         request(shop, amount, plan, LineKey { line_id: self.line_id, key: "" }).fingerprint() == self.fingerprint
     }
@@ -201,7 +204,7 @@ struct LineKey<'a> {
     key: &'a str,
 }
 
-/// What is asked of the authoriser for a plan at a counter.
+/// The request to the authoriser for a plan at a counter.
 fn request(shop: &Shop, amount: Fen, plan: PlanName, on: LineKey<'_>) -> PurchaseRequest {
     PurchaseRequest {
         line_id: on.line_id,
@@ -249,7 +252,7 @@ impl std::fmt::Debug for Confirmation {
     }
 }
 
-/// Why a confirmation came to no answer; nothing is recorded under its key.
+/// Why a confirmation got no decision; nothing is recorded under its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfirmRefusal {
     #[error(transparent)]
@@ -301,7 +304,7 @@ pub async fn confirm(
         return Err(Fault::Refused(ConfirmRefusal::PaidAnother));
     }
     let answer = match buy(authoriser, at.shop, confirmation, &chosen).await {
-        // The business day ended in between: a schedule that is the same on the new one was agreed to all the same.
+        // The business day ended in between. If the schedule is the same on the new day, it is still the one that was agreed to.
         Err(Fault::Refused(RequestRefusal::ScheduleChanged)) => {
             let chosen = find_shown(app, at, confirmation).await?;
             buy(authoriser, at.shop, confirmation, &chosen).await
@@ -344,7 +347,7 @@ pub async fn find_own(
     Ok(own_store::find(&mut *app.pool.acquire().await?, borrower_id, purchase_id).await?)
 }
 
-/// What was given back of a purchase, and where it is.
+/// The refunds of a purchase, and how their payments to the card stand.
 pub async fn refunds(app: &App, purchase: &OwnPurchase) -> anyhow::Result<Vec<OwnRefund>> {
     let mut connection = app.pool.acquire().await?;
     Ok(own_store::list_refunds(&mut connection, purchase.line_id, purchase.purchase_id).await?)

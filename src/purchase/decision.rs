@@ -1,4 +1,5 @@
-//! The decision on a batch of purchases: a pure function over what was read for it, whether that is locked or not.
+//! The decision on a batch of purchases: a pure function over what was read for it, locked or not. `Batch::decide` takes one
+//! purchase; its checks are in `check_and_hold`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub struct Batch {
     pub products: HashMap<(ProductId, i32), Listing>,
     /// The codes that are presented, as far as they were found.
     pub codes: HashMap<CodeId, Code>,
-    /// Of the lines whose day is bounded by rules, what they have spent on it.
+    /// What lines have spent today, for those whose product has rules about that.
     pub spent: HashMap<LineId, SpentToday>,
     pub written: Written,
 }
@@ -48,17 +49,25 @@ pub struct Listing {
 pub struct Written {
     pub purchases: Vec<NewPurchase>,
     pub loans: Vec<Loan>,
-    /// These three are parallel to `loans`.
+    /// This list and the next two have one element for each of `loans`, in the same order.
     pub schedules: Vec<Schedule>,
     pub line_entries: Vec<LineEntry>,
     pub postings: Vec<Posting>,
     pub messages: Vec<Message>,
-    /// What each funder's reserve now holds for this batch, with the batch's first purchase, in the order of locking.
-    pub held: BTreeMap<FunderId, (PurchaseId, Fen)>,
+    /// What each funder's reserve holds for this batch, in the order in which reserves are locked.
+    pub held: BTreeMap<FunderId, Held>,
     /// In id order, in which they are locked.
     pub lines_changed: BTreeSet<LineId>,
     /// In id order, in which they are locked.
     pub orders_paid: BTreeMap<CodeId, PurchaseId>,
+}
+
+/// What a batch holds of one reserve.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// The first purchase of the batch that it is held for.
+    pub first: PurchaseId,
+    pub amount: Fen,
 }
 
 /// One purchase as it is recorded, authorised or refused.
@@ -68,7 +77,7 @@ pub struct NewPurchase {
     pub request: PurchaseRequest,
     pub fingerprint: [u8; 32],
     pub discount_fee: Fen,
-    /// As the merchant's agreement says on this day, whatever it says when something is refunded.
+    /// By the merchant's agreement on the day of the purchase, which also holds for later refunds.
     pub discount_returned_on_refund: bool,
     pub subsidy: Fen,
 }
@@ -139,6 +148,7 @@ impl Batch {
         Ok(quote)
     }
 
+    /// Checks that the product version may be bought under by this line at this merchant, and quotes the plan.
     fn check_product(
         &self,
         request: &PurchaseRequest,
@@ -172,7 +182,7 @@ impl Batch {
         })
     }
 
-    /// Makes the loan, uses the line, and notes what is to be booked and whom to tell. The reserve already holds the amount.
+    /// Makes the loan, uses the line, and adds what is to be written to `written`. The reserve already holds the amount.
     fn commit_to(&mut self, purchase_id: PurchaseId, request: &PurchaseRequest, quote: Quote) -> LoanId {
         let product = Arc::clone(&self.products[&(request.product_id, request.product_version)].product);
         let line = self.lines.get_mut(&request.line_id).expect("the line was found before the decision");
@@ -197,10 +207,10 @@ impl Batch {
             let code = request.order_code.and_then(|order_code| self.codes.get(&order_code));
             self.written.messages.push(payment_succeeded(purchase_id, request, code, event));
         }
-        let held = self.written.held.entry(line.funder_id).or_insert((purchase_id, Fen::ZERO));
-        held.1 += request.amount;
+        let held = self.written.held.entry(line.funder_id).or_insert(Held { first: purchase_id, amount: Fen::ZERO });
+        held.amount += request.amount;
         if let Some(code) = request.order_code.and_then(|order_code| self.codes.get_mut(&order_code))
-            // A printed code is never used up.
+            // A static code is never used up.
             && matches!(code.kind, CodeKind::Order { .. })
         {
             code.status = CodeStatus::Paid { purchase_id };
@@ -235,7 +245,7 @@ impl Batch {
     }
 }
 
-/// Whether anything can be bought on a line that day. A line whose last day has passed is told as ended, even where it is frozen or
+/// Whether anything can be bought on a line today. A line whose last day has passed is refused as ended even if it is frozen or
 /// closed as well: paying what is overdue, or lifting the freeze, would not make it usable again.
 pub fn check_line(line: &Line, today: BusinessDay) -> Result<(), PurchaseRefusal> {
     match line.status {
@@ -245,7 +255,7 @@ pub fn check_line(line: &Line, today: BusinessDay) -> Result<(), PurchaseRefusal
     }
 }
 
-/// What the merchant's own system is told of a payment.
+/// The message to the merchant's own system about a payment.
 fn payment_succeeded(purchase_id: PurchaseId, request: &PurchaseRequest, code: Option<&Code>, event: Event) -> Message {
     let particulars = serde_json::json!({
         "amount_fen": request.amount, "periods": request.periods, "business_day": event.when.business_day });
@@ -261,7 +271,8 @@ struct NewLoan<'a> {
     event: Event,
 }
 
-/// What the funder's core is told of it; the schedule follows from its terms and can be asked for.
+/// The message to the funder's core about a new loan. It leaves out the schedule, which follows from the terms and can be asked
+/// for.
 fn loan_made(product: &ProductVersion, new: NewLoan<'_>) -> Message {
     let NewLoan { loan_id, request, subsidy, event } = new;
     Message {

@@ -1,4 +1,4 @@
-//! A merchant's code opened in the browser of another app, which says what to do.
+//! The page for a merchant's code that is opened in the browser of another app: it tells how to pay.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -27,7 +27,7 @@ pub struct ElsewherePage {
 pub(super) async fn answer(app: &App, page: &Page, shop: &Shop, agent: &str) -> Result<Option<Response>, Problem> {
     let Some(app_name) = other_app(agent) else { return Ok(None) };
     if let Err(refusal) = counter::check_payable(app, shop) {
-        // Said here already, so that nobody opens the code elsewhere only to be told there.
+        // Told here already, so that nobody opens the code in another app only to be told there.
         return Ok(Some(closed(page.clone(), &refusal, Some(shop))));
     }
     let other_link = counter::other_link(app, shop.merchant.merchant_id).await?;
@@ -37,7 +37,7 @@ pub(super) async fn answer(app: &App, page: &Page, shop: &Shop, agent: &str) -> 
     Ok(Some(shown.into_response()))
 }
 
-/// The app whose own browser this is, where it is one that people scan with and that is not ours to pay in.
+/// The key of the name of the app whose own browser this is, if it is an app that people scan with and cannot pay us in.
 fn other_app(agent: &str) -> Option<&'static str> {
     let marks = [
         ("AlipayClient", "other-app-alipay"),

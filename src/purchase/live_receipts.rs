@@ -1,6 +1,7 @@
-//! Tells open receipts pages what comes in, whichever node authorised it: one reader for all merchants with a page open here.
+//! Tells open receipts pages what comes in, whichever node authorised it. Each node has one reader for all merchants with a page
+//! open on it.
 //!
-//! Nothing of it is state: a page that comes back, to this node or another, says what it saw last.
+//! Nothing here needs to be stored: a page that connects again, to this node or another, says which number it saw last.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -59,7 +60,7 @@ impl LiveReceipts {
         LiveReceipts { app: Arc::new(app), merchants, open, closing: watch::Sender::new(false) }
     }
 
-    /// Opens a page of a merchant; `None` when too many are open. What is told may be told twice, and begins before now.
+    /// Opens a page of a merchant; `None` when too many are open. News may repeat what the page knows already.
     pub fn listen(&self, merchant_id: MerchantId) -> Option<Listener> {
         let permit = self.open.clone().try_acquire_owned().ok()?;
         let mut merchants = self.merchants.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,6 +81,7 @@ impl LiveReceipts {
         self.closing.send_replace(true);
     }
 
+    /// Reads and tells until no page is open any more.
     async fn read(self) {
         let mut told = HashMap::new();
         let mut day = None;
@@ -91,7 +93,7 @@ impl LiveReceipts {
             told.retain(|merchant_id, _| open.contains_key(merchant_id));
             match self.tell(&open, &mut told, &mut day).await {
                 Ok(()) => {}
-                // The next time reads it all: nothing is lost but time.
+                // The next read gets everything: nothing is lost but time.
                 Err(error) => tracing::warn!("receipts cannot be read: {error:#}"),
             }
             tokio::time::sleep(READ_EVERY).await;
@@ -118,28 +120,28 @@ impl LiveReceipts {
         }
         let knows = |merchant_id, number| told.get(&merchant_id).is_some_and(|told| told.knows(number));
         let today = sale_actions::today(&self.app).await?;
-        let begins = day.is_some_and(|day| day != today);
+        let is_new_day = day.is_some_and(|day| day != today);
         let mut fresh = receipt_actions::fresh(&self.app, wanted, today, knows).await?;
-        if begins {
-            // Everybody is told, also whoever has sold nothing yet.
+        if is_new_day {
+            // Every open page is told, also of merchants that have sold nothing yet.
             for merchant_id in open.keys() {
                 fresh.entry(*merchant_id).or_default();
             }
         }
         for (merchant_id, rows) in fresh {
             let numbers: Vec<i64> = rows.iter().map(|row| row.notice_no).collect();
-            // A new day is told whole.
-            let (receipts, sums) = if begins {
+            // On a new day, all receipts of the day are told.
+            let (receipts, sums) = if is_new_day {
                 receipt_actions::begun(&self.app, merchant_id).await?
             } else {
                 receipt_actions::news(&self.app, merchant_id, rows).await?
             };
-            // Noted only once they are read whole, so that a failure half-way loses none.
+            // Noted only after everything was read, so that a failure loses nothing.
             if let Some(told) = told.get_mut(&merchant_id) {
                 numbers.into_iter().for_each(|number| told.note(number, now));
             }
             if let Some(channel) = open.get(&merchant_id) {
-                // Nobody may listen any more.
+                // It fails if the last page has closed meanwhile, which is no error.
                 channel.send(Arc::new(News { receipts, sums })).ok();
             }
         }

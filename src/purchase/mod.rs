@@ -1,4 +1,8 @@
-//! Purchases: a borrower scans a merchant's code and pays in installments; voided or refunded later.
+//! Purchases: a borrower scans a merchant's code and pays in installments; the purchase may be voided or refunded later.
+//!
+//! Start with `model` for what is asked and answered, and `decision` for how it is decided. A purchase comes from the pages
+//! (`pay_h5`, `counter_actions`) to the `authoriser`, which collects batches; `batch_actions` reads, decides and writes each.
+//! `actions` voids and refunds. Receipts are what a merchant's counter sees live, sales what the merchant looks up later.
 
 pub mod model;
 pub mod weighing;

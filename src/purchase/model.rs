@@ -1,4 +1,4 @@
-//! What is asked of a purchase, how it is answered, and why it is refused.
+//! A purchase as it is asked for and answered, and the reasons why it, a void or a refund is refused.
 
 use sha2::{Digest, Sha256};
 
@@ -53,13 +53,14 @@ pub struct Receipt {
     pub decision: Decision,
 }
 
+/// What was decided about a purchase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     Authorised { loan_id: LoanId },
     Refused(PurchaseRefusal),
 }
 
-/// Why a purchase is refused, in the order in which it is looked at.
+/// Why a purchase is refused, in the order of the checks. The refusal is recorded as the answer to its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 pub enum PurchaseRefusal {
     #[error("the merchant does not take payments at present")]

@@ -13,8 +13,8 @@ use crate::notice::Notice;
 /// The most purchases that one notice names; a till sees one at a time, and a benchmark thousands.
 const NAMED_MAX: usize = 20;
 
-/// What merchants have received by the purchases that one batch authorised: one notice each. At a shop's pace that is one
-/// for each purchase; under load it is one for those decided together, so that the hot path writes few rows.
+/// The notices of payments that one batch authorised, one for each merchant. In a shop that is one for each purchase; under load,
+/// one for all that were decided together, so that the hot path writes few rows.
 pub fn payments_received(loans: &[Loan], when: When) -> Vec<Notice> {
     let mut by_merchant: BTreeMap<MerchantId, (Vec<PurchaseId>, Fen)> = BTreeMap::new();
     for loan in loans {
@@ -49,8 +49,8 @@ impl Undone {
         ]
     }
 
-    /// A refund as both sides see it: the borrower what it took off the debt and what goes back to the card, interest that was paid
-    /// included.
+    /// A refund, as both sides are told of it; the borrower also, what it took off the debt and what goes back to the card, with
+    /// interest that was paid.
     pub fn refunded(&self, refund_id: RefundId, parts: &RefundParts, to_card: Fen) -> [Notice; 2] {
         let body = json!({ "purchase": self.purchase_id, "refund": refund_id, "amount_fen": parts.amount });
         let mut to_borrower = body.clone();

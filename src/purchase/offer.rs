@@ -18,7 +18,7 @@ use crate::product::quote::schedule_request;
 use crate::product::terms::{Method, Plan};
 use crate::product::{ProductVersion, Quote, QuoteRequest, ShownCharges, quote};
 
-/// One plan as it is named between pages: the version whose price was seen, and the number of periods.
+/// The name of a plan in addresses and forms: the product version whose price was seen, and the number of periods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanName {
     pub product_id: ProductId,
@@ -169,8 +169,8 @@ impl PlanOffer {
         self.quote.schedule.installments.last().map_or(Fen::ZERO, |row| row.total())
     }
 
-    /// Whether one amount says what is paid each time: all payments are the same but the last one, which takes what rounding leaves and
-    /// so differs by at most one fen for each period.
+    /// Whether one amount describes all payments: all are the same but the last one, which differs only by rounding, at most one
+    /// fen for each period.
     pub fn is_level(&self) -> bool {
         let rows = &self.quote.schedule.installments;
         let (first, last) = (self.first_payment(), self.last_payment());

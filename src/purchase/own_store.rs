@@ -69,7 +69,8 @@ pub struct OwnRefund {
     pub fell: Fen,
     /// What goes back to the card, interest that was paid included.
     pub to_card: Fen,
-    /// How its payment to the card stands; `None` where nothing goes back. One that the channel denies is under way again.
+    /// The status of its payment to the card; `None` where nothing goes back. A payment that the channel later denied is under
+    /// way again.
     pub status: Option<String>,
     pub sent_at: Option<DateTime<Utc>>,
     pub business_day: BusinessDay,

@@ -31,14 +31,14 @@ use crate::merchant::{CodeKind, CodeStatus};
 use crate::page::session::SignedIn;
 use crate::page::{Form, Page, Said, unprocessable};
 
-/// Longer than any amount; what is shown back of one is not longer.
+/// Longer than any amount; more of what was typed is not shown again.
 pub(super) const AMOUNT_CHARS_MAX: usize = 24;
 
-/// The refusals that another amount would mend.
+/// The refusals that go away with another amount.
 const OF_AMOUNT: [PurchaseRefusal; 3] =
     [PurchaseRefusal::AmountBelowMinimum, PurchaseRefusal::AmountAboveMaximum, PurchaseRefusal::LineExceeded];
 
-/// What the address brings along.
+/// The query of the address.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Asked {
@@ -95,7 +95,7 @@ pub struct ConfirmPage {
 }
 
 impl ConfirmPage {
-    /// This very page again, for whoever comes back from setting a PIN.
+    /// The address of this page, to come back to after setting a PIN.
     fn here(&self) -> String {
         let ConfirmPage { token, key, plain_amount, plan, .. } = self;
         format!("/q/{token}/confirm?key={key}&amount={plain_amount}&plan={}", plan.name)
@@ -110,7 +110,7 @@ fn is_of_amount(code: &str) -> bool {
     OF_AMOUNT.iter().any(|refusal| refusal.code() == code)
 }
 
-/// `GET /q/{code}`: what the printed code leads to, in whatever browser.
+/// `GET /q/{code}`: where a code leads, in whatever browser it is opened.
 pub async fn open(
     State(app): State<App>,
     page: Page,
@@ -136,7 +136,7 @@ pub async fn open(
     if let Some(refused) = visit.refused().await? {
         return Ok(refused);
     }
-    // A key is for one payment: whoever pays again does so under another one.
+    // A key is for one payment: a second payment gets another one.
     if let Some(key) = known_key(&asked.key)
         && counter::find_earlier(&app, &visit.lines, &key).await?.is_none()
     {
@@ -182,8 +182,8 @@ impl Visit<'_> {
         AtCounter { lines: &self.lines, shop: &self.shop }
     }
 
-    /// The page that is shown instead of the counter, where the code cannot be paid or none of the borrower's lines can be used; `None`
-    /// where both are fine. Whoever opens an order that they have paid themselves is led to its result.
+    /// The page that is shown instead of the counter, where the code cannot be paid or none of the borrower's lines can be used;
+    /// `None` where both are fine. Somebody who opens an order that they paid themselves is led to its result.
     async fn refused(&self) -> Result<Option<Response>, Problem> {
         let Visit { app, page, shop, borrower_id, lines, .. } = self;
         let Err(refusal) = counter::check_payable(app, shop) else {
@@ -260,7 +260,7 @@ impl Visit<'_> {
                 };
                 let mut page = self.page;
                 if is_outdated {
-                    // What was posted cannot be opened again; these plans can.
+                    // The page answers a POST, whose address cannot be opened again; this one can.
                     page.visit.address = format!("/q/{}?amount={}&key={}", self.token, plain_amount(amount), self.key);
                 }
                 let shown = PlansPage {
@@ -353,7 +353,7 @@ impl Visit<'_> {
             plan,
             lender,
         };
-        // After a post too, so that it is the same payment in the other language.
+        // Also after a POST, so that the language switch leads to the same payment.
         shown.page.visit.address = shown.here();
         Ok((status, shown).into_response())
     }

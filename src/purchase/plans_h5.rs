@@ -22,7 +22,7 @@ pub struct PlansPage {
     pub(super) amount: Fen,
     pub(super) plain_amount: String,
     pub(super) expires_at: Option<DateTime<Utc>>,
-    /// The page that led here was older than the terms.
+    /// Whether the terms have changed since the page that led here was made.
     pub(super) has_changed: bool,
     /// The plan that was chosen there.
     pub(super) former: Option<PlanOffer>,
@@ -71,7 +71,7 @@ impl PlansPage {
         said.to_string()
     }
 
-    /// What a plan of an earlier version has become; `None` where it is sold no more.
+    /// The present form of a plan of an earlier version; `None` where it is no longer sold.
     fn now(&self, former: &PlanOffer) -> Option<&PlanOffer> {
         self.plans.iter().find(|plan| plan.name.is_successor(&former.name))
     }

@@ -1,4 +1,4 @@
-//! How a purchase, its void and its refund stand in the books.
+//! The postings of a purchase, its void and its refund.
 
 use uuid::Uuid;
 
@@ -18,15 +18,15 @@ pub struct Event {
     pub when: When,
 }
 
-/// What a refund has to know of how its loan stands in the funder's book.
+/// How the loan of a refund stands in the funder's book.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InBooks {
     pub is_charged_off: bool,
-    /// What of the refund belongs to a guarantor that has paid of the loan.
+    /// The part of the refund that belongs to a guarantor who has paid on the loan.
     pub recourse: Fen,
 }
 
-/// The reserve is held for the merchant; the funder has lent what is still in transit.
+/// The amount moves from the free to the held reserve; the funder has lent it, and it is in transit until it is cleared.
 pub fn purchase(event: Event, amount: Fen) -> Posting {
     post("purchase", event, purchase_legs(amount))
 }
@@ -44,12 +44,16 @@ fn purchase_legs(amount: Fen) -> Legs {
     )
 }
 
-/// The merchant gives the amount back: what fell of the principal to the reserve, the rest to the borrower; it gets back its
-/// discount fee and subsidy. Billed interest and fees that are returned leave the funder's income: what was not paid of them is
-/// owed no more, what was comes out of what is owed on to the funder. Of a loan that was charged off, what was not paid is in the
-/// loss already, or never was income; what falls of its principal is then recovered, but for what belongs to a guarantor. What had
-/// been recovered of charges leaves the income of recoveries, and what was paid before the charge-off that of the days on which it
-/// ran.
+/// The merchant gives the amount back, and every party's side of it is booked:
+///
+/// - Principal that fell goes back to the reserve; the rest is owed to the borrower.
+/// - The merchant gets back its discount fee and subsidy, as far as they are returned.
+/// - Billed interest and fees that were not paid are owed no more, and leave the funder's income. Those that were paid are given
+///   back out of what is owed to the funder.
+/// - If the loan was charged off, unpaid charges are part of the loss already (or never were income), so they reduce `ChargedOff`
+///   instead. Principal that falls counts as recovered, except for the guarantor's part.
+/// - Paid charges that go back leave the income that they once became: of recoveries, if they came in after the charge-off, else
+///   of interest or fees.
 pub fn refund(event: Event, parts: &RefundParts, charges: &BilledCharges, loan: InBooks) -> Posting {
     let BilledCharges { fell, back, recovered: back_recovered } = charges;
     let (of_interest, of_fee, recovered) = match loan.is_charged_off {
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_refund_brings_back_of_a_loan_that_a_guarantor_has_paid_of_is_owed_on_to_it() {
+    fn the_guarantors_part_of_a_refund_is_owed_to_the_guarantor() {
         let expected = [
             leg(Account::MerchantPayable, Account::ReserveAvailable, 1_000),
             leg(Account::ReserveAtPlatform, Account::LoanPrincipal, 1_000),

@@ -1,5 +1,5 @@
-//! Receipts at a counter, line by line: payments, and what was taken back; told in order although they are committed out of
-//! order.
+//! Receipts at a counter, line by line: payments, voids and refunds. `Told` sees to it that none is missed although they are
+//! committed out of order.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,26 +15,27 @@ pub struct ReceiptLine {
     /// The key by which a page recognizes a line that it has been told already.
     pub key: String,
     pub what: ReceiptKind,
-    /// The purchase to open; none for the rest of a batch that names no more.
+    /// The purchase that the line opens; `None` for those of a batch that the notice does not name.
     pub purchase_id: Option<PurchaseId>,
     pub amount: Fen,
     pub periods: Option<i16>,
-    /// What stands on the order that was paid.
+    /// The description on the order that was paid.
     pub description: Option<String>,
     pub at: DateTime<Utc>,
 }
 
+/// What a line of the receipts page tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiptKind {
     Paid,
-    /// So many more payments that were decided together.
+    /// This many more payments of the same batch, which the notice does not name.
     More(i64),
     Voided,
     Refunded,
 }
 
 impl ReceiptKind {
-    /// The end of its words.
+    /// The end of the key of its words.
     pub const fn name(self) -> &'static str {
         match self {
             ReceiptKind::Paid => "paid",
@@ -77,11 +78,11 @@ pub struct DaySums {
     pub takings: Takings,
 }
 
-/// How long a number may stay invisible behind higher ones: notices get their numbers before they are committed. No
-/// transaction that tells a merchant lives so long.
+/// How long a number may stay invisible while higher ones can be read: notices get their numbers before they are committed. No
+/// transaction that writes a merchant's notice takes so long.
 pub const LATE_MAX: Duration = Duration::from_secs(10);
 
-/// Which numbers have been told: everything up to a floor, and single ones above it, since a lower one may still appear.
+/// Which numbers have been told: all up to a floor, and single ones above it, where lower ones may still appear.
 #[derive(Debug)]
 pub struct Told {
     floor: i64,
@@ -90,6 +91,7 @@ pub struct Told {
 }
 
 impl Told {
+    /// All numbers up to `floor` count as told.
     pub fn up_to(floor: i64) -> Told {
         Told { floor, above: BTreeSet::new(), recent: VecDeque::new() }
     }
@@ -111,7 +113,7 @@ impl Told {
         }
     }
 
-    /// Raises the floor over what was seen so long ago that nothing below it can appear any more.
+    /// Raises the floor to the highest number that was seen [`LATE_MAX`] ago: nothing below it can appear any more.
     pub fn settle(&mut self, now: Instant) {
         while let Some((seen, number)) = self.recent.front().copied() {
             if now.duration_since(seen) < LATE_MAX {

@@ -1,4 +1,4 @@
-//! What a merchant's receipts page shows: the lines of a day, those after a number, the day's sums.
+//! What a merchant's receipts page shows: the lines of a day, the lines that it has missed since a number, and the day's sums.
 
 use std::collections::HashMap;
 
@@ -14,9 +14,9 @@ use crate::business_day;
 
 /// Lines that a page begins with.
 const LISTED_MAX: i64 = 50;
-/// What a page that was away is told again; one that missed more is loaded anew.
+/// How many notices a page that was disconnected is told; if it missed more, it is loaded anew.
 const MISSED_MAX: i64 = 200;
-/// What is read of a merchant at once while a page is open.
+/// How many notices of a merchant are read at once while a page is open.
 const READ_MAX: i64 = 500;
 
 /// A day at the counter.
@@ -25,11 +25,12 @@ pub struct Today {
     /// The newest first.
     pub receipts: Vec<ReceiptLine>,
     pub sums: DaySums,
-    /// Where a page goes on: the highest number that is in it, and of a day that has brought nothing yet one behind which
-    /// nothing of it can appear.
+    /// The number after which the page goes on: the highest that it shows or, on a day without receipts yet, one below all that
+    /// can still appear.
     pub last_no: i64,
 }
 
+/// The open business day of a merchant, as the page first shows it.
 pub async fn today(app: &App, merchant_id: MerchantId) -> anyhow::Result<Today> {
     let mut connection = app.pool.acquire().await?;
     let sums = read_sums(&mut connection, merchant_id).await?;
@@ -52,7 +53,7 @@ async fn read_sums(connection: &mut PgConnection, merchant_id: MerchantId) -> an
     Ok(DaySums { day, takings: receipt_store::sum_takings(connection, merchant_id, day).await? })
 }
 
-/// A day that has just begun, with whatever it has brought already, the earliest first.
+/// The receipts of a day that has just begun, the earliest first, and its sums.
 pub async fn begun(app: &App, merchant_id: MerchantId) -> anyhow::Result<(Numbered, DaySums)> {
     let mut connection = app.pool.acquire().await?;
     let sums = read_sums(&mut connection, merchant_id).await?;
@@ -61,11 +62,11 @@ pub async fn begun(app: &App, merchant_id: MerchantId) -> anyhow::Result<(Number
     Ok((numbered(&mut connection, merchant_id, rows).await?, sums))
 }
 
-/// Numbers with their lines, each in order.
+/// The numbers of notices, each with its lines, in order.
 pub type Numbered = Vec<(i64, Vec<ReceiptLine>)>;
 
-/// What a page of a day has missed that has seen everything up to a number, and may have seen some of it; `None` if it is too
-/// much.
+/// What a page that shows `day` and was told up to `last_no` has missed, perhaps with some that it knows; `None` if it is more
+/// than `MISSED_MAX` notices.
 pub async fn missed(
     app: &App,
     merchant_id: MerchantId,
@@ -81,7 +82,7 @@ pub async fn missed(
     numbered(&mut connection, merchant_id, rows).await.map(Some)
 }
 
-/// Where somebody begins who is to be told whatever appears from now on, perhaps some of it twice.
+/// The number after which to read in order to miss nothing that appears from now on; some of that may be known already.
 pub async fn beginning(app: &App, merchant_id: MerchantId) -> anyhow::Result<i64> {
     let mut connection = app.pool.acquire().await?;
     Ok(find_beginning(app, &mut connection, merchant_id).await?)
@@ -95,7 +96,8 @@ fn lateness(app: &App) -> Lateness {
     Lateness { now: app.clock.now(), seconds_max: i32::try_from(LATE_MAX.as_secs()).unwrap_or(i32::MAX) }
 }
 
-/// What merchants were told of a day and since, above their numbers, and is not known yet, in order.
+/// The merchants' notices of `day` and later, each merchant's above its number in `wanted`, without those that `knows` knows; in
+/// order.
 pub async fn fresh(
     app: &App,
     mut wanted: Vec<(MerchantId, i64)>,
@@ -114,7 +116,7 @@ pub async fn fresh(
                 fresh.entry(row.merchant_id).or_default().push(row);
             }
         }
-        // Whoever was told more than is read at once is read on.
+        // Merchants with more notices than are read at once are read again from there.
         let more = read.into_iter().filter(|(_, (count, _))| *count >= READ_MAX);
         wanted = more.map(|(merchant_id, (_, last_no))| (merchant_id, last_no)).collect();
     }

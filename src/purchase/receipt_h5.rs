@@ -29,11 +29,11 @@ use crate::http::Problem;
 use crate::merchant::h5::MerchantSignedIn;
 use crate::page::Page;
 
-/// A sign of life, so that no proxy in between takes the connection for dead, and the page knows when it is.
+/// How often a keep-alive is sent, so that no proxy closes the connection as idle, and the page notices when it is lost.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
-/// How often an open page's session is looked at; it is also looked at before anything is told.
+/// How often an open page's session is checked; it is also checked before anything is told.
 const SESSION_EVERY: Duration = Duration::from_secs(30);
-/// A connection ends by itself and the page comes back, perhaps to another node.
+/// After this time the connection ends, and the page connects again, perhaps to another node.
 const LIFE: Duration = Duration::from_secs(15 * 60);
 /// When the browser comes back after a connection was lost.
 const RETRY: Duration = Duration::from_secs(1);
@@ -71,7 +71,8 @@ pub struct Wanted {
     day: Option<BusinessDay>,
 }
 
-/// `GET /m/receipts/events`: what comes in from a number on. A browser that lost the connection says the last one itself.
+/// `GET /m/receipts/events`: what comes in after a number. A browser that lost the connection sends the last number itself
+/// (`last-event-id`).
 pub async fn events(
     State(app): State<App>,
     Extension(live): Extension<LiveReceipts>,
@@ -82,9 +83,9 @@ pub async fn events(
 ) -> Result<Response, Problem> {
     let signed_in = match signed_in {
         Ok(signed_in) => signed_in,
-        // What fails on our side has signed nobody out: the page stays as it is and tries again.
+        // A failure on our side is no sign-out: the page stays as it is and tries again.
         Err(failed) if failed.status().is_server_error() => return Ok(failed),
-        // A stream cannot lead to the sign-in page; the page is loaded anew, which does.
+        // A stream cannot redirect to the sign-in page, but the page, loaded anew, does.
         Err(_) => return Ok(Sse::new(stream::iter([Ok::<_, Infallible>(ended())])).into_response()),
     };
     let last_seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<i64>().ok());
@@ -97,7 +98,7 @@ pub async fn events(
     };
     let mut till = Till { app, page, signed_in, last_no };
     let mut waiting = VecDeque::from([Event::default().retry(RETRY).comment("open")]);
-    // Read after listening has begun: what comes in between is told twice and known again by its key.
+    // Read after listening has begun, so that nothing is missed; what is told twice, the page recognises by its key.
     waiting.extend(till.catch_up(wanted.day).await?);
     let open = Open { till, listener, waiting, look: interval(SESSION_EVERY), ends_at: Instant::now() + LIFE };
     let events = Sse::new(open.into_stream()).keep_alive(alive());
@@ -217,7 +218,7 @@ impl Open {
             match self.till.is_signed_in().await {
                 Ok(true) => {}
                 Ok(false) => return Next::Last(ended()),
-                // Nothing is told to whom we do not know; the browser is told it when it comes back.
+                // Nothing is told without a session that holds; the browser is told when it connects again.
                 Err(error) => {
                     tracing::warn!("a session cannot be looked at: {error:#}");
                     return Next::Nothing;

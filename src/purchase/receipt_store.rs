@@ -1,4 +1,5 @@
-//! SQL of receipts: a merchant's notices are their cursor, so that the hot path of purchases writes nothing for them.
+//! SQL of receipts: they are read from a merchant's notices, by number, so that the hot path of purchases writes nothing more for
+//! them.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -22,7 +23,7 @@ pub struct TellingRow {
     pub created_at: DateTime<Utc>,
 }
 
-/// What merchants were told of a business day and since: of each merchant, in order, up to `limit` notices above its number.
+/// Notices of a business day and later: of each merchant, in order, up to `limit` above its number.
 pub async fn list_after(
     connection: &mut PgConnection,
     wanted: &[(MerchantId, i64)],
@@ -79,12 +80,12 @@ pub async fn list_of_day(
 #[derive(Clone, Copy, Debug)]
 pub struct Lateness {
     pub now: DateTime<Utc>,
-    /// After the time that it bears.
+    /// How long after its own time.
     pub seconds_max: i32,
 }
 
-/// Below which number nothing can appear any more that was not visible when `number` was: that of the newest receipt which is
-/// older than it by some seconds; zero where there is none.
+/// The number up to which nothing can appear that was not visible when `number` was (or is not now, where it is `None`): that of
+/// the newest receipt which is older by `late.seconds_max`; zero where there is none.
 pub async fn find_floor(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -117,6 +118,7 @@ pub struct PaidRow {
     pub description: Option<String>,
 }
 
+/// Those of these purchases that are a merchant's, with what a page shows of them.
 pub async fn load_paid(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

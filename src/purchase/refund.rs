@@ -1,4 +1,5 @@
-//! How a refund is split between the parties: every part is a cumulative share, so that any number of refunds nets exactly.
+//! How a refund is split between the parties. Every part is computed on the sum of all refunds so far, so that any number of
+//! refunds adds up exactly.
 
 use serde_json::{Value, json};
 
@@ -30,7 +31,7 @@ pub struct RefundParts {
 }
 
 impl RefundParts {
-    /// What the merchant's settlement loses by it; not positive.
+    /// What it changes in the merchant's settlement: zero or below.
     pub fn net(&self) -> Fen {
         self.discount_fee_returned + self.subsidy_returned - self.amount
     }
@@ -50,7 +51,7 @@ pub struct ReducedInstallment {
 }
 
 impl ReducedInstallment {
-    /// What the funder's core is told of it.
+    /// The part about it in the message to the funder's core.
     pub fn message_body(&self) -> Value {
         json!({
             "period": self.period,
@@ -85,9 +86,9 @@ pub fn of_recovered(kept: Parts, recovered: Parts, back: Parts) -> Parts {
     Parts { interest: part(|parts| parts.interest), fee: part(|parts| parts.fee), ..Parts::default() }
 }
 
-/// An installment as a refund finds it. Charges that a payoff waived after they were billed are left out: the `schedule` has them no more,
-/// nobody asks for them, and they did not fall with any principal. The fee of an early payoff, and the fees of periods that the payoff
-/// took together with it, are left out of what a refund can reduce, because no bill asked for them.
+/// An installment as a refund finds it. Charges that a payoff waived after they were billed are left out: they are no longer in
+/// the `schedule`, nobody owes them, and they did not fall with any principal. The fee of an early payoff, and the fees of
+/// periods that the payoff took together with it, are left out of what a refund can reduce, because no bill asked for them.
 pub fn billed_of(row: &BilledParts, schedule: &Schedule) -> Billed {
     let stands = schedule.installments.get(usize::from(row.period.unsigned_abs()).saturating_sub(1));
     let waived = stands.map_or(Parts::default(), |stands| Parts {
@@ -238,7 +239,7 @@ mod tests {
         assert_eq!((billed.asked.interest, billed.fallen.interest), (Fen::new(139), Fen::new(20)));
         assert_eq!((billed.asked.principal, billed.fallen.principal), (principal, Fen::new(1_000)));
         assert_eq!(billed.paid, Amounts { principal: Fen::new(39_359), interest: Fen::new(119), fee });
-        // Where a schedule has nothing left of the row's charges, no more was waived than is owed no more.
+        // Where the schedule has none of the row's charges left, no more than all that fell was waived.
         let emptied = Schedule { installments: vec![Installment { due_on, principal, interest: fee, fee }] };
         assert_eq!(billed_of(&row, &emptied).fallen.interest, Fen::ZERO);
     }
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refund_gives_back_what_belongs_to_it_and_to_those_before_less_what_those_gave() {
+    fn each_refund_returns_the_share_of_all_so_far_less_what_earlier_ones_returned() {
         let (purchase, moved) = refund_in_thirds(|_| Fen::new(300));
         let told = moved.map(|parts| {
             [parts.owed_back, parts.discount_fee_returned, parts.subsidy_returned, parts.net()].map(Fen::get)

@@ -1,4 +1,4 @@
-//! A merchant takes a sale back: what a refund would do is shown before it is made, and a sale of today is undone instead.
+//! A merchant takes a sale back: the effect of a refund is shown before it is made, and a sale of today is voided instead.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -44,7 +44,7 @@ pub struct PreviewPage {
     preview: Preview,
     plain_amount: String,
     key: String,
-    /// Something happened since the merchant looked.
+    /// The effect is not the one that the merchant was shown before.
     has_changed: bool,
 }
 
@@ -83,7 +83,7 @@ pub async fn ask(
     }
 }
 
-/// Puts what another amount would mend beside the amount, and what none would above the form.
+/// Shows a refusal that goes away with another amount beside the amount, and any other one above the form.
 fn refuse(form: &mut Form, refusal: &AfterSaleRefusal) {
     match refusal {
         AfterSaleRefusal::MoreThanLeft { .. } => form.refuse_field("amount", refusal.code()),
@@ -114,7 +114,7 @@ impl Desk<'_> {
         }
     }
 
-    /// The figures as they are by now; where there are none, the question again with the reason.
+    /// The preview with present figures; where the refund would be refused, the form again with the reason.
     async fn look_again(self, request: RefundRequest) -> Result<Response, Problem> {
         match actions::preview(self.app, request.purchase_id, request.amount).await {
             Ok(preview) => {

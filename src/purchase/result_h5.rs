@@ -1,4 +1,4 @@
-//! What came of a purchase, whenever it is asked for.
+//! The result page of a purchase, which can be opened at any time.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -16,7 +16,7 @@ use crate::merchant::code::token;
 use crate::page::session::SignedIn;
 use crate::page::{Page, Said};
 
-/// So long after a payment its page says that it has just been made; later, when it was.
+/// For this long after a payment its page says that it has just been made; later, it says when.
 const FRESH: TimeDelta = TimeDelta::minutes(1);
 
 #[derive(Template, WebTemplate)]

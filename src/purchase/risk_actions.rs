@@ -18,8 +18,8 @@ use crate::partner::risk as partner_risk;
 use crate::product::ProductVersion;
 use crate::product::terms::PurchaseRiskTerms;
 
-/// Weighs a purchase by whom its product names: the built-in rules, the risk partner, or nobody. Where nobody is asked, this costs no
-/// more than a look into the catalogue.
+/// Weighs a purchase by the built-in rules, the risk partner, or not at all, as its product says. Where nobody is asked, this
+/// costs only a look into the catalogue.
 ///
 /// # Errors
 /// `KeyReused` where the key was used for another purchase.
@@ -55,7 +55,7 @@ async fn weigh_under(
         return Ok(RiskWord::Unasked);
     }
     let Some(facts) = risk_store::find_facts(&mut connection, request).await? else {
-        // The authoriser says which of the two is unknown.
+        // Line or merchant is unknown; the authoriser says which.
         return Ok(RiskWord::Unasked);
     };
     let facts = facts_of(request, product, facts);
@@ -159,8 +159,8 @@ impl Refusal for LateRefusal {
     }
 }
 
-/// Takes a late answer from the partner that was asked, whoever is configured by now. It counts while there is no other; the same answer
-/// again changes nothing.
+/// Takes a late answer from the partner that was asked, even if another one is configured by now. It counts while there is no
+/// other answer; the same answer again changes nothing.
 ///
 /// # Errors
 /// `QuestionUnknown` where this partner was not asked that question, and `TooLate` where another answer stands; the late one is kept as

@@ -22,8 +22,8 @@ pub struct FactsRow {
     pub spent_today_at_merchant: Fen,
 }
 
-/// `None` where line or merchant are unknown. Nothing is locked: what else happens on the line this very moment is not seen, and
-/// by the built-in rules looked at again when the purchase is decided.
+/// `None` where line or merchant are unknown. Nothing is locked: what happens on the line at the same moment is not seen. The
+/// built-in rules check again when the purchase is decided.
 pub async fn find_facts(connection: &mut PgConnection, request: &PurchaseRequest) -> sqlx::Result<Option<FactsRow>> {
     sqlx::query_as!(
         FactsRow,
@@ -62,7 +62,7 @@ pub struct Asked {
     pub standing: Standing,
 }
 
-/// Stores a question unless one stands under the key.
+/// Stores a question unless there is one for the purchase's key.
 pub async fn insert_question(
     connection: &mut PgConnection,
     request: &PurchaseRequest,
@@ -84,7 +84,7 @@ pub async fn insert_question(
     Ok(())
 }
 
-/// The question that stands under a purchase's key.
+/// The question of a purchase's key.
 pub async fn find_question(connection: &mut PgConnection, request: &PurchaseRequest) -> sqlx::Result<Option<Asked>> {
     let row = sqlx::query!(
         r#"select question_id, request_sha256, facts as "facts: Json<Facts>", asked_partner, answer, reason
@@ -106,15 +106,15 @@ fn standing(asked_partner: Option<String>, answer: Option<String>, reason: Optio
     Standing { asked_partner, answer: answer.and_then(|answer| Answer::of(&answer, reason)) }
 }
 
-/// By which a question is found.
+/// The key of a question.
 #[derive(Clone, Copy, Debug)]
 pub struct QuestionName {
-    /// Of the purchase that it is about.
+    /// The line of the purchase that it is about.
     pub line_id: LineId,
     pub question_id: Uuid,
 }
 
-/// Notes who is about to be asked instead, while nobody has answered.
+/// Notes the partner that is about to be asked instead, unless the question was answered.
 pub async fn change_asked(
     connection: &mut PgConnection,
     named: QuestionName,
@@ -131,7 +131,7 @@ pub async fn change_asked(
     Ok(())
 }
 
-/// Stores an answer where none stands; the one that stands is then [`find_standing`]'s to tell.
+/// Stores an answer unless there is one already; [`find_standing`] tells which one counts.
 pub async fn save_answer(
     connection: &mut PgConnection,
     named: QuestionName,
@@ -166,7 +166,7 @@ pub async fn find_standing(connection: &mut PgConnection, named: QuestionName) -
     Ok(row.map(|row| standing(row.asked_partner, row.answer, row.reason)))
 }
 
-/// Notes what came too late, the first time.
+/// Keeps the first answer that came too late, as evidence.
 pub async fn note_late(
     connection: &mut PgConnection,
     named: QuestionName,

@@ -1,4 +1,5 @@
-//! A purchase as its merchant sees it, a sale: where it stands, what can be undone of it, and how it is searched for.
+//! A sale, which is a purchase as its merchant sees it: its state, whether it can be voided or refunded, and how it is searched
+//! for.
 
 use std::str::FromStr;
 
@@ -13,7 +14,7 @@ pub struct Sale {
     pub purchase_id: PurchaseId,
     /// The merchant's own number of the order that it paid; none for the static code.
     pub order_reference: Option<String>,
-    /// What stands on an order that was opened by hand.
+    /// The description of an order that was opened by hand.
     pub description: Option<String>,
     pub is_voided: bool,
     pub amount: Fen,
@@ -38,7 +39,7 @@ words! {
 /// What a merchant can do to take a sale back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WayBack {
-    /// Its day is not over: the loan never was.
+    /// Its business day is not over: voiding makes the loan as if it had never been.
     Void,
     Refund {
         left: Fen,
@@ -73,6 +74,7 @@ impl Sale {
         if self.is_voided { [Fen::ZERO; 2] } else { [self.discount_fee, self.subsidy] }
     }
 
+    /// How the merchant can take it back on the open business day `today`.
     pub fn way_back(&self, today: BusinessDay) -> WayBack {
         match self.state() {
             SaleState::Sold if self.business_day == today => WayBack::Void,
@@ -84,7 +86,7 @@ impl Sale {
 
 impl FromStr for SaleState {
     type Err = &'static str;
-    /// The error is the code of the words beside the field.
+    /// The error is the code of the message shown beside the field.
     fn from_str(text: &str) -> Result<SaleState, &'static str> {
         SaleState::from_name(text).ok_or("choice_unknown")
     }
@@ -122,23 +124,24 @@ pub struct SaleFilter {
     pub periods: Option<i16>,
 }
 
+/// Which sales a search looks through.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Which {
     /// Sales of some business days, both ends included.
     Days { from: BusinessDay, to: BusinessDay },
-    /// Sales of any day, by the purchase's number, the beginning of the order's, or words of what stands on an order that was opened by
-    /// hand.
+    /// Sales of any day: by the purchase's number, the beginning of the order's number, or a part of the description of an order
+    /// that was opened by hand.
     Number(String),
 }
 
-/// A search reads every day in between; whoever needs more asks twice.
+/// The most days of one search, which reads every day in between.
 pub const DAYS_MAX: i64 = 366;
-/// What the list begins with.
+/// How many days before today the list begins, unless the search says otherwise.
 pub const DAYS_SHOWN: u32 = 30;
 
 impl Which {
     /// # Errors
-    /// The code of the words beside the field.
+    /// The code of the message shown beside the field.
     pub fn days(from: BusinessDay, to: BusinessDay) -> Result<Which, &'static str> {
         match to.days_since(from) {
             ..0 => Err("days_turned_round"),

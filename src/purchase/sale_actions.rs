@@ -1,4 +1,4 @@
-//! What a merchant looks at: its sales by any search, one of them with all that became of it, and all of them as a table.
+//! A merchant's view of its sales: a list by any search, one sale with its refunds and settlement, and all as a table.
 
 use futures_util::Stream;
 use futures_util::stream;
@@ -13,9 +13,9 @@ use crate::{business_day, settlement};
 
 /// Sales on one page of the list.
 pub const PAGE_ROWS: i64 = 50;
-/// As many as a spreadsheet takes without complaint; whoever sells more asks for fewer days.
+/// The most rows of a table, as many as spreadsheets take easily; a merchant with more asks for fewer days.
 pub const TABLE_ROWS_MAX: usize = 100_000;
-/// What is read at once for a table.
+/// How many rows of a table are read at once.
 const CHUNK_ROWS: i64 = 1_000;
 
 /// A page of a list.
@@ -38,7 +38,7 @@ pub async fn list(
     page(app, merchant_id, filter, Piece { after, rows_max: PAGE_ROWS }).await
 }
 
-/// What of a list is read at once.
+/// Which rows of a list are read at once.
 struct Piece {
     after: Option<PurchaseId>,
     rows_max: i64,
@@ -89,7 +89,7 @@ pub struct SaleStory {
     pub today: BusinessDay,
 }
 
-/// `None` where it is another merchant's, or none.
+/// One sale; `None` where it is another merchant's, or does not exist.
 pub async fn story(app: &App, merchant_id: MerchantId, purchase_id: PurchaseId) -> anyhow::Result<Option<SaleStory>> {
     let mut connection = app.pool.acquire().await?;
     let Some(sale) = sale_store::find(&mut connection, merchant_id, purchase_id).await? else { return Ok(None) };

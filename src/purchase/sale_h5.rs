@@ -164,7 +164,7 @@ fn read_if_there<T>(form: &mut Form, name: &str, parse: impl FnOnce(&str) -> Res
     if form.value(name).is_empty() { None } else { form.read(name, parse) }
 }
 
-/// What is filled in, as the query of an address.
+/// The fields that are filled in, as the query of an address.
 fn query(form: &Form) -> String {
     let mut pairs = form_urlencoded::Serializer::new(String::new());
     for name in ["number", "amount", "from", "to", "state", "periods"] {
@@ -200,7 +200,7 @@ pub async fn table(
     Ok((sheet::headers(&name), Body::from_stream(bytes)).into_response())
 }
 
-/// What the table says of a sale. What is left of it for the merchant comes last, and only for those who may see settlements.
+/// The table's columns. The merchant's net amount comes last, and is shown only to those who may see settlements.
 const COLUMNS: [&str; 12] = [
     "sale-column-number",
     "sale-column-order",
@@ -215,7 +215,7 @@ const COLUMNS: [&str; 12] = [
     "sale-column-subsidy",
     "sale-column-net",
 ];
-/// Up to what was refunded.
+/// The columns that everybody sees: up to the amount refunded.
 const COLUMNS_FOR_ALL: usize = 9;
 
 fn columns(rights: Role) -> &'static [&'static str] {
@@ -280,7 +280,7 @@ impl SalePage {
         self.signed_in.rights.may_refund() && matches!(way_back, WayBack::Refund { .. })
     }
 
-    /// Its day has ended, and the settlement of it is being made.
+    /// Whether its day has ended and the settlement is not made yet.
     fn is_being_settled(&self) -> bool {
         self.story.settlement.is_none() && self.story.sale.business_day < self.story.today
     }

@@ -61,8 +61,8 @@ pub async fn list(
     .await
 }
 
-/// A merchant's sales of a number: the purchase's own, or the beginning of an order's; or of what stands on an order that was opened
-/// by hand. The newest first, those after `after` in that order.
+/// A merchant's sales by a number or text: the purchase's own number, the beginning of an order's number, or a part of the
+/// description of an order that was opened by hand. The newest first, those after `after` in that order.
 pub async fn list_by_number(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

@@ -12,7 +12,7 @@ use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, ProductId, P
 use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
 
-/// What was answered before under a line's key, with the fingerprint of what was asked then.
+/// The earlier answer to a key of a line, with the fingerprint of the request that it answered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Earlier {
     pub receipt: Receipt,
@@ -78,6 +78,7 @@ pub struct Purchase {
     pub business_day: BusinessDay,
 }
 
+/// How a recorded purchase stands. A refused one has no loan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum PurchaseStatus {
@@ -96,6 +97,7 @@ pub async fn find_line_of(connection: &mut PgConnection, purchase_id: PurchaseId
     .await
 }
 
+/// A purchase, locked until the transaction ends.
 pub async fn lock_purchase(connection: &mut PgConnection, purchase_id: PurchaseId) -> sqlx::Result<Purchase> {
     sqlx::query_as!(
         Purchase,
@@ -141,7 +143,7 @@ pub struct Refund {
     pub interest_waived: Fen,
     /// Interest and fees that were paid and go back to the card.
     pub charges_back: Parts,
-    /// What of them had been recovered after the loan was written off.
+    /// The part of them that had been recovered after the loan was charged off.
     pub charges_back_recovered: Parts,
     pub installments: Vec<ReducedInstallment>,
     pub schedule_version: i32,
@@ -150,7 +152,7 @@ pub struct Refund {
 }
 
 impl Refund {
-    /// All that is paid to the borrower's card: what the merchant owes back, and what the funder does.
+    /// All that is paid to the borrower's card: the merchant's part and the funder's.
     pub fn to_card(&self) -> Fen {
         self.parts.owed_back + self.charges_back.total()
     }

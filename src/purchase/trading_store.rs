@@ -3,25 +3,26 @@
 
 use sqlx::{Executor, PgConnection};
 
-/// Says that purchases are being made, on a connection that [looks rows up by key](look_up_by_key).
+/// Signals that purchases are being made, until [`end`]; the connection also [looks rows up by key](look_up_by_key) from now on.
 pub(super) async fn begin(connection: &mut PgConnection) -> sqlx::Result<()> {
     look_up_by_key(connection).await?;
     connection.execute("select pg_advisory_lock_shared(hashtextextended('trading', 0))").await.map(drop)
 }
 
-/// The other end of [`begin`].
+/// Undoes [`begin`].
 pub(super) async fn end(connection: &mut PgConnection) -> sqlx::Result<()> {
     look_up_as_before(connection).await?;
     connection.execute("select pg_advisory_unlock_shared(hashtextextended('trading', 0))").await.map(drop)
 }
 
-/// Plans each statement of a connection once and by indexes alone: those of a batch are long, and look rows up by key whatever their
-/// arguments. In a young house a plan is made while tables are empty, and one that reads them whole would go on to do so while they grow.
+/// Makes the connection plan each statement once, and by indexes alone: a batch's statements are long, and look rows up by key
+/// whatever their arguments. Without this, a plan made while tables are almost empty would scan them whole, and go on doing so
+/// while they grow.
 pub(super) async fn look_up_by_key(connection: &mut PgConnection) -> sqlx::Result<()> {
     connection.execute("set plan_cache_mode = force_generic_plan; set enable_seqscan = off").await.map(drop)
 }
 
-/// The other end of [`look_up_by_key`].
+/// Undoes [`look_up_by_key`].
 pub(super) async fn look_up_as_before(connection: &mut PgConnection) -> sqlx::Result<()> {
     connection.execute("reset plan_cache_mode; reset enable_seqscan").await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! Purchase risk: what is told about a purchase before it is decided, what the answer is, and what it does to the decision.
+//! Purchase risk: the facts that a risk hook is told about a purchase, its answer, and what the answer means for the decision.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -42,7 +42,7 @@ impl RiskWord {
     /// Whether a purchase may go on to the line and the reserve.
     ///
     /// # Errors
-    /// `RefusedByRisk`, or `RiskSilent` where a silent hook does not allow so much.
+    /// `RefusedByRisk`, or `RiskSilent` where the amount is above what the product allows without an answer.
     pub fn check(self, terms: Option<PurchaseRiskTerms>, amount: Fen) -> Result<(), PurchaseRefusal> {
         let Some(terms) = terms else { return Ok(()) };
         let silence_allows = match terms {
@@ -58,7 +58,7 @@ impl RiskWord {
     }
 }
 
-/// What a hook is told of a purchase, stored with the question as it was. No name, no number.
+/// What a hook is told about a purchase, stored unchanged with the question. No names, no ID, card or mobile numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     pub line_id: LineId,
@@ -98,6 +98,7 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// What the answer means for the decision.
     pub fn word(&self) -> RiskWord {
         match self {
             Answer::Allow => RiskWord::Allowed,
@@ -115,7 +116,7 @@ impl Answer {
         }
     }
 
-    /// What [`Answer::name`] and the stored reason say.
+    /// The answer of a stored word and reason; `None` for an unknown word.
     pub fn of(name: &str, reason: Option<String>) -> Option<Answer> {
         match name {
             "allow" => Some(Answer::Allow),
@@ -156,7 +157,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Those of a product that asks no partner.
+    /// The rules of a product that asks no partner.
     pub fn of(terms: PurchaseRiskTerms) -> Option<Rules> {
         match terms {
             PurchaseRiskTerms::Rules { amount_per_day_max_fen, merchant_per_day_max_fen } => Some(Rules {
@@ -167,6 +168,7 @@ impl Rules {
         }
     }
 
+    /// The rules' answer on the facts, with the code of the bound that is exceeded.
     pub fn weigh(self, facts: &Facts) -> Answer {
         let spent = Spent { in_all: facts.spent_today_fen, at_merchant: facts.spent_today_at_merchant_fen };
         match self.bound(spent, facts.amount_fen) {
@@ -210,6 +212,7 @@ pub struct SpentToday {
 }
 
 impl SpentToday {
+    /// Adds a purchase that was authorised on the day.
     pub fn add(&mut self, merchant_id: MerchantId, amount: Fen) {
         self.in_all += amount;
         *self.at.entry(merchant_id).or_default() += amount;
@@ -221,13 +224,13 @@ impl SpentToday {
 pub enum Late {
     /// It is the first answer, and counts.
     Counts,
-    /// It is what stands already.
+    /// The same answer counts already.
     SaidBefore,
-    /// The purchase was decided without it, or otherwise.
+    /// Another answer counts, or the purchase was decided without any.
     TooLate,
 }
 
-/// What becomes of a late answer, where `stored` is the one that stands.
+/// What becomes of a late answer, where `stored` is the one that counts so far.
 pub fn hear_late(stored: Option<&Answer>, late: &Answer) -> Late {
     match stored {
         None => Late::Counts,

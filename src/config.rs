@@ -1,4 +1,4 @@
-//! Configuration: one TOML file and the environment, each key documented, anything wrong refused at start.
+//! Configuration: a TOML file and the environment, anything wrong refused at start. See [`Config::load`]; `keys.rs` lists every key.
 
 mod keys;
 mod values;
@@ -66,7 +66,7 @@ pub struct Config {
     secrets: Secrets,
 }
 
-/// Without the database's address, which may hold a password, and the keys.
+/// Leaves out the database's address, which may hold a password, and all secret keys.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
@@ -172,7 +172,7 @@ impl Config {
         self.vault_of_trial()
     }
 
-    /// As [`Config::vault`], for made-up people: a missing key is generated whosever the database is.
+    /// As [`Config::vault`], for a trial with made-up people: a missing key is generated even with a configured database.
     pub fn vault_of_trial(&self) -> anyhow::Result<Vault> {
         let secrets = &self.secrets;
         let master = match &secrets.master_key {
@@ -185,7 +185,7 @@ impl Config {
         let index = secrets.index_key.as_ref().context(
             "index_key is missing (FENQI_INDEX_KEY): state it before the master key is rotated, or nobody is found again",
         )?;
-        if let Some(number) = secrets.number_of_two() {
+        if let Some(number) = secrets.duplicate_number() {
             bail!(
                 "two master keys have number {number}, and what one of them sealed cannot be opened: each rotation raises \
                  master_key_number, and each key in former_master_keys keeps the number that it had"
@@ -196,10 +196,10 @@ impl Config {
         Ok(Vault::new(current, former, index.0))
     }
 
-    /// A risk hook whose partner is not configured would leave every application to people.
+    /// Checks that the risk partner is configured if the risk hook needs one. Without it, every application would wait for a person.
     ///
     /// # Errors
-    /// Where that is so.
+    /// The hook is `partner`, and no partner is named `risk`.
     pub fn check_risk_partner(&self) -> anyhow::Result<()> {
         let is_configured = self.partners.iter().any(|partner| partner.name == risk::NAME);
         if matches!(self.risk_hook, RiskHook::Partner) && !is_configured {
@@ -211,7 +211,7 @@ impl Config {
         Ok(())
     }
 
-    /// Where the pages are seen from outside.
+    /// The public address of the pages, with the product and the support that they name.
     pub fn site(&self) -> Site {
         Site::at(&self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen)))
             .offering(&self.line_product)
@@ -245,8 +245,8 @@ impl Secrets {
         !self.former.0.is_empty() && self.index_key.is_none()
     }
 
-    /// A number that two master keys bear: sealed values name their key by it.
-    fn number_of_two(&self) -> Option<u8> {
+    /// A number that two master keys share, if there is one. Sealed values name their key by its number, so each needs its own.
+    fn duplicate_number(&self) -> Option<u8> {
         let mut numbers = HashSet::from([self.master_key_number]);
         self.former.0.iter().map(|(number, _)| *number).find(|number| !numbers.insert(*number))
     }
@@ -263,7 +263,7 @@ impl FromStr for LogFormat {
     }
 }
 
-/// A scheme and a host: pages stand at their own paths.
+/// Whether this is a scheme and a host without a path: the pages have fixed paths of their own.
 fn is_origin(url: &str) -> bool {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     rest.is_some_and(|host| {
@@ -333,8 +333,8 @@ fn generated_key(var_dir: &Path) -> anyhow::Result<SecretKey> {
     }
 }
 
-/// Writes a new key, whole and to the disk before it stands there: what was sealed under one that was lost could never be read.
-/// Whoever was first to make one has made it.
+/// Writes a new key to a temporary file, syncs it, and only then links it to its final name, so that a crash leaves either no key or a
+/// whole one. If several processes do this at once, the first one's key stays.
 fn keep_key(var_dir: &Path, key: &str, name: &str) -> std::io::Result<()> {
     let unfinished = var_dir.join(format!("{KEY_FILE}.{name}"));
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;

@@ -1,4 +1,4 @@
-//! How long things are kept, as it is configured.
+//! Reads from the configuration for how many days data is kept.
 
 use super::Values;
 use crate::app::Kept;

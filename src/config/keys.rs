@@ -2,13 +2,14 @@
 
 use crate::access::address;
 
-/// One thing that may be configured: `listen` in the file, `FENQI_LISTEN` in the environment, which wins.
+/// One configuration key, such as `listen`. The environment (`FENQI_LISTEN`) wins over the file (`listen`).
 pub struct Key {
     pub name: &'static str,
-    /// `None` where the key may be left out altogether.
+    /// `None` if the key is optional and has no default.
     pub default: Option<&'static str>,
-    /// What is allowed, as it ends the sentence "allowed is …".
+    /// The allowed values, written so that it completes the sentence "allowed is …".
     pub allowed: &'static str,
+    /// What the key is for, in a sentence.
     pub says: &'static str,
 }
 

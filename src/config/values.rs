@@ -1,4 +1,4 @@
-//! What is set of the keys, and where: in the file, in the environment, which wins, or by default.
+//! The value of each key and where it was found: in the environment, else in the file, else the default.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use anyhow::{Context, bail};
 use super::keys::{KEYS, key_named, names};
 use crate::base::syntax::describe_toml_error;
 
-/// Names of the environment that begin like ours but are read elsewhere.
+/// Environment variables that begin with `FENQI_` but are no configuration keys: others read them.
 const NOT_CONFIGURATION: [&str; 2] = ["FENQI_CONFIG", "FENQI_SHARED"];
 
-/// The values found, each with where it was found.
+/// By the name of a key: the text found, and where, as an error says it ("in fenqi.toml", or the name of the variable).
 #[derive(Default)]
 pub(super) struct Values(BTreeMap<&'static str, (String, String)>);
 
@@ -41,7 +41,7 @@ impl Values {
         for (name, value) in environment {
             let own = name.strip_prefix("FENQI_").map(str::to_ascii_lowercase);
             let found = match (name.as_str(), &own) {
-                // Ours wins over the name that every tool reads.
+                // FENQI_DATABASE_URL wins over DATABASE_URL, which other tools read too.
                 ("DATABASE_URL", _) if !self.is_set_by("database_url", "FENQI_DATABASE_URL") => "database_url",
                 (_, Some(own)) if !NOT_CONFIGURATION.contains(&name.as_str()) => own,
                 _ => continue,
@@ -52,7 +52,7 @@ impl Values {
                     names()
                 );
             };
-            // Who passes variables on often passes them on empty where they are not set.
+            // An empty variable counts as not set: container tools often pass unset variables on as empty ones.
             if !value.is_empty() {
                 self.0.insert(key.name, (value, name));
             }
@@ -64,12 +64,16 @@ impl Values {
         self.0.get(key).is_some_and(|(_, found)| found == place)
     }
 
+    /// As [`Values::optional`], for a key that must have a value.
     pub(super) fn required<T: FromStr>(&self, name: &'static str, allows: impl Fn(&T) -> bool) -> anyhow::Result<T> {
         let value = self.optional(name, allows)?;
         value.with_context(|| format!("`{name}` is empty; allowed is {}", key_named(name).allowed))
     }
 
-    /// The value, its default, or `None` where it is empty and has none.
+    /// The value or the default; `None` if there is neither. `allows` checks the parsed value.
+    ///
+    /// # Errors
+    /// The value cannot be parsed or is not allowed; the error names the key, where the value was found, and what is allowed.
     pub(super) fn optional<T: FromStr>(
         &self,
         name: &'static str,

@@ -18,22 +18,22 @@ pub use sealed_store::{IndexedPerson, holds_sealed_data, load_indexed_people, lo
 
 /// How long a caller waits for a free connection before it fails.
 const ACQUIRE_SECONDS_MAX: u64 = 30;
-/// Of a node that is gone the server hears nothing where its machine lost its power or its network, and by TCP's own defaults waits
-/// for it for hours; one that stands still says nothing either. What the node's transactions hold, such as the business day or a
-/// reserve, all others wait for: a silent machine is given up within a minute, and a transaction whose node does nothing after two.
+/// Ends the transactions of a node that died or hangs, because all others wait for the locks that they hold, such as the business day's
+/// or a reserve's. When a node's machine loses power or network, the server notices only by TCP keepalives, by default after hours: with
+/// these settings after a minute. A transaction whose node is connected but does nothing is ended after two minutes.
 const LET_GO: [(&str, &str); 4] = [
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "10"),
     ("tcp_keepalives_count", "3"),
     ("idle_in_transaction_session_timeout", "2min"),
 ];
-/// Our statements are short, and to compile one takes longer than to run it. Up to version 17 a server compiles whatever reads a table
-/// whole on a connection that is to keep to indexes: the price that is to deter the planner is taken for the statement's length.
+/// No JIT compilation: our statements are short, and compiling one takes longer than running it. Up to version 17 it would also be chosen
+/// for every sequential scan on a connection with `enable_seqscan = off`, whose penalty cost looks like a long statement's.
 const NOT_COMPILED: (&str, &str) = ("jit", "off");
-/// Any number of our own: the letters of `fenqi`.
+/// Advisory lock numbers; any will do. This one is the letters of `fenqi`.
 const CREATE_LOCK: i64 = 0x66_65_6e_71_69;
 const CLAIM_LOCK: i64 = CREATE_LOCK + 1;
-/// Makes a database for us whatever its server was set up with: as it is typed, and as SQL says it.
+/// How a database is created with our encoding and locale, whatever the server's defaults: as a shell command, and as SQL options.
 const CREATEDB: &str = "createdb --encoding=UTF8 --locale=C --template=template0";
 const FOR_US: &str = "encoding 'UTF8' locale 'C' template template0";
 const DATABASE_MISSING: &str = "3D000";
@@ -41,25 +41,25 @@ const DATABASE_EXISTS: &str = "42P04";
 const TABLE_MISSING: &str = "42P01";
 const DEADLOCK: &str = "40P01";
 const NOT_ALLOWED: &str = "42501";
-/// Classes of errors: a value that is none, a constraint, and what a trigger of ours raises.
+/// SQLSTATE classes of errors about the rows themselves: invalid values, violated constraints, and errors that our triggers raise.
 const OF_ROWS: [&str; 3] = ["22", "23", "P0"];
-/// Who connects is not let in (a role, a password, `pg_hba.conf`).
+/// The login was refused (wrong role or password, or `pg_hba.conf`).
 const NOT_LET_IN: [&str; 2] = ["28000", "28P01"];
 
 /// How far a database's migrations are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Migrated {
     Never,
-    /// Some of ours are missing.
+    /// Some of this program's migrations are missing.
     Partly,
     Fully,
-    /// A newer program was here; `version` is its newest migration.
+    /// A newer version of the program migrated it; `version` is its newest migration.
     Newer {
         version: i64,
     },
 }
 
-/// Connects and checks PostgreSQL's version; says nothing of migrations.
+/// Connects and checks PostgreSQL's version, but not the migrations: see [`open`] for that.
 pub async fn connect(url: &str, connections: u32) -> anyhow::Result<PgPool> {
     let options = parse(url)?;
     // The first connection is made by hand, because the pool retries until its time limit and hides the reason.
@@ -92,13 +92,13 @@ pub async fn begin(pool: &PgPool) -> sqlx::Result<PgTransaction<'static>> {
     begun.await.unwrap_or_else(|error| Err(sqlx::Error::Io(std::io::Error::other(error))))
 }
 
-/// Ends a transaction before its caller hears how it went: what came about is committed, what was refused or failed rolled back.
+/// Ends a transaction by its outcome, which it returns: commits on `Ok`, rolls back on `Err`.
 ///
-/// One that is dropped is rolled back too, but a moment later, by a task of the pool's. Until then a job that passes over what is
-/// locked passes over its rows, and whoever looks for writers takes it for one.
+/// A transaction that is only dropped is rolled back too, but later, by a task of the pool. Until then its rows stay locked, so that a
+/// job that skips locked rows would skip them.
 ///
 /// # Errors
-/// What was refused or failed, and failures of the database.
+/// The error of `outcome`, or a failure of the commit.
 pub async fn end<T, E: From<sqlx::Error>>(transaction: PgTransaction<'_>, outcome: Result<T, E>) -> Result<T, E> {
     match outcome {
         Ok(done) => {
@@ -106,27 +106,27 @@ pub async fn end<T, E: From<sqlx::Error>>(transaction: PgTransaction<'_>, outcom
             Ok(done)
         }
         Err(error) => {
-            // Where that fails, the connection is gone and the transaction with it; what went wrong first is told.
+            // If this fails, the connection is gone and the transaction with it. The first error is the one to report.
             transaction.rollback().await.ok();
             Err(error)
         }
     }
 }
 
-/// Whether the database ended a transaction because it and another waited for each other; done again, it finds the other's work.
+/// Whether the database ended a transaction because of a deadlock; it may be tried again.
 pub fn is_deadlock(failure: &anyhow::Error) -> bool {
     failure.downcast_ref::<sqlx::Error>().is_some_and(|error| has_code(error, DEADLOCK))
 }
 
-/// Whether a transaction failed because of what it was to write: the database refused a row, or our own check found it wrong. The same rows
-/// fail again, and others do not.
+/// Whether a transaction failed because of the rows that it was to write: the database refused one, or our own check found it wrong. The
+/// same rows would fail again; others would not.
 pub fn is_about_rows(failure: &anyhow::Error) -> bool {
     let code = |error: &sqlx::Error| error.as_database_error().and_then(|error| error.code().map(String::from));
     let is_of_rows = |code: String| OF_ROWS.iter().any(|class| code.starts_with(class));
     failure.downcast_ref::<sqlx::Error>().is_none_or(|error| code(error).is_some_and(is_of_rows))
 }
 
-/// What time it is by the clock of the database's machine.
+/// The time by the clock of the database's machine.
 pub async fn time(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(connection).await
 }
@@ -158,9 +158,9 @@ pub async fn create_if_missing(url: &str) -> anyhow::Result<()> {
     let options = parse(url)?;
     let name = options.get_database().unwrap_or("fenqi").to_owned();
     let mut server = first_connection(&options.database("postgres")).await?;
-    // Two that create at once would meet in the catalog; the lock ends with the connection.
+    // Two processes that create it at once would collide in the catalog. The lock ends with the connection.
     sqlx::query("select pg_advisory_lock($1)").bind(CREATE_LOCK).execute(&mut server).await?;
-    // Whoever may create none is refused even where there is nothing to create.
+    // Looked up first: `create database` fails for a role without the right even if the database exists.
     let is_there: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
         .bind(&name)
         .fetch_one(&mut server)
@@ -179,8 +179,10 @@ pub async fn create_if_missing(url: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Brings the database to our migrations, under a lock, so that several nodes may start at once.
-/// Returns how many were applied; refuses a database of a newer program, and a new one in another encoding than UTF-8.
+/// Applies the migrations that are missing, under a lock, so that several nodes may start at once. Returns how many were applied.
+///
+/// # Errors
+/// The database was migrated by a newer version of the program, or is new and not in UTF-8; and failures of the database.
 pub async fn migrate(pool: &PgPool) -> anyhow::Result<usize> {
     match migrated(pool).await? {
         Migrated::Newer { version } => return Err(refuse_newer(version)),
@@ -205,7 +207,7 @@ pub async fn migrate(pool: &PgPool) -> anyhow::Result<usize> {
     Ok(applied(pool).await?.len() - before)
 }
 
-/// From version 15 on, a role that does not own its database makes tables there only once it is let.
+/// Tells how to grant the right to create tables, if it is missing. Since PostgreSQL 15 only the database's owner has it by default.
 async fn check_may_create(pool: &PgPool) -> anyhow::Result<()> {
     let asked =
         "select current_user::text, current_database()::text, place.name, has_schema_privilege(place.name, 'create')
@@ -222,8 +224,8 @@ async fn check_may_create(pool: &PgPool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server that was set up without a locale makes databases that know English letters alone, and one with an old locale such as cannot
-/// write Chinese. A house that lives in one already stays there: it can be moved by a dump, and refusing it would only stop it.
+/// Refuses a new database that is not in UTF-8: a server that was set up without a locale, or with an old one, creates databases that
+/// cannot store Chinese. Databases that are in use already are not checked: refusing one would stop a house that works.
 async fn check_encoding(pool: &PgPool) -> anyhow::Result<()> {
     let asked = "select current_setting('server_encoding'), current_database()::text";
     let (encoding, name): (String, String) = sqlx::query_as(asked).fetch_one(pool).await?;
@@ -268,13 +270,14 @@ fn refuse_newer(version: i64) -> anyhow::Error {
     )
 }
 
-/// One process's sole use of a database's house, for commands that own its days; ends with the process.
+/// A process's exclusive claim on a database, for commands that move its business days by themselves; ends with the process.
 pub struct Claim {
     _connection: PgConnection,
 }
 
 impl Claim {
-    /// Refused, with a sentence, while another process holds it.
+    /// # Errors
+    /// Another process holds the claim.
     pub async fn take(url: &str) -> anyhow::Result<Claim> {
         let mut connection = first_connection(&parse(url)?).await?;
         let taken: bool =
@@ -302,7 +305,7 @@ impl Scratch {
         refuse_old_server(&mut server).await?;
         let name = Scratch::create_unique(&mut server, label).await?;
         let options = options.database(&name);
-        // From here on it is removed, however this ends.
+        // From here on `Drop` removes the database, also if the migration below fails.
         let scratch = Scratch { pool: pool_of(connections).connect_lazy_with(options.clone()), options };
         server.close().await?;
         migrate(&scratch.pool).await?;
@@ -377,10 +380,10 @@ fn parse(url: &str) -> anyhow::Result<PgConnectOptions> {
     let options: PgConnectOptions = url.parse().ok().with_context(|| {
         "database_url (FENQI_DATABASE_URL, DATABASE_URL) is not an address such as postgres://user:password@host/database"
     })?;
-    // What the address says itself stays.
+    // Options that the address states itself win over ours.
     let said = options.get_options().unwrap_or_default().to_owned();
     let settings = LET_GO.into_iter().chain([NOT_COMPILED]).filter(|(name, _)| !said.contains(name));
-    // Statements are not logged: at a hundred thousand a minute they would be all there is to read.
+    // Statements are not logged: at a hundred thousand a minute they would drown everything else.
     Ok(options.options(settings).application_name("fenqi").disable_statement_logging())
 }
 
@@ -394,7 +397,7 @@ async fn connect_within(options: &PgConnectOptions, limit: Duration) -> anyhow::
         || format!("{}:{}", options.get_host(), options.get_port()),
         |socket| socket.display().to_string(),
     );
-    // Another program than PostgreSQL may take the call and wait for more of it.
+    // If another program than PostgreSQL listens there, it may accept the connection and never answer.
     let Ok(connected) = tokio::time::timeout(limit, PgConnection::connect_with(options)).await else {
         bail!("no PostgreSQL answers at {place}; correct DATABASE_URL, or unset it to use a private one");
     };
@@ -417,7 +420,7 @@ async fn connect_within(options: &PgConnectOptions, limit: Duration) -> anyhow::
     })
 }
 
-/// `number` is as `server_version_num` tells it: 150004 is 15.4.
+/// `number` is PostgreSQL's `server_version_num`: 150004 is 15.4.
 fn check_version(number: i32) -> anyhow::Result<()> {
     let major = number / 10_000;
     if major < i32::try_from(MAJOR_MIN)? {

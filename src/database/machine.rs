@@ -1,5 +1,5 @@
-//! Whether the machine of the database is still there. Where it lost its power or its network, nobody closes its connections: the
-//! driver asks for no keepalives, and whoever waits for a statement that the machine had taken would wait for ever.
+//! Notices when the database's machine has disappeared. When it loses power or network, nobody closes its connections; the driver sets
+//! no TCP keepalives, so a caller that waits for the answer to a statement would wait for ever.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{sleep, timeout};
 
-/// How long the machine may be silent: far longer than one stands still that comes back, and than a standby takes to take over.
+/// How long the machine may be silent: far longer than a pause that it recovers from, and than a standby needs to take over.
 pub const SILENCE_MAX: Duration = Duration::from_secs(300);
-/// How often it is asked in this time.
-const ASKED: u32 = 20;
-/// How long after a connection was closed another is made.
+/// Pings within that time.
+const PINGS: u32 = 20;
+/// The pause before reconnecting after the connection was closed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Waits until the machine of a pool's database is gone without a word, and says so: it did not answer for `silence_max`, or another is in
-/// its place, which knows nothing of connections made before. Then nothing that waits for an answer is worth waiting for, and the process
-/// should end, by which all that it had under way is taken up again.
+/// Returns only when the machine of the pool's database has disappeared without closing its connections: it did not answer for
+/// `silence_max`, or another machine has taken its address and does not know our connections. Statements that still wait will never be
+/// answered, so the process should end; whatever it was doing is taken up again by the next one.
 ///
-/// It is asked over a connection beside the pool's, which is made anew when it is closed with a word: all others hear of that, too. A
-/// server that is reached through a socket is on this machine, and is not asked.
+/// The machine is pinged over one connection outside the pool. If that is closed in the normal way, it is opened again: the pool's
+/// connections are told so themselves. A server that is reached through a Unix socket is on this machine and is never pinged.
 pub async fn until_gone(pool: &PgPool, silence_max: Duration) -> anyhow::Error {
     let options = pool.connect_options();
     if is_here(&options) {
@@ -30,7 +30,7 @@ pub async fn until_gone(pool: &PgPool, silence_max: Duration) -> anyhow::Error {
     loop {
         let gone = match timeout(silence_max, PgConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => watch(connection, silence_max).await,
-            // Where it cannot be reached at present, whoever asks it something hears so.
+            // It cannot be reached at present. Callers get that error themselves, so nobody hangs.
             Ok(Err(_)) => None,
             Err(_) => Some(silent(silence_max)),
         };
@@ -41,11 +41,11 @@ pub async fn until_gone(pool: &PgPool, silence_max: Duration) -> anyhow::Error {
     }
 }
 
-/// `None` once the connection was closed with a word.
+/// Pings until the machine is gone, which is returned, or until the connection is closed in the normal way: `None`.
 async fn watch(mut connection: PgConnection, silence_max: Duration) -> Option<anyhow::Error> {
     loop {
         match timeout(silence_max, connection.ping()).await {
-            Ok(Ok(())) => sleep(silence_max / ASKED).await,
+            Ok(Ok(())) => sleep(silence_max / PINGS).await,
             Ok(Err(sqlx::Error::Io(error))) if error.kind() == ErrorKind::ConnectionReset => {
                 return Some(anyhow!(
                     "the database's machine is gone: the one in its place knows nothing of our connections"

@@ -1,4 +1,5 @@
-//! A private PostgreSQL of our own: found, initialised, started, adopted when a crashed parent left it, and stopped.
+//! Runs a private PostgreSQL: finds its programs, initialises and starts the server, adopts one that a crashed process left running, and
+//! stops it. Start with [`Server`].
 
 mod settings;
 mod places;
@@ -52,7 +53,7 @@ pub struct Server {
     bin: PathBuf,
     /// Held while we are responsible for the server; the system releases it when the process dies.
     owner_lock: Option<File>,
-    /// What we have spawned, which may not have its pid file yet.
+    /// The process that we spawned; it may not have written its pid file yet.
     child: Option<Child>,
 }
 
@@ -74,8 +75,8 @@ impl Server {
         Server::prepare(options)?.ready(options.durability).await
     }
 
-    /// The address of a database of this server. It says also what goes without saying, lest `PGPORT` and `PGSSLMODE` say it, which are
-    /// about another server.
+    /// The URL of a database of this server. It states the port and the SSL mode too; otherwise `PGPORT` and `PGSSLMODE` of the environment,
+    /// which are meant for another server, would apply.
     pub fn url(&self, database: &str) -> String {
         let socket = percent_encode(&self.places.socket);
         format!("postgres://fenqi@localhost:5432/{database}?sslmode=disable&host={socket}")
@@ -88,14 +89,14 @@ impl Server {
         Ok(())
     }
 
-    /// Stops the server, whoever started it. Nothing happens where none runs.
+    /// Stops the server, whoever started it. Does nothing if none runs.
     pub fn stop_kept(options: &Options) -> anyhow::Result<()> {
         let Some(server) = Server::running(options)? else { return Ok(()) };
         fs::remove_file(server.places.kept_mark()).ok();
         server.shut_down()
     }
 
-    /// The server where one runs, whoever started it; dropping it leaves it running.
+    /// The running server, whoever started it; `None` if none runs. Dropping it leaves the server running.
     pub fn running(options: &Options) -> anyhow::Result<Option<Server>> {
         if !options.home.exists() {
             return Ok(None);
@@ -115,7 +116,7 @@ impl Server {
         let bin = find_bin(options.bin.as_deref(), places.made_by().as_deref())?;
         let owner_lock = places.try_own()?;
         let server = Server { places, account, bin, owner_lock, child: None };
-        // Where another process owns the cluster, that one has made and checked it.
+        // If another process owns the cluster, that process has made and checked it.
         if server.owner_lock.is_some() {
             server.check_version()?;
         }
@@ -130,7 +131,7 @@ impl Server {
             }
             tokio::time::sleep(POLL).await;
         }
-        // Where another process owns it, that one is starting it right now.
+        // If another process owns the cluster, that process is starting the server right now.
         if !self.accepts() && self.owner_lock.is_some() {
             self.spawn_anew(durability)?;
         }
@@ -138,7 +139,7 @@ impl Server {
         Ok(self)
     }
 
-    /// Owns the cluster where the process that did has ended meanwhile, and its server with it.
+    /// Becomes the owner if the process that owned the cluster has ended meanwhile, and its server with it.
     fn take_over(&mut self, durability: Durability) -> anyhow::Result<()> {
         self.owner_lock = self.places.try_own()?;
         if self.owner_lock.is_some() {
@@ -149,7 +150,7 @@ impl Server {
     }
 
     fn spawn_anew(&mut self, durability: Durability) -> anyhow::Result<()> {
-        // The server that was to be kept has ended.
+        // The mark is stale: the server that it was made for has ended.
         fs::remove_file(self.places.kept_mark()).ok();
         self.places.clear_leftovers();
         self.child = Some(self.spawn(durability)?);
@@ -200,7 +201,7 @@ impl Server {
     }
 
     fn spawn(&self, durability: Durability) -> anyhow::Result<Child> {
-        // What the server before said at its end, if it had one.
+        // Keep the log of the previous server, if there was one.
         fs::rename(self.places.log(), self.places.log_before()).ok();
         let log = File::create(self.places.log()).context("cannot create the server's log")?;
         let mut command = self.command("postgres");
@@ -254,7 +255,7 @@ impl Server {
             .command("pg_ctl")
             .args(["stop", "-m", "fast", "-w", "-s", "-t", &seconds, "-D"])
             .arg(self.places.data())
-            // A second Ctrl-C, or a terminal that closes, ends whoever stands in our group; this one has something to finish.
+            // In its own process group, so that a second Ctrl-C or a closed terminal does not interrupt the shutdown.
             .process_group(0)
             .output()
             .context("cannot run pg_ctl")?;
@@ -286,7 +287,7 @@ impl Drop for Server {
         if is_kept {
             return;
         }
-        // Interrupted right after it was spawned, it would come up a moment later with nobody to stop it.
+        // If we are interrupted right after spawning, wait for the pid file: otherwise the server would come up with nobody to stop it.
         for _ in 0..PID_FILE_SECONDS_MAX * POLLS_PER_SECOND {
             if self.places.postmaster().is_some() || !self.child.as_mut().is_some_and(is_alive) {
                 break;
@@ -363,7 +364,7 @@ fn percent_encode(path: &Path) -> String {
     bytes.map(|byte| if plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// What a program that failed says is the cause; below that it may tell what it has tidied up.
+/// The cause that a failed program names; what it says after that is only about its clean-up.
 fn cause_told(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());

@@ -56,7 +56,7 @@ impl Places {
         self.home.join("server.log")
     }
 
-    /// The log of the server before.
+    /// The log of the previous server.
     pub(super) fn log_before(&self) -> PathBuf {
         self.home.join("server.log.1")
     }
@@ -66,7 +66,7 @@ impl Places {
         self.home.join("kept")
     }
 
-    /// The lock of whoever is responsible for the server; `None` where another process has it.
+    /// Takes the lock of the process that is responsible for the server; `None` if another process holds it.
     pub(super) fn try_own(&self) -> anyhow::Result<Option<File>> {
         let path = self.home.join("owner.lock");
         let lock = File::create(&path)
@@ -82,13 +82,13 @@ impl Places {
     pub(super) fn postmaster(&self) -> Option<u32> {
         let file = fs::read_to_string(self.pid_file()).ok()?;
         let pid: u32 = file.lines().next()?.trim().parse().ok()?;
-        // A pid is reused after a reboot, so its name counts too, and whose it is: it may be of another cluster.
+        // Pids are reused, so the process's name counts too, and its owner and directory: it may belong to another cluster.
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         (name.starts_with("postgres") && !self.is_of_another(pid)).then_some(pid)
     }
 
-    /// Whether a process cannot be the server of this data, as whose owner it would run and in whose directory it would stand. Where
-    /// somebody else's process stands can seldom be seen.
+    /// Whether a process cannot be the server of this data directory: that one would run as the directory's owner and have it as its
+    /// working directory. The working directory of other users' processes can often not be read; then the owner alone decides.
     fn is_of_another(&self, pid: u32) -> bool {
         let Ok(data) = fs::metadata(self.data()) else { return true };
         let process = PathBuf::from(format!("/proc/{pid}"));
@@ -96,8 +96,8 @@ impl Places {
             || fs::metadata(process.join("cwd")).is_ok_and(|cwd| (cwd.dev(), cwd.ino()) != (data.dev(), data.ino()))
     }
 
-    /// Removes what a server left that ended with its machine or container. PostgreSQL would take any other process of its account that
-    /// has the number since for that server, and not start.
+    /// Removes the pid file and the socket's lock file of a server that ended with its machine or container. Otherwise PostgreSQL would
+    /// take any process of its account that has this pid by now for that server, and refuse to start.
     pub(super) fn clear_leftovers(&self) {
         let started = fs::read_to_string(self.pid_file()).ok().and_then(|file| server_started(&file));
         let is_left = started.zip(machine_started()).is_some_and(|(server, machine)| server < machine);
@@ -119,8 +119,8 @@ fn machine_started() -> Option<u64> {
     started_by(&fs::read_to_string("/proc/stat").ok()?, &fs::read_to_string("/proc/1/stat").ok()?)
 }
 
-/// Seconds since 1970, from the machine's `btime` in `/proc/stat` and what `/proc/1/stat` says of the first process: behind its name in
-/// brackets, as the twentieth word, the hundredths of a second from then until its start.
+/// When process 1 started, in seconds since 1970. `machine` is `/proc/stat`, whose `btime` is the time of boot; `first` is
+/// `/proc/1/stat`, whose field 22 (the twentieth word after the name in brackets) is the start in hundredths of a second after boot.
 fn started_by(machine: &str, first: &str) -> Option<u64> {
     let booted: u64 = machine.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     let (_, words) = first.rsplit_once(')')?;
@@ -128,8 +128,8 @@ fn started_by(machine: &str, first: &str) -> Option<u64> {
     Some(booted + hundredths / 100)
 }
 
-/// Where a socket's path fits when the home's does not. Others may write there, so that only a directory of ours is used and no link
-/// is followed.
+/// A directory in a shared place such as `/tmp`, for when the home's path is too long for a socket. Others may write there, so only a
+/// directory that is ours is used, and no symbolic link is followed.
 fn short_socket_dir(home: &Path, account: Option<&Account>) -> anyhow::Result<PathBuf> {
     let base = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| !is_root()).map_or_else(|| "/tmp".into(), PathBuf::from);
     let place = base.join(format!("fenqi-{}", short_hash(home)));
@@ -149,7 +149,7 @@ fn create_private(path: &Path, account: Option<&Account>) -> anyhow::Result<Path
         .with_context(|| format!("cannot create the directory {shown}; name another in FENQI_VAR_DIR"))?;
     let path = path.canonicalize().with_context(|| format!("cannot open the directory {shown}"))?;
     if let Some(account) = account {
-        // Whoever made it could not use it any more.
+        // Taking over somebody else's directory would lock its owner out.
         let owner = fs::metadata(&path)?.uid();
         if ![0, account.uid].contains(&owner) {
             let way = format!("choose another FENQI_VAR_DIR, or give it away: chown -R {} {shown}", account.name);
@@ -169,7 +169,7 @@ fn create_private(path: &Path, account: Option<&Account>) -> anyhow::Result<Path
     Ok(path)
 }
 
-/// The unprivileged account that the server runs as when we are root, which PostgreSQL refuses.
+/// The unprivileged account that the server runs as when we are root, because PostgreSQL refuses to run as root.
 pub(super) struct Account {
     name: String,
     pub(super) uid: u32,

@@ -1,10 +1,10 @@
-//! What PostgreSQL is started with, by the machine that it runs on.
+//! The settings that PostgreSQL is started with, chosen by the memory of the machine or container.
 
 use std::fs;
 
 use super::Durability;
 
-/// Where a container's limit stands, in bytes or as a word for none: of control groups version 2 and version 1.
+/// Where a container's memory limit is found, in bytes or as `max`: control groups version 2, then version 1.
 const LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
 /// Settings for a machine that also runs us: an eighth of the memory, long checkpoints, and log segments kept for reuse,
@@ -17,8 +17,8 @@ pub fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
         "max_connections=200".to_owned(),
         format!("shared_buffers={}MB", (memory_mb / 8).clamp(64, 2048)),
         format!("effective_cache_size={}MB", (memory_mb / 2).clamp(128, 65_536)),
-        // Where the processes of a parallel query share their tables. The rest lies in /dev/shm, of which a container has 64 MB as a
-        // rule, and a query that finds no room there fails.
+        // Shared memory of parallel queries, reserved at start. Beyond it they use /dev/shm, which is usually only 64 MB in a
+        // container, and a query that finds no room there fails.
         format!("min_dynamic_shared_memory={}MB", (memory_mb / 16).clamp(64, 256)),
         "work_mem=32MB".to_owned(),
         "maintenance_work_mem=256MB".to_owned(),
@@ -39,7 +39,7 @@ pub fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
                 "max_wal_size=6GB".to_owned(),
             ]
         }
-        // Nothing is ever recovered from its log, and its files may lie in memory.
+        // For tests: nothing is ever recovered after a crash.
         Durability::None => {
             vec![
                 "fsync=off".to_owned(),
@@ -53,13 +53,13 @@ pub fn settings(durability: Durability, wal_compression: &str) -> Vec<String> {
     settings
 }
 
-/// All memory that we may use: the machine's, or less where a container is given less.
+/// The memory that we may use, in MiB: the machine's, or the container's limit if that is lower.
 fn memory_mb() -> u64 {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     usable_mb(&read("/proc/meminfo"), &LIMITS.map(read))
 }
 
-/// Of the table of a machine's memory and the limits of a container; 1 GiB where the system does not tell.
+/// `table` is `/proc/meminfo`, `limits` the contents of [`LIMITS`]; 1 GiB if the system does not tell.
 fn usable_mb(table: &str, limits: &[String]) -> u64 {
     let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let total =

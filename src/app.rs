@@ -1,4 +1,4 @@
-//! What every use case is handed: the database, the clock, and the things that are read all the time.
+//! The application state that every use case is handed: the database pool, the clock, the vault, partners, and settings.
 
 use std::sync::Arc;
 
@@ -22,17 +22,17 @@ use crate::vault::Vault;
 pub struct App {
     pub pool: PgPool,
     pub clock: Clock,
-    /// When money is paid.
+    /// Working days, on which payouts are made.
     pub calendar: WorkingCalendar,
     /// Seals and opens personal data.
     pub vault: Arc<Vault>,
     /// Published products, parsed once.
     pub catalogue: Catalogue,
-    /// Opens the orders of merchants' systems.
+    /// Opens orders that merchants' systems send, in batches.
     pub order_desk: OrderDesk,
     /// Calls the outside world.
     pub partners: Arc<Partners>,
-    /// Believes the partners that call our API.
+    /// Authenticates the partners that call our API.
     pub access: Arc<Directory>,
     /// Decides on applications.
     pub risk: Arc<RiskHook>,
@@ -44,20 +44,20 @@ pub struct App {
     pub metrics_from: Arc<[AddressRange]>,
     /// How quickly messages go out.
     pub delivery: DeliverySettings,
-    /// Where the pages are seen from outside.
+    /// The public address of the pages, and what all pages name.
     pub site: Site,
-    /// Who does by hand what is done with this app; nobody where the program acts by itself, or on its pages.
+    /// The operator who acts through this app; `None` when the program acts by itself, or for people on its pages.
     pub person: Option<Arc<Person>>,
 }
 
 impl App {
-    /// This app in a person's hands: what is done with it is written into the audit trail under that name.
+    /// This app for an operator: what is done with it is recorded in the audit trail under that person's name.
     pub fn by(&self, person: Person) -> App {
         App { person: Some(Arc::new(person)), ..self.clone() }
     }
 }
 
-/// The app as routers and their layers hold it. They are cloned dozens of times for each request, with all that they hold: a pointer is.
+/// The app as routers and their layers hold it. They are cloned dozens of times for each request, so they hold a pointer to it.
 pub type Shared = Arc<App>;
 
 impl FromRef<Shared> for App {

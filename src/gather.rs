@@ -1,9 +1,9 @@
-//! Gathers what many callers ask, so that the database answers all of them in one statement. While one statement runs, the next batch
-//! fills, and takes over its connection; there is no timer that it waits for.
+//! Batches the questions of many concurrent callers, so that the database answers all of them in one statement. While one statement runs,
+//! the next batch fills, and takes over its connection; there is no timer. Start with [`Gatherer`].
 //!
-//! Of the arrays that such a statement takes apart one is asked for, `(select $1::uuid[])`, so that PostgreSQL does not see how long they
-//! are before it runs. Of fewer than the ten rows that it supposes it may find a plan for just that number cheaper than the one that it has
-//! (with its own `random_page_cost` it does), and plan anew for each batch, which costs more than the rows do.
+//! A rule for such statements: write one of the arrays that they unnest as `(select $1::uuid[])`, so that PostgreSQL cannot see its length
+//! when it plans. If it can, a custom plan for a small batch may look cheaper than the cached generic plan, which assumes ten rows (with
+//! the default `random_page_cost` it does); PostgreSQL then plans every batch anew, which costs more than running it.
 
 use anyhow::anyhow;
 use sqlx::pool::PoolConnection;
@@ -15,19 +15,19 @@ const BATCH_MAX: usize = 256;
 /// Questions waiting; beyond it callers wait to be queued.
 const QUEUE_MAX: usize = 4_096;
 
-/// Turns of the scheduler without a question after which a batch is closed. Whoever is about to ask may be with another worker, or in
-/// the network; a turn takes as long as all that is ready to run, and next to nothing where nobody works.
+/// A batch is closed after this many turns of the scheduler in a row without a new question. A caller that is about to ask may still be on
+/// another worker thread or in the network. One turn lasts until every ready task has run, so it costs almost nothing on an idle node.
 const QUIET_TURNS: u32 = 3;
 
-/// A connection that one batch leaves to the next, if that waits already: the pool asks the database about each that it is given back,
-/// which is one round trip more, and lends next the one whose caches are the coldest.
+/// A connection that one batch hands to the next, if that is waiting already. Through the pool it would cost a round trip more (the pool
+/// checks each connection that is returned), and the pool lends the connection whose caches are the coldest.
 #[derive(Default)]
 pub struct Left {
     connection: Option<PoolConnection<Postgres>>,
 }
 
 impl Left {
-    /// What was left, or one of the pool's.
+    /// The connection that was left, or one of the pool.
     ///
     /// # Errors
     /// If the pool has none.
@@ -38,7 +38,7 @@ impl Left {
         }
     }
 
-    /// Leaves one whose statements have succeeded, unless the pool has no other to lend.
+    /// Leaves a connection to the next batch, unless the pool has no other to lend. Only for one whose statements have succeeded.
     pub fn of(connection: PoolConnection<Postgres>, pool: &PgPool) -> Left {
         Left { connection: (pool.num_idle() > 0).then_some(connection) }
     }
@@ -68,8 +68,8 @@ impl<Q, A> Clone for Gatherer<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Gatherer<Q, A> {
-    /// Starts the task that answers, which ends when the last handle is dropped. `answer` is given a batch of questions, and what the
-    /// batch before has left.
+    /// Starts the task that answers; it ends when the last handle is dropped. `answer` gets a batch of questions and the connection that
+    /// the previous batch left, and returns one answer for each question, in their order.
     pub fn start<Answering>(answer: impl Fn(Vec<Q>, Left) -> Answering + Send + 'static) -> Gatherer<Q, A>
     where
         Answering: Future<Output = anyhow::Result<Answered<A>>> + Send + 'static,
@@ -79,8 +79,10 @@ impl<Q: Send + 'static, A: Send + 'static> Gatherer<Q, A> {
         Gatherer { queue }
     }
 
+    /// Puts a question into the next batch and waits for its answer.
+    ///
     /// # Errors
-    /// If the batch fails, as a whole. What it asked may have been done, where the database is gone.
+    /// The whole batch failed. If the connection was lost, the statement may have been executed all the same.
     pub async fn ask(&self, asked: Q) -> anyhow::Result<A> {
         let (answer, answered) = oneshot::channel();
         let ended = || anyhow!("nobody answers any more");
@@ -105,10 +107,10 @@ async fn answer_batches<Q, A, Answering>(
         let answered = tokio::spawn(answer(asked, std::mem::take(&mut before)));
         match answered.await.map_err(anyhow::Error::from).flatten() {
             Ok(Answered { answers, left }) => {
-                // Where nobody waits it goes back to the pool.
+                // If nobody waits, the connection goes back to the pool.
                 before = if waiting.is_empty() { Left::default() } else { left };
                 for (caller, answer) in callers.into_iter().zip(answers) {
-                    // Whoever asked may have gone.
+                    // The caller may have been dropped.
                     let _ = caller.send(Ok(answer));
                 }
             }
@@ -121,8 +123,9 @@ async fn answer_batches<Q, A, Answering>(
     }
 }
 
-/// Lets callers that are about to ask get into the batch, until [`QUIET_TURNS`] of the scheduler in a row have brought none. Those whom
-/// one batch has answered ask the next thing together; the first of them would have a statement to itself, for which the others wait.
+/// Lets callers that are about to ask get into the batch, until [`QUIET_TURNS`] of the scheduler in a row have brought none. Callers that
+/// one batch has answered often ask their next question at the same time; without this, the first of them would get a statement of its own
+/// and the others would wait for it.
 async fn let_others_ask<W>(waiting: &mut mpsc::Receiver<W>, batch: &mut Vec<W>) {
     let mut quiet = 0;
     while quiet < QUIET_TURNS && batch.len() < BATCH_MAX {

@@ -1,4 +1,4 @@
-//! Every URL.
+//! The routes of every URL. Start with [`router_with`]; the partner API's operations are in `operations`, the pages in `pages`.
 
 use std::sync::{Arc, LazyLock};
 
@@ -42,7 +42,7 @@ pub fn router_with(app: App, live: LiveReceipts) -> Router {
     guarded(router.merge(partner_api(&app)), app)
 }
 
-/// What a node shows that serves nothing else: its health and its metrics.
+/// Health and metrics alone, for a node that serves nothing else.
 pub fn health_router(app: App) -> Router {
     guarded(watched(), app)
 }
@@ -54,7 +54,7 @@ fn watched() -> Router<Shared> {
         .route("/metrics", get(metrics::metrics))
 }
 
-/// Every operation of the partner API. What stands here is in the document, and nothing else is.
+/// Every operation of the partner API. The OpenAPI document is made from these, and from nothing else.
 fn operations() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(access::api::show_myself))
@@ -161,12 +161,12 @@ fn event_operations() -> OpenApiRouter<Shared> {
         .routes(routes!(outbox::template_api::preview))
 }
 
-/// The document of the partner API, as it is served.
+/// The OpenAPI document of the partner API, as it is served.
 pub fn api_document() -> Document {
     complete(OpenApiRouter::<Shared>::new().nest(PREFIX, operations()).get_openapi())
 }
 
-/// The part of the partner API that depends on no app: made once for all routers of a process.
+/// The part of the partner API that depends on no app, made once for all routers of a process.
 struct PartnerApi {
     routes: Router<Shared>,
     /// The document, and pages to browse it.
@@ -250,8 +250,8 @@ fn pages(app: &App, live: LiveReceipts) -> Router<Shared> {
         .layer(from_fn_with_state(Shared::new(app.clone()), visit::visit))
 }
 
-/// An address that a form posts to and that has no page of its own: whoever opens it, perhaps because the form was too old, is led to
-/// `page`, where the form is.
+/// For a URL that a form posts to and that has no page of its own: a GET (for example a reload after the form has expired) is redirected
+/// to `page`, where the form is.
 fn led(page: &'static str) -> MethodRouter<Shared> {
     get(move || async move { Redirect::to(page) })
 }
@@ -274,7 +274,7 @@ fn money_pages() -> Router<Shared> {
         .route("/repayments/{order}", get(repayment::h5::order))
 }
 
-/// What a merchant's people see.
+/// The pages of a merchant's staff.
 fn merchant_pages() -> Router<Shared> {
     Router::new()
         .route("/m", get(merchant::h5::home))
@@ -298,7 +298,7 @@ fn merchant_pages() -> Router<Shared> {
         .route("/m/staff/{staff}/remove", get(staff_h5::ask_remove).post(staff_h5::remove))
 }
 
-/// What a merchant sold, gave back and was paid.
+/// A merchant's sales, refunds and payouts.
 fn sale_pages() -> Router<Shared> {
     Router::new()
         .route("/m/receipts", get(receipt_h5::show))
@@ -319,7 +319,7 @@ fn sale_pages() -> Router<Shared> {
         .route("/m/messages", get(merchant::message_h5::messages))
 }
 
-/// Everything but daily files: those are packed already, and their hashes are of the bytes as they are stored.
+/// Compresses everything but daily files: those are compressed already, and their hashes are of the bytes as they are stored.
 fn worth_packing() -> impl Predicate {
     DefaultPredicate::new().and(NotForContentType::const_new("application/gzip"))
 }
@@ -327,7 +327,7 @@ fn worth_packing() -> impl Predicate {
 /// The layers around every route, the outermost first. Tests put routes of their own inside.
 pub fn guarded(router: Router<Shared>, app: App) -> Router {
     let app = Shared::new(app);
-    // As one layer: each layer of a router's own is another box, cloned for each request with all that lies within.
+    // As one layer: each layer added to a router by itself is one more box that is cloned for each request.
     let layers = (
         from_fn_with_state(app.clone(), limits::record),
         CompressionLayer::new().compress_when(worth_packing()),

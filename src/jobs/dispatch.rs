@@ -14,22 +14,22 @@ use crate::{
 
 /// How long the record of a done job is kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
-/// How far this machine's clock may be ahead of the database's for old rows to be removed: nobody misses what goes a day too early.
+/// How far this machine's clock may be ahead of the database's when old rows are removed: nobody misses a row that goes a day too early.
 const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
-/// Does a stored job, whatever was done of it before.
+/// Does a stored job by the name of its kind. It may have been done in part before.
 ///
 /// # Errors
-/// Whatever keeps it from being done; it is tried again.
+/// The kind is unknown, or the job failed; the worker tries it again later.
 pub async fn run_named(app: &App, kind: &str) -> anyhow::Result<()> {
     let kind = JobKind::from_name(kind).ok_or_else(|| anyhow!("no job is of kind {kind}"))?;
     run(app, kind).await
 }
 
-/// Does all that is due of a kind. Workers, the demo and the replay come through here.
+/// Does all the work of a kind that is due. Workers, the demo and the replay all call this.
 ///
 /// # Errors
-/// Whatever keeps it from being done; doing it again goes on where it was.
+/// The first failure. Calling it again goes on where this call stopped.
 pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
     match kind {
         JobKind::DailyClose => close_past_days(app).await,
@@ -66,7 +66,7 @@ pub async fn run(app: &App, kind: JobKind) -> anyhow::Result<()> {
 }
 
 async fn forget_old(app: &App) -> anyhow::Result<()> {
-    // Only the system's clock is compared: one that is moved for a demo or a test is the house's own.
+    // Only the system's clock is compared: a clock that a demo or a test has moved differs on purpose.
     if let Clock::System = app.clock {
         let database = database::time(&mut *app.pool.acquire().await?).await?;
         ensure_not_ahead(app.clock.now(), database)?;
@@ -84,10 +84,10 @@ async fn forget_old(app: &App) -> anyhow::Result<()> {
     first_failure([jobs, sessions, codes, signings, drafts, files, calls, notices, messages])
 }
 
-/// Checks this machine's clock before old rows are removed: set years ahead, it would remove all that is to be kept for years.
+/// Checks this machine's clock before old rows are removed: a clock set years ahead would remove rows that must be kept for years.
 ///
 /// # Errors
-/// Where it is ahead of the database's by more than a day.
+/// The clock is ahead of the database's by more than [`AHEAD_MAX`].
 fn ensure_not_ahead(machine: DateTime<Utc>, database: DateTime<Utc>) -> anyhow::Result<()> {
     anyhow::ensure!(
         machine - database <= AHEAD_MAX,
@@ -96,8 +96,8 @@ fn ensure_not_ahead(machine: DateTime<Utc>, database: DateTime<Utc>) -> anyhow::
     Ok(())
 }
 
-/// The first failure among the parts of a job; the others are logged. Each part has run by now, whatever became of those before it: a fault
-/// in one neither keeps money waiting in another nor lets the disk fill.
+/// The first failure among the parts of a job; the others are logged. Callers run every part even if an earlier one failed, so that a fault
+/// in one part neither delays money in another nor lets the disk fill.
 fn first_failure<const PARTS: usize>(parts: [anyhow::Result<()>; PARTS]) -> anyhow::Result<()> {
     let mut failures = parts.into_iter().filter_map(Result::err);
     let first = failures.next();

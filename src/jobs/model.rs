@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::base::words;
 
 words! {
-    /// Every kind of background work. What each does stands in `dispatch.rs`, when in `timetable.rs`.
+    /// Every kind of background work. `dispatch.rs` says what each kind does, `timetable.rs` when.
     pub enum JobKind {
         /// Ends every business day that the calendar has left behind.
         DailyClose = "daily_close",
@@ -26,12 +26,12 @@ words! {
     }
 }
 
-/// A job to be done once, as soon as a worker is free: the same kind and key is never enqueued again. It does all that is due of its
-/// kind, and needs to know no more.
+/// A job to be done once, as soon as a worker is free: a pair of kind and key is never enqueued twice. A job has no other input, because it
+/// does all the work of its kind that is due.
 #[derive(Clone, Debug)]
 pub struct NewJob {
     pub kind: JobKind,
-    /// What makes it one: a day, a day and time, or an object's id.
+    /// Tells jobs of one kind apart: a day, a day and time, or an object's id.
     pub unique_key: String,
     pub created_at: DateTime<Utc>,
 }
@@ -40,12 +40,12 @@ pub struct NewJob {
 pub const ATTEMPTS_MAX: i16 = 40;
 
 const DELAY_FIRST: TimeDelta = TimeDelta::seconds(5);
-/// A job is about our own work, which somebody waits for; an hour is long enough to leave it alone.
+/// The longest pause between two attempts. Somebody waits for the work, so it is tried at least every hour.
 pub const DELAY_MAX: TimeDelta = TimeDelta::hours(1);
 
 /// How long a job waits after its `attempts`-th attempt failed.
 pub fn delay_after(attempts: i16) -> TimeDelta {
-    // Ten doublings are beyond an hour already, and fit.
+    // Ten doublings already give more than an hour; the clamp keeps the shift from overflowing.
     let doublings = attempts.clamp(1, 11) - 1;
     (DELAY_FIRST * (1 << doublings)).min(DELAY_MAX)
 }

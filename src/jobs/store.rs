@@ -22,9 +22,9 @@ pub async fn enqueue(connection: &mut PgConnection, job: &NewJob) -> sqlx::Resul
     Ok(done.rows_affected() == 1)
 }
 
-/// Has a job done as if it were enqueued now, where a clock that ran ahead has enqueued it, put it off when it failed, or lent it to a worker
-/// that died since: it would wait for what that clock called soon. Right clocks are less than `apart` from each other. `false` if none of it
-/// is so.
+/// Repairs a job whose times were written by a node whose clock ran ahead: it was enqueued, put off after a failure, or leased to a worker
+/// that has died, and would wait until that clock's time has come. It is then made ready as if it were enqueued now. Correct clocks differ
+/// by less than `apart`. `false` if the job's times are plausible, so that nothing was changed.
 pub async fn enqueue_anew(connection: &mut PgConnection, job: &NewJob, apart: TimeDelta) -> sqlx::Result<bool> {
     let ahead = job.created_at + apart;
     let done = sqlx::query!(
@@ -48,11 +48,11 @@ pub struct Claimed {
     pub job_id: JobId,
     pub kind: String,
     pub unique_key: String,
-    /// This one included.
+    /// Attempts so far, this one included.
     pub attempts: i16,
 }
 
-/// Who holds a job, and until when unless it says again that it lives.
+/// Which worker holds a job, and until when, unless a heartbeat prolongs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Lease<'a> {
     pub worker: &'a str,
@@ -60,8 +60,8 @@ pub struct Lease<'a> {
     pub until: DateTime<Utc>,
 }
 
-/// Takes the job that has waited longest, or whose worker was not heard of until its lease ended. Kinds that this
-/// program does not know are left to a newer one.
+/// Takes the job that has waited longest among those that are ready or whose lease has expired. Only jobs of the given kinds: a kind that
+/// this version of the program does not know is left to a newer one.
 pub async fn claim(
     connection: &mut PgConnection,
     kinds: &[JobKind],
@@ -99,9 +99,8 @@ pub async fn heartbeat(connection: &mut PgConnection, job_id: JobId, lease: Leas
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a job, and those of its kind that failed and were enqueued before it, given up or not: it did all that is due of its kind, theirs
-/// among it.
-/// `false` if somebody else has the job by now.
+/// Ends a job, and with it the earlier jobs of its kind that failed, dead or not: this one did all the work of the kind that was due,
+/// theirs included. `false` if another worker has the job by now.
 pub async fn finish(
     connection: &mut PgConnection,
     job_id: JobId,
@@ -137,14 +136,13 @@ pub async fn finish(
 pub struct Failure<'a> {
     pub error: &'a str,
     pub at: DateTime<Utc>,
-    /// `None` gives the job up.
+    /// When to try again; `None` makes the job dead.
     pub again_at: Option<DateTime<Utc>>,
 }
 
-/// Puts a failed job back until it is tried again, or gives it up. Where one of its kind that was enqueued before it, on the same day in
-/// Shanghai, failed and waits, the job ends: that one will do all that is due. A job of every minute that always failed would otherwise
-/// be tried as often a minute as each of its jobs is in all.
-/// `false` if somebody else has it by now.
+/// Puts a failed job back until it is tried again, or makes it dead. If an earlier job of its kind, enqueued on the same day in Shanghai,
+/// has failed too and waits to be tried again, this one is ended instead, because the earlier one will do all the work that is due.
+/// Otherwise a kind that is enqueued every minute and always fails would pile up retries. `false` if another worker has the job by now.
 pub async fn fail(
     connection: &mut PgConnection,
     job_id: JobId,
@@ -206,7 +204,7 @@ pub async fn list_open(connection: &mut PgConnection, limit: i64) -> sqlx::Resul
     .await
 }
 
-/// Makes a dead job, or one that waits to be tried again, ready for now. `false` if it is neither.
+/// Makes a dead job, or one that waits to be tried again, ready now. `false` if it is neither.
 pub async fn retry(connection: &mut PgConnection, job_id: JobId, now: DateTime<Utc>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "update job set status = 'ready', run_at = $2, attempts = 0 where job_id = $1 and status in ('ready', 'dead')",
@@ -218,7 +216,7 @@ pub async fn retry(connection: &mut PgConnection, job_id: JobId, now: DateTime<U
     Ok(done.rows_affected() == 1)
 }
 
-/// Removes the records of jobs done before `before`; their keys may be enqueued again, which is why it must be long ago.
+/// Removes the records of jobs that were done before `before`. Their keys could then be enqueued again, so `before` must be long ago.
 pub async fn prune(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let done =
         sqlx::query!("delete from job where status = 'done' and finished_at < $1", before).execute(connection).await?;

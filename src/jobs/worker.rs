@@ -1,4 +1,4 @@
-//! Workers: each claims a job, runs it while it says that it lives, and writes down how it ended.
+//! Workers: each claims a job, runs it while sending heartbeats, and records how it ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::model::{ATTEMPTS_MAX, JobKind, delay_after};
 use super::store::{self, Claimed, Failure, Lease};
 use crate::app::App;
 
-/// How long a job stays a silent worker's before another takes it over.
+/// How long a job stays with a worker that sends no heartbeat, before another takes it over.
 pub const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// Well within the lease, so that one lost heartbeat does no harm.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -59,7 +59,7 @@ struct Worker {
 
 impl Worker {
     async fn work(self, mut stop: watch::Receiver<bool>) {
-        // Where nobody can say stop any more, this is the end as well.
+        // A dropped sender counts as a stop too.
         while !*stop.borrow() && stop.has_changed().is_ok() {
             let worked = match self.claim().await {
                 Ok(Some(job)) => self.perform(job).await.map(|()| true),
@@ -94,7 +94,7 @@ impl Worker {
         Ok(store::claim(&mut connection, &JobKind::ALL, self.lease()).await?)
     }
 
-    /// Runs one job to its end, or leaves it alone once somebody else has it.
+    /// Runs one job to its end, or aborts it once another worker has taken it over.
     async fn perform(&self, job: Claimed) -> anyhow::Result<()> {
         let outcome = if job.attempts > ATTEMPTS_MAX {
             Err(anyhow!("every worker that took it died of it"))
@@ -131,7 +131,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether the job is still ours, as far as can be told.
+    /// Prolongs the lease; `false` if another worker has the job by now. A failed heartbeat counts as success.
     async fn heartbeat(&self, job: &Claimed) -> bool {
         let beat = async {
             let mut connection = self.app.pool.acquire().await?;

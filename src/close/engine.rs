@@ -1,6 +1,8 @@
-//! Runs the close: advances the day once, then each step's chunks, on as many workers and nodes as there are.
+//! Runs the close: advances the business day once, then works through each step's chunks, on several workers and nodes at once. Start with
+//! [`close_day`].
 //!
-//! A chunk and its control row commit together. Killed anywhere, the close goes on where it was and ends the same.
+//! A chunk's work and its control row are committed together, so a close that was killed anywhere resumes there and ends with the same
+//! result.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,12 +22,12 @@ use crate::database;
 use crate::funder;
 use crate::purchase::trading_store;
 
-/// Workers of one node beside the one that leads. The database is the bottleneck; more would only queue.
+/// Workers of one node beside the leader. The database is the bottleneck; more workers would only queue.
 const HELPERS: usize = 1;
-/// How often helpers look whether purchases are still being made. Seldom: for each look another process of the database wakes, and
-/// a batch of purchases that wants the same core waits for the kernel's next tick, milliseconds later.
+/// How often helpers check whether purchases are still being made. Not more often, because each check wakes another process of the
+/// database, and a batch of purchases that needs the same core then waits milliseconds for the kernel's next tick.
 const TRADING_POLL: Duration = Duration::from_millis(200);
-/// How often a node looks again while the last chunks of a step are another node's.
+/// How often a node checks again while other nodes work on the last chunks of a step.
 const OTHER_NODE_POLL: Duration = Duration::from_millis(200);
 
 /// What a close did.
@@ -72,19 +74,19 @@ pub async fn next_to_close(app: &App) -> Result<Option<BusinessDay>, CloseError>
     if let Some(unfinished) = store::find_unfinished(&mut connection).await? {
         return Ok(Some(unfinished));
     }
-    // A house that nobody has opened has no day.
+    // Before the house was opened there is no business day.
     let Some(today) = business_day::store::find_today(&mut connection).await? else { return Ok(None) };
     drop(connection);
     Ok(has_ended(app, today).await?.then_some(today))
 }
 
-/// Whether the calendar has left the business day behind.
+/// Whether the business day `today` is over by the calendar.
 ///
 /// # Errors
 /// Those of [`next_to_close`].
 pub async fn has_ended(app: &App, today: BusinessDay) -> Result<bool, CloseError> {
     let now = app.clock.now();
-    // Only the system's clock is compared: one that is moved for a demo or a test is the house's own.
+    // Only the system's clock is compared: a clock that a demo or a test has moved differs on purpose.
     let by_database = match app.clock {
         Clock::System => database::time(&mut *app.pool.acquire().await?).await?,
         Clock::Moved(_) => now,
@@ -92,8 +94,8 @@ pub async fn has_ended(app: &App, today: BusinessDay) -> Result<bool, CloseError
     is_over(today, now, by_database)
 }
 
-/// Whether the calendar has left a day behind, by this machine's clock and by the database's: one of them alone, set wrongly, would end
-/// days that nobody has lived through, and no day is opened again.
+/// Whether a day is over by this machine's clock and by the database's. Both must agree: one wrong clock alone would close days that have
+/// not happened yet, and a closed day is never opened again.
 fn is_over(today: BusinessDay, now: DateTime<Utc>, database: DateTime<Utc>) -> Result<bool, CloseError> {
     if today >= BusinessDay::at(now) {
         return Ok(false);
@@ -104,12 +106,12 @@ fn is_over(today: BusinessDay, now: DateTime<Utc>, database: DateTime<Utc>) -> R
     Ok(true)
 }
 
-/// Closes `day`, or goes on with a close of it that was interrupted; a day that is closed already is left as it is.
+/// Closes `day`, or resumes a close of it that was interrupted. A day that is closed already is left as it is.
 pub async fn close_day(app: &App, day: BusinessDay) -> Result<Closed, CloseError> {
     close_day_in_chunks(app, day, CHUNK_ROWS, &|_, _| ()).await
 }
 
-/// Is told how a close goes on: called with the number of chunks left of a step, as the step begins and after each chunk.
+/// Reports progress: called as a step begins and after each of its chunks, with the step and the number of its chunks that are left.
 pub type Progress<'a> = &'a (dyn Fn(Step, u64) + Sync);
 
 /// As [`close_day`], with steps that are not planned yet cut into chunks of about `chunk_rows` rows.
@@ -130,7 +132,7 @@ pub async fn close_day_in_chunks(
         while left > 0 {
             let is_over = watch::Sender::new(false);
             let shift = Shift { app, day, step, left, done: AtomicU64::new(0), is_over, told };
-            // The last chunk is the leader's.
+            // No more helpers than chunks beside the leader's.
             let helpers = (1..left).take(HELPERS).map(|_| shift.help());
             let (led, helped) = tokio::join!(shift.lead(), futures_util::future::join_all(helpers));
             let mut claimed = 0;
@@ -139,14 +141,15 @@ pub async fn close_day_in_chunks(
                 claimed += done.chunks;
                 rows += done.rows;
             }
-            // What is done stays done, so that whoever did all that was left need not look again.
+            // Done chunks stay done: if our workers did all that were left, there is no need to ask the database again.
             if claimed == left {
                 break;
             }
             if claimed == 0 {
                 tokio::time::sleep(OTHER_NODE_POLL).await;
             }
-            // Asked of the plan, which a crash of the database may have forgotten: a step without chunks is not done.
+            // `plan` again, not only a count: a crash of the database may have lost the control rows (they are committed without waiting
+            // for the disk), and a step without rows is not done.
             left = plan(app, day, step, chunk_rows).await?;
         }
         steps.push(StepDone { step, rows, took: started.elapsed() });
@@ -156,8 +159,8 @@ pub async fn close_day_in_chunks(
     Ok(Closed { day, steps })
 }
 
-/// Advances the business day and books on `day` what purchases have used of slices of reserves until now; `false` where another close
-/// already has.
+/// Advances the business day, and books on `day` what purchases have used of the slices of reserves until now. `false` if the day has been
+/// advanced already.
 pub async fn cut_off(connection: &mut PgConnection, day: BusinessDay, now: DateTime<Utc>) -> sqlx::Result<bool> {
     let advanced = business_day::store::advance(&mut *connection, day).await?;
     if advanced {
@@ -191,8 +194,8 @@ async fn begin(app: &App, day: BusinessDay) -> Result<(), CloseError> {
     Ok(())
 }
 
-/// Writes the step's control rows once, and returns how many of its chunks are not done; the lock on the run keeps two nodes from
-/// planning differently.
+/// Writes the step's control rows unless they are there, and returns how many of its chunks are not done. The lock on the run keeps two
+/// nodes from planning at once.
 async fn plan(app: &App, day: BusinessDay, step: Step, chunk_rows: i64) -> Result<u64, CloseError> {
     let mut transaction = database::begin(&app.pool).await?;
     store::lock_run(&mut transaction, day).await?;
@@ -252,8 +255,7 @@ impl Shift<'_> {
         ended
     }
 
-    /// As [`Shift::lead`], but takes no chunk while purchases are being made: somebody waits at a counter for each of those, and nobody
-    /// waits for the close.
+    /// As [`Shift::lead`], but takes no chunk while purchases are being made: customers wait for those, and nobody waits for the close.
     async fn help(&self) -> anyhow::Result<Work> {
         let mut done = Work::default();
         let mut is_over = self.is_over.subscribe();

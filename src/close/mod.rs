@@ -1,4 +1,4 @@
-//! The daily close (日终): the run that ends a business day, in resumable steps.
+//! The daily close (日终): the run that ends a business day, in resumable steps. Start with [`step::Step`], then `engine.rs`.
 
 pub mod step;
 pub mod engine;

@@ -1,4 +1,4 @@
-//! The steps of the close, in order. Each is planned into ranges of accounts and run one range at a time.
+//! The steps of the close, in order. Each step is first cut into ranges of accounts (chunks), then run one range at a time.
 
 use sqlx::PgConnection;
 
@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::base::{AccountRange, BusinessDay};
 use crate::{bill, credit, day_file, ledger, loan, overdue, repayment, settlement};
 
-/// One step. What it does stands in its feature's `close.rs`.
+/// One step. What it does is in its feature's `close.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// What merchants are owed for the day, and the orders to pay it.
@@ -19,8 +19,9 @@ pub enum Step {
     Overdue,
     /// The day's interest, one posting for each funder and product.
     Interest,
-    /// Lines whose last day it was and that owe nothing. Quotes need no step: a payoff's names its business day, a schedule that a page
-    /// showed is compared with that of the day on which it is agreed to, and an order's code bears its time.
+    /// Lines past their last day that owe nothing: they are closed. Quotes and codes need no such step, because whoever uses one checks it: a
+    /// payoff quote names its business day, a schedule shown on a page is compared with that of the day of agreement, and an order's code
+    /// carries its time.
     Expiry,
     /// What each funder gets of the day's collections.
     Remittance,
@@ -30,7 +31,7 @@ pub enum Step {
     TrialBalance,
 }
 
-/// Accounts whose work a worker does in one transaction: long enough to be set-based, short enough to lose little to a crash.
+/// Accounts of one chunk, which is one transaction: enough to be efficient, few enough to lose little to a crash.
 pub const CHUNK_ROWS: i64 = 25_000;
 
 impl Step {
@@ -65,7 +66,7 @@ impl Step {
         }
     }
 
-    /// How the step's work of `day` is cut by account, into chunks of about `chunk_rows` rows.
+    /// Cuts the step's work of `day` into ranges of accounts of about `chunk_rows` rows each.
     pub(super) async fn plan(
         self,
         connection: &mut PgConnection,

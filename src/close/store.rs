@@ -60,8 +60,8 @@ pub(super) async fn is_planned(connection: &mut PgConnection, day: BusinessDay, 
     Ok(first.fetch_optional(connection).await?.is_some())
 }
 
-/// Writes a step's control rows, without waiting for the disk. A crash of the database can lose them only while no chunk is done, and
-/// then the step is planned anew: the commit of a chunk is waited for, and takes them to disk with it.
+/// Writes a step's control rows, without waiting for the disk. A crash of the database can lose them only while no chunk is done, because
+/// the commit of a chunk waits for the disk and takes them with it; the step is then planned again.
 pub(super) async fn insert_chunks(
     connection: &mut PgConnection,
     day: BusinessDay,
@@ -83,7 +83,7 @@ pub(super) async fn insert_chunks(
     Ok(())
 }
 
-/// Locks a chunk that is not done and that nobody else works on.
+/// Locks a chunk that is not done and that no other worker has locked.
 pub(super) async fn claim_chunk(
     connection: &mut PgConnection,
     day: BusinessDay,
@@ -111,8 +111,8 @@ pub(super) async fn chunks_left(connection: &mut PgConnection, day: BusinessDay,
     .await
 }
 
-/// Keeps the planner from parallel plans until the transaction ends. The close's two workers, or one and purchases, already use the
-/// machine's cores, and the planner would choose such plans because it estimates thirty times as many overdue rows as there are.
+/// Turns parallel query plans off until the transaction ends. The close's two workers, or one worker and purchases, already use the
+/// machine's cores; the planner would choose such plans because it estimates thirty times as many overdue rows as there are.
 pub(super) async fn forbid_parallel_plans(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("set local max_parallel_workers_per_gather = 0").execute(connection).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What partners call back: believed only when the partner itself signed it, then handed to the feature that had asked.
+//! Callbacks of partners: authenticated by the partner's signature, then handed to the feature that had sent the order.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use crate::partner::withholding::ChannelName;
 use crate::partner::{payout, withholding};
 use crate::{repayment, settlement};
 
-/// `POST /partner/{partner}`: 204 when it was booked, or had been; anything else makes the partner call again.
+/// `POST /partner/{partner}`: 204 if the callback is booked now or was before; after any other answer the partner calls again.
 pub async fn take(
     State(app): State<App>,
     Path(partner): Path<String>,
@@ -54,7 +54,7 @@ pub async fn take(
             why_not = Some(error.code());
             Err(Problem::from(&app.access.told(Denial::Signature(error), address)))
         }
-        // Whoever hears 401 calls nobody until a key is mended.
+        // Not a 401, after which a partner would stop calling until somebody has looked at the keys.
         Err(Fault::Failed(failure)) => Err(Problem::from(failure.context("a callback's nonce could not be kept"))),
     };
     let outcome = why_not.unwrap_or_else(|| booked.as_ref().err().map_or("ok", |problem| problem.code));
@@ -69,7 +69,7 @@ pub async fn take(
             operation: "callback",
             call_key: &object,
             also: &[],
-            // What a stranger says is not kept.
+            // The body of a caller that was not authenticated is not kept.
             request: if is_believed { &body } else { &[] },
             response: &[],
             outcome,
@@ -81,9 +81,9 @@ pub async fn take(
     response
 }
 
-/// Books what a believed callback says; `object` becomes the order that it is about, as soon as that is known.
+/// Books what an authenticated callback says. `object` is set to the order that it is about, as soon as that is known.
 async fn book(app: &App, partner: &str, body: &[u8], object: &mut String) -> Result<(), Problem> {
-    // The database keeps no text with this character, and no protocol has a use for it.
+    // PostgreSQL cannot store this character in a text, and no protocol needs it.
     if body.windows(NUL.len()).any(|piece| piece == NUL) {
         return Err(unreadable());
     }

@@ -1,4 +1,4 @@
-//! Where a request came from, for whoever counts or allows by address.
+//! The address that a request came from, for what counts or allows by address.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -13,22 +13,22 @@ use crate::app::App;
 
 const FORWARDED: &str = "x-forwarded-for";
 
-/// The caller's address; `None` where neither the server nor a proxy of ours says it.
+/// The caller's address; `None` if neither the connection nor a proxy of ours tells it.
 pub fn client_address(app: &App, parts: &Parts) -> Option<IpAddr> {
     let connected = connected(&parts.extensions);
-    // What is no text names nobody, and hides nothing that a proxy has written behind it in the same line. A line of it is not left out,
-    // so that none before it is taken for the last.
+    // Bytes that are not UTF-8 are replaced: what a proxy of ours has appended to the same line must still be read. Such a line is not left
+    // out either, or the line before it would be taken for the last one.
     let lines = parts.headers.get_all(FORWARDED).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
     let lines: Vec<Cow<'_, str>> = lines.collect();
     address::caller(connected, &lines.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), app.access.proxies())
 }
 
-/// Whether a proxy of ours passed the request on, whose word on it is believed.
+/// Whether the request came through a proxy of ours, whose headers are trusted.
 pub fn is_from_proxy(app: &App, extensions: &Extensions) -> bool {
     connected(extensions).is_some_and(|address| app.access.proxies().iter().any(|proxy| proxy.contains(address)))
 }
 
-/// Whether somebody passed the request on whom the configuration does not name: then it came from who knows where.
+/// Whether the request came through a proxy that the configuration does not name: then the caller's address is unknown.
 pub fn is_from_unknown_proxy(app: &App, parts: &Parts) -> bool {
     parts.headers.contains_key(FORWARDED) && !is_from_proxy(app, &parts.extensions)
 }
@@ -37,7 +37,7 @@ fn connected(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|connected| connected.0.ip())
 }
 
-/// The caller's address for a handler that counts by it: those who come from nowhere are counted together.
+/// The caller's address, for a handler that counts by it. All callers whose address is unknown are counted together.
 pub struct CallerAddress(pub IpAddr);
 
 impl<S: Sync> FromRequestParts<S> for CallerAddress

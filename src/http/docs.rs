@@ -1,4 +1,4 @@
-//! Pages about the API for people: what each problem means, and what the browsable document is allowed to load.
+//! Pages about the API for people: the list of problems, and the security policy of the browsable OpenAPI document.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::api::codes::{CODES, Code};
 use crate::page::assets;
 
-/// The browsable document sets styles and shows pictures of its own.
+/// The browsable document needs inline styles and `data:` pictures.
 const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; base-uri 'none'; \
     form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 

@@ -1,9 +1,9 @@
-//! Headers that say one thing.
+//! Headers that may occur only once.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-/// A header that stands there once. Nothing where it is not there, and where it stands twice: somebody on the way, or we, would read
-/// one of them and pass the other over.
+/// The value of a header that occurs exactly once. `None` if it is missing or repeated: with two values, a proxy and we could each read
+/// a different one.
 pub fn sole(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut given = headers.get_all(name).iter();
     given.next().filter(|_| given.next().is_none())

@@ -1,5 +1,5 @@
-//! `GET /healthz` (this process answers) and `GET /readyz` (it can do its work, else 503 with the reason); and pages and the partners'
-//! API before the house is open, which answer with 503, too.
+//! `GET /healthz` (this process answers) and `GET /readyz` (it can do its work, else 503 with the reason). Also the check that answers
+//! pages and the partner API with 503 before the house has been opened.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,11 +17,12 @@ use crate::business_day;
 use crate::database::{self, Migrated};
 use crate::watch::model::CLOSE_TIME_MAX;
 
-/// How long the database may keep an answer waiting: less than whoever asks (a load balancer, Prometheus) waits for it.
+/// How long we wait for the database: less than the caller (a load balancer, Prometheus) waits for us.
 const DATABASE_TIME_MAX: Duration = Duration::from_secs(2);
 const NOT_OPEN: &str = "house_not_open";
 const READY: &str = "ready\n";
-/// Said with 200. Purchases and repayments go on meanwhile, and it is so on every node: a load balancer that heard 503 would have none left.
+/// Answered with 200, because purchases and repayments go on meanwhile. It is the same on every node, so with a 503 the load balancer would
+/// have no node left.
 const CLOSE_STUCK: &str = "ready, but close_stuck: a daily close began more than an hour ago and has not finished\n";
 
 pub async fn healthz() -> &'static str {
@@ -53,7 +54,7 @@ async fn check_ready(app: &App) -> Result<&'static str, Problem> {
     }
 }
 
-/// Whether the house has been opened, which is asked of the database until it has.
+/// Whether the house has been opened. Asks the database each time until it has, and remembers it then.
 #[derive(Clone)]
 pub struct Door {
     pool: PgPool,
@@ -81,7 +82,7 @@ impl Door {
     }
 }
 
-/// The layer before pages that ask which business day it is.
+/// The layer before pages that need a business day.
 pub async fn once_open(State(door): State<Door>, request: Request, next: Next) -> Response {
     match door.try_open().await {
         Ok(()) => next.run(request).await,
@@ -93,15 +94,15 @@ async fn is_open(connection: &mut PgConnection) -> sqlx::Result<bool> {
     Ok(business_day::store::find_today(connection).await?.is_some())
 }
 
-/// Waits at most two seconds for an answer that is read from the database.
+/// Waits at most `DATABASE_TIME_MAX` for an answer that is read from the database.
 ///
 /// # Errors
-/// Those of the answer, and 503 `database_unreachable` where the database is gone or lends no connection in that time.
+/// Those of the answer, and 503 `database_unreachable` if it takes longer.
 pub(super) async fn in_time<T>(answer: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
     tokio::time::timeout(DATABASE_TIME_MAX, answer).await.unwrap_or_else(|late| Err(database_unreachable(late)))
 }
 
-/// The 503 of a database that does not answer; the reason goes to the log alone.
+/// The 503 of a database that does not answer; the cause is only logged.
 pub(super) fn database_unreachable(cause: impl Into<anyhow::Error>) -> Problem {
     let cause: anyhow::Error = cause.into();
     tracing::warn!("the database does not answer: {cause:#}");

@@ -1,4 +1,4 @@
-//! What every request passes through: its id, its log line, limits on body and time, and a net under panics.
+//! Layers around every request: its id, its log line, limits on body size and time, and the handling of panics.
 
 use std::any::Any;
 use std::time::{Duration, Instant};
@@ -14,19 +14,19 @@ use super::{Problem, api};
 use crate::app::{App, Shared};
 use crate::base::id::RequestId;
 
-/// Far above any page or message of ours; files arrive by other ways.
+/// Far above any form or message of ours; nobody uploads files.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
-/// A page answers in milliseconds; whoever waits this long has gone.
+/// Pages answer in milliseconds; after this long nobody waits any more.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
 pub const REQUEST_ID: &str = "x-request-id";
 /// Our own pages load nothing from elsewhere and run no inline script.
 const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
-/// A browser that has been here once asks for no page over plain http for a year, so that nobody on the way can answer in our place.
-/// Other hosts under the name are their owner's to speak for.
+/// HSTS: a browser that has been here once uses no plain http for a year, so that nobody in between can answer in our place. Without
+/// `includeSubDomains`, because subdomains may belong to others.
 const TRANSPORT_POLICY: &str = "max-age=31536000";
 
-/// The id of this request, for whoever answers it.
+/// The id of this request, in its extensions.
 #[derive(Clone)]
 pub struct ThisRequest(pub String);
 
@@ -57,8 +57,8 @@ pub async fn record(State(app): State<Shared>, mut request: Request, next: Next)
     response
 }
 
-/// Refuses a body that says it is too large, except on the API, whose gate does that and writes it down; and gives up on a
-/// request that takes too long.
+/// Refuses a request whose `Content-Length` is too large (except on the API, whose gate does that itself and records the call), and ends
+/// one that takes too long.
 pub async fn limit(request: Request, next: Next) -> Response {
     let length =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -79,15 +79,14 @@ pub fn recover(panic: Box<dyn Any + Send>) -> Response {
     Problem::failed().into_response()
 }
 
-/// The method, if it is one of HTTP's. Anybody may make up more of them: whoever counts them would never forget one, and whoever
-/// writes them down would write what a stranger says.
+/// The method, or `other` if it is not one of HTTP's. Callers can make up methods without end, which must not fill the metrics or the log.
 pub(super) fn known_method(method: &Method) -> &'static str {
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     known.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
-/// An id that a proxy of ours gave, if it is plain enough to stand in a log. Whoever else gave one could have a call written down
-/// under what is another's.
+/// The request id that a proxy of ours gave, if it is plain enough for the log. Ids of anybody else are ignored: a call could be logged
+/// under somebody else's id.
 fn given_id(app: &App, request: &Request) -> Option<String> {
     let id = request.headers().get(REQUEST_ID).filter(|_| is_from_proxy(app, request.extensions()))?.to_str().ok()?;
     let is_plain =

@@ -1,6 +1,6 @@
 //! `GET /metrics` in Prometheus's text form: requests are counted as they come, business figures are read on each scrape.
 //!
-//! Floating point is Prometheus's own number form; nothing is computed from these figures.
+//! Numbers are floating point because Prometheus's are; no amount is computed from them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::base::BusinessDay;
 
 const REQUEST_SECONDS: &str = "fenqi_http_request_seconds";
-/// How long each request took is kept by itself until it is summed up. A scrape does that, but nobody need ever scrape a node.
+/// The recorder keeps each request's duration until its upkeep sums them up. A scrape does that, but a node may never be scraped.
 const REQUESTS_PER_UPKEEP: u64 = 4_096;
 
 /// The recorder of this process, installed on first use.
@@ -36,11 +36,11 @@ fn recorder() -> &'static PrometheusHandle {
     })
 }
 
-/// By what requests are counted: method, route and status.
+/// The labels that requests are counted by: method, route and status.
 type Way = (&'static str, String, u16);
 
 pub fn count_request(method: &'static str, route: String, status: u16, elapsed: Duration) {
-    /// The recorder finds a counter by the text of its labels; of what was counted before it is known.
+    /// Counters and histograms that are known already: looking one up in the recorder needs the text of all its labels.
     static KNOWN: LazyLock<RwLock<HashMap<Way, (Counter, Histogram)>>> = LazyLock::new(RwLock::default);
     static COUNTED: AtomicU64 = AtomicU64::new(0);
     let recorder = recorder();
@@ -59,10 +59,10 @@ pub fn count_request(method: &'static str, route: String, status: u16, elapsed: 
     }
 }
 
-/// The figures say how much money there is: only whom the configuration names may read them, and nobody else learns of them.
+/// `GET /metrics`. The figures tell how much money there is, so only addresses in `metrics_from` may read them; others get 404.
 pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Problem> {
     let may_read = |address| app.metrics_from.iter().any(|range| range.contains(address));
-    // A proxy that nobody has named stands near, as a rule, and whoever it serves does not.
+    // A proxy that the configuration does not name is usually in a private network itself, while its clients are not.
     if is_from_unknown_proxy(&app, &parts) || !client_address(&app, &parts).is_some_and(may_read) {
         return Err(Problem::not_found());
     }

@@ -1,4 +1,5 @@
-//! HTTP in general: serving, limits, request log, problems, health, metrics and the start page.
+//! What all HTTP shares: the server, limits and the request log, problems, health, metrics, the start page, and partners' callbacks. The
+//! routes are in `src/router.rs`; what the partner API's operations share is in [`api`].
 
 pub mod server;
 pub mod client_address;

@@ -12,7 +12,7 @@ use crate::error::{Fault, Refusal};
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub status: StatusCode,
-    /// Stable, `snake_case`: what a program looks at, and what words for people are found by.
+    /// Stable, in `snake_case`: programs act on it, and texts for people are looked up by it.
     pub code: &'static str,
     pub detail: String,
     /// What is wrong with each field or parameter.
@@ -35,7 +35,7 @@ impl Problem {
         Problem { status, code, detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
-    /// One place of the request is wrong; the document's code is that place's.
+    /// A problem with one field or parameter, whose code becomes the problem's code.
     pub fn of_field(status: StatusCode, problem: FieldProblem) -> Problem {
         let detail = match problem.pointer.as_str() {
             // The body as a whole.
@@ -100,7 +100,7 @@ struct Document<'a> {
     request_id: Option<&'a str>,
 }
 
-/// Why a call is not let in, by which its status is chosen.
+/// The status is chosen by the reason.
 impl From<&Denial> for Problem {
     fn from(denial: &Denial) -> Problem {
         let (status, reset_seconds) = match denial {
@@ -148,7 +148,7 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        // For the layers around, which may say the same in another form.
+        // For the layers around: the gate and the error page show the problem in another form.
         response.extensions_mut().insert(self);
         response
     }

@@ -14,7 +14,7 @@ use crate::router::{health_router, router_with};
 /// How long requests in flight may take to end once we are told to stop.
 const DRAIN: Duration = Duration::from_secs(15);
 
-/// Opens the port; the error says who can do what about it by `setting`, which is where the address was said.
+/// Opens the port. `setting` is the option or key that the address came from, which the error names.
 pub async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
@@ -43,7 +43,7 @@ pub async fn serve(
     let open_pages = live.clone();
     let stop = async move {
         stop.await;
-        // They would otherwise stay open for as long as they are let.
+        // Live pages would otherwise stay open until their time limit.
         open_pages.close();
         tracing::info!("stopping: no new connections, requests in flight end");
         told.send(true).ok();
@@ -51,7 +51,7 @@ pub async fn serve(
     let service = router_with(app, live).into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop);
     let drained = async move {
-        // The sender lives as long as the server, so this waits for the order to stop.
+        // The sender lives as long as the server, so this waits until we are told to stop.
         let heard = hears.wait_for(|told| *told).await.is_ok();
         if heard {
             tokio::time::sleep(DRAIN).await;

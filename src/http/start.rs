@@ -21,9 +21,9 @@ pub struct StartPage {
     page: Page,
     version: &'static str,
     business_day: Option<BusinessDay>,
-    /// How the house stands, in a trial; everywhere else that is nobody's business.
+    /// Reserves and counts of what waits; shown in a trial only.
     standing: Option<Standing>,
-    /// How somebody who is new here looks around, in a demo.
+    /// Whom to sign in as and what to try, in a demo.
     trial: Option<Trial>,
 }
 
@@ -34,16 +34,16 @@ struct Standing {
 
 struct Trial {
     inbox: String,
-    /// Borrowers of the story by what there is to see of them, with the mobiles that they sign in by.
+    /// Borrowers of the story: what there is to see, and the mobile to sign in with.
     people: Vec<(&'static str, String)>,
     /// Where the code of a shop leads.
     shop: Option<String>,
-    /// The people of that shop by role, with the mobiles that they sign in by.
+    /// The staff of that shop: role, and the mobile to sign in with.
     staff: Vec<(&'static str, String)>,
     newcomer: Newcomer,
 }
 
-/// Numbers that pass their checks, for somebody who applies.
+/// Made-up numbers that pass their checks, for trying an application.
 struct Newcomer {
     mobile: &'static str,
     name: &'static str,
@@ -92,7 +92,7 @@ async fn standing(connection: &mut PgConnection) -> Result<Standing, Problem> {
     })
 }
 
-/// People made up for the story: only in a demo are their mobiles shown.
+/// Mobiles are shown in a demo only, whose people are made up.
 async fn trial(app: &App, connection: &mut PgConnection, sandbox: &str) -> Result<Trial, Problem> {
     let people = store::find_people_to_try(connection).await?;
     let shop_staff_of = people.merchant;

@@ -20,7 +20,7 @@ pub struct Waiting {
     pub outbox_dead: i64,
     pub partners_left_alone: i64,
     pub partners_paused: i64,
-    /// Partners of which operators were told that they are down.
+    /// Partners that operators were told are down.
     pub partners_down: i64,
     pub withholdings_pending: i64,
     pub payouts_pending: i64,
@@ -67,7 +67,7 @@ pub struct PeopleToTry {
     pub billed: Option<Uuid>,
     pub late: Option<Uuid>,
     pub idle: Option<Uuid>,
-    /// The printed code of a shop that is open, to pay at: one with people of different rights, where there is one.
+    /// The printed payment code of an active shop, preferably one whose staff have different roles.
     pub code: Option<Uuid>,
     /// That shop.
     pub merchant: Option<Uuid>,

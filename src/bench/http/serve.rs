@@ -69,7 +69,7 @@ async fn unsigned_gate(
         return Problem::failed().into_response();
     }
     match arrive(&gate, extract::Request::from_parts(parts, body)).await {
-        Ok((arrived, request)) => to_the_end(see_through(gate, core, arrived, request, next)).await,
+        Ok((arrived, request)) => to_the_end(handle(gate, core, arrived, request, next)).await,
         Err((arrived, problem)) => {
             let by = CalledBy::Nobody { why: problem.code };
             write_down(&gate.app, &arrived, by, problem.into_response()).await
@@ -77,13 +77,7 @@ async fn unsigned_gate(
     }
 }
 
-async fn see_through(
-    gate: Gate,
-    core: Arc<Known>,
-    arrived: Arrived,
-    request: extract::Request,
-    next: Next,
-) -> Response {
+async fn handle(gate: Gate, core: Arc<Known>, arrived: Arrived, request: extract::Request, next: Next) -> Response {
     let now = gate.app.access.now();
     let used = NonceUse { nonce: Stamp::fresh(now).nonce, at: now };
     let counted = match gate.app.access.count(&core, used, None).await {

@@ -1,4 +1,4 @@
-//! What goes out through the gate: problems in the API's form, rates, and signatures.
+//! What the gate does to every answer: problems get the API's form, and rate limit headers and the signature are added.
 
 use anyhow::Context as _;
 use axum::body::{Body, Bytes, to_bytes};
@@ -17,11 +17,12 @@ use crate::partner::signature::{SigningAnswer, Stamp};
 /// The largest answer that is signed: a page of the longest rows.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Marks an answer that goes out as it is read. It is signed only if it was read before; else its hash stands in one that is.
+/// Marks an answer whose body is streamed. It is either signed already (see [`Pieced`]), or not at all: then a signed answer states its
+/// hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Streamed;
 
-/// Why a request is not let in, with its partner's rate where that is why.
+/// The response to a request that is not let in, with rate limit headers if the rate is the reason.
 pub(super) fn denied_response(denied: Fault<Denial>) -> Response {
     match denied {
         Fault::Refused(denial) => {
@@ -56,7 +57,7 @@ pub(super) fn finish_problem(mut response: Response, request_id: &str) -> Respon
     response
 }
 
-/// By the IETF's draft on rate limit headers.
+/// Adds the headers of the IETF's draft on rate limits.
 pub(super) fn with_rate(mut response: Response, rate: Rate) -> Response {
     let headers = response.headers_mut();
     headers.insert("ratelimit-limit", HeaderValue::from(rate.limit));
@@ -65,10 +66,10 @@ pub(super) fn with_rate(mut response: Response, rate: Rate) -> Response {
     response
 }
 
-/// The answer to a request of that method with its signature.
+/// Signs the answer to a request with that method. A streamed answer is left as it is.
 ///
 /// # Errors
-/// What is to be said in its place where it cannot be read to its end, or we cannot sign.
+/// The problem to answer instead, if the answer's body cannot be read to its end or we cannot sign.
 pub(super) async fn signed(
     app: &App,
     response: Response,
@@ -89,7 +90,7 @@ pub(super) async fn signed(
     Ok(response)
 }
 
-/// The response when its body was read into its signature. An answer to HEAD goes out without its body, and is signed so.
+/// Feeds the response's body into the signature. An answer to HEAD has no body when it is sent, so it is signed without one.
 async fn read_into(signing: &mut SigningAnswer, mut response: Response, method: &Method) -> Result<Response, Problem> {
     if let Some(pieced) = response.extensions_mut().remove::<Pieced>() {
         pieced.sign(signing).await?;
@@ -104,7 +105,7 @@ async fn read_into(signing: &mut SigningAnswer, mut response: Response, method: 
     Ok(response)
 }
 
-/// The response with its whole body in hand; nothing in hand of one that is streamed.
+/// The response and a copy of its body; the copy is empty if the body is streamed.
 pub(super) async fn whole(response: Response) -> (Response, Bytes) {
     if response.extensions().get::<Streamed>().is_some() {
         return (response, Bytes::new());

@@ -1,4 +1,4 @@
-//! A request as it came to the gate, and what it names.
+//! A request as it came to the gate, and the objects that it names.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -13,9 +13,9 @@ use super::document::Operation;
 pub struct Arrived {
     pub method: Method,
     pub url: String,
-    /// The route that it met, with the API's prefix.
+    /// The matched route, with the API's prefix, such as `/api/v1/loans/{loan}`.
     pub route: String,
-    /// What the document says of it; nothing where it is not in there.
+    /// What the OpenAPI document says of the operation; `None` if it is not in the document.
     pub operation: Option<Operation>,
     pub headers: HeaderMap,
     pub address: IpAddr,
@@ -26,18 +26,18 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    /// Everything that the path and the query name, then the request itself.
+    /// What the call can be found by in the log: everything that the path and the query name, then the request's id.
     pub(super) fn objects(&self) -> Vec<String> {
         let (path, query) = self.url.split_once('?').unwrap_or((&self.url, ""));
         let in_path = self.route.split('/').zip(path.split('/')).filter(|(segment, _)| segment.starts_with('{'));
         let in_query = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name.ends_with("_id"));
-        let named = in_path.map(|(_, value)| meant(value)).chain(in_query.map(|(_, value)| value.into_owned()));
+        let named = in_path.map(|(_, value)| decoded(value)).chain(in_query.map(|(_, value)| value.into_owned()));
         named.chain([self.request_id.clone()]).collect()
     }
 }
 
-/// A segment of a path without its percent signs: by what it means it is found, and masked where that is a person's number.
-fn meant(segment: &str) -> String {
+/// A segment of a path, percent-decoded, so that it is found by its value, and masked if it is a person's number.
+fn decoded(segment: &str) -> String {
     if !segment.contains('%') {
         return segment.to_owned();
     }

@@ -1,4 +1,4 @@
-//! Who called, as handlers are told it.
+//! Extractors that tell a handler who called.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::http::Problem;
 #[derive(Clone)]
 pub struct Caller {
     pub known: Arc<Known>,
-    /// The key that signed, and who holds it.
+    /// The serial number of the key that signed, and the key's holder.
     pub serial_no: String,
     pub holder: String,
-    /// The idempotency key, where the request changes something.
+    /// The idempotency key; `None` for a request that only reads.
     pub keyed: Option<Keyed>,
     pub attempt: Attempt,
 }
@@ -35,13 +35,13 @@ impl Caller {
         }
     }
 
-    /// The key of a request that changes something; the gate refuses one without.
+    /// The idempotency key of a request that changes something. It is never empty then, because the gate refuses requests without one.
     pub fn key(&self) -> &str {
         self.keyed.as_ref().map_or("", |keyed| keyed.key.as_str())
     }
 
-    /// The answer that will be given, for a use case that keeps it in the very statement that does what was asked for;
-    /// [`super::idempotency::first_response`] then makes the response. `None` where the request has no key.
+    /// The answer that will be given, for a use case that stores it in the same statement that does the work;
+    /// [`super::idempotency::first_response`] then makes the response. `None` if the request has no key.
     pub fn first_answer(&self, status: StatusCode, body: &impl Serialize) -> Option<FirstAnswer> {
         let status = i16::try_from(status.as_u16()).ok()?;
         Some(FirstAnswer { keyed: self.keyed.clone()?, status, body: serde_json::to_vec(body).ok()? })
@@ -51,7 +51,7 @@ impl Caller {
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Problem> {
-        // Only a route that stands outside the gate lacks it.
+        // It is missing only if a route is outside the gate.
         parts.extensions.get::<Caller>().cloned().ok_or_else(Problem::failed)
     }
 }

@@ -1,5 +1,5 @@
-//! Every code of the API's problems, with its status: a code that is not listed here is never answered. Each handler declares which
-//! of them its operation answers.
+//! Every problem code of the API, with its HTTP status. A code that is not listed here is never answered; each handler declares which of
+//! them its operation can answer.
 
 pub struct Code {
     pub code: &'static str,
@@ -188,7 +188,7 @@ pub fn find(code: &str) -> Option<&'static Code> {
     CODES.iter().find(|known| known.code == code)
 }
 
-/// Takes `code: detail` apart, where the code is one of ours.
+/// Splits `code: detail`, if the code is one of ours.
 pub fn split(text: &str) -> Option<(&'static str, &str)> {
     let (first, detail) = text.split_once(": ")?;
     find(first).map(|known| (known.code, detail))

@@ -1,4 +1,5 @@
-//! The OpenAPI document: what the handlers declare, completed by what every operation shares; and what the gate reads in it.
+//! The OpenAPI document: what the handlers declare, completed with what every operation shares. The gate reads from it what each operation
+//! needs and answers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +15,7 @@ use crate::http::Problem;
 
 /// Marks an operation that takes a body but changes nothing: it needs no idempotency key.
 pub const READS: &str = "x-reads-only";
-/// Marks an operation whose success bears no signature: what it holds is believed by a hash that was signed before.
+/// Marks an operation whose successful answer has no signature: the caller checks it by a hash that was signed before.
 const NOT_SIGNED: &str = "x-not-signed";
 
 /// The whole document, as it is served.
@@ -32,7 +33,7 @@ pub struct Operations {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Operation {
-    /// What must have been granted; nothing where any partner may.
+    /// The scope that the partner must have; `None` if every partner may call it.
     pub scope: Option<Scope>,
     pub is_reading: bool,
     pub takes_body: bool,
@@ -44,7 +45,7 @@ impl Operations {
         self.by_route.get(&(method.clone(), route.to_owned())).copied()
     }
 
-    /// What is said where there is no such operation: that the route takes other methods, and which, or that there is none.
+    /// The answer if there is no such operation: 405 with the methods that the route takes, else 404.
     pub fn refuse(&self, route: &str) -> Response {
         let taken = self.by_route.keys().filter(|(_, known)| known == route).map(|(method, _)| method.as_str());
         let mut taken: Vec<&str> = taken.collect();
@@ -159,7 +160,7 @@ fn complete_operation(operation: &mut Value, shared: &Value, is_reading: bool) {
     }
 }
 
-/// In words: of what is signed, a page that shows the document shows no scope.
+/// Names the scope in the description, because pages that show the document show no scopes for this kind of security.
 fn name_scope(operation: &mut Value, scope: Scope) {
     let needs = format!("Needs the scope `{}`.", scope.as_str());
     let description = match operation["description"].as_str() {
@@ -170,7 +171,7 @@ fn name_scope(operation: &mut Value, scope: Scope) {
 }
 
 fn add_example(holder: &mut Value, shared: &Value) {
-    // What is not JSON has no schema to make one of: the operation gives it, and a test looks.
+    // Without JSON there is no schema to make an example from: the operation must give one, and a test checks that.
     let Some(content) = holder.pointer_mut("/content/application~1json") else { return };
     if content.get("example").is_none() && content.get("examples").is_none() {
         let made = example::of(&content["schema"], shared);

@@ -1,11 +1,11 @@
-//! Examples for the document, made from its own schemas, so that none can be of another shape.
+//! Examples for the OpenAPI document, made from its own schemas, so that they always match them.
 
 use serde_json::{Map, Value, json};
 
-/// Deeper than any schema of ours; ends a schema that holds itself.
+/// Deeper than any schema of ours; stops at a recursive schema.
 const DEPTH_MAX: usize = 12;
 
-/// A value that the schema allows: its own example, else its parts' examples.
+/// A value that the schema allows: the schema's own example, else one built from the examples of its parts.
 pub fn of(schema: &Value, document: &Value) -> Value {
     build(schema, document, "", 0)
 }

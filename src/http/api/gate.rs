@@ -1,5 +1,6 @@
-//! The gate before every operation: checks the signature, admits each request once, repeats first answers, and signs what goes
-//! out.
+//! The gate before every operation of the partner API. In this order: refuses an address that failed too often, reads the body, checks
+//! signature, nonce, rate and scope, takes the idempotency key or repeats the answer that was given under it, runs the handler, signs the
+//! answer, and records the call. Start with [`gate`].
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -30,16 +31,16 @@ use crate::http::{Problem, client_address};
 use crate::partner::call_record::Ended;
 use crate::partner::signature::Received;
 
-/// Shorter than any request may take, so that whoever asked for what takes too long is answered, signed and logged here.
+/// A little shorter than the limit for every request, so that a call that takes too long is still answered, signed and logged here.
 const ANSWER_TIME_MAX: Duration = REQUEST_TIME_MAX.saturating_sub(Duration::from_secs(2));
 
-/// What the gate knows: the app, and what the document says of each operation.
+/// What the gate needs: the app, and what the OpenAPI document says of each operation.
 #[derive(Clone)]
 pub struct Gate {
     pub app: Shared,
     pub operations: Arc<Operations>,
     pub door: Door,
-    /// How long a caller waits for the answer, from when its request began to come.
+    /// How long a caller waits for the answer, counted from the arrival of the request.
     pub patience: Duration,
 }
 
@@ -57,12 +58,12 @@ pub struct Call {
     pub admitted: Admitted,
 }
 
-/// Whose call is written down.
+/// Whose call is recorded in the call log.
 #[derive(Clone, Copy, Debug)]
 pub enum CalledBy<'a> {
     Partner(&'a str),
-    /// Who is not believed, and why. What a stranger says is not kept: nobody is to fill the log, or be found in it under what is
-    /// another's.
+    /// A caller that could not be authenticated, and why. Its request is not kept, so that strangers can neither fill the log nor appear in
+    /// it under somebody else's objects.
     Nobody {
         why: &'static str,
     },
@@ -72,11 +73,11 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     let (parts, body) = request.into_parts();
     let address = client_address(&gate.app, &parts).unwrap_or(address::NOWHERE);
     if let Err(denied) = gate.app.access.look(address, authorization_of(&parts.headers)).await {
-        // Neither read nor written down: whoever is refused so often is to cost nothing more.
+        // The body is not read and the call is not recorded: an address that failed so often must cost us nothing more.
         return finish_problem(denied_response(denied), &request_id(&parts));
     }
     match arrive(&gate, Request::from_parts(parts, body)).await {
-        Ok((arrived, request)) => to_the_end(see_through(gate, arrived, request, next)).await,
+        Ok((arrived, request)) => to_the_end(handle(gate, arrived, request, next)).await,
         Err((arrived, problem)) => {
             gate.app.access.distrust(address, authorization_of(&arrived.headers));
             let why = problem.code;
@@ -90,8 +91,8 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     }
 }
 
-/// Answers a request that has come whole: it is admitted or turned away, and its answer signed and written down.
-async fn see_through(gate: Gate, arrived: Arrived, request: Request, next: Next) -> Response {
+/// Handles a request whose body has been read: admits it or turns it away, signs the answer and records the call.
+async fn handle(gate: Gate, arrived: Arrived, request: Request, next: Next) -> Response {
     let admitted = match admit(&gate, &arrived).await {
         Ok(admitted) => admitted,
         Err(denied) => return turn_away(&gate.app, &arrived, denied).await,
@@ -103,9 +104,9 @@ async fn see_through(gate: Gate, arrived: Arrived, request: Request, next: Next)
     write_down(&gate.app, arrived, CalledBy::Partner(&admitted.known.code), response).await
 }
 
-/// Answers in a task of its own, which runs to its end even if the caller hangs up. Tied to the connection, it would end half-way with it:
-/// an idempotency key would stay taken without an answer, or something would be done of which no answer is kept, and be done again when it
-/// is asked for again.
+/// Answers in a task of its own, which runs to its end even if the caller hangs up. Otherwise it would be dropped half-way with the
+/// connection: an idempotency key would stay taken without an answer, or work would be done without its answer being kept, and would be
+/// done again on a retry.
 pub async fn to_the_end(answering: impl Future<Output = Response> + Send + 'static) -> Response {
     tokio::spawn(answering.in_current_span()).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a call was not answered");
@@ -113,8 +114,8 @@ pub async fn to_the_end(answering: impl Future<Output = Response> + Send + 'stat
     })
 }
 
-/// The answer with our signature. An answer that cannot be read to its end becomes a failure of ours, which is signed instead; where we
-/// cannot sign at all, the failure goes out without a signature.
+/// The answer with our signature. If the answer's body cannot be read to its end, a 500 is signed instead; if we cannot sign at all, the
+/// 500 goes out without a signature.
 async fn sign_answer(call: &Call, mut response: Response) -> Response {
     let Call { gate, arrived, admitted } = call;
     for _ in 0..2 {
@@ -143,8 +144,8 @@ async fn admit(gate: &Gate, arrived: &Arrived) -> Outcome<Admitted, Denial> {
     gate.app.access.admit(received, arrived.address, wish).await
 }
 
-/// Answers why a request is not let in. The answer is signed only for a partner whose own signature was right: signing costs more than
-/// asking, and strangers could make us sign at will.
+/// Answers why a request is not let in. The answer is signed only if the request's own signature was right: signing costs more than
+/// sending a request, so strangers must not be able to make us sign.
 async fn turn_away(app: &App, arrived: &Arrived, denied: Fault<Denial>) -> Response {
     let believed = match &denied {
         Fault::Refused(denial) => denial.believed().cloned(),
@@ -166,7 +167,7 @@ async fn turn_away(app: &App, arrived: &Arrived, denied: Fault<Denial>) -> Respo
 /// Reads a request's body; returns what the gate knows of the request, and the request as it goes on to the handler.
 ///
 /// # Errors
-/// What is wrong with a body that is too large or does not come to its end, with the request as it came without it.
+/// The body is too large or did not arrive in time: the request without its body, and the problem.
 pub async fn arrive(gate: &Gate, request: Request) -> Result<(Arrived, Request), (Arrived, Problem)> {
     let app = &gate.app;
     let (started, called_at) = (Instant::now(), app.clock.now());
@@ -192,8 +193,8 @@ pub async fn arrive(gate: &Gate, request: Request) -> Result<(Arrived, Request),
     }
 }
 
-/// The answer to a request that was admitted, with its partner's rate. Where it takes too long the caller is told so; a request that
-/// changes something still goes on, and its answer is found under its key.
+/// The answer to a request that was admitted, with rate limit headers. If it takes too long, the caller gets `timed_out`; a request that
+/// changes something still runs on, and its answer can be fetched by the same idempotency key.
 pub async fn let_in(call: &Arc<Call>, request: Request, next: Next) -> Response {
     let mut answering = Box::pin(answer(call.clone(), request, next));
     let patience = call.gate.patience.saturating_sub(call.arrived.started.elapsed());
@@ -214,7 +215,7 @@ pub async fn let_in(call: &Arc<Call>, request: Request, next: Next) -> Response 
 /// Records the call with its answer in the call log, and returns the answer.
 pub async fn write_down(app: &App, arrived: &Arrived, by: CalledBy<'_>, response: Response) -> Response {
     let (response, answered) = whole(response).await;
-    let (partner, outcome, objects, bodies) = match by {
+    let (partner, outcome, objects, (request_body, response_body)) = match by {
         CalledBy::Partner(partner) => {
             (partner, outcome_of(response.status()), arrived.objects(), (&arrived.body[..], &answered[..]))
         }
@@ -228,8 +229,8 @@ pub async fn write_down(app: &App, arrived: &Arrived, by: CalledBy<'_>, response
             operation: &format!("{} {route}", known_method(&arrived.method)),
             call_key: objects.first().map_or("", String::as_str),
             also: &objects,
-            request: bodies.0,
-            response: bodies.1,
+            request: request_body,
+            response: response_body,
             outcome,
             http_status: Some(response.status().as_u16()),
             duration: arrived.started.elapsed(),
@@ -267,12 +268,13 @@ fn code_of(denied: &Fault<Denial>) -> &'static str {
     }
 }
 
-/// The operation's answer, or the one that was given before under the same idempotency key.
+/// The operation's answer, or the one that was given before under the same idempotency key. Checks on the way: that the operation exists,
+/// its scope, that it reads all of the input, and the idempotency key.
 async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     let Call { gate, arrived, admitted } = &*call;
     let Some(operation) = arrived.operation else {
-        // Whoever is believed may know that. No route is asked: what is not in the document is not served, and no operation
-        // answers without a body, as the routes would a HEAD.
+        // An authenticated caller may learn that. The router is not asked: what is not in the document is not served, such as HEAD, which
+        // the router would serve by itself.
         return gate.operations.refuse(&arrived.route);
     };
     if let Some(scope) = operation.scope
@@ -321,8 +323,8 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
     response
 }
 
-/// The problem of a body or a parameter that the operation would not read; `None` where there is none. It is refused and not ignored:
-/// whoever sends an amount with a void, for example, would otherwise have the whole purchase voided.
+/// The problem with a body or a parameter that the operation does not read; `None` if there is none. Such input is refused, not ignored:
+/// otherwise a void that is sent with an amount, for example, would void the whole purchase.
 fn find_unread_input(operation: Operation, arrived: &Arrived) -> Option<Problem> {
     if !operation.takes_body && !arrived.body.is_empty() {
         let detail = "This operation takes no body, and whatever it says would be passed over.";
@@ -335,7 +337,8 @@ fn find_unread_input(operation: Operation, arrived: &Arrived) -> Option<Problem>
     Some(Problem::of_field(StatusCode::BAD_REQUEST, problem))
 }
 
-/// The handler's answer, once the house is open. Its panic is a failure like any other: signed, written down, and its key given back.
+/// Runs the handler, if the house is open. A panic becomes a 500 like any other failure, so that it is signed and recorded and its
+/// idempotency key released.
 async fn run(gate: &Gate, next: Next, request: Request) -> Response {
     if let Err(problem) = gate.door.try_open().await {
         return problem.into_response();
@@ -343,7 +346,7 @@ async fn run(gate: &Gate, next: Next, request: Request) -> Response {
     AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(recover)
 }
 
-/// What an operation answers is what the document lists for it.
+/// Checks that the document lists the answered problem code for this operation.
 fn check_listed(call: &Call, response: &Response) {
     let Arrived { method, route, operation, .. } = &call.arrived;
     let Some(problem) = response.extensions().get::<Problem>() else { return };

@@ -1,4 +1,4 @@
-//! One key, one answer: the first answer is kept and given again for the same request.
+//! Idempotency keys: the first answer under a key is kept, and given again when the same request is repeated. Start with [`Claim`].
 
 use std::pin::pin;
 use std::time::Duration;
@@ -22,16 +22,16 @@ use crate::http::Problem;
 use crate::http::limits::REQUEST_TIME_MAX;
 
 pub const HEADER: &str = "idempotency-key";
-/// The header that says of an answer that it was given before.
+/// The header that marks an answer as a repetition.
 pub const HEADER_REPLAYED: &str = "idempotent-replayed";
 /// The longest key, as in the use cases that keep one: room for a UUID with a prefix, and none for a document.
 const KEY_LENGTH_MAX: usize = 64;
-/// How long after it was last known to run a request is held to be abandoned: its node died, since one that lives says so more often.
+/// A request is taken for abandoned this long after it was last known to run: a node that is alive renews its keys more often.
 const ABANDONED_AFTER: TimeDelta = TimeDelta::seconds(REQUEST_TIME_MAX.as_secs() as i64 + 10);
 const RENEWED_EVERY: Duration = Duration::from_secs(10);
-/// How long an answer is kept. After it, what bears a reference of its own still comes about once for each.
+/// How long an answer is kept. After that, operations with a reference of their own are still done only once for each reference.
 pub const ANSWERS_KEPT: TimeDelta = TimeDelta::days(7);
-/// How many seconds a caller is told to wait before it asks again for a request that still runs.
+/// Seconds after which a caller is told to ask again, if its first request still runs.
 const AGAIN_AFTER: u32 = 1;
 
 /// The key that a request bears.
@@ -56,7 +56,7 @@ pub fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
     Ok(key.to_owned())
 }
 
-/// The key that a request takes in the statement that admits it; `None` where it takes none, or names none that is well-formed.
+/// The key that a request takes in the statement that admits it; `None` if the operation needs none, or the key is missing or malformed.
 pub fn key_wish(operation: Operation, arrived: &Arrived) -> Option<KeyWish> {
     if operation.is_reading {
         return None;
@@ -66,7 +66,7 @@ pub fn key_wish(operation: Operation, arrived: &Arrived) -> Option<KeyWish> {
     Some(KeyWish { key, request_sha256: sha256_of(arrived), scope, abandoned_after })
 }
 
-/// SHA-256 of what is asked, by which a repetition is told from another request under the same key. `If-Match` is a part of it.
+/// SHA-256 of the request, by which a repetition is told from another request under the same key. `If-Match` is part of it.
 fn sha256_of(arrived: &Arrived) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(arrived.method.as_str());
@@ -82,8 +82,8 @@ fn sha256_of(arrived: &Arrived) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// Whether an answer of this status stands under its key. A failure of ours does not, nor what was refused for its form, for who asked
-/// or for an old `If-Match`: nothing was decided, and the request may be mended under the same key, or made by somebody else.
+/// Whether an answer with this status is kept under its key. Not kept are failures of ours, and refusals because of the request's form, of
+/// who asked, or of an outdated `If-Match`: nothing was decided, so the request may be corrected and sent again under the same key.
 pub fn is_kept(status: StatusCode) -> bool {
     let mendable = [
         StatusCode::BAD_REQUEST,
@@ -96,7 +96,7 @@ pub fn is_kept(status: StatusCode) -> bool {
     !status.is_server_error() && !mendable.contains(&status)
 }
 
-/// An answer as it is kept under its key.
+/// The parts of an answer that are kept under its key.
 pub fn kept_of(response: &Response, body: &[u8]) -> KeptAnswer {
     let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     KeptAnswer {
@@ -124,16 +124,16 @@ pub fn replayed_response(kept: KeptAnswer) -> Response {
     response
 }
 
-/// A status as it is kept, which every one of ours fits.
+/// The status of a kept answer, as the database has it.
 fn status_of(kept: i16) -> StatusCode {
     u16::try_from(kept).ok().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK)
 }
 
-/// Marks a response whose answer was kept together with what it answers, so that the gate does not keep it again.
+/// Marks a response whose answer was stored by the use case itself, in the statement that did the work, so that the gate does not store it.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerKept;
 
-/// The response of a first answer that was kept together with what it answers; the gate does not keep it again.
+/// The response of a first answer that the use case has stored itself; the gate does not store it again.
 pub fn first_response(answer: FirstAnswer) -> Response {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = status_of(answer.status);
@@ -142,15 +142,15 @@ pub fn first_response(answer: FirstAnswer) -> Response {
     response
 }
 
-/// What a request under a key meets.
+/// What is found under a key.
 pub enum Met {
-    /// Nobody answered it before: do it, then [`Claim::keep`] or [`Claim::release`].
+    /// The request was not answered before: do it, then call [`Claim::keep`] or [`Claim::release`].
     Unanswered(Attempt),
-    /// It was answered before, so.
+    /// The request was answered before, with this answer.
     Answered(KeptAnswer),
 }
 
-/// A request under its key.
+/// A request's claim on its idempotency key.
 pub struct Claim {
     keyed: Keyed,
 }
@@ -172,7 +172,7 @@ impl Claim {
     /// Takes the key, or finds what was answered under it.
     ///
     /// # Errors
-    /// 409 where another request stands under it, or this one still runs.
+    /// 409 if the key was used for another request, or the first request still runs; and failures of the database.
     pub async fn meet(&self, app: &App) -> Result<Met, Problem> {
         let now = app.access.now();
         let wanted = Wanted { keyed: self.keyed.clone(), at: now, abandoned_before: now - ABANDONED_AFTER };
@@ -186,7 +186,7 @@ impl Claim {
         };
         let mut connection = app.pool.acquire().await?;
         let taken = answer_store::find_taken(&mut connection, self.keyed.partner_id, &self.keyed.key).await?;
-        // Given back between the two statements: it may be asked for again.
+        // The key was released between the two statements, so the caller may ask again.
         let taken = taken.ok_or_else(running)?;
         if taken.request_sha256 != self.keyed.request_sha256 {
             return Err(conflict("idempotency_key_reused", "This idempotency key was used for another request."));
@@ -201,27 +201,27 @@ impl Claim {
         }))
     }
 
-    /// Keeps the answer; whatever keeps that from being written is logged, because the answer itself stands.
+    /// Keeps the answer. A failure is only logged, because what was answered has been done.
     pub async fn keep(&self, app: &App, answer: KeptAnswer) {
         if let Err(error) = app.access.answers().keep(self.keyed.clone(), answer).await {
             tracing::error!("an answer could not be kept under its idempotency key: {error:#}");
         }
     }
 
-    /// Does what the key was taken for, and says as long as it lasts that it is not abandoned.
+    /// Awaits the work that the key was taken for, and renews the key meanwhile, so that it is not taken for abandoned.
     pub async fn hold<T>(&self, app: &App, doing: impl Future<Output = T>) -> T {
         let mut doing = pin!(doing);
         loop {
             if let Ok(done) = timeout(RENEWED_EVERY, &mut doing).await {
                 return done;
             }
-            // Beside it, because both may need a connection.
+            // In a task of its own: both the work and the renewal may need a connection, and must not wait for each other.
             tokio::spawn(renew(app.clone(), self.keyed.clone()));
         }
     }
 
-    /// Gives the key back after a refusal that may be mended. A failure of ours may still have done what was asked: its key can be
-    /// asked for again at once, by an attempt that is told that it is not the first.
+    /// Releases the key after a refusal that the caller may correct. After a failure of ours the work may have been done all the same: the
+    /// key stays but may be taken over at once, by an attempt that is told that it is not the first.
     pub async fn release(&self, app: &App, status: StatusCode) {
         let released = async {
             let mut connection = app.pool.acquire().await?;

@@ -1,4 +1,4 @@
-//! What handlers take from a request: a strict JSON body, strict parameters, the object that the path names.
+//! Extractors for handlers: a strict JSON body, strict query parameters, what the path names, and `If-Match`.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ use crate::http::Problem;
 use crate::http::header::sole;
 use crate::http::problem::FieldProblem;
 
-/// A JSON body, read strictly.
+/// A JSON body, read strictly: see [`super::strict`].
 pub struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -26,8 +26,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
+/// Checks the header `Content-Type`.
+///
 /// # Errors
-/// 415 where the body is not said to be JSON in UTF-8.
+/// 415 if it does not say JSON in UTF-8.
 pub fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let given = sole(headers, header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = given.split(';').map(str::trim);
@@ -40,8 +42,10 @@ pub fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     Err(not_supported("The body must be application/json in UTF-8, and the header Content-Type must say so."))
 }
 
+/// Checks that the body is not compressed, which some libraries do by themselves: the signature covers the body as it is sent.
+///
 /// # Errors
-/// 415 where the body is said to be packed, as some libraries do by themselves: it is read as it is signed.
+/// 415 if the header `Content-Encoding` says so.
 pub fn check_unpacked(headers: &HeaderMap) -> Result<(), Problem> {
     let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
     if headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
@@ -89,7 +93,7 @@ fn in_words_of_parameters(problem: Problem) -> Problem {
     named.map_or(problem, |named| Problem::of_field(StatusCode::BAD_REQUEST, named))
 }
 
-/// What the last part of the path names, such as an id. One that cannot be is like one that is not: 404.
+/// What the last part of the path names, such as an id. A malformed one is answered like an unknown one: 404.
 pub struct Named<T>(pub T);
 
 impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Named<T> {
@@ -116,14 +120,14 @@ impl<S: Send + Sync, T: FromStr, U: FromStr> FromRequestParts<S> for NamedWithin
     }
 }
 
-/// The version that the caller read, by the header `If-Match`, of something that two may edit.
+/// The header `If-Match`: the version that the caller has read, of something that two people may edit at once.
 pub struct IfMatch(String);
 
 impl<S: Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<IfMatch, Problem> {
         let lines = parts.headers.get_all(header::IF_MATCH).iter();
-        // Several lines are one list, and a list is no tag of ours.
+        // Several header lines are one list, and a list is not one of our tags.
         let given: Vec<&str> = lines.map(|line| line.to_str().unwrap_or_default()).collect();
         if given.is_empty() {
             let missing = "Read it first, and give its ETag in the header If-Match.";
@@ -134,16 +138,16 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
 }
 
 impl IfMatch {
-    /// The number in a tag that is a number's.
+    /// The version number in the tag.
     ///
     /// # Errors
-    /// 412 where it is the tag of nothing that we gave: `*`, a list of tags, a weak one.
+    /// 412 if we never give such a tag: `*`, a list of tags, a weak tag.
     pub fn number<N: FromStr>(&self) -> Result<N, Problem> {
         self.0.trim_matches('"').parse().map_err(|_| no_tag_of_ours())
     }
 }
 
-/// Nobody has changed anything, and whoever only read it again would be refused again.
+/// Not the usual "somebody has changed it": reading it again would not help.
 fn no_tag_of_ours() -> Problem {
     let detail =
         "If-Match holds no ETag that we gave. Give one, as it was read; without W/, if a proxy has put that before it.";

@@ -1,4 +1,5 @@
-//! What every operation of the partner API shares: the gate, strict input, pages, problems with their codes, the document.
+//! What every operation of the partner API shares: the gate, strict input, pages, problems with their codes, the OpenAPI document. Start
+//! with [`gate::gate`], through which every request goes.
 
 pub mod gate;
 pub mod arrived;

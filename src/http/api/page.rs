@@ -25,7 +25,7 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A page of at most `limit` rows. `rows` was read with one row more than that, whose presence says that another page follows.
+    /// A page of at most `limit` rows. Read `rows` with a limit of one row more: if it is there, another page follows.
     pub fn of<K: Serialize>(mut rows: Vec<T>, limit: i64, key: impl Fn(&T) -> K) -> Page<T> {
         let limit = usize::try_from(limit).unwrap_or(0);
         let more = rows.len() > limit;
@@ -66,8 +66,8 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Cursor<K> {
     }
 }
 
-/// A number, a day or a text as the key of a cursor, under the name of its list's rows: as an id does, it leads on in its own list
-/// alone, and other lists have such keys too.
+/// A number, a day or a text as the key of a cursor, tagged with the type of the list's rows. Ids say by themselves which list they belong
+/// to; with the tag, such a cursor is refused by every other list too.
 #[derive(Debug)]
 pub struct Listed<T, K>(pub K, PhantomData<fn() -> T>);
 
@@ -91,7 +91,7 @@ impl<'de, T: ToSchema, K: Deserialize<'de>> Deserialize<'de> for Listed<T, K> {
     }
 }
 
-/// A text in the key of a cursor. The database holds no NUL, and fails when it is asked for one.
+/// A text in the key of a cursor. It has no NUL, which the database would fail on.
 #[derive(Clone, Debug)]
 pub struct KeyText(pub String);
 
@@ -103,7 +103,7 @@ impl<'de> Deserialize<'de> for KeyText {
     }
 }
 
-/// A time in the key of a cursor, in years that any row of ours may have. The database knows fewer than this program.
+/// A time in the key of a cursor, within the years that rows of ours may have: the database supports fewer years than this program.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyTime(pub DateTime<Utc>);
 
@@ -134,7 +134,7 @@ impl<'de> Deserialize<'de> for Limit {
     }
 }
 
-/// What is asked of a list that nothing narrows down: how many rows, and behind which. `K` is the key of its cursors.
+/// The parameters of a list without filters: how many rows, and after which. `K` is the key of its cursors.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, bound = "K: DeserializeOwned")]
 pub struct PageParams<K> {
@@ -143,7 +143,7 @@ pub struct PageParams<K> {
     pub cursor: Option<Cursor<K>>,
 }
 
-/// Not derived, because then each key would need a schema, which nobody sees: a cursor is a text.
+/// Not derived: that would need a schema for each type of key, although a cursor is always an opaque text.
 impl<K> IntoParams for PageParams<K> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1_i64)).maximum(Some(LIMIT_MAX));

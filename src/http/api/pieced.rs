@@ -1,4 +1,4 @@
-//! Answers that are too large to be held: read once to be signed, and once more as they are sent.
+//! Answers that are too large for memory: they are read once to be signed, and once more as they are sent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::partner::signature::SigningAnswer;
 
 type Pieces = Pin<Box<dyn Stream<Item = anyhow::Result<Bytes>> + Send>>;
 
-/// What an answer is made of, the same each time that it is read. Stands in the answer, whose own body is empty until the gate
-/// has signed it.
+/// The content of such an answer, as a stream of pieces that can be read again and is the same each time. It travels in the response's
+/// extensions; the response's body is empty until the gate has signed it.
 #[derive(Clone)]
 pub struct Pieced(Arc<dyn Fn() -> Pieces + Send + Sync>);
 
@@ -24,10 +24,10 @@ impl Pieced {
         Pieced(Arc::new(move || Box::pin(read())))
     }
 
-    /// Reads all of it into a signature.
+    /// Reads the whole content into a signature.
     ///
     /// # Errors
-    /// What keeps it from being read.
+    /// Reading failed.
     pub async fn sign(&self, signing: &mut SigningAnswer) -> anyhow::Result<()> {
         let mut pieces = (self.0)();
         while let Some(piece) = pieces.try_next().await? {
@@ -36,7 +36,7 @@ impl Pieced {
         Ok(())
     }
 
-    /// Reads it again, as fast as the caller takes it.
+    /// The content as a body, read again while it is sent.
     pub fn body(&self) -> Body {
         Body::from_stream((self.0)())
     }

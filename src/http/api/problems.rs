@@ -1,4 +1,4 @@
-//! Which problems each operation can answer, and how the document says so.
+//! Which problems each operation can answer, and how the OpenAPI document says so.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,16 @@ use serde_json::{Map, Value, json};
 use super::codes::{self, CODES, Code};
 use super::idempotency;
 
-/// Lists the codes by which an operation refuses for reasons of its own; those that it shares with others follow from its shape.
+/// The extension in which an operation declares its own problem codes; those that it shares with others follow from its [`Shape`].
 pub const PROBLEMS: &str = "x-problems";
 
-/// What of an operation decides which problems it shares with others.
+/// The properties of an operation that decide which problems it shares with others.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shape {
     pub is_reading: bool,
     pub takes_body: bool,
     pub needs_scope: bool,
-    /// Whether its path names something.
+    /// Whether its path has a parameter.
     pub names_object: bool,
     pub guards_edits: bool,
     pub takes_parameters: bool,
@@ -55,7 +55,7 @@ const OF_CHANGES: &[&str] =
     &["idempotency_key_missing", "idempotency_key_malformed", "idempotency_key_reused", "idempotency_in_progress"];
 
 impl Shape {
-    /// Of an operation as it is declared, at that path.
+    /// The shape of a declared operation at that path.
     pub fn of(operation: &Value, path: &str, is_reading: bool) -> Shape {
         let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
         let has = |place: &str, name: Option<&str>| {
@@ -81,7 +81,7 @@ impl Shape {
             (!self.takes_body, &["body_not_taken"]),
             (!self.is_reading, OF_CHANGES),
             (self.needs_scope, &["scope_missing"]),
-            // What is named by dots is another address.
+            // A name of dots alone (`.`, `..`) makes it another path.
             (self.names_object, &["not_found", "method_not_allowed"]),
             (self.guards_edits, &["precondition_failed", "precondition_required"]),
             (true, &["unknown_parameter"]),
@@ -93,7 +93,7 @@ impl Shape {
     }
 }
 
-/// What an operation can answer, in the order of the list: by its shape, and as it declares.
+/// Every problem that an operation can answer, by its shape and by what it declares, in the order of the list of codes.
 ///
 /// # Panics
 /// If it declares a code that does not exist, which a test would meet first.
@@ -112,7 +112,7 @@ pub struct Responses {
     names: HashMap<Kind, String>,
 }
 
-/// By what one response is told from another.
+/// What makes two responses of the document the same.
 #[derive(PartialEq, Eq, Hash)]
 struct Kind {
     status: u16,
@@ -157,18 +157,18 @@ impl Responses {
     }
 }
 
-/// Whether a refusal of a change with this status stands under its idempotency key. Who asks, how often, and for which operation, is seen
-/// before a key is met.
+/// Whether a refusal of a change with this status may be kept under its idempotency key. Authentication, rate and scope are checked before
+/// the key is, so their refusals are never kept.
 fn is_kept(status: u16) -> bool {
     !matches!(status, 401 | 405 | 429) && StatusCode::from_u16(status).is_ok_and(idempotency::is_kept)
 }
 
-/// Of an answer that may be one that was given before.
+/// The header of an answer that may be a repetition.
 pub fn replayed_header() -> Value {
     text("`true` where the answer was given before.")
 }
 
-/// With an example for each code.
+/// A response of the document, with an example for each code.
 fn response(status: u16, codes: &[&'static Code]) -> Value {
     let example = |code: &&Code| {
         let document = json!({
@@ -190,7 +190,7 @@ fn title(status: u16) -> &'static str {
     StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Refused")
 }
 
-/// Any problem: its `code` is one of the list.
+/// The schema of a problem: its `code` is one of the list.
 pub fn schema() -> Value {
     let codes: Vec<&str> = CODES.iter().map(|code| code.code).collect();
     json!({
@@ -220,7 +220,7 @@ fn number(says: &str) -> Value {
     json!({ "description": says, "schema": { "type": "integer" } })
 }
 
-/// What a request may be signed in, as a 401 says: to some HTTP clients one that does not say it is no answer at all.
+/// The schemes of signatures, for the header `WWW-Authenticate` of a 401: some HTTP clients fail on a 401 without it.
 pub const SCHEMES: &str = "FENQI-SM2-SM3, FENQI-RSA-SHA256";
 
 const REQUEST_ID: &str = "Names this request in our log and in problems.";
@@ -235,27 +235,28 @@ const RATED: &[(&str, &str)] = &[
     ("RateLimit-Remaining", "Requests left in this minute."),
     ("RateLimit-Reset", "Seconds until the next minute."),
 ];
-/// Codes of answers to nobody, or to somebody whose call was not counted yet.
+/// Codes of answers to a caller that was not authenticated: no signature, no rate limit headers.
 const UNSIGNED: &[&str] =
     &["signature_malformed", "signature_stale", "signature_wrong", "too_many_not_believed", "body_too_large"];
+/// Codes of answers to a caller whose call was not counted: no rate limit headers.
 const UNRATED: &[&str] = &["nonce_reused", "address_not_allowed"];
-/// Codes that also end what is not known to be anybody's yet: a body that does not come to its end, a failure while we see who asks.
+/// Codes that may also come before the caller is authenticated: the body did not arrive in time, or authentication itself failed.
 const ALSO_UNSIGNED: &[&str] = &["failed", "timed_out"];
 
-/// What an answer bears to a caller whose signature was believed and whose call was counted, beside our signature.
+/// The headers of an answer to a caller that was authenticated and counted, without our signature's.
 pub fn shared_headers() -> Value {
     let mut headers = json!({ "X-Request-Id": text(REQUEST_ID) });
     RATED.iter().for_each(|(name, says)| headers[*name] = number(says));
     headers
 }
 
-/// What a signed answer bears besides.
+/// Adds the headers of our signature.
 pub fn add_signature(headers: &mut Value) {
     SIGNED.iter().for_each(|(name, says)| headers[*name] = text(says));
 }
 
-/// Whoever is not believed is answered without signature and rate: where some answers of a status bear a header, it says which do
-/// not, and which may not; where none does, it is not there.
+/// The headers of the answers with a status and these codes. A caller that is not authenticated gets no signature and no rate limit
+/// headers: if only some of the codes come with a header, its description says which do not; if none does, the header is left out.
 fn headers(status: u16, codes: &[&'static Code]) -> Value {
     let mut headers = json!({ "X-Request-Id": text(REQUEST_ID) });
     let also: Vec<&str> = codes.iter().map(|code| code.code).filter(|code| ALSO_UNSIGNED.contains(code)).collect();

@@ -1,4 +1,4 @@
-//! Reads JSON and takes nothing on trust: no unknown field, no key twice, no float where fen are meant, nothing too deep.
+//! Reads JSON strictly: no unknown fields, no duplicate keys, no fractions in amounts of fen, no deep nesting. Start with [`read`].
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use crate::base::syntax::describe_value_error;
 use crate::http::Problem;
 use crate::http::problem::FieldProblem;
 
-/// Deeper than any message of ours.
+/// Levels of objects and lists; no message of ours has as many.
 const DEPTH_MAX: usize = 16;
 
 /// Reads `bytes` as a `T`.
@@ -23,7 +23,7 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| refuse("body_not_utf8", "The body is not UTF-8."))?;
     check_shape(text)?;
     if !text.trim_start().starts_with('{') {
-        // A list of the fields' values in their order would be read as well.
+        // serde would also accept a list of the fields' values in their order.
         return Err(field_problem(String::new(), "invalid type: expected an object"));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -34,7 +34,7 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })
 }
 
-/// Keys and depth, before anything is made of the body.
+/// Checks syntax, duplicate keys, nesting and NULs, before the body is read into a type.
 fn check_shape(text: &str) -> Result<(), Problem> {
     let found = RefCell::new(None);
     let walk = Walk { depth: 0, around: None, found: &found };
@@ -43,12 +43,12 @@ fn check_shape(text: &str) -> Result<(), Problem> {
     match (walked, found.into_inner()) {
         (Ok(()), _) => Ok(()),
         (Err(_), Some(problem)) => Err(Problem::of_field(StatusCode::BAD_REQUEST, problem)),
-        // Not even a float holds it, and so the parser has no other word for it.
+        // The number is too large even for a float, so the parser takes it for a syntax error.
         (Err(error), None) if error.to_string().starts_with("number out of range") => {
             let detail = format!("A {error}.");
             Err(Problem::new(StatusCode::BAD_REQUEST, "number_out_of_range", detail))
         }
-        // Its own limit of depth lies far beyond ours.
+        // Never the parser's own limit of depth: ours is much lower.
         (Err(error), None) => {
             let detail = format!("The body is not JSON: {error}.");
             Err(Problem::new(StatusCode::BAD_REQUEST, "body_not_json", detail))
@@ -56,8 +56,8 @@ fn check_shape(text: &str) -> Result<(), Problem> {
     }
 }
 
-/// Visits a value without keeping it; what it finds wrong it leaves in `found`. Where it is, it works out only then: a list under
-/// a long name would otherwise have that name written for each of its elements.
+/// Walks over a value without keeping it, and leaves the first fault in `found`. The pointer to a value is built only for a fault: if it
+/// were built for every value, a long name with a large list under it would be copied for each element.
 struct Walk<'a> {
     depth: usize,
     around: Option<(&'a Walk<'a>, Name<'a>)>,
@@ -186,7 +186,7 @@ fn pointer_of(path: &serde_path_to_error::Path) -> String {
 pub fn field_problem(pointer: String, said: &str) -> Problem {
     let said = said.split(" at line ").next().unwrap_or(said);
     let named = |prefix: &str| said.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('`')?.split('`').next());
-    // Of a list of amounts, one stands at its place.
+    // The pointer to one amount of a list ends in its index: `/…_fen/0`.
     let is_fen = pointer.trim_end_matches(|place: char| place.is_ascii_digit() || place == '/').ends_with("_fen");
     let (pointer, code, detail) = if let Some(name) = named("missing field ") {
         (format!("{pointer}/{name}"), "missing_field", "the field is required".to_owned())
@@ -203,7 +203,7 @@ pub fn field_problem(pointer: String, said: &str) -> Problem {
     } else if said.starts_with("invalid type") {
         (pointer, "wrong_type", describe_value_error(said).replace('`', ""))
     } else if let Some((code, detail)) = super::codes::split(said) {
-        // A type of ours said why, with its code before the colon.
+        // One of our own types has refused the value, as `code: detail`.
         (pointer, code, detail.to_owned())
     } else {
         (pointer, "value_not_allowed", said.replace('`', ""))

@@ -1,4 +1,4 @@
-//! Values that partners give, checked where they come in.
+//! Types of values in requests, checked while they are deserialized.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -92,7 +92,7 @@ impl PartialSchema for Day {
 
 impl ToSchema for Day {}
 
-/// A moment as RFC 3339 writes it, with its zone, and as nothing else does.
+/// A moment in RFC 3339 with its time zone; no other form is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment(pub DateTime<Utc>);
 
@@ -103,25 +103,25 @@ impl<'de> Deserialize<'de> for Moment {
         let moment = DateTime::parse_from_rfc3339(&text).ok().filter(|_| text.is_ascii());
         let like =
             || D::Error::custom("value_not_allowed: a time is written like 2026-03-02T10:00:00+08:00, with its zone");
-        // A leap second is the first one of the next minute, as it is in the database: asked for again it must compare equal.
+        // A leap second becomes the first second of the next minute, as in the database, so that a repeated request compares equal.
         let moment = moment.and_then(|moment| DateTime::from_timestamp_micros(moment.timestamp_micros()));
         moment.map(Moment).ok_or_else(like)
     }
 }
 
-/// One of a few words, given as a text and as nothing else: an object with the word as its key would be read as well.
+/// One word of an enum, given as a text. Needed because serde would also accept an object with the word as its key.
 ///
 /// # Errors
-/// What is no text, or none of the words.
+/// The value is not a text, or not one of the words.
 pub fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
     T::deserialize(StringDeserializer::<D::Error>::new(text))
 }
 
-/// An object, or null: a list of its fields' values in their order would be read as well.
+/// An object, or null. Needed because serde would also accept a list of the fields' values in their order.
 ///
 /// # Errors
-/// What is neither, or no such object.
+/// The value is neither, or not such an object.
 pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     deserializer.deserialize_any(ObjectOrNull(PhantomData))
 }
@@ -144,7 +144,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOrNull<T> {
     }
 }
 
-/// The text of an `ETag` for a version of something that two may edit.
+/// The `ETag` for a version of something that two people may edit at once.
 pub fn etag(version: impl fmt::Display) -> String {
     format!("\"{version}\"")
 }

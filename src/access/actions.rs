@@ -1,5 +1,5 @@
 //! Use cases of partners' access: add a partner, add and revoke its keys, change what it may do, rotate our own keys.
-//! Each writes down who asked for it.
+//! Each records who asked for it.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use crate::database;
 use crate::error::{Fault, Outcome, Refusal, Step};
 use crate::partner::key::{Algorithm, PublicKey};
 
-/// A core system's nightly fetch fits well within it.
+/// Requests per minute; a core system's nightly fetch needs far fewer.
 pub const RATE_PER_MINUTE_DEFAULT: i32 = 6_000;
 pub const RATE_PER_MINUTE_MAX: i32 = 6_000_000;
 const HOLDER_CHARS_MAX: usize = 64;
@@ -94,7 +94,7 @@ impl Refusal for AccessRefusal {
     }
 }
 
-/// A partner to be.
+/// A partner to be added.
 #[derive(Clone, Debug)]
 pub struct NewPartner {
     pub code: String,
@@ -136,7 +136,7 @@ pub async fn add_partner(app: &App, partner: &NewPartner, by: &str) -> Outcome<(
     Ok(())
 }
 
-/// Whether the partner is there just as it is to be, so that there is nothing to add.
+/// Whether the partner exists already with exactly these terms, so that there is nothing to add.
 pub async fn is_there(app: &App, partner: &NewPartner) -> Outcome<bool, AccessRefusal> {
     let mut connection = app.pool.acquire().await?;
     let Some(known) = store::find_partner(&mut connection, &partner.code).await? else { return Ok(false) };
@@ -152,7 +152,7 @@ pub async fn is_there(app: &App, partner: &NewPartner) -> Outcome<bool, AccessRe
         && known.rate_per_minute == partner.rate_per_minute)
 }
 
-/// Writes a change down, in the history of access and in the audit trail; there without who holds a key, who is a person.
+/// Records a change in the history of access and in the audit trail. The audit trail gets no key holder, who is a person.
 async fn write_down(connection: &mut PgConnection, app: &App, event: &NewAccessEvent<'_>) -> sqlx::Result<()> {
     history_store::insert_event(connection, event).await?;
     let mut after = event.after.clone();
@@ -163,7 +163,7 @@ async fn write_down(connection: &mut PgConnection, app: &App, event: &NewAccessE
     audit::record(connection, app, Act::new(Action::AccessChanged, event.partner, detail)).await
 }
 
-/// The name of whoever asks for a change.
+/// The name of the person who asks for a change, checked.
 fn named(by: &str) -> Result<&str, AccessRefusal> {
     let by = by.trim();
     if by.is_empty() || by.chars().count() > BY_CHARS_MAX {
@@ -228,8 +228,8 @@ pub struct NewKey {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Adds a key beside those that the partner has, under no second name. The same key again changes nothing. Whichever partners have it,
-/// it has one holder: else whoever has its private half would be two people.
+/// Adds a key to those that the partner has. The same key again changes nothing; the same key under another serial number is refused. If
+/// other partners have the key too, its holder must be the same there: otherwise the person who has the private key would count as two.
 pub async fn add_key(app: &App, new: &NewKey, by: &str) -> Outcome<Step, AccessRefusal> {
     let by = named(by).map_err(Fault::Refused)?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -270,11 +270,12 @@ pub async fn add_key(app: &App, new: &NewKey, by: &str) -> Outcome<Step, AccessR
         transaction.commit().await?;
         return Ok(Step::Applied);
     }
-    say_known(store::list_keys(&mut transaction, partner.partner_id).await?, key)
+    compare_with_known(store::list_keys(&mut transaction, partner.partner_id).await?, key)
 }
 
-/// What is said of a key of whose name or whose half the partner has one.
-fn say_known(keys: Vec<KeyRow>, key: KeyRow) -> Outcome<Step, AccessRefusal> {
+/// The outcome for a key whose serial number or public key the partner has already: applied before if it is the same key, else refused.
+/// `keys` are the partner's.
+fn compare_with_known(keys: Vec<KeyRow>, key: KeyRow) -> Outcome<Step, AccessRefusal> {
     let Some(named) = keys.iter().find(|known| known.serial_no == key.serial_no) else {
         let known =
             keys.into_iter().find(|known| known.public_key == key.public_key).ok_or(sqlx::Error::RowNotFound)?;
@@ -291,7 +292,7 @@ fn say_known(keys: Vec<KeyRow>, key: KeyRow) -> Outcome<Step, AccessRefusal> {
     Ok(Step::AlreadyApplied)
 }
 
-/// Revokes a key: from the next request on it is not believed on any node. When it was revoked first stands.
+/// Revokes a key: from the next request on, no node accepts it. Revoking it again changes nothing, and the first time stays recorded.
 pub async fn revoke_key(app: &App, partner: &str, serial_no: &str, by: &str) -> Outcome<Step, AccessRefusal> {
     let by = named(by).map_err(Fault::Refused)?;
     let mut transaction = database::begin(&app.pool).await?;
@@ -324,14 +325,14 @@ pub struct PartnerChange {
     pub is_disabled: Option<bool>,
 }
 
-/// Grants and takes back scopes, sets addresses and rate, switches a partner off and on. What stands already is no change to tell of.
+/// Grants and takes back scopes, sets addresses and rate, switches a partner off and on. Nothing is recorded if nothing changes.
 pub async fn change_partner(app: &App, code: &str, change: &PartnerChange, by: &str) -> Outcome<Step, AccessRefusal> {
     let by = named(by).map_err(Fault::Refused)?;
     let at = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     let partner_id = find(&mut transaction, code).await?.partner_id;
     let before = Some(history_store::show_partner(&mut transaction, partner_id).await?);
-    // Read anew under the lock: what another change wrote meanwhile stays.
+    // Read again under the lock, so that a change made meanwhile is not overwritten.
     let known = find(&mut transaction, code).await?;
     let mut partner = known.clone();
     let rate_per_minute = change.rate_per_minute.unwrap_or(partner.rate_per_minute);
@@ -379,27 +380,27 @@ async fn find(connection: &mut PgConnection, code: &str) -> Outcome<PartnerRow, 
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation<'a> {
     pub algorithm: Algorithm,
-    /// It is listed before, so that partners know it when it signs. At once where nothing is named, or what is past.
+    /// When it begins to sign. It is listed before, so that partners know it by then. At once if it is `None` or in the past.
     pub signs_from: Option<DateTime<Utc>>,
     pub by: &'a str,
 }
 
-/// Makes a new key of ours; the older ones of its algorithm sign until it does, and stay listed so that partners can check what
-/// they signed.
+/// Makes a new key of ours. The older keys of its algorithm sign until it does, and stay listed so that partners can check what they have
+/// signed.
 ///
 /// # Errors
 /// Nobody is named; failures of the database or of the system's randomness.
 pub async fn rotate_platform_key(app: &App, rotation: Rotation<'_>) -> Outcome<PlatformKeyRow, AccessRefusal> {
     let by = named(rotation.by).map_err(Fault::Refused)?;
     if rotation.signs_from.is_some_and(|from| from > app.access.now()) {
-        // Where none signs yet, the new one would at once.
+        // Makes sure that a key signs until then; otherwise the new one would sign at once.
         app.access.load_signers(rotation.algorithm).await?;
     }
     let (algorithm, now) = (rotation.algorithm, app.access.now());
     let signs_from = rotation.signs_from.map_or(now, |from| from.max(now));
     let made = make_platform_key(&app.vault, algorithm, now)?;
     let mut transaction = database::begin(&app.pool).await?;
-    // Of two at once each would leave the other's key, which it does not see, without an end.
+    // Of two rotations at once, each would miss the other's new key, and leave it without an end.
     store::lock_platform_keys(&mut transaction).await?;
     let before = Some(show_signing(&store::list_platform_keys(&mut transaction).await?, algorithm, now));
     store::insert_platform_key(&mut transaction, &made).await?;
@@ -415,7 +416,7 @@ pub async fn rotate_platform_key(app: &App, rotation: Rotation<'_>) -> Outcome<P
     Ok(made)
 }
 
-/// Which of our keys of an algorithm signs, and which are listed to sign after it. `keys` are all, the newest first.
+/// For the history: which of our keys of an algorithm signs now, and which will sign next. `keys` are all of our keys, the newest first.
 fn show_signing(keys: &[PlatformKeyRow], algorithm: Algorithm, now: DateTime<Utc>) -> Value {
     let live = keys.iter().rev().filter(|key| key.algorithm == algorithm && key.may_sign(now));
     let mut live = live.map(|key| key.serial_no.as_str());

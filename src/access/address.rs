@@ -1,4 +1,4 @@
-//! Addresses and networks: whom a request came from, and who may call.
+//! IP addresses and networks: where a request came from, and from where a partner may call.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -43,7 +43,7 @@ impl FromStr for AddressRange {
             None => bits_max,
             Some(bits) => bits.parse().ok().filter(|bits| *bits <= bits_max).ok_or_else(error)?,
         };
-        // An address that is written so arrives in its own form.
+        // An IPv4 range that is written as IPv4-mapped IPv6 is stored as IPv4, because addresses are compared in that form.
         match (network, network.to_canonical(), bits.checked_sub(96)) {
             (IpAddr::V6(_), own @ IpAddr::V4(_), Some(bits)) => Ok(AddressRange { network: own, bits }),
             _ => Ok(AddressRange { network, bits }),
@@ -78,15 +78,15 @@ impl AddressList {
     }
 }
 
-/// Whose word on the caller's address is believed: the connection's own, unless that is a proxy of ours, which names the
-/// address that it was called from last in `X-Forwarded-For`, of which all lines are one list.
+/// The caller's address: the connection's, unless that is a proxy of ours, which appends the address of its own client to
+/// `X-Forwarded-For`. `forwarded` are all lines of that header, which together are one list.
 pub fn caller(connected: Option<IpAddr>, forwarded: &[&str], proxies: &[AddressRange]) -> Option<IpAddr> {
     let connected = connected?.to_canonical();
     if !proxies.iter().any(|proxy| proxy.contains(connected)) {
         return Some(connected);
     }
-    // Read from the right: each proxy of ours appended what it saw, to the last line or as a line of its own; the first that is
-    // not ours is the caller.
+    // Read from the right, because each proxy of ours has appended the address that it saw, to the last line or as a new line. The first
+    // address that is not a proxy of ours is the caller's.
     if forwarded.is_empty() {
         return None;
     }
@@ -106,7 +106,8 @@ fn address_of(text: &str) -> Option<IpAddr> {
     bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
-/// Whom an address belongs to, for whoever counts: of IPv6, everybody has at least the last 64 bits to himself.
+/// The network by which requests are counted: an IPv4 address itself, but the /64 of an IPv6 address, because each subscriber has at least
+/// a whole /64.
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

@@ -1,5 +1,5 @@
-//! Admits requests: uses nonces once, counts rates, and takes the idempotency keys of those that change something; over all nodes,
-//! for many requests in one statement.
+//! Admits requests whose signature is right: each nonce is used once, calls are counted against the rate, and idempotency keys are taken.
+//! This holds over all nodes, and is done for many requests in one statement (see [`crate::gather`]).
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ pub struct Entry {
     pub partner_id: Uuid,
     pub signer: String,
     pub nonce: String,
-    /// The partner's version by which it was believed.
+    /// The version of the partner by which it was authenticated.
     pub version: i32,
     pub at: DateTime<Utc>,
     /// The key that it takes once it is let in.
@@ -34,12 +34,12 @@ pub struct KeyWish {
     pub key: String,
     pub request_sha256: [u8; 32],
     pub scope: Option<Scope>,
-    /// How long after it was begun nobody answers a request any more.
+    /// A request that was begun longer ago and is not answered is taken for abandoned.
     pub abandoned_after: TimeDelta,
 }
 
 impl KeyWish {
-    /// The wish as one of this partner; `None` where the scope was not granted to it.
+    /// The wish of this partner; `None` if the scope was not granted to it.
     pub fn of(self, known: &Known, at: DateTime<Utc>) -> Option<Wanted> {
         let KeyWish { key, request_sha256, scope, abandoned_after } = self;
         let is_granted = scope.is_none_or(|scope| known.scopes.contains(&scope));
@@ -51,12 +51,12 @@ impl KeyWish {
 /// What is known of a request that was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// Nobody used its nonce before.
+    /// Whether the nonce was not used before.
     pub is_fresh: bool,
     pub rate: Rate,
     pub is_within_rate: bool,
     pub version: i32,
-    /// It has the key that it wanted. Without it the key may be taken yet, or answered.
+    /// Set if it got the key that it wanted. If not, the key may still be free (keys are taken only in clear cases), or was taken before.
     pub taken: Option<Attempt>,
 }
 
@@ -72,6 +72,8 @@ impl Admission {
         Admission { entries: Gatherer::start(move |entries, left| count_batch(pool.clone(), entries, left)) }
     }
 
+    /// Uses the nonce, counts the call, and takes the key that is wanted.
+    ///
     /// # Errors
     /// If the database does not answer.
     pub async fn count(&self, entry: Entry) -> anyhow::Result<Counted> {
@@ -81,7 +83,7 @@ impl Admission {
 
 async fn count_batch(pool: PgPool, entries: Vec<Entry>, left: Left) -> anyhow::Result<Answered<Counted>> {
     let mut seen = HashSet::new();
-    // What repeats a nonce of the same batch is not asked for.
+    // A request that repeats a nonce of the same batch is left out of the statement.
     let once: Vec<usize> =
         (0..entries.len()).filter(|at| seen.insert((&entries[*at].signer, &entries[*at].nonce))).collect();
     let mut keys = HashSet::new();
@@ -89,7 +91,7 @@ async fn count_batch(pool: PgPool, entries: Vec<Entry>, left: Left) -> anyhow::R
         .iter()
         .map(|at| {
             let Entry { partner_id, signer, nonce, version, wanted, .. } = &entries[*at];
-            // Of those that want one key at once the first gets it.
+            // If several want the same key, the first gets it.
             let wanted = wanted.as_ref().filter(|wanted| keys.insert((*partner_id, wanted.keyed.key.as_str())));
             Asking { partner_id: *partner_id, signer, nonce, version: *version, wanted }
         })
@@ -107,7 +109,7 @@ async fn count_batch(pool: PgPool, entries: Vec<Entry>, left: Left) -> anyhow::R
         let at = at_of(one).ok_or_else(|| anyhow!("an answer to nobody"))?;
         let limit = one.rate_per_minute;
         let rate = Rate { limit, remaining: (limit - one.calls).max(0), reset_seconds };
-        // Of a batch that crosses the limit as a whole, the first are within it.
+        // The statement counts the whole batch; calls behind this one are subtracted, so that the first are still within the limit.
         let is_behind = |other: &&usize| **other > at && entries[**other].partner_id == entries[at].partner_id;
         let behind = fresh.iter().filter(is_behind).count();
         let calls = one.calls.saturating_sub(i32::try_from(behind).unwrap_or(i32::MAX));
@@ -119,7 +121,7 @@ async fn count_batch(pool: PgPool, entries: Vec<Entry>, left: Left) -> anyhow::R
             taken: one.is_taken_over.map(Attempt::of),
         });
     }
-    // Its rate is of no interest: it is refused for its nonce.
+    // The rate does not matter here: the request is refused for its nonce.
     let rate = Rate { limit: 0, remaining: 0, reset_seconds };
     let repeated = Counted { is_fresh: false, rate, is_within_rate: true, version: 0, taken: None };
     Ok(Answered { answers: counted.into_iter().map(|one| one.unwrap_or(repeated)).collect(), left })

@@ -1,4 +1,4 @@
-//! SQL of first answers: what was answered under each idempotency key.
+//! SQL of idempotency keys and the first answers under them.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A request under a key.
+/// A request and its idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keyed {
     pub partner_id: Uuid,
@@ -14,12 +14,12 @@ pub struct Keyed {
     pub request_sha256: [u8; 32],
 }
 
-/// A request that wants its key.
+/// A request that wants to take its key.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub keyed: Keyed,
     pub at: DateTime<Utc>,
-    /// A key of the same request that was begun before, and never answered, is taken over: its node died, or failed.
+    /// If the same request was last known to run before this time and was never answered, its key is taken over: its node died or failed.
     pub abandoned_before: DateTime<Utc>,
 }
 
@@ -33,7 +33,7 @@ pub struct KeptAnswer {
     pub body: Vec<u8>,
 }
 
-/// A first answer in JSON that is kept in the statement that does what it answers: there is never the one without the other.
+/// A first answer in JSON that a use case stores in the same statement that does the work, so that neither is ever there without the other.
 #[derive(Clone, Debug)]
 pub struct FirstAnswer {
     pub keyed: Keyed,
@@ -41,24 +41,26 @@ pub struct FirstAnswer {
     pub body: Vec<u8>,
 }
 
-/// A key of a partner's that was taken.
+/// A key that a request has got.
 pub struct TakenKey {
     pub partner_id: Uuid,
     pub idempotency_key: String,
-    /// Whether it is from a request that was begun before, and may have done what was asked.
+    /// Whether an earlier request had it, which may have done the work.
     pub is_taken_over: bool,
 }
 
-/// Takes keys for requests, each key once in the slice, and tells which of them were free. A key whose request was last known to
-/// run too long ago and never answered, with the same content, is taken over: its node died. Whether before or after it was done,
-/// nobody knows: whoever takes it over looks, and does not do it twice. One that failed may be any request's.
+/// Takes keys for requests and returns those that it got. Each key occurs once in the slice.
+///
+/// A key that has no answer is taken over in two cases: the request that has it has failed; or that request has the same content and was
+/// last known to run before `abandoned_before`, so its node has died. Its work may have been done or not, so whoever takes a key over
+/// must look first and not do the work twice.
 pub async fn claim_keys(connection: &mut PgConnection, wanted: &[&Wanted]) -> sqlx::Result<Vec<TakenKey>> {
     let partner_ids: Vec<Uuid> = wanted.iter().map(|one| one.keyed.partner_id).collect();
     let keys: Vec<&str> = wanted.iter().map(|one| one.keyed.key.as_str()).collect();
     let hashes: Vec<&[u8]> = wanted.iter().map(|one| one.keyed.request_sha256.as_slice()).collect();
     let ats: Vec<DateTime<Utc>> = wanted.iter().map(|one| one.at).collect();
     let abandoned_before = wanted.iter().map(|one| one.abandoned_before).min();
-    // In one order on every node, so that none waits for another in a circle.
+    // Ordered, so that nodes lock rows in the same order and cannot deadlock.
     sqlx::query_as!(
         TakenKey,
         r#"insert into api_answer (partner_id, idempotency_key, request_sha256, started_at)
@@ -81,7 +83,7 @@ pub async fn claim_keys(connection: &mut PgConnection, wanted: &[&Wanted]) -> sq
     .await
 }
 
-/// What stands under a taken key.
+/// What is stored under a taken key; `status` and `body` are `None` while it is not answered.
 pub struct Taken {
     pub request_sha256: Vec<u8>,
     pub status: Option<i16>,
@@ -103,7 +105,7 @@ pub async fn find_taken(connection: &mut PgConnection, partner_id: Uuid, key: &s
     .await
 }
 
-/// Keeps the first answers under their keys, as far as no other request has them by now.
+/// Stores the first answers under their keys, except keys that another request has by now.
 pub async fn keep_answers(connection: &mut PgConnection, kept: &[(Keyed, KeptAnswer)]) -> sqlx::Result<()> {
     let partner_ids: Vec<Uuid> = kept.iter().map(|(keyed, _)| keyed.partner_id).collect();
     let keys: Vec<&str> = kept.iter().map(|(keyed, _)| keyed.key.as_str()).collect();
@@ -114,7 +116,7 @@ pub async fn keep_answers(connection: &mut PgConnection, kept: &[(Keyed, KeptAns
     let bodies: Vec<&[u8]> = kept.iter().map(|(_, answer)| answer.body.as_slice()).collect();
     let hashes: Vec<&[u8]> = kept.iter().map(|(keyed, _)| keyed.request_sha256.as_slice()).collect();
     sqlx::query!(
-        // In the order in which keys are taken: those who ask again meet these rows, and whoever is let in beside them would fail, too.
+        // In the order in which keys are taken, so that it cannot deadlock with requests that take the same keys again.
         "update api_answer a set status = k.status, content_type = k.content_type, location = k.location, etag = k.etag,
                 body = k.body
          from (select * from unnest((select $1::uuid[]), $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[],
@@ -137,7 +139,7 @@ pub async fn keep_answers(connection: &mut PgConnection, kept: &[(Keyed, KeptAns
     Ok(())
 }
 
-/// Gives a key back whose request decided nothing, so that it can be tried again, unless another request has it by now.
+/// Releases a key whose request decided nothing, so that it can be used again; unless another request has it by now.
 pub async fn release_key(connection: &mut PgConnection, keyed: &Keyed) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from api_answer
@@ -151,16 +153,16 @@ pub async fn release_key(connection: &mut PgConnection, keyed: &Keyed) -> sqlx::
     Ok(())
 }
 
-/// What is known of a request that was not answered yet.
+/// What is known of a request that is not answered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unanswered {
-    /// It still runs: nobody takes its key over.
+    /// It still runs, so its key must not be taken over.
     Runs,
-    /// Its key can be asked for again at once; it may have come about all the same.
+    /// It failed: its key may be taken over at once. Its work may have been done all the same.
     Failed,
 }
 
-/// Notes how a request stands that was not answered yet.
+/// Records the state of a request that is not answered yet.
 pub async fn note_unanswered(
     connection: &mut PgConnection,
     keyed: &Keyed,
@@ -185,16 +187,16 @@ pub async fn note_unanswered(
     Ok(())
 }
 
-/// How many blocks of the disk the answers take up.
+/// How many blocks (pages) the table of answers has.
 pub async fn count_blocks(connection: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"select pg_relation_size('api_answer') / current_setting('block_size')::bigint as "blocks!""#)
         .fetch_one(connection)
         .await
 }
 
-/// Forgets answers begun before `before` that stand in some of the blocks. A day's may be millions, and while one statement runs
-/// nothing that others write is tidied up. Each block is looked through once: statements that looked for so many old answers would each
-/// begin at the first block, and pass over whatever those before them had taken.
+/// Deletes the answers of requests begun before `before` that are in some of the table's blocks. A day may have millions of answers, and
+/// one long statement would keep vacuum from cleaning up everywhere. Going by blocks reads each block once; a `limit` instead would begin
+/// at the first block each time, and skip again over all the rows that are deleted already.
 pub async fn prune_answers(
     connection: &mut PgConnection,
     blocks: Range<i64>,

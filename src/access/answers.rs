@@ -1,4 +1,4 @@
-//! First answers under idempotency keys: keys are taken and answers kept for many requests in one statement, over all nodes.
+//! Takes idempotency keys and stores first answers, for many requests in one statement (see [`crate::gather`]).
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,7 +26,7 @@ impl Answers {
         Answers { keys, answers }
     }
 
-    /// Takes a key for a request; nothing when it was taken before, and answered or still runs.
+    /// Takes a key for a request; `None` if another request has it, which was answered or still runs.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -34,7 +34,7 @@ impl Answers {
         self.keys.ask(wanted).await.context("an idempotency key could not be taken")
     }
 
-    /// Keeps the first answer under a key; it is there when this returns.
+    /// Stores the first answer under a key; it is committed when this returns.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -45,7 +45,7 @@ impl Answers {
 
 async fn take_keys(pool: PgPool, wanted: Vec<Wanted>, left: Left) -> anyhow::Result<Answered<Option<Attempt>>> {
     let mut seen = HashSet::new();
-    // Of those that want one key at once the first gets it.
+    // If several want the same key, the first gets it.
     let first: Vec<bool> =
         wanted.iter().map(|one| seen.insert((one.keyed.partner_id, one.keyed.key.as_str()))).collect();
     let firsts: Vec<&Wanted> = wanted.iter().zip(&first).filter(|(_, first)| **first).map(|(one, _)| one).collect();

@@ -1,4 +1,5 @@
-//! Knows partners and believes their requests; holds our own keys, by which answers are signed.
+//! Authenticates partners' requests, with a cache of what is known of each partner; and holds our own keys, which sign answers. Start with
+//! [`Directory::admit`].
 
 use std::collections::{HashMap, HashSet, hash_map};
 use std::net::IpAddr;
@@ -25,14 +26,14 @@ use crate::partner::key::{Algorithm, PrivateKey, PublicKey};
 use crate::partner::signature::{Authorization, Identity, Received};
 use crate::vault::{Field, Vault};
 
-/// The id by which we sign.
+/// Our own id in signatures, as `mchid` is a partner's.
 pub const PLATFORM: &str = "fenqi";
-/// How long our own keys are remembered before a newer one is looked for.
+/// How long our own keys are cached.
 const PLATFORM_KEYS_KEPT: TimeDelta = TimeDelta::seconds(30);
-/// Partners remembered; with more, everything is forgotten and asked for again.
+/// Partners cached; when there are more, the cache is emptied.
 const KNOWN_MAX: usize = 10_000;
 
-/// A nonce, as a call that is believed bears it.
+/// The nonce of a call that was authenticated, and when it came.
 #[derive(Clone, Debug)]
 pub struct NonceUse {
     pub nonce: String,
@@ -47,22 +48,22 @@ pub struct Admitted {
     pub holder: String,
     pub algorithm: Algorithm,
     pub rate: Rate,
-    /// The key that it took on the way.
+    /// The idempotency key that it has taken, if it wanted one and got it.
     pub taken: Option<(Keyed, Attempt)>,
 }
 
-/// One for each node. What it remembers of a partner is as old as the partner's last request, which tells its version.
+/// One for each node. Its cache of a partner is at most one request old: each request that is counted returns the partner's version.
 pub struct Directory {
     pool: PgPool,
     vault: Arc<Vault>,
     wire_clock: Clock,
-    /// Proxies of ours, whose word on the caller's address is believed.
+    /// Proxies of ours, which are trusted to tell the caller's address.
     proxies: Vec<AddressRange>,
     admission: Admission,
     answers: Answers,
     known: RwLock<HashMap<String, Arc<Known>>>,
     strangers: Strangers,
-    /// Held while they are read, so that one request reads them for all that wait.
+    /// Locked while they are read, so that one request reads them for all that wait.
     key_names: tokio::sync::Mutex<Option<KeyNames>>,
     signers: RwLock<Option<Signers>>,
 }
@@ -111,11 +112,11 @@ impl Directory {
         self.wire_clock.now()
     }
 
-    /// Whether a request of this address is looked at: where too many were not believed, only if it names a partner's key, and
-    /// that not too often either.
+    /// Whether a request from this address is looked at. If too many from there were not authenticated, only requests that name an existing
+    /// key are, and only until too many of those have failed as well. Nothing but the header `Authorization` needs to be read for this.
     ///
     /// # Errors
-    /// `TooManyNotBelieved`, before anything of the request is read but its header `Authorization`.
+    /// `TooManyNotBelieved`.
     pub async fn look(&self, address: IpAddr, authorization: Option<&str>) -> Outcome<(), Denial> {
         let now = self.now();
         if self.strangers.must_wait(address, None, now).is_none() {
@@ -130,7 +131,7 @@ impl Directory {
         self.look_beside_strangers(address, known).map_err(Fault::Refused)
     }
 
-    /// As [`Directory::look`], for a request that names a key which the caller knows to exist; `None` where it names none.
+    /// As [`Directory::look`], if it is known already which existing key the request names; `None` if it names none.
     ///
     /// # Errors
     /// `TooManyNotBelieved`.
@@ -139,8 +140,8 @@ impl Directory {
         must_wait.map_or(Ok(()), |reset_seconds| Err(Denial::TooManyNotBelieved { reset_seconds }))
     }
 
-    /// Whether a partner has a key of that name, as of a moment ago. However many names strangers make up, they are read once for
-    /// all of them.
+    /// Whether a partner has a key with that name, as of a moment ago. All names are read at once and cached, so that made-up names cost
+    /// nothing.
     async fn has_key(&self, name: KeyName, now: DateTime<Utc>) -> anyhow::Result<bool> {
         let mut names = self.key_names.lock().await;
         let is_young = names.as_ref().is_some_and(|names| (now - names.read_at).abs() < UNKNOWN_KEPT);
@@ -152,13 +153,13 @@ impl Directory {
         Ok(names.as_ref().is_some_and(|names| names.all.contains(&name)))
     }
 
-    /// Counts a request that was looked at in vain, with the key that it named.
+    /// Counts a request that could not be authenticated, against its address and against the key that it named.
     pub fn distrust(&self, address: IpAddr, authorization: Option<&str>) {
         self.strangers.count(address, named(authorization), self.now());
     }
 
-    /// Why a request is not let in, as whoever made it is told. Which partners and keys there are is no stranger's business: a key
-    /// that is not there is told as a signature that is wrong, and where strangers wait, whoever is not believed is told so too.
+    /// The reason that the caller is told when a request is not let in. A stranger must not learn which partners and keys exist: an unknown
+    /// key is told as a wrong signature, and once the address has failed too often, every failure is told as that.
     pub fn told(&self, denial: Denial, address: IpAddr) -> Denial {
         if denial.believed().is_some() || !denial.is_of_a_stranger() {
             return denial;
@@ -170,11 +171,11 @@ impl Directory {
         }
     }
 
-    /// Whose request it is, if it is believed: signature, time, nonce, address and rate. What is believed is asked which key it
-    /// wishes to have once it is let in; whoever has taken one has to answer.
+    /// Authenticates a request: checks signature, time, address, nonce and rate, and tells whose it is. `wish` is called only once the
+    /// signature is right, and names the idempotency key to take; a caller that gets a key must later answer or release it.
     ///
     /// # Errors
-    /// Why it is not let in. A nonce is burnt only by its own partner's right signature.
+    /// Why it is not let in. Only a request with a right signature uses up its nonce.
     pub async fn admit(
         &self,
         received: Received<'_>,
@@ -217,7 +218,7 @@ impl Directory {
         let mut known = self.find(&authorization.mchid).await?.ok_or_else(unknown)?;
         match check(&known, &authorization, received, now, address) {
             Ok(()) => {}
-            // What is remembered may be older than a key or an address that was added.
+            // The cache may be older than a key or an address that was added.
             Err(Denial::Signature(SignatureError::UnknownKey) | Denial::AddressNotAllowed(_)) => {
                 known = self.load(&authorization.mchid).await?.ok_or_else(unknown)?;
                 check(&known, &authorization, received, now, address).map_err(Fault::Refused)?;
@@ -232,7 +233,7 @@ impl Directory {
             return Err(Fault::Refused(Denial::NonceReused(believed(&known, &authorization))));
         }
         if counted.version != known.version {
-            // A key was revoked or a grant taken back since; the request is judged by what is true now.
+            // The partner was changed (a key revoked, for example) after it was cached: check again by its present state.
             known = self.load(&authorization.mchid).await?.ok_or_else(unknown)?;
             check(&known, &authorization, received, now, address).map_err(Fault::Refused)?;
         }
@@ -245,7 +246,7 @@ impl Directory {
         Ok(Admitted { known, serial_no, holder, algorithm, rate: counted.rate, taken: keyed.zip(counted.taken) })
     }
 
-    /// Counts a call that is believed already, remembers its nonce, and takes the key that is wanted.
+    /// Counts a call that is authenticated already, uses up its nonce, and takes the key that is wanted.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -278,7 +279,7 @@ impl Directory {
         Ok(Some(known))
     }
 
-    /// The key by which we sign in an algorithm; the very first time, one is made.
+    /// Our key that signs with an algorithm; the first time, one is made.
     ///
     /// # Errors
     /// Failures of the database, or a key that the vault does not open.
@@ -296,15 +297,15 @@ impl Directory {
 
     fn remembered_signer(&self, algorithm: Algorithm, now: DateTime<Utc>) -> Option<Arc<Identity>> {
         let remembered = self.signers.read().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back does not make them young for as long.
+        // `abs`, so that a clock that was set back does not keep them in the cache for longer.
         let young = remembered.as_ref().filter(|signers| (now - signers.loaded_at).abs() < PLATFORM_KEYS_KEPT);
         let signer = young.and_then(|signers| signers.by_algorithm.get(&algorithm));
-        // From then on partners believe nothing by it.
+        // After a key's end partners accept nothing that it signs.
         let signer = signer.filter(|signer| signer.retired_at.is_none_or(|end| now < end));
         signer.map(|signer| signer.identity.clone())
     }
 
-    /// Who signs as the database has it, in each algorithm; where nobody does in the one that is needed, a key is made.
+    /// The key that signs in each algorithm, read from the database. If there is none for `needed`, one is made.
     pub(super) async fn load_signers(&self, needed: Algorithm) -> anyhow::Result<HashMap<Algorithm, Signer>> {
         let mut rows = store::list_platform_keys(&mut *self.pool.acquire().await?).await?;
         let now = self.now();
@@ -312,7 +313,7 @@ impl Directory {
             rows = self.make_signer(needed, now).await?;
         }
         let mut signers = HashMap::new();
-        // The newest stand first, and partners know them before they sign.
+        // The oldest that may sign wins: newer ones are listed in advance, so that partners know them.
         for row in rows.into_iter().rev().filter(|row| row.may_sign(now)) {
             if let hash_map::Entry::Vacant(place) = signers.entry(row.algorithm) {
                 let key = open_platform_key(&self.vault, &row)?;
@@ -323,7 +324,7 @@ impl Directory {
         Ok(signers)
     }
 
-    /// Makes a key of ours unless another node just has: of two, the younger would wait for its turn. Returns all, the newest first.
+    /// Makes a key of ours, unless another node has just made one. Returns all of our keys, the newest first.
     async fn make_signer(&self, needed: Algorithm, now: DateTime<Utc>) -> anyhow::Result<Vec<PlatformKeyRow>> {
         let mut transaction = database::begin(&self.pool).await?;
         store::lock_platform_keys(&mut transaction).await?;
@@ -342,7 +343,7 @@ fn has_signer(keys: &[PlatformKeyRow], algorithm: Algorithm, now: DateTime<Utc>)
     keys.iter().any(|key| key.algorithm == algorithm && key.may_sign(now))
 }
 
-/// The key that a header names, whether anybody has it or not.
+/// The name of the key that a header names; the key may not exist.
 fn named(authorization: Option<&str>) -> Option<KeyName> {
     authorization.and_then(Authorization::parse).map(|parsed| KeyName::of(&parsed.mchid, &parsed.serial_no))
 }
@@ -381,7 +382,7 @@ fn known_of(row: PartnerRow, keys: Vec<store::KeyRow>) -> anyhow::Result<Known> 
             KnownKey { public, holder: key.holder, expires_at: key.expires_at, is_revoked: key.revoked_at.is_some() };
         known_keys.insert(key.serial_no, known);
     }
-    // A scope of a newer program is no scope of this one.
+    // Scopes of a newer version of the program are ignored.
     let scopes = row.scopes.iter().filter_map(|scope| scope.parse::<Scope>().ok()).collect();
     let addresses = row.addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     Ok(Known {

@@ -1,4 +1,4 @@
-//! SQL of the history of partners' access: what was changed, by whom, and how it stood before and after.
+//! SQL of the history of partners' access: what was changed, by whom, and the state before and after.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::model::AccessChange;
 
-/// A change to be written down.
+/// A change to be recorded.
 #[derive(Clone, Debug)]
 pub struct NewAccessEvent<'a> {
     pub what: AccessChange,
@@ -36,7 +36,7 @@ pub async fn insert_event(connection: &mut PgConnection, event: &NewAccessEvent<
     Ok(())
 }
 
-/// A change as it was written down.
+/// A change as it was recorded.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct AccessEventRow {
     pub event_no: i64,
@@ -61,7 +61,7 @@ pub async fn list_events(connection: &mut PgConnection, partner: &str) -> sqlx::
     .await
 }
 
-/// A partner's row as it stands, locked until the transaction ends, so that no other change comes between before and after.
+/// A partner's row as JSON. It is locked until the transaction ends, so that no other change comes between before and after.
 pub async fn show_partner(connection: &mut PgConnection, partner_id: Uuid) -> sqlx::Result<Value> {
     sqlx::query_scalar!(
         r#"select to_jsonb(p) - array['partner_id', 'version', 'created_at'] as "shown!"
@@ -72,7 +72,7 @@ pub async fn show_partner(connection: &mut PgConnection, partner_id: Uuid) -> sq
     .await
 }
 
-/// A partner's key as it stands.
+/// A partner's key as JSON.
 pub async fn show_key(connection: &mut PgConnection, partner_id: Uuid, serial_no: &str) -> sqlx::Result<Option<Value>> {
     sqlx::query_scalar!(
         r#"select to_jsonb(k) - 'partner_id'::text as "shown!" from api_key k where partner_id = $1 and serial_no = $2"#,

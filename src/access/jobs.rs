@@ -1,4 +1,4 @@
-//! Removes what no request can need any more: old nonces, counts and first answers; and old rows of the interface log.
+//! Removes old rows: nonces, counts and first answers that no request can need any more, and calls in the interface log.
 
 use chrono::TimeDelta;
 
@@ -7,11 +7,11 @@ use crate::app::App;
 use crate::http::api::idempotency::ANSWERS_KEPT;
 use crate::partner;
 
-/// Counts of past minutes are of no use but to look at.
+/// Counts of past minutes are kept only for people to look at.
 const RATES_KEPT: TimeDelta = TimeDelta::hours(1);
-/// How many blocks of answers one statement looks through: half a gigabyte.
+/// How many blocks of answers one statement goes through: half a gigabyte.
 const BLOCKS_AT_ONCE: i64 = 65_536;
-/// Calls forgotten in one statement, so that none holds the log for long after the rule was tightened.
+/// Calls deleted in one statement, so that no statement is long even after the time they are kept was shortened.
 const CALLS_AT_ONCE: i64 = 20_000;
 
 /// Removes what is too old; repeatable.
@@ -23,7 +23,7 @@ pub async fn forget_old(app: &App) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
     partner::store::prune_nonces(&mut connection, now).await?;
     store::prune_rates(&mut connection, now - RATES_KEPT).await?;
-    // What is written meanwhile, behind them too, is young.
+    // Rows that are written meanwhile, also in new blocks, are too young to be removed.
     let (blocks, mut from) = (answer_store::count_blocks(&mut connection).await?, 0);
     while from < blocks {
         let some = from..from + BLOCKS_AT_ONCE;
@@ -32,8 +32,8 @@ pub async fn forget_old(app: &App) -> anyhow::Result<()> {
     }
     let at = app.clock.now();
     let before = at - TimeDelta::days(app.kept.calls_days.into());
-    // What a clock that ran ahead has dated is passed over until its time has come; a single part may be such calls whose time has. Where
-    // two parts in a row hold none that is old, no later one does.
+    // Numbers ascend with time, so this goes up in parts, and stops after two parts in a row without an old call. One is not enough: it may
+    // hold calls that a clock running ahead has dated later than those around them. Calls dated in the future are skipped.
     let (mut from_no, mut without) = (0, 0);
     while without < 2
         && let Some(first_no) = partner::store::first_call_no(&mut connection, from_no, at).await?

@@ -1,4 +1,5 @@
-//! Partner access: the systems that call our API, their keys, what each may do and how often.
+//! Access of partners' systems to our API: their keys and scopes, from which addresses and how often they may call; and our own signing
+//! keys. Start with [`model`]; a request is authenticated by [`directory::Directory::admit`], and access is changed in [`actions`].
 
 pub mod model;
 pub mod address;

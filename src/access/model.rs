@@ -1,4 +1,4 @@
-//! Who a partner is to us: its kind, whose objects it sees, what it may do, its keys.
+//! What a partner is: its kind, whose objects it sees, its scopes and keys; and the reasons for refusing a request.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,7 +35,7 @@ words! {
     }
 }
 
-/// Whose objects a partner sees. Another's do not exist for it.
+/// Whose objects a partner sees. All others are answered as not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     Funder(FunderId),
@@ -123,7 +123,7 @@ impl FromStr for Scope {
     }
 }
 
-/// A partner as a node remembers it.
+/// A partner as a node caches it.
 #[derive(Clone)]
 pub struct Known {
     pub partner_id: Uuid,
@@ -146,7 +146,7 @@ pub struct KnownKey {
 }
 
 impl Known {
-    /// The key by that serial number, if it may sign at `now`.
+    /// The key with that serial number, if it may sign at `now`.
     pub fn key(&self, serial_no: &str, now: DateTime<Utc>) -> Option<&KnownKey> {
         let is_alive = |key: &&KnownKey| !key.is_revoked && key.expires_at.is_none_or(|expires_at| now < expires_at);
         self.keys.get(serial_no).filter(is_alive).filter(|_| !self.is_disabled)
@@ -158,13 +158,13 @@ impl Known {
     }
 }
 
-/// Whether two keys are in one hand, however their holder's name is written. What needs two people needs keys of two holders.
+/// Whether two names of key holders mean the same person, however they are written. Steps that need two people need keys of two holders.
 pub fn is_same_holder(one: &str, other: &str) -> bool {
     let plain = |name: &str| name.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>();
     plain(one) == plain(other)
 }
 
-/// How a partner stands with its rate in the present minute.
+/// How much of its rate a partner has used in the present minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub limit: i32,
@@ -173,7 +173,7 @@ pub struct Rate {
     pub reset_seconds: i64,
 }
 
-/// Whose right signature a request bears that is not let in all the same: it is told so in ours, and the call is its own.
+/// Who signed a request that is refused although its signature is right: the answer is signed, and the call is recorded as that partner's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Believed {
     pub partner: String,
@@ -206,8 +206,8 @@ impl Denial {
         }
     }
 
-    /// Whether it counts against the address: whoever asked is not known, or calls from where it may not, or sends again what a partner
-    /// has signed, which uses up nothing of that partner's rate.
+    /// Whether it counts against the address: the caller is not authenticated, calls from an address that is not allowed, or repeats a
+    /// request that a partner has signed (which does not count against that partner's rate).
     pub fn is_of_a_stranger(&self) -> bool {
         match self {
             Denial::Signature(

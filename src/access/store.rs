@@ -1,4 +1,4 @@
-//! SQL of partners' access: who they are, their keys, ours.
+//! SQL of partners' access: partners, their keys, our own keys, and the admission of requests.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -73,7 +73,7 @@ pub async fn insert_partner(
     Ok(done.rows_affected() == 1)
 }
 
-/// Writes what may change of a partner, and counts its version up.
+/// Writes what may change of a partner, and increments its version.
 pub async fn update_partner(connection: &mut PgConnection, partner: &PartnerRow) -> sqlx::Result<()> {
     sqlx::query!(
         "update api_partner set scopes = $2, addresses = $3, rate_per_minute = $4, disabled_at = $5, version = version + 1
@@ -114,7 +114,7 @@ pub async fn list_keys(connection: &mut PgConnection, partner_id: Uuid) -> sqlx:
     .await
 }
 
-/// How a key is named.
+/// The name of a key: its partner's code and its serial number.
 pub struct KeyNameRow {
     pub code: String,
     pub serial_no: String,
@@ -131,13 +131,13 @@ pub async fn list_key_names(connection: &mut PgConnection) -> sqlx::Result<Vec<K
     .await
 }
 
-/// Lets nobody else add or end a key until the transaction ends; all go on reading them.
+/// Keeps others from adding or revoking keys until the transaction ends; reading goes on.
 pub async fn lock_keys(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("lock table api_key in share row exclusive mode").execute(connection).await?;
     Ok(())
 }
 
-/// Who holds this public key for other partners, whether it was revoked there or not.
+/// The holders of this public key at other partners, revoked or not.
 pub async fn list_other_holders(
     connection: &mut PgConnection,
     partner_id: Uuid,
@@ -152,7 +152,7 @@ pub async fn list_other_holders(
     .await
 }
 
-/// Writes a key; `false` when the partner has it, or one by that serial number, revoked or not.
+/// Writes a key; `false` if the partner has it already, or another with that serial number, revoked or not.
 pub async fn insert_key(connection: &mut PgConnection, key: &KeyRow) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "with counted as (update api_partner set version = version + 1 where partner_id = $1)
@@ -172,7 +172,7 @@ pub async fn insert_key(connection: &mut PgConnection, key: &KeyRow) -> sqlx::Re
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a key for ever; `false` when there is none that was not revoked.
+/// Revokes a key for ever; `false` if there is none that is not revoked.
 pub async fn revoke_key(
     connection: &mut PgConnection,
     partner_id: Uuid,
@@ -203,13 +203,13 @@ pub struct PlatformKeyRow {
 }
 
 impl PlatformKeyRow {
-    /// Whether it may sign. Of several of an algorithm the oldest does, and the next one when that has ended.
+    /// Whether it may sign. If several of one algorithm may, the oldest signs until its end, then the next one.
     pub fn may_sign(&self, now: DateTime<Utc>) -> bool {
         self.retired_at.is_none_or(|end| now < end)
     }
 }
 
-/// Lets nobody else make or change a key of ours until the transaction ends; all go on reading them.
+/// Keeps others from making or changing our keys until the transaction ends; reading goes on.
 pub async fn lock_platform_keys(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("lock table platform_key in share row exclusive mode").execute(connection).await?;
     Ok(())
@@ -226,7 +226,7 @@ pub async fn list_platform_keys(connection: &mut PgConnection) -> sqlx::Result<V
     .await
 }
 
-/// So many of our keys, the newest first, those after a key of a list if one is given.
+/// Some of our keys, the newest first; those after the given key, if there is one.
 pub async fn page_platform_keys(
     connection: &mut PgConnection,
     after: Option<(DateTime<Utc>, String)>,
@@ -261,7 +261,7 @@ pub async fn insert_platform_key(connection: &mut PgConnection, key: &PlatformKe
     Ok(())
 }
 
-/// Ends the signing of our other keys of an algorithm at a time, of those that would go on; returns how many.
+/// Sets the end of our other keys of an algorithm, for those that would sign longer; returns how many.
 pub async fn retire_platform_keys(
     connection: &mut PgConnection,
     algorithm: Algorithm,
@@ -280,40 +280,41 @@ pub async fn retire_platform_keys(
     Ok(done.rows_affected())
 }
 
-/// One request that asks to be let in.
+/// A request to be admitted.
 pub struct Asking<'a> {
     pub partner_id: Uuid,
     pub signer: &'a str,
     pub nonce: &'a str,
-    /// The partner's version by which it was believed.
+    /// The version of the partner by which it was authenticated.
     pub version: i32,
     /// The key that it takes once it is let in.
     pub wanted: Option<&'a Wanted>,
 }
 
-/// What the database says to it.
+/// The database's answer to it.
 pub struct Said {
     /// The request's place in the slice.
     pub place: i32,
-    /// Whether nobody used the nonce before.
+    /// Whether the nonce was not used before.
     pub is_fresh: bool,
-    /// The partner's calls in this minute, with all of the slice that are fresh; of no interest to one that is not.
+    /// The partner's calls in this minute, including all fresh ones of this slice; without meaning if this one is not fresh.
     pub calls: i32,
-    /// The partner's version, by which older knowledge of it is noticed.
+    /// The partner's present version, which shows whether the cache is outdated.
     pub version: i32,
     pub rate_per_minute: i32,
-    /// Whether the key that it took is from a request that was begun before, and may have done what was asked; `None` where it took no
-    /// key.
+    /// Whether an earlier request had the key that it took, which may have done the work; `None` if it took no key.
     pub is_taken_over: Option<bool>,
 }
 
-/// Remembers nonces, counts calls, and takes keys for those who are let in beyond doubt, one statement for all: of a slice that
-/// goes beyond the rate nobody is, nor of a partner that was changed meanwhile. Whoever sends one request of a partner's again and
-/// again uses up nothing of its rate. Keys are taken as [`super::answer_store::claim_keys`] takes them. Each signer and nonce stands
-/// once in the slice, and each key that is wanted.
-/// Not waited for on disk: a crash may forget the last moments', but none whose request changed something. That commit is waited
-/// for, came later, and takes with it to disk whatever was written before it. A replayer finds no help in idempotency keys:
-/// headers are not signed, and may be changed.
+/// Stores nonces, counts calls, and takes idempotency keys, for all requests in one statement. In the slice, each pair of signer and nonce
+/// and each wanted key occurs once.
+///
+/// Keys are taken as in [`super::answer_store::claim_keys`], but only if it is certain that the request will be admitted: not if the slice
+/// as a whole exceeds the partner's rate, and not if the partner has been changed since. A repeated nonce does not count against the rate.
+///
+/// The commit does not wait for the disk. A crash may lose the last nonces, but not that of a request that has changed something: the
+/// commit of the change came later and waited for the disk, which takes everything written before with it. Idempotency keys would not stop
+/// a replay instead, because headers are not signed and can be changed.
 pub async fn admit_requests(
     connection: &mut PgConnection,
     asking: &[Asking<'_>],
@@ -383,7 +384,7 @@ pub async fn admit_requests(
     .await
 }
 
-/// Forgets the counts of minutes before `before`.
+/// Deletes the counts of minutes before `before`.
 pub async fn prune_rates(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let done = sqlx::query!("delete from api_rate where minute < $1", before).execute(connection).await?;
     Ok(done.rows_affected())
@@ -395,6 +396,8 @@ pub async fn find_funder(connection: &mut PgConnection, code: &str) -> sqlx::Res
         .await
 }
 
+/// The code of a funder.
+///
 /// # Errors
 /// `RowNotFound` when there is no such funder.
 pub async fn find_funder_code(connection: &mut PgConnection, funder_id: FunderId) -> sqlx::Result<String> {

@@ -1,4 +1,4 @@
-//! What a node remembers, for a short time, of requests that it did not believe, so that repeating them costs it little.
+//! What a node remembers for a short time of requests that it could not authenticate, so that repeating them costs it little.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,21 +10,20 @@ use sha2::{Digest, Sha256};
 
 use super::address::network_of;
 
-/// How many requests of one address in a minute may fail to be believed, or be sent again. After that, only requests that name a
-/// partner's key are looked at until the next minute, and of one key only until as many that named it from there failed.
+/// How many requests from one address in a minute may fail authentication or repeat a nonce. After that, until the next minute, only
+/// requests that name an existing key are looked at, and for each key only until as many that named it from there have failed.
 pub const NOT_BELIEVED_MAX: u32 = 120;
-/// How long a partner id and serial number that name no key are remembered. A key that is used before it was added is believed so
-/// much later.
+/// How long it is remembered that a key does not exist. A key that is used before it is added is accepted with that much delay.
 pub const UNKNOWN_KEPT: TimeDelta = TimeDelta::seconds(5);
-/// Addresses, and names of keys, remembered; with more, everything is forgotten.
+/// Addresses, and names of keys, remembered; when there are more, all are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
 const MINUTE_SECONDS: i64 = 60;
 
-/// One for each node: a row for each stranger would cost what it is to save.
+/// One for each node, in memory: writing a row for each failed request would cost as much as it saves.
 #[derive(Default)]
 pub struct Strangers {
     addresses: Mutex<HashMap<IpAddr, Counted>>,
-    /// Counted by the key that calls name, too, so that a partner behind the same address as a stranger is not shut out with it.
+    /// Also counted by the named key, so that a partner behind the same address as a stranger is not shut out with it.
     named: Mutex<HashMap<(IpAddr, KeyName), Counted>>,
     unknown: Mutex<HashMap<KeyName, DateTime<Utc>>>,
 }
@@ -35,20 +34,20 @@ struct Counted {
     count: u32,
 }
 
-/// SHA-256 of a partner id and a serial number, which a stranger may make as long as it likes.
+/// SHA-256 of a partner id and a serial number: a stranger could send very long ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyName([u8; 32]);
 
 impl KeyName {
     pub fn of(mchid: &str, serial_no: &str) -> KeyName {
-        // With the length of one, no two pairs are written alike.
+        // The length of the first keeps two different pairs from giving the same text.
         KeyName(Sha256::digest(format!("{}:{mchid}{serial_no}", mchid.len())).into())
     }
 }
 
 impl Strangers {
-    /// The seconds until requests of this address are looked at again, if they are not now. `key` is that of a partner's which the
-    /// request names, if it does.
+    /// The seconds until requests from this address are looked at again; `None` if they are now. `key` is the existing key that the request
+    /// names, if any.
     pub fn must_wait(&self, address: IpAddr, key: Option<KeyName>, now: DateTime<Utc>) -> Option<i64> {
         let network = network_of(address);
         let is_full =
@@ -56,7 +55,7 @@ impl Strangers {
         is_full.then_some(MINUTE_SECONDS - now.timestamp().rem_euclid(MINUTE_SECONDS))
     }
 
-    /// Counts a request that was looked at and not believed, and the key that it named.
+    /// Counts a request that failed authentication, and the key that it named.
     pub fn count(&self, address: IpAddr, key: Option<KeyName>, now: DateTime<Utc>) {
         let network = network_of(address);
         count(&self.addresses, network, now);
@@ -65,14 +64,14 @@ impl Strangers {
         }
     }
 
-    /// Whether nobody had a key of that name a moment ago. What was asked in time to come, before the clock was set back, says nothing.
+    /// Whether a moment ago there was no key with that name. Entries from the future (before the clock was set back) are ignored.
     pub fn is_unknown(&self, name: KeyName, now: DateTime<Utc>) -> bool {
-        held(&self.unknown).get(&name).is_some_and(|asked_at| is_young(*asked_at, now))
+        locked(&self.unknown).get(&name).is_some_and(|asked_at| is_young(*asked_at, now))
     }
 
-    /// Remembers that nobody has a key of that name.
+    /// Remembers that there is no key with that name.
     pub fn remember_unknown(&self, name: KeyName, now: DateTime<Utc>) {
-        let mut unknown = held(&self.unknown);
+        let mut unknown = locked(&self.unknown);
         if unknown.len() >= REMEMBERED_MAX {
             unknown.retain(|_, asked_at| is_young(*asked_at, now));
             forget_if_full(&mut unknown);
@@ -90,12 +89,12 @@ fn minute_of(now: DateTime<Utc>) -> i64 {
 }
 
 fn is_full<K: Eq + Hash>(counts: &Mutex<HashMap<K, Counted>>, key: &K, now: DateTime<Utc>) -> bool {
-    let counted = held(counts).get(key).copied();
+    let counted = locked(counts).get(key).copied();
     counted.is_some_and(|one| one.minute == minute_of(now) && one.count >= NOT_BELIEVED_MAX)
 }
 
 fn count<K: Eq + Hash>(counts: &Mutex<HashMap<K, Counted>>, key: K, now: DateTime<Utc>) {
-    let (mut counts, minute) = (held(counts), minute_of(now));
+    let (mut counts, minute) = (locked(counts), minute_of(now));
     if counts.len() >= REMEMBERED_MAX && !counts.contains_key(&key) {
         counts.retain(|_, one| one.minute == minute);
         forget_if_full(&mut counts);
@@ -107,7 +106,7 @@ fn count<K: Eq + Hash>(counts: &Mutex<HashMap<K, Counted>>, key: K, now: DateTim
     counted.count = counted.count.saturating_add(1);
 }
 
-fn held<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
+fn locked<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -192,8 +191,8 @@ mod tests {
             strangers.count(IpAddr::V4(number.into()), Some(KeyName::of("core", &number.to_string())), now);
             strangers.remember_unknown(KeyName::of("nobody", &number.to_string()), now);
         }
-        assert!(held(&strangers.addresses).len() <= REMEMBERED_MAX);
-        assert!(held(&strangers.named).len() <= REMEMBERED_MAX);
-        assert!(held(&strangers.unknown).len() <= REMEMBERED_MAX);
+        assert!(locked(&strangers.addresses).len() <= REMEMBERED_MAX);
+        assert!(locked(&strangers.named).len() <= REMEMBERED_MAX);
+        assert!(locked(&strangers.unknown).len() <= REMEMBERED_MAX);
     }
 }

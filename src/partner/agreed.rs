@@ -1,11 +1,10 @@
-//! Partners' answers that say something about one thing twice: it counts where both say the same.
+//! Answers that contain several statements about one thing: they count only if they are equal.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
-/// What is said of each name. A name of which two different things are said is left out: whichever of them were believed, it might be the
-/// wrong one.
+/// What was said of each name. A name with two different statements is left out, because either might be the wrong one.
 pub fn agreed<K: Eq + Hash, S: PartialEq>(said: impl IntoIterator<Item = (K, S)>) -> HashMap<K, S> {
     let mut by_name: HashMap<K, Option<S>> = HashMap::new();
     for (name, saying) in said {

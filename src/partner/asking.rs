@@ -1,16 +1,16 @@
-//! When a channel is asked what became of an order on which it has given no final answer.
+//! When a channel is queried about an order on which it has given no final answer.
 
 use chrono::TimeDelta;
 
-/// How long after an order was sent its channel is first asked about it: longer than the call that sends it may last.
+/// How long after an order was sent its channel is first queried about it: longer than the call that sends it can last.
 pub const FIRST_QUERY_AFTER: TimeDelta = TimeDelta::minutes(1);
-/// The longest time between two questions about one order.
+/// The longest time between two queries about one order.
 const QUERY_DELAY_MAX: TimeDelta = TimeDelta::hours(1);
 
-/// How long to wait until the next question about an order that was asked about `queries` times: a minute, then twice as long each
-/// time, up to an hour.
+/// How long to wait until the next query about an order that was queried `queries` times: a minute, then twice as long each time, up to an
+/// hour.
 pub fn query_delay(queries: i16) -> TimeDelta {
-    // Six doublings of a minute are more than an hour already.
+    // Six doublings of a minute are already more than an hour.
     (FIRST_QUERY_AFTER * (1 << queries.clamp(0, 6))).min(QUERY_DELAY_MAX)
 }
 

@@ -1,4 +1,4 @@
-//! The circuit breaker: a partner that keeps failing is left alone for a while, then asked once.
+//! The circuit breaker: a partner that keeps failing is not called for a while; then one trial call decides.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -11,7 +11,7 @@ pub struct BreakerSettings {
 }
 
 impl BreakerSettings {
-    /// Ten calls in a row: lone time-outs, which a partner may well have, never open it.
+    /// Ten calls in a row, so that single time-outs, which are normal, never open it.
     pub const DEFAULT: BreakerSettings = BreakerSettings { failures_max: 10, open_for: TimeDelta::seconds(10) };
 }
 
@@ -37,9 +37,9 @@ impl Breaker {
         Breaker { settings, state: State::Closed { failures: 0 } }
     }
 
-    /// Whether a call may go out now. When it may while the breaker is not closed, that call is the trial.
+    /// Whether a call may go out now. If the breaker is not closed, a call that may go out is the trial.
     pub fn admit(&mut self, now: DateTime<Utc>) -> bool {
-        // It never has longer to wait, unless the clock was set back meanwhile: then nobody knows how long it has waited.
+        // A wait longer than `open_for` means that the clock was set back; then it is not waited for.
         let is_waiting = |until: DateTime<Utc>| now < until && until - now <= self.settings.open_for;
         match self.state {
             State::Closed { .. } => true,
@@ -63,13 +63,13 @@ impl Breaker {
                 State::Closed { failures: failures + 1 }
             }
             State::Closed { .. } | State::HalfOpen { .. } => State::Open { until: now + self.settings.open_for },
-            // A call that was already under way when it opened changes nothing.
+            // A call that was already under way when the breaker opened changes nothing.
             State::Open { until } => State::Open { until },
         };
     }
 
-    /// Somebody who knows better said at `since` that the partner is to be tried: if it was open by then, its trial is due. What
-    /// failed after that counts, so that one word makes for one trial.
+    /// The partner was known to be back at `since` (somebody resumed it, or another node reached it): if the breaker had opened before
+    /// that, its trial is due now. A failure after `since` counts as usual, so that one such notice gives one trial.
     pub fn try_again(&mut self, since: DateTime<Utc>) {
         if let State::Open { until } = self.state
             && until - self.settings.open_for <= since

@@ -1,5 +1,5 @@
-//! The log of every call to and from a partner that ended, written in batches, for which no caller waits. A call that was cut off by
-//! a kill, or ended a moment before, has no row: what must not be lost is saved with its object before the call.
+//! The log of every finished call to and from a partner, written in batches that no caller waits for. Calls of the last moments before the
+//! process is killed are missing: what must not be lost is saved with its object before the call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use tokio::time::timeout;
 use super::call_record::{CallRecord, Ended, plain};
 use super::store;
 
-/// Calls waiting to be written; a full queue makes callers wait rather than forget.
+/// Calls waiting to be written. If the queue is full, callers wait; no call is dropped.
 const QUEUE_MAX: usize = 4_096;
 /// Rows in one statement.
 const BATCH_MAX: usize = 500;
-/// How long rows are gathered for one statement: nobody waits for them, and a statement costs as much as writing twenty rows. A node that
-/// is killed loses the calls of this time.
+/// How long rows are gathered for one statement. Nobody waits for them, and a statement costs as much as twenty rows. A node that is
+/// killed loses the calls of this time.
 const GATHERING: Duration = Duration::from_millis(100);
-/// How often a failed write is tried again before its rows are given up with an error in the log.
+/// How often a write is tried before its rows are given up with an error in the program's log.
 const WRITE_ATTEMPTS: u32 = 5;
 const WRITE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -35,7 +35,7 @@ pub struct CallLog {
     urging: Arc<Urging>,
 }
 
-/// Wakes the writer, which is not woken for each call, to write at once what it has: also when the last handle is dropped.
+/// Tells the writer to write at once what it has, also when the last handle is dropped. Single calls do not wake it.
 struct Urging(Arc<Notify>);
 
 impl Drop for Urging {
@@ -91,7 +91,7 @@ async fn write_entries(pool: PgPool, mut entries: mpsc::Receiver<Entry>, urged: 
         }
         write_calls(&pool, &calls).await;
         for done in flushed {
-            // Whoever asked may have gone.
+            // The caller may have been dropped.
             let _ = done.send(());
         }
     }
@@ -103,7 +103,7 @@ async fn gather(entries: &mut mpsc::Receiver<Entry>, batch: &mut Vec<Entry>, urg
         return;
     }
     if batch.len() < BATCH_MAX {
-        // It is time, or urgent: either way what has come by now is written.
+        // The time is over, or somebody is waiting: in both cases what has come by now is written.
         let _ = timeout(GATHERING, urged.notified()).await;
     }
     while batch.len() < BATCH_MAX
@@ -124,7 +124,7 @@ async fn write_calls(pool: &PgPool, calls: &[CallRecord]) {
                 tracing::error!(%error, calls = calls.len(), "the call log could not be written");
                 return;
             }
-            // The database takes one of the rows for wrong: that one alone is given up.
+            // The database refuses one of the rows: only that one is given up.
             Err(error) if error.as_database_error().is_some() && calls.len() > 1 => {
                 for call in calls {
                     if let Err(error) = try_write(pool, std::slice::from_ref(call)).await {

@@ -1,4 +1,4 @@
-//! A call to or from a partner that has ended, and what is kept of it: what it is about, how it ended, its bodies masked and cut.
+//! What the log keeps of a finished call to or from a partner: what it is about, how it ended, its bodies masked and cut.
 
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ pub struct CallRecord {
     pub request_masked: String,
     pub response_masked: String,
     pub called_at: DateTime<Utc>,
-    /// Everything that it is about, each of which finds it.
+    /// Names of everything that it is about; the call is found by each of them.
     pub objects: Vec<String>,
-    /// Every way in which it ended: the outcome, the status, each code of the answer.
+    /// How it ended: the outcome, the HTTP status, and each code in the answer.
     pub codes: Vec<String>,
 }
 
@@ -39,9 +39,9 @@ pub struct Ended<'a> {
     pub partner: &'a str,
     pub direction: &'static str,
     pub operation: &'a str,
-    /// What it is about in the first place.
+    /// The main object that it is about.
     pub call_key: &'a str,
-    /// What else it names, beside what its bodies name.
+    /// Other objects that it is about, in addition to those that its bodies name.
     pub also: &'a [String],
     pub request: &'a [u8],
     pub response: &'a [u8],
@@ -80,7 +80,7 @@ impl CallRecord {
     }
 }
 
-/// A name that an index takes and that is nobody's number, whatever the request says it is.
+/// A name cut to the length that the index takes, with personal numbers masked, whatever the request calls it.
 pub(super) fn plain(name: &str) -> String {
     shape::kept(name).chars().take(NAME_CHARS_MAX).collect()
 }

@@ -1,5 +1,5 @@
-//! The one HTTP client through which every partner is called: signed, limited in time, broken when the partner is down,
-//! and recorded.
+//! The HTTP client through which every partner is called: requests are signed and answers verified, calls have time limits, a circuit
+//! breaker and careful repetition, and each call is recorded. Start with [`Client::call`] and [`CallError`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,13 +27,13 @@ pub const TIME_LIMIT_PERSON: Duration = Duration::from_secs(5);
 /// The usual time limit of a batch or a file that nobody waits for.
 pub const TIME_LIMIT_BATCH: Duration = Duration::from_secs(30);
 
-/// How long a connection may take to come about; refused or late, the request was certainly not sent.
+/// How long connecting may take. If it is refused or takes longer, the request was certainly not sent.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Idle connections are dropped before a server's usual keep-alive of 60 s or more ends.
 const IDLE_LIMIT: Duration = Duration::from_secs(50);
 const IDLE_CONNECTIONS_MAX: usize = 16;
-/// The largest answer that is read to what is posted, many times what five hundred results take: a partner may answer without end, and what
-/// is read as JSON takes many times its bytes.
+/// The largest answer to a POST that is read: many times the size of five hundred results. A partner might answer without end, and parsed
+/// JSON takes many times its size in memory.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The largest file that is fetched: a day of half a million orders.
 const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -43,7 +43,7 @@ pub const ATTEMPTS_MAX: u32 = 3;
 /// The pause before the first repetition; the next is twice as long, each varied by a half either way.
 const PAUSE_FIRST: Duration = Duration::from_millis(40);
 
-/// One thing that a partner is asked to do.
+/// One operation of a partner's API, called once.
 #[derive(Clone, Debug)]
 pub struct Operation<'a> {
     /// How it is called in the call log, such as `submit_orders`.
@@ -52,9 +52,9 @@ pub struct Operation<'a> {
     pub path: &'a str,
     /// What it is about, to find it in the call log: an order's, batch's or application's id.
     pub key: &'a str,
-    /// What else it is about, by our ids, beside those that its bodies name: the call log finds the call under each of them.
+    /// Our ids of what else it is about, in addition to those that its bodies name: the call log finds the call by each of them.
     pub also: &'a [String],
-    /// Whether it may be called again after a lost answer: the partner knows a repetition by a key in the body, or changes nothing.
+    /// Whether it may be repeated after a lost answer: the partner recognises a repetition by a key in the body, or changes nothing.
     pub safe_to_retry: bool,
     pub time_limit: Duration,
 }
@@ -65,7 +65,7 @@ pub enum CallError {
     /// Certainly not processed: the connection was refused, the breaker is open, or the partner is not configured.
     #[error("{partner} was not reached: {reason}")]
     NotSent { partner: String, reason: String },
-    /// Perhaps processed: a time-out, a broken connection, a 5xx, or an answer that cannot be read or believed.
+    /// Perhaps processed: a time-out, a broken connection, a 5xx, or an answer that cannot be parsed or verified.
     #[error("{partner} gave no answer that counts: {reason}")]
     Unknown { partner: String, reason: String },
     /// Explicitly refused by a signed 4xx: not processed.
@@ -74,7 +74,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// What may be concluded where a request, or the reading of its answer, failed.
+    /// The error for a request that could not be sent, or whose answer could not be read.
     pub(super) fn of_sending(partner: &str, error: &reqwest::Error) -> CallError {
         let (partner, reason) = (partner.to_owned(), chain(error));
         match error.is_connect() || error.is_builder() {
@@ -91,8 +91,8 @@ impl CallError {
         }
     }
 
-    /// The error as calls that move money take it: a refusal without a code, or one that cannot be read, is `Unknown`. It may come
-    /// from a proxy, even from one that signs for the partner, and does not say that nothing was processed.
+    /// For calls that move money: turns a refusal without a readable code into `Unknown`. It may come from a proxy, even one that signs for
+    /// the partner, so it does not prove that nothing was processed.
     #[must_use]
     pub(super) fn unless_wordless(self) -> CallError {
         match self {
@@ -104,12 +104,12 @@ impl CallError {
     }
 }
 
-/// Whether a refusal is about what was sent, rather than about who sends it, or how often.
+/// Whether a refusal with this status is about the content of the request, and not about who sends it or how often.
 pub fn is_about_content(status: u16) -> bool {
     matches!(status, 400 | 409 | 413 | 422)
 }
 
-/// Where a partner is and by which keys it and we are known to each other.
+/// Where a partner is, and its and our identity towards each other.
 pub struct ClientSettings {
     /// The configured name, such as `payout`; also what the call log says.
     pub partner: String,
@@ -119,17 +119,17 @@ pub struct ClientSettings {
     pub identity: Identity,
     /// The partner id by which it signs its answers and callbacks.
     pub their_mchid: String,
-    /// Whether no proxy is on the way to it.
+    /// Whether it is called without the configured proxy.
     pub is_direct: bool,
     pub breaker: BreakerSettings,
     /// Varies the pauses between repetitions.
     pub jitter_seed: u64,
 }
 
-/// One partner's client. All that is shared between threads is the breaker and the jitter, each locked for an instant.
+/// One partner's client. Only the breaker and the jitter are behind locks, each held for an instant.
 pub struct Client {
     settings: ClientSettings,
-    /// Scheme and authority end here in `base_url`; what follows is part of the signed URL.
+    /// Where the path begins in `base_url`; it is part of the signed URL.
     path_from: usize,
     http: reqwest::Client,
     ring: Arc<KeyRing>,
@@ -139,7 +139,7 @@ pub struct Client {
     clocks: Clocks,
 }
 
-/// What a [`Client`] shares with the others.
+/// What all clients share.
 #[derive(Clone)]
 pub struct Shared {
     pub http: reqwest::Client,
@@ -148,16 +148,16 @@ pub struct Shared {
     pub clocks: Clocks,
 }
 
-/// The times by which partners are called.
+/// The two clocks that calls to partners use.
 #[derive(Clone, Debug)]
 pub struct Clocks {
     /// Business time, for breakers and the call log.
     pub business: Clock,
-    /// Time as partners see it, for signatures: a clock moved for a demo is not theirs.
+    /// Real time, for signatures: partners do not follow a clock that a demo has moved.
     pub wire: Clock,
 }
 
-/// The HTTP client itself: no proxy from the environment, no redirects, connections kept. Time limits are each call's.
+/// The HTTP client itself: no proxy from the environment, no redirects, connections kept alive. Each call sets its own time limit.
 ///
 /// # Errors
 /// If the TLS library cannot be set up.
@@ -173,7 +173,7 @@ pub fn build_http_through(proxy: OutboundProxy) -> reqwest::Result<reqwest::Clie
     settled().proxy(reqwest::Proxy::custom(move |url| proxy.on_the_way_to(url))).build()
 }
 
-/// As [`build_http`], for addresses that others give us: host names are resolved by `resolver` alone.
+/// As [`build_http`], for addresses that others give us: host names are resolved only by `resolver`, which can refuse them.
 ///
 /// # Errors
 /// If the TLS library cannot be set up.
@@ -223,8 +223,8 @@ impl Client {
     /// Posts `body` as JSON and reads the answer as JSON.
     ///
     /// # Errors
-    /// See [`CallError`]: only `Rejected` is the partner's word; `NotSent` may be tried again with a new key, `Unknown` must
-    /// be asked about with the same one.
+    /// See [`CallError`]: after `NotSent` the call may be tried again with a new key; after `Unknown` the partner must be asked what became
+    /// of the same key; only `Rejected` is the partner's own refusal.
     pub async fn call<Req: Serialize, Res: DeserializeOwned>(
         &self,
         operation: &Operation<'_>,
@@ -236,7 +236,7 @@ impl Client {
         serde_json::from_slice(&answer).map_err(|error| self.unknown(unreadable(&error)))
     }
 
-    /// Posts a JSON text as it is and returns the answer of 2xx as it came.
+    /// Posts a JSON text unchanged, and returns the bytes of a 2xx answer.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -244,7 +244,7 @@ impl Client {
         self.repeat(operation, "POST", text.as_bytes()).await
     }
 
-    /// Gets whatever stands at the operation's path, such as a daily file, as bytes.
+    /// Gets what is at the operation's path, such as a daily file, as bytes.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -252,17 +252,17 @@ impl Client {
         self.repeat(operation, "GET", b"").await
     }
 
-    /// The id by which the partner knows us, as its callbacks must name it.
+    /// Our id at the partner, which its callbacks must name.
     pub fn our_mchid(&self) -> &str {
         &self.settings.identity.mchid
     }
 
-    /// The id by which the partner signs.
+    /// The id in the partner's signatures.
     pub fn their_mchid(&self) -> &str {
         &self.settings.their_mchid
     }
 
-    /// Lets one call through at once if the breaker opened before `since`, when the partner was known or said to be there.
+    /// Lets one trial call through at once if the breaker opened before `since`, when the partner was known to be back.
     pub fn try_again(&self, since: DateTime<Utc>) {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner).try_again(since);
     }
@@ -273,7 +273,7 @@ impl Client {
         let mut attempt = 1;
         loop {
             let result = match self.attempt(operation, method, body).await {
-                // An earlier attempt may have been processed, whatever became of this one.
+                // An earlier attempt may have been processed, even if this one was not.
                 Err(error @ (CallError::NotSent { .. } | CallError::Rejected { status: 429, .. })) => {
                     Err(perhaps_processed.take().unwrap_or(error))
                 }
@@ -364,7 +364,7 @@ impl Client {
     fn judge(&self, answer: &Answer) -> Result<(), CallError> {
         match answer.status {
             200..=299 => Ok(()),
-            // A gateway's time-out says nothing about what happened behind it.
+            // Not 408: a gateway's time-out does not tell what happened behind it.
             status @ (400..=407 | 409..=499) => {
                 let problem: Problem = serde_json::from_slice(&answer.body).unwrap_or_default();
                 let partner = self.settings.partner.clone();
@@ -389,7 +389,7 @@ impl Client {
     }
 }
 
-/// A partner's refusal, in the manner of WeChat Pay: `{"code": …, "message": …}`.
+/// The body of a partner's refusal, in WeChat Pay's form: `{"code": …, "message": …}`.
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
 struct Problem {
@@ -398,19 +398,19 @@ struct Problem {
 }
 
 impl Problem {
-    /// Code and message as they may be kept: a message may say whose card it was.
+    /// Code and message, with personal numbers masked: a message may contain somebody's card number.
     fn words(self) -> (String, String) {
         let kept = |text: Option<String>| shape::kept(&text.unwrap_or_default());
         (kept(self.code), kept(self.message))
     }
 }
 
-/// Where an answer cannot be read, but not why: an error of the parser's repeats what stands there, which may be somebody's name.
+/// The place where an answer cannot be parsed. Not the parser's message, which repeats the text there, perhaps somebody's name.
 fn unreadable(error: &serde_json::Error) -> String {
     format!("the answer cannot be read at line {}, column {}", error.line(), error.column())
 }
 
-/// The whole body of an answer; nothing where it has more than `bytes_max`.
+/// The whole body of an answer; `None` if it has more than `bytes_max`.
 pub(super) async fn read_whole(response: &mut reqwest::Response, bytes_max: usize) -> reqwest::Result<Option<Vec<u8>>> {
     let mut received = Vec::new();
     while let Some(chunk) = response.chunk().await? {
@@ -422,7 +422,7 @@ pub(super) async fn read_whole(response: &mut reqwest::Response, bytes_max: usiz
     Ok(Some(received))
 }
 
-/// An error with its causes, without the URL: it may carry a key of somebody's.
+/// An error with its causes, but without the URL, which may contain a secret.
 pub fn chain(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() { "timed out".to_owned() } else { "the connection failed".to_owned() };
     let mut cause = std::error::Error::source(error);

@@ -1,20 +1,20 @@
-//! Reads lists in partners' answers element by element: one that cannot be read is left out, and the others count.
+//! Reads lists in partners' answers element by element: one that cannot be read is left out, and the others are used.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// Reads a list, for `deserialize_with`. Elements that cannot be read are left out and logged by their place: they are as good as missing.
+/// Reads a list, for `deserialize_with`. Elements that cannot be read are left out, as if they were missing, and logged by their index.
 ///
 /// # Errors
-/// Where it is no list.
+/// It is not a list.
 pub fn each<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let elements = Vec::<Box<RawValue>>::deserialize(deserializer)?;
     let mut found = Vec::with_capacity(elements.len());
     for (index, element) in elements.iter().enumerate() {
         match read(element.get()) {
             Some(read) => found.push(read),
-            // The reason is not logged: the parser's error repeats what stands there, which may be somebody's number.
+            // The reason is not logged: the parser's error repeats the text, which may be somebody's number.
             None => tracing::warn!(index, "an element of a partner's answer cannot be read"),
         }
     }
@@ -22,7 +22,7 @@ pub fn each<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> 
 }
 
 fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
-    // The database keeps no text with this character, and one element must not spoil what is written of the others.
+    // PostgreSQL cannot store this character in a text, and one element must not make the statement for all others fail.
     if text.contains(r"\u0000") {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Keys of signatures: SM2-with-SM3 and RSA-SHA256, private and public, in the forms that integrators have them in.
+//! Signature keys: SM2-with-SM3 and RSA-SHA256, private and public, in the encodings that integrators have.
 //!
 //! Sources: GB/T 32918.2 with the usual distinguishing identifier for SM2; PKCS #1 v1.5 with SHA-256 for RSA.
 
@@ -23,8 +23,8 @@ use crate::base::words;
 
 /// r and s, 32 bytes each.
 const SM2_SIGNATURE_BYTES: usize = 64;
-/// Where the SPKI of an RSA key of 2048 bits and more says what it is for, and what it says of one for PKCS #1 v1.5: `rsaEncryption`
-/// without parameters. Source: RFC 3279, 2.3.1.
+/// The algorithm identifier in the SPKI of an RSA key of 2048 bits or more: its place, and its bytes for PKCS #1 v1.5 (`rsaEncryption` with
+/// NULL parameters). Source: RFC 3279, 2.3.1.
 const RSA_KIND_PLACE: std::ops::Range<usize> = 4..19;
 const RSA_KIND: [u8; 15] = *b"\x30\x0D\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x01\x01\x05\x00";
 
@@ -50,7 +50,7 @@ impl Algorithm {
     }
 }
 
-/// A private key. Never shown in a log: it has no `Debug` that tells anything.
+/// A private key. Its `Debug` shows nothing, so that it never gets into a log.
 #[derive(Clone)]
 pub enum PrivateKey {
     Sm2(Arc<Sm2Signer>),
@@ -72,7 +72,7 @@ impl PrivateKey {
             Algorithm::Sm2Sm3 => loop {
                 let mut bytes = [0; 32];
                 rand::rngs::OsRng.try_fill_bytes(&mut bytes)?;
-                // Nearly every 32 bytes are a key.
+                // Nearly any 32 bytes are a valid key.
                 if let Some(key) = PrivateKey::from_sm2_bytes(&bytes) {
                     return Ok(key);
                 }
@@ -80,7 +80,7 @@ impl PrivateKey {
         }
     }
 
-    /// 32 bytes, big-endian. `None` if they are no SM2 key.
+    /// From 32 bytes, big-endian. `None` if they are not a valid SM2 key.
     pub fn from_sm2_bytes(bytes: &[u8]) -> Option<PrivateKey> {
         PrivateKey::from_sm2_secret(&SecretKey::from_slice(bytes).ok()?)
     }
@@ -144,7 +144,7 @@ impl PrivateKey {
         }
     }
 
-    /// The signature in base64: r and s in 64 bytes for SM2.
+    /// The signature in base64. For SM2 it is r and s, 64 bytes together.
     ///
     /// # Panics
     /// If the library runs out of memory while signing.
@@ -163,7 +163,7 @@ impl PrivateKey {
     }
 }
 
-/// A signature over a message that is hashed as it comes, so that nobody holds all of it.
+/// A signature over a message that is hashed piece by piece, so that it need not be in memory as a whole.
 pub enum Signing {
     Sm2(Arc<Sm2Signer>, Sm3),
     Rsa(Arc<RsaKeyPair>, Box<digest::Context>),
@@ -178,7 +178,7 @@ impl Signing {
         }
     }
 
-    /// The signature in base64: r and s in 64 bytes for SM2.
+    /// The signature in base64. For SM2 it is r and s, 64 bytes together.
     ///
     /// # Panics
     /// If the library runs out of memory while signing.
@@ -254,8 +254,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether the key made this signature of the message. An SM2 signature may be r and s in 64 bytes or in DER: libraries
-    /// differ.
+    /// Whether this key signed the message. An SM2 signature may be r and s in 64 bytes, or DER, because libraries differ.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
             PublicKey::Sm2(verifier) => {
@@ -270,8 +269,8 @@ impl PublicKey {
     }
 }
 
-/// The one SPKI of an RSA key, by which it is known again, whoever brings it. The library reads the same key with bytes behind it as
-/// well, bare as in PKCS #1, and for PSS, by which nothing here is signed; and it asks for the size only when a signature is checked.
+/// The canonical SPKI of an RSA key, so that equal keys have equal bytes; `None` if it has fewer than 2048 bits or is not for PKCS #1 v1.5.
+/// The library also reads the same key with trailing bytes, as bare PKCS #1, or for PSS, and checks the size only with a signature.
 fn rsa_spki(der: &[u8]) -> Option<Vec<u8>> {
     let spki: PublicKeyX509Der<'_> = PublicEncryptingKey::from_der(der).ok()?.as_der().ok()?;
     let spki: &[u8] = spki.as_ref();

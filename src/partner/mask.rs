@@ -1,4 +1,4 @@
-//! What of a partner message may be written down: personal data is masked, the rest is cut to a limit.
+//! Makes the body of a partner message fit for the log: personal data is masked, and the text is cut to a limit. Start with [`masked`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,12 +10,11 @@ use serde_json::{Map, Value};
 
 use super::shape;
 
-/// Fields, at any depth, of which everything is masked to its last four characters. Our protocols name personal data only so: a
-/// one-time code is `sms_code`, because `code` is an answer's reason. Others name it as they like, in a request that is refused
-/// for that, or in an answer that has more than was asked for: there, what has the shape of a person's number is masked under any
-/// name.
+/// Fields, at any depth, whose whole value is masked except its last four characters. Our protocols use only these names for personal data
+/// (a one-time code is `sms_code`, because `code` is the reason in an answer). Partners may use other names, in a request that is refused
+/// for that or in an answer with more than was asked for: therefore what has the shape of a personal number is masked in any field.
 const MASKED_FIELDS: &[&str] = &[
-    // What somebody at a partner did.
+    // Who did something at a partner.
     "noted_by",
     "submitted_by",
     "approved_by",
@@ -26,11 +25,11 @@ const MASKED_FIELDS: &[&str] = &[
     "sms_code",
     "text",
 ];
-/// What the names of such fields end in, spelt as ours or as others': a name, which has no shape, stands in `customerName` too, and no
-/// number has one that is mistyped, of another country, or of a telephone on a desk.
+/// Endings of field names that are masked too, whatever their spelling (`customer_name`, `customerName`). Needed because names have no
+/// recognisable shape, and neither have mistyped numbers, foreign ones, and landline numbers.
 const MASKED_ENDINGS: &[&str] = &[
     "name",
-    // Of a key, at a partner, or of a card.
+    // The holder of a key, or of a card.
     "holder",
     "idnumber",
     "idno",
@@ -54,13 +53,13 @@ const MASKED_ENDINGS: &[&str] = &[
     "电话",
     "地址",
 ];
-/// Whatever fills in a short message: one-time codes, names, amounts.
+/// The field with what is filled into a short message: one-time codes, names, amounts.
 const FILLED_IN: &str = "parameters";
 const LENGTH_MAX: usize = 4_000;
-/// The least number that has as many digits as a mobile number.
+/// The smallest number with as many digits as a mobile number.
 const NUMBER_MIN: u64 = 10_000_000_000;
 
-/// A body as it may be logged: masked if it was read as JSON; if it was not, only its length of `bytes`.
+/// A body as it may be logged: masked if it is JSON (`body`); otherwise only its length of `bytes`.
 pub fn masked(body: Option<&Value>, bytes: usize) -> String {
     match body {
         Some(value) => written(&Masked(value)),
@@ -69,10 +68,10 @@ pub fn masked(body: Option<&Value>, bytes: usize) -> String {
     }
 }
 
-/// A value that is masked while it is written, so that nothing beyond the cut is looked at.
+/// Masks a value while it is serialized, so that no work is spent on what is cut off.
 struct Masked<'a>(&'a Value);
 
-/// The value of a field whose name says that it is personal: all of it is masked, whatever its type.
+/// The value of a field that is personal by its name: masked as a whole, whatever its type.
 struct MaskedWhole<'a>(&'a Value);
 
 impl Serialize for Masked<'_> {
@@ -129,7 +128,7 @@ fn serialize_fields<S: Serializer>(fields: &Map<String, Value>, serializer: S) -
     written.end()
 }
 
-/// Fields by their names, which may be somebody's number as well. Of names that are alike once they are cut, the last one stands.
+/// Fields by their masked names: a name may be somebody's number too. Of names that are equal after masking, the last one is kept.
 fn by_shown_name(fields: &Map<String, Value>) -> BTreeMap<Cow<'_, str>, &Value> {
     let shown = fields.iter().map(|(name, field)| {
         let name = shape::hidden(name).map_or(Cow::Borrowed(name.as_str()), Cow::Owned);
@@ -149,13 +148,13 @@ fn is_masked(field: &str) -> bool {
 
 fn masked_text(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
-    // Of a short text the last four characters would give away too much.
+    // The last four characters of a short text would tell too much.
     let shown = if characters.len() > 8 { 4 } else { 0 };
     let tail: String = characters[characters.len() - shown..].iter().collect();
     format!("***{tail}")
 }
 
-/// The value as text, cut to the limit. What is beyond it is not even written: of a page of a list that is most of it.
+/// The value as text, cut to the limit. Serializing stops there, which saves most of the work for a page of a long list.
 fn written(value: &impl Serialize) -> String {
     let mut beginning = Beginning::default();
     let is_whole = serde_json::to_writer(&mut beginning, value).is_ok();
@@ -166,14 +165,14 @@ fn written(value: &impl Serialize) -> String {
     text
 }
 
-/// Takes as much of a text as is kept, and refuses what goes beyond.
+/// A writer that takes as much of a text as is kept, and fails on what goes beyond.
 #[derive(Default)]
 struct Beginning {
     bytes: Vec<u8>,
 }
 
 impl Beginning {
-    /// What was taken, without the half of a character at its end.
+    /// What was taken, without an incomplete character at its end.
     fn text(self) -> String {
         String::from_utf8(self.bytes).unwrap_or_else(|error| {
             let whole = error.utf8_error().valid_up_to();

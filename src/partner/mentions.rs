@@ -1,4 +1,4 @@
-//! Reads from a call's bodies what it is about and how it ended: the words by which the interface log finds it.
+//! Reads from a call's bodies the objects that it is about and the codes of how it ended: the terms by which the interface log finds it.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::shape;
 
-/// Twice the objects of the largest batch that we send; what a call names beyond that is not looked for.
+/// Objects of one call that are indexed: twice those of the largest batch that we send.
 const OBJECTS_MAX: usize = 2_000;
 /// Longer than any reference of ours or of a partner's.
 const NAME_CHARS_MAX: usize = 128;
 
-/// Fields whose values name something, though they are not ids of ours.
+/// Fields whose values name an object although they are not ids of ours.
 const NAMING_FIELDS: &[&str] = &[
     "reference",
     "bank_reference",
@@ -27,11 +27,11 @@ const NAMING_FIELDS: &[&str] = &[
     "event_no",
     "challenge",
 ];
-/// Fields that say in an answer how something ended: ours, and each partner's word for it, as a text or a number.
+/// Fields of an answer that say how something ended, in our and in each partner's protocol; texts or numbers.
 const CODE_FIELDS: &[&str] = &["code", "ret_code", "retCode", "respCode", "errcode"];
 
-/// The form in which an object is written down and looked for: an id without its prefix and dashes, so that `loan_0197…` and the
-/// UUID that a partner knows are the same; anything else as it is, a person's number masked as in the bodies. Nothing where it is no
+/// The form in which an object is stored and searched for: an id without prefix and dashes, so that `loan_0197…` and the UUID that a
+/// partner knows are the same; anything else unchanged, except that personal numbers are masked as in the bodies. `None` if it cannot be a
 /// name.
 pub fn object_name(text: &str) -> Option<String> {
     let text = text.trim();
@@ -55,7 +55,7 @@ pub struct Mentions {
 }
 
 impl Mentions {
-    /// Something that the call names outside its bodies. An attempt at something of ours, such as `pay_…-1`, is about that as well.
+    /// Adds an object that the call names outside its bodies. An attempt such as `pay_…-1` also adds what it is an attempt at.
     pub fn add(&mut self, object: &str) {
         if self.objects.len() < OBJECTS_MAX {
             self.objects.extend(object_name(object));
@@ -65,12 +65,12 @@ impl Mentions {
         }
     }
 
-    /// What a request names.
+    /// Adds the objects that a request names.
     pub fn read_request(&mut self, body: &Value) {
         self.walk("", body);
     }
 
-    /// What an answer names. A page of a list that was read is about none of its rows.
+    /// Adds the objects and codes that an answer names. A call that read a page of a list is not about the list's rows.
     pub fn read_answer(&mut self, body: &Value) {
         if !body["items"].is_array() {
             self.walk("", body);

@@ -1,4 +1,5 @@
-//! The outside world as we call it: one client for every partner, and one folder for each partner's own words.
+//! The partners that we call (channels, the funder's core, the risk partner, SMS, WeChat, merchants' cashiers): one HTTP client for all of
+//! them, and one folder for each partner's protocol. Start with [`Partners`], then [`client::Client`].
 
 pub mod client;
 mod each;
@@ -53,7 +54,7 @@ pub use self::proxy::OutboundProxy;
 pub use self::send_by::SendBy;
 pub use self::signature::SignatureError;
 
-/// The names of our partners, each of which is somebody's that nobody else may be: messages find their way by it.
+/// Names that are reserved for our partners: messages are addressed by them, so no other partner may have one.
 const NAMES: [&str; 9] = [
     funder_core::NAME,
     merchant_cashier::NAME,
@@ -66,12 +67,12 @@ const NAMES: [&str; 9] = [
     payout::NAME,
 ];
 
-/// Whether a partner of ours has that name.
+/// Whether that name is reserved for one of our partners.
 pub fn is_name(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// Whether it is an address that the paths of a partner's operations can be put behind. A parser alone takes `http:/host`, too.
+/// Whether it is a URL to which the paths of a partner's operations can be appended. Parsing alone would also accept `http:/host`.
 pub fn is_base_url(text: &str) -> bool {
     let url = reqwest::Url::parse(text);
     let is_whole = url.is_ok_and(|url| url.has_host() && url.query().is_none() && url.fragment().is_none());
@@ -168,7 +169,7 @@ pub enum PartnerSettingsError {
     Http(#[from] reqwest::Error),
 }
 
-/// Every configured partner's client, and what believes their callbacks.
+/// The clients of all configured partners, and the keys that verify their callbacks.
 pub struct Partners {
     clients: HashMap<String, Client>,
     batching: BTreeSet<ChannelName>,
@@ -183,11 +184,11 @@ pub struct Partners {
 }
 
 impl Partners {
-    /// Clients for `settings`. `clock` is business time, for breakers and the call log; signatures bear the system's, because a
+    /// Clients for `settings`. `clock` is business time, for breakers and the call log. Signatures use the system's time, because a
     /// partner's clock is never moved with ours.
     ///
     /// # Errors
-    /// The first setting that cannot be used, such as an address that is reached in clear.
+    /// The first setting that cannot be used, such as an unencrypted address on another machine.
     pub fn new(settings: &[PartnerSettings], pool: PgPool, clock: Clock) -> Result<Partners, PartnerSettingsError> {
         if let Some(partner) = settings.iter().find(|partner| is_in_clear(&partner.base_url)) {
             return Err(PartnerSettingsError::InClear(partner.name.clone()));
@@ -234,8 +235,8 @@ impl Partners {
         Ok(Partners { clients, batching, ring, pool, log, clocks, wechat: None, http, cashiers, is_trial: false })
     }
 
-    /// The same partners, and WeChat where it is added after this, called through a proxy. Partners that are `direct` go on without
-    /// it, and so do merchants' cashiers: only whoever looks their names up can keep them from leading inside.
+    /// The same partners, called through a proxy; WeChat too, if it is added after this. Partners that are `direct` are still called
+    /// without it, and so are merchants' cashiers: we must resolve their names ourselves, to keep them from leading into our own network.
     ///
     /// # Errors
     /// If the HTTP client cannot be set up.
@@ -245,10 +246,10 @@ impl Partners {
         Ok(Partners { clients, http, ..self })
     }
 
-    /// These partners, with WeChat beside them. Like them, it is reached by plain http in a trial house alone.
+    /// These partners, with WeChat. As for them, plain http is allowed only in a trial house.
     ///
     /// # Errors
-    /// An address that is reached in clear.
+    /// An unencrypted address on another machine.
     pub fn with_wechat(self, settings: WeChatSettings) -> Result<Partners, PartnerSettingsError> {
         let addresses = [("api_url", &settings.api_url), ("authorize_url", &settings.authorize_url)];
         let in_clear = addresses.into_iter().find(|(_, url)| !self.is_trial && is_in_clear(url));
@@ -268,7 +269,7 @@ impl Partners {
         Ok(Partners { cashiers, is_trial: true, ..self })
     }
 
-    /// Whether the partners are counterfeit: then no money here is anybody's.
+    /// Whether the partners are simulated: then no real money moves.
     pub fn is_trial(&self) -> bool {
         self.is_trial
     }
@@ -294,7 +295,7 @@ impl Partners {
         })
     }
 
-    /// The id by which the partner configured by that name signs.
+    /// The id in the signatures of the partner configured by that name.
     pub fn mchid(&self, name: &str) -> Option<&str> {
         self.clients.get(name).map(Client::their_mchid)
     }
@@ -312,10 +313,11 @@ impl Partners {
         self.batching.contains(&channel)
     }
 
-    /// Whether the partner configured as `name` signed a callback. Whoever asks writes it down, with what was answered.
+    /// Verifies that the partner configured as `name` signed a callback, and uses up its nonce. The caller records the callback and its
+    /// answer.
     ///
     /// # Errors
-    /// Refused with why it is not believed: answer 401 with the code. A nonce that cannot be kept is a failure of ours: answer 500.
+    /// Refused with the reason: answer 401 with its code. Failed if the nonce could not be stored: answer 500.
     pub async fn believe(&self, name: &str, received: Received<'_>) -> Outcome<(), SignatureError> {
         let now = self.clocks.wire.now();
         let signed = self.ring.believe(now, received).map_err(Fault::Refused)?;
@@ -323,20 +325,20 @@ impl Partners {
         if !is_theirs {
             return Err(Fault::Refused(SignatureError::UnknownKey));
         }
-        // Kept in the database, because a callback that one node took must not be taken again by another.
+        // In the database, because a callback that one node has taken must not be taken again by another.
         let signer = format!("callback:{}", signed.mchid);
         let mut connection = self.pool.acquire().await?;
         let is_new = store::remember_nonce(&mut connection, &signer, &signed.stamp.nonce, now + NONCE_KEPT).await?;
         if is_new { Ok(()) } else { Err(Fault::Refused(SignatureError::NonceReused)) }
     }
 
-    /// The partner id and serial number that the header of a callback names, where a key is configured by them.
+    /// The partner id and serial number that the header of a callback names, if there is such a key in the configuration.
     pub fn known_key(&self, authorization: &str) -> Option<(String, String)> {
         let parsed = Authorization::parse(authorization)?;
         self.ring.has(&parsed.mchid, &parsed.serial_no).then_some((parsed.mchid, parsed.serial_no))
     }
 
-    /// Writes down a call that a partner made to us.
+    /// Records a call that a partner made to us.
     pub async fn record(&self, call: &Ended<'_>) {
         self.log.record(call).await;
     }
@@ -347,7 +349,7 @@ impl Partners {
     }
 }
 
-/// The channels whose references name batches.
+/// The channels whose references name batches of orders.
 fn batching(settings: &[PartnerSettings]) -> Result<BTreeSet<ChannelName>, PartnerSettingsError> {
     let named = settings.iter().filter(|partner| partner.references_name_batches);
     named
@@ -358,7 +360,7 @@ fn batching(settings: &[PartnerSettings]) -> Result<BTreeSet<ChannelName>, Partn
         .collect()
 }
 
-/// Whether what is sent there can be read on the way: by http to another machine than this one.
+/// Whether it is plain http to another machine, so that what is sent can be read on the way.
 fn is_in_clear(base_url: &str) -> bool {
     reqwest::Url::parse(base_url).is_ok_and(|url| url.scheme() != "https" && !proxy::is_here(&url))
 }

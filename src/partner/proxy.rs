@@ -1,4 +1,4 @@
-//! The proxy through which a house calls its partners, where nothing else leads out.
+//! The outbound proxy through which partners are called, for networks without another way out.
 
 use std::str::FromStr;
 
@@ -6,12 +6,12 @@ use reqwest::Url;
 
 use super::is_base_url;
 
-/// Its address, which may hold a password.
+/// The proxy's address, which may contain a password.
 #[derive(Clone)]
 pub struct OutboundProxy(Url);
 
 impl OutboundProxy {
-    /// Where a call to `url` goes first: nowhere else where that is this machine.
+    /// The proxy for a call to `url`; `None` if that is this machine.
     pub(super) fn on_the_way_to(&self, url: &Url) -> Option<Url> {
         (!is_here(url)).then(|| self.0.clone())
     }

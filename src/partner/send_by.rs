@@ -1,11 +1,11 @@
-//! The time until which an order that was marked as sent may still go out.
+//! The deadline until which an order that was marked as sent may still be sent.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::base::Clock;
 
-/// The end of the time in which an order may be sent. After it, the partner may already have been asked about the order and have answered
-/// that there is none; the order is then sent anew, there or elsewhere. A node that stood still meanwhile must not send it any more.
+/// The deadline for sending an order. After it, another node may have asked the partner, heard that there is no such order, and sent it
+/// again, there or elsewhere; a node that was paused meanwhile must then not send it as well.
 #[derive(Clone, Copy, Debug)]
 pub struct SendBy<'a> {
     clock: &'a Clock,

@@ -1,22 +1,21 @@
-//! Recognises a person's number by its shape, under whatever name it stands: an ID number, a card number, a mainland mobile number.
+//! Recognises personal numbers in any text by their shape: ID numbers, card numbers and mainland mobile numbers.
 
 use chrono::NaiveDate;
 
 use crate::base::person::passes_luhn;
 use crate::base::{BusinessDay, ResidentId};
 
-/// The fewest and the most digits of such a number: those of a mobile number, and of a card number.
+/// The fewest and the most digits: a mobile number's, and a card number's.
 const LENGTH_MIN: usize = 11;
 const LENGTH_MAX: usize = 19;
 const SHOWN: usize = 4;
-/// The lengths of the groups in which people write them, with a space or a dash between: of a mobile number, of cards, of an ID
-/// number.
+/// The groups of digits in which people write them, with a space or a dash between: a mobile number, cards, an ID number.
 const GROUPS: [&[usize]; 4] = [&[3, 4, 4], &[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[6, 8, 4]];
-/// The day on which ID numbers are read here: the end of the calendar, so that no birth date is refused for lying in the future.
+/// The day for checking ID numbers: the end of the calendar, so that no birth date counts as in the future.
 const ANY_DAY: BusinessDay = BusinessDay::new(NaiveDate::MAX);
 
-/// `text` with each such number cut to its last four characters; `None` where it holds none. Numbers end where letters and digits
-/// do, so that an id of ours, which is hexadecimal, holds none.
+/// `text` with each such number masked except its last four characters; `None` if it contains none. Only whole words of letters and digits
+/// count, so that hexadecimal ids of ours contain none.
 pub fn hidden(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     // Most texts (names of fields, words, amounts) have too few digits to hold any.
@@ -41,7 +40,7 @@ pub fn hidden(text: &str) -> Option<String> {
             hidden.push_str(&text[end - shown..end]);
             (at, copied) = (end, end);
         }
-        // Past what is neither letter nor digit; of a longer character, past its first byte, and then past the others.
+        // Skip what is neither letter nor digit, byte by byte also inside a multi-byte character.
         while at < bytes.len() && !bytes[at].is_ascii_alphanumeric() {
             at += 1;
         }
@@ -49,14 +48,14 @@ pub fn hidden(text: &str) -> Option<String> {
     hidden.map(|hidden| hidden + &text[copied..])
 }
 
-/// A text of others as it may be written down: without controls, one of which the database refuses, and with each number of a person
-/// cut, in this order: a control inside a number would keep it from being found.
+/// Somebody else's text, made fit for being stored: without control characters (PostgreSQL refuses NUL), then with personal numbers masked.
+/// In this order, because a control character inside a number would hide it.
 pub fn kept(text: &str) -> String {
     let plain: String = text.chars().filter(|letter| !letter.is_control()).collect();
     hidden(&plain).unwrap_or(plain)
 }
 
-/// How far a number in groups reaches from here, and how long its last group is; `first` is how long the word is that begins here.
+/// The length of a number in groups that begins here, and the length of its last group. `first` is the length of the word that begins here.
 fn in_groups(bytes: &[u8], first: usize) -> Option<(usize, usize)> {
     GROUPS.iter().filter(|groups| groups[0] == first).find_map(|groups| {
         let mut number = [0; LENGTH_MAX];
@@ -105,8 +104,8 @@ fn is_mobile(digits: &str) -> bool {
     national.len() == 11 && national.starts_with('1') && national.as_bytes()[1] >= b'3'
 }
 
-/// No card begins with 0 or with 20, as a time of this century written in digits does; milliseconds since 1970 begin with 1, and
-/// are shorter than the cards that do.
+/// Timestamps are not taken for cards: no card begins with 0 or with 20, as a time of this century in digits does; milliseconds since 1970
+/// begin with 1, and are shorter than the cards that do.
 fn is_card(digits: &str) -> bool {
     let is_a_time = digits.starts_with("20") || (digits.starts_with('1') && digits.len() < 15);
     digits.len() >= 13 && !digits.starts_with('0') && !is_a_time && passes_luhn(digits)

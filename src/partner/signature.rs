@@ -21,21 +21,21 @@ pub const HEADER_NONCE: &str = "fenqi-nonce";
 pub const HEADER_SERIAL: &str = "fenqi-serial";
 pub const HEADER_SIGNATURE: &str = "fenqi-signature";
 
-/// How far the two clocks may be apart.
+/// How far the signer's clock and ours may be apart.
 pub const SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
-/// How long a nonce is kept. A signature may be as far ahead of our clock when it comes first as it is behind when it comes again,
-/// whole seconds are compared, and the clocks of two nodes may be apart: a minute for both.
+/// How long a nonce is kept: as long as its signature could be replayed. That is twice [`SKEW_MAX`] (the first time from the future, the
+/// second time from the past), and a minute more, because whole seconds are compared and two nodes' clocks may differ.
 pub const NONCE_KEPT: TimeDelta = TimeDelta::minutes(11);
-/// Nonces remembered within the time in which one could be replayed; beyond it nothing is accepted until some expire.
+/// Nonces remembered at a time; when there are more, nothing is accepted until some expire.
 const NONCES_MAX: usize = 1_000_000;
-/// Longer than any nonce in use, short enough to remember.
+/// Longer than any nonce in use, but short enough to store.
 const NONCE_LENGTH_MAX: usize = 64;
-/// Below this, two requests might bear the same by chance.
+/// With shorter nonces, two requests might have the same one by chance.
 const NONCE_LENGTH_MIN: usize = 8;
 /// How many fields an `Authorization` header has.
 const FIELDS: usize = 5;
 
-/// Why a signature is not believed.
+/// Why a signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     #[error("the signature's headers are missing or malformed")]
@@ -66,17 +66,17 @@ impl SignatureError {
     }
 }
 
-/// What a request signs.
+/// The message that a request's signature covers.
 pub fn request_message(method: &str, url: &str, stamp: &Stamp, body: &[u8]) -> Vec<u8> {
     [format!("{method}\n{url}\n{}", stamp.lines()).as_bytes(), body, b"\n"].concat()
 }
 
-/// What an answer signs.
+/// The message that an answer's signature covers.
 fn response_message(stamp: &Stamp, body: &[u8]) -> Vec<u8> {
     [stamp.lines().as_bytes(), body, b"\n"].concat()
 }
 
-/// When something was signed, and what makes it unlike any other.
+/// The time and the nonce of a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Seconds since 1970.
@@ -92,7 +92,7 @@ impl Stamp {
         Stamp { timestamp: now.timestamp(), nonce: unlike_any_other.simple().to_string() }
     }
 
-    /// The stamp as it stands in what is signed.
+    /// The stamp's lines in the signed message.
     fn lines(&self) -> String {
         format!("{}\n{}\n", self.timestamp, self.nonce)
     }
@@ -160,7 +160,7 @@ impl Identity {
         )
     }
 
-    /// A bare signature, in base64, of a text that is signed for itself.
+    /// A signature of the message alone, in base64, without a stamp.
     pub fn sign(&self, message: &[u8]) -> String {
         self.key.sign(message)
     }
@@ -180,7 +180,7 @@ impl Identity {
     }
 }
 
-/// An answer that is signed as its body is read, so that nobody holds all of it.
+/// An answer that is signed as its body is read, so that the body need not be in memory as a whole.
 pub struct SigningAnswer {
     stamp: Stamp,
     serial_no: String,
@@ -205,7 +205,7 @@ impl SigningAnswer {
     }
 }
 
-/// The keys by which others are believed, by partner id and serial number, several at once while one replaces another.
+/// The public keys of others, by partner id and serial number. A partner may have several while one replaces another.
 #[derive(Clone, Default)]
 pub struct KeyRing {
     keys: HashMap<(String, String), PublicKey>,
@@ -224,7 +224,7 @@ impl KeyRing {
         debug_assert!(is_key, "the public half of a key is a key");
     }
 
-    /// Whether a key is known by that name.
+    /// Whether there is such a key.
     pub fn has(&self, mchid: &str, serial_no: &str) -> bool {
         self.keys.contains_key(&(mchid.to_owned(), serial_no.to_owned()))
     }
@@ -238,11 +238,11 @@ impl KeyRing {
         verify(key, message, signature)
     }
 
-    /// Who signed the request. The nonce is the caller's to remember, and only when all else holds, so that nobody can burn
-    /// another's.
+    /// Verifies a request, and tells who signed it. The nonce is not checked: the caller must use it up after this has succeeded, and only
+    /// then, so that nobody can use up somebody else's.
     ///
     /// # Errors
-    /// Whatever makes it unbelievable, except a nonce that was used before.
+    /// Why the signature is not accepted.
     pub fn believe(&self, now: DateTime<Utc>, received: Received<'_>) -> Result<Authorization, SignatureError> {
         let authorization = received.authorization(now)?;
         let key = (authorization.mchid.clone(), authorization.serial_no.clone());
@@ -250,10 +250,10 @@ impl KeyRing {
         Ok(authorization)
     }
 
-    /// Whether `mchid` signed this answer.
+    /// Verifies that `mchid` signed this answer.
     ///
     /// # Errors
-    /// Whatever makes it unbelievable.
+    /// Why the signature is not accepted.
     pub fn answer(
         &self,
         now: DateTime<Utc>,
@@ -286,7 +286,7 @@ pub struct Authorization {
 }
 
 impl Authorization {
-    /// `None` unless the scheme is one of ours and each of the five fields stands there once, in any order.
+    /// `None` unless the scheme is one of ours and each of the five fields occurs once, in any order.
     pub fn parse(header: &str) -> Option<Authorization> {
         let (scheme, fields) = header.split_once(' ')?;
         let algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.scheme() == scheme)?;
@@ -309,10 +309,10 @@ impl Authorization {
         })
     }
 
-    /// Whether `key` signed what was received.
+    /// Verifies that `key` signed what was received.
     ///
     /// # Errors
-    /// `Malformed` or `Wrong`; also where the header names another algorithm than the key's.
+    /// `Malformed` or `Wrong`; also if the header names another algorithm than the key's.
     pub fn check(&self, key: &PublicKey, received: Received<'_>) -> Result<(), SignatureError> {
         if key.algorithm() != self.algorithm {
             return Err(SignatureError::Wrong);
@@ -332,7 +332,7 @@ pub struct Received<'a> {
 }
 
 impl Received<'_> {
-    /// Its header, if that is whole and fresh; whether the signature is right is another question.
+    /// The parsed header, if it is well-formed and its time is near ours. The signature itself is not checked.
     ///
     /// # Errors
     /// `Malformed` or `Stale`.
@@ -344,7 +344,7 @@ impl Received<'_> {
         if nonce.len() < NONCE_LENGTH_MIN || nonce.len() > NONCE_LENGTH_MAX || !is_plain {
             return Err(SignatureError::Malformed);
         }
-        // Not only where a key is there to verify it by, which would tell which there are.
+        // Checked for unknown keys too; otherwise the answer would tell which keys exist.
         if BASE64_STANDARD.decode(&authorization.signature).is_err() {
             return Err(SignatureError::Malformed);
         }
@@ -362,7 +362,7 @@ pub struct AnswerHeaders<'a> {
     pub signature: Option<&'a str>,
 }
 
-/// Believes requests, or says why not, and remembers each one's nonce in this process: enough for the sandbox, which is one.
+/// Verifies requests, and remembers their nonces in this process: enough for the sandbox, which is a single process.
 pub struct Verifier {
     ring: KeyRing,
     nonces: Mutex<NonceMemory>,
@@ -373,10 +373,10 @@ impl Verifier {
         Verifier { ring, nonces: Mutex::default() }
     }
 
-    /// The id of the partner that signed the request.
+    /// Verifies a request, and returns the id of the partner that signed it.
     ///
     /// # Errors
-    /// Whatever makes it unbelievable.
+    /// Why it is not accepted.
     pub fn request(&self, now: DateTime<Utc>, received: Received<'_>) -> Result<String, SignatureError> {
         let Authorization { mchid, stamp, .. } = self.ring.believe(now, received)?;
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
@@ -390,7 +390,7 @@ fn fresh(now: DateTime<Utc>, timestamp: i64) -> Result<(), SignatureError> {
     if apart.unsigned_abs() > SKEW_MAX.num_seconds().unsigned_abs() { Err(SignatureError::Stale) } else { Ok(()) }
 }
 
-/// Nonces of the last eleven minutes at least, in two halves: when the younger one is old enough the older is forgotten.
+/// Nonces of at least the last [`NONCE_KEPT`], in two sets: when the younger set is that old, the older one is dropped.
 #[derive(Default)]
 struct NonceMemory {
     younger: HashSet<String>,

@@ -1,6 +1,6 @@
-//! SM2 keys that sign and verify often: whatever stays the same from message to message is kept.
+//! SM2 keys for signing and verifying often: whatever is the same for all messages is precomputed.
 //!
-//! The library's keys are these keys, and give the same signatures bit by bit; it multiplies points four to eight times slower.
+//! They give bit by bit the same signatures as the library's keys, whose point multiplication is four to eight times slower.
 
 use std::sync::{LazyLock, OnceLock};
 
@@ -43,7 +43,7 @@ impl Sm2Verifier {
     /// Whether the key made this signature of the message. Source: GB/T 32918.2, 7.1.
     pub fn verifies(&self, message: &[u8], signature: &Signature) -> bool {
         let e = reduced(self.begun.clone().chain_update(message).finalize().into());
-        // Both lie between nothing and the group's order, or there would be no such signature.
+        // Both are between zero and the group's order; the type of a signature guarantees it.
         let (r, s) = (*signature.r(), *signature.s());
         let t = r + s;
         if t == Scalar::ZERO {
@@ -70,7 +70,7 @@ impl Sm2Verifier {
 pub struct Sm2Signer {
     key: SigningKey,
     secret: Scalar,
-    /// The inverse of the secret plus one.
+    /// The inverse of (the secret + 1).
     inverse: Scalar,
     begun: Sm3,
     numbers_begun: Hmac<Sm3>,
@@ -94,7 +94,7 @@ impl Sm2Signer {
         self.begun.clone()
     }
 
-    /// r and s. The number that must serve but once follows from key and message. Source: GB/T 32918.2, 6.1.
+    /// r and s. The nonce k is derived from key and message. Source: GB/T 32918.2, 6.1.
     pub fn sign_hashed(&self, message: Sm3) -> Signature {
         let e = reduced(message.finalize().into());
         let mut numbers = Numbers::of(self, &e);
@@ -106,7 +106,7 @@ impl Sm2Signer {
         }
     }
 
-    /// `None` where the number is none below the group's order, or gives no signature.
+    /// `None` if the nonce is not below the group's order, or gives no valid signature.
     fn sign_by(&self, number: &[u8; 32], e: Scalar) -> Option<Signature> {
         let k = Scalar::from_repr((*number).into()).into_option()?;
         let r = e + reduced(Table::base().times(number).x_bytes()?);
@@ -118,8 +118,8 @@ impl Sm2Signer {
     }
 }
 
-/// The numbers that follow from a secret and a hash. The library draws the same ones and hashes twice as much: it begins each HMAC
-/// anew, and goes on to a number that is hardly ever asked for. Source: RFC 6979, 3.2.
+/// The deterministic nonces for a secret and a hash. The library derives the same ones, but hashes twice as much: it starts each HMAC from
+/// the key again, and prepares a next nonce that is hardly ever needed. Source: RFC 6979, 3.2.
 struct Numbers {
     key: Hmac<Sm3>,
     value: [u8; 32],

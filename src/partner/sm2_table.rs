@@ -1,11 +1,12 @@
-//! Multiples of a point of SM2's curve out of a table, in constant time where the multiplier is a secret.
+//! Scalar multiplication on SM2's curve with precomputed tables, in constant time if the scalar is secret.
 //!
-//! A point that is multiplied again and again (the base point, a partner's key) is kept as its multiples by 1 to 8 times each
-//! power of 256: 17 KB. A multiple then takes 65 additions and four doublings where the library doubles 256 times.
-//! Additions and doublings are the complete ones of Renes, Costello and Batina (2015, algorithms 4 to 6), which have no exceptions. Entries
-//! are added at three quarters of that, by a rule that has some: of one point's multiple none is ever met, and of the sum of two, where
-//! nothing is secret, the complete additions are taken where one is. Of the base point, which is the same for every signature, the multiples
-//! by 1 to 128 are kept for what is public: 33 additions, out of 270 KB.
+//! For a point that is multiplied again and again (the base point, a partner's key), the table has its multiples by 1 to 8 times each power
+//! of 256: 17 KB. A multiplication then takes 65 additions and four doublings, while the library doubles 256 times.
+//!
+//! Additions and doublings use the complete formulas of Renes, Costello and Batina (2015, algorithms 4 to 6), which have no exceptional
+//! cases. Table entries are added by a formula at three quarters of the cost, which has some. They never occur in a multiple of one point
+//! (see `Table::plus`). In a sum of two multiples, where nothing is secret, the complete formulas are used if one occurs. For public
+//! scalars of the base point a larger table (270 KB) has the multiples by 1 to 128, so that 33 additions are enough.
 
 use std::sync::LazyLock;
 
@@ -16,7 +17,7 @@ const DIGITS: usize = 64;
 const ROWS: usize = DIGITS / 2 + 1;
 const ROW_BITS: usize = 8;
 const COLUMNS: usize = 8;
-/// Where a row has one digit instead of two.
+/// The columns of a row for one digit of 8 bits instead of two of 4.
 const COLUMNS_WIDE: usize = 128;
 
 /// The curve's b and its base point. Source: GB/T 32918.5.
@@ -28,14 +29,14 @@ const BASE: Affine = Affine {
 static BASE_TABLE: LazyLock<Table> = LazyLock::new(|| Table::of(BASE));
 static BASE_WIDE: LazyLock<Rows<COLUMNS_WIDE>> = LazyLock::new(|| rows_of(BASE));
 
-/// A point but the one at infinity.
+/// A point that is not at infinity.
 #[derive(Clone, Copy)]
 struct Affine {
     x: Element,
     y: Element,
 }
 
-/// A point as fractions x/z and y/z; at infinity where z is zero.
+/// A point in projective coordinates, x/z and y/z; at infinity if z is zero.
 #[derive(Clone, Copy)]
 pub(super) struct Point {
     x: Element,
@@ -102,7 +103,7 @@ impl Point {
         Point { x: less * xy2 - mixed * yz2, y: more * less + square * mixed, z: (yz2 * yy).double().double() }
     }
 
-    /// Whether x is a number below the prime: costs one product, where to tell x takes an inversion.
+    /// Whether the point's x is this number. Costs one product, while computing x takes an inversion.
     pub fn has_x(&self, x: &[u8; 32]) -> bool {
         self.z != Element::ZERO && Element::of_bytes(x) * self.z == self.x
     }
@@ -113,7 +114,7 @@ impl Point {
     }
 }
 
-/// A point as fractions x/zz and y/zzz, of which zz is a square and zzz the cube of the same number; at infinity where both are zero.
+/// A point in XYZZ coordinates: x/zz and y/zzz, where zz is the square and zzz the cube of the same number; at infinity if both are zero.
 #[derive(Clone, Copy)]
 struct Quick {
     x: Element,
@@ -129,7 +130,7 @@ impl Quick {
         Quick { x, y, zz: Element::ONE, zzz: Element::ONE }
     }
 
-    /// `None` where both have one x: they are the same point, or opposite ones.
+    /// `None` if both have the same x: they are the same point, or opposite ones.
     fn add_affine(&self, other: &Affine) -> Option<Quick> {
         let (p, r) = self.apart(other);
         (p != Element::ZERO).then(|| self.added(p, r))
@@ -213,8 +214,8 @@ impl Table {
         even.add(&odd)
     }
 
-    /// The base point and another times scalars that everybody may know: only the entries that are needed are read and added, which takes
-    /// longer for some scalars than for others, and what the two have in common is done once.
+    /// The sum of a multiple of the base point and a multiple of another point, for public scalars only: it is not constant-time, because
+    /// only the needed entries are read and added. Both multiples share their doublings.
     pub fn sum_of_public(base_times: &[u8; 32], (table, times): (&Table, &[u8; 32])) -> Point {
         let entries = base_entries(base_times).chain(table.entries(times));
         let [even, mut odd] = sums_quickly(entries.clone()).unwrap_or_else(|| sums(entries));
@@ -224,7 +225,7 @@ impl Table {
         even.add(&odd)
     }
 
-    /// What the point times a scalar is the sum of, each with whether it stands in an even place or an odd one.
+    /// The table entries whose sum is the point times a scalar; each with 0 for an even digit's place and 1 for an odd one.
     fn entries(&self, times: &[u8; 32]) -> impl Iterator<Item = (usize, Affine)> + Clone {
         digits(times).into_iter().enumerate().filter_map(move |(place, digit)| {
             let entry = entry(&self.rows[place / 2], i16::from(digit))?;
@@ -232,10 +233,12 @@ impl Table {
         })
     }
 
-    /// `sum` and a digit's multiple out of a row, of which every entry is read. Unless one of them is nothing, the two never have one x: rows
-    /// before come to less than any entry of this one. What was carried is 2^256 less the group's order: 2^224, and a remainder of 128 bits.
-    /// It is more than entries of rows below the 28th, and less than those above; from the 28th's own it is that remainder away, whose lowest
-    /// byte is 0xDD, and digits from -8 to 7 do not come to it.
+    /// Adds a digit's multiple from a row to `sum`. Every entry of the row is read, so that memory access does not depend on the digit.
+    ///
+    /// The quick formula needs two points with different x, unless one is at infinity. That always holds here: all rows before this one sum
+    /// to less than any of its entries. The carry counts as 2^256 minus the group's order, which is 2^224 plus a remainder of 128 bits:
+    /// more than the entries of rows below the 28th, and less than those above. From the entries of the 28th row itself it differs by that
+    /// remainder, whose lowest byte is 0xDD, which digits from -8 to 7 cannot make up.
     fn plus(&self, sum: &Quick, row: usize, digit: i8) -> Quick {
         let (mut x, mut y) = (Element::ZERO, Element::ZERO);
         for (entry, times) in self.rows[row].iter().zip(1..) {
@@ -265,7 +268,7 @@ fn rows_of<const COLUMNS: usize>(point: Affine) -> Rows<COLUMNS> {
             power = power.double();
         }
     }
-    // None is at infinity: the group's order is a prime far above 128.
+    // No multiple is at infinity, because the group's order is a prime far above 128.
     let entries = multiples.iter().zip(inverses(&multiples));
     let entries = entries.map(|(multiple, inverse)| Affine { x: multiple.x * inverse, y: multiple.y * inverse });
     let entries: Vec<Affine> = entries.collect();
@@ -273,15 +276,15 @@ fn rows_of<const COLUMNS: usize>(point: Affine) -> Rows<COLUMNS> {
     rows.into()
 }
 
-/// What a digit of a row stands for; nothing for zero.
+/// The table entry for a digit of a row; `None` for zero.
 fn entry<const COLUMNS: usize>(row: &[Affine; COLUMNS], digit: i16) -> Option<Affine> {
     let column = usize::from(digit.unsigned_abs()).checked_sub(1)?;
     let Affine { x, y } = row[column];
     Some(Affine { x, y: if digit < 0 { -y } else { y } })
 }
 
-/// What the base point times a scalar is the sum of, all of it in even places. It is read before any of it is added, because each may
-/// have to come from far: so they come together.
+/// The table entries whose sum is the base point times a scalar, all in even places. All are read before any is added, so that their cache
+/// misses overlap.
 fn base_entries(times: &[u8; 32]) -> impl Iterator<Item = (usize, Affine)> + Clone {
     let (rows, digits) = (&*BASE_WIDE, digits_wide(times));
     let entries: [Option<Affine>; ROWS] = std::array::from_fn(|row| entry(&rows[row], digits[row]));
@@ -297,7 +300,7 @@ fn sums(entries: impl Iterator<Item = (usize, Affine)>) -> [Point; 2] {
     sums
 }
 
-/// The same; `None` where two were to be added that have one x, which of a signature that nobody made up happens never.
+/// As [`sums`], by the quick formula; `None` if two points with the same x meet, which happens only with signatures constructed for it.
 fn sums_quickly(entries: impl Iterator<Item = (usize, Affine)>) -> Option<[Point; 2]> {
     let mut sums: [Option<Quick>; 2] = [None; 2];
     for (place, entry) in entries {

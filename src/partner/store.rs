@@ -1,4 +1,4 @@
-//! SQL of the partner call log and of nonces.
+//! SQL of the interface log (calls to and from partners) and of nonces.
 
 use std::ops::Range;
 
@@ -11,9 +11,8 @@ use super::{funder_core, risk};
 use crate::base::id::MerchantId;
 use crate::merchant::notification::merchant_of;
 
-/// Writes calls, one statement for all of them, without waiting for the disk: nobody waits for the log. A crash of the database may
-/// lose the calls of the last moments, as a crash of the node loses those that were not written yet. A later commit that is waited
-/// for takes all earlier ones to disk with it.
+/// Writes calls in one statement, without waiting for the disk. A crash of the database may lose the calls of the last moments, just as a
+/// crash of the node loses those that were not written yet.
 pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -> sqlx::Result<()> {
     let partner: Vec<&str> = calls.iter().map(|call| call.partner.as_str()).collect();
     let direction: Vec<&str> = calls.iter().map(|call| call.direction).collect();
@@ -26,7 +25,7 @@ pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -
     let request_masked: Vec<&str> = calls.iter().map(|call| call.request_masked.as_str()).collect();
     let response_masked: Vec<&str> = calls.iter().map(|call| call.response_masked.as_str()).collect();
     let called_at: Vec<DateTime<Utc>> = calls.iter().map(|call| call.called_at).collect();
-    // An array of arrays cannot be ragged; no name and no code has a line break in it.
+    // Joined to texts, because the inner arrays of a two-dimensional array must have equal lengths. No name or code has a line break.
     let objects: Vec<String> = calls.iter().map(|call| call.objects.join("\n")).collect();
     let codes: Vec<String> = calls.iter().map(|call| call.codes.join("\n")).collect();
     sqlx::query!(
@@ -58,7 +57,7 @@ pub async fn insert_calls(connection: &mut PgConnection, calls: &[CallRecord]) -
     Ok(())
 }
 
-/// When the newest call within a time began, of the last few that were written down.
+/// When the newest call within a time began, of the last few that were recorded.
 pub async fn last_call_within(
     connection: &mut PgConnection,
     during: Range<DateTime<Utc>>,
@@ -73,10 +72,10 @@ pub async fn last_call_within(
     .await
 }
 
-/// What is looked for in the interface log; what is `None` does not matter.
+/// A search in the interface log; a criterion that is `None` matches every call.
 #[derive(Clone, Debug, Default)]
 pub struct CallSearch {
-    /// By any of its names; its calls are found under all of them.
+    /// Any of the partner's names; calls under all of its names are found.
     pub partner: Option<String>,
     /// The object or message that a call was about.
     pub key: Option<String>,
@@ -84,14 +83,14 @@ pub struct CallSearch {
     pub code: Option<String>,
     pub from: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
-    /// The code of the risk partner that we ask, as the configuration has it: calls of ours to it bear its role only.
+    /// The configured code of the risk partner that we ask. Our calls to it are recorded under its role only.
     pub risk_code: Option<String>,
-    /// Only those with lower numbers: what stands behind a page of them.
+    /// Only calls with lower numbers, for the next page.
     pub before_no: Option<i64>,
     pub limit: i64,
 }
 
-/// How nearly every call ends. Whoever looks for another code finds no call that has only these, and the index of codes leaves those out.
+/// The codes of nearly all calls. The index of codes leaves out calls that have only these, so a search for another code can use it.
 const PLAIN_CODES: [&str; 3] = ["ok", "200", "201"];
 
 /// A call as the interface log has it.
@@ -130,7 +129,7 @@ pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) ->
                and ($6::bigint is null or call_no < $6)
          order by call_no desc limit $7",
         &partners,
-        // What can be no name is nothing's, and finds nothing.
+        // A text that cannot be a name becomes empty, which matches no call.
         search.key.as_deref().map(|key| object_name(key).unwrap_or_default()),
         search.code,
         search.from,
@@ -143,11 +142,11 @@ pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) ->
     .await
 }
 
-/// Every name under which the log keeps the calls of the partner called `name`.
+/// All names under which the log has calls of the partner called `name`.
 ///
-/// Calls to us stand under the code of the calling system; an owner may have several. Calls of ours stand under a funder's code (in a
-/// trial house, the one core that plays all funders), a merchant's id, or the role `risk`. Risk partners have no owner: each has the
-/// calls of its own system, and ours belong to the one that is configured, or to the only one. The role has the calls of all.
+/// Calls to us are recorded under the code of the calling system, of which an owner may have several. Calls of ours are recorded under a
+/// funder's code (in a trial house, the one core that plays all funders), a merchant's id, or the role `risk`. Risk partners have no owner:
+/// each has the calls of its own system, and ours belong to the configured one, or to the only one. The role has the calls of all.
 async fn find_names(connection: &mut PgConnection, name: &str, risk_code: Option<&str>) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"with owner as (
@@ -176,7 +175,7 @@ async fn find_names(connection: &mut PgConnection, name: &str, risk_code: Option
     .await
 }
 
-/// The lowest number of a call that is kept, of those from `from_no` on that no clock has dated after `now`.
+/// The lowest number, from `from_no` on, of a call that is not dated after `now`.
 pub async fn first_call_no(
     connection: &mut PgConnection,
     from_no: i64,
@@ -187,8 +186,8 @@ pub async fn first_call_no(
         .await
 }
 
-/// Forgets calls made before `before` that have one of the numbers; returns how many. Numbers ascend with times, nearly, and what is
-/// looked for by its number is found at once. By its age it is not, where room that was forgotten is written upon again.
+/// Deletes calls made before `before` that have one of the numbers; returns how many. By number, because numbers nearly ascend with time
+/// and are found at once. Rows are not found at once by age, since new rows are written into the space of deleted ones.
 pub async fn prune_calls(
     connection: &mut PgConnection,
     numbers: Range<i64>,
@@ -205,9 +204,8 @@ pub async fn prune_calls(
     Ok(done.rows_affected())
 }
 
-/// Remembers a nonce; `false` if that signer used it before. Not waited for on disk: a crash may forget the last moments'
-/// nonces, but none whose callback was booked: that commit is waited for, came later, and takes with it to disk whatever was
-/// written before it.
+/// Stores a nonce; `false` if that signer used it before. The commit does not wait for the disk: a crash may lose the last nonces, but not
+/// that of a callback that was booked, because that commit came later and waited for the disk, which takes everything before with it.
 pub async fn remember_nonce(
     connection: &mut PgConnection,
     signer: &str,
@@ -227,7 +225,7 @@ pub async fn remember_nonce(
     Ok(done.rows_affected() == 1)
 }
 
-/// Forgets nonces whose signatures are too old to be believed anyway; returns how many.
+/// Deletes nonces whose signatures are too old to be accepted anyway; returns how many.
 pub async fn prune_nonces(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let done = sqlx::query!("delete from nonce where expires_at < $1", before).execute(connection).await?;
     Ok(done.rows_affected())

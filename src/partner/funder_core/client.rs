@@ -1,4 +1,4 @@
-//! Telling the funder's core what happened.
+//! Delivers events to the funder's core.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::wire::{EventResult, EventsAnswer, EventsRequest, Outgoing};
 /// The core's result of each event, by its number.
 pub type Results = HashMap<i64, EventResult>;
 
-/// How long a batch may take; short, because whoever delivers tries again.
+/// How long a batch may take; short, because the outbox tries again.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// An event in the core's own form.
@@ -20,7 +20,7 @@ pub struct OwnForm<'a> {
     /// Below the core's base URL.
     pub path: &'a str,
     pub event_no: i64,
-    /// What the event is about: its text may name nothing in words of ours.
+    /// What the event is about, for the call log: the text itself may use none of our field names.
     pub about: &'a [String],
     pub text: &'a str,
 }
@@ -41,11 +41,11 @@ pub async fn deliver_one(client: &Client, event: OwnForm<'_>) -> Result<Vec<u8>,
     client.post(&operation, event.text).await
 }
 
-/// Delivers events in order and returns the core's result of each by its number. `about` is what those are about whose bodies
-/// are in the core's own form.
+/// Delivers events in order and returns the core's result of each by its number. `about` names, for the call log, the objects of those
+/// events whose bodies are in the core's own form.
 ///
 /// # Errors
-/// As [`CallError`] says; nothing is known of any of them then.
+/// As [`CallError`] says; then nothing is known of any of them.
 pub async fn deliver(client: &Client, events: Vec<Outgoing>, about: &[String]) -> Result<Results, CallError> {
     let key = events.first().map_or_else(String::new, |first| first.event_no.to_string());
     let operation = Operation {
@@ -53,7 +53,7 @@ pub async fn deliver(client: &Client, events: Vec<Outgoing>, about: &[String]) -
         path: "/events",
         key: &key,
         also: about,
-        // It would be safe, but delivery has its own way of trying again, with fewer events.
+        // It would be safe, but the outbox has its own way of trying again, with fewer events.
         safe_to_retry: false,
         time_limit: TIME_LIMIT,
     };
@@ -61,7 +61,8 @@ pub async fn deliver(client: &Client, events: Vec<Outgoing>, about: &[String]) -
     Ok(by_number(answer.results))
 }
 
-/// What was said of each event. Of one of which two things were said, nothing was: it comes again, and the core knows it by its number.
+/// The result of each event. An event with two different results counts as unanswered: it is sent again, and the core recognises it by its
+/// number.
 fn by_number(results: Vec<EventResult>) -> Results {
     agreed(results.into_iter().map(|result| (result.event_no, result)))
 }

@@ -1,4 +1,5 @@
-//! Where a merchant may be notified: on the open internet, so that nobody can use us to reach what stands behind our walls.
+//! The addresses at which a merchant may be notified: on the public internet only, so that nobody can use us to reach our own network
+//! (server-side request forgery).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,7 +11,7 @@ use crate::error::Refusal;
 /// Longer than any address that takes notifications.
 pub const URL_BYTES_MAX: usize = 500;
 
-/// An address that was looked at.
+/// An address that has passed the checks of [`NotifyUrl::parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifyUrl(Url);
 
@@ -35,20 +36,22 @@ impl Refusal for UrlRefusal {
 /// Which addresses may be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// https on the open internet.
+    /// https on the public internet.
     Internet,
-    /// And this machine by http: for trial houses.
+    /// Also this machine by http: for trial houses.
     ThisMachineToo,
 }
 
 impl NotifyUrl {
+    /// Checks the text of an address. Host names are not resolved here but at each call, by [`Guarded`].
+    ///
     /// # Errors
-    /// Why it is not taken. A name is looked up only when it is called, each time anew.
+    /// Why it is not taken.
     pub fn parse(text: &str, reach: Reach) -> Result<NotifyUrl, UrlRefusal> {
         let url = Url::parse(text).map_err(|_| UrlRefusal::Malformed)?;
         let is_bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
         let host = url.host_str().ok_or(UrlRefusal::Malformed)?;
-        // As it is kept and called it may be longer: what is not ASCII is written out.
+        // The parsed form may be longer than the text, because what is not ASCII is encoded.
         let is_long = text.len() > URL_BYTES_MAX || url.as_str().len() > URL_BYTES_MAX;
         if is_long || !is_bare || host.is_empty() {
             return Err(UrlRefusal::Malformed);
@@ -60,7 +63,7 @@ impl NotifyUrl {
             "https" => {}
             _ => return Err(UrlRefusal::Malformed),
         }
-        // A name without a dot, or of a private zone, is somebody's own machine.
+        // A name without a dot, or in a private zone, leads to a machine of a local network.
         let is_private_name = address.is_none()
             && (!host.trim_end_matches('.').contains('.')
                 || ["localhost", "local", "internal", "lan", "home.arpa"]
@@ -76,7 +79,7 @@ impl NotifyUrl {
         self.0.as_str()
     }
 
-    /// What is signed: the path with its query.
+    /// The part that is signed: the path with its query.
     pub fn signed_part(&self) -> String {
         match self.0.query() {
             Some(query) => format!("{}?{query}", self.0.path()),
@@ -85,7 +88,7 @@ impl NotifyUrl {
     }
 }
 
-/// Whether an address is one of the open internet.
+/// Whether an address belongs to the public internet.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -127,7 +130,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
 }
 
-/// Looks names up and gives only what may be called, so that a name that points inside leads nowhere, whenever it is asked.
+/// A resolver that returns only addresses that may be called, so that a name that points into our network leads nowhere, also if it is
+/// changed later.
 #[derive(Clone, Copy, Debug)]
 pub struct Guarded(pub Reach);
 

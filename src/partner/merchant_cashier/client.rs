@@ -1,4 +1,4 @@
-//! Telling a merchant's cashier what became of a payment.
+//! Notifies a merchant's cashier of what became of a payment.
 
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,9 @@ use crate::partner::call_record::Ended;
 use crate::partner::client::{Clocks, build_guarded};
 use crate::partner::signature::{Identity, Stamp};
 
-/// A cashier has as long as WeChat Pay gives it.
+/// As long as WeChat Pay gives a cashier.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
-/// What is read of an answer; the verdict takes forty bytes.
+/// The largest answer that is read; a verdict takes forty bytes.
 const ANSWER_BYTES_MAX: usize = 4 * 1024;
 
 /// Reaches every merchant's cashier, each at its own address.
@@ -28,7 +28,7 @@ pub struct Cashiers {
 /// Who is notified.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipient<'a> {
-    /// How the call log calls it.
+    /// Its name in the call log.
     pub partner: &'a str,
     pub url: &'a NotifyUrl,
 }

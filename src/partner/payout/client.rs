@@ -1,4 +1,4 @@
-//! Sending payments and asking what became of them, in our own words.
+//! Sends payments and queries what became of them; translates between our types and the channel's protocol.
 
 use crate::base::Fen;
 use crate::partner::client::TIME_LIMIT_BATCH;
@@ -30,7 +30,7 @@ pub enum PayTo {
     Registered { code: String },
 }
 
-/// Without names and numbers, so that no log can hold them.
+/// Leaves out names and numbers, so that they never get into a log.
 impl std::fmt::Debug for PayTo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -62,7 +62,7 @@ pub enum Saying {
     },
     Processing,
     NeverReceived,
-    /// A word that we do not know, or a payment without its reference or amount: as good as no answer.
+    /// A state that we do not know, or a payment without its reference or amount: counts as no answer.
     Unclear,
 }
 
@@ -77,7 +77,7 @@ pub async fn pay(client: &Client, payments: Vec<Payment>) -> Result<Vec<Heard>, 
         path: "/orders",
         key: &key,
         also: &[],
-        // Every order has its key; but a repetition costs the channel a look-up for each, so the query does it.
+        // A repetition would be safe, because every order has its key; but a query is cheaper for the channel.
         safe_to_retry: false,
         time_limit: TIME_LIMIT_BATCH,
     };
@@ -90,7 +90,7 @@ pub async fn pay(client: &Client, payments: Vec<Payment>) -> Result<Vec<Heard>, 
 /// Asks what became of up to [`PAYMENTS_MAX`] payments.
 ///
 /// # Errors
-/// As [`CallError`] says; nothing is learnt then.
+/// As [`CallError`] says; then nothing is known.
 pub async fn query(client: &Client, order_keys: Vec<String>) -> Result<Vec<Heard>, CallError> {
     let key = order_keys.first().cloned().unwrap_or_default();
     let operation = Operation {
@@ -105,10 +105,10 @@ pub async fn query(client: &Client, order_keys: Vec<String>) -> Result<Vec<Heard
     Ok(answer.states.into_iter().map(heard).collect())
 }
 
-/// Reads the body of a callback, whose signature was found good.
+/// Reads the body of a callback whose signature has been verified.
 ///
 /// # Errors
-/// If it is not of the protocol's form.
+/// It is not in the protocol's form.
 pub fn read_callback(body: &[u8]) -> serde_json::Result<Heard> {
     serde_json::from_slice(body).map(heard)
 }
@@ -123,7 +123,7 @@ fn order(payment: Payment) -> Order {
 }
 
 fn heard(state: OrderState) -> Heard {
-    // Without its amount nobody can say that it is the payment that was asked for.
+    // Without the amount it cannot be compared with the payment that was ordered.
     let reference = state.bank_reference.filter(|text| !text.trim().is_empty() && state.amount_fen.is_some());
     let saying = match (state.state, reference) {
         (State::Paid, Some(bank_reference)) => Saying::Paid { bank_reference },

@@ -1,4 +1,4 @@
-//! Asking the risk partner, in our words.
+//! Asks the risk partner for decisions; translates between our types and its protocol.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::purchase::weighing::{self, Question as PurchaseQuestion};
 /// Asks for decisions, at most [`super::APPLICATIONS_MAX`]; an application without an answer is missing.
 ///
 /// # Errors
-/// As [`CallError`] says; nothing is decided then.
+/// As [`CallError`] says; then nothing is decided.
 pub async fn decide(client: &Client, questions: &[Question<'_>]) -> Result<HashMap<ApplicationId, Verdict>, CallError> {
     let applications: Vec<Application> = questions.iter().map(application).collect();
     let key = applications.first().map_or_else(String::new, |first| first.application_id.to_string());
@@ -36,16 +36,16 @@ pub async fn decide(client: &Client, questions: &[Question<'_>]) -> Result<HashM
     Ok(by_application(answer.answers))
 }
 
-/// What was said of each application. Of one of which two things were said, nothing was.
+/// The answer for each application. One with two different answers counts as unanswered.
 fn by_application(answers: Vec<Answer>) -> HashMap<ApplicationId, Verdict> {
     let decided = agreed(answers.into_iter().map(|answer| (answer.application_id, answer.decision)));
     decided.into_iter().map(|(id, decision)| (ApplicationId::from_uuid(id), verdict(decision))).collect()
 }
 
-/// Asks about one purchase, once: whoever stands at the till does not wait for repetitions.
+/// Asks about one purchase, without repetition: the borrower is waiting at the till.
 ///
 /// # Errors
-/// As [`CallError`] says; the partner was silent then.
+/// As [`CallError`] says; it counts as no answer.
 pub async fn decide_purchase(
     client: &Client,
     question: &PurchaseQuestion,
@@ -122,7 +122,7 @@ fn verdict(decision: Decision) -> Verdict {
     }
 }
 
-/// As much of a reason as is kept: the decision counts whatever stands there, and the database takes no text with a NUL in it.
+/// The reason, made fit for the database: without NULs and cut. The decision counts whatever its reason is.
 fn kept(reason: &str) -> String {
     reason.chars().filter(|letter| !letter.is_control()).take(REASON_CHARS_MAX).collect()
 }

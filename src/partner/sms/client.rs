@@ -1,4 +1,4 @@
-//! Sending short messages, in our words.
+//! Sends short messages; translates between our types and the SMS partner's protocol.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,7 +19,7 @@ pub struct ShortMessage {
     /// A template that the partner knows, with its parameters.
     pub template: &'static str,
     pub parameters: BTreeMap<String, String>,
-    /// Our names of what it is about, by which its call is found: the partner is told none of them.
+    /// Our ids of what it is about, by which the call log finds its call. They are not sent to the partner.
     pub about: Vec<String>,
 }
 
@@ -43,10 +43,10 @@ pub enum Sent {
     },
 }
 
-/// Hands messages over and returns what became of each; those without an answer, or with two that differ, are missing.
+/// Sends messages and returns what became of each; those without an answer, or with two different ones, are missing.
 ///
 /// # Errors
-/// As [`CallError`] says, at the first call that fails; the same messages may be handed over again.
+/// As [`CallError`] says, at the first call that fails; the same messages may be sent again.
 pub async fn send(client: &Client, messages: Vec<ShortMessage>) -> Result<HashMap<Uuid, Sent>, CallError> {
     let mut said = Vec::with_capacity(messages.len());
     for batch in messages.chunks(MESSAGES_MAX) {

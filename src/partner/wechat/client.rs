@@ -1,4 +1,4 @@
-//! Calling WeChat, in our words.
+//! WeChat's client; translates between our types and WeChat's protocol.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,7 +26,7 @@ use crate::text_file;
 
 /// The largest answer that is read; a token or a verdict takes some hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// The most characters of a refusal's words that are kept; a sentence takes fewer.
+/// The most characters of a refusal's message that are kept.
 const MESSAGE_CHARS_MAX: usize = 500;
 /// How long before their end tokens are renewed.
 const EARLY: TimeDelta = TimeDelta::minutes(5);
@@ -88,7 +88,7 @@ impl WeChatSettings {
     /// Reads a file of these settings; templates may stand for `kinds` of notice.
     ///
     /// # Errors
-    /// A sentence that names the file; what stands in it is not repeated, because it holds the secret.
+    /// A sentence that names the file. Its content is not repeated, because it contains the secret.
     pub fn read(path: &Path, kinds: &[&str]) -> anyhow::Result<WeChatSettings> {
         let shown = path.display();
         let text = text_file::read(path).with_context(|| format!("cannot read wechat_file {shown}"))?;
@@ -131,7 +131,7 @@ pub struct PageSignature {
 /// A subscription message to one person.
 #[derive(Clone, Debug)]
 pub struct Sending<'a> {
-    /// Our names of whom it concerns and of what it tells, by which the call is found.
+    /// Our ids of whom and what it is about, by which the call log finds the call.
     pub about: &'a [String],
     pub openid: &'a str,
     pub template: &'a str,
@@ -140,7 +140,7 @@ pub struct Sending<'a> {
     pub keywords: BTreeMap<String, String>,
 }
 
-/// WeChat's client. Its tokens are shared by everybody and live in memory; another node gets its own.
+/// WeChat's client. Its tokens are shared by all calls of this node and are kept in memory; every node gets its own.
 pub struct WeChat {
     settings: WeChatSettings,
     http: reqwest::Client,
@@ -156,19 +156,19 @@ struct Kept {
     until: DateTime<Utc>,
 }
 
-/// A call, as the log finds it.
+/// What the call log says of a call.
 #[derive(Clone, Copy)]
 struct Call<'a> {
     operation: &'a str,
-    /// Our names of whom and what it concerns.
+    /// Our ids of whom and what it is about.
     about: &'a [String],
 }
 
 /// What came of a call.
 struct End {
-    /// The log's word.
+    /// The outcome in the call log.
     outcome: &'static str,
-    /// WeChat's, of a refusal.
+    /// WeChat's code of a refusal.
     errcode: Option<i64>,
     http_status: Option<u16>,
     duration: Duration,
@@ -179,7 +179,7 @@ impl WeChat {
         WeChat { settings, http, log, clock, token: Mutex::default(), ticket: Mutex::default() }
     }
 
-    /// Where the browser is sent to, to come back to `back` with a code and `state`.
+    /// The address to redirect the browser to. WeChat sends it back to `back` with a code and `state`.
     pub fn authorize_address(&self, back: &str, state: &str) -> String {
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("appid", &self.settings.app_id)
@@ -191,7 +191,7 @@ impl WeChat {
         format!("{}/connect/oauth2/authorize?{query}#wechat_redirect", self.settings.authorize_url)
     }
 
-    /// The openid of the person who came back with a code, which is good once.
+    /// The openid of the person who came back with a code. A code works once.
     ///
     /// # Errors
     /// As [`WeChatError`] says.
@@ -223,11 +223,11 @@ impl WeChat {
         self.settings.templates.get(kind)
     }
 
-    /// Sends a subscription message. WeChat does not know a message again: one whose answer was lost and that
-    /// is sent again may arrive twice, where the person allowed two.
+    /// Sends a subscription message. WeChat does not recognise repetitions: a message that is sent again because its answer was lost may
+    /// arrive twice, if the person allowed two.
     ///
     /// # Errors
-    /// As [`WeChatError`] says; whoever does not want messages is a refusal.
+    /// As [`WeChatError`] says; it is a refusal if the person does not want messages.
     pub async fn send(&self, sending: Sending<'_>) -> Result<(), WeChatError> {
         let data = sending.keywords.into_iter().map(|(name, value)| (name, Keyword { value })).collect();
         let message = SubscribeMessage {
@@ -237,7 +237,7 @@ impl WeChat {
             data,
         };
         match self.post_message(sending.about, &message).await {
-            // Somebody else got a token meanwhile, or this one ended early: a new one is asked for, once.
+            // Another node got a token meanwhile, or this one ended early: get a new one, once.
             Err(WeChatError::Refused { code, .. }) if TOKEN_REFUSED.contains(&code) => {
                 *self.token.lock().await = None;
                 self.post_message(sending.about, &message).await
@@ -297,11 +297,11 @@ impl WeChat {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<A, WeChatError> {
-        // Whose code it is only the answer tells; tokens and tickets are everybody's.
+        // No objects: whose code it is only the answer tells, and tokens and tickets belong to nobody.
         self.call(Call { operation, about: &[] }, self.http.get(self.address(path, query))).await?
     }
 
-    /// The outer error is silence, the inner one WeChat's refusal.
+    /// The outer error is that no usable answer came; the inner one is WeChat's refusal.
     async fn call<A: DeserializeOwned>(
         &self,
         call: Call<'_>,
@@ -321,7 +321,7 @@ impl WeChat {
         heard
     }
 
-    /// Neither the query nor the answer, which both hold secrets; of a refusal its code.
+    /// Records the call without query and answer, which both contain secrets; of a refusal only its code.
     async fn record(&self, call: Call<'_>, end: End) {
         let response = end.errcode.map(|errcode| serde_json::json!({ "errcode": errcode }).to_string());
         self.log
@@ -342,22 +342,22 @@ impl WeChat {
     }
 }
 
-/// The openid, if it can name a person: an empty one would be the same for everybody, and the database keeps no text with a NUL in it.
+/// The openid, if it is usable: an empty one would be the same for everybody, and PostgreSQL cannot store a NUL.
 fn usable_openid(openid: String) -> Option<String> {
     Some(openid).filter(|openid| !openid.is_empty() && !openid.contains('\0'))
 }
 
-/// When something ends that is good for `seconds` from `now` on; at once where that is beyond the end of the calendar.
+/// When something ends that is valid for `seconds` from `now` on; `now` if that is beyond the end of the calendar.
 fn ends_at(now: DateTime<Utc>, seconds: i64) -> DateTime<Utc> {
     TimeDelta::try_seconds(seconds).and_then(|delta| now.checked_add_signed(delta)).unwrap_or(now)
 }
 
-/// What an answer says, as [`read`] has it. WeChat refuses with 200, too: any other status is not its own word, and counts as silence.
+/// The content of an answer, as [`read`] returns it. WeChat itself refuses with status 200, so any other status counts as no answer.
 fn heard<A: DeserializeOwned>(status: u16, body: &[u8]) -> Result<Result<A, WeChatError>, WeChatError> {
     if (200..300).contains(&status) { read(body) } else { Err(WeChatError::Silent) }
 }
 
-/// What an answer says; the outer error is one that cannot be read, the inner one WeChat's refusal.
+/// The content of an answer. The outer error is that it cannot be read, the inner one WeChat's refusal.
 fn read<A: DeserializeOwned>(body: &[u8]) -> Result<Result<A, WeChatError>, WeChatError> {
     let verdict: Verdict = serde_json::from_slice(body).map_err(|_| WeChatError::Silent)?;
     if verdict.errcode != 0 {
@@ -366,12 +366,12 @@ fn read<A: DeserializeOwned>(body: &[u8]) -> Result<Result<A, WeChatError>, WeCh
     serde_json::from_slice(body).map(Ok).map_err(|_| WeChatError::Silent)
 }
 
-/// What the log may have of WeChat's words.
+/// WeChat's message of a refusal, made fit for the log.
 fn kept(message: &str) -> String {
     shape::kept(message).chars().take(MESSAGE_CHARS_MAX).collect()
 }
 
-/// Status and body; `None` where no answer comes or it is too large, and the log says why.
+/// Status and body; `None` if no answer comes or it is too large, which is logged.
 async fn answer(request: reqwest::RequestBuilder) -> Option<(u16, Vec<u8>)> {
     let why = match read_answer(request).await {
         Ok(Some(answer)) => return Some(answer),

@@ -28,8 +28,8 @@ pub const TOKEN_EXPIRED: i64 = 42_001;
 pub const TOKEN_REFUSED: [i64; 3] = [TOKEN_OLD, 40_014, TOKEN_EXPIRED];
 /// The person has not asked for such messages, or not any more.
 pub const NOT_SUBSCRIBED: i64 = 43_101;
-/// Refusals by which nobody of ours gets anything, as the log has them: it is too busy; our app id or secret is wrong, or our address is
-/// not known to it; we call too often; our account is barred.
+/// Codes of refusals, as the log has them, after which no call of ours succeeds: WeChat is too busy; our app id or secret is wrong, or our
+/// address is not allowed; we call too often; our account is blocked.
 pub const SERVES_NOBODY: [&str; 8] = ["-1", "40001", "40013", "40125", "40164", "45009", "45011", "48004"];
 
 /// Whether a refusal is one of those.

@@ -1,4 +1,4 @@
-//! Channel alpha's words in ours.
+//! Translates between our types and channel alpha's protocol.
 
 use super::answer::{Answer, ChannelFailure};
 use super::file::{DailyFile, FileError, FileLine, check_text, number};

@@ -1,8 +1,8 @@
-//! What a channel said about one order, in our words.
+//! A channel's answer about one order, as a type of ours.
 
 use crate::base::{Fen, words};
 
-/// One channel's word on one order. Only `Succeeded`, `Failed` and `Rejected` are final.
+/// One channel's answer about one order. Only `Succeeded`, `Failed` and `Rejected` are final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Succeeded {
@@ -15,13 +15,13 @@ pub enum Answer {
         /// The channel's code, as it came.
         code: String,
     },
-    /// The channel refused the call for the sake of this order: neither a retry nor another channel helps, but a person.
+    /// The channel refused the whole call because of this order: neither a retry nor another channel helps; a person must look at it.
     Rejected { code: String },
     /// Accepted and still being worked on.
     Processing { code: String },
     /// A code that is not mapped, an answer that makes no sense, or none at all.
     Unclear { code: String },
-    /// The channel has no such order. When that is final its contract says: see `ChannelName::absence_is_final_after`.
+    /// The channel has no such order. From when on that is final is in its contract: see `ChannelName::absence_is_final_after`.
     Absent { code: String },
 }
 
@@ -37,7 +37,7 @@ impl Answer {
         }
     }
 
-    /// Why it failed; `None` where the channel does not say that it did.
+    /// Why it failed; `None` if the channel does not say that it did.
     pub fn failure(&self) -> Option<ChannelFailure> {
         match self {
             Answer::Failed { failure, .. } => Some(*failure),
@@ -48,8 +48,7 @@ impl Answer {
         }
     }
 
-    /// What counts of an answer that may come before the channel's contract lets its word be final that it has no such order:
-    /// the order may still be on its way.
+    /// Turns `Absent` into `Unclear`, for an answer that may come too early for it: the order may still be on its way.
     #[must_use]
     pub fn unless_absent(self) -> Answer {
         match self {

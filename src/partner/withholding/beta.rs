@@ -1,4 +1,4 @@
-//! Channel beta's words in ours.
+//! Translates between our types and channel beta's protocol.
 
 use super::answer::{Answer, ChannelFailure};
 use super::file::{DailyFile, FileError, FileLine, check_text, number};
@@ -82,7 +82,7 @@ fn yuan(amount: Fen) -> String {
     format!("{}.{:02}", amount.get() / 100, amount.get() % 100)
 }
 
-/// Yuan with exactly two decimals, as fen; `None` also for more than any amount is.
+/// Fen from yuan with exactly two decimals; `None` also if it is more than an amount can be.
 fn fen(yuan: &str) -> Option<Fen> {
     let (whole, cents) = yuan.split_once('.')?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Asking channels: submit orders, ask what became of them, fetch the daily file.
+//! The channels' client: submits orders, queries what became of them, and fetches daily files.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,7 +17,7 @@ use crate::partner::{CallError, Operation, Partners, SendBy};
 /// Orders in one call, by both channels' contracts.
 pub const ORDERS_MAX: usize = alpha_wire::ORDERS_MAX;
 
-/// Why a daily file is not had.
+/// Why a daily file could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error("the channel did not hand its daily file over")]
@@ -28,9 +28,9 @@ pub enum FetchError {
     Content(#[from] FileError),
 }
 
-/// Submits orders, at most [`ORDERS_MAX`], and says what the channel answered to each. Where nothing believable came back
-/// every order is unclear; where the channel certainly did not take the call on, it was down. One order that the channel does
-/// not take must not hold up the others: it is found by halving, as long as there is time for that.
+/// Submits orders, at most [`ORDERS_MAX`], and returns the channel's answer to each. If no valid answer came, every order is unclear; if
+/// the request was certainly not processed, every order failed because the channel was down. One order that the channel refuses must not
+/// hold up the others: it is found by halving the batch, as long as `send_by` allows.
 pub async fn submit(partners: &Partners, channel: ChannelName, orders: &[Order], send_by: SendBy<'_>) -> Vec<Said> {
     let mut said = Vec::with_capacity(orders.len());
     let mut batches = vec![orders];
@@ -53,7 +53,7 @@ pub async fn submit(partners: &Partners, channel: ChannelName, orders: &[Order],
 
 async fn send(partners: &Partners, channel: ChannelName, batch: &[Order]) -> Result<Vec<Said>, CallError> {
     let key = batch.first().map_or_else(String::new, |first| first.withholding_id.to_string());
-    // Not repeated by the client: a lost answer is asked about, so that the order stays one question at a time.
+    // Not repeated by the client: after a lost answer the channel is queried instead.
     let operation = Operation {
         name: "submit_orders",
         path: "/orders",
@@ -69,11 +69,11 @@ async fn send(partners: &Partners, channel: ChannelName, batch: &[Order]) -> Res
     said.map_err(CallError::unless_wordless)
 }
 
-/// What a call means for each of its orders.
+/// What the result of a call means for each of its orders.
 fn words(batch: &[Order], answered: Result<Vec<Said>, CallError>) -> Vec<Said> {
     let (said, missing) = match answered {
         Ok(said) => {
-            // The order has only just been sent: that there is no such one is no answer yet.
+            // The order has only just been sent, so "no such order" is not an answer yet.
             let said = said.into_iter().map(|said| Said { answer: said.answer.unless_absent(), ..said });
             (said.collect(), Answer::Unclear { code: "no_result".to_owned() })
         }
@@ -87,7 +87,7 @@ fn words(batch: &[Order], answered: Result<Vec<Said>, CallError>) -> Vec<Said> {
     of_each(batch.iter().map(|order| order.withholding_id), said, &missing)
 }
 
-/// Asks what became of orders. One that the channel says nothing about, or that could not be asked about, stays unclear.
+/// Queries what became of orders. An order without an answer, or whose query failed, stays unclear.
 pub async fn query(partners: &Partners, channel: ChannelName, withholding_ids: &[WithholdingId]) -> Vec<Said> {
     let key = withholding_ids.first().map_or_else(String::new, ToString::to_string);
     let operation = Operation {
@@ -113,10 +113,10 @@ pub async fn query(partners: &Partners, channel: ChannelName, withholding_ids: &
     of_each(withholding_ids.iter().copied(), answered.unwrap_or_default(), &missing)
 }
 
-/// The channel's final orders of one day.
+/// Fetches the daily file: the channel's final orders of one day.
 ///
 /// # Errors
-/// If it cannot be had, is broken, or does not add up.
+/// It could not be fetched, is malformed, or does not add up.
 pub async fn daily_file(
     partners: &Partners,
     channel: ChannelName,
@@ -153,7 +153,7 @@ fn down(code: &str) -> Answer {
     Answer::Failed { failure: ChannelFailure::ChannelDown, code: code.to_owned() }
 }
 
-/// One answer for each order that was asked about, and none for others. Two words about one order that differ are as good as none.
+/// Exactly one answer for each order that was asked about; `missing` if there is none, or two different ones. Others are dropped.
 fn of_each(asked: impl Iterator<Item = WithholdingId>, said: Vec<Said>, missing: &Answer) -> Vec<Said> {
     let mut answers: HashMap<Uuid, Answer> = HashMap::with_capacity(said.len());
     for Said { withholding_id, answer } in said {

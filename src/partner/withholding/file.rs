@@ -1,4 +1,4 @@
-//! A channel's daily file in our words, believed only if it adds up to its own trailer.
+//! A channel's daily file, as a type of ours. It is used only if its lines add up to its own trailer.
 
 use super::answer::Answer;
 use crate::base::Fen;
@@ -8,15 +8,15 @@ use crate::base::id::WithholdingId;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DailyFile {
     pub lines: Vec<FileLine>,
-    /// What was taken from cards.
+    /// The sum that was taken from cards.
     pub amount: Fen,
-    /// What the channel keeps of it.
+    /// The channel's fees, which it keeps of it.
     pub cost: Fen,
-    /// The sums that the trailer states, which the lines must come to.
+    /// The sums that the trailer states, to which the lines must add up.
     trailer: Option<Totals>,
 }
 
-/// What the lines of a file come to.
+/// Number of lines and sums of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Totals {
     lines: i64,
@@ -36,7 +36,7 @@ pub struct FileLine {
     pub cost: Fen,
 }
 
-/// Why a daily file is not believed.
+/// Why a daily file is not used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
     #[error("line {0} of the daily file cannot be read")]
@@ -52,16 +52,16 @@ pub enum FileError {
 }
 
 impl DailyFile {
-    /// Takes the trailer; one that is not of numbers is none.
+    /// Sets the trailer. If one of its fields is not a number, the file counts as without a trailer.
     pub(super) fn end(&mut self, lines: Option<i64>, amount_fen: Option<i64>, cost_fen: Option<i64>) {
         let numbers = lines.zip(amount_fen).zip(cost_fen);
         self.trailer = numbers.map(|((lines, amount_fen), cost_fen)| Totals { lines, amount_fen, cost_fen });
     }
 
-    /// The file with its sums.
+    /// Checks the lines against the trailer, and fills in the sums.
     ///
     /// # Errors
-    /// Why it is not believed.
+    /// Why the file is not used.
     pub(super) fn foots(mut self) -> Result<DailyFile, FileError> {
         self.amount = sum(self.lines.iter().map(|line| line.amount))?;
         self.cost = sum(self.lines.iter().map(|line| line.cost))?;
@@ -72,7 +72,7 @@ impl DailyFile {
             Some(trailer) if trailer != found => return Err(FileError::DoesNotFoot),
             Some(_) => {}
         }
-        // The trailer counts such an amount and the channel pays it, but only a success books one.
+        // An amount without a success: the channel would pay it, but we book amounts of successes only.
         match self.lines.iter().find(|line| line.amount.is_positive() && !line.answer.is_success()) {
             Some(line) => Err(FileError::TakenWithoutSuccess(line.withholding_id)),
             None => Ok(self),
@@ -80,7 +80,7 @@ impl DailyFile {
     }
 }
 
-/// The database keeps no text with a NUL in it: a file that has one is damaged.
+/// Refuses a text with a NUL, which PostgreSQL cannot store: the file is damaged.
 pub(super) fn check_text(text: &str) -> Result<(), FileError> {
     match text.lines().position(|row| row.contains('\0')) {
         Some(index) => Err(FileError::Row(index + 1)),
@@ -88,7 +88,7 @@ pub(super) fn check_text(text: &str) -> Result<(), FileError> {
     }
 }
 
-/// A sum that is an amount.
+/// The sum, if it is within what an amount can be.
 fn sum(mut amounts: impl Iterator<Item = Fen>) -> Result<Fen, FileError> {
     let sum = amounts.try_fold(Fen::ZERO, Fen::checked_add);
     sum.filter(|sum| *sum <= Fen::MAX).ok_or(FileError::DoesNotFoot)

@@ -1,4 +1,4 @@
-//! The withholding channels (代扣渠道): who takes money from cards for us. Two channels with words of their own.
+//! The withholding channels (代扣渠道), which take money from cards for us: two channels, each with a protocol of its own.
 
 pub mod wire;
 mod answer;
@@ -14,7 +14,7 @@ pub use answer::{Answer, ChannelFailure};
 pub use client::{FetchError, ORDERS_MAX, daily_file, query, submit};
 pub use file::{DailyFile, FileError, FileLine};
 
-/// An order as a channel is told it.
+/// An order to be sent to a channel.
 #[derive(Clone, Debug)]
 pub struct Order {
     pub withholding_id: WithholdingId,
@@ -25,25 +25,25 @@ pub struct Order {
     pub business_day: BusinessDay,
 }
 
-/// A channel's word on one order.
+/// A channel's answer about one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     pub withholding_id: WithholdingId,
     pub answer: Answer,
 }
 
-/// A callback as it was heard; believed only if all of it matches what was sent.
+/// The content of a callback; it counts only if all of it matches the order that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
-    /// Us, as the channel knows us.
+    /// Our id at the channel.
     pub merchant_id: String,
     pub withholding_id: WithholdingId,
-    /// What was asked for.
+    /// The amount of the order, not the amount taken.
     pub amount: Fen,
     pub answer: Answer,
 }
 
-/// Reads a callback's body; `None` if it is not in the channel's words.
+/// Reads a callback's body; `None` if it is not in the channel's format.
 pub fn read_callback(channel: ChannelName, body: &[u8]) -> Option<Heard> {
     match channel {
         ChannelName::Alpha => alpha::callback(body),
@@ -89,7 +89,7 @@ impl ChannelName {
         }
     }
 
-    /// How long after submission the channel's word that it has no such order is final, by its contract; `None`: never.
+    /// How long after submission the channel's answer that it has no such order is final, by its contract; `None`: never.
     pub fn absence_is_final_after(self) -> Option<chrono::TimeDelta> {
         match self {
             ChannelName::Alpha => Some(chrono::TimeDelta::minutes(10)),

@@ -33,7 +33,7 @@ pub enum ProductRefusal {
     Unproven(Vec<ProofProblem>),
     #[error("there is no funder with the code {0:?}: open it with `fenqi funder open`, then publish its products")]
     UnknownFunder(String),
-    /// Codes are of all funders: whoever wants one must learn that it is taken, and nothing of whom by.
+    /// Codes are unique among all funders. The refusal tells that the code is taken, but not by whom.
     #[error("the code {code:?} is taken by a product that is not of {funder:?}: choose another code")]
     CodeTaken { code: String, funder: String },
     #[error("this text was version {0}, which is off sale: change it (a comment is enough) to publish it anew")]
@@ -72,7 +72,7 @@ pub struct PublishedVersion {
     pub product_id: ProductId,
     pub code: String,
     pub version: i32,
-    /// The same text was on sale already, and nothing was written.
+    /// Whether the same text was on sale already; then nothing was written.
     pub already_published: bool,
     pub proof: Proof,
 }
@@ -84,15 +84,15 @@ pub fn check(text: &str) -> Result<(Terms, Proof), ProductRefusal> {
     Ok((terms, proof))
 }
 
-/// Proofs that a node computes at once: each takes a processor for itself, and purchases go on meanwhile.
+/// Proofs that a node computes at once. Each keeps a processor busy, and purchases must go on meanwhile.
 static PROVING: Apart = Apart::of(2);
 
-/// Texts that a node remembers to have proven, the one first that was asked for last: a draft is proven when it is checked,
+/// Proven texts that a node caches, the one first that was asked for last: the same draft is proven again and again, when it is checked,
 /// submitted, edited, approved and published.
 const PROVEN_MAX: usize = 32;
 static PROVEN: Mutex<VecDeque<Proven>> = Mutex::new(VecDeque::new());
 
-/// What a text says, and how it was proven: always the same of the same text.
+/// The terms and the proof of a text, which depend on nothing but the text.
 #[derive(Clone)]
 struct Proven {
     sha256: [u8; 32],
@@ -100,8 +100,8 @@ struct Proven {
     proof: Proof,
 }
 
-/// As [`check`]; of a text that was proven a while ago the same is said again.
-fn check_once(text: &str) -> Result<(Terms, Proof), ProductRefusal> {
+/// As [`check`], with a cache of the texts that were proven last.
+fn check_cached(text: &str) -> Result<(Terms, Proof), ProductRefusal> {
     let sha256: [u8; 32] = Sha256::digest(text.as_bytes()).into();
     let before = recall(&mut proven(), sha256);
     if let Some(Proven { terms, proof, .. }) = before {
@@ -131,31 +131,32 @@ fn proven() -> MutexGuard<'static, VecDeque<Proven>> {
     PROVEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As [`check`], apart from what answers requests, and not more of it at once than a node has room for.
+/// As [`check`], on a blocking thread and no more at a time than [`PROVING`] allows, so that requests are still answered. A proof that has
+/// begun runs to its end even if its caller is dropped.
 ///
 /// # Errors
-/// If the program is going down.
+/// The proof panicked, or the program is shutting down.
 pub async fn check_apart(text: String) -> anyhow::Result<Result<(Terms, Proof), ProductRefusal>> {
-    PROVING.work(move || check_once(&text)).await
+    PROVING.work(move || check_cached(&text)).await
 }
 
 /// Publishes a text as the next version of its product and takes the version before it off sale.
 ///
-/// The same text again is the same version. Loans and lines keep the version that they were made under. What is valid later, or no
-/// more, is not published while another version is sold.
+/// Publishing the same text again returns the same version. Loans and lines keep the version that they were made under. Terms that are not
+/// valid today are refused while another version is on sale.
 pub async fn publish(app: &App, text: &str) -> Outcome<PublishedVersion, ProductRefusal> {
     let published = publish_all(app, &[text]).await.map_err(|fault| fault.map_refusal(|(_, refusal)| refusal))?;
     Ok(published.into_iter().next().context("one text gives one version")?)
 }
 
-/// As [`publish`], all texts or none, answering each in order. A refusal comes with the place of the text that it is of.
+/// As [`publish`], for several texts: all of them or none. The versions are in the order of the texts; a refusal has its text's index.
 pub async fn publish_all(app: &App, texts: &[&str]) -> Outcome<Vec<PublishedVersion>, (usize, ProductRefusal)> {
     let mut checked = Vec::with_capacity(texts.len());
     for (place, text) in texts.iter().enumerate() {
         let proven = check_apart((*text).to_owned()).await?;
         checked.push((place, proven.map_err(|refusal| Fault::Refused((place, refusal)))?));
     }
-    // Products are locked in one order everywhere, so that two who publish the same ones never wait for each other in a circle.
+    // Products are locked in the order of their codes, so that two callers with the same products cannot deadlock.
     checked.sort_by(|(_, (one, _)), (_, (other, _))| one.code.cmp(&other.code));
     let mut transaction = database::begin(&app.pool).await?;
     let mut published = Vec::with_capacity(texts.len());
@@ -174,7 +175,7 @@ pub async fn publish_all(app: &App, texts: &[&str]) -> Outcome<Vec<PublishedVers
     Ok(published.into_iter().map(|(_, version)| version).collect())
 }
 
-/// A text that [`check`] has let pass, and what it says.
+/// A text that has passed [`check`], with its terms and proof.
 pub(super) struct ProvenText<'a> {
     pub text: &'a str,
     pub terms: Terms,
@@ -217,7 +218,8 @@ pub(super) async fn publish_one(
     Ok(PublishedVersion { product_id, code: terms.code, version, already_published, proof })
 }
 
-/// Terms that are not valid today would take the version before them off sale: nothing would be sold, until their first day or ever.
+/// Refuses terms that are not valid today while another version is on sale: publishing them would end that one, and nothing would be sold
+/// until their first day, or ever.
 async fn refuse_gap(connection: &mut PgConnection, app: &App, terms: &Terms) -> Outcome<(), ProductRefusal> {
     let today = business_day::store::find_today(connection).await?;
     let Some(today) = today.filter(|today| !terms.is_valid_on(*today)) else { return Ok(()) };
@@ -232,7 +234,7 @@ async fn refuse_gap(connection: &mut PgConnection, app: &App, terms: &Terms) -> 
     Ok(())
 }
 
-/// Takes one version off sale; again is no change. `true` when it was on sale until now.
+/// Takes one version off sale. `true` if it was on sale until now; otherwise nothing changes.
 pub async fn withdraw(app: &App, code: &str, version: i32) -> Outcome<bool, ProductRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let Some(product) = store::lock_product(&mut transaction, code).await? else {

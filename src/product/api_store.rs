@@ -53,7 +53,7 @@ pub struct VersionView {
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
-/// Which product's versions.
+/// A query for versions of a product.
 #[derive(Clone, Copy, Debug)]
 pub struct WantedVersions<'a> {
     pub funder_id: FunderId,

@@ -1,4 +1,4 @@
-//! The catalogue: published versions, parsed once per node and kept, because a version never changes.
+//! The catalogue: a cache of published versions, parsed once for each node. It never becomes outdated, because a version never changes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -30,7 +30,7 @@ pub struct Catalogue {
 type Versions = HashMap<(ProductId, i32), Arc<ProductVersion>>;
 
 impl Catalogue {
-    /// A version that a line, purchase or loan names; a failure when it does not exist.
+    /// A version that a line, purchase or loan names. It is a failure if it does not exist.
     pub async fn get(
         &self,
         connection: &mut PgConnection,
@@ -51,14 +51,14 @@ impl Catalogue {
         Ok(versions.entry((product_id, version)).or_insert(read).clone())
     }
 
-    /// Puts a version in the place of what its text says, for as long as this process lives: a benchmark sells more on one
-    /// line than any product may.
+    /// Replaces a version in the cache, for as long as this process lives; for a benchmark, which sells more on one line than a product
+    /// may.
     pub fn put(&self, version: ProductVersion) {
         let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
         versions.insert((version.product_id, version.version), Arc::new(version));
     }
 
-    /// A version that was read before, without asking the database.
+    /// A version, if it is in the cache already; does not ask the database.
     pub fn cached(&self, product_id: ProductId, version: i32) -> Option<Arc<ProductVersion>> {
         let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
         versions.get(&(product_id, version)).cloned()
@@ -85,7 +85,7 @@ impl Catalogue {
         Ok(versions)
     }
 
-    /// Every version that was ever published: lines and loans keep the one they were made under.
+    /// Every version that was ever published, because lines and loans keep the one that they were made under.
     pub async fn load_all(&self, connection: &mut PgConnection) -> anyhow::Result<Vec<Arc<ProductVersion>>> {
         let mut versions = Vec::new();
         for (product_id, version) in store::load_all(connection).await? {

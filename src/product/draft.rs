@@ -1,4 +1,4 @@
-//! Drafts: versions that a funder's system proposes, and a second person there approves.
+//! Drafts: versions that a funder's system submits and a second person of the funder approves.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub struct Draft {
     pub published_version: Option<i32>,
 }
 
-/// Why a draft goes no further.
+/// Why a draft is not submitted, edited, approved or published.
 #[derive(Debug, thiserror::Error)]
 pub enum DraftRefusal {
     #[error("there is no such draft")]
@@ -81,7 +81,8 @@ impl Refusal for DraftRefusal {
 }
 
 impl Draft {
-    /// Whether this very edit, by whoever read the one before, is the draft's newest.
+    /// Whether the draft's newest edit is this text by this person, made on the edit `edit_no`: then a repeated request has been done
+    /// before.
     pub fn has_taken(&self, edit_no: i32, text: &str, by: &str) -> bool {
         self.edit_no - 1 == edit_no && self.terms_text == text && self.submitted_by == by
     }
@@ -94,7 +95,7 @@ impl Draft {
         }
     }
 
-    /// Whether `by` may approve it, who read the edit `edit_no`. Approved before is approved.
+    /// Whether `by`, who has read the edit `edit_no`, may approve it. A draft that was approved before passes.
     pub fn check_approval(&self, by: &str, edit_no: i32) -> Result<(), DraftRefusal> {
         if is_same_holder(&self.submitted_by, by) {
             return Err(DraftRefusal::SameHolder);

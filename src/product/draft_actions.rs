@@ -15,8 +15,8 @@ use crate::database;
 use crate::error::{Attempt, Fault, Outcome};
 use crate::funder;
 
-/// Who does it: the funder, its system, and the holder of the key that signed; under which idempotency key, and whether for the
-/// first time.
+/// Who makes a request about drafts: the funder, its system, and the holder of the key that signed; with the request's idempotency key, and
+/// whether it may be a repetition.
 #[derive(Clone, Debug)]
 pub struct Signatory {
     pub funder_id: FunderId,
@@ -26,7 +26,7 @@ pub struct Signatory {
     pub attempt: Attempt,
 }
 
-/// A draft as whoever edits or approves it has read it.
+/// The draft and the edit of it that somebody has read who now edits or approves it.
 #[derive(Clone, Copy, Debug)]
 pub struct DraftRead {
     pub draft_id: ProductDraftId,
@@ -34,7 +34,7 @@ pub struct DraftRead {
     pub edit_no: i32,
 }
 
-/// Proves a text and keeps it as a draft. Under one key it is one draft, however often it is asked for.
+/// Proves a text and stores it as a draft. Repeated under the same idempotency key, it returns the same draft.
 pub async fn submit(app: &App, by: &Signatory, text: String) -> Outcome<Draft, DraftRefusal> {
     let code = prove(app, by.funder_id, &text).await?;
     let now = app.clock.now();
@@ -64,7 +64,7 @@ pub async fn submit(app: &App, by: &Signatory, text: String) -> Outcome<Draft, D
     find(app, by.funder_id, made).await
 }
 
-/// Replaces the text of a draft that was not approved yet. Asked again, what was edited is edited.
+/// Replaces the text of a draft that was not approved yet. A repeated request changes nothing.
 pub async fn edit(app: &App, by: &Signatory, read: DraftRead, text: String) -> Outcome<Draft, DraftRefusal> {
     let mut draft = find(app, by.funder_id, read.draft_id).await?;
     if by.attempt == Attempt::Again && draft.has_taken(read.edit_no, &text, &by.holder) {
@@ -84,7 +84,7 @@ pub async fn edit(app: &App, by: &Signatory, read: DraftRead, text: String) -> O
     find(app, by.funder_id, read.draft_id).await
 }
 
-/// Approves what was read, by a key of another holder than the submitter's. Again changes nothing.
+/// Approves the edit that was read, by a key with another holder than the submitter's. A repeated request changes nothing.
 pub async fn approve(app: &App, by: &Signatory, read: DraftRead) -> Outcome<Draft, DraftRefusal> {
     let DraftRead { draft_id, edit_no } = read;
     let draft = find(app, by.funder_id, draft_id).await?;
@@ -94,7 +94,7 @@ pub async fn approve(app: &App, by: &Signatory, read: DraftRead) -> Outcome<Draf
     }
     let mut transaction = database::begin(&app.pool).await?;
     let now = app.clock.now();
-    // Meanwhile the approver may have edited it: the statement looks at who submitted what is approved.
+    // The draft may have been edited since it was read here, even by the approver: the statement checks edit and submitter again.
     if !draft_store::approve_draft(&mut transaction, draft_id, edit_no, &by.holder, now).await? {
         return Err(Fault::Refused(DraftRefusal::EditedSince));
     }
@@ -103,7 +103,7 @@ pub async fn approve(app: &App, by: &Signatory, read: DraftRead) -> Outcome<Draf
     find(app, by.funder_id, draft_id).await
 }
 
-/// Publishes an approved draft as its product's next version. Again gives the same version.
+/// Publishes an approved draft as its product's next version. A repeated request returns the same version.
 pub async fn publish(app: &App, by: &Signatory, draft_id: ProductDraftId) -> Outcome<Draft, DraftRefusal> {
     let draft = find(app, by.funder_id, draft_id).await?;
     match draft.status {
@@ -114,7 +114,7 @@ pub async fn publish(app: &App, by: &Signatory, draft_id: ProductDraftId) -> Out
     let checked = actions::check_apart(draft.terms_text.clone()).await?;
     let (terms, proof) = checked.map_err(|refusal| Fault::Refused(DraftRefusal::Product(refusal)))?;
     let proven = ProvenText { text: &draft.terms_text, terms, proof };
-    // Both or neither: once the version is taken off sale, nobody could tell that the draft had become it.
+    // In one transaction: a repeated request must find which version the draft has become, even after that was taken off sale.
     let mut transaction = database::begin(&app.pool).await?;
     let published = actions::publish_one(&mut transaction, app, proven).await;
     let published = published.map_err(|fault| fault.map_refusal(DraftRefusal::Product))?;
@@ -129,13 +129,13 @@ pub async fn publish(app: &App, by: &Signatory, draft_id: ProductDraftId) -> Out
     find(app, by.funder_id, draft_id).await
 }
 
-/// What somebody does to a draft.
+/// The audit trail's entry for an action on a draft.
 fn act(action: Action, draft: &Draft) -> Act {
     let Draft { draft_id, code, terms_text, .. } = draft;
     Act::new(action, draft_id, json!({ "code": code, "text_sha256": audit::fingerprint(terms_text) }))
 }
 
-/// The product's code, if the text holds and is the funder's own.
+/// The product's code, if the text passes the proof and names this funder.
 async fn prove(app: &App, funder_id: FunderId, text: &str) -> Outcome<String, DraftRefusal> {
     let checked = actions::check_apart(text.to_owned()).await?;
     let (terms, _) = checked.map_err(|refusal: ProductRefusal| Fault::Refused(DraftRefusal::Product(refusal)))?;

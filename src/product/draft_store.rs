@@ -8,14 +8,14 @@ use super::draft::{Draft, DraftStatus};
 use crate::base::Wanted;
 use crate::base::id::{FunderId, ProductDraftId};
 
-/// What a draft was submitted by.
+/// The request that submitted a draft.
 pub struct Submission<'a> {
     pub partner_id: Uuid,
     pub idempotency_key: &'a str,
     pub text_sha256: [u8; 32],
 }
 
-/// Writes a draft; `false` when this very submission made one before.
+/// Writes a draft; `false` if the same request has made one before.
 pub async fn insert_draft(
     connection: &mut PgConnection,
     draft: &Draft,
@@ -41,7 +41,7 @@ pub async fn insert_draft(
     Ok(done.rows_affected() == 1)
 }
 
-/// The draft that a submission made.
+/// The draft that a request has made.
 pub async fn find_submitted(
     connection: &mut PgConnection,
     submission: &Submission<'_>,
@@ -80,7 +80,7 @@ pub async fn list_drafts(
     .await
 }
 
-/// Replaces the text of a draft that waits; `false` when it does not, or was edited since.
+/// Replaces the text of a draft that waits for approval; `false` if it does not, or was edited since.
 pub async fn edit_draft(connection: &mut PgConnection, draft: &Draft, edit_no: i32) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "update product_draft set code = $3, terms_text = $4, submitted_by = $5, submitted_at = $6, edit_no = edit_no + 1
@@ -97,7 +97,7 @@ pub async fn edit_draft(connection: &mut PgConnection, draft: &Draft, edit_no: i
     Ok(done.rows_affected() == 1)
 }
 
-/// Approves an edit that waits; `false` when it does not, was edited since, or was submitted by the approver.
+/// Approves an edit that waits for approval; `false` if it does not, was edited since, or was submitted by the approver.
 pub async fn approve_draft(
     connection: &mut PgConnection,
     draft_id: ProductDraftId,
@@ -118,7 +118,7 @@ pub async fn approve_draft(
     Ok(done.rows_affected() == 1)
 }
 
-/// Notes the version that an approved draft became; `false` where somebody else has just done so.
+/// Records the version that an approved draft became; `false` if another request has just done so.
 pub async fn mark_published(
     connection: &mut PgConnection,
     draft_id: ProductDraftId,

@@ -26,7 +26,7 @@ pub const SHIPPED: [&str; 7] = [
 ];
 /// A product file larger than this is a mistake.
 pub const TEXT_BYTES_MAX: usize = 256 * 1024;
-/// A person does not buy more often on one day; whoever does has stolen a phone.
+/// Purchases a day; only a stolen phone would buy more often.
 const PER_DAY_MAX: i64 = 1_000;
 
 /// Parses and checks the whole text; nothing of a broken file is used.
@@ -34,8 +34,8 @@ pub fn parse(text: &str) -> Result<Terms, Vec<Problem>> {
     parse_by(text, rules::check)
 }
 
-/// Reads a text that was published. It kept the rules of its day, and loans keep it: a rule that is stricter since holds for what is
-/// published from then on.
+/// Parses the text of a published version, without the rules that concern several fields: a rule that was made stricter since holds only
+/// for what is published after that.
 pub fn parse_published(text: &str) -> Result<Terms, Vec<Problem>> {
     parse_by(text, |_, _| {})
 }
@@ -187,7 +187,7 @@ fn read_plan(reader: &mut Reader<'_>, mut section: Section<'_>, grades: Option<&
     })
 }
 
-/// One rate for each grade of the product, in their order; none at all where the table is left out.
+/// One rate for each grade of the product, in their order; empty if the table is left out.
 fn read_prices(reader: &mut Reader<'_>, section: Option<Section<'_>>, grades: Option<&[String]>) -> Option<Vec<Rate>> {
     let Some(section) = section else { return Some(Vec::new()) };
     let grades = grades?;
@@ -201,7 +201,7 @@ fn read_prices(reader: &mut Reader<'_>, section: Option<Section<'_>>, grades: Op
             continue;
         }
         let price = reader.convert(value, path, &allowed, |value| rate(value, rules::PRICE_MAX));
-        // A grade that the product lists twice is told as that.
+        // A grade that the product lists twice is reported elsewhere.
         grades.iter().zip(&mut prices).filter(|(known, _)| *known == grade).for_each(|(_, place)| *place = price);
     }
     let missing: Vec<&str> = grades.iter().map(String::as_str).filter(|grade| !named.contains(grade)).collect();
@@ -313,7 +313,7 @@ fn read_profit_share(reader: &mut Reader<'_>, mut section: Section<'_>) -> Optio
     Some(ProfitShare { interest: interest?, fee: fee?, penalty: penalty?, subsidy: subsidy? })
 }
 
-/// What a table that may be left out says: `Some(None)` when it is.
+/// Reads an optional table: `Some(None)` if it is left out, `None` if it has a fault.
 fn optional_table<'d, T>(
     reader: &mut Reader<'_>,
     parent: &mut Section<'d>,
@@ -333,7 +333,7 @@ fn read_funder_word(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option
     Some(FunderWord { deadline_hours: deadline_hours?, default: default? })
 }
 
-/// Whom a product asks about purchases.
+/// Who decides on purchases, by the product file.
 #[derive(Clone, Copy)]
 enum Asked {
     Nobody,
@@ -441,7 +441,7 @@ fn integer(value: &DeValue<'_>, least: i64, most: i64) -> Option<i64> {
     (least..=most).contains(&number).then_some(number)
 }
 
-/// A rate from its own digits, so that no binary fraction ever stands between the file and the contract.
+/// A rate from its decimal digits in the text, so that it is never rounded to a binary fraction.
 fn rate(value: &DeValue<'_>, most: &str) -> Option<Rate> {
     let text = match value {
         DeValue::Float(float) => float.as_str(),
@@ -451,7 +451,7 @@ fn rate(value: &DeValue<'_>, most: &str) -> Option<Rate> {
     Rate::from_str(text).ok().filter(|rate| *rate <= bound(most))
 }
 
-/// A bound that is written in this crate.
+/// Parses a bound that is a constant in this crate.
 fn bound(text: &str) -> Rate {
     text.parse().expect("the bounds in the rules are rates")
 }

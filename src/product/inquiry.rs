@@ -1,4 +1,4 @@
-//! Inquiries: a quote asked in words, on the command line or as a line of JSON, and its answer in rows.
+//! Inquiries: a quote asked for on the command line or as a line of JSON, and its answer. Start with [`Inquiry::answer`].
 
 use std::str::FromStr;
 
@@ -66,8 +66,8 @@ pub struct Inquiry {
     pub due_day: Option<u8>,
 }
 
-/// A rate in words: a JSON number or text is taken by its own digits, never through a binary fraction. What another program has sent
-/// through one has a tail that nobody meant (0.13470000000000001), so a rate is rounded to the decimals that it may have.
+/// A rate as a JSON number or text. It is read by its decimal digits, never as a binary fraction. Other programs send binary fractions
+/// (0.13470000000000001), so it is rounded to the decimals that a rate may have.
 #[derive(Clone, Copy, Debug)]
 pub struct RateWord(pub Rate);
 
@@ -163,7 +163,7 @@ impl Inquiry {
             level: optional_word("level", &self.level, &Level::ALL, Level::Actual)?,
             principal: self.principal()?,
             periods: self.periods()?,
-            // The methods that have no yearly rate ignore one.
+            // Methods without a yearly rate ignore it.
             annual_rate: if needs_rate { rate(self.annual_rate) } else { Rate::ZERO },
             fee_rate_per_period: rate(self.fee_rate_per_period),
             free_periods: self.free_periods.unwrap_or(0),
@@ -264,7 +264,7 @@ impl Answer {
         let mut flows = vec![DatedFlow { on: request.start_on, amount: request.principal }];
         flows.extend(schedule.installments.iter().map(|row| DatedFlow { on: row.due_on, amount: -row.total() }));
         self.apr_by_date = dated_rate(&flows);
-        // Explained before any subsidy: the arithmetic is that of the contract, the merchant's part is taken off after.
+        // The explanation is of the contract's schedule; the merchant's subsidy is taken off afterwards.
         let Ok(contract) = schedule::build(request) else { return };
         for ((row, mut explained), before) in
             self.rows.iter_mut().zip(explain::explain(request, &contract)).zip(&contract.installments)
@@ -331,7 +331,7 @@ fn whole_number(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| "allowed is a whole number of at most 18 digits, without point or comma".to_owned())
 }
 
-/// A day in words, refused as a flag is.
+/// A day as text, with the same error as the flag.
 fn day_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BusinessDay>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| text.parse::<BusinessDay>().map_err(serde::de::Error::custom)).transpose()

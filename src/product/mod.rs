@@ -1,4 +1,5 @@
-//! The product factory: what is sold, its immutable versions, and their proof before publication.
+//! The product factory: what is sold, its immutable versions, and their proof before publication. Start with [`terms::Terms`]; `file.rs`
+//! parses a product file into it, `proof.rs` proves it, `quote.rs` prices a purchase under it.
 
 pub mod terms;
 pub mod reader;

@@ -1,5 +1,5 @@
-//! The proof before publication: every plan, price and a grid of amounts and days are computed and must hold; so must whatever rounding
-//! makes of the amounts between.
+//! The proof before publication: the schedules of every plan and price are computed for a grid of amounts and days, and each must pass the
+//! checks; amounts between those of the grid must pass them too, whatever rounding does. Start with [`prove`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -76,14 +76,18 @@ impl fmt::Display for ProofProblem {
     }
 }
 
-/// Problems after which the proof stops: the first few tell what is wrong.
+/// The proof stops after so many problems: the first few tell what is wrong.
 const PROBLEMS_MAX: usize = 20;
-/// Amounts that are computed one by one, in all, so that a proof stays short. Only a price so near its cap that a fen shows needs more.
+/// The most amounts between those of the grid that are computed one by one, so that a proof stays short. Only a price so near its cap that
+/// one fen matters needs more.
 const BETWEEN_MAX: u64 = 20_000;
 /// The months after which days and leap days come again.
 const CALENDAR_MONTHS: u32 = 48;
 
-/// Computes the whole grid. Either everything holds, or the problems are told.
+/// Computes the whole grid.
+///
+/// # Errors
+/// The cases that fail a check, at most about `PROBLEMS_MAX`.
 pub fn prove(terms: &Terms) -> Result<Proof, Vec<ProofProblem>> {
     let penalty_a_year_max = rules::penalty_a_year_max(terms);
     let mut prover = Prover { terms, schedules: 0, between: 0, penalty_a_year_max, problems: Vec::new() };
@@ -130,16 +134,16 @@ struct Case<'t> {
     line: LineDays,
 }
 
-/// The days of month of a line that buys, which the product that it was opened under gave it.
+/// The statement and due day of a line that buys; it has them from the product that it was opened under.
 #[derive(Clone, Copy)]
 struct LineDays {
     statement_day: MonthDay,
     due_day: MonthDay,
-    /// Opened under another product of the funder.
+    /// Whether the line was opened under another product of the funder.
     is_of_another: bool,
 }
 
-/// A line with statements on the 1st that is due as many days later as any product may say. No line has a longer first period.
+/// A line with statements on the 1st, and the longest time until the due day that a product may have. No line has a longer first period.
 const LATEST_LINE: LineDays = LineDays {
     statement_day: MonthDay::new(1).expect("every month has a first day"),
     due_day: MonthDay::new(1 + *rules::DUE_DAYS_AFTER.end() as u8).expect("the bound on due days keeps within a month"),
@@ -169,7 +173,7 @@ impl<'t> Prover<'t> {
         proof
     }
 
-    /// Computes every amount from the least one on until there is room for rounding, which weighs less in any greater amount.
+    /// Computes every amount from the least one on, until one has room for rounding: rounding matters less in every greater amount.
     fn prove_between(&mut self, plan: &Plan, proof: &mut PlanProof, least: Case<'t>) {
         let mut case = least;
         while self.problems.is_empty()
@@ -197,7 +201,7 @@ impl<'t> Prover<'t> {
         let checked =
             quote(self.terms, &case.request(periods)).map_err(|refusal| refusal.to_string()).and_then(|quote| {
                 check_sums(&quote.schedule, amount, periods)?;
-                // A line of another product is computed for the cap, which it might break; the payments are level as on its own.
+                // A line of another product is computed only for the cap, which it might exceed; its payments are as level as others.
                 if !is_of_another {
                     check_last_row(plan, &quote.gross_schedule())?;
                 }
@@ -256,9 +260,9 @@ fn check_sums(schedule: &Schedule, amount: Fen, periods: u16) -> Result<(), Stri
     check_ends_with_principal(schedule, amount)
 }
 
-/// A loan is paid with its last principal: what a later row asked for would be billed to nobody. Tiny amounts of a flat fee come to it,
-/// whose principal runs out before the fee that the last row absorbs; and a guarantee charge, where a first period is so long that its
-/// interest alone is more than the payment.
+/// Checks that no row has charges after the principal is repaid. A loan ends with its principal, so such charges would never be billed.
+/// Such rows come about with tiny amounts of a flat fee, whose principal is repaid before the fee that the last row absorbs; and with a
+/// guarantee charge, if the first period is so long that its interest alone is more than the payment.
 fn check_ends_with_principal(schedule: &Schedule, amount: Fen) -> Result<(), String> {
     let mut left = amount;
     for (row, number) in schedule.installments.iter().zip(1..) {
@@ -280,8 +284,8 @@ fn check_cap(terms: &Terms, quote: &Quote) -> Result<Price, String> {
     Err(format!("costs {nominal} nominal, {effective} effective a year, above the cap of {}", terms.apr_cap))
 }
 
-/// The most that bears penalty for each fen of principal that is not paid, where interest bears it too: all that a borrower still owes from
-/// some period on, and never pays. What the merchant pays of the interest is no part of it.
+/// If interest bears penalty too: the most that bears penalty for each fen of unpaid principal. The worst case is a borrower who pays
+/// nothing from some period on. The interest that the merchant pays is not counted.
 fn bearing_max(schedule: &Schedule) -> Decimal {
     let (mut principal, mut bearing, mut most) = (Fen::ZERO, Fen::ZERO, Decimal::ONE);
     for row in schedule.installments.iter().rev() {
@@ -294,8 +298,8 @@ fn bearing_max(schedule: &Schedule) -> Decimal {
     most
 }
 
-/// Whether the cap holds with a fen more in each payment for each of its roundings, which changes it by half a fen: where all were rounded
-/// down here, all of a greater amount may be rounded up.
+/// Whether the cap holds even with one fen more in each payment for each of its roundings. Rounding changes an interest or fee by up to half
+/// a fen: it may be rounded down in every row here and up in every row of a greater amount.
 fn has_room_for_rounding(terms: &Terms, plan: &Plan, periods: u16, case: Case<'_>) -> bool {
     let Ok(quote) = quote(terms, &case.request(periods)) else { return false };
     let more = Fen::new(roundings(plan) as i64);
@@ -331,7 +335,7 @@ fn check_last_row(plan: &Plan, schedule: &Schedule) -> Result<(), String> {
     Ok(())
 }
 
-/// The last payment less the first one; beside a guarantee charge less the first one that bears it, which free periods do not.
+/// The last payment minus the first one. With a guarantee charge, minus the first one after the free periods, which have no charge.
 fn last_row_difference(plan: &Plan, schedule: &Schedule) -> Fen {
     let first = if plan.has_guarantee_charge() { usize::from(plan.free_periods) } else { 0 };
     match (schedule.installments.get(first), schedule.installments.last()) {
@@ -355,12 +359,12 @@ fn last_row_reason(plan: &Plan) -> &'static str {
     }
 }
 
-/// The grid of a plan in one of its numbers of periods.
+/// The cases of the grid for a plan with a number of periods.
 fn cases<'t>(terms: &'t Terms, plan: &Plan, periods: u16) -> Vec<Case<'t>> {
     cases_of(terms, plan, periods, &amounts(terms, plan.method, periods))
 }
 
-/// These amounts for every line, day and grade of the grid.
+/// The cases of these amounts, for every line, day and grade of the grid.
 fn cases_of<'t>(terms: &'t Terms, plan: &Plan, periods: u16, amounts: &[Fen]) -> Vec<Case<'t>> {
     let mut cases = Vec::new();
     for line in lines(terms, plan) {
@@ -375,18 +379,18 @@ fn cases_of<'t>(terms: &'t Terms, plan: &Plan, periods: u16, amounts: &[Fen]) ->
     cases
 }
 
-/// Lines of the grid. Whoever buys keeps the days of the line, whichever product of its funder opened it; interest by the month
-/// does not look at them, interest by the day does.
+/// The lines of the grid. A purchase uses the statement and due days of its line, whichever product of the funder that was opened under.
+/// They matter for interest by the day, but not for interest by the month.
 fn lines(terms: &Terms, plan: &Plan) -> Vec<LineDays> {
     let statement_day = terms.line.statement_days[0];
     let own = LineDays { statement_day, due_day: terms.line.due_day(statement_day), is_of_another: false };
     if plan.day_count == DayCount::Monthly { vec![own] } else { vec![own, LATEST_LINE] }
 }
 
-/// Amounts of the grid: every one near the lower bound, where a rounding weighs most; then awkward ones to the upper.
+/// The amounts of the grid: every one near the lower bound, where rounding matters most; then awkward ones up to the upper bound.
 ///
-/// A flat fee is computed for every amount whose principal may run out before it: a part that is rounded up by half a fen at most
-/// saves its own amount within n periods only where it is at most n ÷ 2, so the amount at most n² ÷ 2.
+/// A flat fee is computed for every amount whose principal may be repaid before the last period. Each of the n parts is rounded up by at
+/// most half a fen, n ÷ 2 in all. That saves a whole part only if a part is at most n ÷ 2, so if the amount is at most n² ÷ 2.
 fn amounts(terms: &Terms, method: Method, periods: u16) -> Vec<Fen> {
     let (least, most) = (terms.purchase.amount_min_fen.get(), terms.purchase.amount_max_fen.get());
     let tiny_max = if method == Method::FlatFee { i64::from(periods).pow(2) / 2 } else { 0 };
@@ -398,9 +402,9 @@ fn amounts(terms: &Terms, method: Method, periods: u16) -> Vec<Fen> {
     amounts.into_iter().map(Fen::new).collect()
 }
 
-/// Days of the grid. Interest by the month does not look at dates; interest by the day does, and is tried from the
-/// shortest to the longest first period, over a leap February and a year's end. Of another product's line the longest is what counts,
-/// and the dearest of all months is among them.
+/// The days of purchase of the grid. Interest by the month does not depend on dates. Interest by the day is tried from the shortest to the
+/// longest first period, over a leap February and a year's end; for another product's line the longest matters, and the dearest of all
+/// months is among them.
 fn start_days(terms: &Terms, plan: &Plan, periods: u16, line: LineDays) -> Vec<BusinessDay> {
     let base = BusinessDay::new(terms.valid_from);
     let statement = line.statement_day.next_after(base);

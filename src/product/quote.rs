@@ -10,7 +10,7 @@ use crate::loan::schedule::{self, DueDates, Installment, Schedule, ScheduleError
 
 use super::terms::{DayCount, Method, Plan, Terms};
 
-/// What a borrower asks the price of.
+/// The purchase that a borrower wants to know the price of.
 #[derive(Clone, Copy, Debug)]
 pub struct QuoteRequest<'a> {
     pub grade: &'a str,
@@ -22,7 +22,7 @@ pub struct QuoteRequest<'a> {
     pub due_day: MonthDay,
 }
 
-/// What the borrower would owe, and what the merchant pays for it.
+/// What the borrower would owe, and what the merchant would pay towards it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quote {
     /// What the borrower pays, the subsidy taken off.
@@ -40,7 +40,7 @@ pub struct Quote {
     method: Method,
 }
 
-/// Why a product is not sold so.
+/// Why the product is not sold in this way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuoteRefusal {
     #[error("the amount must be from {least} to {most} yuan")]
@@ -83,7 +83,7 @@ fn said_periods(periods: &[u16]) -> String {
     format!("{} {noun}", said(periods))
 }
 
-/// Ascending numbers in words; those that follow each other by the first and the last, as in `1, 3, 6 to 12`.
+/// Ascending numbers as text, consecutive ones as a range: `1, 3, 6 to 12`.
 fn said(numbers: &[u16]) -> String {
     let runs = numbers.chunk_by(|one, next| one + 1 == *next);
     let words = runs.flat_map(|run| match run {
@@ -102,7 +102,7 @@ pub fn quote(terms: &Terms, request: &QuoteRequest<'_>) -> Result<Quote, QuoteRe
     let Some((plan, price)) = terms.plan(request.periods, request.grade) else {
         return Err(QuoteRefusal::periods(terms, request.periods));
     };
-    // After the plan: a purchase is refused for the first thing that is against it.
+    // Checked after the plan, so that a purchase is always refused for the same first reason.
     if request.amount < bounds.amount_min_fen || request.amount > bounds.amount_max_fen {
         let (least, most) = (bounds.amount_min_fen, bounds.amount_max_fen);
         return Err(QuoteRefusal::AmountOutOfBounds { least, most });
@@ -145,10 +145,9 @@ pub fn schedule_request(plan: &Plan, price: Rate, request: &QuoteRequest<'_>) ->
     }
 }
 
-/// The least and the greatest annualised cost (单利, as people are shown it) of everything that is sold to these grades, whatever
-/// its method. It is quoted on the greatest purchase, where rounding to fen does not show. Interest by the day costs more the longer
-/// the first period is: it is quoted on the days of the month that make that shortest and longest. `None` where nothing is sold to
-/// them.
+/// The least and the greatest annualised cost (单利, as people are shown it) of all plans that are sold to these grades. It is quoted for
+/// the greatest purchase, where rounding to fen does not show. Interest by the day costs more with a longer first period, so it is quoted
+/// on the days of the month with the shortest and the longest one. `None` if nothing is sold to these grades.
 pub fn price_range(terms: &Terms, grades: &[String], business_day: BusinessDay) -> Option<(Decimal, Decimal)> {
     let statement_day = *terms.line.statement_days.first()?;
     let due_day = terms.line.due_day(statement_day);
@@ -171,7 +170,7 @@ pub fn price_range(terms: &Terms, grades: &[String], business_day: BusinessDay) 
     range
 }
 
-/// The contract rate a year of loans to `grade` in `periods`; `None` where these terms sell none.
+/// The contract rate a year of loans to `grade` in `periods`; `None` if these terms have no such plan.
 pub fn annual_rate(terms: &Terms, periods: u16, grade: &str) -> Option<Rate> {
     terms.plan(periods, grade).map(|(plan, price)| contract_rate(plan, price))
 }
@@ -183,7 +182,8 @@ fn contract_rate(plan: &Plan, price: Rate) -> Rate {
     }
 }
 
-/// Moves the merchant's share of each row's interest or flat fee, rounded per row, off the schedule. A guarantee charge stays.
+/// Takes the merchant's share of each row's interest or flat fee, rounded per row, off the schedule, and returns the shares. A guarantee
+/// charge stays.
 fn take_subsidies_off(plan: &Plan, rows: &mut [Installment]) -> Vec<Fen> {
     if plan.subsidy_share.is_zero() {
         return Vec::new();

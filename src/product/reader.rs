@@ -1,4 +1,4 @@
-//! Reads a TOML text field by field and keeps every problem with its line, its path, what was found and what is allowed.
+//! Reads a TOML text field by field, and collects every problem with its line, its path, what was found and what is allowed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,13 +32,13 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Collects the problems of one text. A reading returns `None` after it has recorded why.
+/// Collects the problems of one text. Each method that reads something returns `None` after it has recorded why.
 pub struct Reader<'t> {
     text: &'t str,
     /// Where each line but the last one ends.
     line_ends: Vec<usize>,
     problems: Vec<Problem>,
-    /// Line of every field that was read, for rules that concern several.
+    /// The line of every field that was read, for rules that concern several fields.
     lines: BTreeMap<String, usize>,
 }
 
@@ -52,9 +52,9 @@ pub struct Section<'d> {
 
 /// Characters of a wrong value that are shown.
 const FOUND_SHOWN_MAX: usize = 60;
-/// Problems that are told: whoever has more of them has another file in mind.
+/// Problems that are reported; with more, the text is not a product file at all.
 pub const PROBLEMS_MAX: usize = 100;
-/// Elements of a list, far above what any field needs.
+/// The most elements of a list; far more than any field needs.
 pub const LIST_MAX: usize = 1_000;
 
 impl<'t> Reader<'t> {
@@ -173,7 +173,7 @@ impl<'t> Reader<'t> {
         elements.enumerate().filter_map(|(index, element)| self.table(element, format!("{path}[{index}]"))).collect()
     }
 
-    /// The fields of a table whose names are the file's own, such as grades, each with its path.
+    /// The fields of a table whose names the file chooses, such as grades: name, path and value of each.
     pub fn entries<'d>(&mut self, section: &Section<'d>) -> Vec<(&'d str, String, &'d Spanned<DeValue<'d>>)> {
         let entries = section.table.iter().map(|(key, value)| {
             let path = section.path_of(key.get_ref());
@@ -183,7 +183,7 @@ impl<'t> Reader<'t> {
         entries.collect()
     }
 
-    /// Refuses every field of a section that nobody asked for.
+    /// Records every field of a section that was not read as an unknown field.
     pub fn finish(&mut self, section: Section<'_>) {
         for key in section.table.keys() {
             if !section.asked.contains(&key.get_ref().as_ref()) {
@@ -194,7 +194,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Records a problem with a field that was read, by its path, or with the nearest one above it.
+    /// Records a problem with a field, at the field's line if it was read, else at the line of the nearest table above it.
     pub fn problem(&mut self, path: &str, found: impl fmt::Display, allowed: impl fmt::Display) {
         let mut above = path;
         let line = loop {
@@ -211,7 +211,7 @@ impl<'t> Reader<'t> {
         self.problems.is_empty()
     }
 
-    /// The problems that were found first, in the order of their lines.
+    /// The problems, at most [`PROBLEMS_MAX`], in the order of their lines.
     pub fn into_problems(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|problem| problem.line);
         self.problems
@@ -235,7 +235,7 @@ impl<'t> Reader<'t> {
         Some((value, path))
     }
 
-    /// What `convert` makes of a value; where it makes nothing of it, the value is told as it is written.
+    /// What `convert` makes of a value. If that is `None`, a problem is recorded that shows the value as it is written.
     pub fn convert<'d, T>(
         &mut self,
         value: &'d Spanned<DeValue<'d>>,

@@ -1,4 +1,4 @@
-//! Rules that concern several fields of a product, and the bounds that law or arithmetic sets to single ones.
+//! Rules that concern several fields of a product (start with [`check`]), and the bounds of single fields that law or arithmetic sets.
 
 use std::ops::RangeInclusive;
 
@@ -12,9 +12,9 @@ use super::terms::*;
 
 /// Financial courts reduce what exceeds 24 % a year in all (最高人民法院 法发〔2017〕22号 item 2).
 pub const APR_CAP_MAX: &str = "0.24";
-/// No price above the cap can pass the proof.
+/// The highest price a year: one above the cap could not pass the proof.
 pub const PRICE_MAX: &str = "0.24";
-/// A proof computes every grade; a letter each is more than any scorecard tells apart.
+/// A proof computes every grade; 26, one for each letter, are more than any scorecard tells apart.
 pub const GRADES_MAX: usize = 26;
 /// Internet consumer loans: at most 200,000 yuan a borrower (商业银行互联网贷款管理暂行办法 art. 6).
 pub const LIMIT_MAX: Fen = Fen::new(20_000_000);
@@ -31,26 +31,26 @@ pub const PENALTY_PER_DAY_MAX: &str = "0.000657";
 const DAYS_OF_A_YEAR: Decimal = Decimal::from_parts(365, 0, 0, false, 0);
 /// Decimals of a rate a year that is shown, and of a rate a day.
 const YEAR_RATE_DECIMALS: u32 = 8;
-/// Ours, as no rule bounds what a merchant pays: the merchant pays in the borrower's place, and no borrower's price passes 24 % a year,
-/// which is 2 % a month.
+/// Our own bound, because no rule limits what a merchant pays: it pays in the borrower's place, whose price is at most 24 % a year, which
+/// is 2 % a month.
 pub const SUBSIDY_RATE_MAX: &str = "0.02";
-/// What guarantors cost a borrower is counted with the interest (金规〔2025〕9号 item 6). Two per cent of the amount each period are 24 % a
-/// year though all of it be owed until the end: no greater charge passes the proof.
+/// What a borrower pays for a guarantor counts as cost, like interest (金规〔2025〕9号 item 6). Two per cent of the amount each period are
+/// 24 % a year even if the whole amount is owed until the end, so no greater charge could pass the proof.
 pub const GUARANTEE_RATE_MAX: &str = "0.02";
 /// The least amount of a purchase beside a guarantee charge is this many fen times the square of the periods. The payment and each
 /// interest are rounded by half a fen, which grows to about a fen for each period until the last, and the payment is a part of the
 /// amount: of a smaller amount rounding alone might repay the whole before the last charge, which would then be billed to nobody.
 const GUARANTEE_FEN_PER_SQUARE: i64 = 2;
-/// Ours, as no rule names a number: paying early costs no more than a month and a half of the dearest price, which is 2 % a month.
+/// Our own bound, because no rule names a number: paying early costs at most a month and a half of the highest price, which is 2 % a month.
 pub const PAYOFF_FEE_MAX: &str = "0.03";
 /// With fewer than 5 days, the due day of a statement of 28 February could clamp onto that statement.
 pub const DUE_DAYS_AFTER: RangeInclusive<i64> = 5..=28;
-/// An applicant who hears nothing for longer than ten days has gone elsewhere.
+/// At most ten days; an applicant who hears nothing for longer has gone elsewhere.
 pub const FUNDER_WORD_HOURS: RangeInclusive<i64> = 1..=240;
-/// A person stands at the till: longer than three seconds nobody waits, and no partner answers sooner than in 50 ms.
+/// A person waits at the till, for three seconds at most; and no partner answers sooner than in 50 ms.
 pub const PURCHASE_RISK_MS: RangeInclusive<i64> = 50..=3_000;
 
-/// Records every broken rule. Each field alone is known to be within its own bounds.
+/// Records every broken rule. Each single field has been checked against its own bounds before.
 pub fn check(terms: &Terms, reader: &mut Reader<'_>) {
     check_names(terms, reader);
     check_validity(terms, reader);
@@ -71,7 +71,7 @@ pub fn check(terms: &Terms, reader: &mut Reader<'_>) {
     check_overdue(terms, reader);
 }
 
-/// A borrower reads the name in one line with a price.
+/// Names must be short: a borrower reads the name in one line with a price.
 fn check_names(terms: &Terms, reader: &mut Reader<'_>) {
     for (field, name) in [("name", Some(&terms.name)), ("name_en", terms.name_en.as_ref())] {
         if name.is_some_and(|name| !is_one_line(name)) {
@@ -183,7 +183,7 @@ fn check_plan(plan: &Plan, path: &str, reader: &mut Reader<'_>) {
     }
 }
 
-/// Penalty multiples and interest to date stand on a contract rate a year, which some methods do not have.
+/// Penalty multiples and interest to date are computed from a contract rate a year, which some methods do not have.
 fn check_contract_rate(terms: &Terms, plan: &Plan, index: usize, reader: &mut Reader<'_>) {
     let method = plan.method.name();
     let has_no_rate = matches!(plan.method, Method::FlatFee | Method::InterestFree);
@@ -197,8 +197,8 @@ fn check_contract_rate(terms: &Terms, plan: &Plan, index: usize, reader: &mut Re
     }
 }
 
-/// A rate a day is no way round the most that a multiple may be. It holds for every plan and grade alike, so the lowest contract rate decides;
-/// where nothing is paid for a plan, there is none to go by, and the rate a day keeps to its own bound.
+/// A penalty rate a day must not exceed what the greatest multiple would give. It is the same for every plan and grade, so the lowest
+/// contract rate decides. If no plan has a contract rate, only the rate's own bound holds.
 fn check_penalty_per_day(terms: &Terms, reader: &mut Reader<'_>) {
     let PenaltyRate::Daily(per_day) = terms.penalty.rate else { return };
     let with_rate = |(_, plan): &(usize, &Plan)| !matches!(plan.method, Method::FlatFee | Method::InterestFree);
@@ -218,8 +218,8 @@ fn check_penalty_per_day(terms: &Terms, reader: &mut Reader<'_>) {
     }
 }
 
-/// Where interest bears penalty, some plan must have interest, and none a fee a period. The law lets unpaid interest bear it, and no fee;
-/// but borrowers are shown such a fee as interest, and would read that it bears penalty.
+/// If interest bears penalty, some plan must have interest, and none may have a fee per period. By law unpaid interest may bear penalty,
+/// but a fee may not; borrowers are shown such a fee as interest, and would read that it bears penalty.
 fn check_penalty_base(terms: &Terms, reader: &mut Reader<'_>) {
     if !terms.penalty.base.has_interest() {
         return;
@@ -234,7 +234,7 @@ fn check_penalty_base(terms: &Terms, reader: &mut Reader<'_>) {
     }
 }
 
-/// A guarantee charge stands beside interest, in the place of a schedule's fee.
+/// A guarantee charge is possible only beside interest: it takes the place of the schedule's fee.
 fn check_guarantee_charge(terms: &Terms, plan: &Plan, index: usize, reader: &mut Reader<'_>) {
     if plan.guarantee_rate_per_period.is_zero() {
         return;
@@ -248,7 +248,7 @@ fn check_guarantee_charge(terms: &Terms, plan: &Plan, index: usize, reader: &mut
         let path = format!("plan[{index}].guarantee_rate_per_period");
         reader.problem(&path, plan.guarantee_rate_per_period, allowed);
     }
-    // After a short first period the payment of equal months repays the whole too soon.
+    // If the first period is short, the payment computed for equal months would repay the loan before its last period.
     if plan.method == Method::EqualInstallment && plan.day_count != DayCount::Monthly && plan.level == Level::Monthly {
         let allowed = "actual beside a guarantee charge, so that none outlives its principal";
         reader.problem(&format!("plan[{index}].level"), plan.level.name(), allowed);
@@ -314,8 +314,8 @@ pub fn penalty_a_year_max(terms: &Terms) -> Decimal {
     penalty_a_year(&terms.penalty, highest, Decimal::ONE)
 }
 
-/// The penalty of a year of 365 days, as a fraction of the principal that is not paid, at a contract rate a year. `bearing` is what bears
-/// penalty for each fen of that principal: 1, or more where unpaid interest does so too.
+/// The penalty of a year of 365 days at a contract rate a year, as a fraction of the unpaid principal. `bearing` is how much bears penalty
+/// for each fen of that principal: 1, or more if unpaid interest bears it too.
 pub fn penalty_a_year(terms: &PenaltyTerms, annual_rate: Decimal, bearing: Decimal) -> Decimal {
     let of_a_year = match terms.rate {
         PenaltyRate::Daily(rate) => rate.fraction() * DAYS_OF_A_YEAR,

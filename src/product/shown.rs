@@ -6,7 +6,7 @@ use crate::base::Fen;
 /// Interest and fee of one installment, or of several, as their borrower reads them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShownCharges {
-    /// The interest, with any flat fee of a period, which is interest by another name.
+    /// The interest, including any flat fee per period, which is interest by another name.
     pub interest: Fen,
     /// What is paid for a guarantor; `None` under a plan without such a charge.
     pub guarantee: Option<Fen>,
@@ -26,7 +26,7 @@ impl ShownCharges {
     }
 }
 
-/// The end of the key of a guarantee charge's name. What an early payoff took for itself stands in the same column.
+/// The end of the words' key for a guarantee charge. With `is_payoff`, for a column that also has an early payoff's own charge.
 pub fn guarantee_name(terms: &Terms, is_payoff: bool) -> &'static str {
     if is_payoff && !terms.early_payoff.fee_rate.is_zero() { "guarantee_payoff" } else { "guarantee" }
 }

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use crate::base::id::{FunderId, ProductId};
 
-/// A product as stored; what it says stands in its versions.
+/// A product as stored. Its terms are in its versions.
 #[derive(Clone, Copy, Debug)]
 pub struct ProductRow {
     pub product_id: ProductId,
@@ -19,7 +19,7 @@ pub struct VersionRow {
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
-/// A version that there is.
+/// A version that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundVersion {
     pub product_id: ProductId,
@@ -27,7 +27,7 @@ pub struct FoundVersion {
     pub is_on_sale: bool,
 }
 
-/// Inserts a product unless its code is taken; the caller reads back whichever stands.
+/// Inserts a product unless its code is taken; the caller reads back which product has the code.
 pub async fn insert_product(
     connection: &mut PgConnection,
     product_id: ProductId,
@@ -116,7 +116,7 @@ pub async fn insert_version(connection: &mut PgConnection, new: NewVersion<'_>) 
     Ok(())
 }
 
-/// Takes one version off sale; `false` when it was already.
+/// Takes one version off sale; `false` if it was off sale already.
 pub async fn withdraw_version(
     connection: &mut PgConnection,
     product_id: ProductId,

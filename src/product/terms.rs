@@ -43,8 +43,8 @@ pub struct LineTerms {
     pub limit_max_fen: Fen,
     /// Days of month on which statements are cut, 1 to 28; a line is given one of them when it opens.
     pub statement_days: Vec<MonthDay>,
-    /// How many days after the statement day the due day of month stands (5 to 28), wrapped after the 31st; fewer than 5 could
-    /// clamp the due day of a statement of 28 February onto that statement.
+    /// Days from the statement day to the due day of month (5 to 28), wrapped after the 31st. With fewer than 5, the due day of a statement
+    /// of 28 February could be clamped onto that statement.
     pub due_days_after: u8,
     pub valid_months: u32,
 }
@@ -74,12 +74,13 @@ pub struct Plan {
     pub prices: Vec<Rate>,
     /// How many periods from the first on carry no interest, no fee and no guarantee charge.
     pub free_periods: u16,
-    /// What the borrower pays for a guarantor each period (担保费), of the amount bought, beside interest; the fee of its schedules.
+    /// What the borrower pays for a guarantor each period (担保费), as a fraction of the amount bought, beside interest. It is the fee in
+    /// the plan's schedules.
     pub guarantee_rate_per_period: Rate,
-    /// The part of the interest or flat fee that the merchant pays, at clearing, instead of the borrower: 0 to 1. A guarantee charge
-    /// is the borrower's alone.
+    /// The part of the interest or flat fee that the merchant pays at clearing, instead of the borrower: 0 to 1. A guarantee charge is
+    /// always paid by the borrower.
     pub subsidy_share: Rate,
-    /// What the merchant pays on the principal for each period of an `interest_free` plan.
+    /// What the merchant pays for each period of an `interest_free` plan, as a fraction of the principal.
     pub subsidy_rate_per_period: Rate,
 }
 
@@ -133,7 +134,7 @@ pub enum PenaltyRate {
     Daily(Rate),
 }
 
-/// What of an overdue installment bears penalty. Fees and penalty never do.
+/// Which parts of an overdue installment bear penalty. Fees and penalty never do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PenaltyBase {
     Principal,
@@ -144,7 +145,7 @@ pub enum PenaltyBase {
 #[derive(Clone, Debug, PartialEq)]
 pub struct EarlyPayoffTerms {
     pub interest: PayoffInterest,
-    /// On the principal paid early, rounded once.
+    /// As a fraction of the principal paid early, rounded once.
     pub fee_rate: Rate,
 }
 
@@ -158,11 +159,11 @@ pub enum PayoffInterest {
     None,
 }
 
-/// What a payment settles first.
+/// The order in which a payment settles the parts of what is owed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AllocationTerms {
     pub order: [Part; 4],
-    /// When an installment is more than `days` overdue, this order instead.
+    /// `(days, order)`: the order for an installment that is more than `days` overdue.
     pub after: Option<(u16, [Part; 4])>,
 }
 
@@ -187,8 +188,8 @@ pub struct WithholdingTerms {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefundTerms {
     pub order: RefundOrder,
-    /// Whether billed interest, or a billed fee a period, leaves in proportion to the principal of its installment that does: what is
-    /// still owed of it falls, and what was paid goes back to the card, out of the funder's next remittance.
+    /// Whether a refund also returns billed interest or a billed fee per period, in proportion to the refunded principal of its
+    /// installment: what is still owed of it is reduced, and what was paid goes back to the card, out of the funder's next remittance.
     pub returns_billed_interest: bool,
 }
 
@@ -217,12 +218,12 @@ pub struct ProfitShare {
     pub subsidy: Rate,
 }
 
-/// The funder's final word on an approved application.
+/// The terms of the funder's final decision on an approved application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunderWord {
     /// Hours from the approval within which the funder answers.
     pub deadline_hours: u16,
-    /// What a funder that has not answered by then is taken to have said.
+    /// The decision that counts if the funder has not answered by then.
     pub default: FunderDefault,
 }
 
@@ -244,7 +245,7 @@ pub enum PurchaseRiskTerms {
     /// The partner configured as `risk`.
     Partner {
         time_limit_ms: u16,
-        /// The amount up to which a partner that does not answer in time is taken to allow; nothing if zero.
+        /// Purchases up to this amount are allowed if the partner does not answer in time; none if zero.
         silence_allows_fen: Fen,
     },
 }
@@ -346,12 +347,12 @@ fn name_of<T: PartialEq>(all: &[(&'static str, T)], wanted: T) -> &'static str {
 }
 
 impl Plan {
-    /// Of the amount bought, what a schedule's fee is each period: a price (`flat_fee`), or a guarantee charge beside one.
+    /// The fee of each period in a schedule, as a fraction of the amount bought: the price of `flat_fee`, or a guarantee charge.
     pub fn fee_rate_per_period(&self, price: Rate) -> Rate {
         if self.method == Method::FlatFee { price } else { self.guarantee_rate_per_period }
     }
 
-    /// Whether the fee of its schedules is paid for a guarantor; where it is a price, it is interest by another name.
+    /// Whether the fee in its schedules is a guarantee charge, and not the price of a flat-fee plan.
     pub fn has_guarantee_charge(&self) -> bool {
         self.method != Method::FlatFee && !self.guarantee_rate_per_period.is_zero()
     }
@@ -389,7 +390,7 @@ impl PurchaseTerms {
 }
 
 impl LineTerms {
-    /// The most that somebody is given who has asked for so much: nobody is given more than that.
+    /// The highest limit for somebody who has asked for `requested`: never more than that.
     pub fn limit_max(&self, requested: Option<Fen>) -> Fen {
         requested.map_or(self.limit_max_fen, |most| most.min(self.limit_max_fen))
     }

@@ -1,7 +1,7 @@
 //! Style sheets, scripts and pictures: built from `web/` into `web/dist`, embedded in the binary, read from disk in debug builds.
 //!
-//! Each file's name holds a hash of its content, so that browsers may keep it for ever; `assets.json` leads from plain names
-//! to hashed ones. A `.br` and `.gz` form lies beside each file that shrinks.
+//! Each file's name contains a hash of its content, so that browsers may cache it for ever; `assets.json` maps plain names to hashed ones.
+//! Beside each file that compresses well there are a `.br` and a `.gz` form.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub fn address(name: &str) -> String {
     format!("/assets/{}", hashed.as_deref().unwrap_or(name))
 }
 
-/// `GET /assets/{name}`: the smallest form that the browser takes.
+/// `GET /assets/{name}`: the smallest form that the browser accepts.
 pub async fn serve(Path(name): Path<String>, headers: HeaderMap) -> Response {
     if name.contains("..") || name.ends_with(".br") || name.ends_with(".gz") || name == MANIFEST {
         return Problem::not_found().into_response();

@@ -1,24 +1,24 @@
-//! Ways back: a path that a visitor brings along, followed only if it leads to a page of ours.
+//! Ways back: the parameter `next`, a path to return to, which is followed only if it leads to a page of ours.
 
 use std::fmt;
 
-/// The path if it is one on this site, else `otherwise`. Browsers read `//`, `/\` and controls as the beginning of other hosts.
+/// The path if it is on this site, else `otherwise`. Browsers take `//`, `/\` and control characters for the beginning of another host.
 pub fn path_of_ours<'a>(path: &'a str, otherwise: &'a str) -> &'a str {
     let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     let is_ours = path.starts_with('/') && !path.starts_with("//") && is_plain && path.len() <= 500;
     if is_ours { path } else { otherwise }
 }
 
-/// The page of ours to which somebody was going who was sent here on the way. `None` for whoever came for this page itself, after which
-/// `own` is shown.
+/// The page of ours that a visitor was going to when they were sent here. `None` if they came for this page itself (`next` is missing, or
+/// leads to `own`, which is shown after it).
 pub fn interrupted<'a>(next: &'a str, own: &str) -> Option<&'a str> {
     Some(path_of_ours(next, "")).filter(|next| !next.is_empty() && *next != own)
 }
 
-/// The address `to` with the query `next`, by which it leads back to `next`; that address may have a query of its own.
+/// The address `to` with the parameter `next`, which leads back; `next` may have a query of its own.
 pub fn with_next(to: &str, next: impl fmt::Display) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", &next.to_string()).finish();
-    // Slashes mean nothing in a query, and are read more easily as they are.
+    // Slashes need no encoding in a query, and are easier to read.
     format!("{to}?{}", query.replace("%2F", "/"))
 }
 

@@ -1,6 +1,6 @@
-//! What kind of device a browser says it runs on.
+//! The kind of device, from a browser's `User-Agent`.
 
-/// The end of the key `device-…`; `other` where nothing fits.
+/// The end of the words' key `device-…`; `other` if none fits.
 pub fn kind(agent: &str) -> &'static str {
     let kinds = [
         ("MicroMessenger", "wechat"),

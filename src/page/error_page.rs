@@ -1,4 +1,4 @@
-//! Problems as pages: a browser is told in words, with a way back; a program gets the problem document.
+//! Problems as pages: a browser gets a page in words, with a way back; a program gets the problem document.
 
 use askama::Template;
 use axum::extract::{Request, State};
@@ -19,18 +19,18 @@ use crate::http::limits::{REQUEST_ID, ThisRequest};
 #[template(path = "page/error.html")]
 struct ErrorPage {
     page: Page,
-    /// The key of the words that say what happened.
+    /// The words' key for what happened.
     words: String,
-    /// The page of a form that was too old, to open it again.
+    /// The page of a form that had expired, to open it again.
     again: Option<String>,
-    /// Where somebody goes on from here.
+    /// The page that the link below leads to.
     way_back: &'static str,
     status: u16,
     request_id: Option<String>,
 }
 
-/// What the web framework refuses of itself, an address that is no text or a query that cannot be read, it says in plain words of its
-/// own; here it becomes a problem like any other.
+/// Turns a refusal of the web framework itself (a path that is not UTF-8, a query that cannot be parsed), which is plain text, into a
+/// problem.
 fn with_problem(response: Response) -> Response {
     let is_plain =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
@@ -46,7 +46,7 @@ fn with_problem(response: Response) -> Response {
     .into_response()
 }
 
-/// The layer that turns problems into pages for whoever asked for one.
+/// The layer that turns problems into pages, for requests that accept HTML.
 pub async fn show(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let accepted = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -74,7 +74,7 @@ pub async fn show(State(app): State<Shared>, request: Request, next: Next) -> Re
     };
     let Ok(text) = page.render() else { return response };
     let mut shown = (response.status(), Html(text)).into_response();
-    // The cookies and headers of the refused answer stay.
+    // Keep the cookies and headers of the original response.
     for (name, value) in response.headers() {
         if ![header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name) {
             shown.headers_mut().append(name, value.clone());
@@ -86,7 +86,7 @@ pub async fn show(State(app): State<Shared>, request: Request, next: Next) -> Re
     shown
 }
 
-/// The id that a proxy gave, where it was taken: one that the log does not know helps nobody.
+/// The request id that a proxy gave, if it was accepted: an id that is not in the log would help nobody.
 fn given_id(parts: &Parts) -> Option<String> {
     let ThisRequest(id) = parts.extensions.get::<ThisRequest>()?;
     let given = parts.headers.get(REQUEST_ID)?;

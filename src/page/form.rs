@@ -1,4 +1,5 @@
-//! A form as it was posted: its fields as text, parsed one by one, each error beside its field, the input kept.
+//! A posted form: its fields as text, which are parsed one by one. Errors are kept beside their fields, and the input is kept too, so that
+//! the page can be shown again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,23 +13,23 @@ use chrono::{DateTime, Utc};
 use crate::error::Refusal;
 use crate::http::Problem;
 
-/// What is kept of one field; nothing that a person types into one is longer.
+/// Longer fields are cut; nothing that a person types is longer.
 const FIELD_CHARS_MAX: usize = 500;
 /// No form of ours has more fields.
 const FIELDS_MAX: usize = 100;
 
-/// Fields and what is wrong with them. An empty one is what a page shows first.
+/// Fields and their errors. A page that is opened begins with an empty form.
 #[derive(Clone, Default)]
 pub struct Form {
     values: BTreeMap<String, String>,
     errors: BTreeMap<String, String>,
-    /// Why the whole was refused: a refusal's code.
+    /// Why the form as a whole was refused: a refusal's code.
     refusal: Option<&'static str>,
-    /// When something that was refused for a time may be tried again.
+    /// When it may be tried again, if it was refused for a time.
     until: Option<DateTime<Utc>>,
 }
 
-/// Without what was typed, which may be a PIN, a code or a number of a person.
+/// Leaves out what was typed, which may be a PIN, a code or a personal number.
 impl fmt::Debug for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Form").field("errors", &self.errors).field("refusal", &self.refusal).finish_non_exhaustive()
@@ -36,7 +37,7 @@ impl fmt::Debug for Form {
 }
 
 impl Form {
-    /// A form that is filled in already, for a page that shows what is known.
+    /// A form with values filled in, for a page that shows what is known already.
     pub fn filled<const N: usize>(fields: [(&str, String); N]) -> Form {
         let values = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Form { values, ..Form::default() }
@@ -47,7 +48,7 @@ impl Form {
         self.values.insert(name.to_owned(), value.to_owned());
     }
 
-    /// A field as it was typed, without blanks around it; empty where it is missing.
+    /// A field as it was typed, trimmed; empty if it is missing.
     pub fn value(&self, name: &str) -> &str {
         self.values.get(name).map_or("", String::as_str)
     }
@@ -78,14 +79,14 @@ impl Form {
         self.errors.entry(name.to_owned()).or_insert_with(|| code.to_owned());
     }
 
-    /// Puts a refusal above the form: its words are `refusal-<code>`, with the time from when on it may be tried again as
-    /// `{ $until }` where the refusal knows that.
+    /// Puts a refusal above the form: its words are `refusal-<code>`, in which `{ $until }` is the time from when on it may be tried again,
+    /// if the refusal tells that.
     pub fn refuse(&mut self, refusal: &impl Refusal) {
         self.refusal = Some(refusal.code());
         self.until = refusal.until().or(self.until);
     }
 
-    /// Notes from when on what was refused, the whole or a field, may be tried again: its words say it as `{ $until }`.
+    /// Sets the time from when on the refused form or field may be tried again, which is `{ $until }` in its words.
     pub fn note_until(&mut self, at: DateTime<Utc>) {
         self.until = Some(at);
     }
@@ -94,12 +95,12 @@ impl Form {
         self.until
     }
 
-    /// Forgets what must not be sent back, such as a PIN.
+    /// Empties a field that must not be sent back, such as a PIN.
     pub fn forget(&mut self, name: &str) {
         self.values.remove(name);
     }
 
-    /// The code of what is wrong with a field.
+    /// The code of a field's error.
     pub fn error(&self, name: &str) -> Option<&str> {
         self.errors.get(name).map(String::as_str)
     }
@@ -112,13 +113,13 @@ impl Form {
         self.refusal.is_some() || !self.errors.is_empty()
     }
 
-    /// The status of a page that shows it.
+    /// The HTTP status of a page that shows this form.
     pub fn status(&self) -> StatusCode {
         if self.is_refused() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK }
     }
 }
 
-/// A page that shows what was wrong with what was posted to it.
+/// A page that shows the errors of a posted form, with status 422.
 pub fn unprocessable(page: impl IntoResponse) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
 }

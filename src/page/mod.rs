@@ -1,4 +1,5 @@
-//! What every page shares: the visit and its cookies, words in two languages, forms, assets, and pages for errors.
+//! What all pages share: the visit and its cookies, texts in two languages, forms, sessions, assets, and error pages. Start with
+//! [`visit::visit`], the layer around every page, and [`shell::Page`], which every template gets.
 
 pub mod words;
 pub mod assets;

@@ -1,4 +1,4 @@
-//! Parts of pages that update themselves: htmx asks for them again and again until what they show has changed.
+//! Parts of pages that update themselves: htmx polls for them until what they show has changed.
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::http::Problem;
 
-/// The query by which a part asks whether it is still up to date.
+/// The query with which a part polls whether it is still up to date.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Awaited {
@@ -14,13 +14,13 @@ pub struct Awaited {
     pub seen: String,
 }
 
-/// Whether a part of a page is asked for, and not the whole one.
+/// Whether a part of a page is asked for (by htmx), and not the whole page.
 pub fn is_part(headers: &HeaderMap) -> bool {
     headers.contains_key("hx-request")
 }
 
-/// The answer as long as nothing has changed: 204, which leaves the part as it is. If it were replaced by the same again, it would lose the
-/// keyboard's focus, and screen readers would read it out again.
+/// The answer while nothing has changed: 204, which leaves the part as it is. If it were replaced by an equal one, the keyboard focus would
+/// be lost, and screen readers would read it out again.
 pub fn unchanged() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }

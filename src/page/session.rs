@@ -1,4 +1,4 @@
-//! Who is signed in: rows named by the hash of the browser's token, one for each kind of person.
+//! Sessions: who is signed in. Rows are found by the hash of the browser's token; one browser may have one for each kind of person.
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
@@ -20,11 +20,11 @@ use crate::database;
 use crate::http::Problem;
 use crate::vault::{Field, Vault};
 
-/// A session that nobody uses ends; money moves only with the PIN, so days are short enough.
+/// A session ends after this time without use. Money moves only with the PIN, so it need not be shorter.
 const IDLE: TimeDelta = TimeDelta::days(7);
-/// How long a session lasts, however much it is used.
+/// A session ends after this time, however much it is used.
 const LIFE: TimeDelta = TimeDelta::days(30);
-/// How exact `last_seen_at` is: a page writes it only where it is older than this.
+/// How exact `last_seen_at` is: a page updates it only if it is older than this.
 const SEEN_EVERY: TimeDelta = TimeDelta::minutes(5);
 
 /// What somebody has proved at sign-in.
@@ -32,9 +32,9 @@ const SEEN_EVERY: TimeDelta = TimeDelta::minutes(5);
 pub struct Proved {
     /// The borrower or the merchant's staff.
     pub subject_id: Option<Uuid>,
-    /// The mobile of a person who is not a borrower yet, or of a merchant's staff, who may work at several merchants.
+    /// The mobile of a person who is not a borrower yet; or that of merchant staff, by which they may work at several merchants.
     pub mobile: Option<Mobile>,
-    /// The WeChat identity by which the person came: its sessions end when it is one's no more.
+    /// The WeChat identity by which the person signed in: the session ends when it is unlinked from the person.
     pub openid: Option<String>,
 }
 
@@ -45,8 +45,8 @@ pub struct Session {
     pub proved: Proved,
 }
 
-/// Signs the browser in. Its token changes, so that somebody who had planted the old token cannot use the session. What else the browser
-/// is signed in as stays signed in under the new token.
+/// Signs the browser in. Its token is replaced, so that somebody who had planted the old one cannot use the session (session fixation). Its
+/// session of another kind, if any, goes on under the new token.
 pub async fn begin(app: &App, visit: &Visit, kind: SessionKind, proved: &Proved) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
     begin_within(&mut transaction, app, visit, kind, proved).await?;
@@ -54,7 +54,7 @@ pub async fn begin(app: &App, visit: &Visit, kind: SessionKind, proved: &Proved)
     Ok(())
 }
 
-/// As [`begin`], in the caller's transaction, which holds what the session depends on.
+/// As [`begin`], in the caller's transaction, which has locked what the session depends on.
 pub async fn begin_within(
     connection: &mut PgConnection,
     app: &App,
@@ -84,7 +84,7 @@ pub async fn begin_within(
     session_store::insert(connection, &session).await
 }
 
-/// Says for whom the visitor's session stands from now on, after what it has proved already: nothing more is trusted, so the
+/// Sets whose session the visitor's is from now on. What was proved at sign-in is enough for it, so no further trust is gained, and the
 /// token stays.
 pub async fn become_subject(
     app: &App,
@@ -125,7 +125,7 @@ pub async fn end(app: &App, visit: &Visit, kind: SessionKind) -> anyhow::Result<
     Ok(())
 }
 
-/// Everywhere a person is signed in.
+/// All sessions of a person.
 pub async fn list(app: &App, visit: &Visit, whose: Subject) -> anyhow::Result<Vec<OwnSession>> {
     let mut connection = app.pool.acquire().await?;
     Ok(session_store::list(&mut connection, whose, &visit.token_hash(), app.clock.now()).await?)
@@ -141,12 +141,12 @@ pub async fn end_others(app: &App, visit: &Visit, whose: Subject) -> anyhow::Res
     Ok(end_all_but(&mut *app.pool.acquire().await?, whose, &visit.token_hash()).await?)
 }
 
-/// As [`end_others`], in the caller's transaction: `token_hash` is the SHA-256 of the token of the browser that stays signed in.
+/// As [`end_others`], in the caller's transaction. `token_hash` is the SHA-256 of the token of the browser that stays signed in.
 pub async fn end_all_but(connection: &mut PgConnection, whose: Subject, token_hash: &[u8; 32]) -> sqlx::Result<()> {
     session_store::delete_others(connection, whose, token_hash).await
 }
 
-/// Ends, in the caller's transaction, a person's sessions that came by a WeChat identity, except those that came by `but`.
+/// Ends, in the caller's transaction, a person's sessions that were begun by a WeChat identity, except those begun by `but`.
 pub async fn end_by_wechat(
     connection: &mut PgConnection,
     vault: &Vault,
@@ -164,7 +164,7 @@ pub async fn end_by_wechat(
 
 /// Ends all sessions of a person.
 pub async fn end_all(connection: &mut PgConnection, whose: Subject) -> sqlx::Result<()> {
-    // No token hashes to nothing but zeros.
+    // No token has a hash of zeros, so no session is spared.
     end_all_but(connection, whose, &[0; 32]).await
 }
 
@@ -173,7 +173,7 @@ pub async fn sweep(app: &App) -> anyhow::Result<u64> {
     Ok(session_store::delete_expired(&mut *app.pool.acquire().await?, app.clock.now()).await?)
 }
 
-/// A borrower who is signed in. Whoever is not goes to the sign-in page first and comes back.
+/// The extractor for a signed-in borrower. A visitor who is not signed in is sent to the sign-in page, and comes back.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedIn(pub BorrowerId);
 
@@ -190,11 +190,11 @@ where
             find(app, &visit, SessionKind::Borrower).await.map_err(|error| Problem::from(error).into_response())?;
         match session.map(|session| session.proved) {
             Some(Proved { subject_id: Some(borrower_id), .. }) => Ok(SignedIn(BorrowerId::from_uuid(borrower_id))),
-            // A mobile is proved, the person is not: the application goes on there.
+            // The mobile is proved, but the person is not known yet: the application continues at /apply.
             Some(Proved { mobile: Some(_), .. }) => Err(lead(&parts.headers, "/apply")),
             _ => {
-                // The content policy lets no form lead to another site, not even to WeChat's sign-in. A form that gets a page
-                // brings a query, and goes on by a link there.
+                // The content security policy lets no form lead to another site, not even to WeChat's sign-in. A form with method
+                // GET has a query; its visitor continues by a link on our sign-in page.
                 let by = match parts.method {
                     Method::GET if visit.in_wechat && parts.uri.query().is_some() => Some(("by", "link")),
                     Method::GET => None,
@@ -213,8 +213,8 @@ fn whole_page(headers: &HeaderMap) -> Option<String> {
     (path_of_ours(&path, "") == path).then_some(path)
 }
 
-/// Leads a visitor on to another page by a redirect. Where a part of a page was asked for, a redirect would put that page into the part:
-/// htmx is told to lead the whole page on.
+/// Redirects a visitor to another page. If only a part of a page was asked for, a plain redirect would put the new page into that part, so
+/// htmx is told to load the whole page.
 pub fn lead(headers: &HeaderMap, to: &str) -> Response {
     match HeaderValue::from_str(to) {
         Ok(to) if is_part(headers) => ([("hx-redirect", to)], ()).into_response(),
@@ -222,11 +222,11 @@ pub fn lead(headers: &HeaderMap, to: &str) -> Response {
     }
 }
 
-/// The address of a sign-in page, with the way back to where somebody was. A post is not repeated after it: the way leads back to the page
-/// that has the form. `more` is one more parameter of the query.
+/// The address of a sign-in page, with the way back to where the visitor was. A post is not repeated after signing in: the way leads back
+/// to the page with the form. `more` is an additional query parameter.
 pub fn way_to(sign_in: &str, visit: &Visit, parts: &Parts, more: Option<(&str, &str)>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    // A request for a part of a page: the whole page is what somebody signs in for.
+    // For a request for a part of a page, the way leads back to the whole page.
     let next = if is_part(&parts.headers) { whole_page(&parts.headers) } else { Some(visit.address.clone()) };
     query.extend_pairs(next.map(|next| ("next", next)));
     query.extend_pairs(more);

@@ -65,7 +65,7 @@ pub async fn find(
     .await
 }
 
-/// Gives every session of a browser's old token to its new one.
+/// Moves every session of a browser's old token to its new one.
 pub async fn rename(connection: &mut PgConnection, old: &[u8; 32], new: &[u8; 32]) -> sqlx::Result<()> {
     sqlx::query!("update session set token_hash = $2 where token_hash = $1", old, new).execute(connection).await?;
     Ok(())
@@ -145,7 +145,7 @@ pub async fn delete_one(connection: &mut PgConnection, whose: Subject, session_i
     Ok(())
 }
 
-/// The live sessions of a person that came by a WeChat identity, with that identity, sealed.
+/// The live sessions of a person that were begun by a WeChat identity, each with that identity, sealed.
 pub async fn list_by_wechat(connection: &mut PgConnection, whose: Subject) -> sqlx::Result<Vec<(Uuid, Vec<u8>)>> {
     let rows = sqlx::query!(
         r#"select session_id, openid_sealed as "openid_sealed!" from session
@@ -170,8 +170,8 @@ pub async fn delete_others(connection: &mut PgConnection, whose: Subject, this: 
     Ok(())
 }
 
-/// Deletes sessions that have ended, but for those that somebody holds at this moment: whoever ends several of a person's might else wait
-/// here in a circle. Returns how many.
+/// Deletes sessions that have ended, except those that are locked at this moment: otherwise it could deadlock with a transaction that ends
+/// several sessions of a person. Returns how many.
 pub async fn delete_expired(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "delete from session where (token_hash, kind) in (

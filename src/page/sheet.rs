@@ -1,4 +1,4 @@
-//! Tables that a spreadsheet opens: CSV in UTF-8 with a mark that Excel knows it by, and no text that it would run or count.
+//! Tables for spreadsheet programs: CSV in UTF-8 with a byte order mark for Excel, in which no text is taken for a formula or a number.
 
 use axum::http::{HeaderName, header};
 use chrono::{DateTime, Utc};
@@ -6,18 +6,18 @@ use chrono_tz::Asia::Shanghai;
 
 use crate::base::{BusinessDay, Fen};
 
-/// Excel reads a file without it in the machine's own encoding.
+/// Without it, Excel reads a file in the machine's own encoding.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Rows that are written and not taken yet.
+/// A sheet that is written row by row, and taken in pieces.
 pub struct Sheet {
     writer: csv::Writer<Vec<u8>>,
 }
 
-/// What stands in a cell.
+/// The content of a cell.
 #[derive(Clone, Debug)]
 pub enum Cell {
-    /// Whatever somebody has typed somewhere.
+    /// Any text, also what somebody has typed.
     Text(String),
     /// In yuan with two decimals, without grouping, so that it counts as a number.
     Yuan(Fen),
@@ -28,7 +28,7 @@ pub enum Cell {
     Empty,
 }
 
-/// The headers of a sheet that is downloaded under a name of ours.
+/// The headers of a sheet that is downloaded as a file with that name.
 pub fn headers(name: &str) -> [(HeaderName, String); 2] {
     [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
@@ -45,7 +45,7 @@ impl Sheet {
     fn over(bytes: Vec<u8>) -> Sheet {
         let writer = csv::WriterBuilder::new()
             .terminator(csv::Terminator::CRLF)
-            // Rows of headings, lines and sums are not all of one length.
+            // Rows of headings, lines and sums have different lengths.
             .flexible(true)
             .from_writer(bytes);
         Sheet { writer }
@@ -56,7 +56,7 @@ impl Sheet {
         Ok(())
     }
 
-    /// The bytes since the last time, for a file that is sent as it grows.
+    /// The bytes since the last call, for a file that is sent while it is written.
     pub fn take(&mut self) -> anyhow::Result<Vec<u8>> {
         let written = std::mem::replace(self, Sheet::over(Vec::new()));
         written.writer.into_inner().map_err(|error| anyhow::Error::new(error.into_error()))
@@ -80,11 +80,11 @@ impl std::fmt::Display for Cell {
     }
 }
 
-/// Digits of a number that a spreadsheet keeps; those behind them become zeros.
+/// Significant digits that a spreadsheet keeps of a number; the rest become zeros.
 const DIGITS_KEPT: usize = 15;
 
-/// A text that a spreadsheet takes for a text: one that begins as a formula does gets an apostrophe before it (OWASP, CSV
-/// injection), and so does one that it would count and show as something else.
+/// The text in a form that a spreadsheet takes for a text: an apostrophe is put before one that begins like a formula (OWASP, CSV
+/// injection), and before one that would be converted into a number or a date.
 fn harmless(text: &str) -> std::borrow::Cow<'_, str> {
     let runs = |first: char| matches!(first, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠');
     if text.trim_start_matches(' ').starts_with(runs) || is_counted(text) {
@@ -94,8 +94,7 @@ fn harmless(text: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// Whether a spreadsheet would make another number or a day of it: of a long number or one with zeros in front, of `12E5`, of
-/// `3-4` and `1.10`.
+/// Whether a spreadsheet would convert it and show something else: a long number, leading zeros, `12E5`, `3-4` and `1.10`.
 fn is_counted(text: &str) -> bool {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_digits(text) {

@@ -1,4 +1,4 @@
-//! What every template is handed as `page`: words, amounts and dates in the visitor's language, addresses, the CSRF word.
+//! The value `page` that every template gets: texts, amounts and dates in the visitor's language, addresses, the CSRF token.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ use crate::product::terms::Terms;
 
 const MINUTE_MICROS: i64 = 60_000_000;
 
-/// The shell of one page.
+/// What a template needs besides its own content. Its methods are called from the templates.
 #[derive(Clone)]
 pub struct Page {
     pub visit: Visit,
@@ -39,12 +39,12 @@ impl Page {
         self.visit.language.say(key)
     }
 
-    /// The words under a key that has a code at its end, such as `refusal-still_owing`.
+    /// The words under the key `<kind>-<code>`, such as `refusal-still_owing`.
     pub fn say_of(&self, kind: &str, code: &str) -> Said {
         self.visit.language.say(format!("{kind}-{code}"))
     }
 
-    /// The words of what was refused, under a kind and a code; `{ $until }` in them is from when on it may be tried again.
+    /// The words under `<kind>-<code>` for a refusal; `{ $until }` in them is the time from when on it may be tried again.
     pub fn say_refused(&self, kind: &str, code: &str, until: Option<DateTime<Utc>>) -> Said {
         let said = self.say_of(kind, code);
         match until {
@@ -53,15 +53,15 @@ impl Page {
         }
     }
 
-    /// The words under a kind and a code that others choose, such as a partner's reason; those under `<kind>-other` where there
-    /// are none.
+    /// The words under `<kind>-<code>`, for a code that others choose, such as a partner's reason; those under `<kind>-other` if there are
+    /// none.
     pub fn say_known(&self, kind: &str, code: &str) -> Said {
         let key = format!("{kind}-{code}");
         let language = self.visit.language;
         if language.knows(&key) { language.say(key) } else { self.say_of(kind, "other") }
     }
 
-    /// The words of a borrower's notice of a business day (`$day`), with what its body says put in: amounts (`…_fen`) as yuan,
+    /// The words of a borrower's notice. `$day` is its business day, and the fields of its body are put in: amounts (`…_fen`) as yuan,
     /// rates (`…_rate`) as per cent, days as dates, reasons and failures in words.
     pub fn say_notice(&self, kind: &str, body: &Value, day: &BusinessDay) -> Said {
         self.say_told("notice", kind, body).with("day", self.date(day))
@@ -99,12 +99,12 @@ impl Page {
         }
     }
 
-    /// `¥1,234.56`, with a minus sign before the mark where it is owed the other way.
+    /// `¥1,234.56`; `−¥1,234.56` if it is negative.
     pub fn yuan(&self, amount: &Fen) -> String {
         if *amount < Fen::ZERO { format!("−¥{}", -*amount) } else { format!("¥{amount}") }
     }
 
-    /// A sum as arithmetic: `¥100.00 + ¥8.60 − ¥50.00 = ¥58.60`. What is zero is left out, and of one amount alone only that is said.
+    /// A sum as arithmetic: `¥100.00 + ¥8.60 − ¥50.00 = ¥58.60`. Zeros are left out; if one amount is left, only that is shown.
     pub fn sum(&self, parts: &[Fen]) -> String {
         let total = self.yuan(&parts.iter().copied().sum());
         let mut parts = parts.iter().filter(|part| !part.is_zero());
@@ -126,7 +126,7 @@ impl Page {
         }
     }
 
-    /// `3月5日`, `5 March`: where the year is plain.
+    /// `3月5日`, `5 March`: for places where the year is obvious.
     pub fn day_of_year(&self, day: &BusinessDay) -> String {
         let date = day.date();
         match self.visit.language {
@@ -141,13 +141,13 @@ impl Page {
         format!("{} {}", self.date(&BusinessDay::new(local.date_naive())), local.format("%H:%M"))
     }
 
-    /// `14:07` in Shanghai: where the day is plain.
+    /// `14:07` in Shanghai: for places where the day is obvious.
     pub fn hour(&self, at: &DateTime<Utc>) -> String {
         at.with_timezone(&Shanghai).format("%H:%M").to_string()
     }
 
-    /// `今天 14:07`, `tomorrow at 14:07`: from when on something is possible again, in Shanghai; of a minute that has begun by then
-    /// the next one, so that what is said is never too early.
+    /// `今天 14:07`, `tomorrow at 14:07`: the time in Shanghai from when on something is possible again, rounded up to the minute, so that
+    /// it is never too early.
     pub fn soon(&self, at: &DateTime<Utc>) -> String {
         let begun = at.timestamp_micros().rem_euclid(MINUTE_MICROS);
         let at = if begun == 0 { *at } else { *at + TimeDelta::microseconds(MINUTE_MICROS - begun) };
@@ -160,7 +160,7 @@ impl Page {
         said.with("time", self.hour(&at)).to_string()
     }
 
-    /// `14:07:33` in Shanghai: where minutes hold much.
+    /// `14:07:33` in Shanghai: for lists with many entries a minute.
     pub fn moment(&self, at: &DateTime<Utc>) -> String {
         at.with_timezone(&Shanghai).format("%H:%M:%S").to_string()
     }
@@ -179,13 +179,13 @@ impl Page {
         format!("{}%", (rate * Decimal::ONE_HUNDRED).normalize())
     }
 
-    /// What a name is known by at a glance: its first letter, or for a Chinese company the first one after the city.
+    /// The initial shown for a name: its first letter, or for a Chinese company the first character after the city.
     pub fn initial(&self, name: &str) -> String {
         let place = ["上海", "北京", "广州", "深圳", "杭州"].into_iter().find_map(|place| name.strip_prefix(place));
         place.unwrap_or(name).chars().take(1).collect()
     }
 
-    /// Another page's address, from which somebody comes back to `next`.
+    /// Another page's address, with the way back to `next`.
     pub fn way(&self, to: &str, next: impl fmt::Display) -> String {
         with_next(to, next)
     }
@@ -209,7 +209,7 @@ impl Page {
     }
 }
 
-/// Signs a page for WeChat's script. Where WeChat does not answer, the page does without it.
+/// Signs a page for WeChat's JSSDK; `None` if WeChat does not answer, and the page works without it.
 pub async fn page_signature(app: &App, page: &Page) -> Option<PageSignature> {
     let nonce = id::mint(app.clock.now()).simple().to_string();
     let signed = app.partners.wechat()?.sign_page(&app.site.link(&page.visit.address), &nonce).await;

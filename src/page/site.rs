@@ -1,5 +1,4 @@
-//! What the pages are set up with: their public address, the product that people apply for, whom people call, the demo's
-//! counterfeit world.
+//! The settings of the pages: their public address, the product that people apply for, whom people call, and the demo's sandbox.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,21 +7,21 @@ use super::support::Support;
 
 /// The product that ships for everyone.
 const LINE_PRODUCT: &str = "harbour-standard";
-/// How many days a refusal may be reviewed unless configured otherwise: as long as no new application is taken after it.
+/// Days in which a review of a refusal may be asked for, unless configured otherwise: as long as no new application is accepted after it.
 const REVIEW_DAYS: u16 = 30;
 
-/// The public address of the pages. Cheap to clone.
+/// The settings of the pages. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     /// Without a slash at the end, such as `https://pay.example.cn`.
     url: Arc<str>,
-    /// Where the counterfeit world is that plays the partners, in a demo.
+    /// The address of the sandbox that plays the partners, in a demo.
     sandbox: Option<Arc<str>>,
     /// The code of the product whose line people apply for.
     line_product: Arc<str>,
     /// For how many days after a refusal by automation alone a borrower may ask that a person looks at it.
     review_days: u16,
-    /// Whom people call; pages name nobody where nobody was stated.
+    /// Whom people call; without it, pages name nobody.
     support: Option<Support>,
 }
 
@@ -33,7 +32,7 @@ impl Site {
         Site { url, sandbox: None, line_product: LINE_PRODUCT.into(), review_days: REVIEW_DAYS, support: None }
     }
 
-    /// This site as a demo, whose counterfeit world is at the address `sandbox`; its pages always name somebody to call.
+    /// This site as a demo whose sandbox is at the address `sandbox`. Its pages always name somebody to call.
     #[must_use]
     pub fn in_sandbox(self, sandbox: &str) -> Site {
         let support = self.support.clone().unwrap_or_else(Support::of_trial);
@@ -71,12 +70,12 @@ impl Site {
         u32::from(self.review_days)
     }
 
-    /// A path of ours as others can open it.
+    /// The full address of one of our paths, for others to open.
     pub fn link(&self, path: impl fmt::Display) -> String {
         format!("{}{path}", self.url)
     }
 
-    /// Plain http is for trials; everywhere else cookies are `Secure`.
+    /// Whether the pages are reached by https, so that cookies are `Secure`. Plain http is for trials.
     pub fn is_encrypted(&self) -> bool {
         self.url.starts_with("https://")
     }

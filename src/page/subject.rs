@@ -1,11 +1,11 @@
-//! Whose a session is: as what somebody signs in, who that is, and the session as its owner sees it.
+//! Whose a session is: the kind of person, the person, and the session as its owner sees it.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::base::id::{BorrowerId, StaffId};
 
-/// What somebody is signed in as; one browser may be signed in as both at once.
+/// The kind of person that is signed in; one browser may be signed in as both at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum SessionKind {
@@ -13,7 +13,7 @@ pub enum SessionKind {
     Merchant,
 }
 
-/// Whose sessions are meant: the borrower or the person of a merchant's staff who is signed in.
+/// The person whose sessions are meant: a borrower, or a member of a merchant's staff.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
     pub(super) kind: SessionKind,
@@ -37,6 +37,6 @@ pub struct OwnSession {
     pub device: String,
     pub created_at: DateTime<Utc>,
     pub last_seen_at: DateTime<Utc>,
-    /// It is the one that looks.
+    /// Whether it is the session of the browser that asks.
     pub is_this: bool,
 }

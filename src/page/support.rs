@@ -1,4 +1,4 @@
-//! Whom people call where a page cannot help them: a telephone number, and the hours in which somebody answers it.
+//! Whom people call when a page cannot help them: a telephone number, and the hours in which somebody answers it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{NaiveTime, TimeDelta};
 
-/// The house's service as pages name it. Cheap to clone.
+/// The customer service that pages name. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Support {
     phone: Phone,
@@ -28,7 +28,7 @@ pub struct Hours {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// No number that can be called has fewer or more digits (ITU-T E.164 for the most).
+/// Digits of a telephone number (the upper bound is ITU-T E.164's).
 const DIGITS: std::ops::RangeInclusive<usize> = 3..=15;
 const PHONE_CHARS_MAX: usize = 24;
 const TIME: &str = "%H:%M";
@@ -38,7 +38,7 @@ impl Support {
         Support { phone, hours }
     }
 
-    /// The support of a trial house, with a number that nobody has.
+    /// The support of a trial house, with a number that belongs to nobody.
     pub fn of_trial() -> Support {
         let at = |hour| NaiveTime::MIN + TimeDelta::hours(hour);
         Support { phone: Phone("400-000-0000".into()), hours: Some(Hours { from: at(9), to: at(21) }) }
@@ -52,7 +52,7 @@ impl Support {
         self.hours
     }
 
-    /// What a telephone calls (RFC 3966), such as `tel:4008208820`.
+    /// The link that a telephone calls (RFC 3966), such as `tel:4008208820`.
     pub fn link(&self) -> String {
         let digits: String = self.phone.0.chars().filter(|letter| !matches!(letter, ' ' | '-')).collect();
         format!("tel:{digits}")

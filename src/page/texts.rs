@@ -1,4 +1,4 @@
-//! Agreements as pages show them: the exact text, and the hash by which the post names what was shown.
+//! Agreements on pages: the exact text, and its hash, with which the posted form says which text was shown.
 
 use super::form::Form;
 use crate::base::hex::{hex_decode, hex_encode};
@@ -20,7 +20,7 @@ impl AgreementText {
         AgreementText { agreement, body: wording.body, sha256 }
     }
 
-    /// The hash of the text under which "agree" was ticked; an error stands beside the box where it was not.
+    /// The hash of the text under which "agree" was ticked. If it was not ticked: `None`, with an error beside the box.
     pub fn posted(form: &mut Form, agreement: Agreement) -> Option<[u8; 32]> {
         let ticked = field(agreement);
         if !form.is_ticked(ticked) {
@@ -29,11 +29,11 @@ impl AgreementText {
         }
         let text = form.value(&format!("text_{}", agreement.name())).to_owned();
         let shown = hex_decode(&text).and_then(|bytes| bytes.try_into().ok());
-        // What is no hash becomes zeros, which are the hash of no text of ours: the use case refuses it like a text that is out of date.
+        // A malformed hash becomes zeros, which is no text's hash: the use case refuses it like an outdated text.
         Some(shown.unwrap_or_default())
     }
 
-    /// The name of the box under it.
+    /// The form field of the box under it.
     pub fn field(&self) -> &'static str {
         field(self.agreement)
     }

@@ -1,6 +1,7 @@
 //! One request for a page: its browser's token, its language, and the cookies that the answer will set.
 //!
-//! Nothing is posted without the token's CSRF word: the layer refuses the request before any handler sees it.
+//! Every post must contain a CSRF token that is derived from the browser's token ("the word"): without it, the layer [`visit`] refuses the
+//! request before any handler sees it.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,32 +29,32 @@ use crate::http::limits::BODY_BYTES_MAX;
 use crate::http::{Problem, client_address};
 
 const TOKEN: &str = "fenqi";
-/// Browsers refuse a cookie of this prefix from anyone but this very host, and without encryption.
+/// Browsers accept a cookie with this prefix only from this very host and over https.
 const TOKEN_ENCRYPTED: &str = "__Host-fenqi";
 const LANGUAGE: &str = "language";
 const FLASH: &str = "flash";
 const CSRF_BYTES: usize = 32;
 /// How long a chosen language is kept.
 const LANGUAGE_DAYS: i64 = 365;
-/// The code of the problem of a form that is too old, or not ours.
+/// The problem code of a form that has expired or is not ours.
 pub(super) const PAGE_STALE: &str = "page_stale";
-/// The query of a link that chooses a language.
+/// The query parameter of a link that chooses a language.
 pub(super) const LANGUAGE_QUERY: &str = "lang";
 
-/// What is known of the browser that asks.
+/// What is known of the browser that sent the request.
 #[derive(Clone)]
 pub struct Visit {
     pub language: Language,
     pub in_wechat: bool,
-    /// The path and query that was asked for; of a post whose form says them, those of the page with the form.
+    /// The path and query that was asked for; for a post whose form tells it, those of the page with the form.
     pub address: String,
-    /// How the browser names itself, cut to a length worth keeping.
+    /// The browser's `User-Agent`, cut.
     pub device: String,
-    /// A key of words to show once, set by the page before.
+    /// The key of words to show once, set by the previous page.
     pub flash: Option<String>,
-    /// When it asks, by the house's clock.
+    /// The time of the request, by the app's clock.
     pub now: DateTime<Utc>,
-    /// Whom somebody may call whom the pages cannot help.
+    /// Whom the visitor may call.
     pub support: Option<Support>,
     token: Arc<str>,
     set: Arc<Mutex<Vec<Cookie<'static>>>>,
@@ -95,7 +96,7 @@ impl Visit {
         visit
     }
 
-    /// The visit of nobody's browser: for what a page says where there is none, as in a terminal.
+    /// A visit without a browser: for texts of pages that are shown elsewhere, as in a terminal.
     pub fn of_nobody(app: &App, language: Language) -> Visit {
         Visit {
             language,
@@ -116,7 +117,7 @@ impl Visit {
         token_hash(&self.token)
     }
 
-    /// Gives the browser a new token, and returns its hash: whoever knew the old one knows nothing any more.
+    /// Gives the browser a new token, and returns its hash. The old token is of no use to anybody then.
     pub fn renew_token(&self) -> [u8; 32] {
         let token = random_token();
         self.set_token(&token);
@@ -128,22 +129,22 @@ impl Visit {
         self.set_for(FLASH, key, Duration::minutes(1));
     }
 
-    /// A word that only a page of ours can know, different in each page so that compression gives nothing away.
+    /// The CSRF token for a page: the secret, masked differently each time, so that compressed responses give nothing away (BREACH).
     pub fn csrf(&self) -> String {
         let mut mask = [0; CSRF_BYTES];
-        // The mask only blurs; the secret is the token.
+        // Without randomness the token is still valid: only the secret protects it, not the mask.
         let _ = rand::rngs::OsRng.try_fill_bytes(&mut mask);
         let secret = csrf_secret(&self.token);
         let masked: Vec<u8> = mask.iter().zip(secret).map(|(mask, byte)| mask ^ byte).collect();
         hex_encode(&[mask.as_slice(), &masked].concat())
     }
 
-    /// Whether a word came from a page of ours in this very browser.
+    /// Whether a CSRF token came from a page of ours in this browser.
     pub fn has_said(&self, word: &str) -> bool {
         let Some(bytes) = hex_decode(word).filter(|bytes| bytes.len() == 2 * CSRF_BYTES) else { return false };
         let (mask, masked) = bytes.split_at(CSRF_BYTES);
         let secret = csrf_secret(&self.token);
-        // Every byte is looked at, so that time says nothing of where they differ.
+        // Compared in constant time.
         mask.iter()
             .zip(masked)
             .zip(secret)
@@ -162,7 +163,7 @@ impl Visit {
     }
 
     fn cookie(&self, name: &'static str, value: &str) -> Cookie<'static> {
-        // Lax, not Strict: the way back from WeChat's sign-in must carry the token.
+        // Lax, not Strict, so that the redirect back from WeChat's sign-in carries the cookie.
         Cookie::build((name, value.to_owned()))
             .path("/")
             .http_only(true)
@@ -178,7 +179,7 @@ impl Visit {
     }
 }
 
-/// The network that a request came from, where the server knows it: what is counted by address is counted by that.
+/// The network that a request came from, if it is known: limits by address are counted for it.
 #[derive(Clone, Debug)]
 pub struct ClientAddress(pub Option<String>);
 
@@ -194,7 +195,7 @@ where
     }
 }
 
-/// The layer around every page: reads the visit, refuses a post without its word, sets the cookies.
+/// The layer around every page: reads the visit, refuses a post without the CSRF token, and sets the cookies.
 pub async fn visit(State(app): State<App>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let mut visit = Visit::read(&app, &parts);
@@ -214,17 +215,17 @@ pub async fn visit(State(app): State<App>, request: Request, next: Next) -> Resp
             headers.append(header::SET_COOKIE, cookie);
         }
     }
-    // A page is its visitor's own and is not kept, so that nobody pages back into it after signing out.
+    // Pages are personal and must not be cached, so that nobody can go back to one after signing out.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
-/// The address of the page whose form was refused, to open it again. The form says it itself, so it is a way and nothing more.
+/// The address of the page whose form was refused, to open it again. It comes from the form itself, so it is used only for a link.
 #[derive(Clone, Debug)]
 pub(super) struct FormsPage(pub String);
 
-/// The request again, if its form holds the CSRF word. The way back that the form holds (`next`), or the address of the page that it
-/// stands on (`here`), is in the visit's address then, and also where it does not.
+/// Checks a post's CSRF token, and returns the request with its body again. Whether the token is right or not, the visit's address then
+/// contains the way back in the form (`next`), or is the address of the page with the form (`here`).
 async fn with_word(visit: &mut Visit, request: Request) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
     let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| Problem::body_too_large())?;
@@ -235,7 +236,7 @@ async fn with_word(visit: &mut Visit, request: Request) -> Result<Request, Probl
     if let Some(next) = next.filter(|next| !path_of_ours(next, "").is_empty()) {
         visit.address = with_next(parts.uri.path(), next);
     }
-    // What was chosen on the way to the form stands in the address of its page, and not in the one that it posts to.
+    // The query of the form's page says what was chosen on the way to the form; the address that it posts to does not.
     let is_page = |here: &String| path_of_ours(here, "").split('?').next() == Some(parts.uri.path());
     if let Some(here) = here.filter(is_page) {
         visit.address = here;
@@ -250,8 +251,7 @@ async fn with_word(visit: &mut Visit, request: Request) -> Result<Request, Probl
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
-/// The path and query that was asked for, where a link may lead to it: a path that browsers read as another host is none of ours,
-/// though this host was asked for it.
+/// The path and query that was asked for, if a link may lead there: not if browsers would take it for another host (`//…`).
 fn own_address(uri: &Uri) -> String {
     let asked = uri.path_and_query().filter(|_| path_of_ours(uri.path(), "") == uri.path());
     asked.map_or_else(|| "/".to_owned(), ToString::to_string)

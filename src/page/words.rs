@@ -22,7 +22,7 @@ pub enum Language {
 impl Language {
     pub const ALL: [Language; 2] = [Language::Chinese, Language::English];
 
-    /// The language as HTML, HTTP and the folders of words name it.
+    /// The language tag, as in HTML, HTTP and the folders of `web/locales`.
     pub const fn tag(self) -> &'static str {
         match self {
             Language::Chinese => "zh-CN",
@@ -46,7 +46,7 @@ impl Language {
         }
     }
 
-    /// The best of an `Accept-Language` header (RFC 9110); Chinese where none fits.
+    /// The best of an `Accept-Language` header (RFC 9110); Chinese if none fits.
     pub fn accepted(header: &str) -> Language {
         let mut best = (Language::Chinese, 0);
         for range in header.split(',').take(16) {
@@ -80,7 +80,7 @@ impl Language {
     }
 }
 
-/// A weight such as `0.8` in thousandths; zero if it is none.
+/// A weight such as `0.8` in thousandths; zero if it is malformed.
 fn thousandths(weight: &str) -> u16 {
     let (whole, rest) = weight.split_once('.').unwrap_or((weight, ""));
     let padded = format!("{whole}{rest:0<3}");
@@ -92,7 +92,7 @@ fn thousandths(weight: &str) -> u16 {
 fn read_bundle(language: Language) -> FluentBundle<FluentResource> {
     let identifier: LanguageIdentifier = language.tag().parse().expect("our own tags are language identifiers");
     let mut bundle = FluentBundle::new_concurrent(vec![identifier]);
-    // Marks around arguments would stand between an amount and its sign.
+    // No Unicode isolation marks around arguments: they would come between an amount and its sign.
     bundle.set_use_isolating(false);
     for path in Locales::iter().filter(|path| path.starts_with(language.tag())) {
         let file = Locales::get(&path).expect("a listed file is there");
@@ -106,7 +106,7 @@ fn read_bundle(language: Language) -> FluentBundle<FluentResource> {
     bundle
 }
 
-/// Words with what is to stand in them; shown (and escaped) where it is displayed.
+/// Words with their arguments. They are formatted by `Display`, and escaped by the template.
 pub struct Said {
     language: Language,
     key: String,
@@ -114,14 +114,14 @@ pub struct Said {
 }
 
 impl Said {
-    /// Puts text into the words where they say `{ $name }`.
+    /// Puts text into the words in place of `{ $name }`.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl fmt::Display) -> Said {
         self.arguments.set(name.to_owned(), value.to_string());
         self
     }
 
-    /// Puts a number into the words, which may choose by it between one and many.
+    /// Puts a number into the words, which may choose between singular and plural by it.
     #[must_use]
     pub fn count<T: Copy + TryInto<i64>>(mut self, name: &'static str, number: &T) -> Said {
         self.arguments.set(name, (*number).try_into().unwrap_or(i64::MAX));

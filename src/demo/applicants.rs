@@ -13,7 +13,7 @@ use crate::credit::actions::apply_many;
 use crate::credit::model::{ApplicationState, ApplyRequest};
 use crate::product::ProductVersion;
 
-/// Applicants that travel together: the risk partner and the signing service take as many in one call.
+/// Applicants of one batch: as many as the risk partner and the signing service take in one call.
 pub const BATCH: usize = 200;
 /// The sandbox's signing service sends the last digits of the mobile as its code.
 const CODE_DIGITS: usize = 6;
@@ -21,7 +21,7 @@ const CODE_DIGITS: usize = 6;
 /// A client who was given a line.
 #[derive(Clone, Debug)]
 pub struct Buyer {
-    /// By which the bank knows the card that it pays from.
+    /// The agreement by which the channels know the card that the buyer pays from.
     pub agreement_number: String,
     pub line_id: LineId,
     pub grade: String,

@@ -51,6 +51,8 @@ pub struct Clients<'t> {
 }
 
 impl<'t> Clients<'t> {
+    /// Begins to read a file.
+    ///
     /// # Errors
     /// If the header lacks a column.
     pub fn open(text: &'t [u8]) -> Result<Clients<'t>, HeaderError> {
@@ -80,7 +82,7 @@ fn parse(row: &Row<'_>) -> Result<ClientRecord, RowError> {
     let age = row.number(2, AGE_MIN.into(), AGE_MAX.into())?;
     let mut months = [CardMonth { repay_status: 0, bill_fen: Fen::ZERO, paid_fen: Fen::ZERO }; 6];
     for (place, month) in months.iter_mut().enumerate() {
-        // The bounds fit: a status is a small number, an amount is far below a trillion yuan.
+        // The casts lose nothing: a status is a small number, an amount is far below a trillion yuan.
         month.repay_status = row.number(3 + place, -2, 9)? as i8;
         month.bill_fen = Fen::new(row.number(9 + place, -YUAN_MAX, YUAN_MAX)? * 100);
         month.paid_fen = Fen::new(row.number(15 + place, 0, YUAN_MAX)? * 100);

@@ -1,5 +1,5 @@
-//! Made-up identities: for a client's number always the same valid resident ID, name, mobile and cards, and for two numbers
-//! never the same. Nobody real is meant; the numbers merely pass their check rules, and check digits are found by trying.
+//! Made-up identities: a client's number always gives the same valid resident ID, name, mobile and cards, and two numbers never give the
+//! same ones. They mean nobody real; they only pass the check rules. Check digits are found by trying.
 
 use chrono::{Datelike, Months, NaiveDate};
 
@@ -23,7 +23,7 @@ const GIVEN_NAMES: [&str; 24] = [
 /// Numbers of one region and birth date are told apart by 999 sequence numbers.
 const SEQUENCES: u64 = 999;
 const MOBILES: u64 = 100_000_000;
-/// Up to here no two numbers are the same person: 12 regions, 999 sequence numbers and 360 birthdays make a little more.
+/// Up to this number all resident IDs differ: 12 regions × 999 sequence numbers × 360 birthdays are a little more.
 pub const NUMBER_MAX: i64 = 4_000_000;
 
 /// The whole person: `age` completed years on `today`.
@@ -34,8 +34,8 @@ pub fn registration(number: u64, age: u32, today: BusinessDay) -> Registration {
     Registration { name: name(number), resident_id: resident_id(number, age, today), mobile: mobile(number) }
 }
 
-/// A resident ID of somebody who is `age` on `today`. Unlike for numbers up to [`NUMBER_MAX`], whatever the ages: region, sequence
-/// and birthday are taken from different parts of the number.
+/// A resident ID of somebody who is `age` on `today`. It is different for each number up to [`NUMBER_MAX`], whatever the ages, because
+/// region, sequence and birthday are taken from different parts of the number.
 ///
 /// # Panics
 /// If `age` lies before the calendar's year 1900.
@@ -51,29 +51,29 @@ pub fn resident_id(number: u64, age: u32, today: BusinessDay) -> ResidentId {
     found.expect("one of eleven check digits is right")
 }
 
-/// A family name and a given name, which others have, too.
+/// A family name and a given name. Different numbers may give the same name.
 pub fn name(number: u64) -> PersonName {
     let family = FAMILY_NAMES[(number % FAMILY_NAMES.len() as u64) as usize];
     let given = GIVEN_NAMES[(number / FAMILY_NAMES.len() as u64 % GIVEN_NAMES.len() as u64) as usize];
     format!("{family}{given}").parse().expect("a name of two or three letters")
 }
 
-/// A mobile, unlike for numbers up to a hundred million.
+/// A mobile number, different for each number up to a hundred million.
 pub fn mobile(number: u64) -> Mobile {
     format!("139{:08}", number % MOBILES).parse().expect("eleven digits that begin with 139")
 }
 
-/// The `nth` card of a person, unlike for people up to a hundred million with ten cards each.
+/// The `nth` card of a person, different for each of up to a hundred million people with ten cards each.
 pub fn card_number(number: u64, nth: u8) -> CardNumber {
     let digits = format!("621700{}{:08}", nth % 10, number % MOBILES);
     let check = (0..10).find(|check| passes_luhn(&format!("{digits}{check}")));
     format!("{digits}{}", check.expect("one of ten digits passes")).parse().expect("sixteen digits with their check")
 }
 
-/// The code of the company whose code begins with these sixteen characters, with both of its check characters.
+/// The unified social credit code that begins with these sixteen characters, completed with its two check characters.
 ///
 /// # Panics
-/// If no code begins so.
+/// If there is no such code.
 pub fn credit_code(beginning: &str) -> CreditCode {
     const CHECKS: &str = "0123456789ABCDEFGHJKLMNPQRTUWXY";
     let both = CHECKS.chars().flat_map(|organisation| CHECKS.chars().map(move |code| [organisation, code]));

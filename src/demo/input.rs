@@ -1,4 +1,4 @@
-//! The demo's input files: read and checked as a whole before the story begins; bad rows are named, or set aside.
+//! The demo's input files: read and checked as a whole before the story begins; bad rows are reported, or written to a side file.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -51,18 +51,18 @@ impl Input {
     }
 }
 
-/// The rows, of which there must be one at least.
+/// The rows; an error if there are none.
 fn ensure_some<T>(rows: Vec<T>, path: Option<&Path>) -> anyhow::Result<Vec<T>> {
     anyhow::ensure!(!rows.is_empty(), "{} holds no row that can be used; name another file", name_of(path));
     Ok(rows)
 }
 
-/// The input as errors name it.
+/// The name of the input in errors.
 fn name_of(path: Option<&Path>) -> String {
     path.map_or_else(|| "the shipped sample".to_owned(), |path| path.display().to_string())
 }
 
-/// The whole file, so that it cannot fail half way.
+/// Reads the whole file into memory, so that reading cannot fail half-way through the story.
 fn text_of(path: Option<&Path>, sample: &'static str) -> anyhow::Result<Cow<'static, [u8]>> {
     let Some(path) = path else { return Ok(Cow::Borrowed(sample.as_bytes())) };
     Ok(Cow::Owned(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?))
@@ -116,7 +116,7 @@ fn set_aside(side: &Path, header: &csv::StringRecord, bad: &[RowError]) -> Resul
     Ok(())
 }
 
-/// The business day of a house that this database holds already.
+/// The business day that was reached, if the database already contains a house.
 pub async fn lived_until(pool: &PgPool) -> anyhow::Result<Option<BusinessDay>> {
     Ok(business_day::store::find_today(&mut *pool.acquire().await?).await?)
 }

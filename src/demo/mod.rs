@@ -1,4 +1,5 @@
-//! The demo: people and purchases read from files, with identities made up for them, the story that they live, and its report.
+//! The demo: people and purchases are read from files, get made-up identities, and live through months of a story, which ends with a
+//! report. Start with [`story::live`].
 
 pub mod rows;
 pub mod clients;

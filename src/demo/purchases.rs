@@ -17,7 +17,7 @@ pub struct PurchaseRecord {
     /// Identifies the order together with `sequence`.
     pub order: String,
     pub sequence: u32,
-    /// From 0 to 24. The real file has orders in no period at all: they are asked for as they stand, and refused.
+    /// From 0 to 24. The real file has orders with 0 periods, which are requested like that and refused.
     pub periods: u16,
     pub amount: Fen,
 }
@@ -29,6 +29,8 @@ pub struct Purchases<'t> {
 }
 
 impl<'t> Purchases<'t> {
+    /// Begins to read a file.
+    ///
     /// # Errors
     /// If the header lacks a column.
     pub fn open(text: &'t [u8]) -> Result<Purchases<'t>, HeaderError> {
@@ -42,7 +44,7 @@ impl Iterator for Purchases<'_> {
         let Purchases { rows, seen } = self;
         rows.next_with(|row| {
             let record = parse(row)?;
-            // The two make the key under which it is asked for, once.
+            // Together they are the idempotency key of the purchase, so a repetition is left out.
             if seen.insert((record.order.clone(), record.sequence)) {
                 Ok(record)
             } else {

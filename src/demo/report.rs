@@ -1,4 +1,4 @@
-//! The report at the end of a story: what a funder would want to know of these months.
+//! The report at the end of a story: what a funder would want to know about these months.
 
 use std::fmt;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Report {
     pub breaks: Vec<Count>,
 }
 
-/// What the run itself cost.
+/// The time and memory that the run took.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     pub took: Duration,
@@ -112,7 +112,7 @@ fn table(f: &mut fmt::Formatter<'_>, title: &str, counts: &[Count]) -> fmt::Resu
 }
 
 impl Cost {
-    /// The peak since the process began, as the system counts it (`VmHWM`); zero where the system does not say.
+    /// The peak since the process began (`VmHWM`); zero if the system does not tell it.
     pub fn of(took: Duration) -> Cost {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// What of a wrong value is shown.
+/// Characters of a wrong value that are shown.
 const SHOWN_MAX: usize = 40;
 
 /// A row that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowError {
-    /// The line that an editor shows the row's beginning on, blank ones counted too.
+    /// The number of the row's first line as an editor shows it, blank lines included.
     pub row: u64,
     pub column: &'static str,
     pub found: String,
@@ -46,7 +46,7 @@ pub struct Row<'a> {
     record: &'a csv::StringRecord,
 }
 
-/// Reads a file with the expected columns, in any order, others ignored.
+/// Reads a file with the expected columns, in any order; other columns are ignored.
 pub struct Rows<'t> {
     text: &'t [u8],
     reader: csv::Reader<&'t [u8]>,
@@ -58,7 +58,7 @@ pub struct Rows<'t> {
     lines: Lines<'t>,
 }
 
-/// Counts lines as far as a place that only goes on.
+/// Counts the lines up to a place; places must not decrease from call to call.
 struct Lines<'t> {
     text: &'t [u8],
     place: usize,
@@ -66,6 +66,8 @@ struct Lines<'t> {
 }
 
 impl<'t> Rows<'t> {
+    /// Reads the header.
+    ///
     /// # Errors
     /// If the header cannot be read or lacks a column.
     pub fn open(text: &'t [u8], columns: &[&'static str]) -> Result<Rows<'t>, HeaderError> {
@@ -93,7 +95,7 @@ impl<'t> Rows<'t> {
 
     /// Reads the next row with `parse`; `None` after the last.
     pub fn next_with<T>(&mut self, parse: impl FnOnce(&Row<'_>) -> Result<T, RowError>) -> Option<Result<T, RowError>> {
-        // The reader passes over blank lines before a row when it reads the row.
+        // The CSV reader skips blank lines only when it reads the next row.
         let before = self.place();
         let read = self.reader.read_byte_record(&mut self.bytes);
         let from = before + self.text[before..].iter().take_while(|byte| is_break(**byte)).count();
@@ -125,11 +127,11 @@ impl Rows<'_> {
 }
 
 impl Lines<'_> {
-    /// The number of the line that `place` stands on, which is not before that of the call before.
+    /// The number of the line at `place`, which must not be before the place of the previous call.
     fn number_at(&mut self, place: usize) -> u64 {
         let passed = &self.text[self.place.min(place)..place];
         let next = |index: usize| self.text.get(self.place + index + 1);
-        // `\r\n` breaks a line once, and so does either alone.
+        // `\r\n`, `\r` and `\n` each count as one line break.
         let breaks = passed.iter().enumerate().filter(|(index, byte)| match **byte {
             b'\n' => true,
             b'\r' => next(*index) != Some(&b'\n'),
@@ -145,8 +147,7 @@ fn is_break(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')
 }
 
-/// Whether a row that runs over several lines does so between quotes that belong together: a quote that is opened and never closed
-/// takes every row behind it for text.
+/// Whether the quotes of a row over several lines are balanced. A quote that is opened and never closed would swallow all rows after it.
 fn closes_its_quotes(raw: &[u8]) -> bool {
     let row = raw.trim_ascii_end();
     let is_of_one_line = !row.iter().any(|byte| is_break(*byte));
@@ -154,12 +155,13 @@ fn closes_its_quotes(raw: &[u8]) -> bool {
 }
 
 impl Row<'_> {
-    /// The text in a column, without blanks around it; empty where the row is too short.
+    /// The text in a column, trimmed; empty if the row is too short.
     pub fn text(&self, column: usize) -> &str {
         self.places.get(column).and_then(|place| self.record.get(*place)).unwrap_or_default().trim()
     }
 
-    /// An amount that is grouped by commas and not quoted has more fields than one, and the first is no amount of anybody's.
+    /// Refuses a row with more fields than the header: an unquoted amount such as `1,234.00` becomes two fields, of which the first would
+    /// be read as a wrong amount.
     fn check_count(&self, header: usize) -> Result<(), RowError> {
         let surplus = self.record.iter().skip(header).find(|field| !field.trim().is_empty());
         match surplus {
@@ -172,7 +174,7 @@ impl Row<'_> {
         }
     }
 
-    /// The expected columns hold text; what stands in others is nobody's business.
+    /// Refuses a row whose expected columns are not UTF-8; other columns may contain anything.
     fn check_text(&self) -> Result<(), RowError> {
         for (column, (&name, place)) in self.columns.iter().zip(self.places).enumerate() {
             if self.bytes.get(*place).is_some_and(|field| std::str::from_utf8(field).is_err()) {
@@ -182,10 +184,10 @@ impl Row<'_> {
         Ok(())
     }
 
-    /// A whole number within bounds. A trailing `.0`, as statistics programs write it, is no fraction.
+    /// A whole number within bounds. A trailing `.0`, as statistics programs write it, is allowed.
     ///
     /// # Errors
-    /// Names row and column where it is not.
+    /// It is not such a number; the error names row and column.
     pub fn number(&self, column: usize, least: i64, most: i64) -> Result<i64, RowError> {
         let text = self.text(column);
         let whole = text

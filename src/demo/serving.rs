@@ -1,4 +1,4 @@
-//! The demo's house while its pages are open: time passes, jobs are done, and the counterfeit banks answer.
+//! Keeps the demo's house running while its pages are open: time passes, jobs are done, and the counterfeit banks answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use crate::jobs::{JobKind, dispatch};
 use crate::outbox;
 use crate::sandbox::{FaultShares, PARTNERS, World};
 
-/// How often the house looks for what is due: a person who has just paid waits about as long for the bank.
+/// How often due work is done. A person who has just paid waits about this long for the bank.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps house until it is dropped. From here on partners make no mistakes but those that somebody asks for.
+/// Runs until it is dropped. From here on partners have no random faults, only those that somebody asks for.
 pub async fn keep_house(app: App, world: Arc<World>) {
     for partner in PARTNERS {
         world.set_faults(partner, FaultShares::default());
@@ -27,9 +27,9 @@ pub async fn keep_house(app: App, world: Arc<World>) {
         tokio::time::sleep(PAUSE).await;
         let passed = last.elapsed();
         last += passed;
-        // The story's clock goes on from where the story ended, also when somebody moves it.
+        // The clock goes on from where the story ended, or to where somebody has moved it.
         app.clock.set(app.clock.now() + TimeDelta::from_std(passed).unwrap_or_default());
-        // Everything that the timetable asks for, as often as the house looks: whatever is not due yet finds nothing to do.
+        // Every kind of job each time: one that is not due finds nothing to do.
         for kind in JobKind::ALL {
             if let Err(error) = dispatch::run(&app, kind).await {
                 tracing::error!(kind = kind.name(), "a job failed: {error:#}");
@@ -49,7 +49,7 @@ pub async fn keep_house(app: App, world: Arc<World>) {
     }
 }
 
-/// The funders answer a low reserve as one that watches its mark does: twice the mark is there again at once.
+/// Plays funders that watch their reserve: one below its low-water mark is filled up at once to twice the mark.
 async fn fill_reserves(app: &App) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
     for funder in store::load_funders(&mut connection).await? {

@@ -1,4 +1,4 @@
-//! What buyers do in the story: who buys which purchase where and on which plan, who changes their mind.
+//! What buyers do in the story: who buys what, where and on which plan, and who changes their mind.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub enum After {
     },
 }
 
-/// A stable number for anything that the story has to choose: the same seed gives the same story.
+/// A pseudo-random number for a choice `what` about the item `number`: the same seed always gives the same story.
 pub fn draw(seed: u64, what: &str, number: u64) -> u64 {
     let mut mixed = seed ^ 0x9E37_79B9_7F4A_7C15;
     for byte in what.bytes().chain(number.to_be_bytes()) {
@@ -60,7 +60,7 @@ pub fn purchase(seed: u64, number: u64, record: &PurchaseRecord, market: Market<
         terms.purchase.is_sold_at(shop.category.code()) && terms.plan(record.periods, &buyer.grade).is_some()
     };
     let candidates: Vec<_> = products.iter().filter(fits).collect();
-    // Where nothing fits, the first product is asked for all the same, and refuses with its reason.
+    // If no product fits, the first one is requested all the same, and refused with its reason.
     let chosen = (draw(seed, "product", number) % candidates.len().max(1) as u64) as usize;
     let product = candidates.get(chosen).copied().or_else(|| products.first())?;
     Some(PurchaseRequest {
@@ -75,7 +75,7 @@ pub fn purchase(seed: u64, number: u64, record: &PurchaseRecord, market: Market<
     })
 }
 
-/// Whether the purchase stays.
+/// What becomes of a purchase after the sale.
 pub fn after(seed: u64, number: u64) -> After {
     let chance = draw(seed, "after", number);
     if chance.is_multiple_of(VOID_EVERY) {

@@ -50,7 +50,7 @@ pub async fn open_shops(app: &App) -> anyhow::Result<Vec<Shop>> {
         let owner = Person { name: "掌柜", mobile: format!("138{number:08}"), role: Role::Owner };
         hire(app, merchant_id, owner).await?;
         if number == 0 {
-            // One shop has people with fewer rights, to look around as.
+            // One shop also has staff with fewer rights, so that one can sign in as them.
             let manager = Person { name: "店长小李", mobile: format!("139{number:08}"), role: Role::Manager };
             let cashier = Person { name: "收银小陈", mobile: format!("137{number:08}"), role: Role::Cashier };
             hire(app, merchant_id, manager).await?;

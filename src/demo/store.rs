@@ -29,7 +29,7 @@ pub struct Money {
     pub outstanding: Fen,
     pub interest_accrued: Fen,
     pub penalty_collected: Fen,
-    /// What loans were written off for, and what came in on them afterwards.
+    /// What was written off of loans, and what was collected on them afterwards.
     pub charged_off: Fen,
     pub recovered: Fen,
     pub remitted: Fen,
@@ -131,10 +131,10 @@ pub async fn count_payouts(connection: &mut PgConnection) -> sqlx::Result<Vec<Co
     .await
 }
 
-/// Withholdings or payouts of which the channel did not say at once what became of them.
+/// Withholdings or payouts whose outcome the channel did not tell at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Unknowns {
-    /// It has since, asked again or by a callback before anybody asked.
+    /// Those whose outcome is known by now, from a query or a callback.
     pub resolved: i64,
     pub open: i64,
 }

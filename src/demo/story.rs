@@ -1,4 +1,4 @@
-//! The story, day by day: people apply, buy and change their minds; the house collects, pays and closes.
+//! The story, day by day: people apply, buy and change their minds; the house collects, pays and closes. Start with [`live`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,16 +34,16 @@ const FUNDER: (&str, &str) = ("harbour-bank", "Harbour Bank");
 const TILLS: usize = 64;
 /// Refunds that are under way at once.
 const COUNTERS: usize = 8;
-/// The line's product: the one that every grade can use.
+/// The product whose line people apply for: the one that every grade can use.
 const LINE_PRODUCT: &str = "harbour-standard";
-/// The part of the story in which people apply, in hundredths from its beginning.
+/// In the first 40 per cent of the story's days people apply.
 const APPLYING_PER_CENT: usize = 40;
-/// How many months the input tells what each client paid in.
+/// For how many months the input tells what each client paid.
 const MONTHS: usize = 6;
-/// For how many days of purchases the reserve is filled at a time.
+/// A deposit covers the purchases of so many days.
 const DEPOSIT_DAYS: usize = 10;
 
-/// What the story is made of.
+/// The input of a story.
 pub struct Script {
     pub clients: Vec<ClientRecord>,
     pub purchases: Vec<PurchaseRecord>,
@@ -66,7 +66,7 @@ impl Times {
     }
 }
 
-/// The house as the story lives in it.
+/// The house, and the state of the story in it.
 struct House<'a> {
     app: &'a App,
     world: &'a World,
@@ -108,20 +108,20 @@ pub async fn live(app: &App, world: &World, script: &Script) -> anyhow::Result<T
     Ok(house.times)
 }
 
-/// The bank lets this month's orders take what the client really paid in the month that it is like.
+/// Puts on a buyer's card what the client really paid in that month of the input, so that withholdings can take as much.
 fn fill_card(world: &World, buyer: &Buyer, month: usize) {
     lock(&world.withholding).set_balance(&buyer.agreement_number, buyer.paid[month]);
 }
 
-/// Which of the months of the input a day of the story is like. They are the calendar's, as cards are filled: the first is what is
-/// left of the month in which the story begins.
+/// Which month of the input (from 0) a day of the story corresponds to. Months change with the calendar, when cards are filled; the first
+/// is the rest of the month in which the story begins.
 fn month_of(first_day: BusinessDay, day: BusinessDay) -> usize {
     let months = |day: BusinessDay| day.date().year() * 12 + day.date().month0() as i32;
     usize::try_from(months(day) - months(first_day)).unwrap_or_default().min(MONTHS - 1)
 }
 
-/// How many of `count` people have applied before a day, where they do so in equal shares on the first `days`. One comes on the first day,
-/// however few they are: until then nobody can buy.
+/// How many of `count` people have applied before day `index`, if they apply in equal shares on the first `days` days. At least one applies
+/// on the first day, because nobody can buy before.
 fn applied_before(index: usize, days: usize, count: usize) -> usize {
     match index {
         0 => 0,
@@ -180,7 +180,7 @@ impl House<'_> {
         Ok(())
     }
 
-    /// What the night left to do: yesterday's channel files, the funders' own, payouts whose day has come.
+    /// The morning's work: yesterday's channel files, the funders' files, and payouts whose day has come.
     async fn next_morning(&mut self, day: BusinessDay) -> anyhow::Result<()> {
         let started = Instant::now();
         self.app.clock.set(day.instant(at(7, 0)));
@@ -198,7 +198,7 @@ impl House<'_> {
         Ok(())
     }
 
-    /// The funder deposits ahead what the coming days are going to use.
+    /// The funder deposits what the coming days are going to use.
     async fn fund(&mut self, index: usize, day: BusinessDay) -> anyhow::Result<()> {
         if !index.is_multiple_of(DEPOSIT_DAYS) {
             return Ok(());
@@ -223,7 +223,7 @@ impl House<'_> {
         }
     }
 
-    /// Sends orders to the channels, hears their answers, asks for those that did not come.
+    /// Sends orders to the channels, takes their callbacks, and queries what is still unknown.
     async fn collect(&mut self, day: BusinessDay, time: NaiveTime) -> anyhow::Result<()> {
         let started = Instant::now();
         self.app.clock.set(day.instant(time));
@@ -236,7 +236,7 @@ impl House<'_> {
         Ok(())
     }
 
-    /// The items `index` of `days` equal shares of `count` items.
+    /// The share of day `index` if `count` items are divided equally over all days: its first item, and the first item after it.
     fn share_of(&self, count: usize, index: usize) -> (usize, usize) {
         let days = self.script.days.max(1);
         (count * index / days, count * (index + 1) / days)
@@ -306,7 +306,7 @@ impl House<'_> {
         Ok(())
     }
 
-    /// One purchase at its till, voided at once where its buyer changes their mind; what was bought, unless it was refused.
+    /// Makes one purchase, and voids it at once if its buyer changes their mind. Returns what was bought, unless it was refused.
     async fn sell_one(&self, number: u64, wish: PurchaseRequest) -> anyhow::Result<(u64, Option<(PurchaseId, Fen)>)> {
         let amount = wish.amount;
         let receipt = self.authoriser.authorise(wish).await.map_err(Fault::into_error)?;
@@ -330,7 +330,7 @@ impl House<'_> {
     }
 }
 
-/// What goes wrong between the house and its partners, in thousandths of calls or orders.
+/// Sets what goes wrong between the house and its partners, in thousandths of calls or orders.
 pub fn set_faults(world: &World) {
     let channel = FaultShares {
         timeout_after: 2,

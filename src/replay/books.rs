@@ -1,4 +1,4 @@
-//! Looks up what an expectation is about, and adds what no row holds because it runs by the day.
+//! Looks up the subject of an expectation in the books, and adds amounts that no row contains because they change each day.
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -16,13 +16,13 @@ use crate::outbox::catalogue::{self, Audience};
 use crate::repayment;
 use crate::repayment::account::OpenInstallment;
 
-/// The recipient of what all operators are told.
+/// The recipient of notices to all operators.
 const OPERATOR: &str = "operator";
 
-/// What the books say of a subject; `None` where they know no such thing.
+/// The fields of a subject in the books; `None` if it does not exist.
 ///
 /// # Errors
-/// Failures of the database, names that the scenario did not introduce, and kinds of what nobody of that name is ever told.
+/// Failures of the database, names that the scenario did not introduce, and kinds of notices that its recipient never gets.
 pub async fn look(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Map<String, Value>>> {
     check_kind(stage, subject)?;
     let row = if has_come_about(stage, subject)? { find_row(stage, subject).await? } else { None };
@@ -83,7 +83,7 @@ async fn find_row(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Val
         }
         Subject::Order { name } => store::find_order(books, stage.order_code(name)?.uuid()).await?,
         Subject::Message { funder, kind, nth } => {
-            // Its partner is named by its code.
+            // A funder's partner has the funder's code as its name.
             driver.funder(funder)?;
             store::find_message(books, funder, kind, *nth).await?
         }
@@ -100,14 +100,14 @@ async fn find_row(stage: &Stage, subject: &Subject) -> anyhow::Result<Option<Val
     })
 }
 
-/// Checks that a kind of notice or message is one that its recipient may be told. Of a misspelled one nothing is ever told, so that an
-/// expectation of `none` would always hold.
+/// Checks that the recipient can get this kind of notice or message. Otherwise an expectation of `none` would always hold for a misspelled
+/// kind.
 fn check_kind(stage: &Stage, subject: &Subject) -> anyhow::Result<()> {
     let (kind, known): (&String, Vec<&str>) = match subject {
         Subject::Message { kind, .. } => (kind, catalogue::of(Audience::Funder).map(|known| known.name).collect()),
         Subject::Notice { recipient, kind } => match kinds_of_notices(stage, recipient) {
             Some(known) => (kind, known),
-            // That nobody has this name is told when the notices themselves are looked up.
+            // An unknown name is reported when the notices themselves are looked up.
             None => return Ok(()),
         },
         _ => return Ok(()),
@@ -117,7 +117,7 @@ fn check_kind(stage: &Stage, subject: &Subject) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The kinds of notices that the person or partner of a name may be told; `None` where the scenario knows nobody of that name.
+/// The kinds of notices that a recipient can get; `None` if the scenario has not introduced the name.
 fn kinds_of_notices(stage: &Stage, recipient: &str) -> Option<Vec<&'static str>> {
     let driver = &stage.driver;
     if recipient == OPERATOR {
@@ -131,8 +131,7 @@ fn kinds_of_notices(stage: &Stage, recipient: &str) -> Option<Vec<&'static str>>
     }
 }
 
-/// Whether the line or the loan of a subject is there by now: nobody has a line before an approval, and a purchase that was refused leaves
-/// no loan.
+/// Whether the line or loan of a subject exists: there is no line before an approval, and no loan of a purchase that was refused.
 fn has_come_about(stage: &Stage, subject: &Subject) -> anyhow::Result<bool> {
     Ok(match subject {
         Subject::Line { line }
@@ -158,7 +157,7 @@ fn has_come_about(stage: &Stage, subject: &Subject) -> anyhow::Result<bool> {
     })
 }
 
-/// A bill with what it owes now: penalty that has run and was not paid, and all together.
+/// A bill with what is owed now: the unpaid penalty up to today, and the total.
 async fn bill_row(stage: &Stage, line: &str, due_on: BusinessDay) -> anyhow::Result<Option<Value>> {
     let mut connection = stage.app().pool.acquire().await?;
     let line_id = stage.line(line)?.line_id;
@@ -182,7 +181,7 @@ async fn bill_row(stage: &Stage, line: &str, due_on: BusinessDay) -> anyhow::Res
     Ok(Some(Value::Object(fields)))
 }
 
-/// What ends the loan today; `None` where it is not open.
+/// The payoff amount of a purchase's loan today; `None` if the loan is not open.
 async fn payoff(stage: &Stage, purchase: &str) -> anyhow::Result<Option<Value>> {
     let bought = stage.driver.bought(purchase)?;
     let quote = refusal_as_answer(repayment::payoff_quote(stage.app(), bought.line_id, bought.loan_id).await)?;
@@ -198,7 +197,7 @@ async fn payoff(stage: &Stage, purchase: &str) -> anyhow::Result<Option<Value>> 
     }))
 }
 
-/// Whether an account's balance stands on its debit side: assets and expenses.
+/// Whether an account's balance is normally a debit: assets and expenses.
 fn is_debit(account: Account) -> bool {
     match account {
         Account::Bank

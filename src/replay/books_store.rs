@@ -1,11 +1,11 @@
-//! What scenarios ask the books: one row as JSON, amounts in fen, the columns being the fields of `expect.rs`.
+//! SQL for the expectations of scenarios: each function returns one row as JSON, amounts in fen; its columns are the fields in `expect.rs`.
 
 use chrono::NaiveDate;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A row, or `None` where there is none.
+/// A row; `None` if there is none.
 type Row = sqlx::Result<Option<Value>>;
 
 /// The borrower's latest application.
@@ -30,7 +30,7 @@ pub async fn find_line(connection: &mut PgConnection, line_id: Uuid) -> Row {
     Ok(row.fetch_optional(connection).await?.flatten())
 }
 
-/// A bill without what runs by the day, which `books.rs` adds.
+/// A bill without the amounts that change each day, which `books.rs` adds.
 pub async fn find_bill(connection: &mut PgConnection, line_id: Uuid, due_on: NaiveDate) -> Row {
     let row = sqlx::query_scalar!(
         "select to_jsonb(x) from (
@@ -111,7 +111,7 @@ pub async fn find_latest_claim(connection: &mut PgConnection, loan_id: Uuid) -> 
         .await
 }
 
-/// What of a purchase was not refunded, in fen.
+/// The amount of a purchase that was not refunded, in fen.
 pub async fn find_refundable(connection: &mut PgConnection, purchase_id: Uuid) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         r#"select amount_fen - refunded_fen as "left!" from purchase where purchase_id = $1"#,
@@ -216,7 +216,7 @@ pub async fn find_payout(connection: &mut PgConnection, beneficiary_id: Uuid, nt
     Ok(row.fetch_optional(connection).await?.flatten())
 }
 
-/// Debits less credits of one account of a funder's books, in fen.
+/// Debits minus credits of one account of a funder's books, in fen.
 pub async fn sum_account(connection: &mut PgConnection, funder_id: Uuid, account: i16) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select coalesce(sum(case when leg.debit = $2 then leg.amount_fen else 0 end
@@ -238,7 +238,7 @@ pub async fn find_order(connection: &mut PgConnection, code_id: Uuid) -> Row {
     Ok(row.fetch_optional(connection).await?.flatten())
 }
 
-/// How often a recipient (`None`: the operators) was told something, and the amounts of the last time.
+/// How many notices of a kind a recipient (`None`: the operators) got, and the amounts in the last one.
 pub async fn count_notices(connection: &mut PgConnection, recipient_id: Option<Uuid>, kind: &str) -> Row {
     let row = sqlx::query_scalar!(
         "select to_jsonb(x) from (

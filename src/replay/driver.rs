@@ -1,4 +1,4 @@
-//! What people do in a house, by name, and the days that pass between.
+//! Does what people do in a house, under the names of a story, and lets the days in between pass with all their jobs.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +34,7 @@ use crate::{merchant, outbox, product, timetable};
 /// What a refused use case says: its stable code.
 pub type Refused = &'static str;
 
-/// A borrower as a story knows one.
+/// A borrower of a story.
 #[derive(Clone, Debug)]
 pub struct Person {
     pub borrower_id: BorrowerId,
@@ -56,7 +56,7 @@ pub struct Bought {
     pub line_id: LineId,
 }
 
-/// What somebody wants to buy, by the names of a story.
+/// A purchase that somebody wants to make, by the names of a story.
 #[derive(Clone, Debug)]
 pub struct Wish {
     /// Names the purchase, and is its idempotency key.
@@ -67,10 +67,10 @@ pub struct Wish {
     pub periods: u16,
 }
 
-/// Lives in a house: does what people do, and lets the timetable's work happen as days pass.
+/// Drives a house: does what people do, and runs the timetable's jobs as time passes.
 pub struct Driver {
     pub house: House,
-    /// The least time between two runs of work that the timetable repeats: what would come more often comes once in this time.
+    /// The least time between two runs of a repeated job: what the timetable repeats more often is run once in this time.
     pub apart: TimeDelta,
     pub funders: BTreeMap<String, FunderId>,
     pub products: BTreeMap<String, PublishedVersion>,
@@ -98,7 +98,7 @@ impl Driver {
         &self.house.app
     }
 
-    /// Lives on until the morning of `day`: every job at its time, and the close of every day that ends.
+    /// Moves time to the morning of `day`, and runs every job at its time, including the close of every day that ends.
     ///
     /// # Errors
     /// Whatever keeps a job from being done.
@@ -106,7 +106,7 @@ impl Driver {
         self.live_until(day.instant(MORNING)).await
     }
 
-    /// As [`Driver::advance_to`], to an instant. One that has passed changes nothing. The clock stops only where the timetable may find
+    /// As [`Driver::advance_to`], to an instant; if it has passed, nothing happens. The clock stops only at times at which jobs may find
     /// something to do.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl Driver {
         if to <= clock.now() {
             return Ok(());
         }
-        // What is next is known until something is done, and that is settled before time goes on.
+        // `next` stays valid until a job has done something; whatever was done is settled before time goes on.
         let (mut next, mut unsettled_at) = (None::<NextWork>, None::<DateTime<Utc>>);
         for (at, kind) in timetable::ticks(clock.now(), to, self.apart)? {
             if unsettled_at.is_some_and(|before| before < at) {
@@ -146,7 +146,7 @@ impl Driver {
         load_next_work(&mut *app.pool.acquire().await?, app.clock.now()).await
     }
 
-    /// Lets what is on its way arrive: partners' callbacks, work that was asked for at once, and our messages.
+    /// Lets everything under way arrive: partners' callbacks, enqueued jobs, and our messages.
     ///
     /// # Errors
     /// Failures of the database.
@@ -160,7 +160,7 @@ impl Driver {
     /// Opens a funder under its code.
     ///
     /// # Errors
-    /// A failure, or a refusal, which no story is about.
+    /// A failure, or a refusal: no story expects one here.
     pub async fn open_funder(&mut self, code: &str) -> anyhow::Result<FunderId> {
         let funder_id = refusal_as_error(funder::open_funder(self.app(), code, code).await)?;
         self.funders.insert(code.to_owned(), funder_id);
@@ -177,7 +177,7 @@ impl Driver {
         Ok(published)
     }
 
-    /// A deposit of the funder's arrives at the bank.
+    /// A deposit of the funder arrives at the bank.
     ///
     /// # Errors
     /// A failure, or a name that the story did not introduce.
@@ -189,7 +189,7 @@ impl Driver {
     /// A merchant applies and is accepted.
     ///
     /// # Errors
-    /// A failure, or a refusal, which no story is about.
+    /// A failure, or a refusal: no story expects one here.
     pub async fn onboard(&mut self, name: &str, credit_code: &str, terms: MerchantTerms) -> anyhow::Result<MerchantId> {
         let onboarding = Onboarding {
             name: name.to_owned(),
@@ -214,11 +214,10 @@ impl Driver {
         Ok(merchant_id)
     }
 
-    /// Somebody signs up: identity, agreements, and a card with its signed withholding agreement. `number` makes the
-    /// identity.
+    /// Somebody signs up: identity, agreements, and a card with its signed withholding agreement. The identity is made from `number`.
     ///
     /// # Errors
-    /// A failure, or a refusal, which no story is about.
+    /// A failure, or a refusal: no story expects one here.
     pub async fn sign_up(&mut self, name: &str, number: u64, age: u32) -> anyhow::Result<Person> {
         let today = BusinessDay::at(self.app().clock.now());
         let registration: Registration = identity::registration(number, age, today);
@@ -305,7 +304,7 @@ impl Driver {
         Ok(state)
     }
 
-    /// Somebody scans and pays on a line, for a merchant's order where there is one; an authorised purchase is remembered under its name.
+    /// Somebody scans a code and buys on a line, perhaps for a merchant's order. An authorised purchase is remembered under its name.
     ///
     /// # Errors
     /// A failure, or a name that the story did not introduce.
@@ -347,7 +346,7 @@ impl Driver {
         Ok(refusal_as_answer(after_sale::void(self.app(), bought.purchase_id).await)?.map(|_| ()))
     }
 
-    /// The merchant gives back part or all of a purchase; `key` makes it one refund.
+    /// The merchant refunds part or all of a purchase; `key` is the idempotency key.
     pub async fn refund(&self, purchase: &str, amount: Fen, key: &str) -> anyhow::Result<Result<(), Refused>> {
         let purchase_id = self.bought(purchase)?.purchase_id;
         let request = RefundRequest { purchase_id, amount, idempotency_key: key.to_owned() };
@@ -363,7 +362,7 @@ impl Driver {
         Ok(ordered.map(|_| ()))
     }
 
-    /// The borrower ends the loan of a purchase early, for what is quoted now. Returns that.
+    /// The borrower pays the loan of a purchase off early. Returns the amount, which is quoted now.
     pub async fn pay_off(&self, purchase: &str) -> anyhow::Result<Result<Fen, Refused>> {
         let Bought { loan_id, line_id, .. } = self.bought(purchase)?;
         let quoted = match refusal_as_answer(repayment::payoff_quote(self.app(), line_id, loan_id).await)? {
@@ -393,7 +392,7 @@ impl Driver {
         Ok(refusal_as_answer(repayment::record_transfer(self.app(), &transfer).await)?.map(|_| ()))
     }
 
-    /// Prescribes how `partner` answers what next concerns the borrower's card.
+    /// Prescribes how `partner` answers the next requests about the borrower's card.
     pub fn answer_card(&self, partner: &str, borrower: &str, outcomes: Vec<Scripted>) -> anyhow::Result<()> {
         let matcher = Matcher::new("card", &self.person(borrower)?.agreement_number);
         self.house.world.script(partner, Some(matcher), outcomes);
@@ -406,7 +405,7 @@ impl Driver {
         self.settle().await
     }
 
-    /// A new idempotency key for each thing that somebody does. It is counted and not made of the time, which may stand still in between.
+    /// A new idempotency key for each action, from a counter: the moved clock may stand still between two actions.
     fn key(&self, what: &str) -> String {
         format!("{what}/{}", self.keys_made.fetch_add(1, Ordering::Relaxed))
     }
@@ -444,7 +443,7 @@ impl Driver {
     }
 }
 
-/// How a merchant takes part.
+/// The terms on which a merchant takes part.
 #[derive(Clone, Debug)]
 pub struct MerchantTerms {
     pub category: String,
@@ -452,7 +451,7 @@ pub struct MerchantTerms {
     pub discount_returned_on_refund: bool,
 }
 
-/// The outcome of a use case that a story may expect to be refused: a refusal is an answer, by its code.
+/// The outcome of a use case that a story may expect to be refused: a refusal becomes an answer with its code.
 ///
 /// # Errors
 /// A failure.
@@ -464,7 +463,7 @@ pub fn refusal_as_answer<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Resul
     }
 }
 
-/// The outcome of a use case that no story expects to be refused: a refusal is an error, too.
+/// The outcome of a use case that no story expects to be refused: a refusal becomes an error.
 fn refusal_as_error<T, R: Refusal>(outcome: Outcome<T, R>) -> anyhow::Result<T> {
     outcome.map_err(|fault| match fault {
         Fault::Refused(refusal) => anyhow!("{} ({})", refusal, refusal.code()),

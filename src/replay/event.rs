@@ -8,7 +8,7 @@ use crate::base::{Fen, Rate};
 use crate::reconcile::Correction;
 use crate::sandbox::{Fault, Scripted};
 
-/// Something that somebody does. A `line` is a borrower's name, or `borrower/product` where a borrower has several lines.
+/// Something that somebody does. A `line` is a borrower's name, or `borrower/product` for a borrower with several lines.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Opens a funder, and sets its reserve's terms where any are given.
@@ -25,8 +25,8 @@ pub enum Event {
         funder: String,
         amount: Fen,
     },
-    /// Publishes a shipped product by its code, or a file beside the scenario; with one statement day for all its lines,
-    /// so that the scenario's dates are known.
+    /// Publishes a shipped product by its code, or a file beside the scenario. With `statement_day`, all its lines have that one, so that
+    /// the scenario's dates are known.
     Product {
         source: String,
         statement_day: Option<u16>,
@@ -46,7 +46,7 @@ pub enum Event {
     Resume {
         merchant: String,
     },
-    /// Somebody signs up, where the name is new, and applies; the risk partner answers so, or not at all (`None`).
+    /// Somebody signs up, if the name is new, and applies; the risk partner answers `risk`, or not at all (`None`).
     Apply {
         borrower: String,
         product: String,
@@ -100,12 +100,12 @@ pub enum Event {
         amount: Fen,
         reference: Option<String>,
     },
-    /// Takes the line's `nth` repayment back, which is a transfer: one person proposes it, another confirms.
+    /// Reverses the line's `nth` repayment, which must be a transfer: one person proposes it, another confirms.
     TakeBack {
         line: String,
         nth: i64,
     },
-    /// Something that is done about the latest claim on the guarantor of a purchase's loan.
+    /// A step of the latest claim on the guarantor of a purchase's loan.
     Claim {
         purchase: String,
         step: ClaimStep,
@@ -139,11 +139,11 @@ pub enum Event {
         payee: String,
         nth: i64,
     },
-    /// Two people say what became of a payout whose channel contradicts itself.
+    /// Two people decide what became of a payout whose channel contradicts itself.
     SettlePayout {
         payee: String,
         nth: i64,
-        /// The bank's reference; `None` where it was not paid.
+        /// The bank's reference; `None` if it was not paid.
         paid: Option<String>,
     },
     /// A second person confirms what was proposed for a break.
@@ -155,7 +155,7 @@ pub enum Event {
     },
 }
 
-/// What becomes of a claim.
+/// A step of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimStep {
     Asked,
@@ -188,7 +188,7 @@ pub struct Purchase {
     pub order: Option<String>,
 }
 
-/// The answers of a withholding channel by the scenario's words: ours, the channel's, and what goes wrong on the way.
+/// The answers of a withholding channel: the scenario's word, the sandbox's answer, and the fault that comes with it.
 const CHANNEL_ANSWERS: &[(&str, &str, Option<Fault>)] = &[
     ("pays", "success", None),
     ("insufficient", "insufficient_funds", None),
@@ -267,8 +267,7 @@ fn find(answers: &[(&str, &str, Option<Fault>)], word: &str, more: &str) -> Resu
     }
 }
 
-/// A product file's text with one statement day for all its lines, however it writes its own. As it is where it says none: publishing
-/// tells that.
+/// A product file's text with its statement days replaced by one. If it has none, it is returned unchanged, and publishing will report it.
 pub fn with_statement_day(text: &str, day: u16) -> String {
     let place = |document: &Spanned<DeTable<'_>>| {
         let line = document.get_ref().get("line")?.get_ref().as_table()?;

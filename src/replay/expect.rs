@@ -1,4 +1,4 @@
-//! What a scenario expects of the books: of whom or what, which fields, and how they are compared.
+//! What a scenario expects of the books: the subject, its fields, and how they are compared.
 
 use serde_json::{Map, Value};
 
@@ -9,11 +9,11 @@ use crate::ledger::Account;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
     pub subject: Subject,
-    /// `None`: that there is no such thing.
+    /// The expected fields; `None` if the subject must not exist.
     pub wanted: Option<Vec<Wanted>>,
 }
 
-/// Of whom or what something is expected, by the scenario's names. `nth` counts from 1 in order of making.
+/// What an expectation is about, by the scenario's names. `nth` counts from 1, in the order in which things were made.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
     Application { borrower: String },
@@ -38,12 +38,12 @@ pub enum Subject {
     Order { name: String },
 }
 
-/// One field and what it is to be.
+/// One field and its expected value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
     pub field: &'static str,
     pub form: Form,
-    /// As the database says it; `Null` for `none`.
+    /// As the database returns it; `Null` for `none`.
     pub value: Value,
 }
 
@@ -424,7 +424,7 @@ pub struct Difference {
 }
 
 impl Expectation {
-    /// Compares with what the books say; `None` where they know no such thing.
+    /// Compares with the subject's fields in the books (`None` if it does not exist). Returns the difference, if there is one.
     pub fn compare(&self, books: Option<&Map<String, Value>>) -> Option<Difference> {
         let (wanted, books) = match (&self.wanted, books) {
             (None, None) => return None,

@@ -1,4 +1,4 @@
-//! Opens a house in a counterfeit world: the app, every partner over HTTP, and our own pages to call back to.
+//! Opens a house in a counterfeit world: the app, every partner over HTTP, and our own server, which they call back.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use crate::router::router;
 use crate::sandbox::{self, Silence, World, WorldSettings};
 use crate::vault::Vault;
 
-/// When a day of a moved clock begins: merchants are open, nothing has been withheld at noon yet.
+/// The time at which a day with a moved clock begins: merchants are open, and the withholding of noon has not run yet.
 pub const MORNING: NaiveTime = NaiveTime::from_hms_opt(10, 0, 0).expect("ten o'clock is a time");
 
-/// The app and the world that share a moved clock. The servers end with it.
+/// The app and the counterfeit world, which share a moved clock. Dropping it ends their servers.
 pub struct House {
     pub app: App,
     pub world: Arc<World>,
@@ -37,13 +37,13 @@ pub struct House {
 
 /// What a house is opened with.
 pub struct HouseSettings {
-    /// A migrated database in which no business day was opened yet, or the same house's of before.
+    /// A migrated database: one in which no business day was opened yet, or that of the same house from before.
     pub pool: PgPool,
     pub vault: Arc<Vault>,
     pub calendar: WorkingCalendar,
     pub risk: Arc<RiskHook>,
     pub today: BusinessDay,
-    /// Gives the partners' keys and faults.
+    /// The seed of the partners' keys and faults.
     pub seed: u64,
     /// Where people reach the pages, if they do.
     pub site: Site,
@@ -62,7 +62,7 @@ impl House {
         let pages_at = listen().await?;
         let base_url = format!("http://{}", partners_at.local_addr()?);
         let partner_settings = sandbox::partner_settings(&base_url, seed);
-        // Signatures bear the system's time on both sides, because a moved clock jumps further than they may be apart.
+        // Both sides sign with the system's time, because a moved clock jumps further than two signers' clocks may differ.
         let partners = Partners::new(&partner_settings, pool.clone(), clock.clone())?
             .with_wechat(sandbox::wechat_settings(&base_url))?
             .in_trial()?;
@@ -85,7 +85,7 @@ impl House {
             partners: Arc::new(partners),
             risk,
             day_files: day_file::Rules::SHIPPED,
-            // What a scenario or a demo looks for may have been told in its first year.
+            // Kept long enough for a scenario or a demo to look at its first year.
             kept: Kept { messages_days: u16::MAX, notices_days: u16::MAX, ..Kept::SHIPPED },
             metrics_from: AddressList::near().0.into(),
             delivery: DeliverySettings::default(),
@@ -107,7 +107,7 @@ impl House {
         Ok(House { app, world, servers })
     }
 
-    /// Ends the servers once everything said to partners is written down.
+    /// Ends the servers, after all calls to partners have been written to the log.
     pub async fn shut(mut self) {
         self.app.partners.flush_log().await;
         self.servers.shutdown().await;

@@ -1,4 +1,5 @@
-//! A whole house in a counterfeit world whose time is moved: what scenarios, journeys and the demo live in.
+//! A whole house in a counterfeit world with a moved clock, in which scenarios, journeys and the demo run. [`house::House`] is the house,
+//! [`driver::Driver`] does what people do in it, and [`play::play`] runs a scenario, which `script.rs` has parsed.
 
 pub mod house;
 pub mod next_work;

@@ -1,14 +1,14 @@
-//! When the timetable may next find work: a moved clock need not stop at times at which there can be none.
+//! When jobs may next find work, so that a moved clock can skip the times at which there can be none.
 
 use chrono::{DateTime, Utc};
 
 use crate::jobs::JobKind;
 
-/// From when on each kind of work may find something, as long as nothing else is done; `None` where it cannot. Rather too early
-/// than too late: work that is asked for in vain does nothing.
+/// From when on each kind of job may find something to do, if nothing else is done before; `None` if never. It may be too early but never
+/// too late: a job that finds nothing does no harm.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NextWork {
-    /// Jobs that were asked for, and messages. What partners call back is theirs to say.
+    /// Enqueued jobs, and messages. Not partners' callbacks, of which the sandbox knows.
     pub settle_at: Option<DateTime<Utc>>,
     pub withhold_at: Option<DateTime<Utc>>,
     pub pay_out_at: Option<DateTime<Utc>>,
@@ -19,15 +19,15 @@ pub struct NextWork {
 }
 
 impl NextWork {
-    /// Whether anything may be on its way at a time.
+    /// Whether anything may be under way at a time.
     pub fn may_settle(&self, at: DateTime<Utc>) -> bool {
         self.settle_at.is_some_and(|from| from <= at)
     }
 
-    /// Whether work of a kind may find anything at a time.
+    /// Whether a kind of job may find anything to do at a time.
     pub fn may_find(&self, kind: JobKind, at: DateTime<Utc>) -> bool {
         let from = match kind {
-            // Once a day.
+            // They run once a day, so there is no need to skip them.
             JobKind::DailyClose | JobKind::PruneJobs => return true,
             JobKind::Withhold => self.withhold_at,
             JobKind::PayOut => self.pay_out_at,

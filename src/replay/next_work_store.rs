@@ -1,13 +1,13 @@
-//! SQL of what the timetable may find to do next.
+//! SQL of when jobs may next find work.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::next_work::NextWork;
 
-/// When each kind of work may next find something. Each part repeats the work's own query without its finer conditions, so that it finds
-/// all that the work finds, and rather more; for what has no time of its own it says now. If you let a kind of work look for more, widen
-/// its part here. What a clock that ran ahead has put off is left out: that of a story is never set back.
+/// When each kind of job may next find something. Each part repeats the job's own query with fewer conditions, so that it finds everything
+/// that the job finds, or more; for work without a time of its own it returns `now`. If you make a job look for more, widen its part here.
+/// What a clock running ahead has put off is not considered, because a story's clock is never set back.
 pub async fn load_next_work(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<NextWork> {
     sqlx::query_as!(
         NextWork,

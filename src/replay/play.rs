@@ -19,14 +19,13 @@ use crate::sandbox::world::lock;
 use crate::vault::Vault;
 use crate::verify;
 
-/// Gives the partners' keys; no scenario has faults by chance.
+/// The seed of the partners' keys; scenarios have no random faults.
 const SEED: u64 = 20_260_105;
-/// The least time between two runs of work that the timetable repeats. From midnight on, such steps meet each time of day at which products
-/// withhold.
+/// The least time between two runs of a repeated job. In such steps from midnight on, no time of day at which products withhold is missed.
 const APART: TimeDelta = TimeDelta::hours(3);
-/// How much later each event is than the one before it, so that "the second repayment" is always the same one.
+/// How much later each event is than the previous one, so that their order ("the second repayment") is always the same.
 const EVENT_LASTS: TimeDelta = TimeDelta::seconds(1);
-/// How many findings are told at most where identities do not hold.
+/// How many findings are shown at most if identities do not hold.
 const FINDINGS_SHOWN: usize = 3;
 
 /// How a scenario ended.
@@ -46,16 +45,16 @@ pub struct Failure {
     pub found: String,
 }
 
-/// Plays `script` in an empty, migrated database. `folder` is where its own files lie.
+/// Plays `script` in an empty, migrated database. `folder` is the directory with the scenario's own files.
 ///
 /// # Errors
-/// Failures to open the house; whatever fails on a line is that line's failure.
+/// The house could not be opened. Whatever fails on a line is returned as that line's failure.
 pub async fn play(pool: PgPool, script: &Script, folder: PathBuf) -> anyhow::Result<Played> {
     let settings = HouseSettings {
         site: crate::page::Site::at("http://127.0.0.1"),
         pool,
         vault: Arc::new(Vault::with_master([7; 32])),
-        // A scenario means the same everywhere.
+        // The shipped calendar, so that a scenario gives the same result everywhere.
         calendar: WorkingCalendar::shipped(),
         risk: Arc::new(RiskHook::Partner),
         today: script.start,
@@ -142,15 +141,14 @@ impl Player {
                 expectation.compare(books.as_ref())
             }
             Some(Command::ExpectVerify) => self.verify().await?,
-            // Taken above.
+            // Handled above.
             Some(Command::ExpectRefused(_)) => None,
         };
         self.met += 1;
         Ok(difference.map(|difference| Failure::at(step, &difference.expected, difference.found)))
     }
 
-    /// Lives on day by day: each begins its work anew at midnight, so that what happens on it does not hang on the time of
-    /// day at which the line before stood.
+    /// Moves time day by day. Each day's jobs start again at midnight, so that they do not depend on the time of day of the previous line.
     async fn live_until(&self, until: DateTime<Utc>) -> anyhow::Result<()> {
         let driver = &self.stage.driver;
         loop {
@@ -162,7 +160,7 @@ impl Player {
         }
     }
 
-    /// An event that was refused where nobody expected it.
+    /// The failure for an event that was refused and not expected to be.
     fn unexpected_refusal(&mut self) -> Option<Failure> {
         let (step, code) = self.refused.take()?;
         Some(Failure::at(&step, "done", format!("refused {code}")))
@@ -181,7 +179,7 @@ impl Player {
             .then(|| Difference { expected: "every identity holds".to_owned(), found: told.join("; ") }))
     }
 
-    /// At the end every identity holds, and nothing waits but what the scenario said would.
+    /// The checks at the end: every identity holds, and nothing is pending except what the scenario has announced.
     async fn look_at_end(&self) -> anyhow::Result<Option<Difference>> {
         self.stage.driver.settle().await?;
         if let Some(difference) = self.verify().await? {

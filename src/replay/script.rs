@@ -1,4 +1,4 @@
-//! A scenario's text, parsed: one event or expectation a line, each with its number. See docs/SCENARIOS.md.
+//! Parses a scenario's text: one event or expectation a line, each with its number. See docs/SCENARIOS.md. Start with [`Script::parse`].
 
 use chrono::{DateTime, NaiveTime, Utc};
 
@@ -17,14 +17,14 @@ pub struct Script {
     pub steps: Vec<Step>,
 }
 
-/// One line that says something.
+/// One line that is not blank or a comment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// From 1.
     pub line: usize,
     /// As written, without comment.
     pub text: String,
-    /// Lived until then before anything else.
+    /// The time to move to before the command.
     pub until: Option<DateTime<Utc>>,
     pub command: Option<Command>,
 }
@@ -33,7 +33,7 @@ pub struct Step {
 pub enum Command {
     Event(Event),
     Expect(Expectation),
-    /// The event before was refused with this code.
+    /// The previous event was refused with this code.
     ExpectRefused(String),
     /// Every identity holds now.
     ExpectVerify,
@@ -53,12 +53,12 @@ pub struct Mistake {
 }
 
 impl Script {
-    /// Parses a text. Nothing is run of a text with mistakes, so all of them are told.
+    /// Parses a text. A text with mistakes is not played at all, so all of them are reported.
     ///
     /// # Errors
     /// Every line that cannot be read, in order.
     pub fn parse(text: &str) -> Result<Script, Vec<Mistake>> {
-        // Some editors begin a file with a mark of its encoding, which nobody sees.
+        // Some editors begin a file with an invisible byte order mark.
         let text = text.trim_start_matches('\u{feff}');
         let mut reader = Reader { has_begun: false, is_told: false, start: None, now: None, steps: Vec::new() };
         let mut mistakes = Vec::new();
@@ -93,9 +93,9 @@ fn without_comment(line: &str) -> &str {
 }
 
 struct Reader {
-    /// Whether a line has said when the scenario begins, rightly or wrongly.
+    /// Whether there was a line with the scenario's beginning, valid or not.
     has_begun: bool,
-    /// Whether it was told that something happens before; it would be true of each line without a beginning.
+    /// Whether it was reported that a line comes before the beginning; without a beginning it would be reported for each line.
     is_told: bool,
     start: Option<BusinessDay>,
     now: Option<DateTime<Utc>>,
@@ -136,7 +136,7 @@ impl Reader {
         Ok(())
     }
 
-    /// A date before the verb, and a time of day after it: until when days pass first.
+    /// Reads a date before the verb, and a time of day after the date: the time to move to first.
     fn read_time<'a>(
         &mut self,
         words: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>,
@@ -150,7 +150,7 @@ impl Reader {
                 format!("found {time} after a date where a time of day, such as 14:30, or a verb is allowed")
             })?),
         };
-        // On the day itself a bare date changes nothing.
+        // A date without a time that is today's changes nothing.
         let is_today = self.now.is_some_and(|now| time.is_none() && BusinessDay::at(now) == day);
         let at = day.instant(time.unwrap_or(MORNING));
         self.now.map_or(Ok(()), |now| check_lived(BusinessDay::at(now), day))?;
@@ -267,7 +267,7 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
         }
         "retry-payout" => Event::RetryPayout { payee: words.name("the payee")?, nth: words.nth()? },
         "settle-payout" => settled_payout(words)?,
-        // The verbs are those of USAGES, which was looked up before.
+        // The only verb left: the verb was looked up in USAGES before.
         _ => Event::Correct { borrower: words.name("the borrower")?, nth: words.nth()?, by: correction(words)? },
     })
 }

@@ -1,4 +1,4 @@
-//! Where a scenario is played: its names, its files, and what each event does in the house.
+//! The stage of a scenario: its names, its files, and what each event does in the house. Start with [`Stage::happen`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -32,25 +32,25 @@ use crate::sandbox::{Matcher, Scripted, payout, risk};
 use crate::settlement::Ending;
 use crate::{claim, funder, merchant, product, reconcile, repayment, settlement, text_file};
 
-/// The age of everybody in a scenario: nothing is decided by it.
+/// Everybody's age in a scenario; nothing depends on it.
 const AGE: u32 = 30;
-/// Who corrects by hand, and why: scenarios tell nothing of operators.
+/// The operator who does what is done by hand; scenarios do not name operators.
 const OPERATOR: &str = "operator";
-/// Who confirms what that one proposes.
+/// The operator who confirms what the first one proposes.
 const SECOND_OPERATOR: &str = "second-operator";
 
-/// What an event came to: done, or refused with a code.
+/// The outcome of an event: done, or refused with a code.
 pub type Done = anyhow::Result<Result<(), Refused>>;
 
 /// A house with a scenario's names in it.
 pub struct Stage {
     pub driver: Driver,
-    /// Where the scenario's own files lie.
+    /// The directory with the scenario's own files.
     pub folder: PathBuf,
     orders: BTreeMap<String, CodeId>,
-    /// Purchases that somebody wanted, those refused among them.
+    /// Names of all purchases that somebody wanted to make, including refused ones.
     wishes: BTreeSet<String>,
-    /// By merchant, the account that it is paid to.
+    /// The bank account of each merchant.
     accounts: BTreeMap<String, String>,
 }
 
@@ -80,7 +80,7 @@ impl Stage {
         self.find_line(name)?.with_context(|| format!("{name} has no line yet"))
     }
 
-    /// As [`Stage::line`], but `None` where the borrower has no line so far.
+    /// As [`Stage::line`], but `None` if the borrower has no line so far.
     ///
     /// # Errors
     /// Names that the scenario did not introduce, or if there are several.
@@ -102,7 +102,7 @@ impl Stage {
         }
     }
 
-    /// The purchase of a name; `None` where it was refused.
+    /// The purchase with that name; `None` if it was refused.
     ///
     /// # Errors
     /// If nobody wanted to buy anything under that name.
@@ -113,7 +113,7 @@ impl Stage {
         }
     }
 
-    /// The id of whoever a name stands for: a borrower, a merchant or a funder.
+    /// The id of the borrower, merchant or funder with that name.
     ///
     /// # Errors
     /// If nobody was introduced by that name.
@@ -125,16 +125,18 @@ impl Stage {
         funder.map_err(|_| anyhow!("the scenario knows no borrower, merchant or funder {name} yet"))
     }
 
+    /// The code of the order with that name.
+    ///
     /// # Errors
     /// If no order was opened by that name.
     pub fn order_code(&self, name: &str) -> anyhow::Result<CodeId> {
         self.orders.get(name).copied().with_context(|| format!("the scenario knows no order {name} yet"))
     }
 
-    /// Lets an event happen. `line_number` names what needs a reference of its own.
+    /// Makes an event happen. `line_number` is used for references that must be unique.
     ///
     /// # Errors
-    /// Failures, and names that the scenario did not introduce; a refusal is an answer.
+    /// Failures, and names that the scenario did not introduce. A refusal is an outcome, not an error.
     pub async fn happen(&mut self, event: &Event, line_number: usize) -> Done {
         let reference = format!("line-{line_number}");
         match event {
@@ -187,7 +189,7 @@ impl Stage {
             }
             Event::PayoutAnswers { payee, answers } => self.answer_payouts(payee, answers.clone()),
             Event::RiskAnswers { line, answers } => {
-                // By line, so that no application is answered so.
+                // Matched by line, so that it is not used for an application.
                 let matcher = Matcher::new("line", self.line(line)?.line_id.uuid());
                 self.driver.house.world.script(risk::NAME, Some(matcher), answers.clone());
                 Ok(Ok(()))
@@ -228,7 +230,7 @@ impl Stage {
     }
 
     async fn onboard(&mut self, name: &str, terms: MerchantTerms) -> Done {
-        // Its number gives the credit code, and what happens later finds it by its name.
+        // Names must be unique: the credit code comes from the merchant's number, and later events find it by its name.
         ensure!(!self.driver.merchants.contains_key(name), "there is a merchant {name} already");
         let number = self.driver.merchants.len() + 1;
         let merchant_id = self.driver.onboard(name, credit_code(number).as_str(), terms).await?;
@@ -261,7 +263,7 @@ impl Stage {
                 vec![Scripted::answer(&format!("approve:{grade}")).amount(limit.get())]
             }
             Some(Verdict::Refused { code }) => vec![Scripted::answer(code)],
-            // Nobody to whom it is put once more hears anything either.
+            // Silent for every repetition of the call, too.
             None => (0..ATTEMPTS_MAX).map(|_| Scripted::answer("silent")).collect(),
         };
         let matcher = Matcher::new("borrower", self.driver.person(borrower)?.borrower_id.uuid());

@@ -1,6 +1,6 @@
-//! How every line of a scenario is written.
+//! The syntax of every line of a scenario, as error messages show it.
 
-/// How every line is written, by its verb.
+/// Verb, and how its line is written.
 pub const USAGES: &[(&str, &str)] = &[
     ("funder", "funder CODE [advance=AMOUNT] [low-water=AMOUNT]"),
     ("deposit", "deposit FUNDER AMOUNT"),

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use crate::base::{BusinessDay, Fen, WorkingCalendar};
 
-/// More than a scenario makes of anything.
+/// The highest number for "the nth"; no scenario makes so many of anything.
 const NTH_MAX: i64 = 1_000_000;
 
-/// The words of one line that were not taken yet. Whatever is taken wrongly, or left over, is told in a sentence that
-/// shows how the line is to be written.
+/// The words of one line that were not taken yet. The errors of its methods are sentences that say what is wrong and how the line must be
+/// written.
 pub struct Words<'a> {
     usage: &'static str,
     plain: VecDeque<&'a str>,
@@ -35,8 +35,10 @@ impl<'a> Words<'a> {
         format!("{what}; write: {}", self.usage)
     }
 
+    /// Checks that every `key=` has a value.
+    ///
     /// # Errors
-    /// If nothing stands behind a `=`.
+    /// If nothing follows a `=`.
     pub fn check_values(&self) -> Result<(), String> {
         match self.pairs.iter().find(|(_, value)| value.is_empty()) {
             Some((key, _)) => Err(self.wrong(&format!("{key}= has no value, which stands behind = without a space"))),
@@ -69,7 +71,7 @@ impl<'a> Words<'a> {
         parse_day(word).map_err(|wrong| self.wrong(&format!("{what}: {wrong}")))
     }
 
-    /// The next plain word as a whole number from 1 on, within reason; where there is none, 1.
+    /// The next plain word as a whole number from 1 to `NTH_MAX`; 1 if there is no word.
     pub fn nth(&mut self) -> Result<i64, String> {
         match self.plain.pop_front() {
             None => Ok(1),
@@ -170,7 +172,7 @@ pub fn parse_day(text: &str) -> Result<BusinessDay, String> {
     text.parse().map_err(|_| format!("found {text} where a date, such as 2026-03-05, is allowed"))
 }
 
-/// Whether a scenario can begin on a day: its working days are known.
+/// Checks that a scenario can begin on a day: working days must be known then.
 ///
 /// # Errors
 /// A sentence that says what was found and what is allowed.
@@ -183,8 +185,8 @@ pub fn check_begun(day: BusinessDay) -> Result<(), String> {
     }
 }
 
-/// Whether a scenario can live from one day until another: each day that ends on the way is closed, and its money is paid on the next
-/// working day by the table that ships.
+/// Checks that a scenario can run from one day to another. Each day in between is closed, and its money is paid on the next working day, so
+/// working days must be known that far.
 ///
 /// # Errors
 /// A sentence that says what was found and what is allowed.

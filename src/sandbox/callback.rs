@@ -1,4 +1,4 @@
-//! Results that the counterfeit partners call back: signed, over real HTTP, and as late, twice or never as the faults say.
+//! Callbacks of the counterfeit partners: signed, over real HTTP, and late, twice or never if a fault says so.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::fault::Fault;
 
-/// How much later a late result is called back: by then, the platform has asked for it once at least.
+/// How much later a late result is called back: by then, the platform has queried it at least once.
 const LATE_BY: TimeDelta = TimeDelta::minutes(10);
-/// How often a receiver that does not answer 2xx is tried, and how long after the last time.
+/// How often a callback is tried if the receiver does not answer 2xx, and the pause between two attempts.
 const ATTEMPTS_MAX: u32 = 5;
 const REPEAT_AFTER: TimeDelta = TimeDelta::seconds(15);
 pub const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ impl Callbacks {
         }
     }
 
-    /// Takes whatever is due.
+    /// Removes and returns the callbacks that are due.
     pub fn take_due(&mut self, now: DateTime<Utc>) -> Vec<Callback> {
         let (due, later) = std::mem::take(&mut self.pending).into_iter().partition(|callback| callback.due_at <= now);
         self.pending = later;

@@ -1,4 +1,4 @@
-//! The counterfeit world's time: shared with the program in demo and tests, or the system's with a shift.
+//! The counterfeit world's time: shared with the program in the demo and in tests, else the system's with a shift.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -21,7 +21,7 @@ impl WorldClock {
         self.base.now() + TimeDelta::microseconds(self.shift_micros.load(Ordering::Relaxed))
     }
 
-    /// Moves the world to `at`: whoever shares the base clock moves with it; the system's clock is shifted for us alone.
+    /// Moves the world to `at`. A shared clock moves for everybody who shares it; the system's clock is shifted for this world only.
     pub fn set(&self, at: DateTime<Utc>) {
         if !self.base.set(at) {
             self.shift_micros.store((at - self.base.now()).num_microseconds().unwrap_or(0), Ordering::Relaxed);

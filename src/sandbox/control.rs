@@ -20,7 +20,7 @@ use crate::partner::sms::wire::Message;
 use crate::partner::wechat::wire::SubscribeMessage;
 use crate::partner::withholding::wire::{alpha, beta};
 
-/// The answer to a request that would do nothing, or something else than was meant: its status, and a sentence that says what is allowed.
+/// The answer to a request that would have no effect, or not the intended one: its status, and a sentence that says what is allowed.
 type Refused = (StatusCode, String);
 
 pub fn router() -> Router<Arc<World>> {
@@ -40,7 +40,7 @@ pub fn router() -> Router<Arc<World>> {
 #[serde(deny_unknown_fields)]
 struct Script {
     partner: String,
-    /// Left out: the next order, whosever it is.
+    /// If left out: any next order.
     #[serde(default)]
     r#match: Option<Matcher>,
     outcomes: Vec<Scripted>,
@@ -66,7 +66,7 @@ fn check_partner(partner: &str, allowed: &[&str]) -> Result<(), Refused> {
     Err(refused(format!("there is no partner {partner:?}; allowed are {}", allowed.join(", "))))
 }
 
-/// Refuses a matcher by a field that no order of the partner has: it would never match.
+/// Refuses a matcher with a field that no order of the partner has: it would never match.
 fn check_field(partner: &str, field: &str) -> Result<(), Refused> {
     let fields: &[&str] = match partner {
         alpha::NAME | beta::NAME => &["order", "card"],
@@ -84,12 +84,12 @@ fn check_field(partner: &str, field: &str) -> Result<(), Refused> {
     Err(refused(format!("{partner} has no {field:?}; allowed are {}", fields.join(", "))))
 }
 
-/// Refuses an answer that the partner does not know: it would be taken for a success.
+/// Refuses an answer that the partner does not know: it would count as a success.
 fn check_answer(partner: &str, outcome: &Scripted) -> Result<(), Refused> {
     let allowed: &[&str] = match partner {
         alpha::NAME | beta::NAME => &withholding::ANSWERS,
         card_signing::NAME | sms::NAME => &["success", "refused"],
-        // A word may be anything with most of the others: a code, the reason of a refusal, somebody's name.
+        // Most other partners accept any word: a code, the reason of a refusal, somebody's name.
         _ => return Ok(()),
     };
     let answer = outcome.answer.as_str();
@@ -144,7 +144,7 @@ async fn deliver_callbacks(State(world): State<Arc<World>>) -> Json<Value> {
     Json(json!({ "callbacks_accepted": world.deliver_callbacks().await }))
 }
 
-/// What a page or a list of messages shows at most.
+/// Messages that a page or a list shows at most.
 const MESSAGES_SHOWN: usize = 100;
 
 #[derive(Deserialize)]

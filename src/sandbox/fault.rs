@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 pub enum Fault {
     /// Processed, but the answer never arrives.
     TimeoutAfter,
-    /// Never heard, and so not processed.
+    /// Not processed, and not answered.
     TimeoutBefore,
     /// The result is called back twice.
     DuplicateCallback,
@@ -21,11 +21,11 @@ pub enum Fault {
     LostCallback,
     /// The result is called back before an earlier one.
     Reorder,
-    /// Refused for now, though nothing is wrong.
+    /// Refused this time, although nothing is wrong.
     Refuse,
 }
 
-/// Shares in per mille. The first two are of calls, the rest of orders (or events).
+/// How often each fault occurs, in per mille: the first two of calls, the others of orders (or events).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FaultShares {
@@ -39,7 +39,7 @@ pub struct FaultShares {
 }
 
 impl FaultShares {
-    /// Whether at most all calls go wrong, and at most all orders: neither sum is above 1,000 per mille.
+    /// Whether neither the sum over calls nor the sum over orders is above 1,000 per mille.
     pub fn are_possible(&self) -> bool {
         let sum = |faults: Vec<(u16, Fault)>| faults.iter().map(|(share, _)| u32::from(*share)).sum::<u32>();
         sum(self.of_calls()) <= 1_000 && sum(self.of_orders()) <= 1_000
@@ -60,7 +60,7 @@ impl FaultShares {
     }
 }
 
-/// Each partner's shares, and how often each key was drawn for, so that a repetition may fare better.
+/// Each partner's shares, and how often a fault was drawn for each key, so that a repeated call may succeed.
 pub struct FaultPlan {
     seed: u64,
     shares: HashMap<String, FaultShares>,

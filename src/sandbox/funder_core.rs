@@ -17,7 +17,7 @@ use crate::partner::funder_core::wire::{EVENTS_MAX, Event, EventResult, EventVer
 
 pub use crate::partner::funder_core::NAME;
 
-/// Whole events kept to be looked at; of older ones only number, kind and object are.
+/// Events that are kept as a whole for inspection; of older ones only number, kind and object are kept.
 const EVENTS_KEPT: usize = 10_000;
 
 /// What the core has been told.
@@ -27,21 +27,20 @@ pub struct Book {
     last_of_object: HashMap<Uuid, i64>,
     count_of_kind: BTreeMap<String, u64>,
     latest: VecDeque<Event>,
-    /// Calls that came, whatever became of them.
+    /// All calls that came, also refused ones.
     calls: u64,
     duplicates: u64,
     refused: u64,
-    /// Calls to paths of the core's own, as they came, and what they held.
+    /// Calls to the core's own paths: path and body.
     own_calls: Vec<(String, Value)>,
-    /// Events that came after a later one of the same object: there must never be any.
+    /// Events that came after a later one of the same object; there must never be any.
     out_of_order: Vec<i64>,
     /// Whole calls that are refused: the path or a text in the body, and the status.
     rejections: BTreeMap<String, u16>,
 }
 
 impl Book {
-    /// From now on refuses as a whole every call to a path, or with a text such as an object's id in it; without a status not any
-    /// more.
+    /// From now on refuses every whole call to a path, or with a text in it such as an object's id, with a status; `None` ends that.
     pub fn reject(&mut self, path_or_text: &str, status: Option<u16>) {
         match status {
             Some(status) => self.rejections.insert(path_or_text.to_owned(), status),
@@ -124,8 +123,8 @@ pub fn router() -> Router<Arc<World>> {
     Router::new().route("/events", post(take_events)).route("/loan/{*path}", post(take_own))
 }
 
-/// The interface of the core's own, below `/loan`: whatever JSON comes is taken, and answered with its own code. A call that goes
-/// unheard or is refused by a fault is not taken.
+/// The core's own interface, below `/loan`: takes any JSON, and answers with a code of its own. A call that is lost or refused by a fault
+/// is not taken.
 async fn take_own(State(world): State<Arc<World>>, Path(path): Path<String>, Json(body): Json<Value>) -> Response {
     let path = format!("/loan/{path}");
     lock(&world.funder_core).calls += 1;

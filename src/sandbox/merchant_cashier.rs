@@ -1,5 +1,5 @@
-//! A counterfeit merchant's cashier: believes notifications that one of the platform's keys signed, takes each once, and
-//! refuses a share if told to.
+//! A counterfeit merchant's cashier: takes each notification that one of the platform's keys has signed once, and refuses a share if told
+//! to.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -35,12 +35,12 @@ pub struct Book {
 }
 
 impl Book {
-    /// Believes what this key signs. `false` if it is no key.
+    /// Accepts notifications signed by this key. `false` if it is not a valid key.
     pub fn trust(&mut self, mchid: &str, serial_no: &str, public_key: &str) -> bool {
         self.keys.add(mchid, serial_no, public_key)
     }
 
-    /// What was taken, in the order in which it was.
+    /// The notifications that were taken, in their order.
     pub fn taken(&self) -> &[Notification] {
         &self.taken
     }
@@ -84,7 +84,7 @@ impl Book {
     }
 }
 
-/// Not behind the signature by which the world believes the platform elsewhere: a merchant knows the platform by its own keys.
+/// These routes are not behind the world's check of signatures: a merchant verifies the platform's own keys, not the world's.
 pub fn router() -> Router<Arc<World>> {
     Router::new().route("/notify", post(notify)).route("/keys", post(trust)).route("/notifications", get(list))
 }

@@ -1,5 +1,5 @@
-//! A counterfeit world: every partner over HTTP, with state, signatures, scripts and faults. Demo, tests and a partner's
-//! own trials use it; it knows only the partners' words and `base`. See README.md.
+//! A counterfeit world: every partner over HTTP, with state, signatures, scripts and faults, for the demo, for tests and for a partner's
+//! own trials. It knows only the partners' protocols and `base`. Start with [`world::World`]; see README.md.
 
 pub mod world;
 pub mod clock;
@@ -49,7 +49,7 @@ pub fn router(world: Arc<World>) -> Router {
         .fallback(|| async { refusal(404, "not_found", "nothing stands at this path") })
         .layer(middleware::from_fn_with_state(world.clone(), signing::signed))
         .with_state(world.clone());
-    // Whatever is no control route is a partner's, also what is refused.
+    // Every other route belongs to a partner, also one that is refused.
     control::router()
         .nest("/wechat", wechat::router())
         .nest("/merchant_cashier", merchant_cashier::router())

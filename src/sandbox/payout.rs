@@ -1,4 +1,4 @@
-//! A counterfeit payout channel: pays each key once, and is slow, refuses or keeps silent as scripted.
+//! A counterfeit payout channel: pays each key once, and is slow, refuses, does not answer or contradicts itself as scripted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::partner::payout::wire::{
 
 pub use crate::partner::payout::NAME;
 
-/// What the channel has been asked and has done.
+/// The channel's orders and payments.
 #[derive(Default)]
 pub struct Book {
     orders: HashMap<String, Entry>,
     payments: u64,
-    /// Every payment has its own, also one that did not stay paid.
+    /// The last reference; every payment has its own, also one that is later contradicted.
     references: u64,
     /// Orders whose key came again; they were not paid again.
     repeated: u64,
@@ -93,7 +93,7 @@ impl Book {
         }
     }
 
-    /// Says the opposite of an order from now on: what was paid never left, what had failed is paid.
+    /// Reverses an order's outcome from now on: what was paid becomes failed, and what had failed becomes paid.
     fn contradict(&mut self, key: &str) {
         if let Some(mut entry) = self.orders.remove(key) {
             if entry.state == State::Paid {
@@ -152,7 +152,7 @@ async fn take_orders(Handed(world): Handed<Arc<World>>, Json(request): Json<PayR
         let order_key = order.order_key.clone();
         let fault = scripted.as_ref().and_then(|scripted| scripted.fault);
         if fault == Some(Fault::TimeoutBefore) {
-            // Scripted for one order, it takes the whole call with it: none of those left is heard.
+            // Scripted for one order, it ends the whole call: the orders after it are not taken.
             return world.silence();
         }
         if fault == Some(Fault::TimeoutAfter) {
@@ -187,7 +187,7 @@ fn call_back_later(world: &World, order_key: &str, fault: Option<Fault>) {
     world.call_back(NAME, &state, fault);
 }
 
-/// The bank's books say otherwise than its answer; the platform hears it by a late callback.
+/// Reverses the outcome after the answer has left; the platform learns of it by a late callback.
 fn contradict_later(world: &World, order_key: &str) {
     let state = {
         let mut book = lock(&world.payout);

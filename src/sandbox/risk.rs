@@ -1,4 +1,4 @@
-//! A counterfeit risk partner: decides by a short rule, or as it is told, and answers an application always the same.
+//! A counterfeit risk partner: decides by a short rule or as scripted, and always gives the same answer about an application.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ fn unknown_version() -> Response {
     super::refusal(400, "version_unknown", "this partner keeps version 1 of the contract")
 }
 
-/// Allows whatever no script speaks about: `allow`, `silent`, `malformed` (an answer without its decision), `other` (an answer to
+/// Allows a purchase unless a script says otherwise: `allow`, `silent`, `malformed` (an answer without its decision), `other` (an answer to
 /// another question), `slow:<milliseconds>` (allowed after that time), or the reason of a refusal.
 async fn decide_purchase(State(world): State<Arc<World>>, Json(request): Json<PurchaseRequest>) -> Response {
     if request.version != VERSION {
@@ -113,7 +113,7 @@ async fn decide_purchase(State(world): State<Arc<World>>, Json(request): Json<Pu
     }
 }
 
-/// `None` where the script says that the whole call stays unanswered.
+/// `None` if the script says that the whole call stays unanswered.
 fn answer(world: &World, application: &Application) -> Option<Answer> {
     let application_id = application.application_id;
     let (id, borrower) = (application_id.to_string(), application.borrower_id.to_string());
@@ -138,10 +138,10 @@ fn answer(world: &World, application: &Application) -> Option<Answer> {
     Some(Answer { application_id, decision })
 }
 
-/// What somebody without a card elsewhere begins with.
+/// The limit of somebody without a card elsewhere.
 const NEW_TO_CREDIT_FEN: i64 = 800_000;
 
-/// Nobody who was two months late lately; half of the present card's limit, a small line without one.
+/// Refuses whoever was two months late recently; else approves half of the present card's limit, or a small line without a card.
 fn by_rule(application: &Application) -> Decision {
     let Some(history) = &application.card_history else {
         return approval("C", NEW_TO_CREDIT_FEN);

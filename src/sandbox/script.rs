@@ -1,4 +1,4 @@
-//! Scripted answers: how the next order of a card, borrower, merchant or anyone is answered.
+//! Scripted answers: how the next order of a card, borrower, merchant or of anybody is answered.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,13 +12,13 @@ use super::fault::Fault;
 pub struct Scripted {
     /// Such as `success`, `insufficient_funds`, `approve`.
     pub answer: String,
-    /// Where the answer has an amount: what a partial success collects, the limit that is approved.
+    /// For answers with an amount: what a partial success collects, or the limit that is approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_fen: Option<i64>,
     /// After how many days a withholding channel knows what became of the order; it does not call back then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_days: Option<u16>,
-    /// What goes wrong on the way, whatever the shares say.
+    /// A fault that goes with it, whatever the shares say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
 }
@@ -39,7 +39,7 @@ impl Scripted {
     }
 }
 
-/// Whose next orders are answered so: a field of the order (`card`, `borrower`, `merchant`, `order`) and its value.
+/// Which orders a script is for: a field of the order (`card`, `borrower`, `merchant`, `order`) and its value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Matcher {
@@ -61,7 +61,7 @@ pub struct Scripts {
 
 impl Scripts {
     pub fn add(&mut self, partner: &str, matcher: Option<Matcher>, outcomes: Vec<Scripted>) {
-        // An empty queue would stand before the answers for anyone.
+        // An empty queue would hide the answers for anybody.
         if !outcomes.is_empty() {
             self.queues.entry((partner.to_owned(), matcher)).or_default().extend(outcomes);
         }
@@ -86,7 +86,7 @@ impl Scripts {
         None
     }
 
-    /// Answers that nobody has asked for yet: a test that ends with some has not tested what it says.
+    /// Answers that were not used yet: a test that ends with some has not tested what it claims to.
     pub fn left(&self) -> usize {
         self.queues.values().map(VecDeque::len).sum()
     }

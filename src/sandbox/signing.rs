@@ -1,4 +1,4 @@
-//! The layer before every counterfeit partner: it checks the signatures of requests, signs answers, and keeps silent where a fault says so.
+//! The layer before every counterfeit partner: it verifies requests, signs answers, and does not answer if a fault says so.
 
 use std::sync::Arc;
 

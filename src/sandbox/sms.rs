@@ -1,4 +1,4 @@
-//! A counterfeit SMS partner: keeps what it was told to send, each message once.
+//! A counterfeit SMS partner: keeps the messages that it was told to send, each once.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::partner::sms::wire::{MESSAGES_MAX, Message, SendAnswer, SendRequest, 
 
 pub use crate::partner::sms::NAME;
 
-/// Whole messages kept to be looked at; of older ones only the number is.
+/// Messages that are kept as a whole for inspection; of older ones only the number is kept.
 const MESSAGES_KEPT: usize = 10_000;
 
 /// What was sent.

@@ -1,7 +1,7 @@
-//! A counterfeit WeChat: signs whatever browser comes in as a person of its own, hands out tokens and tickets, keeps messages.
+//! A counterfeit WeChat: signs every browser in as a person of its own, hands out tokens and tickets, and keeps messages.
 //!
-//! A browser is told apart by a cookie; a script may say who the next one is (`openid:<name>`), or that the code is refused.
-//! Of messages a script may say `not_subscribed`, `template_unknown`, or `token_old`: then another token counts from there on.
+//! Browsers are told apart by a cookie; a script may say who the next one is (`openid:<name>`), or that the code is refused. For messages a
+//! script may say `not_subscribed`, `template_unknown`, or `token_old`: from then on the present token is invalid.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ const COOKIE: &str = "sandbox_wechat";
 pub struct Book {
     codes: HashMap<String, String>,
     messages: Vec<SubscribeMessage>,
-    /// How often a token was handed out, and how many of those times no longer count.
+    /// How often a token was handed out, and how many of these tokens are invalid by now.
     tokens: u32,
     tokens_old: u32,
 }
@@ -71,7 +71,7 @@ impl Book {
         format!("{TOKEN}-{}", self.tokens)
     }
 
-    /// A token counts until a script has made it old.
+    /// A token is valid until a script has made it old.
     fn takes(&self, token: &str) -> bool {
         let number = token.strip_prefix(TOKEN).and_then(|rest| rest.strip_prefix('-')?.parse::<u32>().ok());
         number.is_some_and(|number| number > self.tokens_old && number <= self.tokens)

@@ -1,5 +1,5 @@
-//! Both counterfeit withholding channels: take each order once, from cards with known or boundless balances, and give
-//! account of it in answers, callbacks and a daily file, each in words of its own.
+//! Both counterfeit withholding channels: they take each order once, from cards with a known or an unlimited balance, and tell of it in
+//! answers, callbacks and a daily file, each channel in its own protocol.
 
 pub mod alpha;
 pub mod beta;
@@ -15,7 +15,7 @@ use super::world::{World, lock};
 use crate::base::Fen;
 use crate::partner::withholding::wire;
 
-/// How long the channel itself does not know the result of an order that a fault makes late.
+/// How long the channel itself does not know the result of an order with the fault `LateAnswer`.
 const LATE_BY: TimeDelta = TimeDelta::minutes(10);
 /// What a channel keeps of each yuan that it takes, in per mille.
 const COST_PER_MILLE: i64 = 2;
@@ -38,11 +38,11 @@ pub const ANSWERS: [&str; 13] = [
 /// Those of [`ANSWERS`] that need an amount beside them.
 pub const ANSWERS_WITH_AMOUNT: [&str; 2] = ["partial", "balance"];
 
-/// What both channels know: cards are the banks', so that a balance is the same on either.
+/// The state of both channels. Cards belong to banks, so a balance is the same on either channel.
 #[derive(Default)]
 pub struct Books {
     channels: HashMap<&'static str, Book>,
-    /// Cards whose balance is known, by agreement number; all others hold enough for anything.
+    /// Known balances of cards, by agreement number; all other cards have enough for anything.
     balances: HashMap<String, Fen>,
 }
 
@@ -59,12 +59,12 @@ struct Trade {
     amount: Fen,
     day: NaiveDate,
     verdict: Verdict,
-    /// What is answered first, whatever is true.
+    /// The first answer, if it is to differ from the outcome.
     first_word: Option<FirstWord>,
     known_at: DateTime<Utc>,
     reference: String,
     is_filed: bool,
-    /// What the daily file says where it does not say the verdict.
+    /// The outcome in the daily file, if it is to differ from the true one.
     filed_verdict: Option<Verdict>,
 }
 
@@ -84,7 +84,7 @@ enum FirstWord {
     NotExist,
 }
 
-/// What is told about one order.
+/// What is said about one order in an answer.
 enum Word {
     Final(Verdict, String),
     Processing,
@@ -108,7 +108,7 @@ struct Asked {
 }
 
 impl Books {
-    /// Gives a card a known balance: from now on it holds exactly `balance`, less what orders take.
+    /// Gives a card a known balance: from now on it has `balance`, minus what orders take.
     pub fn set_balance(&mut self, agreement_number: &str, balance: Fen) {
         self.balances.insert(agreement_number.to_owned(), balance);
     }
@@ -159,7 +159,7 @@ impl Books {
         Verdict::Taken(taken)
     }
 
-    /// What is told as an order is taken.
+    /// What is said when an order is taken.
     fn first_word(&self, channel: &str, number: &str, now: DateTime<Utc>) -> Word {
         match self.trade(channel, number).and_then(|trade| trade.first_word) {
             Some(FirstWord::Unmapped) => Word::Unmapped,
@@ -169,7 +169,7 @@ impl Books {
         }
     }
 
-    /// What is told whenever somebody asks later.
+    /// What is said to later queries.
     fn word(&self, channel: &str, number: &str, now: DateTime<Utc>) -> Word {
         match self.trade(channel, number) {
             None => Word::Unknown,
@@ -184,7 +184,7 @@ impl Books {
 }
 
 impl Book {
-    /// The file of a day, the same however often it is fetched: its orders that are final, and earlier ones that became so.
+    /// The file of a day, the same each time that it is fetched: the orders of the day that are final, and earlier ones that became final.
     fn file(&mut self, day: NaiveDate, now: DateTime<Utc>) -> &[FileRow] {
         let (trades, unfiled) = (&mut self.trades, &mut self.unfiled);
         self.files.entry(day).or_insert_with(|| {
@@ -203,7 +203,7 @@ impl Book {
     }
 }
 
-/// Takes orders as one channel; `None` where the whole call goes unheard or unanswered.
+/// Takes orders as one channel; `None` if the whole call is lost or stays unanswered.
 fn take_all(world: &World, channel: &'static str, asked: Vec<Asked>) -> Option<Vec<(String, Word)>> {
     let key = asked.first().map_or_else(String::new, |first| first.number.clone());
     let mut call_fault = world.call_fault(channel, &key);
@@ -230,7 +230,7 @@ fn take_all(world: &World, channel: &'static str, asked: Vec<Asked>) -> Option<V
     }
 }
 
-/// Takes one order, once; returns what is to be called back and how that goes wrong.
+/// Takes one order, once; returns what is to be called back, and with which fault.
 fn take(
     world: &World,
     channel: &'static str,
@@ -315,7 +315,7 @@ fn file_rows(world: &World, channel: &'static str, day: NaiveDate) -> Vec<FileRo
 }
 
 impl FileRow {
-    /// What was taken, and what the channel keeps of it.
+    /// The amount taken, and the channel's fee, which it keeps of it.
     fn money(&self) -> (Fen, Fen) {
         match self.verdict {
             Verdict::Taken(amount) => (amount, amount.share(COST_PER_MILLE, 1_000)),

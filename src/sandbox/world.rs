@@ -29,21 +29,21 @@ pub const PLATFORM: &str = "fenqi";
 /// Callbacks that are under way at once.
 const CALLBACKS_AT_ONCE: usize = 8;
 
-/// How a partner keeps silent.
+/// How a partner does not answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Silence {
-    /// By breaking the connection, which costs nobody time.
+    /// It breaks the connection, which costs no time.
     Drop,
-    /// By holding it for longer than the caller's limit.
+    /// It holds the connection for this long: longer than the caller's time limit.
     Hold(Duration),
 }
 
 pub struct WorldSettings {
-    /// Gives the keys and the faults.
+    /// The seed of keys and faults.
     pub seed: u64,
     /// Business time, which may be shared with the program and be moved.
     pub clock: Clock,
-    /// The time that signatures bear.
+    /// The time in signatures.
     pub wire_clock: Clock,
     pub silence: Silence,
     /// Results are called back to `{this}/{partner}`; without it nothing is called back.
@@ -101,7 +101,7 @@ impl World {
         }))
     }
 
-    /// Prescribes how the next orders of whom `matcher` names are answered; `None` for anyone's.
+    /// Prescribes how the next orders that `matcher` matches are answered; `None` matches any order.
     pub fn script(&self, partner: &str, matcher: Option<Matcher>, outcomes: Vec<Scripted>) {
         lock(&self.scripts).add(partner, matcher, outcomes);
     }
@@ -119,7 +119,7 @@ impl World {
         lock(&self.faults).set(partner, shares);
     }
 
-    /// Whether this whole call goes unheard or unanswered: `TimeoutBefore`, `TimeoutAfter` or nothing.
+    /// The fault of this whole call, drawn anew each time: `TimeoutBefore`, `TimeoutAfter` or `None`.
     pub fn call_fault(&self, partner: &str, key: &str) -> Option<Fault> {
         lock(&self.faults).call(partner, key)
     }
@@ -129,14 +129,14 @@ impl World {
         lock(&self.faults).order(partner, key)
     }
 
-    /// What a handler returns instead of an answer that is not to arrive.
+    /// What a handler returns if no answer is to arrive.
     pub fn silence(&self) -> Response {
         let mut response = Response::new(Body::empty());
         response.extensions_mut().insert(Silent);
         response
     }
 
-    /// From now on results are called back to `{base}/{partner}`: whoever serves there may have begun after the world.
+    /// From now on results are called back to `{base}/{partner}`. Needed if the server there is started after the world.
     pub fn set_callback_base(&self, base: String) {
         *lock(&self.callback_base) = Some(base);
     }
@@ -204,7 +204,7 @@ impl World {
 #[derive(Clone, Copy)]
 pub(super) struct Silent;
 
-/// A poisoned lock is taken all the same: a test that panicked elsewhere must not hide behind it.
+/// Locks a mutex even if it is poisoned, so that the panic of one test does not make others fail.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

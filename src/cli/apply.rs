@@ -93,7 +93,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same house, asking the endpoint about applications, and a counterfeit world of its own about anything else.
+/// The same house, but it asks the given endpoint about applications, and a counterfeit world started here about everything else.
 async fn asking(args: &Args, app: App) -> anyhow::Result<App> {
     let read = |path: &PathBuf| text_file::read_key(path).with_context(|| format!("cannot read {}", path.display()));
     let endpoint = PartnerSettings {
@@ -129,7 +129,7 @@ async fn asking(args: &Args, app: App) -> anyhow::Result<App> {
 
 /// Registers, signs and binds a card, as a person would.
 async fn somebody(app: &App) -> anyhow::Result<BorrowerId> {
-    // Another one each time: the number grows by one in a millisecond.
+    // A new person each time: the number grows by one each millisecond.
     let milliseconds = u64::try_from(Clock::System.now().timestamp_millis()).unwrap_or_default();
     let number = PEOPLE.start + milliseconds % (PEOPLE.end - PEOPLE.start);
     let today = BusinessDay::at(app.clock.now());

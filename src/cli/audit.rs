@@ -1,4 +1,4 @@
-//! `fenqi audit`: what people did by hand, and whether the trail of it is as it was.
+//! `fenqi audit`: what people did by hand, and whether the audit trail is unchanged.
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ const PAGE_ROWS: usize = 500;
 pub enum Args {
     /// Show what people did by hand, the oldest first
     List(Wanted),
-    /// Print the number and the hash of the last entry, to be kept where nobody can write who administers the database
+    /// Print the number and the hash of the last entry, to be kept where the database's administrators cannot write
     Head {
         /// Print one line of JSON
         #[arg(long)]

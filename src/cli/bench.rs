@@ -1,4 +1,4 @@
-//! `fenqi bench`: measures on data of its own in a scratch database, and removes it.
+//! `fenqi bench`: measures speed on data of its own in a scratch database, which is removed afterwards.
 
 use std::io::Write;
 use std::ops::RangeInclusive;
@@ -118,7 +118,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Schedules alone are the baseline of schedules with their annualised rates, and these of lines of JSON that ask for them.
+/// Two comparisons: schedules with their annualised rates against schedules alone, and lines of JSON in and out against the former.
 fn bench_quote(quotes: u64, say: Say<'_>) -> anyhow::Result<Figure> {
     let (terms, _) = product::check(QUOTED)?;
     let took = run_quotes(&terms, quotes, Depth::Price)?;
@@ -135,7 +135,7 @@ fn bench_quote(quotes: u64, say: Say<'_>) -> anyhow::Result<Figure> {
     Ok(figure)
 }
 
-/// Answers `count` lines that stand in memory by what `fenqi quote --batch` does with its input, on every core.
+/// Answers `count` lines from memory with the code of `fenqi quote --batch`, on every core.
 fn run_batch(count: u64) -> anyhow::Result<Duration> {
     let asked = batch_lines(count);
     let mut answers = LinesWritten::default();
@@ -150,7 +150,7 @@ fn run_batch(count: u64) -> anyhow::Result<Duration> {
     Ok(took)
 }
 
-/// Counts lines, and keeps none of them: the answers to a million inquiries are larger than the memory of a small machine.
+/// Counts lines and drops them: the answers to a million inquiries do not fit into the memory of a small machine.
 #[derive(Default)]
 struct LinesWritten(u64);
 
@@ -208,7 +208,7 @@ async fn bench_close(config: &Config, url: &str, size: ClosesOf, say: Say<'_>) -
     let mut whole = measured?;
     let mut nothing_due = close::NothingDue::default();
     for left in (0..runs).rev() {
-        // Each in a world of its own: what one run billed would be a book beside the next.
+        // Each run in a world of its own: what one run has billed would add to the next one's book.
         let (scratch, world) = scratch_world(config, url).await?;
         let mut measured = nothing_due.measure_alone(&world, loans).await;
         if measured.is_ok() && left == 0 {
@@ -252,7 +252,7 @@ async fn scratch_world(config: &Config, url: &str) -> anyhow::Result<(Scratch, W
     Ok((scratch, World::open(app).await?))
 }
 
-/// What partners called is still being written down when the last of them is answered, and the database goes with its pool.
+/// Flushes the call log before the database is removed: the last calls are still being written when they are answered.
 async fn remove(scratch: Scratch, world: World) -> anyhow::Result<()> {
     world.app.partners.flush_log().await;
     drop(world);

@@ -177,7 +177,7 @@ fn show(found: &Listed, is_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What confirming does; where the channel is to be asked first, what each of its answers leads to.
+/// What confirming does. If the channel is asked first, what each of its answers leads to.
 fn does(correction: Correction, kind: BreakKind) -> &'static str {
     match correction {
         Correction::Post => "books what the channel took; what is not owed any more goes back to the card",

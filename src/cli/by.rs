@@ -1,11 +1,11 @@
-//! Who types a command.
+//! The person who runs a command.
 
 use std::os::unix::fs::MetadataExt as _;
 
 use crate::audit::Person;
 use crate::cli::line::filled;
 
-/// For commands that one may type without saying who one is.
+/// The option `--by` of commands that may be run without naming a person.
 #[derive(clap::Args)]
 pub struct By {
     /// Who does it; the user of the operating system who is logged in, if left out
@@ -19,8 +19,8 @@ impl By {
     }
 }
 
-/// The user who logged in, whoever they have become since (`sudo`); where that is not known, the one as whom the program runs. By
-/// name, where this machine has one for it.
+/// The user who logged in, even if they have become another one since (`sudo`); if that is not known, the user that the program runs as.
+/// The name, if this machine knows it, else the number.
 fn user() -> String {
     let logged_in = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
     let running = || std::fs::metadata("/proc/self").ok().map(|own| own.uid());
@@ -29,7 +29,7 @@ fn user() -> String {
     name_of(&users, uid).map_or_else(|| format!("uid {uid}"), str::to_owned)
 }
 
-/// The highest number stands for nobody, such as where a timer or a container's own process has begun it.
+/// Parses `/proc/self/loginuid`. The highest number means that nobody logged in, for example in a container or under a timer.
 fn login(text: &str) -> Option<u32> {
     text.trim().parse::<u32>().ok().filter(|uid| *uid != u32::MAX)
 }

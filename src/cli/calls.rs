@@ -9,7 +9,7 @@ use crate::cli::typed::moment;
 use crate::partner::risk;
 use crate::partner::store::{self, CallSearch, FoundCall};
 
-/// An answer about many may have many codes; `--json` has them all.
+/// Codes shown of one call; an answer about many objects may have more, which `--json` shows.
 const CODES_SHOWN_MAX: usize = 5;
 
 #[derive(clap::Args)]
@@ -75,7 +75,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the call ended in the words of its answer, beside its outcome and its status.
+/// The codes of the answer, without the outcome and the HTTP status, which are shown anyway.
 fn further_codes(call: &FoundCall, status: &str) -> String {
     let further = call.codes.iter().filter(|code| **code != call.outcome && *code != status);
     let mut shown: Vec<&str> = further.map(String::as_str).take(CODES_SHOWN_MAX + 1).collect();

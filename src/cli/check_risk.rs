@@ -1,4 +1,5 @@
-//! `fenqi partner check-risk`: calls a risk partner's endpoint as the platform would, and prints what is wrong.
+//! `fenqi partner check-risk`: calls a risk partner's endpoint as the platform would, and prints what is wrong. Start with
+//! [`Checker::check`].
 
 mod applicants;
 mod purchases;
@@ -32,7 +33,7 @@ use crate::text_file;
 pub struct Args {
     /// The endpoint without `/applications` or `/purchases`, such as http://127.0.0.1:8090/risk
     url: String,
-    /// Sign and believe as a `fenqi sandbox` with this seed does, instead of by the keys below
+    /// Use the keys of a `fenqi sandbox` with this seed, instead of the keys below
     #[arg(long, conflicts_with_all = ["key", "partner_public_key"])]
     sandbox_seed: Option<u64>,
     /// The id by which you know the platform
@@ -93,12 +94,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 const PATH: &str = "/applications";
 /// The largest answer that is read, many times what two hundred decisions take: an endpoint may answer without end.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// After what time a call is hung up: while most endpoints are still at it, and as long as the shortest time limit of a purchase.
+/// The time after which a call is cut off: most endpoints still work on it then, and it is the shortest time limit of a purchase.
 const HUNG_UP_AFTER: Duration = Duration::from_millis(50);
 
 type Checked = (&'static str, Result<(), String>);
 
-/// Prints each check as it ends: with an endpoint that does not answer, all of them take minutes.
+/// Prints each check as it ends, because all together take minutes with an endpoint that does not answer.
 struct Report {
     wrong: usize,
 }
@@ -121,7 +122,7 @@ struct Checker {
     /// Where the signed path begins in it.
     path_from: usize,
     identity: Identity,
-    /// Signs as the platform, by a key that the endpoint was not given.
+    /// An identity with the platform's id, but with a key that the endpoint does not know.
     stranger: Identity,
     ring: KeyRing,
     partner_mchid: String,
@@ -129,7 +130,7 @@ struct Checker {
     http: reqwest::Client,
 }
 
-/// An answer as it came.
+/// An answer as it was received.
 struct Came {
     status: u16,
     body: Vec<u8>,
@@ -137,7 +138,7 @@ struct Came {
     believed: Result<(), String>,
 }
 
-/// How a request differs from a right one.
+/// What is wrong with a request on purpose.
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
     None,
@@ -146,7 +147,7 @@ enum Fault {
     OtherBody,
     OtherPath,
     Stale,
-    /// Signed in the future: it would be believed for longer than its nonce is kept.
+    /// Signed in the future: it would be valid for longer than its nonce is kept.
     Ahead,
 }
 
@@ -239,7 +240,7 @@ impl Checker {
         report.push(("a nonce that was used before is refused with 401", self.check_nonce(&asked).await));
     }
 
-    /// Each alone, so that it is known which one is not.
+    /// Every form of application, each in a request of its own, so that the failing one is known.
     async fn check_every_form(&self) -> Result<(), String> {
         for (form, one) in self.applications_of_every_form() {
             let asked = [one];
@@ -251,13 +252,13 @@ impl Checker {
         Ok(())
     }
 
-    /// The house asks twice more, at once, where it did not wait for an answer.
+    /// Cuts a call off, and sends the same request twice more at once, as the house does: the answers must agree.
     async fn check_hung_up(&self) -> Result<(), String> {
         let asked = [self.application_with_history(), self.application()];
         let body = body_of(&asked)?;
         let authorization = self.authorization(PATH, &Stamp::fresh(Clock::System.now()), &body);
         let mut said = Vec::new();
-        // Whoever is as quick as that has answered.
+        // A very quick endpoint has answered in time.
         if let Ok(came) = self.post_within(HUNG_UP_AFTER, PATH, Some(&authorization), body).await {
             said.push(read_believed(&came)?);
         }
@@ -299,7 +300,7 @@ impl Checker {
         self.send_body(PATH, body_of(asked)?, body_of(&asked[1..])?, fault).await
     }
 
-    /// Sends `body`, signed rightly or with a fault; `other` is signed where the body is to differ.
+    /// Sends `body`, signed correctly or with a fault. `other` is what is signed for the fault of a changed body.
     async fn send_body(&self, path: &str, body: Vec<u8>, other: Vec<u8>, fault: Fault) -> Result<Came, String> {
         let age = match fault {
             Fault::Stale => TimeDelta::minutes(10),
@@ -326,7 +327,7 @@ impl Checker {
         self.post_within(TIME_LIMIT_PERSON, path, authorization, body).await
     }
 
-    /// Hangs up when the time is over.
+    /// As `post`, but cuts the call off after the time.
     async fn post_within(
         &self,
         limit: Duration,
@@ -368,7 +369,7 @@ fn no_answer(error: &reqwest::Error, limit: Duration) -> String {
     }
 }
 
-/// A request in whose every object there is a field that the contract does not have yet.
+/// The request with an additional unknown field in every object, as a later version of the contract may have.
 fn with_more_fields<T: Serialize>(request: &T) -> Result<Vec<u8>, String> {
     let mut body = serde_json::to_value(request).map_err(|error| error.to_string())?;
     add_fields(&mut body);
@@ -407,7 +408,7 @@ fn believed(came: &Came) -> Result<(), String> {
 }
 
 fn read(came: &Came) -> Result<Vec<Answer>, String> {
-    // Stricter than a house, which overhears an answer that cannot be read.
+    // Stricter than a house, which ignores single answers that cannot be read.
     #[derive(serde::Deserialize)]
     struct Strict {
         answers: Vec<Answer>,
@@ -417,7 +418,7 @@ fn read(came: &Came) -> Result<Vec<Answer>, String> {
     Ok(answer.answers)
 }
 
-/// The same of an answer that a house would believe.
+/// As `read`, and checks the answer's signature as a house does.
 fn read_believed(came: &Came) -> Result<Vec<Answer>, String> {
     let answers = read(came)?;
     believed(came).map(|()| answers)
@@ -460,7 +461,7 @@ fn usable(answers: &[Answer]) -> Result<(), String> {
     Ok(())
 }
 
-/// What the house would refuse in a late answer is no reason in one at once either.
+/// Checks a reason as the house does in a late answer.
 fn check_reason(reason: &str) -> Result<(), String> {
     if is_reason(reason) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! `fenqi claim`: what guarantors are asked for of late loans, that they have paid, and that this was booked wrongly.
+//! `fenqi claim`: claims on the guarantors of late loans: made, paid, withdrawn, and taken back if they were booked wrongly.
 
 use std::process::ExitCode;
 

@@ -16,7 +16,7 @@ pub struct Args {
     /// The business day to close, such as 2026-03-31
     #[arg(long)]
     date: BusinessDay,
-    /// Rows of a chunk, which one worker does in one transaction: fewer hold locks for a shorter time
+    /// Rows of one chunk, which is one transaction; smaller chunks hold locks for a shorter time
     #[arg(long, default_value_t = CHUNK_ROWS, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
     chunk_rows: i64,
     /// Close the day before it is over: what is bought from then on belongs to the next one
@@ -57,7 +57,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A house that is ahead of the calendar stays so: what it sells then is paid for a day late, and no day is opened again.
+/// Refuses to close a day that is not over. A house that is ahead of the calendar stays ahead, because no day is opened again, and what it
+/// sells then is paid for a day late.
 fn check_over(day: BusinessDay, has_ended: bool) -> anyhow::Result<()> {
     anyhow::ensure!(
         has_ended,

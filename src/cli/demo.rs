@@ -37,7 +37,7 @@ pub struct Args {
     /// The first business day
     #[arg(long, default_value = "2026-01-05")]
     from: BusinessDay,
-    /// Gives the choices and the faults of the story; the same seed gives the same story
+    /// The seed of the story's choices and faults; the same seed gives the same story
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Leave rows that cannot be used out, and write them with their reasons to FILE.bad.csv
@@ -102,7 +102,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if foots { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints what became of everybody, and whether the books foot, which it also returns.
+/// Prints the report and whether the books foot, which it also returns.
 async fn report(app: &App, times: &Times, cost: Cost) -> anyhow::Result<bool> {
     print!("{}", Report::gather(app).await?);
     println!("\nTime by part");
@@ -122,7 +122,7 @@ async fn serve(house: &House, listener: TcpListener) -> anyhow::Result<()> {
     println!("Serving on http://{} until Ctrl-C.", listener.local_addr()?);
     // People who apply on the pages bring no history with them, so the counterfeit risk partner decides on them.
     let app = App { risk: Arc::new(RiskHook::Partner), ..house.app.clone() };
-    // Dropped before the database is stopped, in which it would go on looking for work.
+    // Dropped (and so ended) before the database is stopped, in which it looks for work.
     let mut keeping = JoinSet::new();
     keeping.spawn(serving::keep_house(app.clone(), house.world.clone()));
     http::serve(listener, app, stop_signal()).await?;
@@ -130,7 +130,7 @@ async fn serve(house: &House, listener: TcpListener) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an earlier demo left may be forgotten, and nothing else.
+/// Checks that only an earlier demo's data would be dropped.
 fn check_forgettable(config: &Config) -> anyhow::Result<()> {
     anyhow::ensure!(
         config.database_url.is_none(),
@@ -143,7 +143,8 @@ fn check_forgettable(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The money of each day is paid on the next working day: beyond the table of those a story would stop half way.
+/// Checks that working days are known until the story's end: each day's money is paid on the next working day, and a story would stop
+/// half-way otherwise.
 fn check_days(calendar: &WorkingCalendar, from: BusinessDay, days: u16) -> anyhow::Result<()> {
     for index in 0..days {
         calendar.next_working_day(from.plus_days(u32::from(index))).with_context(|| {
@@ -153,7 +154,7 @@ fn check_days(calendar: &WorkingCalendar, from: BusinessDay, days: u16) -> anyho
     Ok(())
 }
 
-/// Asked before anything is changed: a house that somebody runs stays at the migrations of its own program.
+/// Refuses a database with a house in it. Checked before migrating: a house that somebody else runs keeps its own program's migrations.
 async fn refuse_second_story(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
     if !matches!(database::migrated(pool).await?, Migrated::Partly | Migrated::Fully) {
         return Ok(());
@@ -161,7 +162,7 @@ async fn refuse_second_story(config: &Config, pool: &PgPool) -> anyhow::Result<(
     let Some(today) = input::lived_until(pool).await? else { return Ok(()) };
     let way_out = match config.database_url {
         None => {
-            // As it was called: `./dev demo` puts no `fenqi` on anybody's path.
+            // The program as it was called, because there may be no `fenqi` on the PATH (`./dev demo`).
             let fenqi = std::env::args().next().unwrap_or_else(|| "fenqi".to_owned());
             format!("start again from nothing with `{fenqi} demo --fresh`, or look at it with `{fenqi} serve`")
         }

@@ -36,7 +36,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                     Ok(Making::Made) => "made".to_owned(),
                     Ok(Making::There) => "there already".to_owned(),
                     Ok(Making::Elsewhere) => "being made by another node".to_owned(),
-                    // What is wrong with one funder's is no reason to leave out another's.
+                    // An error with one funder's files is no reason to leave out another's.
                     Err(error) => {
                         is_right = false;
                         format!("not made: {error:#}")

@@ -20,9 +20,9 @@ use crate::funder::{self, Reserve, ReserveRefusal, store};
 pub enum Args {
     /// Open a funder with an empty reserve, or set the terms of one that is open
     Open {
-        /// By which products and messages name it: 2 to 32 of a-z, 0-9 and -
+        /// Its code, by which products and messages name it: 2 to 32 of a-z, 0-9 and -
         code: String,
-        /// As people read it
+        /// Its name as people read it
         #[arg(long, value_parser = one_line)]
         name: String,
         /// How far its reserve may go below zero, in fen; left as it is, 0 at first, if left out
@@ -88,7 +88,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn open(app: &App, code: &str, name: &str, change: TermsChange) -> anyhow::Result<()> {
     let funder_id = funder::open_funder(app, code, name).await.map_err(Fault::into_error)?;
-    // The same terms again are no change.
+    // Setting the same terms again changes nothing.
     let reserve = match funder::change_reserve_terms(app, funder_id, change).await {
         Ok((_, reserve)) => reserve,
         Err(Fault::Refused(refusal @ ReserveRefusal::MarksNotFalling)) => {

@@ -28,7 +28,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args::Open { date, by } = args;
     let (app, _database) = open_house().await?;
     let app = app.by(by.person());
-    // A day that was mistyped could never be closed, nor opened anew.
+    // A mistyped day without known working days could never be closed, nor opened again.
     app.calendar.next_working_day(date).context("the house is not opened")?;
     let mut transaction = database::begin(&app.pool).await?;
     if !store::open(&mut transaction, date).await? {

@@ -1,4 +1,4 @@
-//! `fenqi line`: a borrower's line and its loans, shown to operators; the line is changed by them.
+//! `fenqi line`: shows operators a borrower's line and its loans, and changes the line.
 
 mod loan;
 
@@ -21,7 +21,7 @@ use crate::credit::store::{self, Changed};
 use crate::credit::{self, Change, Freeze, Line};
 use crate::error::Fault;
 
-/// Changes, and loans, that are shown of one line.
+/// The number of changes, and of loans, that are shown of one line.
 const SHOWN_MAX: i64 = 20;
 
 #[derive(clap::Subcommand)]
@@ -203,7 +203,7 @@ fn state(line: &Line) -> String {
     }
 }
 
-/// The line that is named, or the only open one of the borrower who is.
+/// The line that is named by its id, or the only open one of the borrower with the mobile.
 ///
 /// # Errors
 /// If there is none, or several.
@@ -227,13 +227,13 @@ pub async fn find_line(app: &App, named: &Named) -> anyhow::Result<LineId> {
     }
 }
 
-/// A word or sentence that says something.
+/// Parses an option that must not be blank.
 pub fn filled(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() { Err("it must not be empty".to_owned()) } else { one_line(text) }
 }
 
-/// What lists, and the audit trail, show beside other things, also in a terminal.
+/// Parses an option that lists and the audit trail show in a line with others: it must be one line without control characters.
 pub fn one_line(text: &str) -> Result<String, String> {
     if is_one_line(text) {
         Ok(text.to_owned())

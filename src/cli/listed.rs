@@ -1,20 +1,20 @@
-//! Lists that are cut: how many rows are listed, whether there are more, and where that is said.
+//! Lists with a limit: how many rows are listed, whether there are more, and where that is said.
 
-/// More than anyone reads through.
+/// Rows that are listed at most; nobody reads through more.
 const LISTED_MAX: usize = 500;
-/// How many rows a list asks for: one more than it lists, which tells whether there are more.
+/// Rows that a list asks the database for: one more than it shows, to know whether there are more.
 pub const ASKED_MAX: i64 = LISTED_MAX as i64 + 1;
-/// What is said below a list of the newest that was cut.
+/// The note below a list of the newest that was cut.
 pub const OLDER: &str = "there are older ones, which are not listed";
-/// What is said below a list of the oldest that wait for somebody's decision, where it was cut.
+/// The note below a list of the oldest waiting for a decision that was cut.
 pub const NEWER: &str = "there are newer ones, which are listed once these are decided";
 
-/// Drops what is not listed of at most [`ASKED_MAX`] rows; tells whether there was anything.
+/// Cuts at most [`ASKED_MAX`] rows to those that are listed; returns whether any was dropped.
 pub fn cut<T>(found: &mut Vec<T>) -> bool {
     cut_at(found, LISTED_MAX)
 }
 
-/// Drops what is not listed of at most one row more than `listed_max`; tells whether there was anything.
+/// Cuts the rows to `listed_max`; returns whether any was dropped.
 pub fn cut_at<T>(found: &mut Vec<T>, listed_max: usize) -> bool {
     let has_more = found.len() > listed_max;
     found.truncate(listed_max);

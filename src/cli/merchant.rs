@@ -30,7 +30,7 @@ use crate::merchant::staff_actions::{self, Hiring, StaffChange, StaffShown};
 use crate::merchant::{self, AccountStep, Decision, MerchantStatus, Role, picture};
 use crate::settlement::store::{Owed, find_owed};
 
-/// More than anyone reads through; `--after` goes on.
+/// Rows that are listed at most; `--after` shows the next ones.
 const LISTED_MAX: usize = 100;
 const LIST: &str = "fenqi merchant list";
 
@@ -38,7 +38,7 @@ const LIST: &str = "fenqi merchant list";
 pub enum Args {
     /// List merchants in the order in which they applied, at most a hundred
     List {
-        /// Those of one status alone
+        /// Only those with this status
         #[arg(long)]
         status: Option<MerchantStatus>,
         /// Go on after this one
@@ -96,7 +96,7 @@ pub enum Args {
     AddOwner {
         /// By its id in `fenqi merchant list`
         merchant: MerchantId,
-        /// By which they sign in
+        /// The mobile by which they sign in
         #[arg(long)]
         mobile: Mobile,
         /// What the merchant's people call them

@@ -1,4 +1,5 @@
-//! The command line: one file per subcommand, and what they share.
+//! The command line: one file for each subcommand, and what they share. Start with [`main`]; `opening.rs` opens the configuration, the
+//! database and the app for a command.
 
 mod house;
 mod funder;
@@ -55,13 +56,13 @@ pub use opening::{
 };
 pub use stop::stop_signal;
 
-/// Ended by Ctrl-C or a termination signal, as shells count it.
+/// The exit code after Ctrl-C or a termination signal, as shells have it.
 const INTERRUPTED: u8 = 130;
-/// Whoever read standard output has seen enough (`| head`), as shells count it.
+/// The exit code after the reader of standard output has closed it (`| head`), as shells have it.
 const NOBODY_READS: u8 = 141;
-/// What `println!` says before the cause when it panics because it could not print.
+/// The beginning of `println!`'s panic message when it cannot print; the cause follows.
 const OUTPUT_FAILED: &str = "failed printing to stdout: ";
-/// Where the address to listen on is said, where it is not said on the command line.
+/// Where the address to listen on is set, if not on the command line; named in errors.
 const LISTEN_SETTING: &str = "FENQI_LISTEN";
 
 const AFTER_HELP: &str = "Configuration is read from the file that FENQI_CONFIG names (else ./fenqi.toml) and from the \
@@ -197,7 +198,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 impl Command {
-    /// Whether the command ends by itself, in order, when it is told to stop.
+    /// Whether the command handles the signal to stop itself, and ends in order.
     fn stops_in_order(&self) -> bool {
         matches!(self, Command::Serve(_) | Command::Work(_))
     }
@@ -211,7 +212,7 @@ pub fn main() -> ExitCode {
         Err(error) => return fail(&anyhow::Error::new(error).context("cannot start the program's threads")),
     };
     be_quiet_when_output_fails();
-    // Printing panics where nobody reads, or a disk is full; dropping the command's future then stops what it started, as below.
+    // Printing panics if nobody reads or the disk is full. The panic drops the command's future, which stops what it started (see `run`).
     let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run(command))));
     // A thread that still waits for standard input must not keep an interrupted program alive.
     runtime.shutdown_background();

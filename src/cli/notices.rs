@@ -26,7 +26,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     loop {
         let (page, older) = store::list(&mut connection, Audience::Operator, None, &[], before_no).await?;
         raised.extend(page);
-        // Newest first, and business days never go back.
+        // They are newest first, and business days never go back, so the last one has the oldest day.
         let last_day = raised.last().map(|last| last.business_day);
         let is_further_back = last_day.zip(args.since).is_some_and(|(day, since)| day >= since);
         if older.is_none() || !is_further_back {

@@ -12,13 +12,13 @@ use crate::partner::key::Algorithm;
 pub struct Args {
     /// By its id in `fenqi merchant list`
     merchant: MerchantId,
-    /// https on the open internet
+    /// The address: https on the open internet
     #[arg(long, required_unless_present = "off")]
     url: Option<String>,
     /// Notify it no more
     #[arg(long, conflicts_with = "url")]
     off: bool,
-    /// In which we sign
+    /// The algorithm by which we sign
     #[arg(long, default_value = "rsa")]
     algorithm: Algorithm,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What a command stands on: its configuration, a database whose keys are at hand, and the app.
+//! Opens what a command needs: its configuration, a database whose keys are at hand, and the app.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub fn set_up() -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Where the database is, and the private server behind it where it is ours.
+/// The database's address, and the private server if this process is responsible for it.
 pub struct Database {
     pub url: String,
     // Held so that the server runs as long as the command does.
@@ -47,7 +47,7 @@ pub struct Database {
 /// Whether a command may work beside another process that owns the private PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// Refused while another process owns it: for commands that own the data, such as a demo.
+    /// Refused while another process owns it; for commands that need the data for themselves, such as a demo.
     Alone,
     Shared,
 }
@@ -67,7 +67,7 @@ pub async fn find_database(config: &Config, sharing: Sharing) -> anyhow::Result<
     Ok(Database { url, server: Some(server) })
 }
 
-/// Everything a use case needs. A database of one's own must have been migrated; the private one is migrated here.
+/// The app with everything that a use case needs. A configured database must have been migrated; the private one is migrated here.
 pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> anyhow::Result<App> {
     config.check_risk_partner()?;
     if database.server.is_some() {
@@ -81,10 +81,10 @@ pub async fn open_app(config: &Config, database: &Database, clock: Clock) -> any
     app_on(config, pool, clock)
 }
 
-/// A new master key would open nothing of what an old one sealed, such as after a restore that left the key out.
+/// Refuses to make a new master key for a database with sealed data, such as after a restore without the key: it could open none of it.
 ///
 /// # Errors
-/// When a key is about to be made for a database that holds sealed data, or the database fails.
+/// A key is about to be made for a database with sealed data; or the database fails.
 pub async fn refuse_new_key(config: &Config, pool: &PgPool) -> anyhow::Result<()> {
     if config.makes_new_key() && database::holds_sealed_data(pool).await? {
         anyhow::bail!(
@@ -96,11 +96,12 @@ pub async fn refuse_new_key(config: &Config, pool: &PgPool) -> anyhow::Result<()
     Ok(())
 }
 
-/// Under another master key nobody's data can be read; by another index key nobody is found again, and everybody would be
-/// registered a second time. Of a few samples one that fits is enough: a row that was spoiled stops no house.
+/// Refuses keys that are not the database's. With another master key nobody's data could be read; with another index key nobody would be
+/// found, and everybody would be registered a second time. A few people are tried, and one that fits is enough, so that a single damaged
+/// row does not stop a house.
 ///
 /// # Errors
-/// When none of them fits, or the database fails.
+/// The keys fit none of them; or the database fails.
 async fn refuse_wrong_keys(vault: &Vault, pool: &PgPool) -> anyhow::Result<()> {
     let person_keys = database::load_last_person_keys(pool).await?;
     let opens = |(owner, sealed): &(Uuid, Vec<u8>)| vault.open_person_key(*owner, sealed).is_ok();
@@ -123,7 +124,7 @@ async fn refuse_wrong_keys(vault: &Vault, pool: &PgPool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a command needs that works on the house beside whoever else does: the configured or private database, and the app.
+/// Opens the house for a command that may run beside other processes: the configured or private database, and the app.
 pub async fn open_house() -> anyhow::Result<(App, Database)> {
     let config = set_up()?;
     let database = find_database(&config, Sharing::Shared).await?;
@@ -131,10 +132,10 @@ pub async fn open_house() -> anyhow::Result<(App, Database)> {
     Ok((app, database))
 }
 
-/// Refuses a house that has not begun its first day.
+/// Checks that the house has been opened.
 ///
 /// # Errors
-/// When that is so, or the database fails.
+/// It has no business day yet; or the database fails.
 pub async fn ensure_open(app: &App) -> anyhow::Result<()> {
     match business_day::store::find_today(&mut *app.pool.acquire().await?).await? {
         Some(_) => Ok(()),
@@ -142,7 +143,7 @@ pub async fn ensure_open(app: &App) -> anyhow::Result<()> {
     }
 }
 
-/// Everything a use case needs, on a database that is ready.
+/// The app on a database that is migrated.
 pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App> {
     let build = if config.is_trial { Partners::for_trial } else { Partners::new };
     let mut partners = build(&config.partners, pool.clone(), clock.clone())?;
@@ -155,7 +156,7 @@ pub fn app_on(config: &Config, pool: PgPool, clock: Clock) -> anyhow::Result<App
     let vault = Arc::new(config.vault()?);
     let catalogue = Catalogue::default();
     Ok(App {
-        // A partner's clock is never moved with ours.
+        // The system's clock: a partner's clock is never moved with ours.
         access: Arc::new(
             Directory::new(pool.clone(), vault.clone(), Clock::System).behind(config.trusted_proxies.clone()),
         ),

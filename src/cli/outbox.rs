@@ -1,4 +1,5 @@
-//! `fenqi outbox`: messages to partners: what was not taken, another try, a replay, a pause, and what a template would send.
+//! `fenqi outbox`: messages to partners: lists those that failed, tries or delivers them again, pauses a partner, and shows what a template
+//! would send.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ use crate::text_file;
 
 /// Failed messages that are read at once; all are shown.
 const PAGE_ROWS: usize = 500;
-/// How many of the last actions are shown: enough to tell why delivery stands as it does.
+/// How many of the last actions are shown: enough to see why delivery is paused or failing.
 const DONE_MAX: i64 = 10;
 
 #[derive(clap::Subcommand)]
@@ -60,7 +61,7 @@ pub enum Args {
     },
     /// Deliver what is due now, once, as `fenqi work` does all the time
     Deliver {
-        /// To one partner alone
+        /// Only to this partner
         #[arg(long)]
         partner: Option<String>,
         /// The house is a trial, though partners are configured here: it is delivered on its own day
@@ -121,22 +122,22 @@ pub struct ReplayArgs {
     /// One message
     #[arg(conflicts_with_all = ["from_no", "to_no", "from", "to"])]
     message_no: Option<i64>,
-    /// Whose range
+    /// The partner whose messages are delivered again
     #[arg(long, conflicts_with = "message_no")]
     partner: Option<String>,
     /// Every message to the partner that was given up, and no other
     #[arg(long, requires = "partner", conflicts_with_all = ["from_no", "to_no", "from", "to"])]
     dead: bool,
-    /// The first message of a range by number
+    /// The number of the first message of a range
     #[arg(long, requires = "to_no", requires = "partner")]
     from_no: Option<i64>,
-    /// The last one
+    /// The number of the last message of the range
     #[arg(long, requires = "from_no")]
     to_no: Option<i64>,
-    /// What was written from here, such as 2026-03-02T00:00:00+08:00
+    /// Instead of numbers: messages written from this time on, such as 2026-03-02T00:00:00+08:00
     #[arg(long, requires = "to", requires = "partner", conflicts_with = "from_no", value_parser = moment)]
     from: Option<DateTime<Utc>>,
-    /// Until before there
+    /// Messages written before this time
     #[arg(long, requires = "from", value_parser = moment)]
     to: Option<DateTime<Utc>>,
     #[command(flatten)]
@@ -217,7 +218,7 @@ fn no_kind(name: &str) -> String {
     format!("there is no kind {name}; `fenqi outbox kinds` lists them")
 }
 
-/// Nobody is to believe that a partner is paused whose name was misspelt.
+/// Refuses a misspelt name: otherwise somebody might believe that a partner is paused.
 async fn check_name(app: &App, partner: &str) -> anyhow::Result<()> {
     if [sms::NAME, wechat::NAME, funder_core::NAME].contains(&partner) || merchant_of(partner).is_some() {
         return Ok(());

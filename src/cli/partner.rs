@@ -23,7 +23,7 @@ use crate::error::{Fault, Step};
 use crate::partner::key::{Algorithm, PrivateKey, PublicKey, pem_encode};
 use crate::text_file;
 
-/// More funders or merchants than anyone reads through.
+/// Funders, and merchants, that are listed at most.
 const OWNERS_MAX: i64 = 100;
 
 #[derive(clap::Subcommand)]
@@ -49,12 +49,12 @@ pub enum Args {
         #[arg(long)]
         json: bool,
     },
-    /// Our own keys, by which partners believe our answers
+    /// Our own keys, by which partners verify our answers
     #[command(subcommand)]
     PlatformKey(PlatformKey),
     /// Show funders and merchants that a partner may be added for, at most a hundred of each: what --owner takes, and the name
     Owners {
-        /// Of one kind alone
+        /// Only those of this kind
         #[arg(long)]
         kind: Option<PartnerKind>,
         /// Print one line of JSON
@@ -99,10 +99,10 @@ pub struct Add {
 pub enum Key {
     /// Make a key pair: the private key into a file, the public key to standard output
     Generate {
-        /// In which it signs
+        /// The algorithm by which it signs
         #[arg(long)]
         algorithm: Algorithm,
-        /// Where the private key goes; one that is there already stays, and its public half is printed
+        /// The file for the private key; one that is there already stays, and its public half is printed
         #[arg(long)]
         out: PathBuf,
     },
@@ -119,7 +119,7 @@ pub enum Key {
         /// Who holds the private key; what needs two people needs keys of two holders
         #[arg(long)]
         holder: String,
-        /// When it ends, such as 2027-01-01T00:00:00+08:00
+        /// When the key expires, such as 2027-01-01T00:00:00+08:00
         #[arg(long, value_parser = moment)]
         expires_at: Option<DateTime<Utc>>,
         /// Who does it
@@ -149,7 +149,7 @@ pub struct Grant {
     by: String,
 }
 
-// At least one: what changes nothing is not written down as a change.
+// At least one option is required: a command that changes nothing must not be recorded as a change.
 #[derive(clap::Args)]
 #[group(required = true, multiple = true)]
 struct Terms {
@@ -183,11 +183,11 @@ pub enum PlatformKey {
     },
     /// Make a new key, which replaces the older ones of its algorithm
     Rotate {
-        /// In which it signs
+        /// The algorithm by which it signs
         #[arg(long)]
         algorithm: Algorithm,
-        /// When it signs, such as 2026-04-01T00:00:00+08:00: it is listed until then, so that partners know it; at once if left out,
-        /// as for a key that others may have
+        /// When it begins to sign, such as 2026-04-01T00:00:00+08:00: it is listed until then, so that partners know it; at once if left
+        /// out, as when others may have the key that it replaces
         #[arg(long, value_parser = moment)]
         signs_from: Option<DateTime<Utc>>,
         /// Who does it
@@ -235,7 +235,7 @@ fn generate(algorithm: Algorithm, out: &Path) -> anyhow::Result<()> {
         eprintln!("{shown} is there already and was kept");
         key
     } else {
-        // Made before the file is, which whoever interrupts the command meanwhile would find empty.
+        // Generated before the file is created, so that an interrupted command leaves no empty file.
         let key = PrivateKey::generate(algorithm)?;
         write_new(out, &key.to_pem()?).with_context(|| format!("cannot write {shown}"))?;
         key
@@ -244,12 +244,12 @@ fn generate(algorithm: Algorithm, out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file that is not there yet and that nobody else may read: the whole of it to the disk, or nothing.
+/// Writes a new file that only its owner may read, and syncs it to the disk. If that fails, no file is left.
 fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     if written.is_err() {
-        // Half a key is none, and would stand in the way of the next.
+        // Half a key is useless, and would be in the way of the next attempt.
         std::fs::remove_file(path).ok();
     }
     written
@@ -425,7 +425,7 @@ async fn list_platform_keys(app: &App, is_json: bool) -> anyhow::Result<()> {
     let keys = store::list_platform_keys(&mut *app.pool.acquire().await?).await?;
     let mut shown = Vec::new();
     for (at, key) in keys.iter().enumerate() {
-        // The newest stand first.
+        // The newest keys come first.
         let waits = keys[at + 1..].iter().any(|older| older.algorithm == key.algorithm && older.may_sign(now));
         let state = match key.may_sign(now) {
             false => "retired",

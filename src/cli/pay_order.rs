@@ -60,7 +60,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         amount,
     };
     let receipt = Authoriser::start(app.clone()).authorise(request).await?;
-    // The risk partner may have been asked.
+    // The call to the risk partner, if there was one, must be in the log.
     app.partners.flush_log().await;
     match receipt.decision {
         Decision::Authorised { loan_id } => {

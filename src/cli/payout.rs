@@ -137,7 +137,7 @@ fn print(payout: &Listed, is_json: bool) {
     println!("{payout_id}  {pay_on}  {kind:<10}  {payee}  {amount} yuan  attempt {attempt_no}  {status}{why}{held}");
 }
 
-/// Whom the other commands know by this name: `merchant`, `funder` or `line`.
+/// The payee, named as other commands take it: `merchant`, `funder` or `line`.
 fn payee(payout: &Listed) -> String {
     let merchant = payout.merchant_id.map(|merchant_id| merchant_id.to_string());
     let funder = || payout.funder.clone();
@@ -145,7 +145,7 @@ fn payee(payout: &Listed) -> String {
     merchant.or_else(funder).or_else(line).unwrap_or_default()
 }
 
-/// What the channel contradicts itself about and for how long, and what somebody says of it, or else its last word.
+/// What the channel contradicts itself about and since when; and what somebody has said about it, or else the channel's last answer.
 fn contradicted(payout: &Listed) -> String {
     let said = match (&payout.proposed_by, &payout.proposed_reference, payout.contradiction) {
         (Some(by), Some(reference), _) => format!("paid under {reference}, says {by}"),

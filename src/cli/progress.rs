@@ -1,10 +1,10 @@
-//! How far long work has come, on standard error and only where that is a terminal.
+//! Progress bars for long work, on standard error and only if that is a terminal.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Often enough to be seen to live, and too seldom to weigh in what is measured.
+/// How often a bar is drawn: often enough to look alive, too seldom to affect what is measured.
 const TICK: Duration = Duration::from_millis(500);
 
 /// A bar that is full after `parts` parts.
@@ -15,7 +15,7 @@ pub fn bar(what: &'static str, parts: usize) -> ProgressBar {
     bar
 }
 
-/// For work of which nobody knows how long it takes: how long it has.
+/// For work of unknown length: shows the elapsed time.
 pub fn clock(what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     bar.set_style(style("{spinner} {prefix} {elapsed}"));

@@ -28,7 +28,7 @@ pub struct Args {
     batch: bool,
 }
 
-/// A command that cannot be understood, as opposed to one that fails.
+/// The exit code of a command with wrong usage, as opposed to one that fails.
 const WRONG_USAGE: u8 = 2;
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -55,7 +55,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells a flag that is missing, misplaced or malformed; what is well said but impossible is an ordinary error.
+/// Reports a flag that is missing, misplaced or malformed as wrong usage; a well-formed inquiry that is refused is an ordinary error.
 fn wrong_usage(error: InquiryError) -> anyhow::Result<ExitCode> {
     let field = match &error {
         InquiryError::Missing(field) => field,
@@ -70,7 +70,7 @@ fn wrong_usage(error: InquiryError) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(WRONG_USAGE))
 }
 
-/// Parses a product file, or says its first problem.
+/// Parses a product file; the error is its first problem.
 fn read_terms(path: &str) -> anyhow::Result<Terms> {
     let text = text_file::read(path).with_context(|| format!("cannot read the product file {path}"))?;
     file::parse(&text).map_err(|problems| {

@@ -12,7 +12,7 @@ use crate::replay::play::{Failure, Played, play};
 use crate::replay::script::{Mistake, Script};
 use crate::text_file;
 
-/// A scenario is one story: jobs and pages hardly ever want more at once.
+/// Connections for one scenario, which hardly ever needs more at once.
 const CONNECTIONS: u32 = 6;
 
 #[derive(clap::Args)]
@@ -40,7 +40,7 @@ enum Unread {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut scenarios = Vec::new();
     let mut broken = 0;
-    // All are read before any is played: a mistake in the last is known at once.
+    // All are read before any is played, so that a mistake in the last is reported at once.
     for path in &args.files {
         match read(path) {
             Ok(script) => scenarios.push(Scenario { path: path.clone(), script }),
@@ -82,7 +82,7 @@ async fn play_one(url: &str, scenario: &Scenario) -> anyhow::Result<Played> {
 }
 
 fn print_unread(path: &Path, unread: &Unread, is_json: bool) {
-    // A name need not be text.
+    // A file's name need not be UTF-8.
     let file = path.display().to_string();
     match unread {
         Unread::Lines(mistakes) => mistakes.iter().for_each(|mistake| print_mistake(&file, mistake, is_json)),

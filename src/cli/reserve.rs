@@ -98,7 +98,7 @@ async fn print_decided(app: &App, order: &ReserveOrder) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whose it is, too: references are the banks' own, and two funders may well note the same over the same amount.
+/// Prints an order with its funder: references are given by banks, so two funders may have the same one with the same amount.
 fn print(order: &ReserveOrder, funder: &str) {
     let ReserveOrder { order_id, kind, amount_fen, reference, status, noted_by, .. } = order;
     println!("{order_id} {kind:?} of {amount_fen} yuan, {reference}, noted by {noted_by} of {funder}: {status:?}");

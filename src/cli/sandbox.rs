@@ -15,7 +15,7 @@ pub struct Args {
     /// Where to listen on this machine
     #[arg(long, default_value_t = 8090)]
     port: u16,
-    /// Gives the keys and the faults; the platform's `sandbox_seed` must be the same
+    /// The seed of its keys and faults; the platform's `sandbox_seed` must be the same
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Results are called back to this address and `/{partner}`
@@ -43,7 +43,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An address behind which a partner's name is put; of any other nobody would ever be called back.
+/// Checks an address to which a partner's name is appended; with another form, no callback would ever arrive.
 fn callback_base(text: &str) -> Result<String, String> {
     let base = text.trim_end_matches('/');
     if is_base_url(base) {

@@ -32,7 +32,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     tracing::info!("serving on http://{}", listener.local_addr()?);
     tokio::select! {
         served = http::serve(listener, app.clone(), stop_signal()) => served?,
-        // Nothing is waited for any more: there will be no answer.
+        // End at once: statements that still wait will never be answered.
         gone = machine::until_gone(&app.pool, machine::SILENCE_MAX) => return Err(gone),
     }
     app.partners.flush_log().await;

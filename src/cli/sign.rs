@@ -11,7 +11,7 @@ use crate::text_file;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Such as GET, POST or PUT
+    /// The HTTP method, such as GET, POST or PUT
     method: String,
     /// The whole address, such as http://127.0.0.1:8080/api/v1/me
     url: String,
@@ -30,7 +30,7 @@ pub struct Args {
     /// A file with the body
     #[arg(long)]
     body_file: Option<PathBuf>,
-    /// One key, one outcome; made up if left out
+    /// The idempotency key: one key, one outcome; made up if left out
     #[arg(long)]
     idempotency_key: Option<String>,
     /// Another header, such as 'If-Match: "3"'
@@ -47,8 +47,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The command, which sends what is signed and nothing else: curl makes nothing of brackets and braces, of dots in a path, or of a
-/// body that begins with `@`.
+/// The curl command. Its options keep curl from changing what is signed: no globbing of brackets and braces, no removal of dots in a path,
+/// no reading of a file for a body that begins with `@`.
 fn command(args: &Args, identity: &Identity) -> anyhow::Result<String> {
     let body = match (&args.body, &args.body_file) {
         (Some(body), _) => body.clone().into_bytes(),
@@ -56,7 +56,7 @@ fn command(args: &Args, identity: &Identity) -> anyhow::Result<String> {
         (None, None) => Vec::new(),
     };
     let method = args.method.to_uppercase();
-    // What stands behind # is for whoever reads a page, and is not sent.
+    // The fragment after # is not sent.
     let url = args.url.split('#').next().unwrap_or_default();
     let stamp = Stamp::fresh(Clock::System.now());
     let authorization = identity.authorization(&method, path_of(url)?, &stamp, &body);
@@ -68,7 +68,7 @@ fn command(args: &Args, identity: &Identity) -> anyhow::Result<String> {
     };
     let mut parts = vec![r"curl -sS -i -g --path-as-is -w '\n'".to_owned()];
     parts.push(match method.as_str() {
-        // Told by its name alone, curl would wait for a body that never comes.
+        // With `-X HEAD` curl would wait for a body that never comes.
         "HEAD" if !has_body => "-I".to_owned(),
         _ => format!("-X {}", quoted(&method)),
     });
@@ -88,7 +88,7 @@ fn command(args: &Args, identity: &Identity) -> anyhow::Result<String> {
             parts.push("-H 'Content-Type: application/json'".to_owned());
         }
         parts.push(match args.body_file.as_deref().and_then(read_again) {
-            // By its name: a large body is no word of a command, nor is one that is no text.
+            // As a file, because a large or binary body cannot be an argument of a command.
             Some(file) => format!("--data-binary {}", quoted(&format!("@{}", file.display()))),
             None => {
                 let text =
@@ -101,12 +101,12 @@ fn command(args: &Args, identity: &Identity) -> anyhow::Result<String> {
     Ok(parts.join(" "))
 }
 
-/// The file by its whole name, under which curl finds it from wherever it is called; none where it is read but once, such as a pipe.
+/// The file's absolute path, so that the command works in every directory; `None` for a file that can be read only once, such as a pipe.
 fn read_again(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok().filter(|file| file.is_file())
 }
 
-/// What is signed of an address: its path with its query.
+/// The part of an address that is signed: its path with its query.
 fn path_of(url: &str) -> anyhow::Result<&str> {
     let authority = url.find("://").map(|at| at + 3);
     let path_from = authority.and_then(|at| url[at..].find(['/', '?']).map(|end| at + end));

@@ -1,4 +1,4 @@
-//! When a command is told to stop: Ctrl-C, a termination signal, or a terminal that was closed.
+//! The signals to stop: Ctrl-C, a termination signal, or a terminal that was closed.
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,7 +17,7 @@ pub async fn stop_signal() {
 /// Resolves on SIGHUP; never for a program that was started to outlive its terminal (`nohup`).
 async fn hang_up() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    // Listening to it would end its being ignored.
+    // Installing a handler would end the ignoring.
     if !ignores_hang_up(&status)
         && let Ok(mut hang_up) = signal(SignalKind::hangup())
     {

@@ -1,4 +1,4 @@
-//! `fenqi outbox template`: how a funder's core is told each kind of event, and how it is to be told from now on.
+//! `fenqi outbox template`: shows and changes how each kind of event is sent to a funder's core.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub struct Args {
     /// The template's path below the base URL: each event is a call of its own
     #[arg(long, requires = "file")]
     path: Option<String>,
-    /// By what the core's answer says that it has taken the event, such as "answer.retCode == '0000'"
+    /// The condition on the core's answer by which it has taken the event, such as "answer.retCode == '0000'"
     #[arg(long, requires = "path")]
     taken_when: Option<String>,
     /// Tell it in our own form from now on
@@ -38,7 +38,7 @@ pub struct Args {
     /// Do not tell it any more: its events end without a call
     #[arg(long, requires_all = ["kind", "by"], conflicts_with_all = ["file", "own_form"])]
     not_told: bool,
-    /// Tell it as an older version did
+    /// Tell it again as in this older version
     #[arg(long, requires_all = ["kind", "by"], conflicts_with_all = ["file", "own_form", "not_told"])]
     as_version: Option<i32>,
     /// Who changes it
@@ -71,7 +71,7 @@ pub async fn run(app: &App, args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How the kind is to be told, if that is to change.
+/// How the kind is to be told from now on; `None` if nothing is to change.
 async fn wanted(app: &App, funder_id: FunderId, args: &Args) -> anyhow::Result<Option<Telling>> {
     if let Some(file) = &args.file {
         let text = text_file::read(file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -161,7 +161,7 @@ fn not_booked(fault: Fault<RepayRefusal>) -> anyhow::Error {
     }
 }
 
-/// What names a payment at a bank, as long as the books keep it.
+/// Parses a bank's reference of a payment; it must not be longer than the books can store.
 pub fn bank_reference(text: &str) -> Result<String, String> {
     let reference = text.trim();
     if (1..=REFERENCE_CHARS_MAX).contains(&reference.chars().count()) {

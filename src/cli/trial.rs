@@ -1,4 +1,4 @@
-//! A trial house, on its own clock: for commands that act in it as a borrower would, or beside the demo that serves it.
+//! Opens a trial house on its own clock, for commands that act in it as a borrower would, or beside the demo that serves it.
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, NaiveTime, Utc};
@@ -11,10 +11,10 @@ use crate::config::Config;
 use crate::outbox::event_store;
 use crate::partner;
 
-/// Opens the house, with its private database as long as that is kept.
+/// Opens a trial house. Keep the returned database: with it ends the private server, if that was started here.
 ///
 /// # Errors
-/// In a house that has partners of its own.
+/// The house has real partners; or the configuration or the database cannot be used.
 pub async fn open() -> anyhow::Result<(App, Database)> {
     let config = set_up()?;
     if has_own_partners(&config) {
@@ -37,7 +37,7 @@ pub async fn open_any() -> anyhow::Result<(App, Database)> {
     open_on_its_clock(&config).await
 }
 
-/// Opens a trial house that the caller says is one, whatever partners are configured.
+/// Opens a house that the caller says is a trial house, whatever partners are configured.
 ///
 /// # Errors
 /// Where the configuration or the database cannot be used.
@@ -54,13 +54,13 @@ async fn open_on_its_clock(config: &Config) -> anyhow::Result<(App, Database)> {
     let app = open_app(config, &database, Clock::System).await?;
     match house_time(&app).await? {
         None => Ok((app, database)),
-        // The partners' breakers and their log go by it too.
+        // A new app, so that the partners' breakers and the call log use this clock too.
         Some(now) => Ok((app_on(config, app.pool.clone(), Clock::moved(now))?, database)),
     }
 }
 
-/// What time it is in a house whose business day is another than the system's: that of the last that was written down on that day,
-/// so that times ascend, else noon. `None` where the system's clock is the house's, or the house is not open yet.
+/// The time in a house whose business day is not the system's: that of the last call that was recorded on that day, so that times ascend,
+/// or noon. `None` if the house follows the system's clock, or is not open yet.
 async fn house_time(app: &App) -> anyhow::Result<Option<DateTime<Utc>>> {
     let mut connection = app.pool.acquire().await?;
     let Some(today) = business_day::store::find_today(&mut connection).await? else { return Ok(None) };

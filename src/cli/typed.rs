@@ -1,4 +1,4 @@
-//! Values of options that the library reads, with what is allowed where they are mistyped.
+//! Parsers for options, whose errors say what is allowed.
 
 use std::net::SocketAddr;
 

@@ -44,7 +44,7 @@ pub async fn verify_with_bar(pool: &PgPool) -> sqlx::Result<Vec<Finding>> {
     findings
 }
 
-/// One line a finding.
+/// Prints one line for each finding.
 pub fn print(findings: &[Finding]) {
     for Finding { identity, subject, expected, found } in findings {
         println!("{identity}: {subject}: expected {expected}, found {found}");

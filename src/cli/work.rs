@@ -15,9 +15,9 @@ use crate::http;
 use crate::jobs::worker::run_workers;
 use crate::timetable;
 
-/// How long a job may take to end once we are told to stop; cut, it is repeated when its lease ends.
+/// How long a job may take to end once we are told to stop. After that it is cut off, and repeated when its lease ends.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
-/// Where the address to listen on is said, where it is not said on the command line.
+/// Where the address to listen on is set, if not on the command line; named in errors.
 const LISTEN_SETTING: &str = "FENQI_WORK_LISTEN";
 
 #[derive(clap::Args)]
@@ -40,7 +40,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as this lives.
     let database = find_database(&config, Sharing::Shared).await?;
     let app = open_app(&config, &database, Clock::System).await?;
-    // Every job asks which day it is.
+    // Every job needs a business day.
     ensure_open(&app).await?;
     let (tell, told) = watch::channel(false);
     tokio::spawn(async move {
@@ -48,11 +48,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         tracing::info!("stopping: jobs under way end");
         tell.send(true).ok();
     });
-    // Differs from the name of every other node, also of one that had our process number before.
+    // A unique name, different even from an earlier node with the same process number.
     let node = JobId::mint(app.clock.now()).to_string();
     let mut stopping = told.clone();
     let working = async {
-        // Without its timetable a node is of no use, so an error ends the workers as well.
+        // A node without its timetable is useless, so an error of it ends the workers as well.
         tokio::try_join!(timetable::run(&app, told.clone()), async {
             run_workers(&app, &node, usize::from(args.workers), told.clone()).await;
             Ok(())
@@ -76,9 +76,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let ended = tokio::select! {
         ended = working => ended,
-        // Until the last job has ended.
+        // Health is served until the last job has ended.
         shown = shown => shown.map(|()| ((), ())),
-        // Nothing is waited for any more: there will be no answer, and the jobs are repeated when their leases end.
+        // End at once: statements that still wait will never be answered, and the jobs are repeated when their leases end.
         gone = machine::until_gone(&app.pool, machine::SILENCE_MAX) => return Err(gone),
         () = cut => {
             tracing::warn!("some jobs did not end within {} seconds; they are repeated", STOP_LIMIT.as_secs());

@@ -1,11 +1,11 @@
-//! Those about whom the checks ask: as different as the contract allows.
+//! The applicants of the checks: as different as the contract allows.
 
 use super::Checker;
 use crate::base::{Clock, id};
 use crate::partner::risk::wire::{Application, CardHistory, CardMonth};
 
 impl Checker {
-    /// An application of somebody of whom nothing is known but age and wish.
+    /// An application of somebody of whom only the age and the requested limit are known.
     pub fn application(&self) -> Application {
         let now = Clock::System.now();
         Application {
@@ -23,8 +23,8 @@ impl Checker {
         self.application_with(std::array::from_fn(|_| month.clone()))
     }
 
-    /// What each form is, and one of it. Who has neither a history nor named a limit is not among them: an endpoint may leave such a
-    /// one out and answer late.
+    /// Every form of application: its description, and an example. Not among them is one without history and requested limit, which an
+    /// endpoint may leave out and answer late.
     pub fn applications_of_every_form(&self) -> [(&'static str, Application); 5] {
         let month = |repay_status, bill_fen, paid_fen| CardMonth { repay_status, bill_fen, paid_fen };
         let owed_back = [-1, 0, -1, -1, 0, -1].map(|repay_status| month(repay_status, -5_000, 0));

@@ -1,4 +1,4 @@
-//! A late answer as it came to the house's address, and what is asked of every one, whatever it is about.
+//! A late answer as it was received at the house's address, and the checks that are the same for every late answer.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::partner::signature::{Authorization, Received};
 /// Long enough for an engine that asks others, short enough to wait for.
 pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// A request as it came.
+/// A request as it was received.
 pub struct Heard {
     pub path: &'static str,
     pub at: Instant,
@@ -34,7 +34,7 @@ impl Heard {
     }
 }
 
-/// Whether what got no answer came again as it was, signed anew.
+/// Checks that a request without an answer was repeated unchanged and with a new signature.
 pub fn same_again(checker: &Checker, first: &Heard, again: &Heard) -> Result<(), String> {
     same_request(first, again)?;
     believed(checker, again).map_err(|why| format!("it came again, and {why}"))
@@ -56,7 +56,7 @@ fn same_request(first: &Heard, again: &Heard) -> Result<(), String> {
     }
 }
 
-/// Whether it bears the signature of the system that is checked.
+/// Checks that it is signed by the system under test.
 pub fn believed(checker: &Checker, heard: &Heard) -> Result<(), String> {
     let authorization = heard.header(header::AUTHORIZATION);
     let received = Received { method: "POST", url: heard.path, authorization, body: &heard.body };
@@ -67,7 +67,7 @@ pub fn believed(checker: &Checker, heard: &Heard) -> Result<(), String> {
     }
 }
 
-/// Checks the form of a call back as the house itself does.
+/// Checks the form of a callback as the house itself does.
 pub fn in_form(heard: &Heard) -> Result<(), String> {
     if check_media_type(&heard.headers).is_err() {
         return Err(format!("its Content-Type is {:?}", heard.header(header::CONTENT_TYPE).unwrap_or_default()));

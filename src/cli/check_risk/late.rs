@@ -1,4 +1,4 @@
-//! The check of a risk partner's late answers: the house's side is played at an address, and answers must come there by themselves.
+//! The check of a risk partner's late answers: the house's side is played at an address, to which the partner must send them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,16 +25,16 @@ use crate::partner::risk::wire::Application;
 use crate::partner::signature::{Identity, Stamp};
 
 const PATH: &str = "/api/v1/risk/decisions";
-/// More answers than this nobody sends before the first was looked at.
+/// Answers that may wait to be checked; more are dropped.
 const HEARD_MAX: usize = 100;
 
 #[derive(Clone)]
 struct House {
     applications: mpsc::Sender<Heard>,
     purchases: mpsc::Sender<Heard>,
-    /// Whether the next answer about an application is heard and not answered.
+    /// Whether the next answer about an application is taken but its connection is broken off.
     breaks_off: Arc<AtomicBool>,
-    /// The same of the purchase whose question this is.
+    /// The same for the purchase that is being asked about.
     breaks_off_purchase: Arc<AtomicBool>,
     waiting: Option<Uuid>,
     /// The question about a purchase that was decided without its answer.
@@ -55,7 +55,7 @@ impl Desk {
         Ok(Desk { listener: listener.with_context(|| format!("cannot listen at {address}"))? })
     }
 
-    /// Every check, in order; of purchases only where it is known about which amount the endpoint calls back.
+    /// Runs every check, in order; those of purchases only if `purchase_fen` is given, an amount about which the endpoint calls back.
     pub async fn check(self, checker: &Checker, purchase_fen: Option<i64>, report: &mut Report) {
         let (applications, mut heard) = mpsc::channel(HEARD_MAX);
         let (purchases, mut heard_of_purchases) = mpsc::channel(HEARD_MAX);
@@ -85,7 +85,7 @@ impl Desk {
 }
 
 async fn check_application(checker: &Checker, heard: &mut mpsc::Receiver<Heard>) -> [Checked; 6] {
-    // Nothing is known of the applicant, so that no rule has an answer at once.
+    // Nothing is known of the applicant, so no rule can give an answer at once.
     let asked = Application { limit_requested_fen: None, ..checker.application() };
     let left_out = leaves_out(checker, &asked).await;
     let came = match &left_out {
@@ -124,7 +124,7 @@ async fn wait_for(heard: &mut mpsc::Receiver<Heard>) -> Result<Heard, String> {
     came.ok().flatten().ok_or_else(|| format!("nothing came to {PATH}"))
 }
 
-/// Takes an answer about an application as the house does, and signs what it says; of the first the answer is lost.
+/// Takes an answer about an application as the house does, and signs the response; the connection of the first is broken off.
 async fn hear_of_application(State(house): State<House>, headers: HeaderMap, body: Bytes) -> Response {
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     let status = match said["decision"].as_str() {
@@ -132,7 +132,7 @@ async fn hear_of_application(State(house): State<House>, headers: HeaderMap, bod
         Some("refuse") => "refused",
         _ => "referred",
     };
-    // The check may have ended, or hears no more of it.
+    // The check may have ended.
     let _ = house.applications.try_send(Heard::new(PATH, headers, body));
     if house.breaks_off.swap(false, Ordering::Relaxed) {
         return broken_off();
@@ -147,7 +147,7 @@ fn broken_off() -> Response {
     Response::new(Body::from_stream(failure))
 }
 
-/// The same about a purchase.
+/// As [`hear_of_application`], for an answer about a purchase.
 async fn hear_of_purchase(State(house): State<House>, headers: HeaderMap, body: Bytes) -> Response {
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
     let question_id = said["question_id"].as_str().and_then(|text| text.parse::<Uuid>().ok());
@@ -158,7 +158,7 @@ async fn hear_of_purchase(State(house): State<House>, headers: HeaderMap, body: 
             "detail": "the purchase was decided without this answer, or on another one" });
         return house.answer(StatusCode::CONFLICT, "application/problem+json", &problem);
     }
-    // What cannot be read may be about it.
+    // An unreadable answer may be about the purchase that is waited for.
     let is_waited_for = question_id.is_none() || question_id == house.waiting;
     if is_waited_for && house.breaks_off_purchase.swap(false, Ordering::Relaxed) {
         return broken_off();

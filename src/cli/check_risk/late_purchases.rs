@@ -1,4 +1,4 @@
-//! The check of late answers about purchases: the call is left open, and the answer comes while the purchase waits.
+//! The check of late answers about purchases: the endpoint does not answer the call, and sends the answer while the purchase still waits.
 
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,7 @@ pub async fn check(checker: &Checker, asked: &Asked, heard: &mut mpsc::Receiver<
     ));
 }
 
-/// Asks as the house does and waits as the longest product does; what came by a callback meanwhile.
+/// Asks as the house does, and waits as long as any product does. Returns what came by a callback meanwhile.
 async fn ask(checker: &Checker, asked: &Purchase, heard: &mut mpsc::Receiver<Heard>) -> Result<Heard, String> {
     let body = purchases::body_of(asked)?;
     let authorization = checker.authorization(purchases::PATH, &Stamp::fresh(Clock::System.now()), &body);
@@ -82,7 +82,7 @@ async fn ask(checker: &Checker, asked: &Purchase, heard: &mut mpsc::Receiver<Hea
     let ((answer, ended), came) = tokio::join!(call, wait_for(heard, asked.question_id, TIME_LIMIT));
     let Some(came) = came else { return Err(why_nothing_came(answer)) };
     match answer {
-        // It counts as well as the callback, and must say the same: the question is asked again.
+        // A direct answer counts as well as the callback, and must say the same; the question is asked again to check that.
         Ok(answer) if answer.status == 200 => Ok(came),
         Ok(answer) if ended < came.at => {
             Err(format!("the call had ended with status {}, which the house takes for silence", answer.status))
@@ -102,7 +102,7 @@ fn why_nothing_came(answer: Result<Came, String>) -> String {
     }
 }
 
-/// What comes about that question, or cannot be read. Late answers to other questions are nobody's fault.
+/// The next answer to that question, or one that cannot be read. Late answers to other questions are ignored.
 async fn wait_for(heard: &mut mpsc::Receiver<Heard>, question_id: Uuid, limit: Duration) -> Option<Heard> {
     let about_it = async {
         loop {
@@ -142,7 +142,7 @@ fn usable(heard: &Heard, asked: &Purchase) -> Result<PurchaseDecision, String> {
     }
 }
 
-/// Checks that a call back comes once more where the house's answer to the first one is lost.
+/// Checks that a callback is repeated if the house's response to the first one is lost.
 async fn check_no_answer(
     checker: &Checker,
     first: &Heard,

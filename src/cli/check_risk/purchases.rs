@@ -1,4 +1,4 @@
-//! The checks of a risk partner's word on purchases.
+//! The checks of a risk partner's answers about purchases.
 
 use std::time::Duration;
 
@@ -111,14 +111,14 @@ fn read(came: &Came, asked: &Purchase) -> Result<PurchaseDecision, String> {
     }
 }
 
-/// The same of an answer that a house would believe.
+/// As `read`, and checks the answer's signature as a house does.
 pub fn read_believed(came: &Came, asked: &Purchase) -> Result<PurchaseDecision, String> {
     let decision = read(came, asked)?;
     believed(came).map(|()| decision)
 }
 
-/// In every category, the first of the day on a line that is not used, with an order and without; each alone, so that it is known
-/// which one is not.
+/// Every form of purchase (each category; the first of the day on an unused line; with an order and without), each in a request of its own,
+/// so that the failing one is known.
 async fn check_every_form(checker: &Checker) -> Result<(), String> {
     for (category, has_order) in Category::ALL.iter().zip([true, false].into_iter().cycle()) {
         let asked = Purchase {
@@ -138,13 +138,13 @@ async fn check_every_form(checker: &Checker) -> Result<(), String> {
     Ok(())
 }
 
-/// The house hangs up as soon as the product's time is over, and asks again after a crash of its own.
+/// Cuts a call off, as the house does when the product's time is over, and asks again, as it does after a crash.
 async fn check_hung_up(checker: &Checker) -> Result<(), String> {
     let asked = purchase(checker, 120_000);
     let body = body_of(&asked)?;
     let authorization = checker.authorization(PATH, &Stamp::fresh(Clock::System.now()), &body);
     let mut said = Vec::new();
-    // Whoever is as quick as that has answered.
+    // A very quick endpoint has answered in time.
     if let Ok(came) = checker.post_within(HUNG_UP_AFTER, PATH, Some(&authorization), body).await {
         said.push(read_believed(&came, &asked)?);
     }

@@ -19,8 +19,7 @@ struct Standing {
     today: BusinessDay,
     reserve: Reserve,
     forecast: Forecast,
-    /// The end of this day is the last moment to repay an advance; `None` while there is none, and where the table of working days
-    /// does not know.
+    /// The day by whose end an advance must be repaid; `None` if there is no advance, or the working days are not known.
     advance_due_on: Option<BusinessDay>,
     /// Unpaid principal, billed or not.
     outstanding: Fen,

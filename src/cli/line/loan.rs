@@ -102,14 +102,14 @@ fn print_period(page: &Page, story: &LoanStory, period: usize, payments: &[OwnPa
     print_part("left", billed.owed.total(), Vec::new());
 }
 
-/// Nothing in a plan without such a charge.
+/// Prints the guarantee charge, if the plan has one.
 fn print_guarantee(charge: Option<Fen>, why: impl IntoIterator<Item = String>) {
     if let Some(charge) = charge {
         print_part("guarantee", charge, why);
     }
 }
 
-/// One figure, and line by line what it comes from.
+/// Prints one figure, and below it, line by line, how it was computed.
 fn print_part(name: &str, amount: Fen, why: impl IntoIterator<Item = String>) {
     println!("        {name:<9}  {amount:>14}");
     for line in why {

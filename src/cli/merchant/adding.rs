@@ -21,7 +21,7 @@ pub struct Args {
     /// What it sells: the code of a category
     #[arg(long)]
     category: String,
-    /// Of the settlement account
+    /// The number of the settlement account
     #[arg(long)]
     account_number: String,
     /// The mobile of its contact, who is told if it is to be paid to another account, and how it was decided if somebody can sign

@@ -43,7 +43,7 @@ pub async fn state(app: &App, stated: Args) -> anyhow::Result<()> {
             println!("{merchant_id} pays that already; nothing changed, and nothing else is proposed");
         }
     }
-    // Whoever names another rate alone sees that the fee is given back again.
+    // Print the whole agreement: with only another rate stated, refunds give the fee back (again).
     println!("    {}", Agreement { discount_rate, discount_returned_on_refund });
     Ok(())
 }

@@ -17,14 +17,14 @@ use crate::product::inquiry::{Inquiry, InquiryError};
 const READ_BYTES: usize = 1 << 20;
 /// A longer line is refused and skipped, so that memory stays bounded.
 const LINE_BYTES_MAX: usize = 64 * 1024;
-/// Some systems begin a text with a mark of its encoding, UTF-8, which nobody sees.
+/// The invisible byte order mark with which some systems begin a text.
 const ENCODING_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Fewer lines are not worth a second thread.
 const LINES_PER_THREAD_MIN: usize = 64;
-/// Where an error of JSON says its place, and where that is in a line whose number stands beside it.
+/// How the parser's errors say a place, and how ours do: the line's number is stated separately.
 const PLACE: [&str; 2] = [" at line 1 column ", " at column "];
 
-/// What is written for a line that has no quote.
+/// The output for a line that was refused.
 #[derive(Serialize)]
 struct LineError {
     line: u64,
@@ -33,7 +33,7 @@ struct LineError {
 
 /// Answers every line of `input` on `output`. Ends with exit code 1 when any line had no answer.
 ///
-/// Whatever whole lines have arrived are answered at once, so that a caller may also hold a conversation.
+/// Lines are answered as soon as they have arrived, so that a caller can also send one line at a time and wait for its answer.
 pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<ExitCode> {
     let mut batch = Batch { pending: Vec::new(), skipping: false, lines: 0, failed: 0 };
     let mut buffer = vec![0u8; READ_BYTES];
@@ -46,7 +46,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<ExitC
         ended = count == 0;
         let answers = batch.take(&buffer[..count], ended);
         match output.write_all(&answers).and_then(|()| output.flush()) {
-            // Whoever read the answers has seen enough.
+            // The reader has closed the pipe.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::from(NOBODY_READS)),
             written => written.context("cannot write standard output")?,
         }
@@ -174,19 +174,20 @@ fn answer_line(
     Ok(())
 }
 
-/// What is wrong with a line: with a field that is not of its kind, else where with its JSON.
+/// The error of a line: names the field whose value has the wrong type, else the place in the JSON.
 fn unreadable(line: &[u8], error: &serde_json::Error) -> String {
     wrong_field(line).unwrap_or_else(|| error.to_string().replace(PLACE[0], PLACE[1]))
 }
 
-/// The field whose value is not of its kind, if one is: asked for alone it is refused too, and needs no column to be found by.
+/// The error of a field whose value has the wrong type, if there is one. Each field is parsed alone to find it, so that the error names the
+/// field and not a column.
 fn wrong_field(line: &[u8]) -> Option<String> {
     let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(line).ok()?;
     fields.iter().find_map(|(name, value)| {
         let alone = format!("{{{}:{value}}}", serde_json::Value::from(name.as_str()));
         let error = serde_json::from_str::<Inquiry>(&alone).err()?.to_string();
         let told = error.rsplit_once(PLACE[0]).map_or(error.as_str(), |(told, _)| told);
-        // A name that nobody knows is told with those that are known.
+        // An unknown field is reported for the whole line, with the list of known ones.
         (!told.starts_with("unknown field")).then(|| format!("{name}: {}", describe_value_error(told)))
     })
 }

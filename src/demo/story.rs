@@ -203,9 +203,9 @@ impl House<'_> {
         if !index.is_multiple_of(DEPOSIT_DAYS) {
             return Ok(());
         }
-        let (from, _) = self.share_of(self.script.purchases.len(), index);
-        let (to, _) = self.share_of(self.script.purchases.len(), (index + DEPOSIT_DAYS).min(self.script.days));
-        let amount: Fen = self.script.purchases[from..to].iter().map(|purchase| purchase.amount).sum();
+        let until = (index + DEPOSIT_DAYS).min(self.script.days);
+        let coming = &self.script.purchases[self.purchases_before(index)..self.purchases_before(until)];
+        let amount: Fen = coming.iter().map(|purchase| purchase.amount).sum();
         if amount.is_positive() {
             let movement = BankMovement { funder_id: self.funder_id, amount, reference: format!("deposit {day}") };
             let _step = funder::deposit(self.app, movement).await.map_err(Fault::into_error)?;
@@ -236,10 +236,9 @@ impl House<'_> {
         Ok(())
     }
 
-    /// The share of day `index` if `count` items are divided equally over all days: its first item, and the first item after it.
-    fn share_of(&self, count: usize, index: usize) -> (usize, usize) {
-        let days = self.script.days.max(1);
-        (count * index / days, count * (index + 1) / days)
+    /// How many purchases are made before day `index`, if they are divided equally over all days.
+    fn purchases_before(&self, index: usize) -> usize {
+        self.script.purchases.len() * index / self.script.days.max(1)
     }
 
     async fn take_applications(&mut self, index: usize, day: BusinessDay) -> anyhow::Result<()> {
@@ -279,7 +278,7 @@ impl House<'_> {
     async fn sell(&mut self, index: usize, day: BusinessDay) -> anyhow::Result<()> {
         let started = Instant::now();
         self.app.clock.set(day.instant(at(12, 0)));
-        let (from, to) = self.share_of(self.script.purchases.len(), index);
+        let (from, to) = (self.purchases_before(index), self.purchases_before(index + 1));
         if self.buyers.is_empty() {
             self.without_buyer += to - from;
         }

@@ -1,4 +1,4 @@
-//! SQL of what is sealed in a database: whether there is anything, and a few samples, by which a start tells whether its keys open them.
+//! SQL that finds samples of sealed data, by which a command checks that its keys are those of the database.
 
 use sqlx::postgres::PgPool;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ pub async fn holds_sealed_data(pool: &PgPool) -> sqlx::Result<bool> {
     .await
 }
 
-/// A person who can be found by an ID number.
+/// A person who can be found by an ID number, as stored: sealed, and with the blind index.
 #[derive(sqlx::FromRow)]
 pub struct IndexedPerson {
     pub borrower_id: Uuid,
@@ -23,7 +23,7 @@ pub struct IndexedPerson {
     pub person_key_sealed: Vec<u8>,
     /// Under the person's key.
     pub id_number_sealed: Vec<u8>,
-    /// The blind index by which the number is found.
+    /// The blind index (keyed hash) by which the number is found.
     pub id_number_hash: Vec<u8>,
 }
 

@@ -36,6 +36,18 @@ struct Entry {
     bank_reference: Option<String>,
 }
 
+/// One order as the bank's own books have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The payout and its attempt.
+    pub order_key: String,
+    /// The account, card or registered code that it pays.
+    pub account: String,
+    pub amount_fen: i64,
+    /// Where it is paid.
+    pub bank_reference: Option<String>,
+}
+
 impl Book {
     /// Payments that left the bank.
     pub fn payments(&self) -> u64 {
@@ -50,6 +62,20 @@ impl Book {
     pub fn paid_to(&self, account: &str) -> i64 {
         let paid = self.orders.values().filter(|entry| entry.state == State::Paid);
         paid.filter(|entry| account_of(&entry.order.payee) == account).map(|entry| entry.order.amount_fen).sum()
+    }
+
+    /// Every order that was received, by its key.
+    pub fn attempts(&self) -> Vec<Attempt> {
+        let mut attempts: Vec<Attempt> = self.orders.values().map(Entry::attempt).collect();
+        attempts.sort_by(|one, other| one.order_key.cmp(&other.order_key));
+        attempts
+    }
+
+    /// The payee's bank sends a payment back, and the channel says `returned` from now on. Nothing happens to what is not paid.
+    pub fn send_back(&mut self, order_key: &str) {
+        if self.orders.get(order_key).is_some_and(|entry| entry.state == State::Paid) {
+            self.contradict(order_key);
+        }
     }
 
     pub fn summary(&self) -> Value {
@@ -116,6 +142,17 @@ impl Book {
             amount_fen: entry.map(|entry| entry.order.amount_fen),
             bank_reference: entry.and_then(|entry| entry.bank_reference.clone()),
             code: entry.and_then(|entry| entry.code.clone()),
+        }
+    }
+}
+
+impl Entry {
+    fn attempt(&self) -> Attempt {
+        Attempt {
+            order_key: self.order.order_key.clone(),
+            account: account_of(&self.order.payee).to_owned(),
+            amount_fen: self.order.amount_fen,
+            bank_reference: self.bank_reference.clone(),
         }
     }
 }

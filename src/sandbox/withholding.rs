@@ -20,7 +20,7 @@ const LATE_BY: TimeDelta = TimeDelta::minutes(10);
 /// What a channel keeps of each yuan that it takes, in per mille.
 const COST_PER_MILLE: i64 = 2;
 /// Every answer that a script may prescribe.
-pub const ANSWERS: [&str; 13] = [
+pub const ANSWERS: [&str; 16] = [
     "success",
     "partial",
     "balance",
@@ -34,9 +34,12 @@ pub const ANSWERS: [&str; 13] = [
     "fails_but_collects",
     "denied_in_file",
     "not_in_file",
+    "another_in_file",
+    "named_twice",
+    "charged_twice",
 ];
 /// Those of [`ANSWERS`] that need an amount beside them.
-pub const ANSWERS_WITH_AMOUNT: [&str; 2] = ["partial", "balance"];
+pub const ANSWERS_WITH_AMOUNT: [&str; 3] = ["partial", "balance", "another_in_file"];
 
 /// The state of both channels. Cards belong to banks, so a balance is the same on either channel.
 #[derive(Default)]
@@ -44,6 +47,8 @@ pub struct Books {
     channels: HashMap<&'static str, Book>,
     /// Known balances of cards, by agreement number; all other cards have enough for anything.
     balances: HashMap<String, Fen>,
+    /// What cards were charged in truth, whatever was said of it, by the order's number.
+    charged: HashMap<String, Fen>,
 }
 
 #[derive(Default)]
@@ -63,9 +68,15 @@ struct Trade {
     first_word: Option<FirstWord>,
     known_at: DateTime<Utc>,
     reference: String,
-    is_filed: bool,
-    /// The outcome in the daily file, if it is to differ from the true one.
-    filed_verdict: Option<Verdict>,
+    filed: Filed,
+}
+
+/// What the daily file says of an order.
+#[derive(Clone, Copy, Debug)]
+struct Filed {
+    verdict: Verdict,
+    /// How many lines of it name the order.
+    lines: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,6 +86,16 @@ enum Verdict {
     CardInvalid,
     Refused,
     Down,
+}
+
+impl Verdict {
+    /// What was taken by it.
+    fn amount(self) -> Fen {
+        match self {
+            Verdict::Taken(amount) => amount,
+            Verdict::TooLittle | Verdict::CardInvalid | Verdict::Refused | Verdict::Down => Fen::ZERO,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -129,6 +150,21 @@ impl Books {
             Verdict::Taken(amount) => (count + 1, sum + amount),
             Verdict::TooLittle | Verdict::CardInvalid | Verdict::Refused | Verdict::Down => (count, sum),
         })
+    }
+
+    /// What a card was charged for an order in truth, by the order's number (32 digits); nothing for one that no channel has heard of.
+    pub fn charged(&self, number: &str) -> Fen {
+        self.charged.get(number).copied().unwrap_or_default()
+    }
+
+    /// What all cards were charged in truth.
+    pub fn charged_in_all(&self) -> Fen {
+        self.charged.values().fold(Fen::ZERO, |sum, charged| sum + *charged)
+    }
+
+    /// People have settled an order with its channel: it gives back to the card, or takes from it, what makes this the whole charge.
+    pub fn set_charged(&mut self, number: &str, charged: Fen) {
+        self.charged.insert(number.to_owned(), charged);
     }
 
     fn decide(&mut self, asked: &Asked, scripted: Option<&Scripted>) -> Verdict {
@@ -192,9 +228,10 @@ impl Book {
             unfiled.retain(|number| {
                 let Some(trade) = trades.get(number) else { return false };
                 let is_ripe = trade.day <= day && trade.known_at <= now;
-                if is_ripe && trade.is_filed {
-                    let verdict = trade.filed_verdict.unwrap_or(trade.verdict);
-                    rows.push(FileRow { number: number.clone(), reference: trade.reference.clone(), verdict });
+                if is_ripe {
+                    let (reference, verdict) = (trade.reference.clone(), trade.filed.verdict);
+                    let row = FileRow { number: number.clone(), reference, verdict };
+                    rows.extend(std::iter::repeat_n(row, trade.filed.lines));
                 }
                 !is_ripe
             });
@@ -260,6 +297,8 @@ fn take(
     let mut books = lock(&world.withholding);
     let verdict = if fault == Some(Fault::Refuse) { Verdict::Down } else { books.decide(&asked, scripted.as_ref()) };
     let told = if answer == "fails_but_collects" { Verdict::TooLittle } else { verdict };
+    let filed = filed(answer, scripted.as_ref().and_then(|scripted| scripted.amount_fen), verdict);
+    books.charged.insert(asked.number.clone(), charged(answer, filed));
     let book = books.channels.entry(channel).or_default();
     let trade = Trade {
         amount: asked.amount,
@@ -273,15 +312,36 @@ fn take(
         },
         known_at: now + late_by,
         reference: format!("{}{:010}", channel.to_uppercase().replace("WITHHOLDING_", "T"), book.trades.len() + 1),
-        is_filed: answer != "not_in_file",
-        filed_verdict: match answer {
-            "denied_in_file" => Some(Verdict::TooLittle),
-            _ => (told != verdict).then_some(verdict),
-        },
+        filed,
     };
     book.trades.insert(asked.number.clone(), trade.clone());
     book.unfiled.push(asked.number);
     is_late.then_some((trade, fault))
+}
+
+/// What the daily file is going to say of an order that was answered so.
+fn filed(answer: &str, amount_fen: Option<i64>, verdict: Verdict) -> Filed {
+    let lines = match answer {
+        "not_in_file" => 0,
+        "named_twice" | "charged_twice" => 2,
+        _ => 1,
+    };
+    let verdict = match (answer, amount_fen) {
+        ("denied_in_file", _) => Verdict::TooLittle,
+        ("another_in_file", Some(amount_fen)) => Verdict::Taken(Fen::new(amount_fen)),
+        _ => verdict,
+    };
+    Filed { verdict, lines }
+}
+
+/// What the card was charged: what the file says, once unless it was charged twice.
+fn charged(answer: &str, filed: Filed) -> Fen {
+    let amount = filed.verdict.amount();
+    match answer {
+        "not_in_file" => Fen::ZERO,
+        "charged_twice" => amount + amount,
+        _ => amount,
+    }
 }
 
 fn call_back(world: &World, channel: &'static str, number: &str, trade: &Trade, fault: Option<Fault>) {
@@ -317,10 +377,8 @@ fn file_rows(world: &World, channel: &'static str, day: NaiveDate) -> Vec<FileRo
 impl FileRow {
     /// The amount taken, and the channel's fee, which it keeps of it.
     fn money(&self) -> (Fen, Fen) {
-        match self.verdict {
-            Verdict::Taken(amount) => (amount, amount.share(COST_PER_MILLE, 1_000)),
-            Verdict::TooLittle | Verdict::CardInvalid | Verdict::Refused | Verdict::Down => (Fen::ZERO, Fen::ZERO),
-        }
+        let amount = self.verdict.amount();
+        (amount, amount.share(COST_PER_MILLE, 1_000))
     }
 }
 

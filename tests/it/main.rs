@@ -22,6 +22,7 @@ mod scenarios;
 mod properties;
 mod postings;
 mod interleaving;
+mod troubled_lives;
 mod documents;
 mod migrations;
 mod tables;

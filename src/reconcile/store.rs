@@ -238,7 +238,8 @@ pub async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx
 /// Opens a break for each difference, unless it has one already, and returns how many were opened.
 ///
 /// What people made of the channel's word before the file came does not stand in the way of what the file says otherwise: where it was
-/// over another amount, or they had dismissed it, or settled it with the channel without any money, there is a new break.
+/// over another amount, or they had dismissed it, or settled it with the channel without any money, or had taken back since what they had
+/// booked, there is a new break.
 ///
 /// A break over what the channel took for an order of ours may be of the order's day, and so of another one than the file's; that the
 /// channel names the order in several files is a break of its own.
@@ -261,7 +262,11 @@ pub async fn insert_breaks(
                            where b.channel = $1 and b.withholding_id = f.withholding_id and b.kind = f.kind and b.their_fen = f.their_fen
                              and (b.business_day = $2::date or f.kind in ('amount_differs', 'we_failed_they_succeeded'))
                              and not ($9::bool and b.status <> 'open' and b.settled_fen = 0
-                                      and (b.status = 'dismissed' or b.proposed = 'ask_channel')))
+                                      and (b.status = 'dismissed' or b.proposed = 'ask_channel'
+                                           or not exists (select from withholding w
+                                                          join withholding_booked k on k.line_id = w.line_id
+                                                               and k.withholding_id = w.withholding_id::text
+                                                          where w.withholding_id = f.withholding_id and k.booked_fen > 0))))
          on conflict do nothing",
         key.channel.name(),
         key.day.date(),

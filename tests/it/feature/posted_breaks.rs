@@ -1,8 +1,9 @@
 //! Money that two people booked on a channel's word, and of which its files pay less.
 
 use fenqi::base::id::WithholdingId;
+use fenqi::error::Fault;
 use fenqi::partner::withholding::FileLine;
-use fenqi::reconcile::{self, Correction};
+use fenqi::reconcile::{self, BreakRefusal, Correction};
 use fenqi::sandbox::{self, Scripted};
 use sqlx::PgPool;
 
@@ -89,5 +90,37 @@ async fn a_failed_order_that_was_booked_over_more_than_its_file_names_is_settled
     assert_eq!(open_breaks(&book).await, ["amount_differs 103600 90000 ask_channel"]);
     confirm(&book, the_open_break(&book).await, "Wang").await.unwrap();
     assert_eq!(balances(&book).await[1], 0);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_booked_and_taken_back_is_a_break_again_once_a_late_file_pays_it(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
+    let order = the_order(&book).await;
+    post(&book, order, 103_600).await;
+    book.live_until("2026-02-28").await;
+    assert_eq!(take_in(&book, "2026-02-25", Vec::new()).await, 0);
+    assert_eq!(take_in(&book, "2026-02-26", Vec::new()).await, 1);
+    assert_eq!(open_breaks(&book).await, ["missing_there 103600 0 ask_channel"]);
+    let missing = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, missing, Correction::Reverse, "Li").await.unwrap();
+    confirm(&book, missing, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await[1], 0);
+    book.assert_whole().await;
+    // The channel did take it: the same amount as at first, and nothing of it is booked any more.
+    for breaks in [1, 0] {
+        assert_eq!(take_in(&book, "2026-02-27", vec![taken(order, 103_600)]).await, breaks);
+        assert_eq!(open_breaks(&book).await, ["we_failed_they_succeeded 0 103600 post"]);
+        assert_eq!(balances(&book).await[1], -103_600);
+        book.assert_whole().await;
+    }
+    // It is booked once on the channel's word, so that the channel gives this back.
+    let paid = the_open_break(&book).await;
+    let refused = confirm(&book, paid, "Wang").await;
+    assert!(matches!(refused, Err(Fault::Refused(BreakRefusal::BookedBefore))), "{refused:?}");
+    reconcile::propose_correction(&book.app, paid, Correction::AskChannel, "Li").await.unwrap();
+    confirm(&book, paid, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await[1], 0);
+    assert_eq!(open_breaks(&book).await, [""; 0]);
     book.assert_whole().await;
 }

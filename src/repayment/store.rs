@@ -392,7 +392,8 @@ pub async fn list_disputed(
 }
 
 /// Opens a break for each order whose channel contradicts itself; one that is open already, of whichever day, is left as it is. One that
-/// was closed over another amount does not stand in the way. Returns the orders of the breaks that are new.
+/// was closed over another amount does not stand in the way, nor does one that booked money which was taken back since. Returns the orders
+/// of the breaks that are new.
 pub async fn insert_contradictions<'a>(
     connection: &mut PgConnection,
     contradictions: &'a [(Withholding, Contradiction)],
@@ -408,7 +409,12 @@ pub async fn insert_contradictions<'a>(
                     $9::date
              where not exists (select from reconciliation_break b
                                where b.channel = $2 and b.withholding_id = $5 and b.kind = $4
-                                 and (b.status = 'open' or (b.business_day = $3 and b.their_fen = $7)))
+                                 and (b.status = 'open'
+                                      or (b.business_day = $3 and b.their_fen = $7
+                                          and (b.status = 'dismissed' or b.proposed = 'ask_channel'
+                                               or exists (select from withholding_booked k
+                                                          where k.line_id = $10 and k.withholding_id = ($5::uuid)::text
+                                                            and k.booked_fen > 0)))))
              on conflict do nothing",
             crate::base::id::BreakId::mint(when.at).uuid(),
             order.channel.name(),
@@ -419,6 +425,7 @@ pub async fn insert_contradictions<'a>(
             contradiction.theirs().get(),
             proposed,
             when.business_day.date(),
+            order.line_id.uuid(),
         )
         .execute(&mut *connection)
         .await?;

@@ -124,3 +124,27 @@ async fn what_was_booked_and_taken_back_is_a_break_again_once_a_late_file_pays_i
     assert_eq!(open_breaks(&book).await, [""; 0]);
     book.assert_whole().await;
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_channel_says_again_of_money_that_was_taken_back_is_a_break_once(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("insufficient_funds")).await;
+    let order = the_order(&book).await;
+    post(&book, order, 103_600).await;
+    // While it is booked, the same word is no news.
+    assert_eq!(post_success(&book, order, 103_600).await.contradicted, 1);
+    assert_eq!(open_breaks(&book).await, [""; 0]);
+    book.live_until("2026-02-28").await;
+    assert_eq!(take_in(&book, "2026-02-26", Vec::new()).await, 1);
+    let missing = the_open_break(&book).await;
+    reconcile::propose_correction(&book.app, missing, Correction::Reverse, "Li").await.unwrap();
+    confirm(&book, missing, "Wang").await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(post_success(&book, order, 103_600).await.contradicted, 1);
+        assert_eq!(open_breaks(&book).await, ["we_failed_they_succeeded 0 103600 post"]);
+    }
+    let again = the_open_break(&book).await;
+    reconcile::dismiss_break(&book.app, again, "Wang", "the channel says that it erred").await.unwrap();
+    assert_eq!(post_success(&book, order, 103_600).await.contradicted, 1);
+    assert_eq!(open_breaks(&book).await, [""; 0]);
+    book.assert_whole().await;
+}

@@ -260,7 +260,8 @@ pub async fn insert_breaks(
               as f(kind, withholding_id, our_fen, their_fen, proposed)
          where not exists (select from reconciliation_break b
                            where b.channel = $1 and b.withholding_id = f.withholding_id and b.kind = f.kind and b.their_fen = f.their_fen
-                             and (b.business_day = $2::date or f.kind in ('amount_differs', 'we_failed_they_succeeded'))
+                             and (b.business_day = $2::date
+                                  or f.kind in ('amount_differs', 'we_failed_they_succeeded', 'we_succeeded_they_failed'))
                              and not ($9::bool and b.status <> 'open' and b.settled_fen = 0
                                       and (b.status = 'dismissed' or b.proposed = 'ask_channel'
                                            or not exists (select from withholding w

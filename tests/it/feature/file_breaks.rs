@@ -3,9 +3,10 @@
 use fenqi::base::Fen;
 use fenqi::base::id::{BreakId, WithholdingId};
 use fenqi::error::Fault;
-use fenqi::partner::withholding::{ChannelName, DailyFile, FileLine};
+use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, DailyFile, FileLine};
 use fenqi::reconcile::{self, BreakRefusal, Correction, fetch_channel_files};
 use fenqi::repayment::jobs::submit_withholdings;
+use fenqi::repayment::{self, ChannelResult};
 use fenqi::sandbox::{self, Matcher, Scripted};
 use sqlx::PgPool;
 
@@ -558,4 +559,28 @@ async fn a_break_that_was_dismissed_tells_of_its_difference_and_of_no_more(pool:
     let of_orders: Vec<(i64, i64)> =
         findings.iter().filter(|one| one.identity == sentence).map(|one| (one.expected, one.found)).collect();
     assert_eq!(of_orders, [(0, 23_600)]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_success_that_a_later_file_denies_too_is_one_break_with_the_word_before_it(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success")).await;
+    let (withholding_id, line_id) = (the_order(&book).await, book.line_id);
+    let answer = Answer::Failed { failure: ChannelFailure::InsufficientFunds, code: "51".into() };
+    let denied = ChannelResult { withholding_id, line_id, answer };
+    assert_eq!(repayment::post_results(&book.app, &[denied]).await.unwrap().contradicted, 1);
+    book.live_until("2026-02-28").await;
+    let take_in = async |day: &str| {
+        let file = file_of(vec![refused(withholding_id)]);
+        reconcile::take_in(&book.app, on_alpha(day), day.as_bytes(), &file).await.unwrap().breaks
+    };
+    assert_eq!(take_in("2026-02-26").await, 0);
+    let (break_id, words) = the_break(&book).await;
+    assert_eq!(words, "we_succeeded_they_failed ask_channel open");
+    // What people make of it does not stand in the way of a file that denies it once more.
+    reconcile::dismiss_break(&book.app, break_id, "Wang", "the channel says that it took it").await.unwrap();
+    assert_eq!(take_in("2026-02-27").await, 1);
+    let open = "select concat_ws(' ', kind, proposed) from reconciliation_break
+                where status = 'open' and $1::uuid is not null";
+    assert_eq!(book.words(open).await, ["we_succeeded_they_failed reverse"]);
+    book.assert_whole().await;
 }

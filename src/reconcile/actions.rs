@@ -284,6 +284,9 @@ async fn correct(
         }
     }
     close(connection, &found, BreakStatus::Corrected, person, None).await?;
+    if found.proposed == Correction::Reverse && found.theirs.is_zero() {
+        tell_rest(connection, &found).await?;
+    }
     let detail = json!({ "proposal_no": proposal_no, "correction": found.proposed });
     audit::record(connection, app, Act::new(Action::BreakCorrected, break_id, detail)).await?;
     Ok(())
@@ -410,6 +413,17 @@ async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person
     }
     // Told last, once it is known what the other money leaves unpaid.
     Ok(overdue::tell_passed(connection, app, order.line_id, &reopened).await?)
+}
+
+/// Tells by a break of its own what people booked beyond a success on its channel's word, once the success is taken back: that is another
+/// receipt, and may have gone back to the card already.
+async fn tell_rest(connection: &mut PgConnection, found: &Break) -> Outcome<(), BreakRefusal> {
+    let rest = store::sum_open(connection, found.withholding_id).await?;
+    if rest.is_positive() {
+        let today = business_day::store::today(connection).await?;
+        posted_store::insert_rest(connection, found, rest, today).await?;
+    }
+    Ok(())
 }
 
 /// Books money that the channel took and we did not know of.

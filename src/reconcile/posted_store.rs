@@ -2,10 +2,10 @@
 
 use sqlx::PgConnection;
 
-use super::model::{BreakKind, Difference};
+use super::model::{Break, BreakKind, Difference};
 use super::store::FileKey;
-use crate::base::Fen;
 use crate::base::id::WithholdingId;
+use crate::base::{BusinessDay, Fen};
 
 /// Each final order through which people booked money on its channel's word, and of which the channel pays less than is booked: by its
 /// compared files and by hand, in all. It is looked at with each file that names it, and with the file of the day after the money was
@@ -51,4 +51,32 @@ pub async fn find_unpaid(connection: &mut PgConnection, key: FileKey) -> sqlx::R
     )
     .fetch_all(connection)
     .await
+}
+
+/// Opens a break over `rest`, which the channel has yet to pay of the money that is still booked through an order after one break has taken
+/// back what the order had collected; unless another break of the order is open, which tells of it.
+pub async fn insert_rest(
+    connection: &mut PgConnection,
+    taken_back_by: &Break,
+    rest: Fen,
+    today: BusinessDay,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
+                                           proposed, proposed_by, owner, status, opened_on)
+         select gen_random_uuid(), w.channel, $2::date, case b.booked_fen when $3 then 'missing_there' else 'amount_differs' end,
+                w.withholding_id, b.booked_fen, b.booked_fen - $3, 'ask_channel', 'comparison', 'comparison', 'open', $4::date
+         from withholding w
+         join withholding_booked b on b.line_id = w.line_id and b.withholding_id = w.withholding_id::text
+         where w.withholding_id = $1
+           and not exists (select from reconciliation_break k where k.withholding_id = w.withholding_id and k.status = 'open')
+         on conflict do nothing",
+        taken_back_by.withholding_id.uuid(),
+        taken_back_by.business_day.date(),
+        rest.get(),
+        today.date()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

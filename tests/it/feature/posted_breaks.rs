@@ -4,6 +4,7 @@ use fenqi::base::id::WithholdingId;
 use fenqi::error::Fault;
 use fenqi::partner::withholding::FileLine;
 use fenqi::reconcile::{self, BreakRefusal, Correction};
+use fenqi::repayment::ReversalRefusal;
 use fenqi::sandbox::{self, Scripted};
 use sqlx::PgPool;
 
@@ -145,6 +146,34 @@ async fn what_the_channel_says_again_of_money_that_was_taken_back_is_a_break_onc
     let again = the_open_break(&book).await;
     reconcile::dismiss_break(&book.app, again, "Wang", "the channel says that it erred").await.unwrap();
     assert_eq!(post_success(&book, order, 103_600).await.contradicted, 1);
+    assert_eq!(open_breaks(&book).await, [""; 0]);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_booked_beyond_a_success_is_a_break_of_its_own_once_that_is_taken_back(pool: PgPool) {
+    let (book, _world) = sent(pool, Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)).await;
+    post(&book, the_order(&book).await, 110_000).await;
+    book.live_until("2026-02-27").await;
+    assert_eq!(take_in(&book, "2026-02-26", Vec::new()).await, 1);
+    assert_eq!(open_breaks(&book).await, ["missing_there 110000 0 ask_channel"]);
+    let reverse = async |break_id| {
+        reconcile::propose_correction(&book.app, break_id, Correction::Reverse, "Li").await.unwrap();
+        confirm(&book, break_id, "Wang").await
+    };
+    reverse(the_open_break(&book).await).await.unwrap();
+    assert_eq!(book.orders().await, ["alpha failed reversed 103600 0"]);
+    assert_eq!(open_breaks(&book).await, ["missing_there 6400 0 ask_channel"]);
+    assert_eq!(balances(&book).await[1], 6_400);
+    book.assert_whole().await;
+    // It is owed back to the card already.
+    let rest = the_open_break(&book).await;
+    let refused = reverse(rest).await;
+    let owed_back = BreakRefusal::NotReversed(ReversalRefusal::ExcessOwedBack);
+    assert!(matches!(&refused, Err(Fault::Refused(refusal)) if *refusal == owed_back), "{refused:?}");
+    reconcile::propose_correction(&book.app, rest, Correction::AskChannel, "Li").await.unwrap();
+    confirm(&book, rest, "Wang").await.unwrap();
+    assert_eq!(balances(&book).await[1], 0);
     assert_eq!(open_breaks(&book).await, [""; 0]);
     book.assert_whole().await;
 }

@@ -228,10 +228,12 @@ impl Round {
     }
 
     /// Holds a payout back until people have settled it; what is booked stays booked until then, and one that was cancelled is theirs
-    /// to look at only. The same again is not told again, but a word about another attempt is: that may have been paid, too.
+    /// to look at only. A denial is not told again in other words; but another payment is told, of the same attempt as well, and so is what
+    /// is said of another attempt: that may have been paid, too.
     fn contradict(&mut self, payout: &Locked, answer: &Answer, kind: ContradictionKind) {
         let attempt_no = answer.attempt_no;
-        if (payout.contradicted_attempt, payout.contradiction) == (Some(attempt_no), Some(kind)) {
+        let stands = payout.contradicted_attempt == Some(attempt_no) && payout.contradiction == Some(kind);
+        if stands && kind == ContradictionKind::WeSucceededTheyFailed {
             return;
         }
         self.tell_operators("payout_contradiction", contradiction_body(payout, answer));

@@ -112,6 +112,27 @@ async fn what_failed_and_then_was_paid_is_not_retried(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn another_payment_of_an_attempt_that_is_to_be_settled_already_is_told_too(pool: PgPool) {
+    let (town, _world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
+    contradict(&town, payout_id).await;
+    let settle = async |by: &str| {
+        let ending = Ending::Paid { bank_reference: "BANK0000000007".into() };
+        settlement::settle_payout(&town.app, payout_id, ending, by).await.unwrap()
+    };
+    assert_eq!(settle("Li Na").await, Settling::Proposed);
+    for _ in 0..2 {
+        hear(&town, payout_id, paid("BANK0000000008")).await;
+        assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("failed we_failed_they_succeeded", 2));
+    }
+    // Whoever has said which payment stays did not know of the other one.
+    assert_eq!(settle("Wang Wei").await, Settling::Proposed);
+    assert_eq!(settle("Li Na").await, Settling::Confirmed { proposed_by: "Wang Wei".into() });
+    hear(&town, payout_id, paid("BANK0000000008")).await;
+    assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded -", 2));
+    town.assert_whole("after one of two payments came back").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_was_retried_is_not_sent_once_its_first_attempt_was_paid(pool: PgPool) {
     let (town, world, payout_id) = paid_once(pool, Scripted::answer("account_closed")).await;
     assert_eq!(settlement::retry_payout(&town.app, payout_id, "Li Na").await.unwrap(), Step::Applied);

@@ -1,9 +1,11 @@
 //! Weeks of partners that keep silent, lie, pay another amount and pay twice, and of people who settle what comes of it as the runbook
 //! says. What the counterfeit banks took and paid in truth is the witness: in the end our books say the same of every order and payout.
 //!
-//! `TROUBLED_SEED=1000 cargo test troubled` lives through other lives than CI does.
+//! `TROUBLED_SEED=1000 cargo test troubled` lives through other lives than CI does. A life that does not end well tells the history of each
+//! order and payout that is wrong.
 
 mod duty;
+mod history;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,6 +57,8 @@ struct Life {
     is_quiet: bool,
     /// Breaks that people closed, by what they did, and payouts that they settled.
     settled: BTreeMap<&'static str, u32>,
+    /// For whoever reads why it did not end well.
+    noted: Vec<history::Noted>,
 }
 
 /// A payout as our books have it.
@@ -93,6 +97,7 @@ impl Life {
             days: 0,
             is_quiet: false,
             settled: BTreeMap::new(),
+            noted: Vec::new(),
         }
     }
 
@@ -241,6 +246,7 @@ impl Life {
             3 => failed(ChannelFailure::ChannelDown),
             _ => failed(ChannelFailure::InsufficientFunds),
         };
+        self.note(withholding_id, format!("rumour: {answer:?}"));
         let heard = Heard {
             merchant_id: sandbox::PLATFORM.to_owned(),
             withholding_id: WithholdingId::from_uuid(withholding_id),
@@ -273,10 +279,12 @@ impl Life {
         self.call_back(attempt, fen, word).await;
     }
 
-    async fn call_back(&self, attempt: &Attempt, fen: i64, word: Word) {
+    async fn call_back(&mut self, attempt: &Attempt, fen: i64, word: Word) {
         let (payout_id, attempt_no) = attempt.order_key.rsplit_once('-').unwrap();
+        let payout_id: PayoutId = payout_id.parse().unwrap();
         let answer = PayoutWord { attempt_no: attempt_no.parse().unwrap(), amount: Some(Fen::new(fen)), word };
-        let called_back = PayoutAnswer { payout_id: payout_id.parse().unwrap(), answer };
+        self.note(payout_id.uuid(), format!("called back: {answer:?}"));
+        let called_back = PayoutAnswer { payout_id, answer };
         let _ = unless_failed(settlement::take_callback(&self.town.app, called_back).await);
     }
 
@@ -315,7 +323,14 @@ impl Life {
         self.town.close_today().await;
         let when = format!("after {day}");
         assert_used_is_what_was_lent(&self.town, &when).await;
-        self.town.assert_whole(&when).await;
+        self.assert_whole(&when).await;
+    }
+
+    async fn assert_whole(&self, when: &str) {
+        let findings = fenqi::verify::verify(&self.town.app.pool).await.unwrap();
+        let subjects: Vec<&str> = findings.iter().map(|finding| finding.subject.as_str()).collect();
+        let histories = self.histories_in(&subjects.join(" ")).await;
+        assert!(findings.is_empty(), "{when}: {findings:#?}{histories}");
     }
 
     /// On a quiet day people see to everything, otherwise only so often.
@@ -334,7 +349,7 @@ impl Life {
         for line_id in &self.lines {
             let card = agreement(*line_id);
             for channel in CHANNELS {
-                while self.world.scripted(channel, &[("card", &card)]).is_some() {}
+                while self.world.scripted(channel, &[("card", card.as_str())]).is_some() {}
             }
             lock(&self.world.withholding).set_balance(&card, Fen::new(100_000_000));
         }
@@ -344,13 +359,13 @@ impl Life {
     /// Nothing waits for anybody for ever.
     async fn assert_at_rest(&self) {
         let waiting: Vec<String> = sqlx::query_scalar(
-            "select concat_ws(' ', 'break', kind, our_fen, their_fen, opened_on) from reconciliation_break
+            "select concat_ws(' ', 'break', withholding_id, kind, our_fen, their_fen, opened_on) from reconciliation_break
              where status = 'open'
              union all
-             select concat_ws(' ', 'order', purpose, channel, amount_fen, status, business_day) from withholding
+             select concat_ws(' ', 'order', withholding_id, purpose, channel, amount_fen, status, business_day) from withholding
              where status in ('submitted', 'unknown') or (status = 'created' and business_day < $1)
              union all
-             select concat_ws(' ', 'payout', kind, amount_fen, status, attempt_no, contradiction, pay_on) from payout
+             select concat_ws(' ', 'payout', payout_id, kind, amount_fen, status, attempt_no, contradiction, pay_on) from payout
              where status in ('submitted', 'unknown', 'failed') or contradicted_attempt is not null
                 or (status = 'created' and pay_on < $1)",
         )
@@ -358,30 +373,33 @@ impl Life {
         .fetch_all(&self.town.app.pool)
         .await
         .unwrap();
-        assert!(waiting.is_empty(), "still waiting: {waiting:#?}; settled {:?}", self.settled);
+        let histories = self.histories_in(&waiting.join(" ")).await;
+        assert!(waiting.is_empty(), "still waiting: {waiting:#?}; settled {:?}{histories}", self.settled);
     }
 
     /// Every fen that was taken from a card is booked as collected, order by order, and no other.
     async fn assert_cards_were_charged_what_is_booked(&self) {
-        let booked: Vec<(Uuid, i64, String)> = sqlx::query_as(
-            "select w.withholding_id, coalesce(b.booked_fen, 0)::bigint,
-                    concat_ws(' ', w.purpose, w.channel, w.amount_fen, w.status, w.failure, w.business_day,
-                              (select string_agg(concat_ws(' ', k.kind, k.our_fen, k.their_fen, k.proposed, k.status,
-                                                           k.settled_fen), '; ' order by k.opened_on)
-                               from reconciliation_break k where k.withholding_id = w.withholding_id))
+        let booked: Vec<(Uuid, i64)> = sqlx::query_as(
+            "select w.withholding_id, coalesce(b.booked_fen, 0)::bigint
              from withholding w
-             left join withholding_booked b on b.line_id = w.line_id and b.withholding_id = w.withholding_id::text",
+             left join withholding_booked b on b.line_id = w.line_id and b.withholding_id = w.withholding_id::text
+             order by w.created_at, w.withholding_id",
         )
         .fetch_all(&self.town.app.pool)
         .await
         .unwrap();
-        let books = lock(&self.world.withholding);
-        let charged = |id: &Uuid| books.charged(&id.simple().to_string()).get();
-        let wrong: Vec<(i64, &(Uuid, i64, String))> =
-            booked.iter().map(|row| (charged(&row.0), row)).filter(|(charged, row)| *charged != row.1).collect();
-        assert!(wrong.is_empty(), "cards were charged otherwise: {wrong:#?}");
-        let all: i64 = booked.iter().map(|row| row.1).sum();
-        assert_eq!(books.charged_in_all().get(), all, "charged for orders that are not ours");
+        let mut wrong = Vec::new();
+        for (withholding_id, booked_fen) in &booked {
+            let charged = lock(&self.world.withholding).charged(&withholding_id.simple().to_string());
+            if charged.get() != *booked_fen {
+                wrong.push(format!("{withholding_id} was charged {} fen, booked are {booked_fen}", charged.get()));
+            }
+        }
+        let histories = self.histories_in(&wrong.join(" ")).await;
+        assert!(wrong.is_empty(), "{wrong:#?}{histories}");
+        let all: i64 = booked.iter().map(|(_, booked_fen)| booked_fen).sum();
+        let charged_in_all = lock(&self.world.withholding).charged_in_all();
+        assert_eq!(charged_in_all.get(), all, "charged for orders that are not ours");
     }
 
     /// Every fen that the payout channel paid is booked as paid, payout by payout and payee by payee, and no other.
@@ -389,9 +407,9 @@ impl Life {
         let payouts = "select payout_id, kind, line_id, amount_fen, status from payout";
         let payouts = sqlx::query_as(payouts).fetch_all(&self.town.app.pool).await;
         let payouts: Vec<BookedPayout> = payouts.unwrap();
-        let book = lock(&self.world.payout);
-        let attempts = book.attempts();
+        let attempts = lock(&self.world.payout).attempts();
         let mut booked: BTreeMap<String, i64> = BTreeMap::new();
+        let mut wrong = Vec::new();
         for payout in payouts {
             let BookedPayout { payout_id, kind, line_id, amount_fen, status } = payout;
             let due = if status == "succeeded" { amount_fen } else { 0 };
@@ -399,7 +417,9 @@ impl Life {
             let of_it = attempts.iter().filter(|attempt| attempt.order_key.starts_with(&key));
             let paid = of_it.filter(|attempt| attempt.bank_reference.is_some());
             let paid: i64 = paid.map(|attempt| attempt.amount_fen).sum();
-            assert_eq!(paid, due, "{payout_id}, a {kind}, is {status}");
+            if paid != due {
+                wrong.push(format!("{payout_id} of {amount_fen} fen, a {kind}, is {status}; {paid} fen were paid"));
+            }
             let place = line_id.and_then(|line_id| self.lines.iter().position(|known| *known == line_id));
             let account = match place {
                 Some(place) => format!("62220212345678{place:05}"),
@@ -408,8 +428,10 @@ impl Life {
             };
             *booked.entry(account).or_default() += due;
         }
+        let histories = self.histories_in(&wrong.join(" ")).await;
+        assert!(wrong.is_empty(), "{wrong:#?}{histories}");
         for (account, fen) in booked {
-            assert_eq!(book.paid_to(&account), fen, "paid to {account}");
+            assert_eq!(lock(&self.world.payout).paid_to(&account), fen, "paid to {account}");
         }
     }
 
@@ -436,7 +458,9 @@ impl Life {
         .fetch_all(&self.town.app.pool)
         .await
         .unwrap();
-        assert!(wrong.is_empty(), "paid more than was bought and kept: {wrong:?}");
+        let lines: Vec<String> = wrong.iter().map(|(line_id, _, _)| line_id.to_string()).collect();
+        let histories = self.histories_in(&lines.join(" ")).await;
+        assert!(wrong.is_empty(), "paid more than was bought and kept: {wrong:?}{histories}");
     }
 }
 

@@ -129,12 +129,15 @@ impl Life {
             }
             judgement => judgement,
         };
+        self.note(found.withholding_id, format!("{judgement:?}, charged {charged_fen}: {found:?}"));
         match judgement {
             Judgement::Wait => {}
             Judgement::Dismiss => {
                 let dismissed =
                     reconcile::dismiss_break(&self.town.app, break_id(found), "Wang", "nothing to correct").await;
-                assert!(unless_failed(dismissed).is_some(), "not dismissed: {found:?}");
+                let Some(()) = unless_failed(dismissed) else {
+                    panic!("not dismissed: {found:?}{}", self.history_of(found.withholding_id).await);
+                };
                 self.count("dismissed");
             }
             Judgement::Correct(correction) => {
@@ -166,7 +169,10 @@ impl Life {
             Err(Fault::Refused(
                 BreakRefusal::DoesNotFit | BreakRefusal::BookedBefore | BreakRefusal::NotReversed(_),
             )) => false,
-            Err(other) => panic!("{correction:?} of {found:?}: {other:?}"),
+            Err(other) => {
+                let history = self.history_of(found.withholding_id).await;
+                panic!("{correction:?} of {found:?}: {other:?}{history}");
+            }
         }
     }
 
@@ -183,7 +189,9 @@ impl Life {
                 self.settle_payout(payout_id).await;
             } else if !is_contradicted && (self.is_quiet || self.chance.random_bool(0.7)) {
                 let retried = settlement::retry_payout(&self.town.app, payout_id, "Li").await;
-                assert!(unless_failed(retried).is_some(), "{payout_id} is not retried");
+                let Some(_) = unless_failed(retried) else {
+                    panic!("not retried: {}", self.history_of(payout_id.uuid()).await);
+                };
                 self.count("retried");
             }
         }
@@ -208,7 +216,9 @@ impl Life {
         }
         for by in ["Li", "Wang"] {
             let settled = settlement::settle_payout(&self.town.app, payout_id, ending.clone(), by).await;
-            assert!(unless_failed(settled).is_some(), "{by} does not settle {payout_id} as {ending:?}");
+            let Some(_) = unless_failed(settled) else {
+                panic!("{by} does not settle it as {ending:?}: {}", self.history_of(payout_id.uuid()).await);
+            };
         }
         self.count("payouts");
     }

@@ -305,11 +305,12 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "settlement_paid",
         "settlement",
-        "Your part of a merchant's settlement was paid out of your reserve.",
+        "Your part of a merchant's settlement for `settled_day`, with what earlier days carried into it, was paid out of your reserve.",
         || {
             json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "settlement_id": "set_0197f3c2a4b07cc39b1c2d3e4f50617a",
-            "amount_fen": 126_224, "paid_on": "2026-03-03" })
+            "merchant_id": "mer_0197f3c2a4b07cc39b1c2d3e4f506177", "settled_day": "2026-03-02", "amount_fen": 126_224,
+            "paid_on": "2026-03-03" })
         },
     ),
     funder("remittance_paid", "remittance", "Collected money was paid to you: collected and subsidy, less our share.", || {
@@ -325,7 +326,8 @@ pub const KINDS: &[EventKind] = &[
         || {
             json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "settlement_id": "set_0197f3c2a4b07cc39b1c2d3e4f50617a",
-            "amount_fen": 126_224, "business_day": "2026-03-05" })
+            "merchant_id": "mer_0197f3c2a4b07cc39b1c2d3e4f506177", "settled_day": "2026-03-02", "amount_fen": 126_224,
+            "business_day": "2026-03-05" })
         },
     ),
     funder(

@@ -75,6 +75,8 @@ pub fn settlement_reversed(part: &PaidPart, when: When) -> Message {
         body: json!({
             "funder_id": part.funder_id,
             "settlement_id": SettlementId::from_uuid(part.settlement_id),
+            "merchant_id": part.merchant_id,
+            "settled_day": part.business_day,
             "amount_fen": part.amount,
             "business_day": when.business_day,
         }),
@@ -139,6 +141,8 @@ pub fn settlement_message(part: &PaidPart, when: When) -> Message {
         body: json!({
             "funder_id": part.funder_id,
             "settlement_id": SettlementId::from_uuid(part.settlement_id),
+            "merchant_id": part.merchant_id,
+            "settled_day": part.business_day,
             "amount_fen": part.amount,
             "paid_on": when.business_day,
         }),

@@ -268,6 +268,9 @@ pub async fn mark_settlements_paid(
 #[derive(Clone, Debug)]
 pub struct PaidPart {
     pub settlement_id: Uuid,
+    pub merchant_id: MerchantId,
+    /// The day that it settles.
+    pub business_day: BusinessDay,
     pub funder_id: FunderId,
     pub funder_code: String,
     pub amount: Fen,
@@ -277,10 +280,15 @@ pub struct PaidPart {
 pub async fn load_paid_parts(connection: &mut PgConnection, settlement_ids: &[Uuid]) -> sqlx::Result<Vec<PaidPart>> {
     sqlx::query_as!(
         PaidPart,
-        r#"select settlement_id, funder_id as "funder_id: FunderId", code as funder_code,
-                  gross_fen - refunds_fen - discount_fee_fen + discount_returned_fen - subsidy_fen
-                      + subsidy_returned_fen + carried_in_fen as "amount!: Fen"
-           from settlement_part join funder using (funder_id) where settlement_id = any($1) order by settlement_id, funder_id"#,
+        r#"select p.settlement_id, s.merchant_id as "merchant_id: MerchantId", s.business_day as "business_day: BusinessDay",
+                  p.funder_id as "funder_id: FunderId", f.code as funder_code,
+                  p.gross_fen - p.refunds_fen - p.discount_fee_fen + p.discount_returned_fen - p.subsidy_fen
+                      + p.subsidy_returned_fen + p.carried_in_fen as "amount!: Fen"
+           from settlement_part p
+           join settlement s on s.settlement_id = p.settlement_id
+           join funder f on f.funder_id = p.funder_id
+           where p.settlement_id = any($1)
+           order by p.settlement_id, p.funder_id"#,
         settlement_ids
     )
     .fetch_all(connection)

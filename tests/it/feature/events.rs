@@ -68,6 +68,14 @@ async fn what_is_pushed_is_also_pulled_in_the_same_order(pool: PgPool) {
         assert!(told.contains(&kind), "{kind} in {told:?}");
     }
     assert_eq!(lock(&world.funder_core).accepted(), told.len(), "pushed as well");
+    // A settlement names its merchant and the day of the loans that it pays for, as they do.
+    let first = |kind: &str| {
+        let events = all["items"].as_array().unwrap();
+        events.iter().find(|event| event["kind"] == kind).unwrap()["body"].clone()
+    };
+    let (made, settled) = (first("loan_made"), first("settlement_paid"));
+    assert!(made["merchant_id"].is_string() && made["business_day"] == "2026-01-05", "{made}");
+    assert_eq!((&settled["merchant_id"], &settled["settled_day"]), (&made["merchant_id"], &made["business_day"]));
     // Page by page the same, and nothing after the end.
     let (mut after, mut paged) = (json!(0), Vec::new());
     loop {

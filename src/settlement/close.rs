@@ -2,15 +2,15 @@
 
 use anyhow::Context;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::model::{self, Part, Settlement};
 use super::payable::{ClosedDay, PayableStatus};
 use super::posting::{self, FunderAmount};
-use super::{payout_store, store};
+use super::{notices, payout_store, store};
 use crate::app::App;
 use crate::base::{AccountRange, BusinessDay, When};
-use crate::funder;
-use crate::ledger;
+use crate::{funder, ledger, outbox};
 
 /// One chunk: the day's purchases are summed by merchant before anything is written, and merchants are few.
 pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<Vec<AccountRange>> {
@@ -35,8 +35,10 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
     store::take_in_carried(&mut *connection, &settlements).await?;
     let payouts: Vec<_> = settlements.iter().filter_map(|settlement| settlement.payout(closed)).collect();
     payout_store::insert_payouts(&mut *connection, &payouts).await?;
-    let postings = postings(&settlements, When { business_day: day, at: closed.at });
+    let when = When { business_day: day, at: closed.at };
+    let postings = postings(&settlements, when);
     ledger::store::insert_postings(&mut *connection, &postings).await?;
+    tell_cancelled(&mut *connection, &settlements, when).await?;
     // The reserves last: purchases wait for them.
     let moved = funder::close_reserves(connection, app, day, &model::gross_by_funder(&day_parts)).await?;
     Ok((settlements.len() + payouts.len() + postings.len()) as u64 + moved)
@@ -58,4 +60,18 @@ fn postings(settlements: &[Settlement], when: When) -> Vec<ledger::Posting> {
         }
     }
     postings
+}
+
+/// Tells funders of their parts of settlements that come to zero, since there is no payout that would tell them. A part that is zero
+/// itself moves nothing and is not told.
+async fn tell_cancelled(connection: &mut PgConnection, settlements: &[Settlement], when: When) -> sqlx::Result<()> {
+    let zero = settlements.iter().filter(|settlement| settlement.status() == PayableStatus::Nothing);
+    let ids: Vec<Uuid> = zero.map(|settlement| settlement.settlement_id.uuid()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let parts = payout_store::load_paid_parts(&mut *connection, &ids).await?;
+    let moved = parts.iter().filter(|part| !part.amount.is_zero());
+    let messages: Vec<_> = moved.map(|part| notices::settlement_message(part, when)).collect();
+    outbox::store::enqueue(connection, &messages).await
 }

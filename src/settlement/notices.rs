@@ -132,7 +132,7 @@ pub fn remittance_reversed(told: Remitted<'_>, when: When) -> Message {
     }
 }
 
-/// What a funder is told of its part of a settlement that was paid out of its reserve.
+/// What a funder is told of its part of a settlement that was paid, or that came to zero with its other parts.
 pub fn settlement_message(part: &PaidPart, when: When) -> Message {
     Message {
         partner: part.funder_code.clone(),

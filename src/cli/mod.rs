@@ -134,7 +134,7 @@ enum Command {
     /// A borrower's line: show it or one of its loans, freeze or unfreeze it, set its limit, close it
     #[command(subcommand)]
     Line(line::Args),
-    /// A borrower's account: close it for an owner who cannot
+    /// A borrower's account: give it another mobile, find it by a former one, close it for an owner who cannot
     #[command(subcommand)]
     Borrower(borrower::Args),
     /// Price a purchase or plain terms: the schedule and the true cost
@@ -144,7 +144,7 @@ enum Command {
     /// Let partners call the API: add them, their keys, their scopes
     #[command(subcommand)]
     Partner(partner::Args),
-    /// Merchants: list, show, decide on applications, suspend, change the settlement account, print codes
+    /// Merchants: list, show, decide on applications, suspend, change account, fee and people, print codes
     #[command(subcommand)]
     Merchant(merchant::Args),
     /// Search the interface log: every call to and from a partner

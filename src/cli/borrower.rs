@@ -19,7 +19,7 @@ use crate::error::Fault;
 
 #[derive(clap::Subcommand)]
 pub enum Args {
-    /// Give an account another mobile for its owner, who can use the former one no more and has forgotten the PIN: nobody stays signed in
+    /// Give an account another mobile for its owner, who can use the former one no more: nobody stays signed in
     ChangeMobile {
         #[command(flatten)]
         named: Named,

@@ -1,4 +1,4 @@
-//! Applying money to a line: which installments it settles, what that does to loans and line, and the receipt of it.
+//! Applying money to a line: which installments it pays, what that changes on loans and line, and the receipt of it.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::outbox::Message;
 use crate::overdue::PenaltyRule;
 use crate::product::ProductVersion;
 
-/// A line with everything that a payment may touch, as locked.
+/// A line, locked, with everything that a payment may change.
 #[derive(Clone, Debug)]
 pub struct LineAccount {
     pub line: Line,
@@ -27,9 +27,9 @@ pub struct LineAccount {
     pub installments: Vec<OpenInstallment>,
     /// The loans of those installments.
     pub loans: Vec<OpenLoan>,
-    /// What became of it since the day that money counts from, where that lies before today.
+    /// For back-dated money: what has changed since its value date. Empty for other money.
     pub since: Since,
-    /// What the line's journal gets.
+    /// New entries of the line's journal, to be saved.
     pub entries: Vec<LineEntry>,
 }
 
@@ -46,19 +46,19 @@ pub struct OpenInstallment {
     pub billed: BilledInstallment,
     pub product: Arc<ProductVersion>,
     pub rule: PenaltyRule,
-    /// How much of what bears penalty was unpaid on each day; `None` unless it changed since the earlier day that money counts from.
+    /// How much of its penalty base was unpaid on each day; `None` unless that changed since the value date of back-dated money.
     pub unpaid: Option<Unpaid>,
     /// Whether it changed and must be saved.
     pub touched: bool,
 }
 
-/// What became of a line since the day that money counts from, as far as it changed what penalty runs on.
+/// What has changed on a line since the value date of back-dated money, as far as it changed the base of penalty.
 #[derive(Clone, Debug, Default)]
 pub struct Since {
     pub paid: Vec<PaidSince>,
-    /// Of the installments that changed so, those whose bills are settled by now.
+    /// The changed installments whose bills are settled by now.
     pub settled: Vec<OpenInstallment>,
-    /// The days on which other money that was told of late paid nothing.
+    /// Other back-dated money, for the days on which it paid nothing.
     pub idle: Vec<Idle>,
 }
 
@@ -68,7 +68,7 @@ pub struct Money {
     pub repayment_id: RepaymentId,
     pub source: Source,
     pub amount: Fen,
-    /// The day that it counts from: no penalty runs on what it pays from that day on.
+    /// Its value date: no penalty runs on what it pays from that day on. Before `today` for back-dated money.
     pub value_on: BusinessDay,
     pub today: BusinessDay,
     pub at: DateTime<Utc>,
@@ -78,7 +78,7 @@ pub struct Money {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeftOver {
     pub amount: Fen,
-    /// The loan that the money came to pay off.
+    /// The loan that the money was collected to pay off, if any.
     pub pays_off: Option<LoanId>,
 }
 
@@ -91,12 +91,12 @@ pub enum Source {
         bank_reference: String,
         operator: String,
     },
-    /// A success that only the channel's daily file told of.
+    /// A collection that only the channel's daily file reported.
     ChannelFile(WithholdingId),
     /// A repayment that is taken back, because its money never came or it was recorded wrongly; all amounts are negative.
     Reversal {
         of: RepaymentId,
-        /// Where that had come from.
+        /// The source of the repayment `of`.
         taken_from: Box<Source>,
         person: String,
     },
@@ -110,21 +110,22 @@ pub struct Repayment {
     pub funder_id: FunderId,
     pub source: Source,
     pub amount: Fen,
-    /// The installments that it touched, each once.
+    /// The installments that it paid, each once.
     pub items: Vec<RepaymentItem>,
-    /// What no installment could take, owed back to the borrower.
+    /// What no installment could take; it is paid back to the borrower.
     pub excess: Fen,
-    /// What of it belongs to guarantors, because they have paid part of the loans that it came in on; negative where it is taken back.
+    /// The guarantors' parts: they have paid claims on the loans that the money came in on. Negative in a reversal.
     pub recourse: Vec<Recourse>,
-    /// What it paid on loans that had been charged off, less penalty and less what belongs to guarantors. Negative where it is taken
-    /// back, and where penalty goes to a guarantor.
+    /// What it paid on charged-off loans, without penalty and without the guarantors' parts. Negative in a reversal, and if penalty
+    /// goes to a guarantor.
     pub recovered: Fen,
-    /// Taken back of what had been paid on loans before they were charged off.
+    /// In a reversal: what was paid on loans before they were charged off, which is a loss now.
     pub charged_off_again: Fen,
     pub business_day: BusinessDay,
     pub received_at: DateTime<Utc>,
 }
 
+/// What one installment received of a repayment; negative in a reversal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepaymentItem {
     pub loan_id: LoanId,
@@ -138,20 +139,25 @@ impl OpenInstallment {
         OpenInstallment { billed, product, rule, unpaid: None, touched: false }
     }
 
-    /// What it owes on `day`, the penalty that has run until then included.
+    /// Whether it is the installment that `item` paid.
+    pub(super) fn is_of(&self, item: &RepaymentItem) -> bool {
+        (self.billed.loan_id, self.billed.period) == (item.loan_id, item.period)
+    }
+
+    /// What it owes on `day`, with the penalty that has run until then.
     pub fn owed_on(&self, day: BusinessDay) -> Parts {
         self.billed.owed_on(&self.rule, day)
     }
 
-    /// Counts `taken` as paid on `day`: no penalty runs on it from then on.
+    /// Counts `taken` as paid on `day`; no penalty runs on it from then on.
     pub fn pay(&mut self, taken: Parts, day: BusinessDay) {
         let payment = self.count_as_paid(taken, day);
         self.billed.pay(&self.rule, payment);
         self.touched = true;
     }
 
-    /// Waives all charges that are still unpaid, except those that the installment `bears`, as of `day`, so that penalty on them counts
-    /// as not having run since; returns what was waived.
+    /// Waives all unpaid charges as of `day`, except what the installment `bears`, so that no penalty has run on them since. Returns
+    /// what was waived.
     pub(super) fn waive_charges(&mut self, bears: Parts, day: BusinessDay) -> Parts {
         let fell = self.billed.charges_beyond(bears);
         let waived = self.count_as_paid(fell, day);
@@ -181,17 +187,17 @@ impl LineAccount {
         LineAccount { line, installments: Vec::new(), loans: Vec::new(), since, entries: Vec::new() }
     }
 
-    /// What the line owes on `day` on all bills that were cut, penalty included.
+    /// What the line owes on `day` on all bills that were cut, with penalty.
     pub fn owed_in_all(&self, day: BusinessDay) -> Fen {
         self.installments.iter().map(|open| open.owed_on(day).total()).sum()
     }
 
-    /// Allocates money over the open installments, oldest due first; what none can take is excess. Penalty that ran only because the
-    /// money was told of late, and was paid meanwhile, is allocated or becomes excess in the same way.
+    /// Allocates money over the open installments, oldest due first; what none can take is excess. For back-dated money, penalty that
+    /// was paid but, given its value date, was never due, is allocated too or becomes excess.
     pub fn receive(&mut self, money: Money) -> Repayment {
         self.look_back(money.value_on);
         let (mut items, mut left) = (Vec::new(), money.amount);
-        // Where anything has changed since the day that it counts from, it pays first what was owed on that day.
+        // If anything has changed since the value date, first pays what was owed on that day.
         if self.installments.iter().any(|open| open.unpaid.is_some()) {
             (items, left) = self.pay_installments(left, money.value_on, OpenInstallment::owed_then);
         }
@@ -201,8 +207,8 @@ impl LineAccount {
         self.book(money, items, excess)
     }
 
-    /// Books money that pays nothing, so that all of it goes back. While it was here it could have paid what was owed: penalty that ran on
-    /// that meanwhile, and was paid, pays what is owed now or goes back too.
+    /// Books money that pays nothing and is all paid back. On the days that it was here it could have paid what was owed: penalty that
+    /// ran on that, and was paid, pays what is owed now or is paid back too.
     pub fn give_back(&mut self, money: Money) -> Repayment {
         self.look_back(money.value_on);
         let mut items = Vec::new();
@@ -210,8 +216,8 @@ impl LineAccount {
         self.book(money, items, excess)
     }
 
-    /// Pays installments out of `amount`, oldest due first, each as much as `owed` says of it; returns what each was given, and what is
-    /// left over.
+    /// Pays installments from `amount`, oldest due first, each what `owed` returns for it. Returns what each was given, and what is
+    /// left.
     pub(super) fn pay_installments(
         &mut self,
         amount: Fen,
@@ -237,7 +243,7 @@ impl LineAccount {
         (items, allocation.left)
     }
 
-    /// Carries what installments were paid over to their loans and to the line, and makes the receipt.
+    /// Updates loans and line for what their installments were paid, and makes the receipt.
     pub(super) fn book(&mut self, money: Money, items: Vec<RepaymentItem>, excess: Fen) -> Repayment {
         let when = When { business_day: money.today, at: money.at };
         let mut principal = Fen::ZERO;
@@ -275,7 +281,7 @@ impl LineAccount {
         }
     }
 
-    /// What of these items belongs to guarantors. Only loans that one has paid of are looked at.
+    /// The guarantors' parts of these items, of the loans on which one has paid a claim that is not recovered yet.
     fn take_recourse(&mut self, items: &[RepaymentItem]) -> Vec<Recourse> {
         let claimed = self.loans.iter_mut().filter(|open| open.loan.claim_left.is_positive());
         let of_loan = |open: &mut OpenLoan| {
@@ -286,7 +292,7 @@ impl LineAccount {
         claimed.filter_map(of_loan).collect()
     }
 
-    /// What of these items is receivable of loans that are charged off, less what guarantors have of it.
+    /// What these items paid of the receivables of charged-off loans, less the guarantors' parts.
     pub(super) fn of_charged_off(&self, items: &[RepaymentItem], recourse: &[Recourse]) -> Fen {
         let is_charged_off = |loan_id: LoanId| {
             let open = self.loans.iter().find(|open| open.loan.loan_id == loan_id);
@@ -297,9 +303,8 @@ impl LineAccount {
         lost.map(|item| item.taken.receivable()).sum::<Fen>() - guarantors.map(|recourse| recourse.amount).sum::<Fen>()
     }
 
-    /// Closes loans that owe nothing any more. That is asked of today, and not of the day that the money counts from: that day may lie
-    /// within grace, while penalty has run since on other principal that was paid late and is still owed. So it does not matter when the
-    /// money was told of.
+    /// Closes loans that owe nothing today. The value date would not do: it may lie within grace, while penalty has run since on other
+    /// principal that was paid late. So the result does not depend on when the channel reported the money.
     fn close_paid_loans(&mut self, money: &Money) {
         for OpenLoan { loan, .. } in self.loans.iter_mut().filter(|open| open.touched) {
             let owes =
@@ -311,26 +316,25 @@ impl LineAccount {
         }
     }
 
-    /// Lifts the freeze for lateness as soon as nothing is late on the day of `note`, which names what has cured it.
-    /// Other reasons for a freeze stay.
+    /// Lifts the freeze for lateness once nothing is late on the day of `note`, which names the cause. Other reasons for a freeze stay.
     pub fn unfreeze_if_cured(&mut self, note: Note) {
         let day = note.when.business_day;
         let late = |open: &OpenInstallment| open.billed.due_on() < day && !open.owed_on(day).is_zero();
         if !self.line.status.is_frozen_for(Freeze::Overdue) || self.installments.iter().any(late) {
             return;
         }
-        // A closed line is not frozen, so that nothing is refused here.
+        // Cannot be refused: only a closed line refuses it, and a closed line is not frozen.
         if let Ok(Some(entry)) = self.line.apply(Change::Unfreeze(Freeze::Overdue), note) {
             self.entries.push(entry);
         }
     }
 
-    /// What the borrower is told of the line: that it is frozen, or not any more.
+    /// Notices to the borrower about the line: that it is frozen, or no longer.
     pub fn told(&self) -> Vec<Notice> {
         self.entries.iter().flat_map(|entry| told(&self.line, entry)).collect()
     }
 
-    /// Bills that this account's payments have settled in full, penalty until `today` included.
+    /// Bills that this account's payments have settled in full, including penalty until `today`.
     pub fn settled_bills(&self, today: BusinessDay) -> Vec<(LineId, BusinessDay)> {
         let mut settled = Vec::new();
         for bill in self.installments.chunk_by(|one, next| one.billed.due_on() == next.billed.due_on()) {
@@ -349,14 +353,14 @@ impl Repayment {
         When { business_day: self.business_day, at: self.received_at }
     }
 
-    /// What it settled, summed over its installments; without excess.
+    /// What it paid, summed over its installments; without the excess.
     pub fn taken(&self) -> Parts {
         self.items.iter().map(|item| item.taken).sum()
     }
 
-    /// What the funder's core is told: one message for each loan, because its order is kept by loan.
+    /// Messages to the funder's core: one for each loan, because their order is kept by loan.
     pub fn messages(&self, partner: &str) -> Vec<Message> {
-        // Money for several bills touches a loan once in each, and not always the oldest first.
+        // Money for several bills pays a loan once in each, and not always the oldest first.
         let mut items = self.items.clone();
         items.sort_by_key(|item| (item.loan_id, item.period));
         let paid = items.chunk_by(|one, next| one.loan_id == next.loan_id).map(|items| self.message(partner, items));
@@ -365,7 +369,7 @@ impl Repayment {
         paid.chain(recovered).collect()
     }
 
-    /// What of it is written for guarantors.
+    /// The guarantors' parts, as they are stored.
     pub(super) fn booked_recourse(&self) -> impl Iterator<Item = BookedRecourse> {
         self.recourse.iter().map(|recourse| BookedRecourse {
             line_id: self.line_id,
@@ -419,7 +423,7 @@ impl Source {
         }
     }
 
-    /// Who recorded it, where a person did.
+    /// The person who recorded it, if one did.
     pub(super) fn recorded_by(&self) -> Option<String> {
         match self {
             Source::Withholding(_) | Source::ChannelFile(_) => None,
@@ -427,7 +431,7 @@ impl Source {
         }
     }
 
-    /// What names the money where it came from: our order's id, the bank's reference, or the repayment that is taken back.
+    /// The external reference of the money: our order's id, the bank's reference, or the id of the repayment that is reversed.
     pub fn reference(&self) -> String {
         match self {
             Source::Withholding(id) | Source::ChannelFile(id) => id.uuid().to_string(),
@@ -437,7 +441,7 @@ impl Source {
     }
 }
 
-/// One item an installment.
+/// Adds an item, or adds its amounts to the item of the same installment.
 pub(super) fn add(items: &mut Vec<RepaymentItem>, item: RepaymentItem) {
     match items.iter_mut().find(|earlier| (earlier.loan_id, earlier.period) == (item.loan_id, item.period)) {
         Some(earlier) => earlier.taken += item.taken,

@@ -1,4 +1,5 @@
-//! Use cases of collection: the borrower's button, early payoff, and transfers that an operator records.
+//! Use cases of collection: the borrower's button, early payoff, transfers that an operator records, and money that only a channel's
+//! daily file reports.
 
 use serde_json::json;
 use sqlx::PgConnection;
@@ -47,7 +48,7 @@ pub enum RepayRefusal {
 }
 
 impl RepayRefusal {
-    /// One of each, in the order of their declaration.
+    /// One value of each variant, in the order of declaration.
     pub const ALL: [RepayRefusal; 9] = [
         RepayRefusal::CollectionInProgress,
         RepayRefusal::NothingDue,
@@ -77,40 +78,40 @@ impl Refusal for RepayRefusal {
     }
 }
 
-/// Money towards bills that were cut, as the borrower's button asks for it.
+/// A request of the borrower's button to pay towards bills that were cut.
 #[derive(Clone, Debug)]
 pub struct RepayRequest {
     pub line_id: LineId,
-    /// At most what is owed on bills that were cut, penalty of today included.
+    /// At most what is owed on bills that were cut, with today's penalty.
     pub amount: Fen,
-    /// `None`: the card that is charged first.
+    /// `None`: the default card, or the oldest bound one.
     pub card_id: Option<CardId>,
     pub idempotency_key: String,
 }
 
-/// The early payoff of one loan, as the borrower's button asks for it.
+/// A request of the borrower's button to pay off one loan early.
 #[derive(Clone, Debug)]
 pub struct PayoffOrder {
     pub loan_id: LoanId,
     pub line_id: LineId,
-    /// As [`payoff_quote`] said it today.
+    /// The total of today's [`payoff_quote`].
     pub quoted: Fen,
     pub card_id: Option<CardId>,
     pub idempotency_key: String,
 }
 
-/// A transfer that reached the platform's account, as an operator records it.
+/// A bank transfer that reached the platform's account, as an operator records it.
 #[derive(Clone, Debug)]
 pub struct Transfer {
     pub line_id: LineId,
     pub amount: Fen,
-    /// Books the same money once, whichever line it is recorded for.
+    /// Each reference is booked once, whichever line it is recorded for.
     pub bank_reference: String,
     pub operator: String,
 }
 
-/// Orders a withholding by the borrower's button, to be sent by the next run of
-/// [`super::jobs::submit_withholdings`]. The same key gives the same order.
+/// Orders a withholding by the borrower's button, to be sent by the next run of [`super::jobs::submit_withholdings`]. Repeating the key
+/// returns the same order.
 pub async fn repay(app: &App, request: &RepayRequest) -> Outcome<Withholding, RepayRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let ordered = order_repayment(&mut transaction, app, request).await;
@@ -154,7 +155,7 @@ pub(super) async fn order_repayment(
 /// # Errors
 /// `LoanNotOpen` where the loan has ended or is of another line.
 pub async fn payoff_quote(app: &App, line_id: LineId, loan_id: LoanId) -> Outcome<PayoffQuote, RepayRefusal> {
-    // Locks for an instant, so that the figures belong together; nothing is written.
+    // Takes locks only to read consistent figures; nothing is written.
     let mut transaction = database::begin(&app.pool).await?;
     let mut batch = Batch::lock(&mut transaction, app, &[line_id]).await?;
     let quote = quote_locked(&mut transaction, app, &mut batch, line_id, loan_id).await?;
@@ -194,8 +195,8 @@ pub(super) async fn order_payoff(
     order(connection, app, &batch, &asked).await
 }
 
-/// Books a transfer that reached the platform's account; what nothing can take is owed back. The same bank reference is
-/// booked once, over all lines.
+/// Books a transfer that reached the platform's account; what no installment can take is paid back. A bank reference is booked only
+/// once, over all lines.
 pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repayment, RepayRefusal> {
     if !transfer.amount.is_positive() {
         return Err(Fault::Refused(RepayRefusal::NoAmount));
@@ -239,9 +240,9 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     Ok(repayment)
 }
 
-/// Books money that only a channel's daily file told of, in the caller's transaction. It pays what is still owed, and the rest is owed
-/// back, together with penalty that was paid only because the money was told of late. Money that was to pay off a loan which has ended
-/// since goes back whole. `false` where it was booked before.
+/// Books money that only a channel's daily file reported, in the caller's transaction. It pays what is still owed; the rest is paid
+/// back, with penalty that was paid only because the money was reported late. Money that was to pay off a loan which has ended since is
+/// paid back whole. `false` if it was booked before.
 pub async fn receive_from_file(
     connection: &mut PgConnection,
     app: &App,
@@ -251,7 +252,7 @@ pub async fn receive_from_file(
     book_from_file(connection, app, order, FromFile::PaysWhatIsOwed(amount)).await
 }
 
-/// As [`receive_from_file`], for money all of which goes back to the order's card, whatever is owed.
+/// As [`receive_from_file`], but all of the money is paid back to the order's card, whatever is owed.
 pub async fn give_back_from_file(
     connection: &mut PgConnection,
     app: &App,
@@ -261,7 +262,7 @@ pub async fn give_back_from_file(
     book_from_file(connection, app, order, FromFile::GoesBack(amount)).await
 }
 
-/// What becomes of money that only a channel's daily file told of.
+/// What to do with money that only a channel's daily file reported.
 #[derive(Clone, Copy)]
 enum FromFile {
     PaysWhatIsOwed(Fen),
@@ -304,20 +305,19 @@ async fn book_from_file(
     Ok(true)
 }
 
-/// Whether money was to pay off a loan that has ended. It is then not used for another loan, as it is not where the channel tells of it
-/// in time.
+/// Whether the money was to pay off a loan that has ended. It then pays no other loan, just as when the channel reports it in time.
 async fn is_for_ended_loan(connection: &mut PgConnection, purpose: Purpose) -> sqlx::Result<bool> {
     let Purpose::Payoff(loan_id) = purpose else { return Ok(false) };
     let loans = loan::load_loans(connection, &[loan_id]).await?;
     Ok(loans.iter().any(|loan| loan.status != LoanStatus::Open))
 }
 
-/// What is asked for under a key.
+/// What is asked for under an idempotency key.
 struct Asked<'a> {
     line_id: LineId,
     purpose: Purpose,
     amount: Fen,
-    /// `None`: whichever card is charged first.
+    /// `None`: the default card, or the oldest bound one.
     card_id: Option<CardId>,
     key: &'a str,
 }
@@ -330,10 +330,10 @@ impl Asked<'_> {
     }
 }
 
-/// The order that was made under this key before; `None` where there is none.
+/// The order that was made under this key before; `None` if there is none.
 ///
 /// # Errors
-/// `KeyReused` where something else was asked for under the key.
+/// `KeyReused` if something else was asked for under the key.
 async fn earlier_order(connection: &mut PgConnection, asked: &Asked<'_>) -> Outcome<Option<Withholding>, RepayRefusal> {
     match store::find_by_key(connection, asked.line_id, asked.key).await? {
         Some(earlier) if asked.is_for(&earlier) => Ok(Some(earlier)),
@@ -342,16 +342,16 @@ async fn earlier_order(connection: &mut PgConnection, asked: &Asked<'_>) -> Outc
     }
 }
 
-/// Ends an order of the timetable that is pending on the line and was not sent yet, to make way for what somebody orders now.
+/// Ends a pending order of the timetable that was not sent yet, so that another order can be made for the line.
 ///
 /// # Errors
-/// `CollectionInProgress` where anything else is pending on the line.
+/// `CollectionInProgress` if anything else is pending on the line.
 async fn make_way(connection: &mut PgConnection, app: &App, line_id: LineId) -> Outcome<(), RepayRefusal> {
     let Some(pending) = store::find_pending(connection, line_id).await? else { return Ok(()) };
     if pending.state == State::Created && pending.purpose == Purpose::Due {
         let ids = [pending.withholding_id.uuid()];
         let ended = store::end_created(connection, &ids, Failure::Superseded, app.clock.now()).await?;
-        // None is ended if it was sent at this very moment.
+        // It is not ended if it was sent just now.
         if ended == 1 {
             return Ok(());
         }
@@ -377,7 +377,7 @@ async fn quote_locked(
     Ok(payoff.quote_on(account, &product, batch.today))
 }
 
-/// Makes the order that is asked for, to be sent by the next run.
+/// Makes the order that is asked for; the next run sends it.
 async fn order(
     connection: &mut PgConnection,
     app: &App,
@@ -414,8 +414,8 @@ async fn order(
     if store::insert_withholdings(connection, &new).await? == 1 {
         return Ok(order);
     }
-    // The timetable does not lock lines, so it may have made an order since `make_way` looked. That is tried once more; if another order
-    // comes again, collection is in progress.
+    // The timetable does not lock lines, so it may have made an order since `make_way` looked. Try once more; if yet another order
+    // comes, collection is in progress.
     make_way(connection, app, line_id).await?;
     match store::insert_withholdings(connection, &new).await? {
         0 => Err(Fault::Refused(RepayRefusal::CollectionInProgress)),

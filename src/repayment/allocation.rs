@@ -14,13 +14,13 @@ pub struct InstallmentDue {
 /// Where a payment went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allocation {
-    /// One element for each installment handed in, in the same order; never more than it owed.
+    /// One element for each installment given, in the same order; never more than it owed.
     pub taken: Vec<Parts>,
-    /// What no installment could take.
+    /// What is left over once every installment is paid.
     pub left: Fen,
 }
 
-/// The order in which an installment takes money when it is `days_overdue` late (zero or less: not late).
+/// The order in which an installment takes money when it is `days_overdue` days late (zero or negative: not late).
 pub fn order_on(terms: &AllocationTerms, days_overdue: i64) -> [Part; 4] {
     match terms.after {
         Some((days, order)) if days_overdue > i64::from(days) => order,
@@ -28,7 +28,7 @@ pub fn order_on(terms: &AllocationTerms, days_overdue: i64) -> [Part; 4] {
     }
 }
 
-/// Walks `installments` as given (oldest due first) and gives each what it owes, in its own order, while money lasts.
+/// Pays `installments` in the order given (oldest due first) while money lasts; within each, its parts are paid in its own order.
 pub fn allocate(payment: Fen, installments: &[InstallmentDue]) -> Allocation {
     let mut left = payment.or_zero();
     let mut taken = Vec::with_capacity(installments.len());
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_owes_less_than_nothing_takes_nothing_and_gives_nothing_to_the_rest() {
+    fn a_part_that_owes_a_negative_amount_takes_nothing_and_pays_nothing_else() {
         let due = Parts { penalty: Fen::new(-5), principal: Fen::new(100), ..Parts::default() };
         let owing = [InstallmentDue { due, order: ORDER }];
         let taken = vec![Parts { principal: Fen::new(100), ..Parts::default() }];

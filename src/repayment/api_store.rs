@@ -44,6 +44,7 @@ pub struct Wanted {
     pub after: Option<Uuid>,
 }
 
+/// A funder's repayments, the oldest first.
 pub async fn list_repayments(
     connection: &mut PgConnection,
     funder_id: FunderId,
@@ -101,6 +102,7 @@ pub struct WithholdingView {
     pub final_at: Option<DateTime<Utc>>,
 }
 
+/// A funder's withholdings, the oldest first.
 pub async fn list_withholdings(
     connection: &mut PgConnection,
     funder_id: FunderId,

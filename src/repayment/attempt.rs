@@ -1,4 +1,4 @@
-//! When the timetable tries again: which of a day's times an order is made for, on which channel.
+//! Scheduled retries: for which of the day's times the timetable makes the next order of a line, and on which channel.
 
 use chrono::{DateTime, Utc};
 
@@ -10,9 +10,9 @@ use crate::partner::withholding::{ChannelFailure, ChannelName};
 pub struct LastAttempt {
     pub state: State,
     pub channel: ChannelName,
-    /// From 1 on each day.
+    /// Counts the day's attempts, from 1.
     pub attempt_no: i16,
-    /// The time of day that it was made for.
+    /// The time of the timetable that it was made for.
     pub submit_at: DateTime<Utc>,
 }
 
@@ -24,23 +24,22 @@ pub struct NextAttempt {
     pub submit_at: DateTime<Utc>,
 }
 
-/// The next attempt on a line from which nothing is being collected and that owes something; `times` are the day's. `None`
-/// until the next time has come, and for good after a failure that another try does not mend.
+/// The next attempt on a line that owes something and has no pending order; `times` are the day's. `None` before the next time comes,
+/// and for the rest of the day after a failure that a retry cannot cure.
 pub fn next_attempt(last: Option<LastAttempt>, times: &[DateTime<Utc>], now: DateTime<Utc>) -> Option<NextAttempt> {
     let come = times.iter().copied().filter(|time| *time <= now).max()?;
     let Some(last) = last else {
         return Some(NextAttempt { channel: ChannelName::FIRST, attempt_no: 1, submit_at: come });
     };
     let (channel, is_open) = match last.state {
-        // It made way for money that came otherwise, before or after its time, or its card was gone when that came: what is left
-        // is still asked for at that time.
+        // It was never sent: another payment replaced it, or its card was unbound. What is still owed is asked for at the same time.
         State::Failed(Failure::Superseded) => (last.channel, come >= last.submit_at),
         State::Failed(Failure::Channel(ChannelFailure::InsufficientFunds) | Failure::Reversed) => {
             (last.channel, come > last.submit_at)
         }
         State::Failed(Failure::Channel(ChannelFailure::ChannelDown)) => (ChannelName::FIRST, come > last.submit_at),
         State::Failed(Failure::Channel(ChannelFailure::CardInvalid | ChannelFailure::Refused)) => return None,
-        // A part was collected, so that the card is empty: the rest is the timetable's next day's.
+        // Only a part was collected, so the card is empty: the rest is left to the timetable's next day.
         State::Succeeded { .. } => return None,
         State::Created | State::Submitted | State::Unknown => return None,
     };
@@ -63,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_made_way_is_made_up_for_at_its_own_time() {
+    fn a_superseded_order_is_replaced_at_its_own_time() {
         let superseded = State::Failed(Failure::Superseded);
         assert_eq!(next(superseded, "09:00", "08:59"), None);
         assert_eq!(next(superseded, "09:00", "09:00").as_deref(), Some("beta 2 09:00"));
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_passes_waits_for_the_next_time_and_another_one_for_a_person() {
+    fn a_temporary_failure_is_retried_at_the_next_time_and_another_one_not_at_all() {
         let failed = |failure| State::Failed(Failure::Channel(failure));
         assert_eq!(next(failed(ChannelFailure::InsufficientFunds), "09:00", "14:59"), None);
         assert_eq!(next(failed(ChannelFailure::InsufficientFunds), "09:00", "15:00").as_deref(), Some("beta 2 15:00"));

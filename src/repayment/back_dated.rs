@@ -1,11 +1,12 @@
-//! Money that counts from an earlier day, because its channel told of it late. Penalty that has run since on what it pays, or would
-//! have paid, was never due, and is given back. Three questions are asked, in the order of [`LineAccount::receive`]:
+//! Back-dated money: it counts from an earlier day (its value date), because its channel reported it late. Penalty that has run since
+//! then on what it pays, or would have paid, was never due and is given back. Three questions are answered, in the order of
+//! [`LineAccount::receive`]:
 //!
-//! 1. How much of each installment was unpaid on each day since ([`Unpaid`])? Other money has come, was taken back, or principal
-//!    fell by a refund.
-//! 2. What does the money pay? First what was due and unpaid on its day (`owed_then`), then what else is owed.
-//! 3. On which days did it pay nothing ([`Idle`])? On those it would have paid what other money paid only later, so that less
-//!    penalty has run. What was paid beyond that is allocated as the money itself.
+//! 1. How much of each installment was unpaid on each day since ([`Unpaid`])? Other money was paid or reversed, or principal fell by a
+//!    refund.
+//! 2. What does the money pay? First what was due and unpaid on its value date (`owed_then`), then what else is owed.
+//! 3. On which days did it pay nothing ([`Idle`])? On those days it could have paid what other money paid only later, so less penalty
+//!    has run. Penalty that was overpaid is allocated like the money itself.
 //!
 //! Penalty is counted in fen-days (see [`crate::overdue::OverdueSpan`]). An example: 600 fen fall due on the 10th and are paid on the
 //! 20th, which makes 6,000 fen-days. If 400 of them turn out to have come on the 12th, 8 × 400 are taken off, and 2,800 are left.
@@ -17,14 +18,14 @@ use crate::bill::Parts;
 use crate::product::terms::PenaltyBase;
 
 impl OpenInstallment {
-    /// Whether something was paid of it on which penalty would have run.
+    /// Whether `paid` changed this installment's penalty base.
     pub(super) fn is_changed_by(&self, paid: &PaidSince) -> bool {
         (paid.loan_id, paid.period) == (self.billed.loan_id, self.billed.period)
             && !self.rule.base_of(paid.parts()).is_zero()
     }
 
-    /// The part of its present debt that was due and unpaid on `day`, from which the money counts. Left out are amounts that
-    /// other money had paid by then and that were taken back since, and penalty that has run since.
+    /// The part of its present debt that was due and unpaid on `day`, the value date. Not counted: amounts that other money had paid by
+    /// then and that were reversed since, and penalty that has run since.
     pub(super) fn owed_then(&self, day: BusinessDay) -> Parts {
         if self.billed.due_on() > day {
             return Parts::default();
@@ -43,7 +44,7 @@ impl OpenInstallment {
         }
     }
 
-    /// What it owes, with no penalty that has run since the day that money counts from.
+    /// What it owes, without penalty that has run since `day`, the value date.
     pub(super) fn owed_without_later_penalty(&self, day: BusinessDay) -> Parts {
         let Some(unpaid) = &self.unpaid else { return self.owed_on(day) };
         let mut then = self.billed.clone();
@@ -53,7 +54,7 @@ impl OpenInstallment {
 }
 
 impl LineAccount {
-    /// Finds out how much of each installment was unpaid on each day since `day`, from what was loaded of them.
+    /// Computes how much of each installment was unpaid on each day since `day`, from the changes that were loaded.
     pub(super) fn look_back(&mut self, day: BusinessDay) {
         let all = std::mem::take(&mut self.since.paid);
         if all.is_empty() {
@@ -66,20 +67,20 @@ impl LineAccount {
             }
         }
         let idle = std::mem::take(&mut self.since.idle);
-        // What ran on it was taken off the installments when it was booked; here it is left out of what was unpaid.
+        // The fen-days of idle money were taken off the installments when that money was booked; here only what was unpaid is reduced.
         self.count_idle_as_paid(&idle);
     }
 
-    /// Gives penalty back that was never due, where money counts from before today: on the days on which it paid nothing that was
-    /// owed, it would have paid what other money paid later (what bears penalty first, which favours the borrower), so none was due on
-    /// that. What goes back is allocated as the money was, and added to its `items`. Returns what no installment can take of it
-    /// and of what is left.
+    /// Gives back penalty that was never due. On the days on which back-dated money paid nothing that was owed, it would have paid what
+    /// other money paid later, so no penalty was due on that (it counts towards the penalty base first, which favours the borrower).
+    /// What is given back is allocated like the money, and added to its `items`. Returns what no installment can take of it and of
+    /// `left`.
     pub(super) fn give_back_undue(&mut self, money: &Money, items: &mut Vec<RepaymentItem>, mut left: LeftOver) -> Fen {
         if money.value_on >= money.today {
             return left.amount;
         }
         self.take_off_while_idle(money, items, left);
-        // What goes back counts from that day, too, so that less still has run: until nothing more goes back.
+        // What is given back has the same value date, so it takes off more penalty: repeat until nothing more is given back.
         loop {
             let back = self.give_penalty_back(money.today, items);
             if back.is_zero() {
@@ -91,7 +92,7 @@ impl LineAccount {
             left.amount += unused;
         }
         items.retain(|item| !item.taken.is_zero());
-        // One that owed penalty alone may owe nothing now.
+        // A loan that owed only penalty may owe nothing now.
         for open in &mut self.loans {
             let is_of = |installment: &&OpenInstallment| installment.billed.loan_id == open.loan.loan_id;
             open.touched |= self.installments.iter().filter(is_of).any(|installment| installment.touched);
@@ -99,7 +100,7 @@ impl LineAccount {
         left.amount
     }
 
-    /// Takes off what ran on what money would have paid while these payments of it, and what is left, were idle.
+    /// Takes off the fen-days of what the money could have paid while these items of it, and what is left, were idle.
     fn take_off_while_idle(&mut self, money: &Money, items: &[RepaymentItem], left: LeftOver) {
         let idle = self.idle(money, items, left);
         for (open, ran) in self.count_idle_as_paid(&idle) {
@@ -108,23 +109,21 @@ impl LineAccount {
         }
     }
 
-    /// How much of the money lay idle, and until when: what is left over until today, and what paid an installment until that fell due.
+    /// How much of the money was idle, and until when: what is left over until today, and what paid an installment until its due day.
     fn idle(&self, money: &Money, items: &[RepaymentItem], left: LeftOver) -> Vec<Idle> {
         let (from, today) = (money.value_on, money.today);
         let LeftOver { amount, pays_off } = left;
         let mut idle = vec![Idle { amount, from, until: today, pays_off }];
         for item in items {
-            let is_it =
-                |open: &&OpenInstallment| (open.billed.loan_id, open.billed.period) == (item.loan_id, item.period);
-            if let Some(open) = self.installments.iter().find(is_it) {
+            if let Some(open) = self.installments.iter().find(|open| open.is_of(item)) {
                 idle.push(Idle { amount: item.taken.total(), from, until: open.billed.due_on().min(today), pays_off });
             }
         }
         idle
     }
 
-    /// Counts idle money as paid on the days on which it was there, first on the loan that it came to pay off, then on the oldest due;
-    /// returns the fen-days that ran on it, by installment.
+    /// Counts idle money as paid on the days on which it was here: first on the loan that it was to pay off, then on the oldest due.
+    /// Returns the fen-days that had run on it, by installment.
     fn count_idle_as_paid(&mut self, idle: &[Idle]) -> Vec<(&mut OpenInstallment, i128)> {
         let all = self.installments.iter_mut().chain(&mut self.since.settled);
         let mut covered: Vec<(&mut OpenInstallment, i128)> = all.map(|open| (open, 0)).collect();
@@ -140,7 +139,7 @@ impl LineAccount {
         covered
     }
 
-    /// Takes off what was paid of penalty beyond what is due; returns how much that is.
+    /// Gives back penalty that was paid beyond what is due; returns how much.
     fn give_penalty_back(&mut self, today: BusinessDay, items: &mut Vec<RepaymentItem>) -> Fen {
         let mut back = Fen::ZERO;
         for open in self.installments.iter_mut().chain(&mut self.since.settled) {
@@ -171,7 +170,8 @@ mod tests {
     use crate::product::terms::PenaltyRate;
     use crate::product::{ProductVersion, file};
 
-    /// As [`paid_at_last`] after three days of grace, at 0.001 a day: 40,000 fen of principal came on the 16th, and no penalty.
+    /// As [`paid_at_last`] with three days of grace and penalty of 0.001 a day: 40,000 fen of principal were paid on the 16th, no
+    /// penalty.
     fn paid_late_in_part() -> LineAccount {
         let mut terms = file::parse(file::SHIPPED[0]).unwrap();
         terms.penalty.rate = PenaltyRate::Daily("0.001".parse().unwrap());
@@ -188,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn what_ran_on_principal_that_came_late_is_owed_though_the_rest_was_there_within_grace() {
+    fn penalty_on_principal_that_came_late_is_owed_though_the_rest_was_paid_within_grace() {
         let today = day("2026-01-20");
-        let told_late = |fen| {
+        let reported_late = |fen| {
             let mut account = paid_late_in_part();
             let at = DateTime::UNIX_EPOCH;
             let source = Source::Transfer { bank_reference: "B1".into(), operator: "Li".into() };
@@ -201,8 +201,8 @@ mod tests {
             (account.owed_in_all(today), is_settled, is_frozen, excess)
         };
         // 40,000 × 6 days × 0.001.
-        assert_eq!(told_late(60_000), (Fen::new(240), false, true, Fen::ZERO));
-        // What is left over was there for those 40,000.
-        assert_eq!(told_late(100_000), (Fen::ZERO, true, false, Fen::new(40_000)));
+        assert_eq!(reported_late(60_000), (Fen::new(240), false, true, Fen::ZERO));
+        // The excess could have paid those 40,000.
+        assert_eq!(reported_late(100_000), (Fen::ZERO, true, false, Fen::new(40_000)));
     }
 }

@@ -1,4 +1,4 @@
-//! The borrower's button: money is ordered with the PIN, and told of honestly until the bank has said what became of it.
+//! The borrower's button: orders money, confirmed with the PIN, and shows how the order stands until the bank has answered.
 
 use sqlx::PgConnection;
 
@@ -27,14 +27,14 @@ pub enum Wish {
     Payoff { loan_id: LoanId, quoted: Fen },
 }
 
-/// One press of the button, confirmed with the PIN; never logged.
+/// One press of the button, confirmed with the PIN. Never logged, because it holds the PIN.
 #[derive(Clone)]
 pub struct Press {
     pub borrower_id: BorrowerId,
     pub line_id: LineId,
     pub wish: Wish,
     pub card_id: Option<CardId>,
-    /// One key, one order.
+    /// The idempotency key: one key makes one order.
     pub key: String,
     /// As it was typed.
     pub pin: String,
@@ -58,7 +58,7 @@ impl Refusal for PressRefusal {
     }
 }
 
-/// Orders the money, and has it sent at once. The same key is answered as before, without the PIN.
+/// Orders the money and has it sent at once. Repeating the key returns the same order, without checking the PIN.
 pub async fn press(app: &App, press: &Press) -> Outcome<WithholdingId, PressRefusal> {
     if let Some(earlier) = find_by_key(app, press.borrower_id, &press.key).await? {
         return Ok(earlier.withholding_id);
@@ -71,7 +71,7 @@ pub async fn press(app: &App, press: &Press) -> Outcome<WithholdingId, PressRefu
     ordered.map_err(|fault| fault.map_refusal(PressRefusal::Repay))
 }
 
-/// Orders the money, with the job that sends it: somebody waits before a page, and the timetable's next turn is minutes away.
+/// Orders the money, and enqueues a job that sends it: the borrower is waiting, and the next scheduled run is minutes away.
 async fn order(connection: &mut PgConnection, app: &App, press: &Press) -> Outcome<WithholdingId, RepayRefusal> {
     let (line_id, card_id, idempotency_key) = (press.line_id, press.card_id, press.key.clone());
     let order = match press.wish {
@@ -88,21 +88,21 @@ async fn order(connection: &mut PgConnection, app: &App, press: &Press) -> Outco
     Ok(order.withholding_id)
 }
 
-/// A borrower's own order by its key.
+/// A borrower's own order by its idempotency key.
 pub async fn find_by_key(app: &App, borrower_id: BorrowerId, key: &str) -> anyhow::Result<Option<OwnOrder>> {
     Ok(own_store::find_by_key(&mut *app.pool.acquire().await?, borrower_id, key).await?)
 }
 
-/// A borrower's own order; `None` where it is somebody else's, or none.
+/// A borrower's own order; `None` if there is none, or it is somebody else's.
 pub async fn find_own(app: &App, borrower_id: BorrowerId, id: WithholdingId) -> anyhow::Result<Option<OwnOrder>> {
     Ok(own_store::find(&mut *app.pool.acquire().await?, borrower_id, id).await?)
 }
 
-/// What a payment settled of one installment, as its borrower reads it.
+/// What a payment settled of one installment, as its borrower sees it.
 pub struct SettledItem {
     pub own: OwnItem,
     pub charges: ShownCharges,
-    /// The end of the key of a guarantee charge's name.
+    /// The last part of the message key for the name of a guarantee charge.
     pub guarantee_name: &'static str,
 }
 
@@ -111,18 +111,18 @@ impl SettledItem {
         self.own.principal + self.charges.total() + self.own.penalty
     }
 
-    /// What adds up to the total.
+    /// The parts that add up to the total.
     pub fn parts(&self) -> [Fen; 4] {
         let ShownCharges { interest, guarantee } = self.charges;
         [self.own.penalty, interest, guarantee.unwrap_or_default(), self.own.principal]
     }
 }
 
-/// What the money of an order settled, and the ledger entries that say so.
+/// What the money of an order settled, and the ledger entries for it.
 pub async fn settled(app: &App, order: &OwnOrder) -> anyhow::Result<(Vec<SettledItem>, Vec<Entry>)> {
     let mut connection = app.pool.acquire().await?;
     let items = own_store::list_items(&mut connection, order.line_id, order.withholding_id).await?;
-    // More than one where the bank's daily file told of more than its answer had.
+    // More than one if the bank's daily file reported more than its answer had.
     let mut booked: Vec<_> = items.iter().map(|item| (item.repayment_id.uuid(), item.business_day)).collect();
     booked.dedup();
     let (sources, days): (Vec<_>, Vec<_>) = booked.into_iter().unzip();
@@ -138,7 +138,7 @@ pub async fn settled(app: &App, order: &OwnOrder) -> anyhow::Result<(Vec<Settled
     Ok((settled, entries))
 }
 
-/// The order that must end before the button works again on a line; without one named, of any line of the borrower.
+/// The pending order that blocks the button on a line; if no line is named, on any line of the borrower.
 pub async fn find_pending(
     app: &App,
     borrower_id: BorrowerId,
@@ -152,7 +152,7 @@ pub async fn find_pending(
     Ok(bill::list_pending(&mut connection, &line_ids).await?.pop())
 }
 
-/// Cards that money can be taken from, the default one first.
+/// The borrower's bound cards, the default one first.
 pub async fn chargeable_cards(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Card>> {
     let cards = borrower::card_actions::cards(app, borrower_id).await?;
     let mut bound: Vec<Card> = cards.into_iter().filter(|card| card.status == CardStatus::Bound).collect();

@@ -1,4 +1,4 @@
-//! Believing a channel's callback, or not.
+//! Checking a channel's callback before it is posted.
 
 use super::result_actions::{ChannelResult, Posted, post_results};
 use super::store;
@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::partner::withholding::{ChannelName, Heard};
 
-/// Why a callback, though signed by its channel, is not believed.
+/// Why a callback is not believed although its channel signed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackRefusal {
     #[error("the callback names another merchant")]
@@ -28,8 +28,8 @@ impl Refusal for CallbackRefusal {
     }
 }
 
-/// Posts a callback whose signature was believed, if merchant, order, channel and amount are what we sent. The same callback
-/// again changes nothing.
+/// Posts a callback whose signature was verified, if merchant, order, channel and amount are the ones that we sent. Repeating a
+/// callback changes nothing.
 pub async fn hear(app: &App, channel: ChannelName, heard: Heard) -> Outcome<Posted, CallbackRefusal> {
     let client = app.partners.client(channel.partner()).map_err(anyhow::Error::new)?;
     if heard.merchant_id != client.our_mchid() {
@@ -44,9 +44,9 @@ pub async fn hear(app: &App, channel: ChannelName, heard: Heard) -> Outcome<Post
     if heard.amount != order.amount {
         return Err(Fault::Refused(CallbackRefusal::OtherAmount));
     }
-    // That a channel has no such order is believed only when it is asked, late enough.
+    // "No such order" counts only as the answer to a query that was made late enough.
     let answer = heard.answer.unless_absent();
-    // A channel calls back late or twice what it has said by then: nobody waits for such a line, and nothing is locked for it.
+    // Callbacks may come late or twice; one that says nothing new locks nothing.
     if !order.is_pending() && order.receive(&answer) == Step::AlreadyApplied {
         return Ok(Posted { already_applied: 1, ..Posted::default() });
     }

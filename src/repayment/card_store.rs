@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::withholding::Withholding;
 use crate::base::id::{BorrowerId, CardId};
 
-/// The card that each borrower is charged on: the default, or the oldest bound one where none is. Borrowers without a bound card
-/// are missing.
+/// The card that each borrower is charged on: the default, or the oldest bound one if there is no default. Borrowers without a bound
+/// card are missing.
 pub async fn load_cards_to_charge(
     connection: &mut PgConnection,
     borrower_ids: &[Uuid],
@@ -25,8 +25,8 @@ pub async fn load_cards_to_charge(
     Ok(rows.into_iter().map(|row| (row.borrower_id, row.card_id)).collect())
 }
 
-/// Takes cards out of use for which a channel refused these orders for good, until the borrower has seen to them; none of them is the
-/// default.
+/// Takes out of use the cards for which a channel refused these orders for good; they are no longer the default. The borrower has to
+/// see to them.
 pub async fn mark_cards_invalid(connection: &mut PgConnection, refused: &[Withholding]) -> sqlx::Result<()> {
     sqlx::query!(
         "update bank_card set status = 'invalid', is_default = false
@@ -41,7 +41,7 @@ pub async fn mark_cards_invalid(connection: &mut PgConnection, refused: &[Withho
     Ok(())
 }
 
-/// Makes the oldest bound card the default of each of these borrowers that has none.
+/// Makes the oldest bound card the default for each of these borrowers that has no default.
 pub async fn hand_default_on(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<()> {
     sqlx::query!(
         "update bank_card set is_default = true

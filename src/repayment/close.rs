@@ -1,4 +1,4 @@
-//! The close's withholding step: orders to collect tomorrow what is due then, or overdue and on the timetable.
+//! The close's withholding step: makes tomorrow's orders for what is due then, or overdue and on the timetable.
 
 use sqlx::PgConnection;
 
@@ -11,15 +11,16 @@ use crate::base::{AccountRange, BusinessDay, When};
 use crate::notice;
 use crate::partner::withholding::ChannelName;
 
-/// Making the order for one bill is as much work as billing this many loans. If bills were counted as loans are, a day's orders would
-/// often be a single chunk, and all workers but one idle.
+/// Making the order for one bill is as much work as billing this many loans. If bills counted like loans, a day's orders would often be
+/// a single chunk, and all workers but one would be idle.
 const LOANS_PER_ORDER: i64 = 3;
 
 /// With fewer bills than this in a chunk, a second worker would cost more than it saves.
 const BILLS_MIN: i64 = 500;
 
 /// Divides the lines with open bills that tomorrow's timetable collects into ranges, each as much work as billing about `chunk_rows`
-/// loans. Where that would be fewer than two ranges, into two halves. Bills that are long overdue are no work, and are not counted.
+/// loans; into two halves if that would be fewer than two ranges. Bills off the timetable, such as long overdue ones, are no work and
+/// do not count.
 pub async fn plan(
     connection: &mut PgConnection,
     app: &App,
@@ -32,7 +33,7 @@ pub async fn plan(
     Ok(AccountRange::cut_at(&starts))
 }
 
-/// Writes the orders of `range` for the day after `day`; returns how many.
+/// Writes the orders of `range` for the day after `day`, and notices to borrowers without a card. Returns the number of orders.
 pub async fn run(
     connection: &mut PgConnection,
     app: &App,

@@ -1,4 +1,4 @@
-//! Making withholding orders for what is due: at the close for the day after, and again at later times of the day.
+//! Making withholding orders for what is due: at the close for the next day, and again at later times of the day.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::credit;
 use crate::loan::{self, LoanStatus};
 use crate::product::ProductVersion;
 
-/// Lines whose installments are in memory at once.
+/// How many lines have their installments in memory at once.
 const BATCH_LINES: usize = 1_000;
 
 /// A line from which money is to be taken.
@@ -33,15 +33,15 @@ pub struct Candidate {
     pub next: NextAttempt,
 }
 
-/// What became of candidates; those that owe nothing, or are being collected from, are neither.
+/// What became of candidates. Those that owe nothing, or have a pending order, are not counted.
 #[derive(Clone, Debug, Default)]
 pub struct Created {
     pub orders: u64,
-    /// They owe something, and there is no card to take it from.
+    /// Lines that owe something but have no card.
     pub without_card: Vec<WithoutCard>,
 }
 
-/// A line that owes something that cannot be taken.
+/// A line that owes something that cannot be collected.
 #[derive(Clone, Copy, Debug)]
 pub struct WithoutCard {
     pub line_id: LineId,
@@ -49,7 +49,7 @@ pub struct WithoutCard {
     pub owed: Fen,
 }
 
-/// Every version's timetable: which due days it collects on one day.
+/// The timetables of all product versions for one day: bills of which due days are collected on it.
 pub struct Timetable {
     products: HashMap<(ProductId, i32), Arc<ProductVersion>>,
     pub due_days: Vec<DueDay>,
@@ -71,13 +71,14 @@ impl Timetable {
         Ok(timetable)
     }
 
+    /// The product version that a line was opened under.
     pub fn product(&self, line: &DueLine) -> Option<&ProductVersion> {
         self.products.get(&(line.product_id, line.product_version)).map(Arc::as_ref)
     }
 }
 
-/// Writes one order a line for everything that is due on it by `day`, penalty of that day included. A line that owes nothing,
-/// from which something is being collected, or that has no card gets none.
+/// Writes one order for each line, over everything that is due on it by `day`, with penalty of that day. A line that owes nothing, has
+/// a pending order, or has no card gets none.
 pub async fn create_due_orders(
     connection: &mut PgConnection,
     app: &App,
@@ -107,7 +108,7 @@ pub async fn create_due_orders(
     Ok(created)
 }
 
-/// What each line owes on `day` on bills that are due by then, penalty included.
+/// What each line owes on `day` on bills that are due by then, with penalty.
 pub async fn owed_by_line(
     connection: &mut PgConnection,
     app: &App,
@@ -118,7 +119,7 @@ pub async fn owed_by_line(
     sum_by_line(connection, app, due, day).await
 }
 
-/// As [`owed_by_line`], on all bills that were cut, whether they are due or not.
+/// As [`owed_by_line`], but on all bills that were cut, due or not.
 pub async fn owed_in_all_by_line(
     connection: &mut PgConnection,
     app: &App,
@@ -129,8 +130,8 @@ pub async fn owed_in_all_by_line(
     sum_by_line(connection, app, open, day).await
 }
 
-/// What it takes to end a loan by an order that counts from `day`, as the loan stands now; nothing once it has ended. Nothing is locked:
-/// what changes after this is looked at when the money comes.
+/// What it takes to end a loan by an order with value date `day`, as the loan is now; zero once it has ended. Nothing is locked: later
+/// changes are handled when the money comes.
 pub async fn owed_for_payoff(
     connection: &mut PgConnection,
     app: &App,

@@ -1,4 +1,4 @@
-//! Paying bills and ending loans early by the borrower's button, and what became of it.
+//! Pages of the borrower's button: paying bills, ending loans early, and how an order stands.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -29,10 +29,10 @@ use crate::page::session::SignedIn;
 use crate::page::{Form, Page, unprocessable};
 use crate::product::ShownCharges;
 
-/// Keys of ours are 32 letters and digits; an order's key may be as long as a purchase's.
+/// The length of an idempotency key. Ours are 32 letters and digits; an order's key may be as long as a purchase's.
 const KEY_CHARS: std::ops::RangeInclusive<usize> = 16..=64;
 
-/// The code of the words beside cards of which the chosen one was unbound, or refused by its bank, meanwhile. Where no other is left
+/// The code of the message beside the cards if the chosen one was unbound, or refused by its bank, meanwhile. If no other card is left,
 /// the page says so.
 const CARD_GONE: &str = "card_not_chargeable";
 
@@ -43,7 +43,7 @@ pub struct PayPage {
     form: Form,
     owed: Fen,
     line_id: Option<LineId>,
-    /// Other lines that owe too.
+    /// The borrower's other lines that owe something.
     others: Vec<(LineId, Fen)>,
     cards: Vec<Card>,
     pending: Option<OwnPending>,
@@ -57,7 +57,7 @@ pub struct PayoffPage {
     form: Form,
     story: LoanStory,
     quote: Option<PayoffQuote>,
-    /// What the quote asks for of interest and fees of periods.
+    /// The quote's interest and period fees.
     charges: ShownCharges,
     interest_why: Vec<String>,
     guarantee_why: String,
@@ -72,7 +72,7 @@ pub struct PayoffPage {
 pub struct OrderPage {
     page: Page,
     order: OwnOrder,
-    /// What the money settled, and the ledger entries that say so; none before it came.
+    /// What the money settled, and the ledger entries for it; empty before it came.
     items: Vec<SettledItem>,
     entries: Vec<Entry>,
 }
@@ -93,14 +93,14 @@ pub async fn ask(
 ) -> Result<Response, Problem> {
     let mut form = Form::filled([("line", asked.line), ("key", key_or_new(&app, &asked.key))]);
     let owing = own_actions::owed_by_line(&app, borrower_id).await?;
-    // Without a line that owes, the first that does: nothing is ordered yet, and the page says how much it is.
+    // If no owing line is named, the first one is taken: nothing is ordered yet, and the page shows what it owes.
     if let (None, Some((first, _))) = (chosen_line(&owing, &form), owing.first()) {
         form.fill("line", &first.to_string());
     }
     Ok(pay_page(&app, page, borrower_id, form, owing).await?.into_response())
 }
 
-/// `POST /bills/pay`: orders the money, once however often it is sent, and for no other line than the one that was shown.
+/// `POST /bills/pay`: orders the money, only once however often the form is sent, and only for the line that was shown.
 pub async fn pay(
     State(app): State<App>,
     page: Page,
@@ -126,7 +126,7 @@ pub async fn pay(
         ("part", _) => form.read("amount", typed_amount),
         (_, true) => all_of(&mut form, owed),
         (_, false) => {
-            // An old browser shows the field beside either choice: whoever typed an amount into it is not charged all.
+            // Old browsers show the amount field beside either choice: somebody who typed an amount is not charged everything.
             form.fill("how", "part");
             form.refuse_field("amount", "amount_or_all");
             None
@@ -145,12 +145,12 @@ pub async fn pay(
             Err(failed) => return Err(failed.into()),
         }
     }
-    // Read again, since a payment made elsewhere meanwhile may be why this one was refused.
+    // Read again: a payment made elsewhere meanwhile may be why this one was refused.
     let owing = own_actions::owed_by_line(&app, borrower_id).await?;
     Ok(unprocessable(pay_page(&app, page, borrower_id, form, owing).await?))
 }
 
-/// Whether an order that was made under a form's key is the very payment of bills that the form asks for.
+/// Whether an order that was made under the form's key is the payment that the form asks for.
 fn is_for_bills(earlier: &OwnOrder, form: &Form) -> bool {
     let amount = match form.value("how") {
         "part" => typed_amount(form.value("amount")).ok(),
@@ -159,21 +159,21 @@ fn is_for_bills(earlier: &OwnOrder, form: &Form) -> bool {
     form.value("line").parse::<LineId>().ok() == Some(earlier.line_id) && amount == Some(earlier.amount)
 }
 
-/// Whether an order that was made under a form's key is the very payoff that the form asks for.
+/// Whether an order that was made under the form's key is the payoff that the form asks for.
 fn is_for_payoff(earlier: &OwnOrder, loan: &str, form: &Form) -> bool {
     let is_of_loan = loan.parse::<LoanId>().is_ok_and(|loan_id| earlier.loan_id == Some(loan_id));
     is_of_loan && form.value("quoted").parse().ok().map(Fen::new) == Some(earlier.amount)
 }
 
-/// Nothing is ordered under a key that ordered something else; the page is shown again with another one.
+/// Refuses a key that made another order; the page is shown again with a new key.
 fn refuse_used_key(app: &App, form: &mut Form) {
     form.refuse(&RepayRefusal::KeyReused);
     form.forget("pin");
     form.fill("key", &key_or_new(app, ""));
 }
 
-/// All that is owed, if that is what the page showed. A day's penalty or a new bill may have come since: the old sum would leave a
-/// rest behind, and nobody agreed to the new one yet.
+/// All that is owed, if it is what the page showed. A day's penalty or a new bill may have come since: the old sum would leave a rest,
+/// and nobody agreed to the new one yet.
 fn all_of(form: &mut Form, owed: Fen) -> Option<Fen> {
     let is_shown = form.value("owed").parse::<i64>() == Ok(owed.get());
     if !is_shown {
@@ -182,8 +182,8 @@ fn all_of(form: &mut Form, owed: Fen) -> Option<Fen> {
     is_shown.then_some(owed)
 }
 
-/// Puts a refusal where it can be mended: of an amount that was typed, or of a card that is gone by now, beside it. All of what was
-/// shown is not lowered, but looked at again.
+/// Shows a refusal where it can be corrected: beside the amount that was typed, or beside the cards if the chosen card is gone. If all
+/// was to be paid, the amount is not lowered, but shown again.
 fn refuse(form: &mut Form, refusal: RepayRefusal) {
     match refusal {
         RepayRefusal::MoreThanOwed { .. } if form.value("how") == "part" => {
@@ -214,19 +214,19 @@ async fn pay_page(
         has_pin: borrower::has_pin(app, borrower_id).await?,
         form,
     };
-    // After a post too, whose address names no line, so that it is the same line in the other language.
+    // After a POST too, whose address names no line, so that the language switch shows the same line.
     shown.page.visit.address = shown.here();
     Ok(shown)
 }
 
 impl PayPage {
-    /// This page again, for whoever comes back from setting a PIN or binding a card.
+    /// The address of this page, to return to after setting a PIN or binding a card.
     fn here(&self) -> String {
         self.line_id.map_or("/bills/pay".to_owned(), |line_id| format!("/bills/pay?line={line_id}"))
     }
 }
 
-/// The line that is named, if it owes anything.
+/// The line that the form names, if it owes anything.
 fn chosen_line(owing: &[(LineId, Fen)], form: &Form) -> Option<(LineId, Fen)> {
     let named = form.value("line").parse::<LineId>().ok();
     owing.iter().find(|(line_id, _)| Some(*line_id) == named).copied()
@@ -289,7 +289,7 @@ async fn payoff_page(
 ) -> Result<PayoffPage, Problem> {
     let quote = match payoff_quote(app, story.loan.line_id, story.loan.loan_id).await {
         Ok(quote) => Some(quote),
-        // Paid, refunded or voided, perhaps since the loan was read by another tab's payment: the page says so.
+        // The loan has ended, perhaps by a payment in another tab since it was read; the page says so.
         Err(Fault::Refused(_)) => {
             story = find_story(app, borrower_id, &story.loan.loan_id.to_string()).await?;
             None
@@ -314,7 +314,7 @@ async fn payoff_page(
 }
 
 impl PayoffPage {
-    /// What is left of each installment that was billed, and of those that count as billed because their statement is being cut.
+    /// What is left of each billed installment, including those that count as billed because their statement is being cut.
     fn billed(&self) -> Vec<Fen> {
         let billed = self.story.installments.iter().map(|one| one.owed.total());
         let rows = &self.story.current().schedule.installments;
@@ -322,7 +322,7 @@ impl PayoffPage {
         billed.chain(being_cut.iter().map(|row| row.total())).filter(|owed| owed.is_positive()).collect()
     }
 
-    /// The principal of each period that was not billed.
+    /// The principal of each unbilled period.
     fn unbilled(&self) -> Vec<Fen> {
         let rows = self.story.current().schedule.installments.iter().skip(self.periods_billed());
         rows.map(|row| row.principal).collect()
@@ -340,7 +340,7 @@ impl PayoffPage {
         self.period(Some(next).filter(|next| *next <= self.story.current().schedule.installments.len()))
     }
 
-    /// As the quote counts them.
+    /// How many periods the quote counts as billed.
     fn periods_billed(&self) -> usize {
         self.quote.as_ref().map_or_else(|| self.periods_cut(), |quote| usize::from(quote.periods_billed))
     }
@@ -350,14 +350,14 @@ impl PayoffPage {
         usize::try_from(billed).unwrap_or_default()
     }
 
-    /// Where a period of the loan is explained; without one, the loan.
+    /// The link to a period of the loan, or to the loan if no period is given.
     fn period(&self, period: Option<usize>) -> String {
         let loan = format!("/loans/{}", self.story.loan.loan_id);
         period.map_or(loan.clone(), |period| format!("{loan}/periods/{period}"))
     }
 }
 
-/// `GET /repayments/{order}`: where the money is, as far as it is known; the part that changes asks for itself.
+/// `GET /repayments/{order}`: how the order stands. The part that may change refreshes itself.
 pub async fn order(
     State(app): State<App>,
     page: Page,
@@ -386,10 +386,10 @@ impl OrderPage {
         matches!(self.order.status.as_str(), "created" | "submitted" | "unknown")
     }
 
-    /// The end of the keys of the words that say how it stands: its status, unless what was booked says otherwise.
+    /// The last part of the message keys for the order's state: its status, unless what was booked says otherwise.
     fn stands(&self) -> &str {
         match self.order.failure.as_deref() {
-            // The bank's daily file told of money after its answer had told of none.
+            // The bank's daily file reported money, though its answer had not.
             Some(_) if self.order.booked.is_positive() => "found",
             Some(failure) if failure == Failure::Reversed.stored() => "reversed",
             _ => &self.order.status,
@@ -400,7 +400,7 @@ impl OrderPage {
         self.order.booked.is_positive()
     }
 
-    /// What came; until anything has, what was ordered.
+    /// What has come; before that, what was ordered.
     fn amount(&self) -> Fen {
         if self.has_come() { self.order.booked } else { self.order.amount }
     }
@@ -409,12 +409,12 @@ impl OrderPage {
         self.items.iter().map(SettledItem::total).collect()
     }
 
-    /// What was paid for guarantors; `None` where no loan that was paid has such a charge.
+    /// The guarantee charges that were paid; `None` if no loan that was paid has such a charge.
     fn guarantee(&self) -> Option<Fen> {
         self.items.iter().filter_map(|item| item.charges.guarantee).reduce(|sum, charge| sum + charge)
     }
 
-    /// The end of the key of that charge's name.
+    /// The last part of the message key for the name of that charge.
     fn guarantee_name(&self) -> &'static str {
         let names = self.items.iter().filter(|item| item.charges.guarantee.is_some()).map(|item| item.guarantee_name);
         names.max().unwrap_or("guarantee")
@@ -424,14 +424,14 @@ impl OrderPage {
         self.order.interest - self.guarantee().unwrap_or_default()
     }
 
-    /// What adds up to what came.
+    /// The parts that add up to what came.
     fn parts(&self) -> [Fen; 5] {
         let OwnOrder { principal, penalty, excess, .. } = self.order;
         [principal, self.interest(), self.guarantee().unwrap_or_default(), penalty, excess]
     }
 }
 
-/// The card that was chosen; without a choice the default one is charged, and for one that cannot be read no other.
+/// The chosen card; `None` means the default card. An unreadable choice is never replaced by another card.
 fn card(form: &mut Form) -> Option<CardId> {
     let card_id = form.value("card").parse().ok();
     if card_id.is_none() && !form.value("card").is_empty() {

@@ -1,4 +1,4 @@
-//! Collection's background work: send orders, ask what became of them, try again at the timetable's later times.
+//! Collection's background jobs: send orders, ask channels about unknown outcomes, and make the orders of the timetable's later times.
 
 use std::collections::HashMap;
 
@@ -23,27 +23,27 @@ use crate::{business_day, notice};
 
 /// Workers that call channels at once: while one posts what a channel has answered, another one's call is under way.
 const WORKERS: usize = 3;
-/// The fewest orders in one call, as long as enough of them wait: fewer than a channel takes, so that a few hundred orders are work for
-/// all workers and not for one alone.
+/// The fewest orders in one call, if enough of them wait: fewer than a channel takes, so that a few hundred orders are shared by all
+/// workers.
 const ORDERS_MIN: usize = 150;
 const _: () = assert!(ORDERS_MIN <= channels::ORDERS_MAX);
-/// Calls that each worker makes where many orders wait. Fewer and larger calls share what a call costs apart from its orders.
+/// Calls that each worker makes if many orders wait. Larger calls share the fixed cost of a call.
 const CALLS_EACH: usize = 2;
-/// Transactions that make orders at once. More would only queue: the database is the bottleneck.
+/// Transactions that make orders at once. More would only queue, because the database is the bottleneck.
 const MAKERS: usize = 2;
-/// How long after orders were marked as sent they may still go out. A batch that the channel does not take is sent again in halves, call
-/// by call; what has not gone out by then is not sent at all.
+/// How long after orders were marked as sent they may still be sent. A batch that the channel refuses is sent again in halves, call by
+/// call; what has not been sent by then is not sent at all.
 const SEND_WITHIN: TimeDelta = TimeDelta::minutes(1);
-/// After this many questions about one order, about nine hours, an operator is told to call the channel.
+/// After this many queries about one order, which takes about nine hours, an operator is told to call the channel.
 const QUERIES_BEFORE_NOTICE: i16 = 14;
 
-/// Sends every order whose time has come, in batches, and posts what the channels answer. An order is marked as sent, and
-/// that is committed, before the channel is called.
+/// Sends every order whose time has come, in batches, and posts what the channels answer. Orders are marked as sent, in a committed
+/// transaction, before the channel is called.
 pub async fn submit_withholdings(app: &App) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
     let counted_max = (WORKERS * CALLS_EACH * channels::ORDERS_MAX) as i64;
     let waiting = queue_store::count_to_submit(&mut *app.pool.acquire().await?, app.clock.now(), counted_max).await?;
-    // Usually there is nothing to send, and this one query tells.
+    // Usually there is nothing to send, and this query is all that is done.
     if waiting == 0 {
         return Ok(posted);
     }
@@ -51,7 +51,7 @@ pub async fn submit_withholdings(app: &App) -> anyhow::Result<Posted> {
     // An order rerouted to the next channel is sent in the same run.
     for channel in ChannelName::ALL {
         let calls = Calls { channel, orders_max };
-        // The other workers join in only if one call does not take all that waits.
+        // The other workers start only if the first call does not take everything that waits.
         let first = claim(app, calls, Place::FIRST).await?;
         let others = if first.seen < orders_max { 0 } else { WORKERS - 1 };
         let after = first.last;
@@ -64,20 +64,20 @@ pub async fn submit_withholdings(app: &App) -> anyhow::Result<Posted> {
     Ok(posted)
 }
 
-/// How many orders go into one call, where `waiting` of them wait on all channels.
+/// How many orders to put into one call, if `waiting` orders wait on all channels.
 fn orders_per_call(waiting: usize) -> usize {
     waiting.div_ceil(WORKERS * CALLS_EACH).clamp(ORDERS_MIN, channels::ORDERS_MAX)
 }
 
-/// The channel that is called, and the most orders of one call.
+/// The channel to call, and the most orders in one call.
 #[derive(Clone, Copy)]
 struct Calls {
     channel: ChannelName,
     orders_max: usize,
 }
 
-/// One worker: sends the `first` orders, if they were claimed for it already, and then claims and sends what waits behind `after`, until
-/// less is left than one call takes.
+/// One worker: sends the `first` claimed orders, if any are given, then claims and sends what waits behind `after`, until less is left
+/// than one call takes.
 async fn submit_to(app: &App, calls: Calls, mut first: Option<Claimed>, mut after: Place) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
     loop {
@@ -98,21 +98,21 @@ async fn submit_to(app: &App, calls: Calls, mut first: Option<Claimed>, mut afte
     }
 }
 
-/// Orders that are marked as sent and are now to be sent.
+/// Orders that are marked as sent, to be sent now.
 struct Claimed {
     /// When they were marked.
     at: DateTime<Utc>,
-    /// How many orders were claimed, with those that turned out not to need sending any more.
+    /// How many orders were claimed, including those that need not be sent any more.
     seen: usize,
-    /// The place of the last of them; the next claim begins behind it.
+    /// The place of the last order; the next claim starts behind it.
     last: Place,
     orders: Vec<Order>,
     line_ids: HashMap<WithholdingId, LineId>,
 }
 
-/// Claims a channel's next orders behind `after` and marks them as sent. The amounts of those that the timetable made are lowered to what
-/// is owed now. One that has nothing to ask for any more, or has no card, is ended instead. The timetable makes another one for what is
-/// left; whoever ordered a payment is told that nothing comes of it.
+/// Claims a channel's next orders behind `after` and marks them as sent. The amount of a scheduled order is lowered to what is owed
+/// now. An order for which nothing is owed any more, or that has no card, is ended instead: the timetable makes another scheduled order
+/// for what is left, and a borrower who ordered a payment is told that it is not sent.
 async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
@@ -129,8 +129,7 @@ async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed>
             _ if !amount.is_positive() && !order.is_by_timetable() => unneeded.push(order.withholding_id.uuid()),
             _ if !amount.is_positive() => superseded.push(order.withholding_id.uuid()),
             Some(agreement_number) => orders.push(order.to_send(agreement_number.clone(), amount)),
-            // Its card was unbound since it was made, or refused for another order: the timetable makes the next one on the card
-            // that took over.
+            // Its card was unbound since, or refused for another order: the timetable makes a new order on the default card.
             None if order.is_by_timetable() => superseded.push(order.withholding_id.uuid()),
             None => no_card.push(order.withholding_id.uuid()),
         }
@@ -145,7 +144,7 @@ async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed>
     Ok(Claimed { at: now, seen: claimed.len(), last, orders, line_ids })
 }
 
-/// Ends orders of borrowers that ask for more than is owed by now, and tells the borrowers.
+/// Ends borrowers' orders that ask for more than is owed now, and tells the borrowers.
 async fn end_unneeded(connection: &mut PgConnection, unneeded: &[Uuid], now: DateTime<Utc>) -> anyhow::Result<()> {
     if unneeded.is_empty() {
         return Ok(());
@@ -158,8 +157,8 @@ async fn end_unneeded(connection: &mut PgConnection, unneeded: &[Uuid], now: Dat
     Ok(notice::raise(connection, &told).await?)
 }
 
-/// What is owed of what each line's order, of which it has one, was made for, on the day that the order counts from: on bills that are due
-/// by then where the timetable made it, on all bills that were cut where the button did, and what ends the loan where it pays off one.
+/// What is owed for the purpose of each line's order (a line has only one), on the order's business day: on bills that are due by then
+/// for a scheduled order, on all bills that were cut for the button's, and what ends the loan for a payoff.
 async fn owed_for_orders(
     connection: &mut PgConnection,
     app: &App,
@@ -191,9 +190,9 @@ impl ClaimedOrder {
         self.purpose == PurposeKind::Due
     }
 
-    /// What it asks for where so much is owed of what it was made for; zero where it is not to be sent. The borrower agreed to one amount:
-    /// once less is owed, the button's orders ask for nothing. That may be so after days in which another channel kept silent, and a
-    /// refund in them.
+    /// The amount to ask for if `owed` is owed for its purpose; zero if it is not to be sent. The borrower agreed to one amount, so if
+    /// less is owed the button's orders ask for nothing. That can happen after another channel gave no answer for days, and a refund
+    /// came meanwhile.
     fn amount_where(&self, owed: Fen) -> Fen {
         match self.purpose {
             PurposeKind::Due => owed.min(self.amount),
@@ -222,8 +221,8 @@ fn results(said: Vec<Said>, line_ids: &HashMap<WithholdingId, LineId>) -> Vec<Ch
         .collect()
 }
 
-/// Asks the channels about every order that is not final and whose time to ask has come; each question puts the next one
-/// off further. Only an explicit answer ends an order.
+/// Asks the channels about every order that is not final and whose time to ask has come; each query postpones the next one further.
+/// Only an explicit answer ends an order.
 pub async fn query_unknowns(app: &App) -> anyhow::Result<Posted> {
     let mut posted = Posted::default();
     if !queue_store::has_any_question(&mut *app.pool.acquire().await?, app.clock.now()).await? {
@@ -256,8 +255,8 @@ pub async fn query_unknowns(app: &App) -> anyhow::Result<Posted> {
     Ok(posted)
 }
 
-/// The answer as far as it is believed. That a channel has no such order counts only after the time in which, by its contract, the order
-/// might still have been on its way, reckoned from the latest moment at which it may have been sent.
+/// The answer, if it can be believed. That a channel has no such order counts only after the time in which, by its contract, the order
+/// might still arrive, counted from the latest moment at which it may have been sent.
 fn believed(answer: Answer, question: &OpenQuestion, channel: ChannelName, now: DateTime<Utc>) -> Answer {
     match answer {
         Answer::Absent { code } => match channel.absence_is_final_after() {
@@ -296,19 +295,19 @@ async fn claim_questions(app: &App, queue: Queue, now: DateTime<Utc>) -> anyhow:
     Ok(questions)
 }
 
-/// Makes the orders that the timetable still asks for today, once their time of day has come: after a failure that passes, for
-/// what a payment by button or transfer has left, and where something else was being collected when the day began. Returns
-/// how many; they are sent by the next [`submit_withholdings`].
+/// Makes the orders that the timetable still asks for today, once their time has come: after a temporary failure, for what a payment by
+/// button or transfer has left, and if another order was pending when the day began. Returns how many; the next [`submit_withholdings`]
+/// sends them.
 ///
 /// # Errors
-/// The first failure; what other makers made stays, and the next run makes the rest.
+/// The first failure. What other workers made is kept, and the next run makes the rest.
 pub async fn retry_withholdings(app: &App) -> anyhow::Result<u64> {
     let now = app.clock.now();
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
     let timetable = Timetable::load(&mut connection, app, today).await?;
     let mut lines = queue_store::load_due_lines(&mut connection, &timetable.due_days, AccountRange::ALL).await?;
-    // Most of them failed today and wait for a later time of day, or for tomorrow. Those are dropped before more is read.
+    // Most lines had a failure today and wait for a later time or for tomorrow. They are dropped before more is read.
     let failed = queue_store::load_last_failures(&mut connection, today, &ids_of(&lines)).await?;
     let next = |line: &DueLine, last: Option<&LastAttempt>| {
         candidate(&timetable, line, last.copied(), When { business_day: today, at: now })
@@ -336,15 +335,15 @@ fn ids_of(lines: &[DueLine]) -> Vec<Uuid> {
     lines.iter().map(|line| line.line_id.uuid()).collect()
 }
 
-/// What the timetable asks for on a line now, given the last order that it made there today; `None` where nothing.
+/// What the timetable asks for on a line now, given its last scheduled order of today; `None` if nothing.
 fn candidate(timetable: &Timetable, line: &DueLine, last: Option<LastAttempt>, when: When) -> Option<Candidate> {
     let product = timetable.product(line)?;
     let times: Vec<_> = product.terms.withholding.times.iter().map(|time| when.business_day.instant(*time)).collect();
     next_attempt(last, &times, when.at).map(|next| Candidate::new(line, product, next))
 }
 
-/// Makes one maker's share of the orders, in a transaction of its own; returns how many. The lines stand in order, so that two runs never
-/// wait for each other in a circle. Makes none if `day` has ended since it was read, because the close makes the next day's orders.
+/// Makes one worker's share of the orders, in its own transaction; returns how many. The lines are sorted, so that two runs never
+/// deadlock. Makes none if `day` has ended since it was read, because the close makes the next day's orders.
 async fn make_due_orders(app: &App, candidates: &[Candidate], day: BusinessDay) -> anyhow::Result<u64> {
     let mut transaction = database::begin(&app.pool).await?;
     if business_day::store::hold_today(&mut transaction).await? != day {

@@ -1,11 +1,13 @@
-//! Repayment: money from borrowers, by withholding, by button, by transfer, and how it is allocated.
+//! Repayment: money from borrowers, by withholding (scheduled or by the borrower's button) or by bank transfer, and how it is
+//! allocated. Start with `withholding` (an order and its states) and `account` (what money does to a line); `jobs` sends the orders,
+//! and `result_actions` books what the channels answer.
 
 pub mod withholding;
 pub mod attempt;
 pub mod allocation;
 pub mod account;
-pub mod back_dated;
 pub mod unpaid;
+pub mod back_dated;
 pub mod payoff;
 pub mod reversal;
 pub mod transfer;
@@ -16,19 +18,19 @@ pub mod card_store;
 pub mod transfer_store;
 pub mod reversal_store;
 pub mod queue_store;
-pub mod reversal_actions;
-pub mod transfer_actions;
+pub mod own_store;
+pub mod due_actions;
 pub mod receipt_actions;
 pub mod result_actions;
-pub mod actions;
-pub mod due_actions;
-pub mod outlook_actions;
-pub mod own_store;
-pub mod button_actions;
-pub mod h5;
 pub mod callback_actions;
+pub mod actions;
+pub mod button_actions;
+pub mod reversal_actions;
+pub mod transfer_actions;
+pub mod outlook_actions;
 pub mod jobs;
 pub mod close;
+pub mod h5;
 pub mod api_store;
 pub mod api;
 

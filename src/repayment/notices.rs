@@ -1,4 +1,4 @@
-//! What people are told about collection.
+//! Notices to borrowers and operators about collection.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::base::id::BorrowerId;
 use crate::base::{Fen, When};
 use crate::notice::Notice;
 
-/// The channel refused the card for good: the borrower is asked to see to it.
+/// The channel refused the card for good; the borrower should see to it.
 pub fn card_invalid(order: &Withholding, when: When) -> Notice {
     Notice::to_borrower(
         order.borrower_id,
@@ -30,7 +30,7 @@ pub fn withheld(order: &Withholding, collected: Fen, when: When) -> Notice {
     Notice::to_borrower(order.borrower_id, "withheld", body, when)
 }
 
-/// Money was to be taken from the card and was not. The caller sees to it that it is said once a day of the timetable's tries.
+/// Money was not taken from the card as ordered. For scheduled attempts the caller raises it once a day.
 pub fn withholding_failed(order: &Withholding, failure: Failure, when: When) -> Notice {
     let body = json!({
         "line": order.line_id,
@@ -60,17 +60,17 @@ pub fn no_card(line: &WithoutCard, when: When) -> Notice {
     Notice::to_borrower(line.borrower_id, "no_card", body, when)
 }
 
-/// A channel has not said what became of an order for a long time: an operator calls it.
+/// A channel has not given an outcome of an order for a long time; an operator should call it.
 pub fn still_unknown(order: &Withholding, when: When) -> Notice {
     Notice::to_operators("withholding_still_unknown", of_order(order), when)
 }
 
-/// A channel says something else than before about an order, or an amount that cannot be: a break is open over it.
+/// A channel contradicts its earlier answer about an order, or reports an impossible amount; a break is open for it.
 pub fn contradicted(order: &Withholding, when: When) -> Notice {
     Notice::to_operators("withholding_contradiction", of_order(order), when)
 }
 
-/// A channel refuses to take an order on as it was sent: an operator mends what is wrong with it.
+/// A channel rejects an order as malformed; an operator should find out what is wrong with it.
 pub fn rejected(order: &Withholding, code: &str, when: When) -> Notice {
     let mut body = of_order(order);
     body["code"] = json!(code);
@@ -81,7 +81,7 @@ fn of_order(order: &Withholding) -> Value {
     json!({ "withholding": order.withholding_id, "channel": order.channel.name() })
 }
 
-/// The channel's file contradicted what it had said: the payment is owed again.
+/// The channel's file contradicted its earlier answer: the payment is owed again.
 pub fn repayment_reversed(borrower_id: BorrowerId, reversal: &Repayment) -> Notice {
     let body = json!({ "line": reversal.line_id, "amount_fen": -reversal.amount });
     Notice::to_borrower(borrower_id, "repayment_reversed", body, reversal.when())

@@ -9,18 +9,18 @@ use crate::base::{BusinessDay, Fen};
 use crate::bill::own_store::Coming;
 use crate::{bill, business_day};
 
-/// What is owed on bills that were cut, and what will be.
+/// What is owed on cut bills, and what will be owed on the next one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outlook {
-    /// On bills whose days of grace are over, penalty included, and the oldest due day of those.
+    /// Owed on bills whose days of grace are over, with penalty; `late_since` is their oldest due day.
     pub late: Fen,
     pub late_since: Option<BusinessDay>,
-    /// On bills whose due day has passed and whose days of grace have not, and the first of the days on which those end.
+    /// Owed on bills that are past due but within grace; `grace_until` is the first day on which grace ends for one of them.
     pub graced: Fen,
     pub grace_until: Option<BusinessDay>,
     /// The next due day, and what is due then.
     pub next: Option<(BusinessDay, Fen)>,
-    /// Where no bill is cut for a day to come: what the next one will ask for, as the schedules stand now.
+    /// If no cut bill is still to fall due: what the next one will ask for, as the schedules are now.
     pub coming: Option<Coming>,
 }
 
@@ -95,7 +95,7 @@ mod tests {
         let expected = Outlook {
             late: Fen::new(150),
             late_since: Some(day("2026-01-25")),
-            // The last day of grace is one of them.
+            // The last day of grace is still within grace.
             graced: Fen::new(11),
             grace_until: Some(today),
             next: Some((today, Fen::new(23))),

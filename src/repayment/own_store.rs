@@ -1,4 +1,4 @@
-//! SQL of collections as their borrower sees them.
+//! SQL of withholding orders as their borrower sees them.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use crate::base::id::{BorrowerId, LineId, LoanId, ProductId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 
-/// One order to take money from a card, and where it went once it came.
+/// One order to take money from a card, and what its money settled.
 #[derive(Clone, Debug)]
 pub struct OwnOrder {
     pub withholding_id: WithholdingId,
@@ -21,25 +21,25 @@ pub struct OwnOrder {
     pub card_tail: Option<String>,
     pub created_at: DateTime<Utc>,
     pub final_at: Option<DateTime<Utc>>,
-    /// What came of it and was not taken back: by the bank's answer, or by its daily file where that tells of more than the answer.
+    /// What it collected and was not reversed: by the bank's answer, or by its daily file if that reports more than the answer.
     pub booked: Fen,
-    /// What was settled with that.
+    /// The principal that was paid with it.
     pub principal: Fen,
-    /// With fees a period, whatever they are for.
+    /// Interest and all period fees.
     pub interest: Fen,
     pub penalty: Fen,
-    /// What nothing could take: it goes back to the card.
+    /// What no installment could take; it is paid back to the card.
     pub excess: Fen,
 }
 
-/// Which of a borrower's orders; those that are not named are any.
+/// Which of a borrower's orders; `None` does not filter.
 #[derive(Default)]
 struct Which<'a> {
     withholding_id: Option<WithholdingId>,
     key: Option<&'a str>,
 }
 
-/// The order, or what it was sent on as: where a channel is down, the next one takes the money by an order of its own.
+/// An order by its id, or the order that it was rerouted as: if a channel is down, the next one takes the money by an order of its own.
 pub async fn find(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -48,7 +48,7 @@ pub async fn find(
     select(connection, borrower_id, Which { withholding_id: Some(withholding_id), ..Which::default() }).await
 }
 
-/// The order that a key made, or what it was sent on as.
+/// An order by its idempotency key, or the order that it was rerouted as.
 pub async fn find_by_key(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -57,8 +57,8 @@ pub async fn find_by_key(
     select(connection, borrower_id, Which { key: Some(key), ..Which::default() }).await
 }
 
-/// Lines come first: each way to an order begins with its line. Of an order that was sent on to the next channel, whose key
-/// names it, the last one counts.
+/// Starts from the borrower's lines, because the indexes of orders start with the line. Of a rerouted order, whose key names the first
+/// one, the last one is returned.
 async fn select(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -113,10 +113,10 @@ pub struct OwnItem {
     pub loan_id: LoanId,
     /// From 1.
     pub period: i16,
-    /// The row that an early payoff made, which alone bears the fee for paying off early.
+    /// Whether it is the row that an early payoff made, the only one with the fee for paying off early.
     pub is_payoff: bool,
     pub merchant_name: String,
-    /// The version that the loan was made under.
+    /// The product version that the loan was made under.
     pub product_id: ProductId,
     pub product_version: i32,
     /// How many periods the loan has.
@@ -127,7 +127,7 @@ pub struct OwnItem {
     pub penalty: Fen,
 }
 
-/// What the money of an order settled, in the order in which it was allocated; nothing before it came, or once it was taken back.
+/// What the money of an order settled, in the order of allocation; empty before it came, and after it was reversed.
 pub async fn list_items(
     connection: &mut PgConnection,
     line_id: LineId,

@@ -1,4 +1,4 @@
-//! Ending one loan early with money that has arrived: what was quoted is settled, the rest of the schedule collapses.
+//! Ending a loan early with money that has arrived: the quoted amount is settled, and the rest of the schedule collapses into one row.
 
 use super::account::{LeftOver, LineAccount, Money, OpenLoan, Repayment, RepaymentItem};
 use crate::base::{BusinessDay, Fen};
@@ -9,7 +9,7 @@ use crate::loan::{Loan, LoanStatus, Schedule};
 use crate::overdue::OverdueSpan;
 use crate::product::ProductVersion;
 
-/// The loan that a payoff ends, as locked.
+/// The loan that a payoff ends; locked, except where it is only quoted.
 #[derive(Clone, Debug)]
 pub struct PayoffLoan {
     pub loan: Loan,
@@ -23,15 +23,21 @@ pub struct PayoffLoan {
 pub struct PayoffDone {
     /// The next version of the schedule; `None` where every period was billed already.
     pub schedule: Option<Schedule>,
-    /// The one bill line for all that was not billed yet, paid from the beginning; `None` where nothing was left.
+    /// One bill line for everything that was not billed yet, paid from the start; `None` if nothing was left to bill.
     pub bill_line: Option<BilledInstallment>,
-    /// Whether the money did not suffice, so that it was allocated like any other money.
+    /// Whether the money was less than the payoff takes, so that it was allocated like any other money.
     pub fell_short: bool,
 }
 
+/// Charges of a billed period that a payoff waives.
+struct Waived {
+    period: i16,
+    charges: Parts,
+}
+
 impl PayoffLoan {
-    /// What it takes to end the loan on `day`. Only what the statements before that day bill counts as billed. So the figures do not
-    /// depend on whether the close of the day before has cut its statements yet, nor on statements that are cut before the channel
+    /// What it takes to end the loan on `day`. Only periods whose statement day is before `day` count as billed. So the figures depend
+    /// neither on whether the close of the day before has cut its statements yet, nor on statements that are cut before the channel
     /// answers.
     pub fn quote_on(&self, account: &LineAccount, product: &ProductVersion, day: BusinessDay) -> PayoffQuote {
         let of_loan = account.installments.iter().filter(|open| open.billed.loan_id == self.loan.loan_id);
@@ -51,29 +57,24 @@ impl PayoffLoan {
         })
     }
 
-    /// Takes note of a statement that was cut after this loan was read and before the account was. Whoever only quotes does not hold
-    /// statements back, and would otherwise count such an installment twice, as billed and as being billed.
+    /// Notices a statement that was cut after this loan was read and before the account was. A quote does not hold statements back, and
+    /// would otherwise count such an installment twice: as billed, and as being billed.
     pub fn catch_up(&mut self, account: &LineAccount) {
         let of_loan = account.installments.iter().filter(|open| open.billed.loan_id == self.loan.loan_id);
         let billed = of_loan.map(|open| open.billed.period.unsigned_abs()).max().unwrap_or_default();
         self.last_billed = self.last_billed.max(billed);
     }
 
-    /// The schedule after the payoff, and the bill line for all that was not billed yet: none where everything was billed, or where a
-    /// refund has emptied the rest. Rows that were billed after the quote lose the charges that were `waived`; rows whose statement was
-    /// only being cut, and which the quote counted as billed, keep theirs.
-    fn end(
-        &self,
-        quote: PayoffQuote,
-        day: BusinessDay,
-        waived: &[(i16, Parts)],
-    ) -> (Schedule, Option<BilledInstallment>) {
+    /// The schedule after the payoff, and the bill line for everything that was not billed yet; `None` if everything was billed, or if
+    /// a refund has emptied the rest. Rows that were billed after the quote lose the charges that were `waived`. Rows whose statement
+    /// was just being cut, which the quote counted as billed, keep theirs.
+    fn end(&self, quote: PayoffQuote, day: BusinessDay, waived: &[Waived]) -> (Schedule, Option<BilledInstallment>) {
         let mut ended = self.schedule.clone();
         let last_billed = usize::from(self.last_billed);
-        for (period, fell) in waived {
+        for Waived { period, charges } in waived {
             if let Some(row) = ended.installments.get_mut(usize::from(period.unsigned_abs()) - 1) {
-                row.interest -= fell.interest;
-                row.fee -= fell.fee;
+                row.interest -= charges.interest;
+                row.fee -= charges.fee;
             }
         }
         let principal = ended.installments[last_billed..].iter().map(|row| row.principal).sum();
@@ -89,18 +90,18 @@ impl PayoffLoan {
         }
     }
 
-    /// Rows whose statement the close of the day before `day` has not come to yet.
+    /// Rows whose statement the close of the day before `day` has not cut yet.
     fn being_billed(&self, day: BusinessDay) -> &[Installment] {
         let billed = usize::from(self.last_billed);
         self.schedule.installments.get(billed..usize::from(self.periods_billed_before(day))).unwrap_or_default()
     }
 
-    /// How many periods the statements before `day` bill, whether or not the last of them is cut already.
+    /// How many periods have a statement day before `day`, whether or not the last statement is cut already.
     fn periods_billed_before(&self, day: BusinessDay) -> u16 {
         self.loan.periods_billed_before(day, self.last_billed, &self.schedule)
     }
 
-    /// Whether any row that is not billed asks for something.
+    /// Whether any unbilled row asks for a positive amount.
     fn has_row_left(&self) -> bool {
         self.schedule.installments.iter().skip(usize::from(self.last_billed)).any(|row| !row.total().is_zero())
     }
@@ -111,7 +112,7 @@ impl PayoffLoan {
 }
 
 impl LineAccount {
-    /// Settles a payoff with the money that was quoted for it. If it does not suffice, because the loan has grown meanwhile, it is
+    /// Settles a payoff with the money that was quoted for it. If the loan has grown meanwhile so that the money is too little, it is
     /// allocated like any other money.
     pub fn receive_payoff(
         &mut self,
@@ -121,8 +122,8 @@ impl LineAccount {
     ) -> (Repayment, PayoffDone) {
         self.look_back(money.value_on);
         let loan_id = payoff.loan.loan_id;
-        // The purchase was voided or refunded while the channel had the order, so that the loan has ended without this money, and the
-        // money goes back. Like any money that is left over, it could have paid meanwhile what other money paid later.
+        // The purchase was voided or refunded while the channel had the order: the loan has ended without this money, which is paid
+        // back. Like all money left over, it could have paid meanwhile what other money paid later.
         if payoff.loan.status != LoanStatus::Open {
             let mut items = Vec::new();
             let left = LeftOver { amount: money.amount, pays_off: Some(loan_id) };
@@ -141,23 +142,23 @@ impl LineAccount {
         if let Some(bill_line) = &bill_line {
             items.push(RepaymentItem { loan_id, period: bill_line.period, taken: bill_line.paid });
         }
-        // What was quoted and finds nothing left to pay is owed back: a refund came first, or no row is left to bear the fee.
+        // Part of the quote may find nothing left to pay: a refund came first, or no row is left to bear the fee. It is paid back.
         let amount = money.amount - items.iter().map(|item| item.taken.total()).sum();
         let excess = self.give_back_undue(&money, &mut items, LeftOver { amount, pays_off: Some(loan_id) });
         let schedule = Some(schedule).filter(|schedule| *schedule != payoff.schedule);
         (self.book(money, items, excess), PayoffDone { schedule, bill_line, fell_short: false })
     }
 
-    /// Pays in full what was billed when the quote was made, and of what was billed since only the principal, so that its charges are
-    /// waived. But where no unbilled row asks for anything any more, none is left to bear the charges of the quote: then the rows billed
-    /// since bear them, as far as they ask for as much. They never bear the fee for paying off early, since no statement asks for more
-    /// than when it was cut. Returns what was paid, and the charges that were waived, by period.
+    /// Pays in full what was billed when the quote was made. Of what was billed since, it pays only the principal, and waives the
+    /// charges. But if no unbilled row asks for anything any more, the rows billed since bear the quote's interest and period fee, up
+    /// to what they ask for; never the fee for paying off early, since a statement never asks for more than when it was cut. Returns
+    /// what was paid, and the waived charges.
     fn settle_billed(
         &mut self,
         payoff: &PayoffLoan,
         quote: &PayoffQuote,
         money: &Money,
-    ) -> (Vec<RepaymentItem>, Vec<(i16, Parts)>) {
+    ) -> (Vec<RepaymentItem>, Vec<Waived>) {
         let loan_id = payoff.loan.loan_id;
         let (mut items, mut waived) = (Vec::new(), Vec::new());
         let mut charges = if payoff.has_row_left() {
@@ -172,7 +173,8 @@ impl LineAccount {
                 let bears = Parts { interest, fee, ..Parts::default() };
                 charges += -bears;
                 taken = Parts { principal: taken.principal, ..bears };
-                waived.push((open.billed.period, open.waive_charges(bears, money.value_on)));
+                let period = open.billed.period;
+                waived.push(Waived { period, charges: open.waive_charges(bears, money.value_on) });
             }
             if !taken.is_zero() {
                 open.pay(taken, money.value_on);
@@ -183,6 +185,7 @@ impl LineAccount {
     }
 }
 
+/// The bill line of a row that is paid in full from the start.
 fn paid_line(payoff: &PayoffLoan, schedule: &Schedule, period: u16) -> BilledInstallment {
     let row = &schedule.installments[usize::from(period) - 1];
     let whole = Parts { principal: row.principal, interest: row.interest, fee: row.fee, penalty: Fen::ZERO };
@@ -223,14 +226,14 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// What came late of an installment, and paid principal alone.
+    /// A late payment of an installment's principal.
     struct Late {
         grace_days: u16,
         paid: i64,
         paid_on: &'static str,
     }
 
-    /// The only period of a loan: 100,000 fen with penalty of 0.001 a day after the days of grace.
+    /// The only period of a loan: 100,000 fen, with penalty of 0.001 a day after the days of grace.
     fn installment(loan: u128, due_on: &str, late: Late) -> OpenInstallment {
         let Late { grace_days, paid, paid_on } = late;
         let mut terms = file::parse(file::SHIPPED[0]).unwrap();
@@ -255,7 +258,7 @@ mod tests {
         OpenInstallment::new(billed, Arc::new(ProductVersion { product_id, version: 1, funder_id, terms }))
     }
 
-    /// What came late of it.
+    /// The late payment, as a change since the value date.
     fn paid_since(open: &OpenInstallment) -> PaidSince {
         let billed = &open.billed;
         let (loan_id, period, principal) = (billed.loan_id, billed.period, billed.paid.principal);
@@ -295,7 +298,7 @@ mod tests {
         PayoffLoan { loan, schedule: Schedule { installments: vec![row] }, last_billed: 1 }
     }
 
-    /// Money for a payoff that was ordered on the 12th.
+    /// Money for a payoff that was ordered on the 12th and reported on `today`.
     fn told_on(today: &str, fen: i64) -> Money {
         let at = DateTime::UNIX_EPOCH;
         Money {
@@ -309,13 +312,13 @@ mod tests {
     }
 
     #[test]
-    fn a_payoff_that_is_told_of_late_ends_the_loan_whatever_penalty_has_run_since_it_was_quoted() {
+    fn a_payoff_that_is_reported_late_ends_the_loan_whatever_penalty_has_run_since_it_was_quoted() {
         let open = installment(1, "2026-01-10", Late { grace_days: 0, paid: 1, paid_on: "2026-01-20" });
         let (payoff, product) = (payoff_of(&open), Arc::clone(&open.product));
         let mut account = LineAccount::new(line(LineStatus::Active, 99_999));
         account.since.paid = vec![paid_since(&open)];
         account.installments = vec![open];
-        // 100,000 and two days of penalty on them. The fen of the 20th was too much, and nothing had run on it since the 12th.
+        // 100,000 and two days of penalty. What was paid on the 20th was too much, and no penalty had run on it since the 12th.
         let (repayment, _) = account.receive_payoff(told_on("2026-01-22", 100_200), &payoff, &product);
         let taken = repayment.taken();
         assert_eq!((taken.principal, taken.penalty, repayment.excess), (Fen::new(99_999), Fen::new(200), Fen::new(1)));
@@ -323,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_payoff_was_there_for_its_own_loan_before_any_older_bill() {
+    fn what_a_payoff_leaves_over_counts_for_its_own_loan_before_any_older_bill() {
         // On the 16th, other money paid all of an older bill, with penalty, and 40,000 of the loan that was being paid off.
         let mut older = installment(2, "2026-01-05", Late { grace_days: 3, paid: 100_000, paid_on: "2026-01-16" });
         older.billed.paid.penalty = Fen::new(1_100);
@@ -334,7 +337,7 @@ mod tests {
         account.since.settled = vec![older];
         account.installments = vec![open];
         let (repayment, _) = account.receive_payoff(told_on("2026-01-20", 100_000), &payoff, &product);
-        // As by a channel that had told of it on the 12th: the 40,000 of the 16th were too much.
+        // As if the channel had reported it on the 12th: the 40,000 of the 16th were too much.
         let taken = repayment.taken();
         assert_eq!((taken.principal, taken.penalty, repayment.excess), (Fen::new(60_000), Fen::ZERO, Fen::new(40_000)));
         assert_eq!(account.loans[0].loan.status, LoanStatus::Paid);
@@ -356,7 +359,7 @@ mod tests {
     fn charges_that_were_paid_before_the_rest_was_waived_stay_in_the_schedule() {
         let mut open = installment(1, "2026-02-10", Late { grace_days: 3, paid: 0, paid_on: "2026-02-10" });
         let mut payoff = payoff_of(&open);
-        // Billed after the quote of the 12th, and paid in part by other money, before the channel told of that for the payoff.
+        // Billed after the quote of the 12th, and paid in part by other money before the channel reported the payoff.
         (open.billed.billed.interest, open.billed.paid.interest) = (Fen::new(500), Fen::new(200));
         (payoff.loan.first_statement_on, payoff.loan.last_statement_on) = (day("2026-01-20"), day("2026-01-20"));
         payoff.schedule.installments[0].interest = Fen::new(500);
@@ -370,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn interest_that_is_waived_bore_no_penalty_though_it_was_late_when_the_payoff_was_told_of() {
+    fn waived_interest_bore_no_penalty_though_it_was_late_when_the_payoff_was_reported() {
         let mut open = installment(1, "2026-02-10", Late { grace_days: 3, paid: 40_000, paid_on: "2026-02-16" });
         let on_interest =
             PenaltyTerms { base: PenaltyBase::PrincipalAndInterest, ..open.product.terms.penalty.clone() };
@@ -387,7 +390,7 @@ mod tests {
         account.installments = vec![open];
         let (repayment, _) = account.receive_payoff(told_on("2026-02-20", 100_000), &payoff, &product);
         assert_eq!((repayment.taken().principal, repayment.excess), (Fen::new(60_000), Fen::new(40_000)));
-        // 3,000 on the interest, 360,000 on what the payoff paid, and 240,000 on what it was there for.
+        // Taken off: 3,000 for the interest, 360,000 for what the payoff paid, and 240,000 for what it could have paid.
         let billed = &account.installments[0].billed;
         assert_eq!((billed.returned.interest, billed.span.fen_days), (Fen::new(500), 0));
         assert_eq!(account.loans[0].loan.status, LoanStatus::Paid);
@@ -403,14 +406,14 @@ mod tests {
         let mut account = LineAccount::new(line(LineStatus::Active, 100_000));
         account.installments = vec![open];
         let (repayment, done) = account.receive_payoff(told_on("2026-01-12", 100_000), &payoff, &product);
-        // The bill is paid, the plan is as it was, and no part of nothing is told.
+        // The bill is paid, the schedule stays, and no empty item is reported.
         assert_eq!((repayment.items.len(), repayment.taken().principal), (1, Fen::new(100_000)));
         assert!(done.schedule.is_none() && done.bill_line.is_none());
         assert_eq!(account.loans[0].loan.status, LoanStatus::Paid);
     }
 
     #[test]
-    fn what_came_for_a_voided_purchase_was_there_for_an_older_bill_until_it_went_back() {
+    fn money_for_a_voided_purchase_counts_for_an_older_bill_until_it_is_paid_back() {
         let mut older = installment(2, "2026-01-05", Late { grace_days: 3, paid: 100_000, paid_on: "2026-01-16" });
         older.billed.paid.penalty = Fen::new(1_100);
         let voided = installment(1, "2026-02-10", Late { grace_days: 3, paid: 0, paid_on: "2026-02-10" });
@@ -420,7 +423,7 @@ mod tests {
         account.since.paid = vec![paid_since(&older)];
         account.since.settled = vec![older];
         let (repayment, done) = account.receive_payoff(told_on("2026-01-20", 30_000), &payoff, &product);
-        // 30,000 for four days, and the 120 that this takes off the penalty for as long.
+        // 30,000 for four days, and for as long the 120 that this takes off the penalty.
         assert_eq!((repayment.taken().penalty, repayment.excess), (Fen::new(-120), Fen::new(30_120)));
         assert_eq!(account.since.settled[0].billed.span.fen_days, 1_100_000 - 4 * 30_120);
         assert!(done.schedule.is_none() && done.bill_line.is_none() && !done.fell_short);

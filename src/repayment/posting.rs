@@ -1,4 +1,4 @@
-//! How receipts of money stand in the books.
+//! The ledger posting of a repayment and of its reversal.
 
 use uuid::Uuid;
 
@@ -6,13 +6,15 @@ use super::account::{Repayment, Source};
 use crate::ledger::posting::Legs;
 use crate::ledger::{Account, Posting};
 
-/// A repayment, or its reversal.
+/// The posting of a repayment, or of its reversal.
 ///
-/// In the clearing book the channel owes the money (a transfer stands at the bank); it is owed on to the funder, and the excess to
-/// the borrower. In the funder's book the debt falls, and the money is in transit. What comes in on loans that a guarantor has paid of
-/// is owed on to that one, as far as it is not recovered; what else comes in on loans that were charged off is recovery income. A
-/// reversal turns every leg round and names the posting that it corrects; what had been paid before its loan was
-/// charged off then is a loss.
+/// In the clearing book the channel owes the money (a transfer is at the bank already). It is payable to the funder, and the excess to
+/// the borrower. In the funder's book the debt falls, and the money is in transit. What comes in on a loan on which a guarantor
+/// has paid a claim is payable to the guarantor, until its claim is recovered; everything else that comes in on a charged-off loan is
+/// recovery income.
+///
+/// A reversal turns every leg round and names the posting that it corrects. If the loan was charged off after the payment, what is
+/// taken back is a charge-off loss.
 pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
     let taken = repayment.taken();
     let received_in = received_in(&repayment.source);
@@ -44,7 +46,7 @@ pub fn repayment(posting_id: Uuid, repayment: &Repayment) -> Posting {
     }
 }
 
-/// Where the money stands, or stood until it was taken back.
+/// The account that the money came in on; for a reversal, the account that the reversed money had come in on.
 fn received_in(source: &Source) -> Account {
     match source {
         Source::Withholding(_) | Source::ChannelFile(_) => Account::ChannelReceivable,
@@ -95,10 +97,10 @@ mod tests {
         of(Source::Reversal { of: of_earlier, taken_from, person: "Li Na".to_owned() }, -TAKEN)
     }
 
-    /// What a charge-off has to do with it.
-    fn beside_the_rest(repayment: &Repayment) -> Vec<Leg> {
-        let is_beside = |leg: &Leg| leg.debit == Account::ChargedOff || leg.credit == Account::ChargedOff;
-        repayment_legs(repayment).into_iter().filter(is_beside).collect()
+    /// The legs on the charge-off account.
+    fn charge_off_legs(repayment: &Repayment) -> Vec<Leg> {
+        let is_charge_off = |leg: &Leg| leg.debit == Account::ChargedOff || leg.credit == Account::ChargedOff;
+        repayment_legs(repayment).into_iter().filter(is_charge_off).collect()
     }
 
     fn repayment_legs(of: &Repayment) -> Vec<Leg> {
@@ -110,46 +112,46 @@ mod tests {
     }
 
     #[test]
-    fn money_for_a_loan_that_was_not_charged_off_makes_the_receivables_smaller_alone() {
-        assert_eq!(beside_the_rest(&received()), []);
+    fn money_for_a_loan_that_was_not_charged_off_only_reduces_receivables() {
+        assert_eq!(charge_off_legs(&received()), []);
         assert_eq!(repayment_legs(&received()).len(), 5);
     }
 
     #[test]
-    fn money_for_a_loan_that_was_charged_off_is_recovered_but_for_penalty_and_goes_back_as_it_came() {
+    fn money_for_a_charged_off_loan_is_recovery_income_except_penalty_and_is_reversed_alike() {
         let receivable = TAKEN.receivable();
         let mut came = received();
         came.recovered = receivable;
-        assert_eq!(beside_the_rest(&came), [leg(Account::ChargedOff, Account::RecoveryIncome, 1_103)]);
+        assert_eq!(charge_off_legs(&came), [leg(Account::ChargedOff, Account::RecoveryIncome, 1_103)]);
         let mut went = taken_back();
         went.recovered = -receivable;
-        assert_eq!(beside_the_rest(&went), [leg(Account::RecoveryIncome, Account::ChargedOff, 1_103)]);
+        assert_eq!(charge_off_legs(&went), [leg(Account::RecoveryIncome, Account::ChargedOff, 1_103)]);
     }
 
     #[test]
-    fn money_for_a_loan_that_a_guarantor_has_paid_of_is_owed_on_to_it_and_goes_back_as_it_came() {
+    fn money_for_a_loan_with_a_paid_claim_is_the_guarantors_and_is_reversed_alike() {
         let of =
             |amount| Recourse { loan_id: TAKEN_OF, amount: Fen::new(amount), left: Fen::ZERO, is_charged_off: true };
         let mut came = received();
         came.recourse = vec![of(1_120)];
-        // 17 of them were penalty, which is nobody's receivable.
+        // 17 fen of them were penalty, which is no receivable.
         came.recovered = Fen::new(1_103 - 1_120);
         assert!(repayment_legs(&came).contains(&leg(Account::ClaimsReceived, Account::GuarantorPayable, 1_120)));
-        assert_eq!(beside_the_rest(&came), [leg(Account::RecoveryIncome, Account::ChargedOff, 17)]);
+        assert_eq!(charge_off_legs(&came), [leg(Account::RecoveryIncome, Account::ChargedOff, 17)]);
         let mut went = taken_back();
         went.recourse = vec![of(-1_120)];
         assert!(repayment_legs(&went).contains(&leg(Account::GuarantorPayable, Account::ClaimsReceived, 1_120)));
     }
 
     #[test]
-    fn what_was_paid_before_the_charge_off_and_did_not_come_is_a_loss() {
+    fn a_reversal_of_what_was_paid_before_the_charge_off_is_a_loss() {
         let mut went = taken_back();
         went.charged_off_again = TAKEN.receivable();
-        assert_eq!(beside_the_rest(&went), [leg(Account::ChargeOffLoss, Account::ChargedOff, 1_103)]);
+        assert_eq!(charge_off_legs(&went), [leg(Account::ChargeOffLoss, Account::ChargedOff, 1_103)]);
     }
 
     #[test]
-    fn each_part_of_a_repayment_stands_on_its_own_account_and_what_is_left_is_the_borrowers() {
+    fn each_part_of_a_repayment_is_booked_on_its_own_account_and_the_excess_is_the_borrowers() {
         let mut came = received();
         came.excess = Fen::new(7);
         let of_parts = [
@@ -163,7 +165,7 @@ mod tests {
         assert_eq!(repayment_legs(&came), [&from(Account::ChannelReceivable)[..], &of_parts].concat());
         came.source = Source::Transfer { bank_reference: "B1".to_owned(), operator: "Li Na".to_owned() };
         assert_eq!(repayment_legs(&came), [&from(Account::Bank)[..], &of_parts].concat());
-        // Taken back, every leg is turned round, on the account on which it had come.
+        // A reversal turns every leg round, on the same accounts.
         let (came, went) = (repayment_legs(&received()), repayment_legs(&taken_back()));
         assert_eq!(went, came.into_iter().map(Leg::turned_round).collect::<Vec<_>>());
     }

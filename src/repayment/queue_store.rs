@@ -1,4 +1,4 @@
-//! SQL of collection's work lists: lines that are due, orders to submit, to ask about, and to try again.
+//! SQL of collection's queues: lines that are due, orders to send, to ask about, and to try again.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::base::id::{BorrowerId, LineId, LoanId, ProductId, WithholdingId};
 use crate::base::{AccountRange, BusinessDay, Fen};
 use crate::partner::withholding::ChannelName;
 
-/// A due day on which the lines of one product version are collected from.
+/// A due day whose bills are collected for the lines of one product version.
 #[derive(Clone, Copy, Debug)]
 pub struct DueDay {
     pub product_id: ProductId,
@@ -20,6 +20,7 @@ pub struct DueDay {
     pub due_on: BusinessDay,
 }
 
+/// A line with a bill to collect.
 #[derive(Clone, Copy, Debug)]
 pub struct DueLine {
     pub line_id: LineId,
@@ -29,8 +30,8 @@ pub struct DueLine {
     pub product_version: i32,
 }
 
-/// How far a walk over pending orders has come. They are sent, and asked about, in the order of their times and lines, neither of which
-/// ever changes. So each next lot is read from behind the last one, without reading again what is pending already.
+/// The position of a walk over pending orders. They are sent, and asked about, in the order of their times and lines, neither of which
+/// ever changes. So each batch is read from behind the last one, without reading again what is pending already.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     submit_at: DateTime<Utc>,
@@ -42,26 +43,26 @@ impl Place {
     pub const FIRST: Place = Place { submit_at: DateTime::UNIX_EPOCH, line_id: LineId::from_uuid(Uuid::nil()) };
 }
 
-/// Pending orders of one channel, those behind `after`.
+/// The pending orders of one channel that are behind `after`.
 #[derive(Clone, Copy, Debug)]
 pub struct Queue {
     pub channel: ChannelName,
     pub after: Place,
 }
 
-/// An order that is about to be sent, claimed by the caller's transaction.
+/// An order that is about to be sent, locked by the caller's transaction.
 #[derive(Clone, Debug)]
 pub struct ClaimedOrder {
     pub withholding_id: WithholdingId,
     pub line_id: LineId,
     pub purpose: PurposeKind,
-    /// The loan that it pays off, where that is its purpose.
+    /// The loan that it pays off, if that is its purpose.
     pub loan_id: Option<LoanId>,
     pub amount: Fen,
     pub partial_allowed: bool,
     pub business_day: BusinessDay,
     pub submit_at: DateTime<Utc>,
-    /// The card's signed agreement; `None` where the card is not bound any more.
+    /// The card's signed agreement; `None` if the card is no longer bound.
     pub agreement_number: Option<String>,
 }
 
@@ -87,15 +88,15 @@ impl OpenQuestion {
     }
 }
 
-/// The fewest and the most bills that a chunk is to hold.
+/// The fewest and the most bills in a chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkBills {
     pub min: i64,
     pub max: i64,
 }
 
-/// The first line of every chunk but the first, over the open bills that are due on one of these days. A chunk holds about the most
-/// bills; where all bills would be fewer than two such chunks, half of them, but no fewer than the least.
+/// The first line of every chunk except the first, over the open bills that fall due on these days. A chunk holds about `max` bills; if
+/// there are fewer bills than two such chunks, half of them, but at least `min`.
 pub async fn cut_due(connection: &mut PgConnection, due_days: &[DueDay], bills: ChunkBills) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "select distinct line_id from (
@@ -111,7 +112,7 @@ pub async fn cut_due(connection: &mut PgConnection, due_days: &[DueDay], bills: 
     .await
 }
 
-/// The lines of `range` with an open bill on a due day of their own version, from which nothing is being collected.
+/// The lines of `range` that have an open bill on a due day of their own product version, and no pending order.
 pub async fn load_due_lines(
     connection: &mut PgConnection,
     due_days: &[DueDay],
@@ -139,7 +140,7 @@ pub async fn load_due_lines(
     .await
 }
 
-/// How many orders' time has come to be sent, on whichever channel; counted up to `counted_max`.
+/// How many orders are to be sent now, on all channels; counted only up to `counted_max`.
 pub async fn count_to_submit(connection: &mut PgConnection, now: DateTime<Utc>, counted_max: i64) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!"
@@ -152,7 +153,7 @@ pub async fn count_to_submit(connection: &mut PgConnection, now: DateTime<Utc>, 
     .await
 }
 
-/// Claims created orders whose time has come, in order; other workers skip them.
+/// Locks created orders whose time has come, in order; other workers skip them.
 pub async fn claim_created(
     connection: &mut PgConnection,
     queue: Queue,
@@ -181,7 +182,7 @@ pub async fn claim_created(
     .await
 }
 
-/// Marks claimed orders as sent, with the amounts that are asked for, before the channel is called.
+/// Marks claimed orders as sent, with the amounts that are asked for; called before the channel is.
 pub async fn mark_submitted(
     connection: &mut PgConnection,
     orders: &[(WithholdingId, Fen)],
@@ -202,8 +203,8 @@ pub async fn mark_submitted(
     Ok(())
 }
 
-/// Whether any channel is to be asked about any order. None is sent before its time, so that none with a later one is asked about. Nor
-/// does any wait for longer than an hour, unless a clock that ran ahead has put it off.
+/// Whether any channel is to be asked about any order. Orders with a later time were not sent, so they are not asked about; and a query
+/// never waits longer than an hour, unless a clock that ran ahead postponed it.
 pub async fn has_any_question(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from withholding
@@ -216,7 +217,7 @@ pub async fn has_any_question(connection: &mut PgConnection, now: DateTime<Utc>)
     .await
 }
 
-/// Claims orders whose channel is to be asked what became of them, in order.
+/// Locks the orders that their channel is to be asked about now, in order.
 pub async fn claim_questions(
     connection: &mut PgConnection,
     queue: Queue,
@@ -242,7 +243,7 @@ pub async fn claim_questions(
     .await
 }
 
-/// Notes that the question is being asked, and when to ask again.
+/// Counts the query that is about to be made, and sets the time of the next one.
 pub async fn postpone_questions(
     connection: &mut PgConnection,
     questions: &[(WithholdingId, DateTime<Utc>)],
@@ -259,7 +260,7 @@ pub async fn postpone_questions(
     Ok(())
 }
 
-/// A query for the last order that the timetable made for a day on each of some lines; `$among` says of which orders.
+/// A query for the last scheduled order for a day on each of some lines; `$among` narrows the orders down.
 macro_rules! select_last {
     ($among:tt, $($argument:tt)*) => {
         sqlx::query_as!(
@@ -273,8 +274,8 @@ macro_rules! select_last {
     };
 }
 
-/// The last order that the timetable made for `day` on each of these lines; lines without one are missing. This reads all orders that the
-/// lines ever had, so narrow the lines down by [`load_last_failures`] first.
+/// The last scheduled order for `day` on each of these lines; lines without one are missing. Reads all orders that the lines ever had,
+/// so narrow the lines down with [`load_last_failures`] first.
 pub async fn load_last_attempts(
     connection: &mut PgConnection,
     day: BusinessDay,
@@ -284,7 +285,7 @@ pub async fn load_last_attempts(
     rows.into_iter().map(LastRow::into_attempt).collect()
 }
 
-/// As [`load_last_attempts`], but only among orders that failed. A later order of the day, if there is one, is pending or has succeeded.
+/// As [`load_last_attempts`], but only among failed orders. A later order of the day, if there is one, is pending or has succeeded.
 pub async fn load_last_failures(
     connection: &mut PgConnection,
     day: BusinessDay,

@@ -1,4 +1,4 @@
-//! One transaction's worth of receipts: lines locked and loaded together, decided one by one, written by table.
+//! A batch of receipts in one transaction: lines are locked and loaded together, decided one by one, and written table by table.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use crate::loan::{Loan, Schedule};
 use crate::settlement::{self, NewPayout, PaidBack, PayoutFor};
 use crate::{bill, business_day, credit, ledger, loan, notice, outbox};
 
-/// Lines locked for receipts, and what the receipts will write.
+/// Lines that are locked for receipts, and what will be written.
 pub struct Batch {
     pub today: BusinessDay,
     pub now: DateTime<Utc>,
@@ -33,14 +33,14 @@ pub struct Batch {
     owed_back: Vec<OwedBack>,
 }
 
-/// What a repayment left over, to be numbered once it is written.
+/// The excess of a repayment, to be paid back; it gets its number when it is written.
 struct OwedBack {
     line_id: LineId,
     paid_for: PayoutFor,
     amount: Fen,
 }
 
-/// A loan that was paid off, and whom its new plan is told to.
+/// A loan that was paid off, and the code of the partner that is sent its new schedule.
 struct PaidOff {
     line_id: LineId,
     loan_id: LoanId,
@@ -54,7 +54,7 @@ impl Batch {
         When { business_day: self.today, at: self.now }
     }
 
-    /// Locks the lines in id order, then holds the business day: the order that every writer keeps.
+    /// Locks the lines in id order, then holds the business day: the locking order of every writer.
     pub async fn lock(connection: &mut PgConnection, app: &App, line_ids: &[LineId]) -> anyhow::Result<Batch> {
         let lines = credit::store::lock_lines(&mut *connection, line_ids).await?;
         let today = business_day::store::hold_today(connection).await?;
@@ -73,7 +73,7 @@ impl Batch {
 
     /// Loads what money for these lines may touch: open installments with their terms, and their loans.
     pub async fn load(&mut self, connection: &mut PgConnection, app: &App, line_ids: &[Uuid]) -> anyhow::Result<()> {
-        // There is no line where all orders failed: failures touch no account.
+        // No line is given if all orders failed: failures change no account.
         if line_ids.is_empty() {
             return Ok(());
         }
@@ -96,12 +96,16 @@ impl Batch {
         Ok(())
     }
 
+    /// The account of a locked line.
+    ///
+    /// # Errors
+    /// If the line was not locked, because it does not exist.
     pub fn account(&self, line_id: LineId) -> anyhow::Result<&LineAccount> {
         self.accounts.get(&line_id).with_context(|| format!("{line_id} does not exist"))
     }
 
-    /// Loads what became of the lines of orders that are told of late, since the days that those count from. Usually nothing did, which
-    /// one query tells.
+    /// Loads what has changed on the lines of orders that were reported late, since each order's business day. Usually nothing has,
+    /// which a single query tells.
     pub async fn load_since(
         &mut self,
         connection: &mut PgConnection,
@@ -138,12 +142,12 @@ impl Batch {
         Ok(())
     }
 
-    /// Allocates money on a line; `card_id` is the card that an excess goes back to, `None` for the default card when it is paid.
+    /// Allocates money on a line. An excess is paid back to `card_id`; `None` means the default card at that time.
     pub fn receive(&mut self, line_id: LineId, money: Money, card_id: Option<CardId>) -> anyhow::Result<Repayment> {
         self.book(line_id, card_id, |account| account.receive(money))
     }
 
-    /// Books money that goes back to `card_id`, whatever the line owes.
+    /// Books money that is all paid back to `card_id`, whatever the line owes.
     pub fn give_back(&mut self, line_id: LineId, money: Money, card_id: Option<CardId>) -> anyhow::Result<Repayment> {
         self.book(line_id, card_id, |account| account.give_back(money))
     }
@@ -166,7 +170,7 @@ impl Batch {
         Ok(repayment)
     }
 
-    /// Ends one loan with the money that was quoted for it; `false` where that did not suffice, and was allocated like any other money.
+    /// Ends one loan with the money that was quoted for it; `false` if it did not suffice and was allocated like any other money.
     pub async fn receive_payoff(
         &mut self,
         connection: &mut PgConnection,
@@ -189,7 +193,7 @@ impl Batch {
         Ok(sufficed)
     }
 
-    /// Keeps a repayment to be written, with the bills that it has settled and what it owes back.
+    /// Keeps a repayment to be written, with the bills that it settled and its excess.
     fn note(&mut self, line_id: LineId, repayment: &Repayment, card_id: Option<CardId>) -> anyhow::Result<()> {
         let account = self.account(line_id)?;
         let settled = account.settled_bills(self.today);
@@ -209,7 +213,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Writes everything that was received, one statement for each table.
+    /// Writes everything that was received, one statement for each table. Returns the repayments.
     pub async fn save(mut self, connection: &mut PgConnection) -> anyhow::Result<Vec<Repayment>> {
         if self.repayments.is_empty() {
             return Ok(self.repayments);
@@ -243,8 +247,8 @@ impl Batch {
         Ok(self.repayments)
     }
 
-    /// The payouts of what was left over, each numbered among those of its line. Must be called before the repayments are written, since
-    /// it counts those that are written already.
+    /// The payouts of the excesses, each numbered among those of its line. Must be called before the repayments are written, since it
+    /// counts the ones that are.
     async fn number_owed_back(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<NewPayout>> {
         if self.owed_back.is_empty() {
             return Ok(Vec::new());
@@ -305,13 +309,13 @@ fn account_mut(accounts: &mut BTreeMap<LineId, LineAccount>, line_id: LineId) ->
     accounts.get_mut(&line_id).with_context(|| format!("{line_id} does not exist"))
 }
 
-/// The loan that a payoff is to end, locked, with its schedule and what has been billed of it.
+/// Locks the loan that a payoff is to end, and reads its schedule and what has been billed of it.
 pub async fn load_payoff_loan(connection: &mut PgConnection, loan_id: LoanId) -> anyhow::Result<PayoffLoan> {
     let loan = loan::store::lock_loans(&mut *connection, &[loan_id]).await?.pop();
     read_payoff_loan(connection, loan.with_context(|| format!("{loan_id} does not exist"))?).await
 }
 
-/// A loan that was read already, with its schedule and what has been billed of it.
+/// The schedule, and what has been billed, of a loan that was read already. Locks nothing.
 pub async fn read_payoff_loan(connection: &mut PgConnection, loan: Loan) -> anyhow::Result<PayoffLoan> {
     let schedule = loan::store::current_schedule(&mut *connection, &loan).await?;
     let last_billed = bill::store::last_period_billed(connection, loan.line_id, loan.loan_id).await?;

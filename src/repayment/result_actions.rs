@@ -1,4 +1,4 @@
-//! Posting what channels said: the hot path of collection.
+//! Posting the channels' answers to withholding orders: the hot path of collection.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
@@ -21,12 +21,12 @@ use crate::database;
 use crate::notice::{self, Notice};
 use crate::partner::withholding::{Answer, ChannelFailure};
 
-/// Results in one transaction: enough to be set-based, few enough that a conflict costs little.
+/// Results in one transaction: enough for set-based statements, few enough that a conflict costs little.
 const CHUNK_RESULTS: usize = 1_000;
-/// Transactions at once; the database is the bottleneck, more would only queue.
+/// Transactions at once. More would only queue, because the database is the bottleneck.
 const WORKERS: usize = 2;
 
-/// One channel's word on one of our orders.
+/// A channel's answer about one of our orders.
 #[derive(Clone, Debug)]
 pub struct ChannelResult {
     pub withholding_id: WithholdingId,
@@ -34,7 +34,7 @@ pub struct ChannelResult {
     pub answer: Answer,
 }
 
-/// What posting did, by number of orders.
+/// What posting did, in numbers of orders, and the money collected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Posted {
     pub succeeded: u64,
@@ -42,7 +42,7 @@ pub struct Posted {
     pub unknown: u64,
     pub already_applied: u64,
     pub contradicted: u64,
-    /// Answers about orders that were never sent, or that we do not know.
+    /// Answers about orders that were never sent, or that do not exist.
     pub not_sent: u64,
     pub collected: Fen,
 }
@@ -59,20 +59,20 @@ impl AddAssign for Posted {
     }
 }
 
-/// Applies channels' answers, each exactly once however often it comes: orders, repayments, bills, loans, lines, books and
-/// messages of a chunk of lines commit together.
+/// Applies channels' answers, each exactly once however often it comes: orders, repayments, bills, loans, lines, books and messages of
+/// a chunk of lines commit together.
 ///
-/// Chunks follow the lines' order, so that two workers, here or on another node, never wait for each other in a circle.
+/// Chunks are in line order, so that two workers, here or on another node, never deadlock.
 ///
 /// # Errors
-/// Failures of the database, and the first result that could not be booked, once all others were.
+/// Failures of the database, and the first result that could not be booked, after all others were.
 pub async fn post_results(app: &App, results: &[ChannelResult]) -> anyhow::Result<Posted> {
     let mut sorted = results.to_vec();
     sorted.sort_by_key(|result| (result.line_id, result.withholding_id));
     if sorted.len() <= CHUNK_RESULTS {
         return post_share(app, &sorted).await;
     }
-    // Each worker takes one half of the accounts, chunk by chunk.
+    // Each worker posts a contiguous share of the lines, chunk by chunk.
     let share = sorted.len().div_ceil(WORKERS);
     let workers: Vec<_> = sorted
         .chunks(share)
@@ -103,7 +103,7 @@ async fn post_share(app: &App, share: &[ChannelResult]) -> anyhow::Result<Posted
                 tracing::error!(order = %only.withholding_id, "what a channel said of it cannot be booked: {failure:#}");
                 first_failure.get_or_insert(failure);
             }
-            // One order that cannot be booked must not hold up the others: it is found by halving.
+            // One order that cannot be booked must not hold up the others: halve the chunk until it is alone.
             (Err(_), _) => {
                 let (first, second) = chunk.split_at(chunk.len() / 2);
                 chunks.extend([second, first]);
@@ -122,8 +122,8 @@ async fn post_chunk(app: &App, results: &[ChannelResult]) -> anyhow::Result<Post
     Ok(posted)
 }
 
-/// Ends a pending order by what two people have settled with its channel, in the caller's transaction. Any part of the amount is
-/// believed, even where the order did not allow one. `false` where the order was not pending any more.
+/// Ends a pending order with the result that two people have settled with its channel, in the caller's transaction. Any part of the
+/// amount is believed, even if the order did not allow partial collection. `false` if the order was no longer pending.
 pub async fn post_confirmed(
     connection: &mut sqlx::PgConnection,
     app: &App,
@@ -138,31 +138,31 @@ pub async fn post_confirmed(
     Ok(posted.succeeded + posted.failed == 1)
 }
 
-/// A chunk of results, with what one transaction gathers before it writes.
+/// A chunk of results: what was loaded for it, and what its transaction will write.
 struct Chunk {
     batch: Batch,
-    /// One for each result that may be a receipt; ascending, so that receipts stand in the order in which they were booked.
+    /// One for each result that may be a receipt; ascending, so that receipts sort in the order in which they were booked.
     repayment_ids: std::vec::IntoIter<RepaymentId>,
     orders: HashMap<WithholdingId, Withholding>,
-    /// Pending orders of which their channels have said already that they took an amount that cannot be.
+    /// Pending orders whose channels have reported an impossible amount before.
     disputed: HashSet<WithholdingId>,
     payoffs: HashMap<LoanId, PayoffLoan>,
-    /// Orders whose money did not suffice for the payoff that it was for.
+    /// Payoff orders whose money did not suffice for the payoff.
     fell_short: Vec<Withholding>,
     outcomes: Vec<Outcome>,
     contradictions: Vec<(Withholding, Contradiction)>,
     follow_ups: Vec<NewWithholding>,
     invalid_cards: Vec<Withholding>,
     told: Vec<Notice>,
-    /// What operators are told of orders that no channel takes as they are.
+    /// Notices to operators about orders that their channels reject as malformed.
     rejected: Vec<Notice>,
-    /// Lines whose borrower has been told already that the timetable's order of the day failed.
+    /// Lines and days for which the borrower has been told already that a scheduled order failed.
     failed_before: HashSet<(LineId, BusinessDay)>,
     posted: Posted,
 }
 
 impl Chunk {
-    /// Locks the results' lines, which stand in order, and finds their orders.
+    /// Locks the lines of the results, which are sorted by line, and loads their orders.
     async fn open(connection: &mut sqlx::PgConnection, app: &App, results: &[ChannelResult]) -> anyhow::Result<Chunk> {
         let mut line_ids: Vec<LineId> = results.iter().map(|result| result.line_id).collect();
         line_ids.dedup();
@@ -187,8 +187,8 @@ impl Chunk {
         })
     }
 
-    /// Finds the orders that a channel's word cannot end as failed, because it has said before that it took money for them: whether it did,
-    /// people find out, and until then nobody else collects that money.
+    /// Loads which orders cannot end as failed by a channel's answer, because the channel has reported before that it took money for
+    /// them. People find out whether it did; until then nothing else may collect that money.
     async fn load_disputed(
         &mut self,
         connection: &mut sqlx::PgConnection,
@@ -215,8 +215,8 @@ impl Chunk {
         self.save(connection).await
     }
 
-    /// Loads accounts for the orders that newly succeed, since failures touch none; and whose borrowers were told of an earlier failure
-    /// of the day already, since a later one is then not told again.
+    /// Loads accounts for orders that succeed now (failures change none), and which borrowers were told of an earlier failure of the
+    /// day, so that they are not told again.
     async fn load(
         &mut self,
         connection: &mut sqlx::PgConnection,
@@ -274,7 +274,7 @@ impl Chunk {
             Step::Move(state) => {
                 order.state = state;
                 let order = order.clone();
-                // An order may move twice in one chunk; the last word stands.
+                // An order may move twice in one chunk; the last state counts.
                 self.outcomes.pop_if(|last| last.withholding_id == order.withholding_id);
                 self.outcomes.push(outcome(&order, &result.answer, self.batch.now));
                 if let Answer::Rejected { code } = &result.answer {
@@ -286,7 +286,7 @@ impl Chunk {
         Ok(())
     }
 
-    /// What an order's new state brings with it.
+    /// Acts on an order's new state: books its money, or handles its failure.
     async fn follow(
         &mut self,
         connection: &mut sqlx::PgConnection,
@@ -306,7 +306,8 @@ impl Chunk {
         Ok(())
     }
 
-    /// Sends a failed order on to the next channel, takes its card out of use, or tells the borrower, as its failure asks.
+    /// Handles a failed order, by its kind of failure: reroutes it to the next channel, takes its card out of use, or tells the
+    /// borrower.
     fn fail(&mut self, order: &Withholding, failure: Failure) {
         self.posted.failed += 1;
         match failure {
@@ -325,7 +326,7 @@ impl Chunk {
         }
     }
 
-    /// Tells the borrower that an order failed; of the timetable's orders of a day only once.
+    /// Tells the borrower that an order failed; for scheduled orders only once a day.
     fn tell_failed(&mut self, order: &Withholding, failure: ChannelFailure) {
         let was_told =
             order.purpose == Purpose::Due && self.failed_before.contains(&(order.line_id, order.business_day));
@@ -334,7 +335,7 @@ impl Chunk {
         }
     }
 
-    /// Books what an order has brought, towards the payoff that it was for or else on the line.
+    /// Books the money of an order: towards its payoff, or else on the line.
     async fn receive(
         &mut self,
         connection: &mut sqlx::PgConnection,
@@ -367,7 +368,7 @@ impl Chunk {
         Ok(())
     }
 
-    /// The same order on the next channel, at once; none after the last.
+    /// The same order on the next channel, to be sent at once; `None` after the last channel.
     fn reroute(&self, order: &Withholding) -> Option<NewWithholding> {
         let channel = order.channel.next()?;
         let attempt_no = order.attempt_no + 1;
@@ -388,11 +389,11 @@ impl Chunk {
     async fn save(self, connection: &mut sqlx::PgConnection) -> anyhow::Result<Posted> {
         let when = self.batch.when();
         let applied = store::apply_outcomes(&mut *connection, &self.outcomes).await?;
-        // The lines are locked and every writer of an order's result locks them: a difference is a bug, not a race.
+        // The lines are locked, and every writer of an order's result locks its line: a difference is a bug, not a race.
         anyhow::ensure!(applied == self.outcomes.len() as u64, "{applied} of {} orders changed", self.outcomes.len());
         store::mark_fell_short(&mut *connection, &self.fell_short).await?;
         store::insert_withholdings(&mut *connection, &self.follow_ups).await?;
-        // A channel that is asked again says the same again.
+        // Only breaks that are new are returned: a channel repeats its answer whenever it is asked.
         let contradicted = store::insert_contradictions(&mut *connection, &self.contradictions, when).await?;
         take_out_of_use(&mut *connection, &self.invalid_cards).await?;
         let contradicted = contradicted.into_iter().map(|order| notices::contradicted(order, when));
@@ -403,7 +404,7 @@ impl Chunk {
     }
 }
 
-/// Takes the cards of refused orders out of use; another card of the borrower's takes over as the default.
+/// Takes the cards of refused orders out of use; another card of each borrower becomes the default.
 async fn take_out_of_use(connection: &mut sqlx::PgConnection, refused: &[Withholding]) -> sqlx::Result<()> {
     if refused.is_empty() {
         return Ok(());

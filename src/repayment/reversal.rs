@@ -1,4 +1,4 @@
-//! Taking a repayment back whose money never came, or came for something else: what it had settled is owed again.
+//! Reversing a repayment whose money never came, or was meant for something else: what it had settled is owed again.
 
 use super::account::{LineAccount, OpenInstallment, Repayment, RepaymentItem, Source};
 use super::withholding::Purpose;
@@ -12,7 +12,7 @@ use crate::loan::{LoanStatus, Recourse};
 use crate::overdue::Stage;
 use crate::product::Terms;
 
-/// Why a success is not taken back.
+/// Why a repayment cannot be reversed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReversalRefusal {
     #[error("no repayment was booked for this order")]
@@ -47,8 +47,8 @@ impl Refusal for ReversalRefusal {
 }
 
 impl ReversalRefusal {
-    /// The refusal to take back what an order for `purpose` brought. A payoff that stands in the way of taking back a payoff is that payoff
-    /// itself, so the refusal is that the loan has moved on.
+    /// The refusal to reverse the repayment of an order for `purpose`. If a payoff blocks reversing a payoff, that is the same payoff,
+    /// so the refusal is that the loan has moved on.
     pub fn of_order(self, purpose: Purpose) -> ReversalRefusal {
         match (self, purpose) {
             (ReversalRefusal::PaidOffSince, Purpose::Payoff(_)) => ReversalRefusal::LoanMovedOn,
@@ -57,7 +57,7 @@ impl ReversalRefusal {
     }
 }
 
-/// When a repayment is taken back, and on whose word.
+/// When a repayment is reversed, and by whom.
 #[derive(Clone, Debug)]
 pub struct TakenBack {
     pub reversal_id: RepaymentId,
@@ -66,34 +66,33 @@ pub struct TakenBack {
 }
 
 impl LineAccount {
-    /// Whether penalty that `original` paid was given back since, or other money's by it: that penalty cannot be taken back as well.
+    /// Whether penalty that `original` paid was given back since, or `original` itself gave penalty back: it cannot be reversed as
+    /// well.
     pub fn gave_penalty_back(&self, original: &Repayment) -> bool {
         original.items.iter().any(|item| {
-            let is_it =
-                |open: &&OpenInstallment| open.billed.loan_id == item.loan_id && open.billed.period == item.period;
-            let paid = self.installments.iter().find(is_it).map_or(Fen::ZERO, |open| open.billed.paid.penalty);
+            let open = self.installments.iter().find(|open| open.is_of(item));
+            let paid = open.map_or(Fen::ZERO, |open| open.billed.paid.penalty);
             item.taken.penalty.is_negative() || item.taken.penalty > paid
         })
     }
 
-    /// Owes again what `original` had settled, on installments, loans and line; returns the same receipt with every amount
-    /// negative. A line that is too late by its own `terms` is frozen at once: the close looks at each stage's own day.
+    /// Makes owed again what `original` had settled, on installments, loans and line; returns the same receipt with every amount
+    /// negative. A line that is now too late by its own `terms` is frozen at once, because the close looks at each stage only on its
+    /// own day.
     pub fn take_back(&mut self, original: &Repayment, taken_back: TakenBack, terms: &Terms) -> Repayment {
         let TakenBack { reversal_id, person, when } = taken_back;
         let today = when.business_day;
         let mut principal = Fen::ZERO;
         for item in &original.items {
             principal += item.taken.principal;
-            let is_it =
-                |open: &&mut OpenInstallment| open.billed.loan_id == item.loan_id && open.billed.period == item.period;
-            if let Some(open) = self.installments.iter_mut().find(is_it) {
+            if let Some(open) = self.installments.iter_mut().find(|open| open.is_of(item)) {
                 open.billed.unpay(&open.rule, item.taken, today);
                 open.touched = true;
             }
             if let Some(open) = self.loans.iter_mut().find(|open| open.loan.loan_id == item.loan_id) {
                 open.loan.principal_paid -= item.taken.principal;
                 open.touched = true;
-                // One that a refund has closed since owes again as well, be it interest alone.
+                // A loan that a refund has closed since owes again as well, even if only interest.
                 if matches!(open.loan.status, LoanStatus::Paid | LoanStatus::Refunded) {
                     (open.loan.status, open.loan.closed_on) = (LoanStatus::Open, None);
                 }
@@ -109,7 +108,7 @@ impl LineAccount {
         }
         let note = Note { reason: "overdue".to_owned(), source_id: Some(reversal_id.uuid()), when };
         self.freeze_if_too_late(terms, note);
-        // What was paid before its loan was charged off is lost only now.
+        // What was paid before its loan was charged off is a loss only now.
         let charged_off_again = self.of_charged_off(&original.items, &original.recourse) - original.recovered;
         Repayment {
             repayment_id: reversal_id,
@@ -127,7 +126,7 @@ impl LineAccount {
         }
     }
 
-    /// What the guarantor had of the money is to come in again.
+    /// Reverses a guarantor's part of the money: it is to be recovered for the guarantor again.
     fn take_recourse_back(&mut self, taken: &Recourse) -> Recourse {
         let mut left = taken.amount;
         if let Some(open) = self.loans.iter_mut().find(|open| open.loan.loan_id == taken.loan_id) {
@@ -145,7 +144,7 @@ impl LineAccount {
         if !self.installments.iter().any(is_too_late) {
             return;
         }
-        // A closed line is not frozen; it is used again until this is paid, and sells nothing meanwhile.
+        // A closed line cannot be frozen. It is in use again until this is paid, but allows no purchases.
         if let Ok(Some(entry)) = self.line.apply(Change::Freeze(Freeze::Overdue), note) {
             self.entries.push(entry);
         }
@@ -177,7 +176,7 @@ mod tests {
     #[test]
     fn a_line_is_frozen_by_its_own_terms_whatever_the_loan_was_made_under() {
         let at = DateTime::UNIX_EPOCH;
-        // 600 fen that were due eight days before are owed again.
+        // 600 fen that fell due eight days ago are owed again.
         let is_frozen = |of_line: u16, of_loan: u16| {
             let mut account = LineAccount::new(line(LineStatus::Active, 0));
             let taken = Parts { principal: Fen::new(600), ..Parts::default() };

@@ -1,4 +1,4 @@
-//! Taking back a repayment, such as booked money that its channel's files contradict: every party stands as if it had not come.
+//! Use cases of reversing a repayment, for example one that the channel's files contradict: every party is as if it had not come.
 
 use sqlx::PgConnection;
 
@@ -18,7 +18,7 @@ use crate::loan::{Loan, Schedule};
 use crate::outbox::Message;
 use crate::{bill, business_day, credit, ledger, loan, notice, outbox};
 
-/// A repayment that is to be taken back, on whose word.
+/// A repayment that is to be reversed, when, and by whom.
 #[derive(Clone, Copy)]
 pub(super) struct ToReverse<'a> {
     pub original: &'a Repayment,
@@ -26,17 +26,17 @@ pub(super) struct ToReverse<'a> {
     pub when: When,
 }
 
-/// What was taken back, and of whom.
+/// What was reversed, and for which borrower.
 pub(super) struct Reversed {
     pub reversal: Repayment,
     pub borrower_id: BorrowerId,
-    /// The bills that had been paid.
+    /// The bills that had been paid and are open again.
     pub reopened: Vec<ReopenedBill>,
 }
 
-/// Takes back what was booked for an order, and ends the order as reversed, in the caller's transaction. Returns the bills that had been
-/// paid and are open again: the caller, after settling whatever money came instead, tells of the stages of lateness that they have passed
-/// meanwhile.
+/// Reverses what was booked for an order, and ends the order as reversed, in the caller's transaction. Returns the bills that had been
+/// paid and are open again: the caller first books whatever money came instead, and then reports the stages of lateness that those
+/// bills have passed meanwhile.
 pub async fn take_back(
     connection: &mut PgConnection,
     app: &App,
@@ -49,7 +49,7 @@ pub async fn take_back(
     bill::store::enter_schedules(connection).await?;
     let source = match order.state {
         State::Succeeded { .. } => Source::Withholding(order.withholding_id),
-        // To us the order has failed or is pending: what is taken back is what two people booked for it by the channel's file.
+        // Here the order is failed or pending, so what is reversed is what two people booked for it by the channel's file.
         State::Created | State::Submitted | State::Unknown | State::Failed(_) => {
             Source::ChannelFile(order.withholding_id)
         }
@@ -68,8 +68,8 @@ pub async fn take_back(
     Ok(reversed.reopened)
 }
 
-/// Takes a repayment back, in the caller's transaction, which holds its line and the business day: bills, loans, line and books. What
-/// was remitted of it already comes off the funder's next remittance, with the platform's share of it.
+/// Reverses a repayment on bills, loans, line and books, in the caller's transaction, which holds the line and the business day. If it
+/// was remitted already, it is deducted from the funder's next remittance, with the platform's share of it.
 pub(super) async fn reverse(
     connection: &mut PgConnection,
     app: &App,
@@ -95,8 +95,8 @@ pub(super) async fn reverse(
     account.loans = loans.into_iter().map(|loan| OpenLoan { loan, touched: false }).collect();
     let partner = of_line.terms.funder.as_str();
     let restored = restore_paid_off(connection, partner, &mut account, to_reverse).await?;
-    // The payoff of a loan that goes on with an earlier installment would be quoted again. One that was told of after the last
-    // statement has no line of its own, and charges that it has waived.
+    // A loan that was paid off since would be quoted differently with an earlier installment unpaid. A payoff that was reported after
+    // the last statement has no bill line, but has waived charges.
     let has_line = bill::store::has_payoff_line(connection, line_id, &loan_ids).await?;
     if has_line || loan::has_paid_off(connection, line_id, &loan_ids).await? {
         return Err(Fault::Refused(ReversalRefusal::PaidOffSince));
@@ -110,7 +110,7 @@ pub(super) async fn reverse(
     Ok(Reversed { reversal, borrower_id, reopened })
 }
 
-/// A loan that the money had paid off gets the schedule back that it had before. Returns what the funder is told of it.
+/// Loans that the money had paid off get their earlier schedule back. Returns the messages to the funder.
 async fn restore_paid_off(
     connection: &mut PgConnection,
     partner: &str,
@@ -119,9 +119,7 @@ async fn restore_paid_off(
 ) -> Outcome<Vec<Message>, ReversalRefusal> {
     let mut told = Vec::new();
     for item in &original.items {
-        let is_billed =
-            |open: &OpenInstallment| open.billed.loan_id == item.loan_id && open.billed.period == item.period;
-        if account.installments.iter().any(is_billed) {
+        if account.installments.iter().any(|open| open.is_of(item)) {
             continue;
         }
         let open = account.loans.iter_mut().find(|open| open.loan.loan_id == item.loan_id);
@@ -144,8 +142,8 @@ async fn restore_paid_off(
     Ok(told)
 }
 
-/// The schedule before the payoff that `period` stands for; `None` where the payoff was not the last thing that happened to
-/// the loan, or a statement that would have billed it has passed since.
+/// The schedule before the payoff that `period` was made by; `None` if something else has happened to the loan since, or a statement
+/// day has passed that would have billed it.
 async fn schedule_before(
     connection: &mut PgConnection,
     loan: &Loan,
@@ -160,18 +158,18 @@ async fn schedule_before(
     let before = loan::store::current_schedule(connection, &earlier).await?;
     let billed = usize::from(period.unsigned_abs()).saturating_sub(1);
     let due = usize::from(loan.periods_billed_by(today.minus_days(1)));
-    // A row that asks for nothing is never billed: its statement may have passed, before the payoff or since.
+    // A row that asks for nothing is never billed, so its statement day may have passed.
     let passed = before.installments.get(billed..due);
     let is_none_missed = passed.is_some_and(|rows| rows.iter().all(|row| row.total().is_zero()));
     let same = before.installments[..billed] == after.installments[..billed];
     Ok((is_none_missed && same).then_some(before))
 }
 
-/// A repayment that was taken back, and is not written yet.
+/// A reversal that is not written yet.
 struct Unsaved<'a> {
     account: &'a LineAccount,
     reversal: &'a Repayment,
-    /// What the funder is told of loans that run again.
+    /// Messages to the funder about loans whose schedule was restored.
     restored: Vec<Message>,
     /// The code of the line's funder.
     partner: &'a str,

@@ -1,4 +1,4 @@
-//! SQL of what is taken back: repayments as they were booked.
+//! SQL of reversals: repayments as they were booked.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -10,8 +10,8 @@ use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
 use crate::ledger::Account;
 
-/// Repayments as they were booked, with what of them was recovered of loans that had been charged off, that which was a guarantor's until
-/// its claim was taken back among it; without what belongs to guarantors.
+/// Repayments as they were booked. `recovered` is what was booked as recovered on charged-off loans, including what was a guarantor's
+/// until its claim was taken back; without what still belongs to guarantors.
 macro_rules! select_repayments {
     ($rest:tt, $($argument:tt)*) => {
         sqlx::query_as!(
@@ -36,7 +36,7 @@ macro_rules! select_repayments {
     };
 }
 
-/// What was booked of a source, unless it was taken back.
+/// The repayment that was booked from a source, unless it was reversed.
 pub async fn find_receipt(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -54,7 +54,7 @@ pub async fn find_receipt(
     Ok(row.map(|row| row.into_repayment(line_id, source)))
 }
 
-/// The repayment that a transfer was booked as, which came from `source`.
+/// The repayment that a transfer was booked as; `source` is the transfer, as the caller has read it.
 pub async fn find_transferred(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -70,7 +70,7 @@ pub async fn find_transferred(
     Ok(row.map(|row| row.into_repayment(line_id, source)))
 }
 
-/// Makes a failure of a success that was taken back.
+/// Marks a succeeded order as failed, because its repayment was reversed.
 pub async fn mark_reversed(connection: &mut PgConnection, withholding_id: WithholdingId) -> sqlx::Result<()> {
     sqlx::query!(
         "update withholding set status = 'failed', failure = $2, collected_fen = 0

@@ -13,7 +13,7 @@ use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::{BusinessDay, Fen, When};
 use crate::partner::withholding::ChannelName;
 
-/// What an answer changes on an order.
+/// What a channel's answer changes on an order.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub withholding_id: WithholdingId,
@@ -24,17 +24,17 @@ pub struct Outcome {
     pub final_at: Option<DateTime<Utc>>,
 }
 
-/// An order to be written.
+/// An order to insert.
 #[derive(Clone, Debug)]
 pub struct NewWithholding {
     pub order: Withholding,
     pub idempotency_key: String,
     pub created_at: DateTime<Utc>,
-    /// Not before this instant.
+    /// It is not sent before this.
     pub submit_at: DateTime<Utc>,
 }
 
-/// A query for whole orders; `$rest` goes on from the table.
+/// A query for whole orders; `$rest` is what follows the table's name.
 macro_rules! select_withholdings {
     ($rest:tt, $($argument:tt)*) => {
         sqlx::query_as!(
@@ -49,7 +49,7 @@ macro_rules! select_withholdings {
     };
 }
 
-/// Orders by their ids; the caller holds their lines' locks, and the guard of [`apply_outcomes`] does the rest.
+/// Orders by their ids. The caller holds their lines' locks, and [`apply_outcomes`] changes only orders that are still pending.
 pub async fn load_withholdings(
     connection: &mut PgConnection,
     withholding_ids: &[Uuid],
@@ -58,7 +58,7 @@ pub async fn load_withholdings(
     rows.into_iter().map(WithholdingRow::into_withholding).collect()
 }
 
-/// The order that is pending on a line, if there is one.
+/// The pending order of a line, if any.
 pub async fn find_pending(connection: &mut PgConnection, line_id: LineId) -> sqlx::Result<Option<Withholding>> {
     let row =
         select_withholdings!("where line_id = $1 and is_pending", line_id.uuid()).fetch_optional(connection).await?;
@@ -77,8 +77,8 @@ pub async fn find_by_key(
     row.map(WithholdingRow::into_withholding).transpose()
 }
 
-/// The lines and days of these orders on which the timetable has had a failure that the borrower was told of: any that was not
-/// sent on to the next channel.
+/// The lines and days of these orders on which the borrower was told already of a failed scheduled order: any that was not rerouted to
+/// the next channel.
 pub async fn load_told_failures(
     connection: &mut PgConnection,
     orders: &[&Withholding],
@@ -106,7 +106,7 @@ pub async fn load_told_failures(
     Ok(rows.into_iter().map(|row| (row.line_id, row.business_day)).collect())
 }
 
-/// Writes orders. A line that has a pending order gets none: the unique index is the judge. Returns how many were written.
+/// Inserts orders; a unique index skips those of lines that have a pending order. Returns how many were inserted.
 pub async fn insert_withholdings(connection: &mut PgConnection, orders: &[NewWithholding]) -> sqlx::Result<u64> {
     if orders.is_empty() {
         return Ok(0);
@@ -115,7 +115,7 @@ pub async fn insert_withholdings(connection: &mut PgConnection, orders: &[NewWit
     let (purposes, loan_ids): (Vec<&str>, Vec<Option<LoanId>>) =
         orders.iter().map(|new| new.order.purpose.stored()).unzip();
     let inserted = sqlx::query!(
-        // What has one size and is never null is read by its place: unnested, it costs three times as much a row.
+        // Fixed-size columns that are never null are read by array index: unnesting them costs three times as much a row.
         "insert into withholding (withholding_id, line_id, borrower_id, purpose, loan_id, idempotency_key, card_id, channel,
                                   amount_fen, partial_allowed, attempt_no, business_day, created_at, submit_at, status)
          select ($1::uuid[])[o.place], ($2::uuid[])[o.place], ($3::uuid[])[o.place], o.purpose, o.loan_id, o.idempotency_key,
@@ -145,7 +145,7 @@ pub async fn insert_withholdings(connection: &mut PgConnection, orders: &[NewWit
     Ok(inserted.rows_affected())
 }
 
-/// Applies what channels said. Only orders that were sent and are not final change; returns how many did.
+/// Applies what channels answered. Only orders that were sent and are not final change; returns how many did.
 pub async fn apply_outcomes(connection: &mut PgConnection, outcomes: &[Outcome]) -> sqlx::Result<u64> {
     if outcomes.is_empty() {
         return Ok(0);
@@ -181,7 +181,7 @@ pub async fn apply_outcomes(connection: &mut PgConnection, outcomes: &[Outcome])
     Ok(applied.rows_affected())
 }
 
-/// Notes that what these orders for payoffs brought did not suffice.
+/// Marks payoff orders whose money did not suffice.
 pub async fn mark_fell_short(connection: &mut PgConnection, orders: &[Withholding]) -> sqlx::Result<()> {
     for order in orders {
         sqlx::query!(
@@ -195,7 +195,7 @@ pub async fn mark_fell_short(connection: &mut PgConnection, orders: &[Withholdin
     Ok(())
 }
 
-/// Ends orders that were never sent; those that were meanwhile stay as they are and are missing from the count.
+/// Ends orders that were never sent. Those that were sent meanwhile stay as they are, and are not counted.
 pub async fn end_created(
     connection: &mut PgConnection,
     withholding_ids: &[Uuid],
@@ -217,7 +217,7 @@ pub async fn end_created(
     Ok(ended.rows_affected())
 }
 
-/// Writes receipts, one row each: the installments of all of them travel in one run of values, cut by bounds.
+/// Inserts receipts, one row each. The installments of all of them are passed in flat arrays, with the bounds of each receipt.
 pub async fn insert_repayments(connection: &mut PgConnection, repayments: &[Repayment]) -> sqlx::Result<()> {
     if repayments.is_empty() {
         return Ok(());
@@ -232,7 +232,7 @@ pub async fn insert_repayments(connection: &mut PgConnection, repayments: &[Repa
         last.push(end);
     }
     sqlx::query!(
-        // What has one size and is never null is read by its place: unnested, it costs three times as much a row.
+        // Fixed-size columns that are never null are read by array index: unnesting them costs three times as much a row.
         "insert into repayment (repayment_id, line_id, funder_id, source, source_reference, amount_fen, excess_fen,
                                 business_day, received_at, loan_ids, periods, principal_fen, interest_fen, fee_fen,
                                 penalty_fen)
@@ -265,7 +265,7 @@ pub async fn insert_repayments(connection: &mut PgConnection, repayments: &[Repa
     Ok(())
 }
 
-/// Whether money from this source has been booked on the line, taken back since or not.
+/// Whether money from this source was ever booked on the line, reversed since or not.
 pub async fn has_repayment(connection: &mut PgConnection, line_id: LineId, source: &Source) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         "select 1 as one from repayment where line_id = $1 and source = $2 and source_reference = $3",
@@ -276,8 +276,8 @@ pub async fn has_repayment(connection: &mut PgConnection, line_id: LineId, sourc
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-/// Of orders that are told of late, the lines on which what penalty runs on has changed since the order's day; also where it was paid in
-/// time and that payment was taken back since.
+/// The lines of orders that were reported late on which the penalty base may have changed since the order's day; also if it was paid in
+/// time and that payment was reversed since.
 pub async fn list_changed_since(connection: &mut PgConnection, late: &[&Withholding]) -> sqlx::Result<HashSet<LineId>> {
     if late.is_empty() {
         return Ok(HashSet::new());
@@ -296,7 +296,7 @@ pub async fn list_changed_since(connection: &mut PgConnection, late: &[&Withhold
     Ok(changed.into_iter().collect())
 }
 
-/// What of late installments was paid by money that counts from later than an order's day, or fell by a refund or was taken back later.
+/// Changes of late installments after an order's day: payments with a later value date, refunds and reversals.
 pub async fn load_paid_since(connection: &mut PgConnection, order: &Withholding) -> sqlx::Result<Vec<PaidSince>> {
     sqlx::query_as!(
         PaidSince,
@@ -334,7 +334,7 @@ pub async fn load_paid_since(connection: &mut PgConnection, order: &Withholding)
     .await
 }
 
-/// How many repayments of each line have left something over; lines without any are left out.
+/// How many repayments of each line had an excess; lines without any are left out.
 pub async fn count_left_over(connection: &mut PgConnection, line_ids: &[Uuid]) -> sqlx::Result<BTreeMap<LineId, i64>> {
     let rows = sqlx::query!(
         r#"select line_id as "line_id: LineId", count(*) as "count!" from repayment
@@ -346,8 +346,8 @@ pub async fn count_left_over(connection: &mut PgConnection, line_ids: &[Uuid]) -
     Ok(rows.into_iter().map(|row| (row.line_id, row.count)).collect())
 }
 
-/// Money on a line that was told of late, was booked since `day`, and paid nothing for some time: it went back when it was booked, or it
-/// paid what fell due later. With the days on which it lay idle.
+/// Back-dated money on a line that was booked since `day` and paid nothing for some days, with those days: it was paid back, or it paid
+/// what fell due later.
 pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: BusinessDay) -> sqlx::Result<Vec<Idle>> {
     sqlx::query_as!(
         Idle,
@@ -373,7 +373,7 @@ pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: Busi
     .await
 }
 
-/// Of these orders, those over whose amount a break is open.
+/// The orders among these that have an open break about their amount.
 pub async fn list_disputed(
     connection: &mut PgConnection,
     withholding_ids: &[Uuid],
@@ -391,9 +391,9 @@ pub async fn list_disputed(
     Ok(disputed.into_iter().collect())
 }
 
-/// Opens a break for each order whose channel contradicts itself; one that is open already, of whichever day, is left as it is. One that
-/// was closed over another amount does not stand in the way, nor does one that booked money which was taken back since. Returns the orders
-/// of the breaks that are new.
+/// Opens a break for each order whose channel contradicts itself. A break that is open already, of any day, is left as it is; a closed
+/// one about another amount does not prevent a new one, nor does one that booked money which was taken back since. Returns the orders of the
+/// new breaks.
 pub async fn insert_contradictions<'a>(
     connection: &mut PgConnection,
     contradictions: &'a [(Withholding, Contradiction)],

@@ -9,15 +9,15 @@ use crate::error::Refusal;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transferred {
     pub bank_reference: String,
-    /// `None` where it was not kept.
+    /// `None` if it was not recorded.
     pub recorded_by: Option<String>,
-    /// Counts the proposals, so that the second person confirms the one that was shown; 0 before the first.
+    /// Counts the proposals, so that the second person confirms exactly the one that was shown; 0 before the first.
     pub proposal_no: i32,
     pub proposal: Option<Proposal>,
     pub is_taken_back: bool,
 }
 
-/// That one person wants it taken back.
+/// One person's proposal to take the transfer back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
     pub by: String,
@@ -73,10 +73,10 @@ impl Refusal for TakeBackRefusal {
 }
 
 impl Proposal {
-    /// The proposal without blanks around it.
+    /// The proposal with surrounding blanks removed.
     ///
     /// # Errors
-    /// Where the name or the reason is missing.
+    /// If the name or the reason is missing.
     pub fn trimmed(&self) -> Result<Proposal, TakeBackRefusal> {
         let (by, reason) = (self.by.trim(), self.reason.trim());
         match (by.is_empty(), reason.is_empty()) {
@@ -88,18 +88,18 @@ impl Proposal {
 }
 
 impl Transferred {
-    /// The number of the proposal that takes the place of any before it.
+    /// The number of a new proposal, which replaces any earlier one.
     ///
     /// # Errors
-    /// Where the transfer was taken back.
+    /// If the transfer was taken back already.
     pub fn next_proposal(&self) -> Result<i32, TakeBackRefusal> {
         if self.is_taken_back { Err(TakeBackRefusal::TakenBack) } else { Ok(self.proposal_no + 1) }
     }
 
-    /// Whether `by` may confirm the proposal that was shown under `proposal_no`.
+    /// Checks whether `by` may confirm the proposal that was shown under `proposal_no`.
     ///
     /// # Errors
-    /// Where it does not stand any more, or is the person's own.
+    /// If the proposal has been replaced or is the person's own, or nothing is proposed, or the transfer was taken back already.
     pub fn confirm(&self, proposal_no: i32, by: &str) -> Result<(), TakeBackRefusal> {
         match &self.proposal {
             _ if self.is_taken_back => Err(TakeBackRefusal::TakenBack),

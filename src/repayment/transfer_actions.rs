@@ -1,4 +1,4 @@
-//! Use cases of transfers that were recorded wrongly: one person proposes to take one back, another one confirms it.
+//! Use cases of transfers that were recorded wrongly: one person proposes to take one back, another person confirms it.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -17,8 +17,8 @@ use crate::error::{Fault, Outcome};
 use crate::settlement::{Cancelling, cancel_left_over};
 use crate::{business_day, credit, notice, overdue};
 
-/// Proposes to take a transfer back, in the place of whatever was proposed before; nothing is booked yet. Returns the number by which
-/// the second person confirms it.
+/// Proposes to take a transfer back, replacing any earlier proposal; nothing is booked yet. Returns the number by which the second
+/// person confirms it.
 pub async fn propose_taking_back(
     app: &App,
     repayment_id: RepaymentId,
@@ -35,8 +35,8 @@ pub async fn propose_taking_back(
     Ok(proposal_no)
 }
 
-/// Takes a transfer back on a second person's word, who names the proposal that he has seen: what it had paid is owed again, what it
-/// left over is not paid back, and its bank reference is free for the transfer as it really was. Returns the reversal.
+/// Takes a transfer back. The second person names the proposal that they were shown. What the transfer had paid is owed again, its
+/// excess is not paid back, and its bank reference can be recorded again. Returns the reversal.
 pub async fn confirm_taking_back(
     app: &App,
     repayment_id: RepaymentId,
@@ -52,7 +52,7 @@ pub async fn confirm_taking_back(
     database::end(transaction, taken_back).await
 }
 
-/// A second person's word on what was proposed.
+/// A second person's confirmation of a proposal.
 struct Confirmation<'a> {
     repayment_id: RepaymentId,
     proposal_no: i32,
@@ -98,7 +98,7 @@ async fn lock_transfer(
     found.ok_or(Fault::Refused(TakeBackRefusal::UnknownTransfer))
 }
 
-/// Cancels the payout of what nothing could take, if there was anything.
+/// Cancels the payout of the transfer's excess, if there is one.
 async fn cancel_what_is_left(
     connection: &mut PgConnection,
     original: &Repayment,

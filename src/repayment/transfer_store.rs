@@ -1,4 +1,4 @@
-//! SQL of transfers: each bank reference once, what was recorded, and what is taken back of it.
+//! SQL of recorded transfers: each bank reference once, the proposals to take one back, and their confirmation.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -17,7 +17,7 @@ pub struct NewTransfer<'a> {
     pub recorded_by: &'a str,
 }
 
-/// Books a transfer's bank reference, once over all lines; `false` where money with it has been booked and stands.
+/// Claims a transfer's bank reference, once over all lines; `false` if it is booked already and was not taken back.
 pub async fn claim_bank_reference(connection: &mut PgConnection, new: &NewTransfer<'_>) -> sqlx::Result<bool> {
     let claimed = sqlx::query!(
         "insert into transfer_by_bank_reference (bank_reference, line_id, repayment_id, recorded_by) values ($1, $2, $3, $4)
@@ -42,7 +42,7 @@ pub async fn find_line(connection: &mut PgConnection, repayment_id: RepaymentId)
     .await
 }
 
-/// A transfer, locked; after its line, by whoever locks that.
+/// Locks a transfer. Callers that lock its line too must lock the line first.
 pub async fn lock_transfer(
     connection: &mut PgConnection,
     repayment_id: RepaymentId,
@@ -63,7 +63,7 @@ pub async fn lock_transfer(
     }))
 }
 
-/// Keeps that somebody wants a transfer taken back; the caller holds it.
+/// Stores the proposal to take a transfer back; the caller holds the transfer's lock.
 pub async fn save_proposal(
     connection: &mut PgConnection,
     repayment_id: RepaymentId,
@@ -83,7 +83,7 @@ pub async fn save_proposal(
     Ok(())
 }
 
-/// Ends a transfer that is taken back; the table refuses whoever confirms what is their own proposal. `false` where it was ended.
+/// Marks a transfer as taken back; `false` if it was already. A constraint refuses it if the proposer confirms.
 pub async fn mark_taken_back(
     connection: &mut PgConnection,
     repayment_id: RepaymentId,
@@ -111,7 +111,7 @@ pub struct Recorded {
     pub amount_fen: Fen,
     /// What no installment could take; it goes back to the borrower.
     pub excess_fen: Fen,
-    /// `None` where it was not kept.
+    /// `None` if it was not recorded.
     pub recorded_by: Option<String>,
     pub business_day: BusinessDay,
     pub received_at: DateTime<Utc>,
@@ -120,7 +120,7 @@ pub struct Recorded {
     pub proposed_by: Option<String>,
     /// Why it is taken back.
     pub reason: Option<String>,
-    /// Who has confirmed that, and the repayment that takes it back; both or neither.
+    /// Who has confirmed that, and the reversal; both or neither.
     pub confirmed_by: Option<String>,
     pub reversal_id: Option<RepaymentId>,
 }

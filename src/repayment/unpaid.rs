@@ -1,4 +1,5 @@
-//! How much of an installment was unpaid on each day since the one that money counts from, and what money covers of it, in fen-days.
+//! For back-dated money: how much of an installment was unpaid on each day since the money's value date, and how many fen-days of
+//! penalty the money takes off. See `back_dated` for the whole computation.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +8,33 @@ use crate::base::{BusinessDay, Fen};
 use crate::bill::{BilledInstallment, Parts};
 use crate::overdue::PenaltyRule;
 
-/// A later change of what an installment owes: what was paid of it or fell by a refund since the day that money counts from; negative
-/// where a payment was taken back.
+/// A change of what an installment owes after the value date: a payment, or a reduction by a refund. Negative for a reversed payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaidSince {
     pub loan_id: LoanId,
     pub period: i16,
-    /// The day that it counts from.
+    /// The day that the change counts from.
     pub value_on: BusinessDay,
     pub principal: Fen,
     pub interest: Fen,
-    /// Whether this takes back what was booked earlier for the very order whose money is booked now, because its channel had told of it
+    /// Whether this reverses an earlier booking of the same order whose money is booked now, because its channel had reported it
     /// wrongly.
     pub is_own: bool,
 }
 
-/// Money that was there for some days and paid nothing that was owed on them, because it went back or paid what fell due later. On those
-/// days it could have paid what other money paid only afterwards.
+/// Money that was here on some days without paying what was owed on them, because it was paid back or paid what fell due later. On
+/// those days it could have paid what other money paid only later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Idle {
     pub amount: Fen,
     pub from: BusinessDay,
     /// The first day on which it is no longer idle.
     pub until: BusinessDay,
-    /// The loan that it came to pay off: that is what it would have paid first.
+    /// The loan that the money was collected to pay off; it counts as paid first.
     pub pays_off: Option<LoanId>,
 }
 
-/// Idle money, and how much of it was used on each day to count installments as paid.
+/// Idle money, and how much of it has been used on each day.
 pub(super) struct Spare<'a> {
     idle: &'a Idle,
     used: BTreeMap<BusinessDay, Fen>,
@@ -57,22 +57,22 @@ impl<'a> Spare<'a> {
     }
 }
 
-/// How much of an installment's penalty base was unpaid on each of the days whose fen-days have been summed up.
+/// How much of an installment's penalty base was unpaid on each day whose fen-days have been summed up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unpaid {
-    /// The day that the money counts from, or the due day, where it came within grace.
+    /// The value date; the due day if that is within grace.
     first: BusinessDay,
-    /// Unpaid on the first day, as if what was booked earlier for the same order and taken back had never been booked.
+    /// Unpaid on the first day, ignoring an earlier booking of the same order that was reversed.
     pub(super) at_first: Parts,
     grace_until: BusinessDay,
-    /// Element k is the fen on which penalty ran from k days after the first day to the day that follows. It ends with the last change:
-    /// from then on penalty runs on what is unpaid now, and no fen-days have been summed up yet.
+    /// Element k: the fen on which penalty ran from k days after the first day to the day after. It ends at the last change: from then
+    /// on penalty runs on what is unpaid now, and no fen-days have been summed up yet.
     pub(super) by_day: Vec<Fen>,
 }
 
 impl Unpaid {
-    /// Reckons it for the days from `day` on. What was unpaid on a day is what is unpaid now, and what was paid after that day, less what
-    /// was taken back after it.
+    /// Computes it for the days from `day` on. Unpaid on a day: what is unpaid now, plus what was paid after that day, less what was
+    /// reversed after it.
     pub(super) fn since(
         day: BusinessDay,
         billed: &BilledInstallment,
@@ -83,7 +83,7 @@ impl Unpaid {
         let first = runs_until(day);
         let last = billed.span.fen_days_to.unwrap_or(first);
         let days = u32::try_from(last.days_since(first)).unwrap_or_default();
-        // What is paid within grace never was overdue; what is owed again is so from its own day.
+        // What is paid within grace never was overdue; what a reversal makes owed again is overdue only from the reversal's day.
         let counts_from = |paid: &PaidSince| match rule.base_of(paid.parts()).is_negative() {
             true => paid.value_on,
             false => runs_until(paid.value_on),
@@ -100,7 +100,7 @@ impl Unpaid {
         Unpaid { first, at_first, grace_until: rule.grace_until(billed.due_on()), by_day }
     }
 
-    /// Counts as much of `base` as was unpaid on each day from `day` on as paid; returns the fen-days that ran on it.
+    /// Counts `base` as paid from `day` on, on each day at most what was unpaid. Returns the fen-days that had run on it.
     pub(super) fn count_as_paid(&mut self, base: Fen, day: BusinessDay) -> i128 {
         let days = usize::try_from(day.days_since(self.first)).unwrap_or_default();
         let mut ran = 0;
@@ -112,7 +112,7 @@ impl Unpaid {
         ran
     }
 
-    /// As [`Unpaid::count_as_paid`], with idle money, as far as any of it is there on each day.
+    /// As [`Unpaid::count_as_paid`], with what is unused of idle money on each day.
     pub(super) fn count_idle_as_paid(&mut self, spare: &mut Spare<'_>) -> i128 {
         let mut ran = 0;
         let days = (0..).map(|k| self.first.plus_days(k));
@@ -156,7 +156,7 @@ pub(super) mod tests {
         PenaltyRule::new(&PenaltyTerms { rate, base, basis_days: 365, grace_days }, Rate::ZERO)
     }
 
-    /// Due on 10 January with 100,000 fen, all of it paid on the 20th at last.
+    /// 100,000 fen, due on 10 January, fully paid only on the 20th.
     pub(in crate::repayment) fn paid_at_last() -> BilledInstallment {
         let at = DateTime::UNIX_EPOCH;
         let principal = Parts { principal: Fen::new(100_000), ..Parts::default() };
@@ -183,9 +183,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn money_takes_off_what_ran_on_as_much_as_was_unpaid_on_each_day_and_no_day_twice() {
+    fn money_takes_off_the_fen_days_of_what_was_unpaid_on_each_day_only_once() {
         let billed = paid_at_last();
-        // 60,000 were held for paid for three days.
+        // 60,000 counted as paid for three days.
         let paid = [
             paid_on(&billed, "2026-01-15", 60_000),
             paid_on(&billed, "2026-01-18", -60_000),
@@ -201,7 +201,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn money_that_paid_a_later_bill_was_there_for_the_earlier_one_until_then() {
+    fn money_that_paid_a_later_bill_counts_for_the_earlier_one_until_then() {
         let billed = paid_at_last();
         let paid = [paid_on(&billed, "2026-01-20", 100_000)];
         let unpaid = || Unpaid::since(day("2026-01-12"), &billed, &rule(0), &paid);
@@ -237,7 +237,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn each_payment_that_was_taken_back_is_held_for_paid_for_its_own_days() {
+    fn each_reversed_payment_counts_as_paid_on_its_own_days() {
         let mut billed = paid_at_last();
         billed.paid = Parts::default();
         let paid = [
@@ -252,7 +252,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_this_very_money_was_held_to_have_paid_was_owed_on_its_day() {
+    fn a_reversed_booking_of_the_same_order_counts_as_unpaid_on_the_first_day() {
         let mut billed = paid_at_last();
         billed.paid = Parts::default();
         let taken_back = paid_on(&billed, "2026-01-20", -60_000);

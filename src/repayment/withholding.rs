@@ -1,4 +1,4 @@
-//! The withholding order: one owner of the truth about money that is being taken from a card.
+//! The withholding order, an order to take money from a card: its states, and what a channel's answer does to it.
 
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::{BusinessDay, Fen, words};
@@ -17,23 +17,23 @@ pub struct Withholding {
     pub partial_allowed: bool,
     pub attempt_no: i16,
     pub state: State,
-    /// The day that the amount was computed for: what is collected counts from it.
+    /// The day that the amount was computed for; the value date of what is collected.
     pub business_day: BusinessDay,
 }
 
 /// What the money is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// What is due, by the product's timetable.
+    /// What is due, on the product's timetable.
     Due,
-    /// The borrower's button.
+    /// Bills that the borrower pays by the button.
     Button,
-    /// The early payoff of one loan.
+    /// The early payoff of one loan, by the button too.
     Payoff(LoanId),
 }
 
 words! {
-    /// The same without the loan, as it is stored.
+    /// A purpose without the loan, as it is stored.
     pub enum PurposeKind {
         Due = "due",
         Button = "button",
@@ -41,12 +41,13 @@ words! {
     }
 }
 
+/// The state of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Created,
-    /// Committed before the call: from here on only the channel knows.
+    /// Committed before the channel is called: from here on only the channel knows the outcome.
     Submitted,
-    /// The channel did not say, or not clearly. Pending like `Submitted`, and never a failure.
+    /// The channel did not answer, or not clearly. Pending like `Submitted`, never a failure.
     Unknown,
     Succeeded {
         collected: Fen,
@@ -54,12 +55,13 @@ pub enum State {
     Failed(Failure),
 }
 
+/// Why an order has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failure {
     Channel(ChannelFailure),
-    /// Never submitted: the borrower paid first, what it was for was not owed any more, or the timetable's order had lost its card.
+    /// Never submitted: another payment came first, nothing was owed for its purpose any more, or a scheduled order's card was gone.
     Superseded,
-    /// Held for a success until the channel's file contradicted, and taken back on two people's word.
+    /// It counted as a success until the channel's file contradicted that, and was taken back by two people.
     Reversed,
 }
 
@@ -68,13 +70,14 @@ pub enum Failure {
 pub enum Step {
     Move(State),
     AlreadyApplied,
-    /// The order is final and the channel now says otherwise, or it names an amount that cannot be: nothing changes, a break is opened.
+    /// The order is final and the channel now says otherwise, or it reports an impossible amount: nothing changes, and a break is
+    /// opened.
     Contradicts(Contradiction),
     /// An answer about an order that was never sent: not believed.
     NotSent,
 }
 
-/// How a channel's word differs from ours.
+/// How a channel's answer differs from our record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Contradiction {
     WeFailedTheySucceeded { theirs: Fen },
@@ -83,6 +86,7 @@ pub enum Contradiction {
 }
 
 impl Withholding {
+    /// Whether its outcome is not known yet.
     pub fn is_pending(&self) -> bool {
         match self.state {
             State::Created | State::Submitted | State::Unknown => true,
@@ -90,7 +94,7 @@ impl Withholding {
         }
     }
 
-    /// What it has brought.
+    /// The amount that was collected.
     pub fn collected(&self) -> Fen {
         match self.state {
             State::Succeeded { collected } => collected,
@@ -98,7 +102,7 @@ impl Withholding {
         }
     }
 
-    /// Whether a channel has ever heard of it.
+    /// Whether it was ever sent to a channel.
     pub fn was_sent(&self) -> bool {
         match self.state {
             State::Created | State::Failed(Failure::Superseded) => false,
@@ -120,7 +124,7 @@ impl Withholding {
                 Answer::Failed { .. } | Answer::Rejected { .. } | Answer::Absent { .. } => {
                     Step::Contradicts(Contradiction::WeSucceededTheyFailed)
                 }
-                // Said before it was final.
+                // An old answer, from before the order was final.
                 Answer::Processing { .. } | Answer::Unclear { .. } => Step::AlreadyApplied,
             },
             State::Failed(Failure::Superseded) => Step::NotSent,
@@ -142,13 +146,13 @@ impl Withholding {
             Answer::Succeeded { collected, .. } if self.is_plausible(*collected) => {
                 Step::Move(State::Succeeded { collected: *collected })
             }
-            // Stays pending until a person or the daily file has settled which amount is true.
+            // Stays pending until a person or the daily file settles which amount is true.
             Answer::Succeeded { collected, .. } => {
                 Step::Contradicts(Contradiction::AmountDiffers { theirs: *collected })
             }
             Answer::Failed { failure, .. } => Step::Move(State::Failed(Failure::Channel(*failure))),
             Answer::Rejected { .. } => Step::Move(State::Failed(Failure::Channel(ChannelFailure::Refused))),
-            // The channel never took it on: the same as if it had been down.
+            // The channel never received it: the same as if it had been down.
             Answer::Absent { .. } => Step::Move(State::Failed(Failure::Channel(ChannelFailure::ChannelDown))),
             Answer::Processing { .. } if self.state == State::Submitted => Step::AlreadyApplied,
             Answer::Processing { .. } | Answer::Unclear { .. } => Step::Move(State::Unknown),
@@ -161,6 +165,7 @@ impl Withholding {
 }
 
 impl Purpose {
+    /// The purpose and its loan, as they are stored.
     pub fn stored(self) -> (&'static str, Option<LoanId>) {
         match self {
             Purpose::Due => (PurposeKind::Due.name(), None),
@@ -169,7 +174,7 @@ impl Purpose {
         }
     }
 
-    /// Reads a stored pair; `None` where it is not one that [`Purpose::stored`] writes.
+    /// Reads a stored pair; `None` if [`Purpose::stored`] never writes it.
     pub fn from_stored(purpose: &str, loan_id: Option<LoanId>) -> Option<Purpose> {
         match (PurposeKind::from_name(purpose)?, loan_id) {
             (PurposeKind::Due, None) => Some(Purpose::Due),
@@ -191,7 +196,7 @@ impl State {
         }
     }
 
-    /// Reads stored columns; `None` where they are not what the model writes.
+    /// Reads stored columns; `None` if the model never writes them.
     pub fn from_stored(status: &str, failure: Option<&str>, collected: Fen) -> Option<State> {
         match (status, failure) {
             ("created", None) => Some(State::Created),
@@ -237,7 +242,7 @@ impl Contradiction {
         }
     }
 
-    /// What the channel says it collected.
+    /// The amount that the channel says it collected.
     pub fn theirs(self) -> Fen {
         match self {
             Contradiction::WeFailedTheySucceeded { theirs } | Contradiction::AmountDiffers { theirs } => theirs,
@@ -278,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_order_ends_either_way_and_only_by_the_channels_word() {
+    fn an_unknown_order_ends_either_way_and_only_by_an_explicit_answer() {
         let unknown = order(State::Unknown);
         let collected = Fen::new(1_000);
         assert_eq!(unknown.receive(&succeeded(1_000)), Step::Move(State::Succeeded { collected }));
@@ -295,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_final_order_does_not_change_its_mind() {
+    fn a_final_order_never_changes_by_an_answer() {
         let paid = order(State::Succeeded { collected: Fen::new(1_000) });
         assert_eq!(paid.receive(&failed()), Step::Contradicts(Contradiction::WeSucceededTheyFailed));
         let theirs = Fen::new(1_000);
@@ -321,7 +326,7 @@ mod tests {
             let differs = Step::Contradicts(Contradiction::AmountDiffers { theirs });
             assert_eq!(part.receive(&succeeded(fen)), differs, "nothing is no part");
         }
-        // Nor is another amount than that which is booked.
+        // A final order does not take another amount than the one booked, either.
         let booked = order(State::Succeeded { collected: Fen::new(400) });
         let theirs = Fen::new(401);
         assert_eq!(booked.receive(&succeeded(401)), Step::Contradicts(Contradiction::AmountDiffers { theirs }));

@@ -1,4 +1,4 @@
-//! Settlements and statements for a merchant's system, remittances for a funder's.
+//! API: settlements and statements for a merchant's system, remittances for a funder's.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,7 +15,7 @@ use crate::base::id::{MerchantId, RemittanceId, SettlementId};
 use crate::http::Problem;
 use crate::http::api::{Cursor, Day, FunderCaller, Limit, Listed, MerchantCaller, Named, Page, Params, Pieced};
 
-/// Which settlements, or which remittances: `T` is a row of the list that the cursor leads on in.
+/// Filters of a list of settlements or remittances; `T` is a row of the list, whose id is the cursor.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, bound = "T: ToSchema")]
 #[into_params(parameter_in = Query)]

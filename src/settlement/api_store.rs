@@ -34,16 +34,16 @@ pub struct SettlementView {
     pub bank_reference: Option<String>,
 }
 
-/// Which rows of a list that has one for a business day.
+/// Filters of a list that has one row for each business day.
 #[derive(Clone, Copy, Debug)]
 pub struct WantedDays<I> {
     pub rows: Wanted<I, BusinessDay>,
-    /// Of them only that of this day.
+    /// Only the row of this day.
     pub business_day: Option<BusinessDay>,
 }
 
 impl<I> WantedDays<I> {
-    /// The one with this id.
+    /// Only the row with this id.
     pub fn one(id: I) -> WantedDays<I> {
         WantedDays { rows: Wanted::One(id), business_day: None }
     }

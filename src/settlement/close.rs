@@ -12,13 +12,14 @@ use crate::app::App;
 use crate::base::{AccountRange, BusinessDay, When};
 use crate::{funder, ledger, outbox};
 
-/// One chunk: the day's purchases are summed by merchant before anything is written, and merchants are few.
+/// A single chunk: the day's purchases are summed by merchant before anything is written, and merchants are few.
 pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<Vec<AccountRange>> {
     Ok(vec![AccountRange::ALL])
 }
 
-/// Clears `day`: one settlement for each merchant with its payout on the next working day, one posting for each merchant and funder, and
-/// one journal row for each reserve. Then ages the funders' advances. Returns the rows written; none where the day is settled already.
+/// Clears `day`: writes one settlement for each merchant with its payout on the next working day, one posting for each merchant and
+/// funder, and one journal row for each reserve. Then ages the funders' advances. Returns the rows written; zero if the day is settled
+/// already.
 pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {
     if store::is_settled(&mut *connection, day).await? {
         return Ok(0);
@@ -39,13 +40,13 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
     let postings = postings(&settlements, when);
     ledger::store::insert_postings(&mut *connection, &postings).await?;
     tell_cancelled(&mut *connection, &settlements, when).await?;
-    // The reserves last: purchases wait for them.
+    // The reserves come last, because purchases wait for their locks.
     let moved = funder::close_reserves(connection, app, day, &model::gross_by_funder(&day_parts)).await?;
     Ok((settlements.len() + payouts.len() + postings.len()) as u64 + moved)
 }
 
-/// The clearing of every part. Where a settlement comes to zero, its parts cancel each other and are booked as paid at once, since there
-/// is no payout that would book them.
+/// The clearing posting of every part. If a settlement comes to zero, its parts cancel each other and are booked as paid at once, since
+/// no payout will book them.
 fn postings(settlements: &[Settlement], when: When) -> Vec<ledger::Posting> {
     let cleared = |settlement: &Settlement, part: &Part| posting::clearing(settlement, part, when);
     let cancelled = |settlement: &Settlement, part: &Part| {

@@ -1,48 +1,48 @@
-//! A payout whose channel contradicts itself is settled by people: one says what became of it, and a second one says the same. A failed
-//! payout whose payee was erased can only be paid by hand, and is settled in the same way.
+//! When a channel contradicts itself about a payout, two people settle it: one states what became of it, and a second one states the
+//! same. A failed payout whose payee was erased can only be paid by hand, and is settled in the same way.
 
 use super::payout::{ContradictionKind, PayoutRefusal, PayoutStatus};
 use crate::access::is_same_holder;
 
-/// What became of a payout, as people have learnt it outside the platform.
+/// What became of a payout, as people found out outside the platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     Paid {
         bank_reference: String,
     },
-    /// No attempt was paid: what is booked as paid is taken back, and the payout can be retried.
+    /// No attempt was paid: a booked payment is reversed, and the payout can be retried.
     Failed,
 }
 
-/// What one person says, until a second one says the same.
+/// One person's statement, until a second person states the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
     pub ending: Ending,
     pub by: String,
 }
 
-/// A payout that people have to settle, and where it stands.
+/// A payout that people have to settle, and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contradicted {
     pub status: PayoutStatus,
     pub attempt_no: i16,
-    /// The attempt that is to be settled: the one that the channel contradicts itself about, present or earlier; for a failed payout of a
-    /// payee who was erased, the present one.
+    /// The attempt to be settled: the one that the channel contradicts itself about, the present or an earlier one; for a failed payout
+    /// whose payee was erased, the present one.
     pub contradicted_attempt: i16,
     pub proposal: Option<Proposal>,
 }
 
-/// What a person's word does.
+/// What a person's statement does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settling {
-    /// It is the first such word, and replaces any other that was proposed.
+    /// It is the first such statement, and replaces any other proposal.
     Proposed,
-    /// A second person said the same: the payout ends so.
+    /// A second person stated the same: the payout ends that way.
     Confirmed { proposed_by: String },
 }
 
 impl ContradictionKind {
-    /// The correction that is suggested until a person proposes one: the ending that is right if the channel's last word is true.
+    /// The suggested correction, until a person proposes one: the ending that is right if the channel's last answer is true.
     pub const fn proposed(self) -> &'static str {
         match self {
             ContradictionKind::WeFailedTheySucceeded => "paid",
@@ -53,7 +53,7 @@ impl ContradictionKind {
 }
 
 impl Ending {
-    /// The words for it in the payout's events.
+    /// The ending as text, for the payout's events.
     pub fn words(&self) -> String {
         match self {
             Ending::Paid { bank_reference } => format!("paid under {bank_reference}"),
@@ -63,10 +63,10 @@ impl Ending {
 }
 
 impl Contradicted {
-    /// What the word of `by` does.
+    /// What the statement of `by` does.
     ///
     /// # Errors
-    /// `UnderWay` while a later attempt may still be paid, `OwnProposal` where `by` said the same before, and `NotContradicted` where the
+    /// `UnderWay` while a later attempt may still be paid, `OwnProposal` if `by` stated the same before, and `NotContradicted` if the
     /// payout was cancelled.
     pub fn settle(&self, ending: &Ending, by: &str) -> Result<Settling, PayoutRefusal> {
         match self.status {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_word_of_a_second_person_ends_it() {
+    fn the_same_statement_of_a_second_person_ends_it() {
         let failed = contradicted(PayoutStatus::Failed, 1);
         assert_eq!(failed.settle(&Ending::Failed, "li  na"), Err(PayoutRefusal::OwnProposal));
         let confirmed = Settling::Confirmed { proposed_by: "Li Na".into() };
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn another_word_stands_in_the_place_of_the_first() {
+    fn another_statement_replaces_the_first() {
         let paid = Ending::Paid { bank_reference: "B1".into() };
         let failed = contradicted(PayoutStatus::Failed, 1);
         assert_eq!(failed.settle(&paid, "Wang Wei"), Ok(Settling::Proposed));

@@ -1,4 +1,4 @@
-//! Use case of payouts whose channel contradicts itself: two people say what became of one.
+//! Use case of payouts whose channel contradicts itself: two people state what became of one.
 
 use anyhow::Context;
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::contradiction::{Ending, Proposal, Settling};
 use super::contradiction_store;
 use super::notices;
 use super::payout::{ASK_AGAIN_AFTER, PayoutKind, PayoutRefusal, PayoutStatus};
-use super::payout_actions::{becomes, book_paid, is_payee_forgotten};
+use super::payout_actions::{PaidPayout, becomes, book_paid, is_payee_forgotten};
 use super::payout_store::{self as store, Change, Locked};
 use super::posting;
 use crate::app::App;
@@ -21,11 +21,12 @@ use crate::error::{Fault, Outcome};
 use crate::funder::find_code;
 use crate::{ledger, notice, outbox};
 
-/// Takes the word of `by` on what became of a payout. The first word is kept. Once a second person says the same, the payout ends that
-/// way: it is paid and booked today, or it has failed and can be retried. A payment that was booked but never made is taken back today.
+/// Takes the statement of `by` on what became of a payout. The first statement is stored. Once a second person states the same, the
+/// payout ends that way: it is paid and booked today, or it has failed and can be retried. A booked payment that was never made is
+/// reversed today.
 ///
 /// # Errors
-/// `NotContradicted` where there is nothing to settle: the channel does not contradict itself, and it is no failed payout to a payee who
+/// `NotContradicted` if there is nothing to settle: the channel does not contradict itself, and it is not a failed payout whose payee
 /// was erased. Also those of [`Contradicted::settle`](super::contradiction::Contradicted::settle), and a missing name or reference.
 pub async fn settle_payout(
     app: &App,
@@ -91,17 +92,18 @@ fn trimmed(ending: Ending) -> Result<Ending, Fault<PayoutRefusal>> {
     }
 }
 
-/// Ends a locked payout as two people say, in the books too.
+/// Ends a locked payout as two people stated, also in the books.
 async fn end(connection: &mut PgConnection, payout: &Locked, ending: &Ending, when: When) -> anyhow::Result<()> {
     let is_booked = payout.status == PayoutStatus::Succeeded;
     match ending {
         Ending::Paid { bank_reference } if is_booked => keep_paid(connection, payout, bank_reference).await,
         Ending::Paid { bank_reference } => {
-            // A payment by hand counts as a further attempt, so that nothing that the channel repeats about its own attempts is about it.
+            // A payment by hand counts as a further attempt, so that what the channel says about its own attempts never refers to it.
             let is_by_hand = payout.contradicted_attempt.is_none();
             let payout = &Locked { attempt_no: payout.attempt_no + i16::from(is_by_hand), ..payout.clone() };
             change(&mut *connection, payout, ending, when).await?;
-            book_paid(connection, &[(payout.clone(), bank_reference.clone())], when).await
+            let paid = PaidPayout { payout: payout.clone(), bank_reference: bank_reference.clone() };
+            book_paid(connection, &[paid], when).await
         }
         Ending::Failed => {
             change(&mut *connection, payout, ending, when).await?;
@@ -110,11 +112,11 @@ async fn end(connection: &mut PgConnection, payout: &Locked, ending: &Ending, wh
     }
 }
 
-/// Writes what a locked payout becomes.
+/// Saves the status of a locked payout that ends in `ending`.
 async fn change(connection: &mut PgConnection, payout: &Locked, ending: &Ending, when: When) -> anyhow::Result<()> {
     let change = match ending {
         Ending::Paid { bank_reference } => {
-            // The bank may send it back, as any other payment. Of an earlier attempt the channel's callback alone tells.
+            // Like any other payment, the bank may return it. For an earlier attempt only the channel's callback reports that.
             let is_present = payout.contradicted_attempt == Some(payout.attempt_no);
             let query_at = is_present.then(|| when.at + ASK_AGAIN_AFTER);
             let bank_reference = Some(bank_reference.clone());
@@ -130,7 +132,7 @@ async fn change(connection: &mut PgConnection, payout: &Locked, ending: &Ending,
     Ok(())
 }
 
-/// Leaves a booked payment as it is, but for the bank's reference, which becomes the one that people have learnt.
+/// Leaves a booked payment as it is, but corrects the bank's reference to the one that people stated.
 async fn keep_paid(connection: &mut PgConnection, payout: &Locked, bank_reference: &str) -> anyhow::Result<()> {
     if payout.bank_reference.as_deref() == Some(bank_reference) {
         return Ok(());
@@ -140,8 +142,8 @@ async fn keep_paid(connection: &mut PgConnection, payout: &Locked, bank_referenc
     Ok(())
 }
 
-/// Takes a booked payment back that was never made: what it paid is owed again from today on, and whoever was told of the payment is told
-/// of this.
+/// Reverses a booked payment that was never made: what it paid is owed again from today, and whoever was told of the payment is told of
+/// this.
 async fn take_back(connection: &mut PgConnection, payout: &Locked, when: When) -> anyhow::Result<()> {
     let (event, source_id) = match payout.kind {
         PayoutKind::Settlement => ("settlement_paid", payout.source_id),
@@ -160,7 +162,7 @@ async fn take_back(connection: &mut PgConnection, payout: &Locked, when: When) -
     Ok(())
 }
 
-/// The messages that tell funders of a booked payment that was never made.
+/// The messages that tell funders that a booked payment was never made.
 async fn messages(connection: &mut PgConnection, payout: &Locked, when: When) -> anyhow::Result<Vec<outbox::Message>> {
     match payout.kind {
         PayoutKind::Settlement => {

@@ -1,4 +1,4 @@
-//! SQL of payouts that people settle.
+//! SQL of payouts that two people settle, and of what the channel has said about them.
 
 use std::collections::BTreeSet;
 
@@ -11,27 +11,27 @@ use super::payout::ContradictionKind;
 use crate::base::id::PayoutId;
 use crate::base::{BusinessDay, When};
 
-/// What the channel says about an attempt that contradicts its earlier word.
+/// A channel's answer about an attempt that contradicts an earlier one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contradiction {
     pub payout_id: PayoutId,
     pub attempt_no: i16,
     pub kind: ContradictionKind,
-    /// What it says, in the channel's words.
+    /// The answer, in the channel's words.
     pub says: String,
 }
 
-/// What the channel has said about an attempt before, so that it is no news when it says it again.
+/// A channel's answer about an attempt that is known already, so that its repetition is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Told {
     pub payout_id: PayoutId,
     pub attempt_no: i16,
-    /// What it said, in the channel's words.
+    /// The answer, in the channel's words.
     pub says: String,
 }
 
-/// Holds payouts back until people have settled them, and writes an event row for each. A proposal that was made before is dropped, and a
-/// payout that is booked as paid is asked about no more. One that is held back already keeps the day since when it is. Returns how many
+/// Holds payouts back until people have settled them, and writes an event row for each. An earlier proposal is dropped, and the channel
+/// is no longer asked about a payout that is booked as paid. A payout that is held back already keeps its first day. Returns how many
 /// were held back.
 pub async fn hold_back(
     connection: &mut PgConnection,
@@ -71,7 +71,7 @@ pub async fn hold_back(
     Ok(done.rows_affected())
 }
 
-/// Stores what one person says became of a payout; `false` where nothing is to be settled.
+/// Stores one person's statement; `false` if there is nothing to settle.
 pub async fn propose(
     connection: &mut PgConnection,
     payout_id: PayoutId,
@@ -101,7 +101,7 @@ pub async fn propose(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a payout's contradiction, and writes how into its events; `false` where nothing was proposed.
+/// Ends a payout's contradiction, and writes into its events how; `false` if nothing was proposed.
 pub async fn end(
     connection: &mut PgConnection,
     payout_id: PayoutId,
@@ -125,18 +125,18 @@ pub async fn end(
     Ok(done.rows_affected() == 1)
 }
 
-/// Payouts by what of the channel's words about their attempts is no news.
+/// Payouts whose known answers are to be loaded, by which answers count as known.
 #[derive(Clone, Debug, Default)]
 pub struct ToldOf {
-    /// What people have settled since, that a payment was booked under another reference among it.
+    /// Known: answers that people have settled since, including that a payment was booked under another reference.
     pub settled: Vec<Uuid>,
-    /// They are cancelled: what it has said since they were.
+    /// Cancelled payouts. Known: answers since the cancellation.
     pub cancelled: Vec<Uuid>,
-    /// They are held back: what people have still to settle.
+    /// Payouts that are held back. Known: answers that people still have to settle.
     pub held_back: Vec<Uuid>,
 }
 
-/// What the channel has said about attempts of payouts, of each list what [`ToldOf`] says of it.
+/// The known answers about attempts of these payouts; [`ToldOf`] says which count, for each list.
 pub async fn load_told(connection: &mut PgConnection, of: &ToldOf) -> sqlx::Result<BTreeSet<Told>> {
     let told = sqlx::query_as!(
         Told,
@@ -160,7 +160,7 @@ pub async fn load_told(connection: &mut PgConnection, of: &ToldOf) -> sqlx::Resu
     Ok(told.into_iter().collect())
 }
 
-/// Writes down what the channel says about cancelled payouts, so that each word is told to operators once.
+/// Stores contradicting answers about cancelled payouts, so that operators are told of each only once.
 pub async fn note_of_cancelled(
     connection: &mut PgConnection,
     contradictions: &[Contradiction],
@@ -186,7 +186,7 @@ pub async fn note_of_cancelled(
     Ok(())
 }
 
-/// Marks a payout that was taken back as payable from a day on, and what it was to pay as unpaid; returns how many sources that were.
+/// Makes a reversed payout payable from a day on, and marks what it was to pay as unpaid. Returns how many sources that were.
 pub async fn owe_again(connection: &mut PgConnection, payout_id: PayoutId, from: BusinessDay) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"with owed as (
@@ -208,8 +208,7 @@ pub async fn owe_again(connection: &mut PgConnection, payout_id: PayoutId, from:
     .await
 }
 
-/// Replaces the bank's reference of a payout that is booked as paid, and of what it pays, with the one that people have learnt. Returns
-/// how many payouts that were.
+/// Corrects the bank's reference of a payout that is booked as paid, and of what it paid. Returns how many payouts that were.
 pub async fn correct_reference(
     connection: &mut PgConnection,
     payout_id: PayoutId,

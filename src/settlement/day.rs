@@ -1,4 +1,4 @@
-//! A merchant's day as its pages tell it: the figures of its settlement, what stands behind each, and where the money is.
+//! A merchant's day as its pages show it: the figures of its settlement, the lines behind each figure, and where the money is.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,49 +8,49 @@ use super::payout::PayoutStatus;
 use crate::base::id::{PurchaseId, SettlementId};
 use crate::base::{BusinessDay, Fen, words};
 
-/// A settlement with what became of its payment.
+/// A settlement and the state of its payment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SettledDay {
     pub settlement_id: SettlementId,
     pub business_day: BusinessDay,
     pub gross: Fen,
     pub refunds: Fen,
-    /// Less what refunds gave back.
+    /// Net of what refunds gave back.
     pub discount_fee: Fen,
     pub subsidy: Fen,
     pub net: Fen,
-    /// Not positive.
+    /// Zero or negative.
     pub carried_in: Fen,
     pub payable: Fen,
     pub status: PayableStatus,
     pub pay_on: BusinessDay,
     pub paid_on: Option<BusinessDay>,
     pub bank_reference: Option<String>,
-    /// Where its payout stands; none where nothing is paid.
+    /// The state of its payout; `None` if nothing is paid.
     pub payout: Option<PayoutStatus>,
-    /// The day into whose settlement a negative amount was taken.
+    /// The day whose settlement took in a negative amount of this one.
     pub carried_into_day: Option<BusinessDay>,
 }
 
-/// Where the money is, as a merchant wants to know it.
+/// Where the money is, in a merchant's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoneyState {
-    /// Its day has not come.
+    /// Its day of payment has not come.
     ToPay,
-    /// Sent to the bank, which has not said that it was paid.
+    /// Sent to the bank, which has not confirmed the payment.
     AtBank,
-    /// The bank has refused it; somebody here looks into it.
+    /// Refused by the bank; the platform's operators look into it.
     Stuck,
     Paid,
-    /// Negative, waits for the next settlement.
+    /// Negative; waits for the next settlement.
     Waiting,
-    /// Negative, and taken off a later settlement.
+    /// Negative; deducted from a later settlement.
     TakenOff,
     Nothing,
 }
 
 impl SettledDay {
-    /// Where the money is, by the settlement's status and that of its payout.
+    /// Where the money is, from the settlement's status and its payout's.
     pub fn money(&self) -> MoneyState {
         match (self.status, self.payout) {
             (PayableStatus::Paid, _) => MoneyState::Paid,
@@ -81,7 +81,7 @@ impl MoneyState {
         }
     }
 
-    // For templates, which compare no enums.
+    // Templates cannot compare enums.
     pub fn is_good(self) -> bool {
         self == MoneyState::Paid
     }
@@ -92,19 +92,19 @@ impl MoneyState {
 }
 
 words! {
-    /// A figure of the story that can be opened.
+    /// A figure of the day whose lines can be listed.
     pub enum Figure {
         Gross = "gross",
         Refunds = "refunds",
         Fee = "fee",
         Subsidy = "subsidy",
-        /// Everything of the day.
+        /// The net of all lines.
         Net = "net",
     }
 }
 
 impl Figure {
-    /// What a line adds to the figure.
+    /// What a line contributes to the figure.
     pub fn of(self, line: &DayLine) -> Fen {
         match self {
             Figure::Gross | Figure::Refunds => line.amount,
@@ -115,10 +115,10 @@ impl Figure {
     }
 }
 
-/// A purchase or a refund of the day, with signs as they count for the merchant.
+/// A purchase or a refund of the day; the signs are the merchant's view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DayLine {
-    /// The purchase's or refund's.
+    /// The id of the purchase or refund.
     pub line_id: Uuid,
     pub purchase_id: PurchaseId,
     pub is_refund: bool,
@@ -130,7 +130,7 @@ pub struct DayLine {
 }
 
 impl DayLine {
-    /// What it adds to the merchant's day; negative for a refund.
+    /// What it contributes to the merchant's day; negative for a refund.
     pub fn net(&self) -> Fen {
         self.amount + self.discount_fee + self.subsidy
     }

@@ -1,4 +1,4 @@
-//! What a merchant looks at of its settlements: a month, a day and each of its figures, and statements to download.
+//! Use cases of a merchant's settlement pages: a month, a day, the lines behind a figure, and statements to download.
 
 use std::ops::RangeInclusive;
 
@@ -16,9 +16,9 @@ use crate::base::{BusinessDay, DaysOff, Fen};
 use crate::business_day;
 use crate::merchant::MerchantDay;
 
-/// Lines on one page behind a figure.
+/// Lines on one page of a figure.
 pub const PAGE_LINES: i64 = 50;
-/// What is read at once for a statement.
+/// Lines read at once for a statement.
 const CHUNK_LINES: i64 = 1_000;
 
 /// One month of a merchant.
@@ -26,13 +26,13 @@ const CHUNK_LINES: i64 = 1_000;
 pub struct Month {
     pub first: BusinessDay,
     pub today: BusinessDay,
-    /// The newest first.
+    /// Settled days, the newest first.
     pub days: Vec<SettledDay>,
-    /// The day that is open, and the one before it as long as it is being settled, where they are the month's.
+    /// The open day, and the day before if it is not settled yet, as far as they are in this month.
     pub open: Vec<Outlook>,
 }
 
-/// The month that a day lies in.
+/// The month that contains a day.
 pub async fn month(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow::Result<Month> {
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
@@ -49,7 +49,7 @@ pub async fn month(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyh
     Ok(Month { first: *month.start(), today, days, open })
 }
 
-/// A day that has ended and has no settlement yet; `None` where nothing happened on it, so that it never has one.
+/// A day that has ended and has no settlement yet; `None` if nothing happened on it, because then it never gets one.
 async fn unsettled(
     connection: &mut PgConnection,
     app: &App,
@@ -60,19 +60,19 @@ async fn unsettled(
     Ok(if ended.parts.is_empty() { None } else { Some(ended.outlook()) })
 }
 
-/// The month that the business day lies in.
+/// The month that contains the business day.
 pub async fn this_month(app: &App, merchant_id: MerchantId) -> anyhow::Result<Month> {
     let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
     month(app, merchant_id, today).await
 }
 
-/// The days of the month that a day lies in, both ends included.
+/// The days of the month that contains `day`, both ends included.
 pub fn days_of_month(day: BusinessDay) -> RangeInclusive<BusinessDay> {
     let first = day.minus_days(day.date().day0());
     first..=first.plus_months(1).minus_days(1)
 }
 
-/// The day of a merchant's settlement; `None` where it is another's, or none.
+/// The day of a merchant's settlement; `None` if there is none, or it is another merchant's.
 pub async fn day_of(
     app: &App,
     merchant_id: MerchantId,
@@ -81,29 +81,30 @@ pub async fn day_of(
     Ok(day_store::find_day(&mut *app.pool.acquire().await?, merchant_id, settlement_id).await?)
 }
 
-/// One day of a merchant.
+/// One day of a merchant, as of `today`.
 #[derive(Clone, Debug)]
 pub struct DayStory {
     pub today: BusinessDay,
     pub told: Told,
 }
 
+/// What is known of a day.
 #[derive(Clone, Debug)]
 pub enum Told {
     Settled {
         day: Box<SettledDay>,
-        /// The days that were carried into it.
+        /// The earlier days whose negative amounts were taken into it, with those amounts.
         carried: Vec<(BusinessDay, Fen)>,
-        /// Why it is not paid on the day after it.
+        /// The days off because of which it is not paid on the very next day.
         days_off: Vec<DaysOff>,
     },
-    /// The day is not over, or its settlement is being made.
+    /// The day is not over, or its settlement is still being made.
     Open { outlook: Outlook, days_off: Vec<DaysOff> },
     /// Nothing happened on it.
     Quiet,
 }
 
-/// A day from gross to paid; `None` of days to come.
+/// A day from gross to payment; `None` for a future day.
 pub async fn day(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow::Result<Option<DayStory>> {
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
@@ -130,14 +131,15 @@ pub async fn day(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow
     Ok(Some(DayStory { today, told }))
 }
 
-/// A page of what stands behind a figure.
+/// A page of the lines behind a figure.
 #[derive(Clone, Debug)]
 pub struct Lines {
     pub rows: Vec<DayLine>,
-    /// Where the next page begins; `None` at the end.
+    /// The cursor of the next page; `None` at the end.
     pub next: Option<Uuid>,
 }
 
+/// Up to [`PAGE_LINES`] lines behind a figure, those after the line `after`, the oldest first.
 pub async fn lines(app: &App, of: MerchantDay, figure: Figure, after: Option<Uuid>) -> anyhow::Result<Lines> {
     read_lines(app, of, figure, after, PAGE_LINES).await
 }
@@ -161,17 +163,17 @@ async fn read_lines(
 #[derive(Clone, Debug)]
 pub enum Piece {
     Lines(BusinessDay, Vec<DayLine>),
-    /// The day's settlement, after its lines.
+    /// The day's settlement; comes after its lines.
     Settled(Box<SettledDay>),
 }
 
-/// The statement of some days, the oldest first, in pieces: the lines of each day and then what they come to.
+/// The statement of some days, the oldest first, as a stream: the lines of each day, then its settlement.
 pub async fn statement(
     app: &App,
     merchant_id: MerchantId,
     days: RangeInclusive<BusinessDay>,
 ) -> anyhow::Result<impl Stream<Item = anyhow::Result<Piece>> + Send + use<>> {
-    // The newest first, so that the oldest is taken off the end.
+    // The newest first, so that the oldest is popped off the end.
     let left = day_store::list_days(&mut *app.pool.acquire().await?, merchant_id, days).await?;
     let begin = (app.clone(), left, Reading::From(None));
     Ok(stream::try_unfold(begin, move |(app, mut left, reading)| async move {
@@ -191,7 +193,7 @@ pub async fn statement(
     }))
 }
 
-/// How far the lines of a day are read.
+/// How far the lines of a day have been read.
 enum Reading {
     From(Option<Uuid>),
     Done,

@@ -12,7 +12,7 @@ use crate::base::id::{MerchantId, PurchaseId, SettlementId};
 use crate::base::{BusinessDay, Fen};
 use crate::merchant::MerchantDay;
 
-/// A merchant's settled days out of `days`, the newest first.
+/// A merchant's settled days within `days`, the newest first.
 pub async fn list_days(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -54,7 +54,7 @@ pub async fn find_day(
     .await
 }
 
-/// The days whose negative amounts were taken into a settlement, with what each took off it.
+/// The days whose negative amounts were taken into a settlement, with those amounts.
 pub async fn list_carried_into(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -71,7 +71,7 @@ pub async fn list_carried_into(
     Ok(rows.into_iter().map(|row| (row.business_day, row.payable)).collect())
 }
 
-/// The lines behind a figure of a merchant's day after `after`, the oldest first.
+/// The lines behind a figure of a merchant's day, after the line `after`, the oldest first.
 pub async fn list_lines(
     connection: &mut PgConnection,
     of: MerchantDay,

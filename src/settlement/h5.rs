@@ -1,4 +1,4 @@
-//! A merchant's pages of its settlements: months, days from gross to paid, what stands behind each figure, statements.
+//! A merchant's pages of its settlements: months, days from gross to payment, the lines behind each figure, and statements.
 
 use std::ops::RangeInclusive;
 
@@ -26,7 +26,7 @@ use crate::page::sheet::{self, Cell, Sheet};
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct MonthAsked {
-    /// Such as `2026-03`; today's where it is none.
+    /// Such as `2026-03`; today's month if it is not a month.
     month: String,
 }
 
@@ -37,7 +37,7 @@ pub struct MonthPage {
     signed_in: MerchantSignedIn,
     month: Month,
     earlier: BusinessDay,
-    /// `None` for the month that runs.
+    /// `None` for the current month.
     later: Option<BusinessDay>,
 }
 
@@ -58,13 +58,13 @@ pub async fn list(
     Ok(MonthPage { page, signed_in, month, earlier, later })
 }
 
-/// The first day of a month that is named such as `2026-03`.
+/// The first day of a month in the form `2026-03`.
 fn parse_month(text: &str) -> Option<BusinessDay> {
     typed_day(&format!("{text}-01")).ok()
 }
 
 impl MonthPage {
-    /// The day has ended, and its settlement is being made.
+    /// Whether the day has ended and its settlement is still being made.
     fn is_over(&self, open: &Outlook) -> bool {
         open.business_day < self.month.today
     }
@@ -99,7 +99,7 @@ pub struct DayPage {
     story: DayStory,
 }
 
-/// `GET /m/settlements/{day}`; a settlement's id leads to its day.
+/// `GET /m/settlements/{day}`; a settlement's id redirects to its day.
 pub async fn show(
     State(app): State<App>,
     page: Page,
@@ -129,7 +129,7 @@ struct Figures {
 }
 
 impl Told {
-    /// `None` where nothing happened.
+    /// `None` if nothing happened on the day.
     fn figures(&self) -> Option<Figures> {
         match self {
             Told::Settled { day, .. } => Some(Figures {
@@ -156,12 +156,12 @@ impl Told {
 }
 
 impl DayPage {
-    /// The day has ended, and its settlement is being made.
+    /// Whether the day has ended and its settlement is still being made.
     fn is_being_settled(&self) -> bool {
         matches!(self.story.told, Told::Open { .. }) && self.day < self.story.today
     }
 
-    /// Days that were carried into this one.
+    /// Earlier days that were carried into this one.
     fn carried(&self) -> &[(BusinessDay, Fen)] {
         match &self.story.told {
             Told::Settled { carried, .. } => carried,
@@ -176,7 +176,7 @@ impl DayPage {
         }
     }
 
-    /// The day on which it is to be paid, where it comes to something.
+    /// The day on which it is to be paid; `None` if there is nothing to pay.
     fn pay_on(&self) -> Option<BusinessDay> {
         match &self.story.told {
             Told::Settled { day, .. } => Some(day.pay_on).filter(|_| day.payable.is_positive()),
@@ -192,7 +192,7 @@ impl DayPage {
         }
     }
 
-    /// Paid, or still unpaid, after the day on which it should have been.
+    /// Whether it was paid, or is still unpaid, after the day on which it should have been.
     fn is_late(&self) -> bool {
         self.settled().is_some_and(|day| {
             let done_on = day.paid_on.unwrap_or(self.story.today);
@@ -200,7 +200,7 @@ impl DayPage {
         })
     }
 
-    /// The days off as words: `3月7日至3月8日周末`.
+    /// Days off in words: `3月7日至3月8日周末`.
     fn why(&self, off: &DaysOff) -> String {
         let why = match &off.why {
             DayOff::Weekend => self.page.say("settle-off-weekend").to_string(),
@@ -215,7 +215,7 @@ impl DayPage {
     }
 }
 
-/// The holidays of the State Council's notices, by the keys of their words; one that a file adds keeps its own name.
+/// The public holidays of the State Council's notices, with their message keys; a holiday added by a file keeps its own name.
 const HOLIDAYS: [(&str, &str); 7] = [
     ("元旦", "settle-holiday-new_year"),
     ("春节", "settle-holiday-spring_festival"),
@@ -237,7 +237,7 @@ fn holiday(page: &Page, name: &str) -> String {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct LinesAsked {
-    /// The last line of the page before.
+    /// The last line of the previous page.
     after: Option<String>,
 }
 
@@ -253,7 +253,7 @@ pub struct FigurePage {
     total: Fen,
 }
 
-/// `GET /m/settlements/{day}/{figure}`: the purchases and refunds that a figure is the sum of.
+/// `GET /m/settlements/{day}/{figure}`: the purchases and refunds that add up to a figure.
 pub async fn figure(
     State(app): State<App>,
     page: Page,
@@ -336,7 +336,7 @@ async fn statement(
     Ok((sheet::headers(name), Body::from_stream(sent(sheet, page, pieces))).into_response())
 }
 
-/// The heading first, then each piece as it is read.
+/// Streams the heading, then each piece as it is read.
 fn sent(
     mut sheet: Sheet,
     page: Page,
@@ -379,7 +379,7 @@ fn line_cells(page: &Page, day: BusinessDay, line: &DayLine) -> Vec<Cell> {
         Cell::Yuan(line.discount_fee),
         Cell::Yuan(line.subsidy),
         Cell::Yuan(line.net()),
-        // What was carried, paid and when is a day's, and stands in the row that ends it.
+        // What was carried, and what was paid and when, belongs to the whole day: it is in the row that ends the day.
         Cell::Empty,
         Cell::Empty,
         Cell::Empty,

@@ -1,4 +1,4 @@
-//! Background work on payouts: send those whose day has come, and ask about those that are not final.
+//! Background jobs of payouts: send those whose day has come, and ask about those that are not final.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -22,17 +22,17 @@ use crate::partner::payout::client::{self, Heard, PAYMENTS_MAX, PayTo, Payment, 
 use crate::partner::{CallError, SendBy};
 use crate::vault::Field;
 
-/// How long after payouts were taken a call with them may still begin: so it has ended before anybody asks about them, and before what
-/// failed can be attempted again.
+/// How long after payouts were claimed a call with them may still begin. It has then ended before anybody asks about them, and before
+/// failed ones can be attempted again.
 const SEND_WITHIN: TimeDelta = TimeDelta::seconds(30);
-/// How long after the question the channel's word on a payout counts, unless the word is that it was paid; longer than a question may
-/// last. If this node stood still meanwhile, another one may have sent the payout again.
+/// How long after the query its answer counts (that a payout was paid always counts); longer than a query may last. If this node was
+/// suspended meanwhile, another one may have sent the payout again.
 const HEARD_WITHIN: TimeDelta = TimeDelta::minutes(2);
-/// The most rounds of one run of a job. What is left then is done by the next run, so that one job cannot hold its worker for ever.
+/// The most rounds of one run of a job. The next run does the rest, so that one job cannot occupy its worker for ever.
 const ROUNDS_MAX: usize = 1_000;
 
-/// Sends every payout whose day has come, in batches. Each is marked before the call, so that a crash leaves it to be
-/// asked about, never to be sent as if it were new.
+/// Sends every payout whose day has come, in batches. Each is marked before the call, so that after a crash it is asked about, and
+/// never sent as if it were new.
 pub async fn submit_payouts(app: &App) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     for _ in 0..ROUNDS_MAX {
@@ -44,7 +44,7 @@ pub async fn submit_payouts(app: &App) -> anyhow::Result<Tally> {
         }
         let answers = submit(app, &claimed, send_by).await;
         tally.add(payout_actions::learn_in_time(app, &answers, begun_at + FIRST_QUERY_AFTER).await?);
-        // A channel that takes nothing would be asked again at once, without end.
+        // A channel that takes nothing would be called again at once, endlessly.
         if answers.values().all(|answer| matches!(answer.word, Word::NotSent | Word::NotReceived)) {
             break;
         }
@@ -52,7 +52,8 @@ pub async fn submit_payouts(app: &App) -> anyhow::Result<Tally> {
     Ok(tally)
 }
 
-/// Asks what became of every payout that is due to be asked about; and of what is booked as paid, whether it still is.
+/// Asks the channel about every payout that is not final and due to be asked about. Then asks about payouts that are booked as paid,
+/// whether they still are.
 pub async fn query_payouts(app: &App) -> anyhow::Result<Tally> {
     let (now, limit) = (app.clock.now(), PAYMENTS_MAX as i64);
     let mut tally = Tally::default();
@@ -73,14 +74,14 @@ pub async fn query_payouts(app: &App) -> anyhow::Result<Tally> {
             break;
         }
         let mut answers = ask(app, &asked).await;
-        // Only an explicit word is against what is booked: a channel may know no more of what it paid days ago.
+        // Only an explicit answer contradicts a booked payment: a channel may have forgotten what it paid days ago.
         answers.retain(|_, answer| answer.word != Word::NotReceived);
         payout_actions::learn(app, &answers).await?;
     }
     Ok(tally)
 }
 
-/// Takes payouts that are due to be asked about. Operators are told once of those that have been for long.
+/// Claims payouts that are due to be asked about. Operators are told once of each that has been unknown for long.
 async fn claim_questions(app: &App, now: DateTime<Utc>) -> anyhow::Result<Vec<Asked>> {
     let mut transaction = database::begin(&app.pool).await?;
     let asked = store::claim_to_query(&mut transaction, now, PAYMENTS_MAX as i64).await?;
@@ -94,7 +95,7 @@ async fn claim_questions(app: &App, now: DateTime<Utc>) -> anyhow::Result<Vec<As
     Ok(asked)
 }
 
-/// Asks the channel about these payouts. Where it gives no answer, the payout stays as it is and is asked about again later.
+/// Asks the channel about these payouts. Without an answer, a payout stays as it is and is asked about again later.
 async fn ask(app: &App, asked: &[Asked]) -> BTreeMap<PayoutId, Answer> {
     let keys = asked.iter().map(|asked| order_key(asked.payout_id, asked.attempt_no)).collect();
     let heard = match app.partners.client(payout::NAME) {
@@ -117,8 +118,8 @@ async fn claim(app: &App) -> anyhow::Result<Vec<Claimed>> {
     Ok(claimed)
 }
 
-/// Sends one batch and returns an answer for each of its payouts. What could not be sent in time is answered with silence, so that it is
-/// asked about.
+/// Sends one batch and returns an answer for each of its payouts. For what could not be sent in time the answer is silence, so that it
+/// is asked about.
 async fn submit(app: &App, claimed: &[Claimed], send_by: SendBy<'_>) -> BTreeMap<PayoutId, Answer> {
     let mut answers = BTreeMap::new();
     let mut payments = Vec::with_capacity(claimed.len());
@@ -147,7 +148,7 @@ async fn submit(app: &App, claimed: &[Claimed], send_by: SendBy<'_>) -> BTreeMap
         };
         match sent {
             Ok(heard) => fill_in(&mut answers, &heard),
-            // One payment that the channel does not take must not hold up the others: it is found by halving.
+            // One payment that the channel rejects must not hold up the others: halve the batch until it is alone.
             Err(CallError::Rejected { status, .. }) if is_about_content(status) && batch.len() > 1 => {
                 batches.push(batch.split_off(batch.len() / 2));
                 batches.push(batch);
@@ -169,8 +170,8 @@ async fn submit(app: &App, claimed: &[Claimed], send_by: SendBy<'_>) -> BTreeMap
     answers
 }
 
-/// Our own word on a payout that was not sent, or that the channel did not take. It has failed, as finally as by the channel's word,
-/// unless the same attempt was sent before: that may still be paid, so it must not be given up or sent under another key.
+/// Our own answer for a payout that was not sent, or that the channel rejected. It counts as finally failed, unless the same attempt
+/// was sent before: that may still be paid, so it must not be given up or sent under another key.
 fn not_paid(payout: &Claimed, why: String) -> Word {
     if may_arrive(payout.sent_at, payout.denied_at) { Word::HeldUp { why } } else { Word::Failed { failure: why } }
 }
@@ -184,8 +185,8 @@ fn answer_all(answers: &mut BTreeMap<PayoutId, Answer>, batch: &[Payment], word:
     }
 }
 
-/// Puts what the channel says in the place of silence. A word about a payment that we did not ask about changes nothing, and two
-/// words about one payment that differ are as good as none.
+/// Replaces silence by what the channel said. An answer about a payment that we did not ask about is ignored, and two different answers
+/// about one payment count as silence.
 fn fill_in(answers: &mut BTreeMap<PayoutId, Answer>, heard: &[Heard]) {
     let mut said: BTreeMap<PayoutId, Answer> = BTreeMap::new();
     for PayoutAnswer { payout_id, answer } in heard.iter().filter_map(read_answer) {
@@ -216,7 +217,7 @@ fn word(saying: &Saying) -> Word {
     }
 }
 
-/// The payout that the channel speaks of, and what it says of it; `None` if its key is none of ours.
+/// The payout that the channel's answer is about, and the answer; `None` if the key is not ours.
 pub fn read_answer(heard: &Heard) -> Option<PayoutAnswer> {
     let (payout_id, attempt_no) = parse_order_key(&heard.key)?;
     Some(PayoutAnswer { payout_id, answer: Answer { attempt_no, amount: heard.amount, word: word(&heard.saying) } })
@@ -239,7 +240,7 @@ fn remark(kind: PayoutKind) -> &'static str {
     }
 }
 
-/// Whom to pay; `None` where there is nobody: no bound card, or particulars that cannot be opened.
+/// The payee; `None` if there is none: no bound card, or sealed data that cannot be opened.
 fn pay_to(app: &App, payout: &Claimed) -> Option<PayTo> {
     match payout.kind {
         PayoutKind::Settlement => {
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn two_words_about_one_payment_in_one_answer_are_none_unless_they_are_the_same() {
+    fn two_different_answers_about_one_payment_in_one_response_count_as_silence() {
         let payout_id = PayoutId::mint(DateTime::UNIX_EPOCH);
         let failed = Heard { saying: Saying::Failed { code: "refused".to_owned() }, ..paid(payout_id, 1, "B1") };
         let learnt = |heard: &[Heard]| {

@@ -1,4 +1,4 @@
-//! From gross to net: what a merchant is owed for one business day, by funder and in sum.
+//! Settlements, from gross to net: what a merchant is owed for one business day, by funder and in total.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::payout::{NewPayout, PayoutFor};
 use crate::base::id::{FunderId, MerchantId, SettlementId};
 use crate::base::{BusinessDay, Fen};
 
-/// What a merchant sold and took back on one day, of one funder's money.
+/// A merchant's purchases and refunds of one day that one funder financed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayPart {
     pub merchant_id: MerchantId,
@@ -16,7 +16,7 @@ pub struct DayPart {
     pub gross: Fen,
     /// Refunds made on the day, whenever their purchases were.
     pub refunds: Fen,
-    /// Rounded per purchase, summed.
+    /// Rounded for each purchase, then summed.
     pub discount_fee: Fen,
     pub discount_returned: Fen,
     pub subsidy: Fen,
@@ -24,7 +24,7 @@ pub struct DayPart {
 }
 
 impl DayPart {
-    /// A day on which nothing was sold or taken back.
+    /// A day without purchases and refunds.
     pub fn empty(merchant_id: MerchantId, funder_id: FunderId) -> DayPart {
         let zero = Fen::ZERO;
         DayPart {
@@ -39,7 +39,7 @@ impl DayPart {
         }
     }
 
-    /// Adds more of the same merchant, funder and day.
+    /// Adds amounts of the same merchant, funder and day.
     pub fn add(&mut self, more: &DayPart) {
         self.gross += more.gross;
         self.refunds += more.refunds;
@@ -49,23 +49,23 @@ impl DayPart {
         self.subsidy_returned += more.subsidy_returned;
     }
 
-    /// Gross less refunds, discount fee and subsidy, the latter two less what refunds give back of them; of either sign.
+    /// Gross less refunds, net discount fee and net subsidy; of either sign.
     pub fn net(&self) -> Fen {
         self.gross - self.refunds - self.net_discount_fee() - self.net_subsidy()
     }
 
-    /// The discount fee less what refunds give back of it; negative where they give back more.
+    /// The discount fee less what refunds gave back of it; negative if they gave back more.
     pub fn net_discount_fee(&self) -> Fen {
         self.discount_fee - self.discount_returned
     }
 
-    /// The subsidy less what refunds give back of it; negative where they give back more.
+    /// The subsidy less what refunds gave back of it; negative if they gave back more.
     pub fn net_subsidy(&self) -> Fen {
         self.subsidy - self.subsidy_returned
     }
 }
 
-/// What one funder's part of a settlement that was carried forward still owes.
+/// What is still owed of one funder's part of a settlement that was carried forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CarriedPart {
     pub settlement_id: SettlementId,
@@ -78,12 +78,12 @@ pub struct CarriedPart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     pub day: DayPart,
-    /// What settlements that were carried forward bring along; of either sign.
+    /// Taken in from settlements that were carried forward; of either sign.
     pub carried_in: Fen,
 }
 
 impl Part {
-    /// What the merchant is owed of this funder's money; negative where refunds and what was carried exceed the day's sales.
+    /// What the merchant is owed of this funder's money; negative if refunds and what was carried in exceed the day's purchases.
     pub fn payable(&self) -> Fen {
         self.day.net() + self.carried_in
     }
@@ -103,41 +103,41 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// One figure of every part, summed.
+    /// The sum of one figure over all parts.
     pub fn sum(&self, part: impl Fn(&Part) -> Fen) -> Fen {
         self.parts.iter().map(part).sum()
     }
 
-    /// The day alone, without what was carried into it; of either sign.
+    /// The day's own net, without what was carried in; of either sign.
     pub fn net(&self) -> Fen {
         self.sum(|part| part.day.net())
     }
 
-    /// What is paid if it is positive, and carried into the merchant's next settlement if it is negative.
+    /// Paid if positive, carried into the merchant's next settlement if negative.
     pub fn payable(&self) -> Fen {
         self.sum(Part::payable)
     }
 
-    /// The status with which it begins.
+    /// The initial status.
     pub fn status(&self) -> PayableStatus {
         PayableStatus::of(self.payable())
     }
 
-    /// The payment that it asks for, if any.
+    /// The payment to make; `None` if nothing is payable.
     pub fn payout(&self, closed: ClosedDay) -> Option<NewPayout> {
         let paid_for = PayoutFor::Settlement { settlement_id: self.settlement_id, merchant_id: self.merchant_id };
         NewPayout::of_day(closed, paid_for, self.payable())
     }
 }
 
-/// A settlement as the merchant and the operator see it.
+/// A settlement as the merchant and operators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettlementRecord {
     pub settlement_id: SettlementId,
     pub business_day: BusinessDay,
     pub gross: Fen,
     pub refunds: Fen,
-    /// Less what refunds gave back.
+    /// Net of what refunds gave back.
     pub discount_fee: Fen,
     pub subsidy: Fen,
     pub net: Fen,
@@ -149,8 +149,8 @@ pub struct SettlementRecord {
     pub bank_reference: Option<String>,
 }
 
-/// Makes one settlement of each merchant that sold or took back anything on the day. What was carried forward is taken
-/// in wherever there is a settlement; the rest of it waits for the merchant's next one.
+/// Makes one settlement for each merchant with purchases or refunds on the day, and takes in what was carried forward for it. What is
+/// carried for other merchants waits for their next settlement.
 pub fn settle(day_parts: &[DayPart], carried: &[CarriedPart], closed: ClosedDay) -> Vec<Settlement> {
     let mut merchants: BTreeMap<MerchantId, BTreeMap<FunderId, Part>> = BTreeMap::new();
     for part in day_parts {
@@ -180,7 +180,7 @@ pub fn settle(day_parts: &[DayPart], carried: &[CarriedPart], closed: ClosedDay)
         .collect()
 }
 
-/// What each funder's reserve has paid out by clearing the day: gross, since refunds come back to it by themselves.
+/// What each funder's reserve has paid out by clearing the day. It is gross, since refunds return to the reserve on their own.
 pub fn gross_by_funder(day_parts: &[DayPart]) -> BTreeMap<FunderId, Fen> {
     let mut gross = BTreeMap::new();
     for part in day_parts.iter().filter(|part| part.gross.is_positive()) {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merchant_that_did_nothing_keeps_what_it_owes() {
+    fn a_merchant_without_sales_keeps_owing_what_was_carried() {
         let owed = CarriedPart {
             settlement_id: SettlementId::mint(DateTime::UNIX_EPOCH),
             merchant_id: SHOP,
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn each_merchant_has_a_settlement_of_its_own_and_pays_what_it_owes_alone() {
+    fn each_merchant_has_its_own_settlement_and_owes_only_its_own_debt() {
         let other = MerchantId::from_uuid(Uuid::from_u128(2));
         let of_other = DayPart { merchant_id: other, ..sold(HUI_FENG, 500, 3) };
         let parts = [sold(HUI_FENG, 1_000, 6), of_other];

@@ -1,4 +1,4 @@
-//! What people are told of payments that have reached them.
+//! Notices and messages to people and funders about payouts.
 
 use serde_json::{Value, json};
 
@@ -11,8 +11,8 @@ use crate::base::id::{BorrowerId, FunderId, MerchantId, RemittanceId, Settlement
 use crate::notice::Notice;
 use crate::outbox::Message;
 
-/// The notice of a payment: to a merchant of a settlement, to a borrower of money back on the card. `None` for a remittance, of which the
-/// funder hears by message.
+/// The notice of a payment: to a merchant about a settlement, to a borrower about money paid back to the card. `None` for a remittance,
+/// which the funder is told of by message.
 pub fn paid(payout: &Locked, bank_reference: &str, when: When) -> Option<Notice> {
     let body = |source: Value| {
         json!({
@@ -36,7 +36,7 @@ pub fn paid(payout: &Locked, bank_reference: &str, when: When) -> Option<Notice>
     }
 }
 
-/// The notice that a payment was not made after all, to whoever was told of it.
+/// The notice that a payment was not made after all, to whoever had been told of it.
 pub fn taken_back(payout: &Locked, when: When) -> Option<Notice> {
     let body = |source: Value| {
         json!({
@@ -59,14 +59,14 @@ pub fn taken_back(payout: &Locked, when: When) -> Option<Notice> {
     }
 }
 
-/// Asks operators to call a channel that has not said for a long time what became of a payout, or says again and again that it never
-/// received it.
+/// Asks operators to call a channel that has given no outcome of a payout for a long time, or keeps answering that it never received
+/// it.
 pub fn still_unknown(asked: &Asked, when: When) -> Notice {
     let body = json!({ "payout_id": asked.payout_id, "attempt_no": asked.attempt_no });
     Notice::to_operators("payout_still_unknown", body, when)
 }
 
-/// What a funder is told of its part of a settlement whose payment was not made.
+/// The message to a funder that its part of a settlement was not paid after all.
 pub fn settlement_reversed(part: &PaidPart, when: When) -> Message {
     Message {
         partner: part.funder_code.clone(),
@@ -84,16 +84,16 @@ pub fn settlement_reversed(part: &PaidPart, when: When) -> Message {
     }
 }
 
-/// The payout of a remittance, as its funder is told of it.
+/// The payout of a remittance, for the messages to its funder.
 pub struct Remitted<'a> {
     /// The funder's code.
     pub partner: String,
     pub payout: &'a Locked,
-    /// The bank's reference of the payment, which the message names.
+    /// The bank's reference of the payment.
     pub bank_reference: &'a str,
 }
 
-/// What a funder is told of a remittance that has reached it.
+/// The message to a funder that a remittance was paid to it.
 pub fn remittance_paid(told: Remitted<'_>, amounts: RemittanceAmounts, when: When) -> Message {
     let Remitted { partner, payout, bank_reference } = told;
     Message {
@@ -114,7 +114,7 @@ pub fn remittance_paid(told: Remitted<'_>, amounts: RemittanceAmounts, when: Whe
     }
 }
 
-/// What a funder is told of a remittance whose payment was not made.
+/// The message to a funder that a remittance was not paid after all.
 pub fn remittance_reversed(told: Remitted<'_>, when: When) -> Message {
     let Remitted { partner, payout, bank_reference } = told;
     Message {
@@ -132,7 +132,7 @@ pub fn remittance_reversed(told: Remitted<'_>, when: When) -> Message {
     }
 }
 
-/// What a funder is told of its part of a settlement that was paid, or that came to zero with its other parts.
+/// The message to a funder that its part of a settlement was paid from its reserve, or came to zero with the other parts.
 pub fn settlement_message(part: &PaidPart, when: When) -> Message {
     Message {
         partner: part.funder_code.clone(),

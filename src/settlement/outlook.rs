@@ -1,4 +1,4 @@
-//! How a merchant's next settlement stands while its day is still open: by the very rule that will settle it.
+//! A merchant's next settlement while its day is still open, computed by the same rule that will settle it.
 
 use chrono::{DateTime, Utc};
 
@@ -7,12 +7,12 @@ use super::payable::{ClosedDay, PayableStatus};
 use crate::base::id::MerchantId;
 use crate::base::{BusinessDay, Fen};
 
-/// A merchant's open day: what it sold and took back so far, and what waits to be taken in.
+/// A merchant's open day: its purchases and refunds so far, and what waits to be taken in.
 #[derive(Clone, Debug)]
 pub struct OpenDay {
     pub merchant_id: MerchantId,
     pub business_day: BusinessDay,
-    /// The next working day, as far as the calendar knows it.
+    /// The next working day; `None` if the calendar does not reach that far.
     pub pay_on: Option<BusinessDay>,
     pub at: DateTime<Utc>,
     pub parts: Vec<DayPart>,
@@ -29,14 +29,14 @@ pub struct Outlook {
     pub discount_fee: Fen,
     pub subsidy: Fen,
     pub net: Fen,
-    /// Not positive. It stays where it is while the merchant has done nothing on the day.
+    /// Zero or negative. Stays zero while nothing has happened on the day, because then nothing is taken in.
     pub carried_in: Fen,
     pub payable: Fen,
     pub status: PayableStatus,
 }
 
 impl OpenDay {
-    /// The day with something more.
+    /// The day with more purchases or refunds added.
     #[must_use]
     pub fn with(mut self, more: &DayPart) -> OpenDay {
         match self.parts.iter_mut().find(|part| part.funder_id == more.funder_id) {
@@ -46,7 +46,7 @@ impl OpenDay {
         self
     }
 
-    /// `None` where the merchant has done nothing on the day.
+    /// `None` if nothing has happened on the day.
     fn settlement(&self) -> Option<Settlement> {
         let pay_on = self.pay_on.unwrap_or(self.business_day);
         let closed = ClosedDay { business_day: self.business_day, pay_on, at: self.at };
@@ -68,6 +68,7 @@ impl OpenDay {
         carried.collect()
     }
 
+    /// The figures of the settlement as of now; all zero if nothing has happened on the day.
     pub fn outlook(&self) -> Outlook {
         let settlement = self.settlement();
         let sum = |amount: fn(&Part) -> Fen| settlement.as_ref().map_or(Fen::ZERO, |settlement| settlement.sum(amount));

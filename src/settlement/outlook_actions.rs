@@ -1,4 +1,4 @@
-//! Looks at a merchant's open day.
+//! Reads a merchant's open day.
 
 use sqlx::PgConnection;
 
@@ -10,7 +10,8 @@ use crate::base::BusinessDay;
 use crate::base::id::MerchantId;
 use crate::merchant::MerchantDay;
 
-/// A merchant's day that is still open, or has ended and is not settled yet. A day that was settled since is told as it stood before.
+/// A merchant's day that is still open, or has ended and is not settled yet. A day that was settled meanwhile is returned as it was
+/// before.
 pub async fn open_day(
     connection: &mut PgConnection,
     app: &App,
@@ -20,7 +21,7 @@ pub async fn open_day(
     let CarriedToDay { day_before_is_settled, parts: mut carried } =
         store::load_carried_to(&mut *connection, merchant_id, day).await?;
     if !day_before_is_settled {
-        // What is carried is taken into the day before first, and only what that day carries forward is taken into this one.
+        // What is carried goes into the day before first; this day takes in only what that one carries forward.
         let day_before = MerchantDay { merchant_id, day: day.minus_days(1) };
         carried = as_it_stands(&mut *connection, app, day_before, carried).await?.carries_forward();
     }

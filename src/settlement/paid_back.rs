@@ -1,20 +1,20 @@
-//! Money that goes back to a borrower's card, and the key under which it is paid.
+//! Money that is paid back to a borrower's card, and its key at the channel.
 
 use crate::base::id::{self, LineId, PayoutId, PurchaseId};
 
-/// Why money goes back to a borrower's card, with a number that counts from 1.
+/// Why money is paid back to a borrower's card, with a number that counts from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaidBack {
-    /// A refund, numbered among all refunds of its purchase, also those that pay nothing back.
+    /// A refund, numbered among all refunds of its purchase, including those that pay nothing back.
     Refund { purchase_id: PurchaseId, number: i64 },
-    /// What a repayment left over, numbered among all repayments of its line that left anything over, also those that were taken back.
+    /// The excess of a repayment, numbered among all repayments of its line that had one, including reversed ones.
     Excess { line_id: LineId, number: i64 },
 }
 
 impl PaidBack {
-    /// The id of the payout, which is also its key at the channel. If the database is restored from an older state, a refund or repayment
-    /// that was lost is entered again under another id, perhaps on another day, but with the same number. So its payout has the key that
-    /// the channel knows, and is not paid twice.
+    /// The id of the payout, which is also its key at the channel. If the database is restored from an older state, a lost refund or
+    /// repayment is entered again under another id, perhaps on another day, but with the same number. So its payout gets the key that
+    /// the channel knows already, and is not paid twice.
     pub fn payout_id(self) -> PayoutId {
         PayoutId::from_uuid(match self {
             PaidBack::Refund { purchase_id, number } => {
@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(first, of(purchase_id, 1));
         assert_ne!(first, of(purchase_id, 2));
         assert_ne!(first, of(other, 1));
-        // Not even a line that had the purchase's id.
+        // Not even a line with the purchase's id has the same key.
         let line_id = LineId::from_uuid(purchase_id.uuid());
         assert_ne!(first, PaidBack::Excess { line_id, number: 1 }.payout_id());
         assert_eq!(first.uuid().get_version_num(), 7);

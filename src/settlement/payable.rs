@@ -1,10 +1,10 @@
-//! What the end of a day leaves to be paid, to a merchant or to a funder: when, and how an amount of either sign is dealt with.
+//! What is payable at the end of a day, to a merchant or to a funder: when, and what happens to an amount of either sign.
 
 use chrono::{DateTime, Utc};
 
 use crate::base::{BusinessDay, Fen};
 
-/// A day at its end, when what comes of it is paid, and the moment of the close.
+/// A day at its end, the day on which its amounts are paid, and the time of the close.
 #[derive(Clone, Copy, Debug)]
 pub struct ClosedDay {
     pub business_day: BusinessDay,
@@ -13,20 +13,20 @@ pub struct ClosedDay {
     pub at: DateTime<Utc>,
 }
 
-/// Where a settlement or a remittance stands.
+/// The status of a settlement or a remittance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum PayableStatus {
     ToPay,
-    /// Negative: taken off the next one of the same merchant or funder.
+    /// Negative: deducted from the next one of the same merchant or funder.
     Carried,
     Paid,
-    /// Comes to exactly zero; there is nothing to pay.
+    /// Exactly zero; there is nothing to pay.
     Nothing,
 }
 
 impl PayableStatus {
-    /// The status with which an amount begins.
+    /// The initial status for an amount.
     pub fn of(payable: Fen) -> PayableStatus {
         match payable.get() {
             1.. => PayableStatus::ToPay,

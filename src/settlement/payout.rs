@@ -1,5 +1,5 @@
-//! Payouts (出款): payments through the channel. An answer that did not come is unknown, is asked for again with the same
-//! key, and never leads to a second payment.
+//! Payouts (出款): payments through the channel. Without an answer the outcome is unknown; it is asked for again with the same key, and
+//! never leads to a second payment.
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::base::id::{self, BorrowerId, CardId, FunderId, LineId, MerchantId, Pa
 use crate::base::{BusinessDay, Fen, words};
 use crate::error::Refusal;
 
-/// A payment to make, not sent yet.
+/// A payment to make that is not sent yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewPayout {
     pub payout_id: PayoutId,
@@ -20,7 +20,7 @@ pub struct NewPayout {
 }
 
 impl NewPayout {
-    /// The payment of what the end of a day leaves to be paid; `None` where that is zero or negative.
+    /// The payment of what is payable at the end of a day; `None` if that is zero or negative.
     pub fn of_day(closed: ClosedDay, paid_for: PayoutFor, payable: Fen) -> Option<NewPayout> {
         (PayableStatus::of(payable) == PayableStatus::ToPay).then(|| NewPayout {
             payout_id: paid_for.id_of_day(closed.business_day),
@@ -43,9 +43,9 @@ pub enum PayoutFor {
         remittance_id: RemittanceId,
         funder_id: FunderId,
     },
-    /// What a refund or a repayment's excess owes back to a borrower.
+    /// What is paid back to a borrower after a refund, or as the excess of a repayment.
     Borrower {
-        /// The refund or repayment.
+        /// The id of the refund or repayment.
         source_id: Uuid,
         line_id: LineId,
         funder_id: FunderId,
@@ -56,8 +56,9 @@ pub enum PayoutFor {
 }
 
 impl PayoutFor {
-    /// The id of the payout, which is also its key at the channel. It depends only on the day and the payee: if the database is restored
-    /// from before a day's close and the day is closed again, its payouts have the keys that the channel knows, and are not paid twice.
+    /// The id of the payout, which is also its key at the channel. It depends only on the day and the payee: if the database is
+    /// restored from before a day's close and the day is closed again, its payouts have the keys that the channel knows already, and
+    /// are not paid twice.
     fn id_of_day(&self, day: BusinessDay) -> PayoutId {
         let payee = match self {
             PayoutFor::Settlement { merchant_id, .. } => merchant_id.uuid(),
@@ -68,7 +69,7 @@ impl PayoutFor {
     }
 }
 
-/// What a payout pays, as rows have it; see [`PayoutFor`].
+/// What a payout pays, as it is stored; see [`PayoutFor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum PayoutKind {
@@ -78,32 +79,32 @@ pub enum PayoutKind {
 }
 
 words! {
-    /// Where the present attempt of a payout stands.
+    /// The state of a payout's present attempt.
     pub enum PayoutStatus {
-        /// To be sent when its day has come.
+        /// To be sent once its day has come.
         Created = "created",
-        /// Marked before the call, so that a crash leaves it to be asked about.
+        /// Marked before the call, so that after a crash it is asked about.
         Submitted = "submitted",
-        /// The channel's answer did not come or did not say.
+        /// The channel did not answer, or not clearly.
         Unknown = "unknown",
         Succeeded = "succeeded",
         Failed = "failed",
-        /// Owed no more before any attempt was paid; final, and never sent.
+        /// No longer owed, and no attempt was paid; final, and never sent.
         Cancelled = "cancelled",
     }
 }
 
-/// Where one payout stands.
+/// The state of one payout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     pub attempt_no: i16,
-    /// The earlier attempt that people have said was paid, where its payment is booked: only its denial is against what is booked.
+    /// The earlier attempt whose payment is booked because people settled it so: only its denial contradicts the books.
     pub paid_earlier: Option<i16>,
     pub amount: Fen,
     pub state: PayoutState,
 }
 
-/// The status with what exists only then.
+/// The status, with the data that exists only then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PayoutState {
     Created,
@@ -114,16 +115,16 @@ pub enum PayoutState {
     Cancelled,
 }
 
-/// What the channel says about one attempt, by answer, query or callback.
+/// What the channel says about one attempt, in response to a call or query, or by callback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub attempt_no: i16,
-    /// The amount as the channel has it; `None` where it names none.
+    /// The amount that the channel names, if it names one.
     pub amount: Option<Fen>,
     pub word: Word,
 }
 
-/// The channel's word on an attempt, or ours where there is none of the channel's.
+/// What the channel says, or our own word for it if the channel said nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
     Succeeded {
@@ -133,17 +134,17 @@ pub enum Word {
     Failed {
         failure: String,
     },
-    /// Received, not decided.
+    /// Received, but not decided.
     Pending,
-    /// The channel never heard of it.
+    /// The channel says that it never received it.
     NotReceived,
-    /// This call did not reach the channel: our own word, not the channel's.
+    /// This call did not reach the channel. Our own word.
     NotSent,
-    /// Nothing was sent, or what was sent was not taken: our own word. An earlier request under the same key may be paid still.
+    /// Nothing was sent, or it was rejected, but an earlier request under the same key may still be paid. Our own word.
     HeldUp {
         why: String,
     },
-    /// There was no answer, or none that counts.
+    /// No answer, or none that counts.
     Silence,
 }
 
@@ -158,39 +159,39 @@ pub enum Learned {
     },
     /// Ask again later.
     Wait,
-    /// Ask again later as well: nothing was sent, as there is nobody to pay or the channel does not take it, but an earlier request may
-    /// still be paid.
+    /// Ask again later, too: nothing was sent, because there is no payee or the channel rejects it, but an earlier request may still be
+    /// paid.
     HeldUp {
         why: String,
     },
     /// Send it again under the same key, which the channel pays at most once.
     SendAgain,
     AlreadyApplied,
-    /// The channel contradicts its own final word, or paid another amount: nothing is booked, and people must look.
+    /// The channel contradicts its own final answer, or paid another amount: nothing is booked, and people must settle it.
     Contradiction(ContradictionKind),
 }
 
 words! {
-    /// How the channel contradicts itself, in the words of breaks.
+    /// How the channel contradicts itself, in the kinds that breaks use.
     pub enum ContradictionKind {
-        /// It says that it paid an attempt which it had refused.
+        /// It says that it paid an attempt that it had refused.
         WeFailedTheySucceeded = "we_failed_they_succeeded",
-        /// It denies a payment that is booked on its word.
+        /// It denies a payment that was booked on its answer.
         WeSucceededTheyFailed = "we_succeeded_they_failed",
         /// It says that it paid another amount than it was asked to pay.
         AmountDiffers = "amount_differs",
-        /// It names another payment beside the one that is booked.
+        /// It names another payment besides the booked one.
         NamedTwice = "named_twice",
     }
 }
 
 impl Standing {
-    /// What an answer means here. A final word is never overturned by a later one.
+    /// What an answer means for this payout. A final answer is never overturned by a later one.
     pub fn learn(&self, answer: &Answer) -> Learned {
         if answer.attempt_no != self.attempt_no {
-            // Earlier attempts failed for good before there was a next one.
+            // Earlier attempts had failed for good before there was a next one.
             return match &answer.word {
-                // People said so before the channel did.
+                // People stated it before the channel did.
                 Word::Succeeded { bank_reference } if self.is_paid_under(bank_reference) => Learned::AlreadyApplied,
                 Word::Succeeded { .. } => Learned::Contradiction(self.paid_elsewhere()),
                 Word::Failed { .. } if self.paid_earlier == Some(answer.attempt_no) => {
@@ -205,7 +206,7 @@ impl Standing {
             };
         }
         if matches!(answer.word, Word::Succeeded { .. }) && answer.amount.is_some_and(|theirs| theirs != self.amount) {
-            // Money moved, but not what was asked for: nothing is booked on that.
+            // Money moved, but not the amount that was asked for: nothing is booked.
             return Learned::Contradiction(ContradictionKind::AmountDiffers);
         }
         if self.paid_earlier.is_some() && !matches!(answer.word, Word::Succeeded { .. }) {
@@ -256,7 +257,7 @@ impl Standing {
         }
     }
 
-    /// What kind of contradiction it is if an earlier attempt, which had failed, was paid after all.
+    /// The kind of contradiction if an earlier attempt, which had failed, was paid after all.
     fn paid_elsewhere(&self) -> ContradictionKind {
         match self.state {
             PayoutState::Succeeded { .. } => ContradictionKind::NamedTwice,
@@ -273,12 +274,12 @@ impl Standing {
     }
 }
 
-/// What became of the wish to cancel a payout.
+/// The result of trying to cancel a payout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelling {
     /// No attempt was paid, and none will be made.
     Cancelled,
-    /// An attempt may be paid still.
+    /// An attempt may still be paid.
     UnderWay {
         payout_id: PayoutId,
     },
@@ -287,28 +288,27 @@ pub enum Cancelling {
     },
 }
 
-/// How long after a payout was taken to be sent its request may still reach the channel and be paid: the call begins within half a
-/// minute, and the channel refuses a signature that is five minutes old by its own clock, which may be five minutes behind ours.
-/// The rest is for an answer that takes long to reach us.
+/// How long after a payout was claimed its request may still reach the channel and be paid: the call begins within half a minute, and
+/// signatures expire after five minutes by the channel's clock, which may be five minutes slow. The rest is for a slow answer.
 const ARRIVES_WITHIN: TimeDelta = TimeDelta::minutes(15);
 
-/// Whether the last request of an attempt may still be paid: unless the channel said, when it could no longer arrive, that it never
-/// heard of it.
+/// Whether the last request of an attempt may still be paid: unless the channel said, after the request could no longer arrive, that it
+/// never received it.
 pub fn may_arrive(sent_at: Option<DateTime<Utc>>, denied_at: Option<DateTime<Utc>>) -> bool {
     sent_at.is_some_and(|sent_at| denied_at.is_none_or(|denied_at| denied_at < sent_at + ARRIVES_WITHIN))
 }
 
-/// How long after it was booked as paid a payout is asked about again: a bank may send the money back within some days, and the callback
-/// that tells of it may be lost.
+/// How long after it was booked as paid a payout is asked about again: a bank may return the money within some days, and the callback
+/// that reports it may be lost.
 pub const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
-/// How often it is asked about again, each time a day later.
+/// How many times it is asked about again, one day apart.
 pub const ASK_AGAIN_TIMES: i16 = 3;
 
-/// After this many questions about one attempt an operator is told to call the channel. That is after about nine hours if the channel
-/// says nothing, and after about a day if it says each time that it never received what is then sent to it again.
+/// After this many queries about one attempt an operator is told to call the channel. That takes about nine hours if the channel does
+/// not answer, and about a day if it answers each time that it never received what is then sent again.
 pub const QUERIES_BEFORE_NOTICE: i16 = 14;
 
-/// Why a payout is not retried or settled, or a callback not believed.
+/// Why a payout is not retried or settled, or a callback is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayoutRefusal {
     #[error("there is no such payout")]
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_that_was_booked_and_is_denied_is_for_people() {
+    fn a_booked_payment_that_is_denied_is_a_contradiction() {
         let succeeded = standing(PayoutState::Succeeded { bank_reference: "B1".into() });
         let denied = Learned::Contradiction(ContradictionKind::WeSucceededTheyFailed);
         assert_eq!(succeeded.learn(&says(Word::Failed { failure: "x".into() })), denied);
@@ -413,10 +413,10 @@ mod tests {
         // A call of ours that did not get through says nothing.
         assert_eq!(succeeded.learn(&says(Word::NotSent)), Learned::AlreadyApplied);
         assert_eq!(standing(PayoutState::Submitted).learn(&says(Word::NotSent)), Learned::SendAgain);
-        // What had failed is not denied by being said again.
+        // Repeating that a failed attempt failed denies nothing.
         let earlier = Answer { attempt_no: 1, amount: None, word: Word::Failed { failure: "x".into() } };
         assert_eq!(succeeded.learn(&earlier), Learned::AlreadyApplied);
-        // Unless it is the payment that is booked.
+        // Unless that attempt's payment is the booked one.
         let by_earlier = Standing { paid_earlier: Some(1), ..succeeded };
         assert_eq!(by_earlier.learn(&earlier), denied);
         assert_eq!(by_earlier.learn(&says(Word::NotReceived)), Learned::AlreadyApplied);
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cancelled_stays_so_and_a_payment_of_it_is_looked_at() {
+    fn a_cancelled_payout_stays_cancelled_and_a_payment_of_it_is_a_contradiction() {
         let cancelled = standing(PayoutState::Cancelled);
         let paid_all_the_same = Learned::Contradiction(ContradictionKind::WeFailedTheySucceeded);
         assert_eq!(cancelled.learn(&says(paid("B1"))), paid_all_the_same);
@@ -459,13 +459,13 @@ mod tests {
     }
 
     #[test]
-    fn a_word_about_an_earlier_attempt_changes_nothing() {
+    fn an_answer_about_an_earlier_attempt_changes_nothing() {
         let earlier = |word| Answer { attempt_no: 1, amount: None, word };
         let submitted = standing(PayoutState::Submitted);
         assert_eq!(submitted.learn(&earlier(Word::Failed { failure: "closed".into() })), Learned::AlreadyApplied);
         let had_failed = Learned::Contradiction(ContradictionKind::WeFailedTheySucceeded);
         assert_eq!(submitted.learn(&earlier(paid("B1"))), had_failed);
-        // Unless people have said so before: then it is the payment that is booked.
+        // Unless people stated it before: then it is the booked payment.
         let succeeded = standing(PayoutState::Succeeded { bank_reference: "B1".into() });
         assert_eq!(succeeded.learn(&earlier(paid("B1"))), Learned::AlreadyApplied);
         let twice = Learned::Contradiction(ContradictionKind::NamedTwice);
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_means_the_same_wherever_an_attempt_is_under_way_and_overturns_nothing_final() {
+    fn an_answer_means_the_same_wherever_an_attempt_is_under_way_and_overturns_nothing_final() {
         let x = || "x".to_owned();
         let unpaid = [Word::Pending, Word::NotReceived, Word::NotSent, Word::HeldUp { why: x() }, Word::Silence];
         let failed = Word::Failed { failure: x() };
@@ -488,7 +488,7 @@ mod tests {
             let held_up = Learned::HeldUp { why: x() };
             assert_eq!(learned(&state), [Learned::Wait, again(), again(), held_up, Learned::Wait]);
         }
-        // Nothing was sent that could be sent again.
+        // Nothing was sent, so nothing can be sent again.
         assert_eq!(learned(&PayoutState::Created), [Learned::Wait, stands(), stands(), stands(), stands()]);
         for state in [PayoutState::Failed { failure: x() }, PayoutState::Cancelled] {
             let contradiction = Learned::Contradiction(ContradictionKind::WeFailedTheySucceeded);

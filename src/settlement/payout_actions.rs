@@ -1,4 +1,4 @@
-//! Use cases of payouts: learn what the channel says, however it says it, and retry one that failed.
+//! Use cases of payouts: book what the channel says, whichever way it says it, and retry a failed payout.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,14 +30,14 @@ use crate::notice::{self, Notice};
 use crate::outbox;
 use crate::partner::asking::query_delay;
 
-/// What a round of answers changed, by number of payouts.
+/// What a batch of answers changed, in numbers of payouts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub paid: u64,
     pub failed: u64,
     /// Still unknown, or to be sent again.
     pub waiting: u64,
-    /// Nothing new, or a contradiction that a person must look at.
+    /// Nothing new, or a contradiction that people must settle.
     pub unchanged: u64,
 }
 
@@ -50,17 +50,17 @@ impl Tally {
     }
 }
 
-/// Books what the channel says of payouts, in one transaction unless one of them cannot be booked. The same answer may come any number of
-/// times, whether to the call that sent the payout, to a question, or by callback.
+/// Books what the channel says about payouts, in one transaction unless one of them cannot be booked. The same answer may come any
+/// number of times, in response to the call that sent the payout or to a query, or by callback.
 ///
 /// # Errors
-/// Failures of the database, and the first payout that could not be booked, once all others were.
+/// Failures of the database, and the first payout that could not be booked, after all others were.
 pub async fn learn(app: &App, answers: &BTreeMap<PayoutId, Answer>) -> anyhow::Result<Tally> {
     learn_in_time(app, answers, DateTime::<Utc>::MAX_UTC).await
 }
 
-/// As [`learn`], for what this node heard as it sent payouts or asked about them. From `until` on another node may have sent them again:
-/// then only the word that a payout was paid counts, and everything else is learnt by asking once more.
+/// As [`learn`], for the answers to this node's own calls and queries. From `until` on another node may have sent the payouts again:
+/// then only the answer that a payout was paid counts, and everything else is asked for again.
 pub async fn learn_in_time(
     app: &App,
     answers: &BTreeMap<PayoutId, Answer>,
@@ -72,7 +72,7 @@ pub async fn learn_in_time(
         match learn_together(app, &part, until).await {
             Ok(learnt) => tally.add(learnt),
             Err(failure) if !database::is_about_rows(&failure) => return Err(failure),
-            // One payout that cannot be booked must not hold up the others: it is found by halving.
+            // One payout that cannot be booked must not hold up the others: halve the batch until it is alone.
             Err(_) if part.len() > 1 => {
                 let middle = part.keys().nth(part.len() / 2).copied();
                 let second = middle.map(|middle| part.split_off(&middle)).unwrap_or_default();
@@ -98,7 +98,7 @@ async fn learn_together(
     let mut transaction = database::begin(&app.pool).await?;
     let when = When { business_day: business_day::store::hold_today(&mut transaction).await?, at: now };
     let payouts = store::lock_payouts(&mut transaction, &ids).await?;
-    // Looked at only after they are locked, since this node may have stood still at any time before.
+    // Checked only once they are locked, since this node may have been suspended at any time before.
     let is_late = app.clock.now() >= until;
     let counts = |answer: &&Answer| !is_late || matches!(answer.word, Word::Succeeded { .. });
     let known = load_known(&mut transaction, &payouts, answers).await?;
@@ -123,10 +123,10 @@ async fn learn_together(
     Ok(round.tally)
 }
 
-/// Answers that were told before and are no news. For payments of another amount these are the ones that people have settled since: the
-/// callback about such a payment is never believed, so the channel sends it again even then. The same holds for another payment of the
-/// present attempt than the one that people have found to be booked: the channel is asked about that attempt for days. For cancelled
-/// payouts these are all that were told, and for payouts that are held back all that people have still to settle.
+/// Answers that are known already and change nothing. For a payment of another amount, those that people have settled since: the
+/// callback about such a payment is always refused, so the channel keeps sending it. The same for another payment of the present
+/// attempt than the one that people found to be booked: the channel is asked about that attempt for days. For cancelled payouts all
+/// answers that operators were told of, and for payouts that are held back all that people still have to settle.
 async fn load_known(
     connection: &mut PgConnection,
     payouts: &[Locked],
@@ -150,13 +150,13 @@ async fn load_known(
     contradiction_store::load_told(connection, &of).await
 }
 
-/// What one transaction gathers before it writes.
+/// What the answers of one transaction will write.
 struct Round {
     when: When,
     changes: Vec<Change>,
-    paid: Vec<(Locked, String)>,
+    paid: Vec<PaidPayout>,
     contradictions: Vec<Contradiction>,
-    /// Contradictions of payouts that are cancelled, which nothing needs to hold back.
+    /// Contradictions of cancelled payouts, which need not be held back.
     of_cancelled: Vec<Contradiction>,
     notices: Vec<Notice>,
     tally: Tally,
@@ -185,7 +185,7 @@ impl Round {
                     ..becomes(payout, PayoutStatus::Succeeded)
                 };
                 self.changes.push(change);
-                self.paid.push((payout.clone(), bank_reference));
+                self.paid.push(PaidPayout { payout: payout.clone(), bank_reference });
             }
             Learned::Failed { failure } => {
                 self.tally.failed += 1;
@@ -195,7 +195,8 @@ impl Round {
             }
             Learned::Wait => self.wait(payout, None),
             Learned::HeldUp { why } => self.wait(payout, Some(why)),
-            // It is not sent again while people have an earlier attempt to settle, and what was sent may arrive yet: it is asked about.
+            // Not sent again while people have an earlier attempt to settle; the earlier request may still arrive, so it is asked
+            // about.
             Learned::SendAgain
                 if payout.is_earlier_contradicted() && may_arrive(payout.sent_at, Some(self.when.at)) =>
             {
@@ -213,23 +214,23 @@ impl Round {
         }
     }
 
-    /// Leaves a payout to be asked about; `held_up` says why nothing was sent this time.
+    /// Leaves a payout to be asked about later; `held_up` says why nothing was sent this time.
     fn wait(&mut self, payout: &Locked, held_up: Option<String>) {
         self.tally.waiting += 1;
         self.ask_again(payout, held_up);
     }
 
     fn ask_again(&mut self, payout: &Locked, held_up: Option<String>) {
-        // What was sent just now is asked about soon, however often it was before it was sent again.
+        // A payout that was just sent is asked about soon, however many queries there were before it was sent again.
         let queries = if payout.status == PayoutStatus::Submitted { 0 } else { payout.queries };
         let query_at = Some(self.when.at + query_delay(queries));
         let change = Change { query_at, held_up, ..becomes(payout, PayoutStatus::Unknown) };
         self.changes.push(change);
     }
 
-    /// Holds a payout back until people have settled it; what is booked stays booked until then, and one that was cancelled is theirs
-    /// to look at only. A denial is not told again in other words; but another payment is told, of the same attempt as well, and so is what
-    /// is said of another attempt: that may have been paid, too.
+    /// Holds a payout back until people have settled it; what is booked stays booked until then. A cancelled payout is only reported. A denial
+    /// is not reported again in other words; but another payment is, of the same attempt as well, and so is an answer about another attempt,
+    /// because that may have been paid, too.
     fn contradict(&mut self, payout: &Locked, answer: &Answer, kind: ContradictionKind) {
         let attempt_no = answer.attempt_no;
         let stands = payout.contradicted_attempt == Some(attempt_no) && payout.contradiction == Some(kind);
@@ -237,7 +238,8 @@ impl Round {
             return;
         }
         self.tell_operators("payout_contradiction", contradiction_body(payout, answer));
-        // The present attempt was to be sent again, as the channel had not received it. Nobody sends it now, and it may arrive yet.
+        // The present attempt was to be sent again, as the channel had not received it. Nothing sends it now, but its earlier request
+        // may still arrive.
         if payout.status == PayoutStatus::Created && attempt_no != payout.attempt_no && payout.sent_at.is_some() {
             self.ask_again(payout, None);
         }
@@ -251,7 +253,7 @@ impl Round {
     }
 }
 
-/// The present attempt of a locked payout becomes `after`, with nothing else to tell of it.
+/// The change of a locked payout's present attempt to the status `after`.
 pub(super) fn becomes(payout: &Locked, after: PayoutStatus) -> Change {
     Change {
         payout_id: payout.payout_id,
@@ -274,19 +276,19 @@ fn failure_body(payout: &Locked, failure: &str) -> Value {
     })
 }
 
-/// The amount that the channel says it paid, where that is not the payout's.
+/// The amount that the channel says it paid, if it is not the payout's.
 fn other_amount(payout: &Locked, answer: &Answer) -> Option<Fen> {
     answer.amount.filter(|theirs| matches!(answer.word, Word::Succeeded { .. }) && *theirs != payout.amount)
 }
 
-/// Whether the channel names another payment of the present attempt than the one that is booked.
+/// Whether the channel names another payment of the present attempt than the booked one.
 fn is_another_payment(payout: &Locked, answer: &Answer) -> bool {
     let is_booked = payout.status == PayoutStatus::Succeeded && payout.attempt_no == answer.attempt_no;
     let Word::Succeeded { bank_reference } = &answer.word else { return false };
     is_booked && payout.bank_reference.as_ref() != Some(bank_reference)
 }
 
-/// What is kept of an answer that people have to settle.
+/// The text of an answer that people have to settle.
 fn says(payout: &Locked, answer: &Answer) -> String {
     match other_amount(payout, answer) {
         Some(theirs) => format!("{} over {theirs} yuan", words(answer)),
@@ -316,15 +318,17 @@ fn contradiction_body(payout: &Locked, answer: &Answer) -> Value {
     })
 }
 
-/// Books the payments of one transaction: sources marked, postings written, funders told.
-pub(super) async fn book_paid(
-    connection: &mut PgConnection,
-    paid: &[(Locked, String)],
-    when: When,
-) -> anyhow::Result<()> {
+/// A payout that was paid, and the bank's reference of the payment.
+pub(super) struct PaidPayout {
+    pub payout: Locked,
+    pub bank_reference: String,
+}
+
+/// Books the payments of one transaction: marks their sources as paid, and writes postings, messages and notices.
+pub(super) async fn book_paid(connection: &mut PgConnection, paid: &[PaidPayout], when: When) -> anyhow::Result<()> {
     let of_kind = |kind: PayoutKind| -> Vec<PaidSource> {
-        let payouts = paid.iter().filter(|(payout, _)| payout.kind == kind);
-        let sources = payouts.map(|(payout, bank_reference)| PaidSource {
+        let payouts = paid.iter().filter(|PaidPayout { payout, .. }| payout.kind == kind);
+        let sources = payouts.map(|PaidPayout { payout, bank_reference }| PaidSource {
             source_id: payout.source_id,
             bank_reference: bank_reference.clone(),
         });
@@ -349,37 +353,36 @@ pub(super) async fn book_paid(
         let ids: Vec<Uuid> = remittances.iter().map(|source| source.source_id).collect();
         for chain in remittance_store::load_paid_amounts(&mut *connection, &ids).await? {
             postings.push(posting::remittance_paid(chain.remittance_id, chain.funder_id, chain.amounts(), when));
-            let by = paid.iter().find(|(payout, _)| payout.source_id == chain.remittance_id);
-            let (payout, bank_reference) = by.context("a remittance was paid by no payout")?;
+            let by = paid.iter().find(|PaidPayout { payout, .. }| payout.source_id == chain.remittance_id);
+            let PaidPayout { payout, bank_reference } = by.context("a remittance was paid by no payout")?;
             let partner = find_code(&mut *connection, FunderId::from_uuid(payout.beneficiary_id)).await?;
             let told = notices::Remitted { partner, payout, bank_reference };
             messages.push(notices::remittance_paid(told, chain.amounts(), when));
         }
     }
-    postings.extend(paid.iter().filter_map(|(payout, _)| {
+    postings.extend(paid.iter().filter_map(|PaidPayout { payout, .. }| {
         let (line_id, funder_id) = (payout.line_id?, payout.funder_id?);
         let part = FunderAmount { funder_id, amount: payout.amount };
         Some(posting::borrower_paid(payout.payout_id.uuid(), line_id, part, when))
     }));
     ledger::store::insert_postings(&mut *connection, &postings).await?;
     outbox::store::enqueue(&mut *connection, &messages).await?;
-    let told: Vec<Notice> =
-        paid.iter().filter_map(|(payout, reference)| notices::paid(payout, reference, when)).collect();
-    notice::raise(connection, &told).await?;
+    let told = paid.iter().filter_map(|paid| notices::paid(&paid.payout, &paid.bank_reference, when));
+    notice::raise(connection, &told.collect::<Vec<_>>()).await?;
     Ok(())
 }
 
-/// What the channel says about one payout.
+/// A channel's answer about one payout.
 #[derive(Clone, Debug)]
 pub struct PayoutAnswer {
     pub payout_id: PayoutId,
     pub answer: Answer,
 }
 
-/// Books a callback whose signature was found good. A repetition is `AlreadyApplied`.
+/// Books a callback whose signature was verified. A repetition is `AlreadyApplied`.
 ///
 /// # Errors
-/// `UnknownPayout` where no such attempt was sent, and `AmountDiffers` where the channel names another amount than we asked it to pay.
+/// `UnknownPayout` if no such attempt was sent, and `AmountDiffers` if the channel names another amount than we asked it to pay.
 pub async fn take_callback(app: &App, called_back: PayoutAnswer) -> Outcome<Step, PayoutRefusal> {
     let PayoutAnswer { payout_id, answer } = called_back;
     let mut connection = app.pool.acquire().await?;
@@ -389,7 +392,7 @@ pub async fn take_callback(app: &App, called_back: PayoutAnswer) -> Outcome<Step
     let expected = found.filter(|_| was_sent).ok_or(Fault::Refused(PayoutRefusal::UnknownPayout))?;
     let ours = expected.amount;
     if let Some(theirs) = answer.amount.filter(|theirs| *theirs != ours) {
-        // The next question will learn it where the attempt is under way; nobody asks about one that is final.
+        // The next query learns it while the attempt is under way; a final attempt is not asked about.
         let is_asked_about = matches!(expected.status, PayoutStatus::Submitted | PayoutStatus::Unknown)
             && answer.attempt_no == expected.attempt_no;
         if !is_asked_about && matches!(answer.word, Word::Succeeded { .. }) {
@@ -401,7 +404,7 @@ pub async fn take_callback(app: &App, called_back: PayoutAnswer) -> Outcome<Step
     Ok(if tally.unchanged == 0 { Step::Applied } else { Step::AlreadyApplied })
 }
 
-/// Sends a failed payout again as a new attempt of the same payout, to whatever account the payee has now.
+/// Sends a failed payout again as a new attempt, to the account that the payee has now.
 pub async fn retry_payout(app: &App, payout_id: PayoutId, asked_by: &str) -> Outcome<Step, PayoutRefusal> {
     if asked_by.trim().is_empty() {
         return Err(Fault::Refused(PayoutRefusal::NameMissing));
@@ -425,7 +428,7 @@ async fn retry(
     }
     match payout.status {
         PayoutStatus::Failed => {}
-        // Retried before, and not sent yet.
+        // Retried already, and not sent yet.
         PayoutStatus::Created if payout.attempt_no > 1 => return Ok(Step::AlreadyApplied),
         status @ (PayoutStatus::Created
         | PayoutStatus::Submitted
@@ -449,8 +452,8 @@ async fn retry(
     Ok(Step::Applied)
 }
 
-/// Whether the payee is a borrower who was erased since, so that no card is known any more. That happens where the channel had said that
-/// it paid, and denied it only after the erasure.
+/// Whether the payee is a borrower who was erased since, so that no card is known any more. That happens if the channel had answered
+/// that it paid, and denied it only after the erasure.
 pub(super) async fn is_payee_forgotten(connection: &mut PgConnection, payout: &Locked) -> sqlx::Result<bool> {
     match payout.kind {
         PayoutKind::Borrower => borrower::is_erased(connection, BorrowerId::from_uuid(payout.beneficiary_id)).await,
@@ -458,8 +461,8 @@ pub(super) async fn is_payee_forgotten(connection: &mut PgConnection, payout: &L
     }
 }
 
-/// Cancels the payout of what a repayment left over, in the caller's transaction. Only one of which nothing was paid and nothing is
-/// under way: not sent yet, or refused by the channel without a word against that.
+/// Cancels the payout of a repayment's excess, in the caller's transaction, if nothing was paid and nothing is under way: it was not
+/// sent yet, or the channel refused it and did not contradict that.
 pub async fn cancel_left_over(
     connection: &mut PgConnection,
     repayment_id: RepaymentId,
@@ -469,7 +472,7 @@ pub async fn cancel_left_over(
     let payout_id = payout_id.with_context(|| format!("{repayment_id} left something over and has no payout"))?;
     let payout = store::lock_payouts(&mut *connection, &[payout_id]).await?.pop();
     let payout = payout.with_context(|| format!("{payout_id} was there a moment ago"))?;
-    // What the channel contradicts itself about may have been paid or not, whatever is booked; so may what one person says of it.
+    // If the channel contradicts itself, or one person has stated an outcome, it may have been paid or not, whatever is booked.
     if payout.contradicted_attempt.is_some() || payout.proposed_by.is_some() {
         return Ok(Cancelling::UnderWay { payout_id });
     }
@@ -478,7 +481,7 @@ pub async fn cancel_left_over(
         PayoutStatus::Succeeded => return Ok(Cancelling::Paid { payout_id }),
         PayoutStatus::Submitted | PayoutStatus::Unknown => false,
         PayoutStatus::Failed => true,
-        // What the channel has never heard of is to be sent again, and may be heard of still.
+        // What the channel has never received is to be sent again, and an earlier request may still arrive.
         PayoutStatus::Created => !store::was_sent(&mut *connection, payout_id, payout.attempt_no).await?,
     };
     if !is_free {

@@ -1,4 +1,4 @@
-//! SQL of payouts.
+//! SQL of payouts: writing them, changing their states, marking what they paid, and listing them.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -9,7 +9,7 @@ use super::payout::{ContradictionKind, NewPayout, PayoutFor, PayoutKind, PayoutS
 use crate::base::id::{FunderId, LineId, MerchantId, PayoutId, RepaymentId};
 use crate::base::{BusinessDay, Fen};
 
-/// Writes payouts; one whose source has its payout already is left out. Returns how many were written.
+/// Inserts payouts, except those whose source has a payout already. Returns how many were inserted.
 pub async fn insert_payouts(connection: &mut PgConnection, payouts: &[NewPayout]) -> sqlx::Result<u64> {
     if payouts.is_empty() {
         return Ok(0);
@@ -85,7 +85,7 @@ impl NewColumns {
     }
 }
 
-/// A payout, locked because something about it may change.
+/// A payout, locked for a change.
 #[derive(Clone, Debug)]
 pub struct Locked {
     pub payout_id: PayoutId,
@@ -99,13 +99,13 @@ pub struct Locked {
     pub failure: Option<String>,
     pub bank_reference: Option<String>,
     pub attempt_no: i16,
-    /// The earlier attempt whose payment is booked, since the channel said that it was paid after all and people said the same.
+    /// The earlier attempt whose payment is booked, because the channel said later that it was paid and people stated the same.
     pub paid_earlier: Option<i16>,
-    /// When the present attempt was last taken to be sent; known of what is to be sent, and of what the channel contradicts itself about.
+    /// When the present attempt was last claimed to be sent; only known for payouts to send and contradicted ones.
     pub sent_at: Option<DateTime<Utc>>,
     pub queries: i16,
     pub pay_on: BusinessDay,
-    /// The attempt that the channel contradicts itself about, until people have settled that.
+    /// The attempt that the channel contradicts itself about, until people have settled it.
     pub contradicted_attempt: Option<i16>,
     pub contradiction: Option<ContradictionKind>,
     pub proposed_reference: Option<String>,
@@ -118,7 +118,7 @@ impl Locked {
         self.contradicted_attempt.is_some_and(|attempt_no| attempt_no < self.attempt_no)
     }
 
-    /// The payout as people are to settle one of its attempts.
+    /// The payout, for people to settle one of its attempts.
     pub fn to_settle(&self, contradicted_attempt: i16) -> Contradicted {
         let proposal = self.proposed_by.clone().map(|by| {
             let paid = self.proposed_reference.clone().map(|bank_reference| Ending::Paid { bank_reference });
@@ -128,7 +128,7 @@ impl Locked {
         Contradicted { status, attempt_no, contradicted_attempt, proposal }
     }
 
-    /// Where the payout stands. Reference and failure are there whenever the status has them: the table's checks guarantee it.
+    /// The payout's state. Reference and failure exist whenever the status needs them: constraints of the table guarantee it.
     pub fn standing(&self) -> Standing {
         let state = match self.status {
             PayoutStatus::Created => PayoutState::Created,
@@ -144,7 +144,7 @@ impl Locked {
     }
 }
 
-/// Payouts by id, locked in id order; unknown ids are left out.
+/// Locks payouts in id order; unknown ids are left out.
 pub async fn lock_payouts(connection: &mut PgConnection, payout_ids: &[PayoutId]) -> sqlx::Result<Vec<Locked>> {
     let ids: Vec<Uuid> = payout_ids.iter().map(|id| id.uuid()).collect();
     sqlx::query_as!(
@@ -168,7 +168,7 @@ pub async fn lock_payouts(connection: &mut PgConnection, payout_ids: &[PayoutId]
     .await
 }
 
-/// What a payout becomes.
+/// A change of a payout's status.
 #[derive(Clone, Debug)]
 pub struct Change {
     pub payout_id: PayoutId,
@@ -178,13 +178,13 @@ pub struct Change {
     pub failure: Option<String>,
     pub bank_reference: Option<String>,
     pub query_at: Option<DateTime<Utc>>,
-    /// Why nothing was sent this time, where the payout stays unknown; written into its event.
+    /// Why nothing was sent this time, for a payout that stays unknown; written into its event.
     pub held_up: Option<String>,
 }
 
-/// Writes changes with their event rows. A payout that the channel now says was paid by its present attempt needs no settling any more,
-/// if only the amount of that was; else an earlier attempt was to be settled, and the channel has named two payments. Returns how many
-/// payouts were still as they were read.
+/// Saves changes with their event rows. When the channel says that the present attempt was paid and only its amount was in dispute, the
+/// payout need not be settled any more; if an earlier attempt is in dispute, the channel has now named two payments. Returns how many
+/// payouts still had the status that was read.
 pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now: DateTime<Utc>) -> sqlx::Result<u64> {
     let payout_id: Vec<Uuid> = changes.iter().map(|change| change.payout_id.uuid()).collect();
     let attempt_no: Vec<i16> = changes.iter().map(|change| change.attempt_no).collect();
@@ -230,7 +230,7 @@ pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now
     Ok(done.rows_affected())
 }
 
-/// A source that was paid: a settlement or remittance, and the bank's reference.
+/// A paid settlement or remittance, and the bank's reference.
 #[derive(Clone, Debug)]
 pub struct PaidSource {
     pub source_id: Uuid,
@@ -238,13 +238,13 @@ pub struct PaidSource {
 }
 
 impl PaidSource {
-    /// Ids and references in parallel, as statements take them.
+    /// Ids and references as two parallel columns, for statements.
     pub fn columns(paid: &[PaidSource]) -> (Vec<Uuid>, Vec<&str>) {
         paid.iter().map(|source| (source.source_id, source.bank_reference.as_str())).unzip()
     }
 }
 
-/// Marks settlements as paid; returns how many of them were waiting to be paid.
+/// Marks settlements as paid; returns how many of them were to be paid.
 pub async fn mark_settlements_paid(
     connection: &mut PgConnection,
     paid: &[PaidSource],
@@ -276,7 +276,7 @@ pub struct PaidPart {
     pub amount: Fen,
 }
 
-/// What these settlements paid of each funder's money.
+/// What these settlements paid from each funder's money.
 pub async fn load_paid_parts(connection: &mut PgConnection, settlement_ids: &[Uuid]) -> sqlx::Result<Vec<PaidPart>> {
     sqlx::query_as!(
         PaidPart,
@@ -300,11 +300,11 @@ pub async fn load_paid_parts(connection: &mut PgConnection, settlement_ids: &[Uu
 pub struct Expected {
     pub amount: Fen,
     pub status: PayoutStatus,
-    /// The present one.
+    /// The present attempt.
     pub attempt_no: i16,
 }
 
-/// What is expected of a payout; `None` where there is no such payout.
+/// What a callback about a payout is compared with; `None` if there is no such payout.
 pub async fn find_expected(connection: &mut PgConnection, payout_id: PayoutId) -> sqlx::Result<Option<Expected>> {
     sqlx::query_as!(
         Expected,
@@ -315,7 +315,7 @@ pub async fn find_expected(connection: &mut PgConnection, payout_id: PayoutId) -
     .await
 }
 
-/// The payout of what a repayment left over.
+/// The payout of a repayment's excess.
 pub async fn find_left_over(
     connection: &mut PgConnection,
     repayment_id: RepaymentId,
@@ -340,7 +340,7 @@ pub async fn was_sent(connection: &mut PgConnection, payout_id: PayoutId, attemp
     .await
 }
 
-/// Writes who asked for a retry into the payout's events.
+/// Writes into the payout's events who asked for a retry.
 pub async fn insert_retry_event(
     connection: &mut PgConnection,
     payout_id: PayoutId,
@@ -365,7 +365,7 @@ pub struct Listed {
     pub payout_id: PayoutId,
     /// `settlement`, `remittance` or `borrower`.
     pub kind: String,
-    /// Who is paid, one of these: a merchant, a funder by its code, or whose line it is.
+    /// The payee: a merchant, a funder by its code, or the borrower of a line; the others are `None`.
     pub merchant_id: Option<MerchantId>,
     pub funder: Option<String>,
     pub line_id: Option<LineId>,
@@ -375,7 +375,7 @@ pub struct Listed {
     pub failure: Option<String>,
     pub pay_on: BusinessDay,
     pub attempt_no: i16,
-    /// The attempt that the channel contradicts itself about, until people have settled that; how, and for how many business days.
+    /// The attempt that the channel contradicts itself about, until people have settled it; how, and for how many business days.
     pub contradicted_attempt: Option<i16>,
     pub contradiction: Option<ContradictionKind>,
     pub contradicted_days: Option<i32>,
@@ -383,12 +383,12 @@ pub struct Listed {
     pub proposed_by: Option<String>,
 }
 
-/// Which payouts are listed.
+/// Filters of the list of payouts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
     /// Only those that have failed and were not retried.
     pub failed_only: bool,
-    /// Only those without a result: not sent yet, or sent without a word that counts.
+    /// Only those without an outcome: not sent yet, or sent without an answer that counts.
     pub pending_only: bool,
     /// Only those that people have to settle.
     pub contradicted_only: bool,
@@ -398,6 +398,7 @@ pub struct Wanted {
     pub before: Option<PayoutId>,
 }
 
+/// Whether there is such a payout.
 pub async fn has_payout(connection: &mut PgConnection, payout_id: PayoutId) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
         r#"select exists (select from payout where payout_id = $1) as "exists!""#,

@@ -1,4 +1,4 @@
-//! How clearing, payouts and remittances stand in the books.
+//! Ledger postings of clearing, payouts and remittances.
 
 use uuid::Uuid;
 
@@ -8,8 +8,8 @@ use crate::base::{Fen, When};
 use crate::ledger::posting::{Booked, Legs};
 use crate::ledger::{Account, Leg, Posting};
 
-/// The day's purchases of one merchant and funder become owed to the merchant, its charges taken off. Refunds were
-/// booked when they were made, so they are not booked again.
+/// The day's purchases of one merchant and funder become payable to the merchant, less its charges. Refunds were booked when they were
+/// made, so they are not booked again.
 pub fn clearing(settlement: &Settlement, part: &Part, when: When) -> Posting {
     let DayPart { funder_id, gross, discount_fee, subsidy, .. } = part.day;
     let legs = Legs::new()
@@ -22,33 +22,33 @@ pub fn clearing(settlement: &Settlement, part: &Part, when: When) -> Posting {
     house("clearing", funder_id, settlement.settlement_id.uuid(), legs, when)
 }
 
-/// A settlement was paid: one posting for each funder's part, whose sum is what left the bank.
+/// A settlement was paid: one posting for each funder's part; their sum is what left the bank.
 pub fn settlement_paid(settlement_id: Uuid, part: FunderAmount, when: When) -> Posting {
     let legs = Legs::new().transfer(Account::MerchantPayable, Account::Bank, part.amount).into_vec();
     house("settlement_paid", part.funder_id, settlement_id, legs, when)
 }
 
-/// A part of a payment that belongs to one funder; of either sign.
+/// One funder's part of a payment; of either sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunderAmount {
     pub funder_id: FunderId,
     pub amount: Fen,
 }
 
-/// What a remittance passes on, with everything that was carried into it.
+/// The amounts of a remittance, including everything that was carried into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemittanceAmounts {
     pub collected: Fen,
     pub subsidy: Fen,
-    /// The platform's.
+    /// The platform's share.
     pub share: Fen,
 }
 
-/// A remittance was paid, or came to nothing.
+/// A remittance was paid, or came to zero.
 pub fn remittance_paid(remittance_id: Uuid, funder_id: FunderId, amounts: RemittanceAmounts, when: When) -> Posting {
     let RemittanceAmounts { collected, subsidy, share } = amounts;
-    // The share is kept out of the collections first; where they do not reach, the bank leg turns round and the
-    // subsidy's makes up for it: by account, the bank is moved by the net.
+    // The share is kept from the collections first. If they are less than the share, their bank leg turns round and the subsidy's leg
+    // covers it: in total the bank account moves by the net.
     let legs = Legs::new()
         .transfer(Account::CollectionsPayable, Account::ShareIncome, share)
         .transfer(Account::CollectionsPayable, Account::Bank, collected - share)
@@ -65,7 +65,7 @@ pub fn borrower_paid(payout_id: Uuid, line_id: LineId, part: FunderAmount, when:
     Posting { line_id: Some(line_id), ..house("borrower_paid", part.funder_id, payout_id, legs, when) }
 }
 
-/// A payment that was booked was not made: every leg of its posting turned round, under the name of the posting that it corrects.
+/// A booked payment was not made: every leg of its posting turned round, naming the posting that it corrects.
 pub fn payout_reversed(booked: &Booked, when: When) -> Posting {
     let legs = booked.legs.iter().map(|leg| leg.turned_round()).collect();
     Posting {

@@ -1,4 +1,4 @@
-//! SQL of payouts' work lists: those to send, and those to ask about.
+//! SQL of the queues of payouts: those to send, and those to ask about.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -8,7 +8,7 @@ use super::payout::PayoutKind;
 use crate::base::id::PayoutId;
 use crate::base::{BusinessDay, Fen};
 
-/// A payout that this node has taken to send, with the sealed particulars of its payee.
+/// A payout that this node has claimed to send, with the payee's sealed data.
 #[derive(Debug)]
 pub struct Claimed {
     pub payout_id: PayoutId,
@@ -23,24 +23,24 @@ pub struct Claimed {
     /// A borrower's name and key.
     pub name_sealed: Option<Vec<u8>>,
     pub person_key_sealed: Option<Vec<u8>>,
-    /// When this attempt was last sent before, and when the channel last said that it never heard of it.
+    /// When this attempt was last sent before, and when the channel last said that it never received it.
     pub sent_at: Option<DateTime<Utc>>,
     pub denied_at: Option<DateTime<Utc>>,
 }
 
-/// When and how many payouts are taken at once.
+/// For which day, when, and how many payouts are claimed at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
     pub today: BusinessDay,
     pub now: DateTime<Utc>,
-    /// When the channel is asked about those that it has said nothing of by then.
+    /// When the channel is asked about those that it has not answered about by then.
     pub query_at: DateTime<Utc>,
     pub limit: i64,
 }
 
 /// Marks payouts whose day has come as submitted, before they are sent, and returns them with their payees. Payouts that the channel
-/// contradicts itself about are left out, since they may have been paid. A payout that is sent again under its key keeps the number of
-/// questions that were asked about it.
+/// contradicts itself about are left out, since they may have been paid. A payout that is sent again under its key keeps its number of
+/// queries.
 pub async fn claim_to_submit(connection: &mut PgConnection, claim: Claim) -> sqlx::Result<Vec<Claimed>> {
     sqlx::query_as!(
         Claimed,
@@ -92,8 +92,8 @@ pub struct Asked {
     pub queries: i16,
 }
 
-/// Takes payouts that are to be asked about, and sets when they are asked about next: 1, 2, 4 … 60 minutes later. One that were to wait for
-/// longer was put off by a clock that ran ahead.
+/// Claims payouts that are due to be asked about, and sets when they are asked about next: 1, 2, 4 … 60 minutes later. One whose time
+/// is further away was postponed by a clock that ran ahead, and is claimed too.
 pub async fn claim_to_query(connection: &mut PgConnection, now: DateTime<Utc>, limit: i64) -> sqlx::Result<Vec<Asked>> {
     sqlx::query_as!(
         Asked,
@@ -112,12 +112,11 @@ pub async fn claim_to_query(connection: &mut PgConnection, now: DateTime<Utc>, l
     .await
 }
 
-/// Takes payouts that are booked as paid and are to be asked about again, and sets when they are next, a day later, until each was asked
-/// about `times_max` times. One that would wait for longer than a day was put off by a clock that ran ahead, and is asked about now.
-/// Payouts that the channel contradicts itself about are left out: people settle those.
+/// Claims payouts that are booked as paid and due to be asked about again, and sets the next time, a day later, until each was asked
+/// about `times_max` times. One whose time is more than a day away was postponed by a clock that ran ahead, and is claimed too. Payouts
+/// that the channel contradicts itself about are left out: people settle those.
 ///
-/// Both ends of the index are looked at apart: together they would be found by walking over all payouts of three days in between, each
-/// minute.
+/// Both ends of the index are searched separately: a single search would walk over all payouts of three days in between, every minute.
 pub async fn claim_to_ask_again(
     connection: &mut PgConnection,
     now: DateTime<Utc>,

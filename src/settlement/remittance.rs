@@ -1,4 +1,4 @@
-//! Remittance (回款): what is passed on to a funder for one business day, and what the platform keeps of its income.
+//! Remittance (回款): what is passed on to a funder for one business day, and the platform's share of its income.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::base::id::{FunderId, ProductId, RemittanceId};
 use crate::base::{BusinessDay, Fen, Rate};
 use crate::product::terms::ProfitShare;
 
-/// What one product version brought in on one day: what borrowers repaid, without excess, and what merchants paid as
-/// subsidy, less what refunds gave back of either.
+/// What one product version brought in on one day: what borrowers repaid, without excess, and the subsidies of merchants, less what
+/// refunds gave back of either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Income {
     pub funder_id: FunderId,
@@ -29,8 +29,8 @@ impl Income {
         self.principal + self.interest + self.fee + self.penalty
     }
 
-    /// The platform's share: that of all that came in until this day, less what was kept of it before. So what is given back in
-    /// any number of parts takes back exactly the share that it brought. Negative where more was given back than came in.
+    /// The platform's share: the share of all that came in until this day, less what was kept before. So giving back an amount in any
+    /// number of parts gives back exactly the share that it brought. Negative if more was given back than came in.
     pub fn share(&self, before: &RemittedBefore, profit_share: &ProfitShare) -> Fen {
         let of = |rate: Rate, day: Fen, before: Fen| rate.of(before + day, 1, 1);
         of(profit_share.interest, self.interest, before.interest)
@@ -41,7 +41,7 @@ impl Income {
     }
 }
 
-/// What a product version brought in on all days that were remitted before, and the platform's share of it.
+/// What a product version brought in on all earlier remitted days, and the platform's share of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RemittedBefore {
     pub interest: Fen,
@@ -58,7 +58,7 @@ pub struct RemittancePart {
     pub share: Fen,
 }
 
-/// A remittance that came out negative and is not taken into a later one yet.
+/// A negative remittance that is not taken into a later one yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CarriedRemittance {
     pub remittance_id: RemittanceId,
@@ -67,7 +67,7 @@ pub struct CarriedRemittance {
     pub payable: Fen,
 }
 
-/// What one funder is passed on for one business day.
+/// What is passed on to one funder for one business day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remittance {
     pub remittance_id: RemittanceId,
@@ -75,14 +75,14 @@ pub struct Remittance {
     pub business_day: BusinessDay,
     pub pay_on: BusinessDay,
     pub parts: Vec<RemittancePart>,
-    /// Not positive.
+    /// Zero or negative.
     pub carried_in: Fen,
     /// The remittances whose negative amounts are taken into this one.
     pub carries: Vec<RemittanceId>,
 }
 
 impl Remittance {
-    /// The day's own amounts, summed over its parts; without what was carried into it.
+    /// The day's own amounts, summed over the parts; without what was carried in.
     pub fn amounts(&self) -> RemittanceAmounts {
         RemittanceAmounts {
             collected: self.parts.iter().map(|part| part.income.collected()).sum(),
@@ -97,24 +97,24 @@ impl Remittance {
         collected + subsidy - share
     }
 
-    /// What is paid if it is positive, and carried into the funder's next remittance if it is negative.
+    /// Paid if positive, carried into the funder's next remittance if negative.
     pub fn payable(&self) -> Fen {
         self.net() + self.carried_in
     }
 
-    /// The status with which it begins: a negative sum is carried into the funder's next remittance.
+    /// The initial status.
     pub fn status(&self) -> PayableStatus {
         PayableStatus::of(self.payable())
     }
 
-    /// The payment that it asks for, if any.
+    /// The payment to make; `None` if nothing is payable.
     pub fn payout(&self, closed: ClosedDay) -> Option<NewPayout> {
         let paid_for = PayoutFor::Remittance { remittance_id: self.remittance_id, funder_id: self.funder_id };
         NewPayout::of_day(closed, paid_for, self.payable())
     }
 }
 
-/// Makes one remittance of each funder that anything came in for on the day.
+/// Makes one remittance for each funder that has income on the day, and takes in what was carried forward for it.
 pub fn remit(parts: &[RemittancePart], carried: &[CarriedRemittance], closed: ClosedDay) -> Vec<Remittance> {
     let mut funders: BTreeMap<FunderId, Vec<RemittancePart>> = BTreeMap::new();
     for part in parts {
@@ -199,7 +199,7 @@ mod tests {
             before.share += share;
             share.get()
         });
-        // 0.3, 0.6, 0.9 and 1.2 until each day.
+        // In total until each day: 0.3, 0.6, 0.9 and 1.2.
         assert_eq!(shares, [0, 1, 0, 0]);
     }
 
@@ -222,7 +222,7 @@ mod tests {
         let income = Income { fee: Fen::new(2_000), penalty: Fen::new(300), ..income(100, 40) };
         assert_eq!(income.collected(), Fen::new(10_000 + 100 + 2_000 + 300), "the merchant's subsidy is apart");
         assert_eq!(income.share(&RemittedBefore::default(), &profit_share), Fen::new(30 + 1_000 + 6 + 10));
-        // Of what came in before, all was kept but a fen of each.
+        // Of what came in before, everything but one fen of each kind was kept.
         let [interest, fee, penalty, subsidy] = [1_000, 200, 50, 8].map(Fen::new);
         let before = RemittedBefore { interest, fee, penalty, subsidy, share: Fen::new(300 + 100 + 1 + 2 - 4) };
         assert_eq!(income.share(&before, &profit_share), Fen::new(30 + 1_000 + 6 + 10 + 4));

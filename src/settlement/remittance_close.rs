@@ -12,12 +12,12 @@ use crate::app::App;
 use crate::base::{AccountRange, BusinessDay, When};
 use crate::ledger;
 
-/// One chunk: the day is summed by product before anything is written.
+/// A single chunk: the day is summed by product before anything is written.
 pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<Vec<AccountRange>> {
     Ok(vec![AccountRange::ALL])
 }
 
-/// Makes one remittance for each funder that anything came in for, to be paid on the next working day.
+/// Makes one remittance for each funder that has income on the day, to be paid on the next working day. Returns the rows written.
 pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {
     if store::is_remitted(&mut *connection, day).await? {
         return Ok(0);
@@ -42,8 +42,7 @@ pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: 
     Ok((remittances.len() + payouts.len()) as u64)
 }
 
-/// Books remittances that come to exactly zero, with all that was carried into them: they have no payout that would book them when it
-/// is paid.
+/// Books remittances that come to exactly zero, with everything that was carried into them, since no payout will book them.
 async fn book_zero_remittances(
     connection: &mut PgConnection,
     remittances: &[Remittance],

@@ -74,7 +74,7 @@ pub async fn sum_before(connection: &mut PgConnection) -> sqlx::Result<BTreeMap<
     Ok(before.collect())
 }
 
-/// Remittances carried forward and not taken in yet; locked.
+/// Locks the remittances that were carried forward and not taken in yet.
 pub async fn lock_carried(connection: &mut PgConnection) -> sqlx::Result<Vec<CarriedRemittance>> {
     sqlx::query_as!(
         CarriedRemittance,
@@ -165,7 +165,7 @@ pub async fn take_in_carried(connection: &mut PgConnection, remittances: &[Remit
     Ok(done.rows_affected())
 }
 
-/// Marks remittances as paid; returns how many of them were waiting to be paid.
+/// Marks remittances as paid; returns how many of them were to be paid.
 pub async fn mark_paid(connection: &mut PgConnection, paid: &[PaidSource], today: BusinessDay) -> sqlx::Result<u64> {
     let (source_id, bank_reference) = PaidSource::columns(paid);
     let done = sqlx::query!(
@@ -181,7 +181,7 @@ pub async fn mark_paid(connection: &mut PgConnection, paid: &[PaidSource], today
     Ok(done.rows_affected())
 }
 
-/// What one payment settles: the remittance's own amounts and those of all that was carried into it.
+/// The amounts that one payment settles: the remittance's own, and those of everything that was carried into it.
 #[derive(Clone, Copy, Debug)]
 pub struct PaidChain {
     pub remittance_id: Uuid,
@@ -197,7 +197,7 @@ impl PaidChain {
     }
 }
 
-/// What the payment of each of these remittances settles.
+/// The amounts that the payments of these remittances settle.
 pub async fn load_paid_amounts(connection: &mut PgConnection, remittance_ids: &[Uuid]) -> sqlx::Result<Vec<PaidChain>> {
     sqlx::query_as!(
         PaidChain,

@@ -1,4 +1,4 @@
-//! A settlement's statement for a merchant's system, as CSV: every purchase and refund gross to net, and what they come to.
+//! A settlement's statement for a merchant's system, as CSV: every purchase and refund from gross to net, and their sums.
 
 use super::story::{PurchaseLine, RefundLine};
 use crate::base::Fen;
@@ -15,7 +15,7 @@ const COLUMNS: [&str; 9] = [
     "net_fen",
 ];
 
-/// A statement that is being written, with the sums of what was written so far.
+/// A statement that is being written, with the sums of the rows so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Statement {
     amount: Fen,
@@ -25,10 +25,12 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// The names of the columns, as one row of CSV.
     pub fn heading() -> csv::Result<Vec<u8>> {
         write([COLUMNS.map(str::to_owned)])
     }
 
+    /// One row for each purchase; charges are negative.
     pub fn purchases(&mut self, lines: &[PurchaseLine]) -> csv::Result<Vec<u8>> {
         write(lines.iter().map(|line| {
             let id = line.purchase_id.to_string();
@@ -43,6 +45,7 @@ impl Statement {
         }))
     }
 
+    /// One row for each refund; amounts are negative, returned charges positive.
     pub fn refunds(&mut self, lines: &[RefundLine]) -> csv::Result<Vec<u8>> {
         write(lines.iter().map(|line| {
             let (id, of) = (line.refund_id.to_string(), line.purchase_id.to_string());
@@ -52,7 +55,7 @@ impl Statement {
         }))
     }
 
-    /// The last line, which is the settlement's figures.
+    /// The last row: the settlement's figures.
     pub fn sums(&self) -> csv::Result<Vec<u8>> {
         let named = ["sum", "", "", "", ""].map(str::to_owned);
         write([joined(named, [self.amount, self.fee, self.subsidy, self.net])])
@@ -68,7 +71,7 @@ impl Statement {
     }
 }
 
-/// Empty for a static code.
+/// The order's reference; empty for a static code.
 fn of_order(reference: Option<&str>) -> String {
     reference.unwrap_or_default().to_owned()
 }

@@ -1,4 +1,4 @@
-//! Reads a statement piece by piece, holding no more than one of them: a large merchant's day is larger than any answer.
+//! Streams a statement piece by piece, so that memory holds only one piece: a large merchant's day is larger than any other answer.
 
 use axum::body::Bytes;
 use futures_util::stream::{Stream, try_unfold};
@@ -10,10 +10,10 @@ use crate::base::BusinessDay;
 use crate::base::id::{MerchantId, PurchaseId, RefundId};
 use crate::merchant::MerchantDay;
 
-/// Lines of a piece, each some 150 bytes.
+/// Lines in a piece, about 150 bytes each.
 const CHUNK_LINES: i64 = 2_000;
 
-/// How far it is read, by the last line that was.
+/// How far it has been read, by the last line.
 enum Reading {
     Heading,
     Purchases(Option<PurchaseId>),
@@ -22,7 +22,7 @@ enum Reading {
     Done,
 }
 
-/// The statement of a settled day, which never changes: read again, it is the same bytes.
+/// The statement of a settled day. A settled day never changes, so reading it again gives the same bytes.
 pub fn statement(
     app: App,
     merchant_id: MerchantId,

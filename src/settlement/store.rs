@@ -15,7 +15,7 @@ pub async fn is_settled(connection: &mut PgConnection, day: BusinessDay) -> sqlx
         .await
 }
 
-/// Whose day is summed.
+/// Whose purchases and refunds are summed.
 #[derive(Clone, Copy, Debug)]
 pub enum Whose {
     Everybodys,
@@ -31,7 +31,7 @@ impl Whose {
     }
 }
 
-/// What each merchant sold and took back on the day, by funder, in (merchant, funder) order.
+/// Each merchant's purchases and refunds of the day, by funder, in (merchant, funder) order.
 pub async fn sum_day(connection: &mut PgConnection, day: BusinessDay, whose: Whose) -> sqlx::Result<Vec<DayPart>> {
     sqlx::query_as!(
         DayPart,
@@ -59,7 +59,7 @@ pub async fn sum_day(connection: &mut PgConnection, day: BusinessDay, whose: Who
     .await
 }
 
-/// What these merchants' settlements that were carried forward and not taken in yet still owe, by funder; locked.
+/// Locks what these merchants' settlements that were carried forward and not taken in yet still owe, by funder.
 pub async fn lock_carried(
     connection: &mut PgConnection,
     merchant_ids: &[MerchantId],
@@ -81,15 +81,15 @@ pub async fn lock_carried(
     .await
 }
 
-/// What a merchant owes of a settlement that came out negative, until a later one takes it off.
+/// What a merchant owes for a negative settlement, until a later one deducts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owed {
     pub amount: Fen,
-    /// The day of that settlement; what was carried into it is in the amount.
+    /// The day of that settlement. The amount includes what was carried into it.
     pub business_day: BusinessDay,
 }
 
-/// What a merchant owes; `None` where that is nothing. Each settlement takes off all that was owed before it, so that one alone is owed.
+/// What a merchant owes; `None` if nothing. Each settlement takes in everything owed before it, so at most one is owed.
 pub async fn find_owed(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Option<Owed>> {
     sqlx::query_as!(
         Owed,
@@ -103,13 +103,13 @@ pub async fn find_owed(connection: &mut PgConnection, merchant_id: MerchantId) -
 
 /// What a merchant's settlements of earlier days carry forward to a day.
 pub struct CarriedToDay {
-    /// Whether the day before is settled already, so that what it carries forward is among the parts.
+    /// Whether the day before is settled already, so that `parts` include what it carries forward.
     pub day_before_is_settled: bool,
     pub parts: Vec<CarriedPart>,
 }
 
-/// What was carried forward to a merchant's `day`, whether or not it has been taken in since; not locked, for whoever only looks. One
-/// statement, so that a settlement that is made meanwhile is seen with all its parts or not at all.
+/// What was carried forward to a merchant's `day`, whether or not it has been taken in since; for readers, so nothing is locked. A
+/// single statement, so that a settlement that is being made is seen with all its parts or not at all.
 pub async fn load_carried_to(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

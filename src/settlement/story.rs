@@ -1,4 +1,4 @@
-//! The gross-to-net story of a merchant's day: purchases and refunds with what was taken off and given back.
+//! The lines of a merchant's day from gross to net: purchases and refunds, with the charges that were deducted and given back.
 
 use chrono::{DateTime, Utc};
 
@@ -9,7 +9,7 @@ use crate::base::id::{PurchaseId, RefundId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurchaseLine {
     pub purchase_id: PurchaseId,
-    /// The merchant's own, of the order that was paid; nothing for a static code.
+    /// The merchant's own reference of the paid order; `None` for a static code.
     pub order_reference: Option<String>,
     pub created_at: DateTime<Utc>,
     pub amount: Fen,
@@ -22,7 +22,7 @@ pub struct PurchaseLine {
 pub struct RefundLine {
     pub refund_id: RefundId,
     pub purchase_id: PurchaseId,
-    /// The merchant's own, of the order that was paid; nothing for a static code.
+    /// The merchant's own reference of the paid order; `None` for a static code.
     pub order_reference: Option<String>,
     pub created_at: DateTime<Utc>,
     pub amount: Fen,

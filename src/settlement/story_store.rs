@@ -1,4 +1,4 @@
-//! SQL of the gross-to-net story.
+//! SQL of the purchases and refunds of a merchant's day.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use crate::base::Fen;
 use crate::base::id::{PurchaseId, RefundId};
 use crate::merchant::MerchantDay;
 
-/// Up to `limit` purchases of a merchant's day, those after a given one if there is one, the oldest first.
+/// Up to `limit` purchases of a merchant's day, after a given one if there is one, the oldest first.
 pub async fn list_purchases(
     connection: &mut PgConnection,
     of: MerchantDay,
@@ -32,7 +32,7 @@ pub async fn list_purchases(
     .await
 }
 
-/// Up to `limit` refunds of a merchant's day, those after a given one if there is one, the oldest first.
+/// Up to `limit` refunds of a merchant's day, after a given one if there is one, the oldest first.
 pub async fn list_refunds(
     connection: &mut PgConnection,
     of: MerchantDay,

@@ -1,4 +1,5 @@
-//! Use cases of claims: an operator asks a guarantor, two say that it has paid, or one withdraws; two take back what was booked wrongly.
+//! Use cases of claims: an operator asks a guarantor, two people state that it has paid, or one withdraws the claim; two people take
+//! back what was booked wrongly.
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -24,11 +25,11 @@ use crate::{bill, business_day, credit, ledger, loan, outbox};
 
 type Claiming<T> = Outcome<T, ClaimRefusal>;
 
-/// Asks the guarantor for what is owed today of a loan's installments that have reached their claim day, less what claims before cover.
-/// Nothing is booked until it is paid.
+/// Asks the guarantor for what is owed today on a loan's installments that have reached their claim day, less what earlier claims
+/// cover. Nothing is booked until it is paid.
 ///
 /// # Errors
-/// Where there is nothing to claim, or a claim asks for the loan already.
+/// If there is nothing to claim, or another claim on the loan is still to be paid.
 pub async fn ask(app: &App, loan_id: LoanId, by: &str) -> Claiming<Claim> {
     let by = named(by)?;
     let mut transaction = database::begin(&app.pool).await?;
@@ -36,11 +37,11 @@ pub async fn ask(app: &App, loan_id: LoanId, by: &str) -> Claiming<Claim> {
     database::end(transaction, asked).await
 }
 
-/// Takes a person's word that the guarantor has paid the funder what a claim asks for, with the reference of the funder's bank. The first
-/// such word is kept; where a second person says the same, the claim is paid and booked today, and the funder is told.
+/// Takes one person's statement that the guarantor has paid a claim to the funder, with the funder's bank reference. The first
+/// statement is stored; once a second person states the same, the claim is paid and booked today, and the funder is told.
 ///
 /// # Errors
-/// Where the claim is not asked any more, asks for more than may be claimed by now, or the reference was booked before.
+/// If the claim is not open any more, asks for more than may be claimed by now, or the reference was booked before.
 pub async fn pay(app: &App, claim_id: ClaimId, word: &Stated) -> Claiming<Paying> {
     let word = Stated { by: named(&word.by)?.to_owned(), bank_reference: word.bank_reference.trim().to_owned() };
     if word.bank_reference.is_empty() {
@@ -51,10 +52,10 @@ pub async fn pay(app: &App, claim_id: ClaimId, word: &Stated) -> Claiming<Paying
     database::end(transaction, paid).await
 }
 
-/// Withdraws a claim that was not paid. The loan may be claimed anew.
+/// Withdraws a claim that was not paid. The loan may be claimed again.
 ///
 /// # Errors
-/// Where it was paid or withdrawn before.
+/// If it was paid or withdrawn before.
 pub async fn withdraw(app: &App, claim_id: ClaimId, by: &str, reason: &str) -> Claiming<()> {
     let (by, reason) = (named(by)?, reason.trim());
     if reason.is_empty() {
@@ -65,12 +66,12 @@ pub async fn withdraw(app: &App, claim_id: ClaimId, by: &str, reason: &str) -> C
     database::end(transaction, withdrawn).await
 }
 
-/// Takes a person's word that a claim which was paid was booked wrongly, and why. The first such word is kept; where a second person says
-/// the same, it is booked today as if the guarantor had not paid it, with what came in for it since, and the funder is told. The loan may
-/// be claimed anew, also by the same reference of the bank.
+/// Takes one person's statement that a paid claim was booked wrongly, and why. The first statement is stored; once a second person
+/// states the same, the payment and what was recovered for it since are reversed today, and the funder is told. The loan may be claimed
+/// again, with the same bank reference too.
 ///
 /// # Errors
-/// Where it was not paid, was taken back before, or a claim on the same loan was paid after it.
+/// If it was not paid, was taken back before, or another claim on the loan was paid after it.
 pub async fn take_back(app: &App, claim_id: ClaimId, word: &BookedWrongly) -> Claiming<TakingBack> {
     let word = BookedWrongly { by: named(&word.by)?.to_owned(), reason: word.reason.trim().to_owned() };
     if word.reason.is_empty() {
@@ -164,7 +165,7 @@ async fn withdraw_locked(
     Ok(())
 }
 
-/// A claim that two people say was paid.
+/// A claim that two people stated to be paid.
 struct Paid<'a> {
     claim: &'a Claim,
     word: &'a Stated,
@@ -215,7 +216,7 @@ async fn take_back_locked(
     Ok(taking_back)
 }
 
-/// A claim that two people say was booked wrongly.
+/// A claim that two people stated to be booked wrongly.
 struct ToReverse<'a> {
     claim: &'a Claim,
     paid: &'a PaidClaim,
@@ -241,13 +242,13 @@ async fn book_reversal(connection: &mut PgConnection, app: &App, reversed: ToRev
     Ok(outbox::store::enqueue(connection, &[told]).await?)
 }
 
-/// The line, locked, then the business day, held: the order that every writer keeps.
+/// Locks the line, then holds the business day: the locking order of every writer.
 async fn lock(connection: &mut PgConnection, line_id: LineId) -> Claiming<(Line, BusinessDay)> {
     let line = credit::store::lock_lines(connection, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
     Ok((line, business_day::store::hold_today(connection).await?))
 }
 
-/// A claim with its line, both locked.
+/// A claim and its line, both locked.
 struct Locked {
     line: Line,
     today: BusinessDay,
@@ -266,8 +267,8 @@ async fn locked_loan(connection: &mut PgConnection, loan_id: LoanId) -> Claiming
     Ok(loan::lock_loans(connection, &[loan_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?)
 }
 
-/// What is owed `today` of a loan's installments that have reached their claim day, which the terms of its line say and whose close has
-/// told of it.
+/// What is owed `today` on a loan's installments whose claim day, by the terms of its line, has been closed: only then was the funder
+/// told that they may be claimed.
 async fn owed(
     connection: &mut PgConnection,
     app: &App,

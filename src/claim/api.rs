@@ -1,4 +1,4 @@
-//! Claims for a funder's core.
+//! API: claims for a funder's core.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use crate::base::id::{ClaimId, LoanId};
 use crate::http::Problem;
 use crate::http::api::{Cursor, FunderCaller, Limit, Page, Params};
 
-/// Which claims.
+/// Filters of the list of claims.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

@@ -34,7 +34,7 @@ pub struct ClaimView {
     pub taken_back_on: Option<BusinessDay>,
 }
 
-/// What narrows a list of claims down.
+/// Filters of the list of claims.
 #[derive(Clone, Debug, Default)]
 pub struct WantedClaims {
     pub loan_id: Option<Uuid>,

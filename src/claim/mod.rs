@@ -1,4 +1,5 @@
-//! Claims on guarantors (代偿): what one is asked for of a late loan, and that it has paid the funder.
+//! Claims on guarantors (代偿): what a guarantor is asked to pay for an overdue loan, and the record that it has paid the funder. Start
+//! with `model`.
 
 pub mod model;
 pub mod posting;

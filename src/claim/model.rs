@@ -1,4 +1,4 @@
-//! A claim: what a guarantor is asked for, and when it may be asked, paid, withdrawn or taken back.
+//! A claim on a guarantor: its amount, its states, and when it may be asked for, paid, withdrawn or taken back.
 
 use crate::access::is_same_holder;
 use crate::base::id::{ClaimId, FunderId, LineId, LoanId};
@@ -13,71 +13,72 @@ words! {
         /// The guarantor has paid the funder.
         Paid = "paid",
         Withdrawn = "withdrawn",
-        /// It was paid, and booked wrongly.
+        /// It was booked as paid by mistake, and reversed.
         TakenBack = "taken_back",
     }
 }
 
+/// A claim on the guarantor of one loan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub claim_id: ClaimId,
     pub line_id: LineId,
     pub loan_id: LoanId,
     pub funder_id: FunderId,
-    /// What the guarantor is asked for.
+    /// The amount that the guarantor is asked to pay, by part.
     pub asked: Parts,
     pub asked_on: BusinessDay,
     pub status: ClaimStatus,
-    /// One person's word that it has been paid.
+    /// One person's statement that it has been paid.
     pub stated: Option<Stated>,
 }
 
-/// That the guarantor has paid the funder, on whose word.
+/// A person's statement that the guarantor has paid the funder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stated {
     pub by: String,
-    /// The reference of the funder's bank for the payment.
+    /// The funder's bank reference of the payment.
     pub bank_reference: String,
 }
 
-/// What a person's word about the payment has led to.
+/// The result of a statement about the payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paying {
-    /// It is kept until a second person says the same.
+    /// Stored until a second person states the same.
     Stated,
     /// The claim is paid and booked.
     Booked,
 }
 
-/// A claim that was paid, as it stands for whoever takes it back.
+/// A paid claim, for taking it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaidClaim {
     pub paid_on: BusinessDay,
-    /// What has come in for it since.
+    /// What has been recovered for it since.
     pub recovered: Fen,
-    /// One on the same loan that was paid after it, and stands.
+    /// Another claim on the same loan that was paid after it and was not taken back.
     pub paid_after: Option<ClaimId>,
-    /// One person's word that it was booked wrongly.
+    /// One person's statement that it was booked wrongly.
     pub stated: Option<BookedWrongly>,
 }
 
-/// That a claim was booked wrongly, on whose word.
+/// A person's statement that a claim was booked wrongly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BookedWrongly {
     pub by: String,
     pub reason: String,
 }
 
-/// What a person's word that a claim was booked wrongly has led to.
+/// The result of a statement that a claim was booked wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakingBack {
-    /// It is kept until a second person says the same.
+    /// Stored until a second person states the same.
     Stated,
-    /// The claim is taken back, and that is booked.
+    /// The claim is taken back, and the reversal is booked.
     Booked,
 }
 
-/// Why a claim is not asked, paid, withdrawn or taken back.
+/// Why a claim is not asked for, paid, withdrawn or taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimRefusal {
     #[error("there is no such loan; `fenqi line show` lists those of a line")]
@@ -142,9 +143,9 @@ impl Refusal for ClaimRefusal {
     }
 }
 
-/// What may be claimed of what is `owed`, where guarantors were asked for `paid` and paid it, and have not got `covered` of that back. Of
-/// each part what they paid of it is taken off first, so that a guarantor is not asked for the same interest twice; then what else there
-/// is of principal, interest, fees and penalty.
+/// What may be claimed of what is `owed`. Guarantors have paid the parts `paid` of earlier claims, and `covered` of that is not
+/// recovered yet. The covered amount is deducted first from the parts that were paid, so that a guarantor is not asked for the same
+/// interest twice, and then from the rest, in the order principal, interest, fees, penalty.
 pub fn claimable(owed: Parts, paid: Parts, covered: Fen) -> Parts {
     let (mut beyond, mut left) = (owed, covered);
     for up_to in [paid, owed] {
@@ -158,10 +159,10 @@ pub fn claimable(owed: Parts, paid: Parts, covered: Fen) -> Parts {
 }
 
 impl Claim {
-    /// Whether it is still to be paid.
+    /// Checks that it is still to be paid.
     ///
     /// # Errors
-    /// Where it was paid, withdrawn or taken back.
+    /// If it was paid, withdrawn or taken back.
     pub fn check_asked(&self) -> Result<(), ClaimRefusal> {
         match self.status {
             ClaimStatus::Asked => Ok(()),
@@ -171,10 +172,10 @@ impl Claim {
         }
     }
 
-    /// Whether it was paid, and stands.
+    /// Checks that it was paid and not taken back.
     ///
     /// # Errors
-    /// Where it was not paid, or was taken back.
+    /// If it was not paid, or was taken back.
     pub fn check_paid(&self) -> Result<(), ClaimRefusal> {
         match self.status {
             ClaimStatus::Paid => Ok(()),
@@ -183,11 +184,11 @@ impl Claim {
         }
     }
 
-    /// What follows from `word`, where so much may be claimed of the loan by now. Another reference than the one that was stated takes
-    /// its place.
+    /// What the statement `word` leads to, if `may_claim` may be claimed of the loan by now. A statement with another reference
+    /// replaces the earlier one.
     ///
     /// # Errors
-    /// Where the claim is not asked any more, asks for too much by now, or the word is the first person's own.
+    /// If the claim is not open any more, asks for more than may be claimed, or the same person has stated it before.
     pub fn pay(&self, word: &Stated, may_claim: Fen) -> Result<Paying, ClaimRefusal> {
         self.check_asked()?;
         if may_claim < self.asked.total() {
@@ -203,10 +204,10 @@ impl Claim {
 }
 
 impl PaidClaim {
-    /// What follows from `word`. Another reason than the one that was stated takes its place.
+    /// What the statement `word` leads to. A statement with another reason replaces the earlier one.
     ///
     /// # Errors
-    /// Where a later claim was asked less this one, or the word is the first person's own.
+    /// If another claim was paid after this one, or the same person has stated it before.
     pub fn take_back(&self, word: &BookedWrongly) -> Result<TakingBack, ClaimRefusal> {
         if let Some(claim_id) = self.paid_after {
             return Err(ClaimRefusal::PaidAfter { claim_id });
@@ -256,17 +257,17 @@ mod tests {
     }
 
     #[test]
-    fn of_a_second_installment_no_part_is_claimed_that_was_paid_of_the_first() {
+    fn a_claim_on_a_second_installment_leaves_out_parts_that_were_paid_for_the_first() {
         let next = Parts { fee: Fen::new(4), penalty: Fen::new(5), interest: Fen::new(90), principal: Fen::new(1_010) };
         let both: Parts = [OWED, next].into_iter().sum();
         assert_eq!(claimable(both, OWED, OWED.total()), next);
-        // 123 have come in for the guarantor of 1,123, of which nothing is owed any more.
+        // Of the 1,123 that guarantors paid, 123 are recovered: the borrower has paid them, so they are no longer owed.
         let left = Parts { interest: Fen::new(90), penalty: Fen::new(5), fee: Fen::new(4), principal: Fen::new(2_010) };
         assert_eq!(claimable(left, OWED, Fen::new(1_000)), next);
     }
 
     #[test]
-    fn a_second_person_says_the_same_of_a_payment() {
+    fn a_payment_is_booked_once_a_second_person_states_the_same() {
         let all = OWED.total();
         assert_eq!(asked(None).pay(&word("Li Na", "G-1"), all), Ok(Paying::Stated));
         let stated = asked(Some(word("Li Na", "G-1")));
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_person_says_the_same_of_what_was_booked_wrongly() {
+    fn a_claim_is_taken_back_once_a_second_person_states_the_same() {
         let word = |by: &str, reason: &str| BookedWrongly { by: by.into(), reason: reason.into() };
         let paid = |stated, paid_after| PaidClaim {
             paid_on: "2026-06-14".parse().unwrap(),

@@ -1,4 +1,4 @@
-//! How a claim that was paid or taken back stands in its funder's book, and what the funder is told of it.
+//! Ledger postings of claims that were paid or taken back, and the messages to the funder about them.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -10,16 +10,16 @@ use crate::ledger::{Account, Posting};
 use crate::loan::recourse::CameIn;
 use crate::outbox::Message;
 
-/// How the loan of a claim stands.
+/// The loan of a claim, as it is when the claim is paid.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimedLoan {
     pub is_charged_off: bool,
-    /// What is to come in for guarantors with this claim.
+    /// What is still to be recovered for guarantors, this claim included.
     pub left: Fen,
 }
 
-/// The funder has the money; the receivables stay what they are, with what the guarantor has paid of them beside them. Of a loan that
-/// was charged off, that much was lost before.
+/// The funder has the money. The receivables stay as they are; what the guarantor has paid is booked beside them. If the loan was
+/// charged off, its loss is recovered by that amount.
 pub fn claim_paid(claim: &Claim, loan: ClaimedLoan, when: When) -> Posting {
     let paid = claim.asked.total();
     let recovered = if loan.is_charged_off { paid } else { Fen::ZERO };
@@ -39,14 +39,14 @@ pub fn claim_paid(claim: &Claim, loan: ClaimedLoan, when: When) -> Posting {
     }
 }
 
-/// What taking a claim back finds.
+/// What is reversed when a claim is taken back.
 #[derive(Clone, Copy, Debug)]
 pub struct Undone<'a> {
-    /// How the claim was booked.
+    /// The posting of the claim's payment.
     pub booked: &'a Booked,
-    /// The loan of the claim as it stands.
+    /// Whether the claim's loan is charged off by now.
     pub is_charged_off: bool,
-    /// What has come in for the claim, which is the funder's now.
+    /// What was recovered for the claim, which belongs to the funder now.
     pub came_in: &'a [CameIn],
 }
 
@@ -55,8 +55,8 @@ impl Undone<'_> {
         self.came_in.iter().map(|one| one.amount).sum()
     }
 
-    /// Of a loan that was charged off, what is lost without the claim, and what is recovered without it. A claim that was paid before
-    /// made the loss smaller by what had not come in for it by then; one that was paid after was recovered itself.
+    /// For a charged-off loan: what is a loss without the claim, and what is recovered without it. A claim that was paid before the
+    /// charge-off had reduced the loss by what was not recovered by then; one that was paid after it was recovery income itself.
     fn of_charged_off(&self, paid: Fen) -> (Fen, Fen) {
         if !self.is_charged_off {
             return (Fen::ZERO, Fen::ZERO);
@@ -67,8 +67,8 @@ impl Undone<'_> {
     }
 }
 
-/// The funder never had the money for this claim: cash and receivables stand as if it had not come, and what was owed on of later money
-/// is the funder's. Names the posting that it corrects.
+/// The funder never had the money of this claim: cash and receivables become what they were, and what was payable to the guarantor out
+/// of later money belongs to the funder. Names the posting that it corrects.
 pub fn claim_reversed(claim: &Claim, undone: Undone<'_>, when: When) -> Posting {
     let paid = claim.asked.total();
     let (lost, recovered) = undone.of_charged_off(paid);
@@ -90,7 +90,7 @@ pub fn claim_reversed(claim: &Claim, undone: Undone<'_>, when: When) -> Posting 
     }
 }
 
-/// What the funder is told of a claim that is taken back, with what is to come in for guarantors of the loan from now on.
+/// The message to the funder about a claim that is taken back; `left` is what is still to be recovered for guarantors of the loan.
 pub fn told_reversed(partner: &str, claim: &Claim, undone: Undone<'_>, left: Fen, when: When) -> Message {
     let Claim { claim_id, line_id, loan_id, asked, .. } = claim;
     Message {
@@ -110,7 +110,7 @@ pub fn told_reversed(partner: &str, claim: &Claim, undone: Undone<'_>, left: Fen
     }
 }
 
-/// What the funder is told.
+/// The message to the funder about a paid claim.
 pub fn told(partner: &str, claim: &Claim, word: &Stated, loan: ClaimedLoan, when: When) -> Message {
     let Claim { claim_id, line_id, loan_id, asked, .. } = claim;
     Message {
@@ -167,7 +167,7 @@ mod tests {
         posted(is_charged_off).legs
     }
 
-    /// How a claim that was booked as `paid` is taken back, for which money came in `before` and `after` the loan was charged off.
+    /// The reversal of a claim that was booked as `paid`, with money recovered `before` and `after` the loan was charged off.
     fn legs_of_reversal(
         paid: Posting,
         is_charged_off: bool,
@@ -185,16 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_is_taken_back_leaves_the_books_as_if_it_had_not_been() {
+    fn taking_a_claim_back_leaves_the_books_as_if_it_had_never_been_paid() {
         let (cash, claims) = (Account::Cash, Account::ClaimsReceived);
         let (back, owed) = ((claims, cash, 1_020), |fen: i64| (Account::GuarantorPayable, claims, fen));
         assert_eq!(legs_of_reversal(posted(false), false, (0, 0)), [back]);
         assert_eq!(legs_of_reversal(posted(false), false, (300, 0)), [back, owed(300)]);
-        // Written off since: less was lost by 720, and what came in afterwards is recovered.
+        // Charged off after the claim was paid: the loss was smaller by 720, and what came in afterwards is recovered.
         let lost = (Account::ChargeOffLoss, Account::ChargedOff, 720);
         let recovered = (Account::ChargedOff, Account::RecoveryIncome, 500);
         assert_eq!(legs_of_reversal(posted(false), true, (300, 500)), [back, owed(800), lost, recovered]);
-        // Written off before: all of the claim was recovered, of which 500 came in after all.
+        // Charged off before: all of the claim was recovery income, of which 500 came in after all.
         let recovered_less = (Account::RecoveryIncome, Account::ChargedOff, 520);
         assert_eq!(legs_of_reversal(posted(true), true, (0, 500)), [back, owed(500), recovered_less]);
     }

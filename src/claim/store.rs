@@ -1,4 +1,4 @@
-//! SQL of claims.
+//! SQL of claims: asking, the statements of people, payment, withdrawal and taking back.
 
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -15,7 +15,7 @@ pub async fn find_line(connection: &mut PgConnection, claim_id: ClaimId) -> sqlx
         .await
 }
 
-/// A claim, locked; after its line.
+/// Locks a claim; the caller has locked its line before.
 pub async fn lock_claim(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -43,7 +43,7 @@ pub async fn lock_claim(
     }))
 }
 
-/// The claim that asks for a loan now; the caller holds its line.
+/// The claim on a loan that is still to be paid, if any; the caller holds the lock of its line.
 pub async fn find_asked(
     connection: &mut PgConnection,
     line_id: LineId,
@@ -58,7 +58,7 @@ pub async fn find_asked(
     .await
 }
 
-/// What guarantors have paid of a loan, part by part, whether or not it has come in for them since.
+/// What guarantors have paid on a loan, by part, whether or not it was recovered since.
 pub async fn sum_paid(connection: &mut PgConnection, line_id: LineId, loan_id: LoanId) -> sqlx::Result<Parts> {
     sqlx::query_as!(
         Parts,
@@ -93,7 +93,7 @@ pub async fn insert_claim(connection: &mut PgConnection, claim: &Claim, asked_by
     Ok(())
 }
 
-/// Keeps one person's word that a claim was paid; `false` where it is not asked any more.
+/// Stores one person's statement that a claim was paid; `false` if the claim is not open any more.
 pub async fn state_payment(connection: &mut PgConnection, claim: &Claim, word: &Stated) -> sqlx::Result<bool> {
     let stated = sqlx::query!(
         "update claim set bank_reference = $3, stated_by = $4 where line_id = $1 and claim_id = $2 and status = 'asked'",
@@ -107,7 +107,7 @@ pub async fn state_payment(connection: &mut PgConnection, claim: &Claim, word: &
     Ok(stated.rows_affected() == 1)
 }
 
-/// Books a payment's reference for a claim, once for a funder; `false` where it was before.
+/// Claims a payment's bank reference for a claim, once for each funder; `false` if it was booked before.
 pub async fn take_bank_reference(connection: &mut PgConnection, claim: &Claim, reference: &str) -> sqlx::Result<bool> {
     let taken = sqlx::query!(
         "insert into claim_by_bank_reference (bank_reference, funder_id, line_id, claim_id) values ($1, $2, $3, $4)
@@ -122,7 +122,7 @@ pub async fn take_bank_reference(connection: &mut PgConnection, claim: &Claim, r
     Ok(taken.rows_affected() == 1)
 }
 
-/// Ends a claim as paid; the table refuses whoever confirms what is their own word. `false` where it is not asked any more.
+/// Marks a claim as paid; `false` if it is not open any more. A constraint refuses it if the person confirms their own statement.
 pub async fn mark_paid(
     connection: &mut PgConnection,
     claim: &Claim,
@@ -142,7 +142,7 @@ pub async fn mark_paid(
     Ok(paid.rows_affected() == 1)
 }
 
-/// Why, when and on whose word a claim is withdrawn.
+/// When, why and by whom a claim is withdrawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Withdrawal<'a> {
     pub by: &'a str,
@@ -150,7 +150,7 @@ pub struct Withdrawal<'a> {
     pub on: BusinessDay,
 }
 
-/// Ends a claim as withdrawn; `false` where it is not asked any more.
+/// Marks a claim as withdrawn; `false` if it is not open any more.
 pub async fn mark_withdrawn(
     connection: &mut PgConnection,
     claim: &Claim,
@@ -170,7 +170,7 @@ pub async fn mark_withdrawn(
     Ok(withdrawn.rows_affected() == 1)
 }
 
-/// A claim that was paid, as it stands; the caller has locked it.
+/// A paid claim; the caller has locked it.
 pub async fn load_paid(connection: &mut PgConnection, line_id: LineId, claim_id: ClaimId) -> sqlx::Result<PaidClaim> {
     let row = sqlx::query!(
         r#"select c.paid_on as "paid_on!: BusinessDay", claim_recovered(c) as "recovered!: Fen", c.take_back_stated_by,
@@ -192,7 +192,7 @@ pub async fn load_paid(connection: &mut PgConnection, line_id: LineId, claim_id:
     })
 }
 
-/// Keeps one person's word that a claim was booked wrongly; `false` where it is not paid any more.
+/// Stores one person's statement that a claim was booked wrongly; `false` if it is not paid any more.
 pub async fn state_taking_back(
     connection: &mut PgConnection,
     claim: &Claim,
@@ -211,8 +211,8 @@ pub async fn state_taking_back(
     Ok(stated.rows_affected() == 1)
 }
 
-/// Ends a claim as taken back, and lets its reference be booked for another one; the table refuses whoever confirms what is their own
-/// word. `false` where it is not paid any more.
+/// Marks a claim as taken back, and frees its bank reference for another claim; `false` if it is not paid any more. A constraint
+/// refuses it if the person confirms their own statement.
 pub async fn mark_taken_back(
     connection: &mut PgConnection,
     claim: &Claim,
@@ -255,9 +255,9 @@ pub struct Listed {
     pub asked_on: BusinessDay,
     pub asked_by: String,
     pub status: ClaimStatus,
-    /// What has come in for the guarantor since; what a loan brings recovers the claim that was paid first.
+    /// What has been recovered for the guarantor since. Money for a loan recovers its claims in the order in which they were paid.
     pub recovered_fen: Fen,
-    /// Said by one person, and by a second one once it is paid.
+    /// Stated by one person, and by a second one once it is paid.
     pub bank_reference: Option<String>,
     pub stated_by: Option<String>,
     pub confirmed_by: Option<String>,
@@ -265,14 +265,14 @@ pub struct Listed {
     pub withdrawn_by: Option<String>,
     pub withdrawn_on: Option<BusinessDay>,
     pub reason: Option<String>,
-    /// Said by one person of a claim that was booked wrongly, and by a second one once it is taken back.
+    /// The first person who stated that the claim was booked wrongly; a second one has stated it once it is taken back.
     pub take_back_stated_by: Option<String>,
     pub take_back_reason: Option<String>,
     pub taken_back_by: Option<String>,
     pub taken_back_on: Option<BusinessDay>,
 }
 
-/// Claims, newest first; those that are still asked for only, if wanted.
+/// Claims, the newest first; only those with the status `only`, if one is given.
 pub async fn list_claims(
     connection: &mut PgConnection,
     only: Option<ClaimStatus>,

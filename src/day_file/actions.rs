@@ -1,4 +1,4 @@
-//! Makes a day's files, makes them again to compare, and hands them out.
+//! Makes a day's files, checks made ones against the books, and finds those that may be fetched.
 
 use std::sync::Arc;
 
@@ -24,34 +24,34 @@ use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::partner::key::Algorithm;
 
-/// What became of making a day.
+/// The result of making a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Making {
     Made,
-    /// It was made before, and everything is there.
+    /// It was made before, and nothing is missing.
     There,
-    /// Another node makes it at this moment.
+    /// Another node is making it just now.
     Elsewhere,
 }
 
-/// After how many rows what is made is committed. Small tables, which most days consist of, share a transaction; of a large one a
-/// crash loses little.
+/// A transaction is committed once it has made this many rows. The small tables of most days share one transaction; of large tables a
+/// crash loses only the last one.
 const ROWS_COMMITTED: i64 = 20_000;
-/// Rows that are packed at once: enough that to hand them to other threads costs nothing beside it.
+/// Rows that are packed at once: enough that handing them to other threads costs next to nothing.
 const ROWS_PACKED: usize = 1_000;
-/// Bytes that wait for one statement; the last piece may go beyond.
+/// Bytes that are collected for one statement; the last piece may exceed it.
 const WAITING_BYTES_MAX: usize = 1024 * 1024;
 
-/// Makes the files of a closed day and their manifest: whoever is killed goes on at the table that was not finished. Bytes that
-/// are not kept any more are made again, and must be the same.
+/// Makes the files of a closed day and their manifest. After a crash, the next call continues with the first table that is not
+/// committed. Files whose bytes were forgotten are made again, and must come out the same.
 ///
 /// # Errors
-/// If the files do not foot, or are not the bytes that they were.
+/// If the sums of the files do not agree, or a file made again is not what it was.
 pub async fn make_day(app: &App, key: &DayKey) -> anyhow::Result<Making> {
     make_day_in_pieces(app, key, ROWS_COMMITTED).await
 }
 
-/// As [`make_day`], committing after each table with which about `rows` rows are reached.
+/// As [`make_day`], committing once tables with about `rows` rows have been made.
 ///
 /// # Errors
 /// Those of [`make_day`].
@@ -75,21 +75,22 @@ pub async fn make_day_in_pieces(app: &App, key: &DayKey, rows: i64) -> anyhow::R
     Ok(if is_new || has_written { Making::Made } else { Making::There })
 }
 
-/// What one transaction of a making came to.
+/// The result of one transaction of [`make_day_in_pieces`].
 enum Step {
     Written { is_whole: bool },
     There,
     Elsewhere,
 }
 
-/// Makes tables that are not there until there are enough rows to commit. Whoever comes next does not find this transaction's lock.
+/// Makes missing tables in one transaction, until there are `enough` rows to commit. The commit releases the day's lock, so that
+/// another node may continue.
 async fn make_tables(app: &App, reading: &mut PgConnection, key: &DayKey, enough: i64) -> anyhow::Result<Step> {
     let mut transaction = database::begin(&app.pool).await?;
     let step = make_missing(app, Connections { reading, writing: &mut transaction }, key, enough).await;
     database::end(transaction, step).await
 }
 
-/// Rows come on one while the bytes go out on the other.
+/// Two connections: rows are streamed from one while bytes are written to the other.
 struct Connections<'c> {
     reading: &'c mut PgConnection,
     writing: &'c mut PgConnection,
@@ -102,7 +103,7 @@ async fn make_missing(app: &App, on: Connections<'_>, key: &DayKey, enough: i64)
     let made = store::list_files(writing, key.funder_id, key.day).await?;
     let kept = store::list_kept(writing, key.funder_id, key.day).await?;
     let is_there = |name: FileName| kept.contains(&name.to_string());
-    // A day that is signed has the tables that there were then, and no other joins them.
+    // A signed day keeps the tables that existed when it was signed; none is added later.
     let signed = store::find_day(writing, key.funder_id, key.day).await?.and_then(|day| day.manifest);
     let is_its = |table: &Table| signed.as_ref().is_none_or(|manifest| manifest::tells_of(manifest, *table));
     let its = Table::ALL.iter().copied().filter(is_its);
@@ -132,7 +133,7 @@ async fn make_missing(app: &App, on: Connections<'_>, key: &DayKey, enough: i64)
     Ok(Step::Written { is_whole: left == 0 })
 }
 
-/// Pieces on their way into the database, several in one statement.
+/// Collects pieces, and writes several of them to the database in one statement.
 struct Keeper<'c> {
     connection: &'c mut PgConnection,
     key: &'c DayKey,
@@ -155,7 +156,7 @@ impl Keeper<'_> {
     }
 }
 
-/// Where the bytes go.
+/// Whether the bytes are stored, or only hashed to compare.
 enum Keep<'k, 'c> {
     In(&'k mut Keeper<'c>),
     Nowhere,
@@ -171,7 +172,7 @@ impl Keep<'_, '_> {
     }
 }
 
-/// Writes a table's rows in every form at once.
+/// Makes a table's files, in every form at once.
 async fn write_table(
     reading: &mut PgConnection,
     key: &DayKey,
@@ -193,7 +194,7 @@ async fn write_table(
     }
 }
 
-/// A file that is being written, and how many of its pieces have gone out.
+/// A file that is being written, and how many of its pieces are stored.
 struct Growing {
     name: String,
     writer: FileWriter,
@@ -212,7 +213,7 @@ async fn write_rows<R: Row>(rows: Rows<'_, R>, mut keep: Keep<'_, '_>) -> anyhow
     while let Some(rows) = batch {
         rows.iter().for_each(|row| row.add_to(&mut sums));
         count += rows.len() as i64;
-        // The next rows come while these are packed.
+        // The next rows are fetched while these are packed.
         let (packed, next) = tokio::join!(pack(growing, rows), batches.try_next());
         growing = packed?;
         batch = next.map_err(|broken| broken.1)?;
@@ -233,8 +234,8 @@ async fn write_rows<R: Row>(rows: Rows<'_, R>, mut keep: Keep<'_, '_>) -> anyhow
     Ok(files)
 }
 
-/// Writes rows to every form at once, each on a thread of its own. To pack them is most of what a file costs, and takes a core for as
-/// long as it lasts: not one of those on which requests are answered.
+/// Writes rows in every form at once, each on a thread for blocking work: packing is most of the cost of a file and keeps a core busy,
+/// which must not be one that answers requests.
 async fn pack<R: Row>(growing: Vec<Growing>, rows: Vec<R>) -> anyhow::Result<Vec<Growing>> {
     let rows = Arc::new(rows);
     let packing = growing.into_iter().map(|mut file| {
@@ -253,7 +254,7 @@ async fn pack<R: Row>(growing: Vec<Growing>, rows: Vec<R>) -> anyhow::Result<Vec
     Ok(packed)
 }
 
-/// Foots, writes and signs the manifest; false where that was done before.
+/// Writes the manifest, whose sums must agree, and signs it; `false` if that was done before.
 async fn finish_day(app: &App, key: &DayKey) -> anyhow::Result<bool> {
     let mut connection = app.pool.acquire().await?;
     let made = store::find_day(&mut connection, key.funder_id, key.day).await?;
@@ -261,7 +262,7 @@ async fn finish_day(app: &App, key: &DayKey) -> anyhow::Result<bool> {
         return Ok(false);
     }
     let text = write_manifest(&mut connection, key).await?;
-    // Signing may have to make a key, for which it takes a connection of its own.
+    // Signing may have to make a key, which takes a connection of its own.
     drop(connection);
     let mut signatures = Vec::new();
     for algorithm in Algorithm::ALL {
@@ -283,10 +284,10 @@ async fn write_manifest(connection: &mut PgConnection, key: &DayKey) -> anyhow::
     Ok(serde_json::to_string(&Manifest::new(key, &files, &accounts)?)?)
 }
 
-/// Works a made day out again from the books, and looks through the bytes that are kept: what differs, in sentences.
+/// Makes a day again from the books, and hashes the bytes that are stored. Returns the differences, as sentences.
 ///
 /// # Errors
-/// Failures of the database, or a day that is not made.
+/// Failures of the database, or if the day is not made.
 pub async fn check_day(app: &App, key: &DayKey) -> anyhow::Result<Vec<String>> {
     let mut connection = app.pool.acquire().await?;
     let made = store::find_day(&mut connection, key.funder_id, key.day).await?;
@@ -306,7 +307,7 @@ pub async fn check_day(app: &App, key: &DayKey) -> anyhow::Result<Vec<String>> {
     }
     for file in &files {
         let kept = hash_kept(&mut connection, key, &file.name).await?;
-        // Bytes that are not kept any more are not wrong.
+        // `None` is no difference: the bytes were forgotten as planned.
         if kept.is_some_and(|sha256| sha256 != file.sha256) {
             wrong.push(format!("the bytes of {} are not those that were signed", file.name));
         }
@@ -332,14 +333,14 @@ async fn hash_kept(connection: &mut PgConnection, key: &DayKey, name: &str) -> s
     Ok(Some(hashing.finish().sha256))
 }
 
-/// A day that may be fetched.
+/// A day whose files may be fetched.
 ///
 /// # Errors
 /// If there is no such day, or its time has not come.
 pub async fn find_ready(app: &App, funder_id: FunderId, day: BusinessDay) -> Outcome<MadeDay, FileRefusal> {
     let mut connection = app.pool.acquire().await?;
     let available_from = app.day_files.available_from(day);
-    // Asked before the day is looked for, which its close records before it ends.
+    // Asked before the day is looked up, because its close records the day before it ends.
     let is_to_come = day >= crate::business_day::store::today(&mut connection).await?
         || store::is_being_closed(&mut connection, day).await?;
     match store::find_day(&mut connection, funder_id, day).await? {
@@ -349,7 +350,7 @@ pub async fn find_ready(app: &App, funder_id: FunderId, day: BusinessDay) -> Out
     }
 }
 
-/// Made, and at its stated time or later.
+/// Whether a day is made and its stated time has come.
 pub fn is_ready(made: &MadeDay, available_from: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     made.made_at.is_some() && now >= available_from
 }

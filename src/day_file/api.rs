@@ -1,4 +1,4 @@
-//! Daily files for a funder's system: the list of days, a day's signed manifest, and each file.
+//! API: daily files for a funder's system: the list of days, a day's signed manifest, and each file.
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -22,11 +22,11 @@ use crate::error::Fault;
 use crate::http::Problem;
 use crate::http::api::{Day, FunderCaller, Listed, Named, NamedWithin, Page, PageParams, Params, Streamed, etag};
 
-/// What a file holds when it is unpacked.
+/// An example of a file's content, unpacked.
 const FILE_EXAMPLE: &str = "repayment_id,part,line_id,loan_id,period,principal_fen,interest_fen,fee_fen,penalty_fen\n\
 rep_0197f3c2a4b07cc39b1c2d3e4f506172,1,line_0197f3c2a4b07cc39b1c2d3e4f506174,loan_0197f3c2a4b07cc39b1c2d3e4f506175,1,10000,433,0,0\n";
 
-/// Seconds after which it is worth asking again for files that are late.
+/// If files are late, a caller should ask again after so many seconds.
 const LATE_RETRY_SECONDS: i64 = 60;
 
 /// A closed business day and its files.
@@ -177,7 +177,7 @@ pub async fn download_file(
     }
     drop(connection);
     let bytes = u64::try_from(file.bytes).unwrap_or_default();
-    // A range of what the file was when somebody began is the whole where the file is another by now.
+    // If the file has changed since the caller began, HTTP has the whole file sent instead of a range.
     let is_same = given(header::IF_RANGE).is_none_or(|known| known == tagged);
     let asked = given(header::RANGE).filter(|_| is_same);
     let Ok(span) = read_range(asked, bytes) else {
@@ -210,14 +210,14 @@ pub async fn download_file(
     Ok(answer)
 }
 
-/// A file of a day, as it is kept.
+/// A file of a day, as it is stored.
 struct Kept {
     funder_id: FunderId,
     day: BusinessDay,
     name: String,
 }
 
-/// Reads piece by piece as the caller takes them, holding no connection in between.
+/// Streams pieces as the caller takes them, without holding a connection in between.
 fn stream(app: App, file: Kept, span: Span) -> impl futures_util::Stream<Item = anyhow::Result<Bytes>> {
     let Kept { funder_id, day, name } = file;
     try_unfold(span.from, move |at| {

@@ -1,7 +1,7 @@
-//! The close's step for funders' files: it only writes down that they are to be made.
+//! The close's step for funders' files: it only records that they are to be made.
 //!
-//! The rows of a day are final once its close has ended, so that a job can make the files of them at any time after and the
-//! close does not grow with what they hold.
+//! The rows of a day are final once its close has ended. So a job can make the files at any time after it, and the close takes no
+//! longer however large they are.
 
 use sqlx::PgConnection;
 
@@ -9,15 +9,12 @@ use super::store;
 use crate::app::App;
 use crate::base::{AccountRange, BusinessDay};
 
-/// One chunk: funders are few.
-///
-/// # Errors
-/// None.
+/// A single chunk: funders are few.
 pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<Vec<AccountRange>> {
     Ok(vec![AccountRange::ALL])
 }
 
-/// Records the day's files for every funder.
+/// Records for every funder that the day's files are to be made. Returns how many funders that were.
 ///
 /// # Errors
 /// Failures of the database.

@@ -1,18 +1,18 @@
-//! Makes the files of the days that are closed, and forgets the bytes of old ones.
+//! Background jobs that make the files of closed days, and delete the bytes of old ones.
 
 use super::actions::{Making, make_day};
 use super::store;
 use crate::app::App;
 use crate::base::BusinessDay;
 
-/// Days that are made in one run; what is left is the next run's.
+/// The most days made in one run; the next run makes the rest.
 const DAYS_MAX: i64 = 1_000;
 
-/// Makes what is not made yet, the oldest day first, and returns how many days it made. A day that cannot be made keeps no
-/// other waiting.
+/// Makes the days that are not made yet, the oldest first, and returns how many it made. A day that cannot be made does not hold up the
+/// others.
 ///
 /// # Errors
-/// The first of the days that could not be made, after all others were.
+/// The failure of the first day that could not be made, after all others were.
 pub async fn make_files(app: &App) -> anyhow::Result<u64> {
     let unmade = store::list_unmade(&mut *app.pool.acquire().await?, DAYS_MAX).await?;
     let (mut made, mut failed) = (0, None);
@@ -30,7 +30,7 @@ pub async fn make_files(app: &App) -> anyhow::Result<u64> {
     failed.map_or(Ok(made), Err)
 }
 
-/// Forgets the bytes of files that were kept long enough; their manifests stay, and they can be made again.
+/// Deletes the bytes of files that were kept long enough; their manifests stay, and they can be made again.
 ///
 /// # Errors
 /// Failures of the database.

@@ -1,4 +1,4 @@
-//! What is made of a funder's day: its files, and how the books stood beside them.
+//! What is made of a funder's day: its files, and the movements of its accounts.
 
 use sqlx::types::Json;
 
@@ -7,7 +7,7 @@ use super::writer::FileDigests;
 use crate::base::id::FunderId;
 use crate::base::{BusinessDay, Fen};
 
-/// A funder's day.
+/// One business day of one funder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DayKey {
     pub funder_id: FunderId,
@@ -15,7 +15,7 @@ pub struct DayKey {
     pub day: BusinessDay,
 }
 
-/// A file that was made.
+/// A file that was made. `content_…` is about the file unpacked, the others about the packed file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadeFile {
     pub name: String,
@@ -49,11 +49,11 @@ impl MadeFile {
     }
 }
 
-/// How an account of a funder's stood before a closed day, and what the day moved.
+/// The balance of one of the funder's accounts before a closed day, and what the day posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountDay {
     pub account: i16,
-    /// Debits less credits.
+    /// Debits less credits before the day.
     pub opening: Fen,
     pub debit: Fen,
     pub credit: Fen,

@@ -1,7 +1,7 @@
-//! The manifest of a day: what its files hold, how the books stood, and that both agree.
+//! The manifest of a day: what its files hold, how the accounts moved, and the proof that both agree.
 //!
-//! Everything that a footing compares is a figure with a name; a footing lists the names that are added (or, with a minus,
-//! taken away) on either side. Whoever has the manifest can work it out again, and the figures of tables from the files.
+//! Every compared sum is made of named figures. A footing lists the figures that are added (or, with a minus, subtracted) on either
+//! side. Whoever has the manifest can check its footings, and with the files also the figures of tables.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use crate::base::hex::hex_encode;
 use crate::base::{BusinessDay, Fen};
 use crate::ledger::Account;
 
-/// Changes when there is another file, or a file's columns or a figure's meaning do.
+/// Increased whenever a file is added, or the columns of a file or the meaning of a figure change.
 const VERSION: u32 = 3;
-/// The version of days that were signed before there were `refund_parts`: made again, they come out as they were.
+/// The version of days that were signed before `refund_parts` existed: made again, they come out as they were.
 const VERSION_WITHOUT_REFUND_PARTS: u32 = 2;
 
 /// A manifest as it is written.
@@ -26,7 +26,7 @@ pub struct Manifest<'a> {
     funder: &'a str,
     business_day: BusinessDay,
     files: Vec<FileEntry<'a>>,
-    /// `lines.rows`, `lines.used_fen`, …, `book.loan_principal.closing_fen`, …
+    /// For example `lines.rows`, `lines.used_fen` or `book.loan_principal.closing_fen`.
     figures: BTreeMap<String, i64>,
     footings: Vec<Footing>,
 }
@@ -44,7 +44,7 @@ struct FileEntry<'a> {
     content_sm3: String,
 }
 
-/// Two sums of figures that are equal.
+/// Two sums of figures, which are equal in a signed manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Footing {
     pub name: String,
@@ -54,7 +54,7 @@ pub struct Footing {
     pub right_fen: i64,
 }
 
-/// Files that do not foot, which are not given out.
+/// The files of a day do not agree; they are not signed.
 #[derive(Debug, thiserror::Error)]
 #[error("the files of {funder} of {day} do not foot: {}", .wrong.join("; "))]
 pub struct NotFooting {
@@ -63,7 +63,7 @@ pub struct NotFooting {
     wrong: Vec<String>,
 }
 
-/// What repayments, less those taken back, credited to an account.
+/// The figures of what repayments credited to an account, less what reversals took back.
 macro_rules! repaid {
     ($account:literal) => {
         [
@@ -73,10 +73,10 @@ macro_rules! repaid {
     };
 }
 
-/// A footing by its name and the figures on either side.
+/// A footing: its name, and the figures on its left and right side.
 type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
 
-/// How the files foot to each other and to the book, beside the accounts one by one.
+/// The footings between the files, and between files and book; one more for each account is added by `footings`.
 const RULES: &[Rule] = &[
     (
         "loans_move_loan_principal",
@@ -108,7 +108,7 @@ const RULES: &[Rule] = &[
     ("principal_booked", &["repayments.principal_fen"], &repaid!("loan_principal")),
     ("interest_booked", &["repayments.interest_fen"], &repaid!("interest_receivable")),
     ("fee_booked", &["repayments.fee_fen"], &repaid!("fee_receivable")),
-    // Of penalty that was not due after all, money that came late gives back what was paid.
+    // Penalty is debited too: back-dated money gives back penalty that was paid but never due.
     (
         "penalty_booked",
         &["repayments.penalty_fen"],
@@ -144,8 +144,8 @@ const RULES: &[Rule] = &[
     ("held_is_in_transit", &["book.funding_in_transit.closing_fen"], &["book.reserve_held.closing_fen"]),
 ];
 
-/// Accounts whose day is told: the funder's own, and its reserve at the platform.
-fn told_accounts() -> impl Iterator<Item = Account> {
+/// The accounts in the manifest: the funder's own, and its reserve at the platform.
+fn listed_accounts() -> impl Iterator<Item = Account> {
     let is_reserve = |account| matches!(account, Account::ReserveAvailable | Account::ReserveHeld);
     Account::ALL.into_iter().filter(move |account| is_own(*account) || is_reserve(*account))
 }
@@ -154,7 +154,8 @@ fn is_own(account: Account) -> bool {
     account.number() >= Account::LoanPrincipal.number()
 }
 
-/// Both accounts of claims are told from the first one that was paid on: days that were signed before there were any come out as they were.
+/// The two accounts of claims are in the manifest only from the first paid claim on, so that days that were signed before come out as
+/// they were.
 fn is_told_of(account: Account, accounts: &[AccountDay]) -> bool {
     let is_of_claims = matches!(account, Account::ClaimsReceived | Account::GuarantorPayable);
     !is_of_claims || accounts.iter().any(|day| day.account == Account::ClaimsReceived.number())
@@ -192,7 +193,7 @@ fn version(files: &[MadeFile]) -> u32 {
     }
 }
 
-/// Whether a manifest, as it was signed, lists the files of a table.
+/// Whether a signed manifest lists the files of a table.
 pub fn tells_of(manifest: &str, table: Table) -> bool {
     table.files().all(|file| manifest.contains(&format!("\"{file}\"")))
 }
@@ -212,7 +213,7 @@ fn entry(file: &MadeFile) -> FileEntry<'_> {
     }
 }
 
-/// Every figure by its name. Both forms of a table have the same sums, so that it does not matter whose are taken.
+/// Every figure by its name. Both forms of a table have the same sums, so either may be taken.
 fn figures(files: &[MadeFile], accounts: &[AccountDay]) -> BTreeMap<String, i64> {
     let mut figures = BTreeMap::new();
     for MadeFile { table_name, rows, sums, .. } in files {
@@ -220,7 +221,7 @@ fn figures(files: &[MadeFile], accounts: &[AccountDay]) -> BTreeMap<String, i64>
         let Sums(sums) = &sums.0;
         figures.extend(sums.iter().map(|(name, fen)| (format!("{table_name}.{name}"), fen.get())));
     }
-    for account in told_accounts().filter(|account| is_told_of(*account, accounts)) {
+    for account in listed_accounts().filter(|account| is_told_of(*account, accounts)) {
         let found = accounts.iter().find(|day| day.account == account.number());
         let zero = AccountDay { account: account.number(), opening: Fen::ZERO, debit: Fen::ZERO, credit: Fen::ZERO };
         let day = found.copied().unwrap_or(zero);
@@ -241,7 +242,7 @@ fn footings(figures: &BTreeMap<String, i64>) -> Vec<Footing> {
         footings.push(Footing { name, left, right, left_fen, right_fen });
     };
     let is_told = |account: &Account| figures.contains_key(&format!("book.{}.closing_fen", account.name()));
-    for account in told_accounts().filter(|account| is_own(*account) && is_told(account)) {
+    for account in listed_accounts().filter(|account| is_own(*account) && is_told(account)) {
         let account = account.name();
         for side in ["debit_fen", "credit_fen"] {
             let (file, book) = (format!("ledger.{side}.{account}"), format!("book.{account}.{side}"));
@@ -255,7 +256,7 @@ fn footings(figures: &BTreeMap<String, i64>) -> Vec<Footing> {
     footings
 }
 
-/// The named figures, those with a minus taken away; what nothing was summed for is zero.
+/// The sum of the named figures, those with a minus subtracted; a missing figure is zero.
 fn total(figures: &BTreeMap<String, i64>, names: &[String]) -> i64 {
     let figure = |name: &String| match name.strip_prefix('-') {
         Some(name) => -Fen::new(figures.get(name).copied().unwrap_or_default()),
@@ -269,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_accounts_of_claims_are_told_from_the_first_claim_that_was_paid_on() {
+    fn both_accounts_of_claims_are_listed_from_the_first_paid_claim_on() {
         let of_claims = |accounts: &[AccountDay]| {
             let figures = figures(&[], accounts);
             assert_eq!(figures["book.charged_off.closing_fen"], 0);

@@ -1,4 +1,5 @@
-//! A funder's daily files: what a closed business day did to its lines, loans, reserve and book, with a signed manifest.
+//! A funder's daily files: what a closed business day changed on its lines, loans, reserve and book, with a signed manifest. Start with
+//! `model` (which files there are) and `actions` (how they are made); `row` has the columns, and `manifest` the sums that must agree.
 
 pub mod model;
 pub mod row;

@@ -1,4 +1,4 @@
-//! Which files a day has, how they are named, and when they may be fetched.
+//! Which files a day has, their names, and when they may be fetched.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,18 +12,18 @@ use crate::error::Refusal;
 /// When files may be fetched, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// The time in Shanghai of the calendar day after the business day.
+    /// The time of day in Shanghai, on the calendar day after the business day.
     pub available_at: NaiveTime,
     /// Days for which the bytes are kept; the manifest is kept for good.
     pub kept_days: u32,
 }
 
 impl Rules {
-    /// What a house has that configures nothing.
+    /// The rules of a house that configures none.
     pub const SHIPPED: Rules =
         Rules { available_at: NaiveTime::from_hms_opt(6, 0, 0).expect("a time of day"), kept_days: 400 };
 
-    /// From when on the files of a day are there to be fetched.
+    /// The time from which the files of a day may be fetched.
     pub fn available_from(&self, day: BusinessDay) -> DateTime<Utc> {
         day.next().instant(self.available_at)
     }
@@ -95,7 +95,7 @@ impl Form {
     }
 }
 
-/// `lines.csv.gz`.
+/// The name of a file, such as `lines.csv.gz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName {
     pub table: Table,
@@ -121,7 +121,7 @@ impl FromStr for FileName {
     }
 }
 
-/// Why files are not given out.
+/// Why files cannot be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileRefusal {
     #[error("there is no such day")]
@@ -142,22 +142,22 @@ impl Refusal for FileRefusal {
     }
 }
 
-/// Part of a file, both ends included.
+/// A range of bytes of a file, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     pub from: u64,
     pub to: u64,
 }
 
-/// A span that begins where the file has ended.
+/// A range that begins beyond the end of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeyondEnd;
 
-/// What a header `Range` asks for of a file that is `bytes` long: one span; `None`, for the whole, where the header says nothing that
-/// we understand (as HTTP has it).
+/// The range that a header `Range` asks for, of a file of `bytes` bytes. `None` means the whole file: as HTTP has it, a header that is
+/// not a single range in bytes is ignored.
 ///
 /// # Errors
-/// If the span lies beyond the file's end.
+/// If the range lies beyond the end of the file.
 pub fn read_range(header: Option<&str>, bytes: u64) -> Result<Option<Span>, BeyondEnd> {
     let Some(asked) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else { return Ok(None) };
     let Some((from, to)) = asked.split_once('-') else { return Ok(None) };

@@ -1,7 +1,7 @@
-//! The rows of each file: their columns in order, and what of them is summed.
+//! The rows of each file: their columns in order, and which sums are made of them.
 //!
-//! A row is written as it stands here, in CSV and in JSON lines. Columns whose name ends in `_fen` are amounts; each is summed.
-//! Nothing here may be a value that a later day changes: the files of a day are the same bytes whenever they are made.
+//! A row is written as it is declared here, in CSV and in JSON lines. Columns whose name ends in `_fen` are amounts, and each is
+//! summed. No column may hold a value that a later day changes: the files of a day are the same bytes whenever they are made.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::base::id::{
 use crate::base::{BusinessDay, Fen};
 use crate::ledger::Account;
 
-/// Sums by the name of what is summed.
+/// Sums by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Sums(pub BTreeMap<Cow<'static, str>, Fen>);
@@ -36,7 +36,7 @@ pub trait Row: Serialize + Send + Sync + 'static {
     fn add_to(&self, sums: &mut Sums);
 }
 
-/// What can be summed.
+/// The value of a column; only amounts are summed.
 trait Cell {
     fn fen(&self) -> Option<Fen> {
         None
@@ -119,14 +119,14 @@ rows! {
         made_on: BusinessDay,
         schedule_version: i32,
         principal_fen: Fen,
-        /// Made on the day: its principal, or zero.
+        /// The principal if it was made on the day, or zero.
         made_fen: Fen,
         voided_fen: Fen,
         repaid_fen: Fen,
         returned_fen: Fen,
         /// Unpaid principal at the end of the day.
         outstanding_fen: Fen,
-        /// Where it was charged off by then.
+        /// The day of its charge-off, if it was charged off by the end of the day.
         charged_off_on: Option<BusinessDay>,
     }
 
@@ -160,7 +160,7 @@ rows! {
         excess_fen: Fen,
     }
 
-    /// What one installment was given of a repayment.
+    /// What one installment received of a repayment.
     RepaymentPartRow RepaymentParts {
         repayment_id: RepaymentId,
         part: i64,
@@ -190,17 +190,17 @@ rows! {
         created_at: DateTime<Utc>,
     }
 
-    /// What left one billed installment by a refund.
+    /// What a refund took off one billed installment.
     RefundPartRow RefundParts {
         refund_id: RefundId,
         line_id: LineId,
         loan_id: LoanId,
         period: i16,
-        /// Not paid, and owed no more.
+        /// Unpaid, and no longer owed.
         principal_fell_fen: Fen,
         interest_fell_fen: Fen,
         fee_fell_fen: Fen,
-        /// Paid, and given back to the card.
+        /// Paid, and paid back to the card.
         interest_back_fen: Fen,
         fee_back_fen: Fen,
     }
@@ -245,12 +245,12 @@ rows! {
     } => sum_leg_by_account
 }
 
-/// A schedule's first version is the principal that was lent.
+/// Sums the principal of first versions of schedules separately: it is the principal that was lent.
 fn sum_plan_by_reason(row: &PlanRow, sums: &mut Sums) {
     sums.add(format!("principal_fen.{}", row.reason), row.principal_fen);
 }
 
-/// What each account was moved by, in all and by each event.
+/// Sums each account's debits and credits, in total and by event.
 fn sum_leg_by_account(row: &LedgerRow, sums: &mut Sums) {
     for (side, account) in [("debit_fen", row.debit_account), ("credit_fen", row.credit_account)] {
         let account = account.name();
@@ -259,7 +259,7 @@ fn sum_leg_by_account(row: &LedgerRow, sums: &mut Sums) {
     }
 }
 
-/// An account by its number, shown by its name.
+/// An account, stored by its number and written by its name.
 #[derive(Clone, Copy, Debug, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct AccountName(i16);

@@ -1,8 +1,8 @@
 //! SQL of each file's rows, streamed in the order of a key.
 //!
-//! Rows are chosen by their business day out of what is only ever added to; of a row that does change, only columns are
-//! read that do not. Journals are summed by day and not read at their end: a step of the close may write an entry of the day
-//! after a purchase of the next one has.
+//! Rows are chosen by their business day from tables that are only added to; from a row that may change, only columns are read that do
+//! not. Journals are summed by day instead of read at their end: a step of the close may write an entry of the day after a purchase of
+//! the next day has written one.
 
 use chrono::NaiveDate;
 use futures_util::stream::BoxStream;
@@ -19,10 +19,10 @@ use crate::base::id::{
 };
 use crate::base::{BusinessDay, Fen};
 
-/// Rows as they come.
+/// A stream of rows.
 pub(super) type Rows<'c, R> = BoxStream<'c, sqlx::Result<R>>;
 
-/// Whose day it is.
+/// Whose day the rows are of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Of {
     funder_id: Uuid,
@@ -67,7 +67,7 @@ pub(super) fn lines(connection: &mut PgConnection, of: Of) -> Rows<'_, LineRow> 
 }
 
 pub(super) fn loans(connection: &mut PgConnection, of: Of) -> Rows<'_, LoanRow> {
-    // A purchase is voided on its own business day or never, so that this status is settled when the day is closed.
+    // A purchase is voided on its own business day or never, so this status is final when the day is closed.
     sqlx::query_as!(
         LoanRow,
         r#"with touched as (

@@ -1,4 +1,4 @@
-//! SQL of days, their made files and the files' bytes.
+//! SQL of the days of funders, their files and the files' bytes.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::row::Sums;
 use crate::base::id::FunderId;
 use crate::base::{BusinessDay, Fen};
 
-/// Records the files of a day for every funder, to be made; once.
+/// Records for every funder that the files of a day are to be made; repeating it changes nothing. Returns how many were new.
 pub async fn record_day(connection: &mut PgConnection, day: BusinessDay, at: DateTime<Utc>) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "insert into funder_day (funder_id, business_day, recorded_at) select funder_id, $1, $2 from funder
@@ -23,7 +23,7 @@ pub async fn record_day(connection: &mut PgConnection, day: BusinessDay, at: Dat
     Ok(done.rows_affected())
 }
 
-/// Days whose files are not made and whose close is finished, the oldest first.
+/// Days that are closed but whose files are not made, the oldest first.
 pub async fn list_unmade(connection: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<DayKey>> {
     sqlx::query_as!(
         DayKey,
@@ -38,7 +38,7 @@ pub async fn list_unmade(connection: &mut PgConnection, limit: i64) -> sqlx::Res
     .await
 }
 
-/// A day whose close is finished, for the funder with this code or for all.
+/// A closed day, for the funder with this code or for all funders.
 pub async fn list_closed(
     connection: &mut PgConnection,
     day: BusinessDay,
@@ -57,7 +57,7 @@ pub async fn list_closed(
     .await
 }
 
-/// What was made of a day.
+/// A recorded day, and what is made of it.
 #[derive(Clone, Debug)]
 pub struct MadeDay {
     pub business_day: BusinessDay,
@@ -67,7 +67,7 @@ pub struct MadeDay {
     pub signatures: Option<Json<Value>>,
 }
 
-/// What was made of a funder's day, where its files were to be made.
+/// A funder's recorded day; `None` if no files were to be made of it.
 pub async fn find_day(
     connection: &mut PgConnection,
     funder_id: FunderId,
@@ -85,7 +85,7 @@ pub async fn find_day(
     .await
 }
 
-/// Whether the close of the day has begun and not ended: its files are still to come.
+/// Whether the close of the day has begun and not ended, so that its files are still to come.
 pub async fn is_being_closed(connection: &mut PgConnection, day: BusinessDay) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from close_run where business_day = $1 and finished_at is null) as "exists!""#,
@@ -95,7 +95,7 @@ pub async fn is_being_closed(connection: &mut PgConnection, day: BusinessDay) ->
     .await
 }
 
-/// Days after `after`, the oldest first, without their manifests' texts.
+/// Days after `after`, the oldest first, without the texts of their manifests.
 pub async fn list_days(
     connection: &mut PgConnection,
     funder_id: FunderId,
@@ -116,7 +116,7 @@ pub async fn list_days(
     .await
 }
 
-/// Records a day that closed before files were made, and locks it; false where another node makes it at this moment.
+/// Locks a day, and records it first if it was closed before there were daily files; `false` if another node is making it just now.
 pub async fn lock_day(connection: &mut PgConnection, key: &DayKey, at: DateTime<Utc>) -> sqlx::Result<bool> {
     sqlx::query!(
         "insert into funder_day (funder_id, business_day, recorded_at) values ($1, $2, $3) on conflict do nothing",
@@ -134,14 +134,14 @@ pub async fn lock_day(connection: &mut PgConnection, key: &DayKey, at: DateTime<
     Ok(locked.fetch_optional(connection).await?.is_some())
 }
 
-/// Lets a transaction stand idle for longer than others may: the rows that it keeps come on another connection, and of a large table it
-/// takes minutes before there are enough of them to be written. What it has locked nobody waits for.
+/// Lets a transaction be idle for longer than others may: its rows come from another connection, and for a large table it takes minutes
+/// until there are enough of them to write. Nobody waits for what it has locked.
 pub async fn stand_by(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("set local idle_in_transaction_session_timeout = '2h'").execute(connection).await?;
     Ok(())
 }
 
-/// Writes down files that were made.
+/// Inserts files that were made.
 pub async fn insert_files(connection: &mut PgConnection, key: &DayKey, files: &[MadeFile]) -> sqlx::Result<()> {
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
     let tables: Vec<&str> = files.iter().map(|file| file.table_name.as_str()).collect();
@@ -171,7 +171,7 @@ pub async fn insert_files(connection: &mut PgConnection, key: &DayKey, files: &[
     Ok(())
 }
 
-/// The day's files in the order of their names, those that are made.
+/// The files of a day that are made, in the order of their names.
 pub async fn list_files(
     connection: &mut PgConnection,
     funder_id: FunderId,
@@ -189,7 +189,7 @@ pub async fn list_files(
     .await
 }
 
-/// The names of the day's files whose bytes are kept.
+/// The names of the day's files whose bytes are stored.
 pub async fn list_kept(
     connection: &mut PgConnection,
     funder_id: FunderId,
@@ -204,7 +204,7 @@ pub async fn list_kept(
     .await
 }
 
-/// One piece of a file.
+/// The key of one piece of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkKey<'a> {
     pub funder_id: FunderId,
@@ -213,16 +213,16 @@ pub struct ChunkKey<'a> {
     pub chunk_no: i32,
 }
 
-/// A piece of a file and where it belongs.
+/// A piece of a file and its place in the file.
 #[derive(Debug)]
 pub struct Piece {
-    /// The file's.
+    /// The file's name.
     pub name: String,
     pub chunk_no: i32,
     pub content: Vec<u8>,
 }
 
-/// Keeps pieces of a day's files.
+/// Stores pieces of a day's files.
 pub async fn insert_chunks(connection: &mut PgConnection, key: &DayKey, pieces: &[Piece]) -> sqlx::Result<()> {
     let names: Vec<&str> = pieces.iter().map(|piece| piece.name.as_str()).collect();
     let numbers: Vec<i32> = pieces.iter().map(|piece| piece.chunk_no).collect();
@@ -241,7 +241,7 @@ pub async fn insert_chunks(connection: &mut PgConnection, key: &DayKey, pieces: 
     Ok(())
 }
 
-/// The bytes of a piece, where they are kept.
+/// The bytes of a piece; `None` if they are not stored.
 pub async fn load_chunk(connection: &mut PgConnection, key: ChunkKey<'_>) -> sqlx::Result<Option<Vec<u8>>> {
     sqlx::query_scalar!(
         "select content from funder_day_chunk
@@ -255,7 +255,7 @@ pub async fn load_chunk(connection: &mut PgConnection, key: ChunkKey<'_>) -> sql
     .await
 }
 
-/// By the trial balances: the funder's own accounts, and its reserve's.
+/// The movements of the funder's own accounts and of its reserve's, from the trial balances.
 pub async fn load_accounts(connection: &mut PgConnection, key: &DayKey) -> sqlx::Result<Vec<AccountDay>> {
     sqlx::query_as!(
         AccountDay,
@@ -272,7 +272,7 @@ pub async fn load_accounts(connection: &mut PgConnection, key: &DayKey) -> sqlx:
     .await
 }
 
-/// A day's manifest, as it is signed.
+/// A day's manifest, ready to be stored.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedManifest<'a> {
     pub text: &'a str,
@@ -280,7 +280,7 @@ pub struct SignedManifest<'a> {
     pub signatures: &'a Value,
 }
 
-/// Writes the manifest with its signatures; false where the day was made before.
+/// Stores the manifest with its signatures; `false` if the day was made before.
 pub async fn finish_day(
     connection: &mut PgConnection,
     key: &DayKey,
@@ -302,7 +302,7 @@ pub async fn finish_day(
     Ok(done.rows_affected() == 1)
 }
 
-/// Forgets the bytes of files of days before `before`.
+/// Deletes the bytes of files of days before `before`. Returns how many pieces that were.
 pub async fn prune_chunks(connection: &mut PgConnection, before: NaiveDate) -> sqlx::Result<u64> {
     let done = sqlx::query!("delete from funder_day_chunk where business_day < $1", before).execute(connection).await?;
     Ok(done.rows_affected())

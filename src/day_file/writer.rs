@@ -1,7 +1,7 @@
-//! Writes a file's rows as bytes: CSV or JSON lines, packed by gzip, hashed on both sides of the packing.
+//! Writes a file's rows as bytes: CSV or JSON lines, packed by gzip, and hashed before and after packing.
 //!
-//! The same rows give the same bytes: no time and no system stands in the gzip header, and rows reach the packer in pieces
-//! that depend on nothing but the rows.
+//! The same rows always give the same bytes: the gzip header holds neither time nor operating system, and the packer's input is cut
+//! only by the length of the rows.
 
 use std::io::{self, Write};
 
@@ -13,16 +13,17 @@ use sm3::Sm3;
 use super::model::Form;
 use super::row::Row;
 
-/// A file's bytes are kept in pieces of this size; the last one may be shorter.
+/// A file's bytes are stored in pieces of this size; the last one may be shorter.
 pub const CHUNK_BYTES: usize = 256 * 1024;
-/// What is gathered before it is hashed and packed.
+/// Bytes that are collected before they are hashed and packed.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// In a gzip header: no particular system.
+/// The value of the gzip header for an unknown operating system.
 const UNKNOWN_SYSTEM: u8 = 255;
-/// About a row's length in CSV: each row is written by a writer of its own, whose buffer of the usual size would be cleared for each.
+/// About the length of a row in CSV. Each row is written by a new CSV writer, and clearing a buffer of the usual size each time would
+/// be slow.
 const CSV_ROW_BYTES: usize = 512;
 
-/// How long a run of bytes is, and its hashes.
+/// The length of some bytes, and their hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digests {
     pub bytes: u64,
@@ -30,7 +31,7 @@ pub struct Digests {
     pub sm3: Vec<u8>,
 }
 
-/// Takes a run of bytes piece by piece.
+/// Computes [`Digests`] piece by piece.
 #[derive(Default)]
 pub struct Hashing {
     bytes: u64,
@@ -50,7 +51,7 @@ impl Hashing {
     }
 }
 
-/// One file in the making.
+/// A file that is being written.
 pub struct FileWriter {
     form: Form,
     buffer: Vec<u8>,
@@ -68,8 +69,10 @@ pub struct FileDigests {
 }
 
 impl FileWriter {
+    /// An empty file with the heading of the rows, if the form has one.
+    ///
     /// # Errors
-    /// None that memory does not give.
+    /// None in practice: it writes to memory.
     pub fn new<R: Row>(form: Form) -> anyhow::Result<FileWriter> {
         let packer =
             GzBuilder::new().mtime(0).operating_system(UNKNOWN_SYSTEM).write(Vec::new(), Compression::default());
@@ -87,8 +90,10 @@ impl FileWriter {
         Ok(writer)
     }
 
+    /// Adds a row.
+    ///
     /// # Errors
-    /// If a row has no such form, which all of ours have.
+    /// If the row cannot be written in this form, which all of ours can.
     pub fn write<R: Row>(&mut self, row: &R) -> anyhow::Result<()> {
         match self.form {
             Form::Csv => csv_lines(&mut self.buffer).serialize(row)?,
@@ -117,7 +122,7 @@ impl FileWriter {
         self.waiting.extend(packed);
     }
 
-    /// The next whole piece of the packed file, once there is one.
+    /// The next full piece of the packed file, if there is one.
     pub fn next_chunk(&mut self) -> Option<Vec<u8>> {
         if self.waiting.len() < CHUNK_BYTES {
             return None;
@@ -126,10 +131,10 @@ impl FileWriter {
         Some(std::mem::replace(&mut self.waiting, rest))
     }
 
-    /// The last pieces, and what the whole is.
+    /// The last pieces, and the digests of the whole file.
     ///
     /// # Errors
-    /// None that memory does not give.
+    /// None in practice: it writes to memory.
     pub fn finish(mut self) -> anyhow::Result<(Vec<Vec<u8>>, FileDigests)> {
         self.pack()?;
         self.packer.try_finish()?;
@@ -145,7 +150,7 @@ impl FileWriter {
     }
 }
 
-/// Lines end in a line feed; the heading is written apart, so that a file without rows has one too.
+/// A writer whose lines end in a line feed. The heading is written separately, so that a file without rows has one too.
 fn csv_lines(buffer: &mut Vec<u8>) -> csv::Writer<&mut Vec<u8>> {
     csv::WriterBuilder::new().has_headers(false).buffer_capacity(CSV_ROW_BYTES).from_writer(buffer)
 }
@@ -196,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_stand_under_their_heading_and_an_empty_file_has_one_too() {
+    fn a_file_has_a_heading_even_without_rows() {
         let heading = "repayment_id,part,line_id,loan_id,period,principal_fen,interest_fen,fee_fen,penalty_fen\n";
         assert_eq!(unpacked(&made(Form::Csv, 0).0), heading);
         assert_eq!(unpacked(&made(Form::JsonLines, 0).0), "");

@@ -1,8 +1,8 @@
-//! Balances of accounts by funder, as SQL: what the rows of events say that a balance is, against what was posted. Each query is handed the
-//! posted balances as `$1` (funders), `$2` (accounts) and `$3` (debits less credits, in fen).
+//! Balances of accounts by funder, as SQL: the balance computed from the rows of events, compared with the posted one. Each query gets
+//! the posted balances as `$1` (funders), `$2` (accounts) and `$3` (debits less credits, in fen).
 
-/// The places where the balance (debit less credit) of an account differs from the sum of `$moved`, a query for `funder_id` and
-/// `fen` with a row for each event that moved it.
+/// Finds the funders whose balance (debits less credits) of `$account` differs from the sum of `$moved`, a query for `funder_id` and
+/// `fen` with one row for each event that moves the account.
 macro_rules! balance {
     ($account:literal, $moved:literal) => {
         concat!(
@@ -20,7 +20,7 @@ macro_rules! balance {
     };
 }
 
-/// Compared line by line: in sums by funder, one borrower could owe what another was lent.
+/// Compared line by line: in sums by funder, the errors of two borrowers could cancel out.
 pub(super) const LOAN_PRINCIPAL: &str = "
     select coalesce(owed.line_id, booked.line_id) as subject, coalesce(owed.fen, 0) as expected, coalesce(booked.fen, 0) as found
     from (select line_id, funder_id, sum(principal_fen - principal_paid_fen - principal_returned_fen) as fen
@@ -31,7 +31,7 @@ pub(super) const LOAN_PRINCIPAL: &str = "
          on booked.line_id = owed.line_id and booked.funder_id = owed.funder_id
     where coalesce(owed.fen, 0) <> coalesce(booked.fen, 0)";
 
-/// Cash leaves a funder's book by deposits, and comes in by withdrawals, remittances and guarantors' payments.
+/// Cash leaves a funder's book by deposits to its reserve, and comes in by withdrawals, remittances and guarantors' payments.
 pub(super) const RESERVES: &str = "
     select r.funder_id || ' account ' || kept.account as subject, kept.fen as expected, coalesce(b.fen, 0) as found
     from reserve_now r
@@ -47,8 +47,8 @@ pub(super) const RESERVES: &str = "
          on b.funder_id = r.funder_id and b.account = kept.account
     where kept.fen <> coalesce(b.fen, 0)";
 
-/// Each part of a settlement is owed until the settlement is paid or comes to nothing; what was carried into it is paid with it then. A
-/// refund is booked at once, and is part of a settlement once its day is cleared.
+/// Each part of a settlement is payable until the settlement is paid or comes to zero; what was carried into it is paid with it. A
+/// refund is booked at once, and becomes part of a settlement once its day is cleared.
 pub(super) const MERCHANT_PAYABLE: &str = balance!(
     104,
     "select p.funder_id,
@@ -61,8 +61,8 @@ pub(super) const MERCHANT_PAYABLE: &str = balance!(
      where business_day not in (select business_day from close_chunk where step = 'clearing' and done_at is not null)"
 );
 
-/// What was collected through channels and not taken back, less what their compared files name of our orders and what people
-/// settled with them.
+/// What was collected through channels and not reversed, less what their compared files pay for our orders and what people settled with
+/// them.
 pub(super) const CHANNEL_RECEIVABLE: &str = balance!(
     107,
     "select funder_id, amount_fen as fen from repayment_now where source in ('withholding', 'channel_file')
@@ -81,8 +81,8 @@ pub(super) const CHANNEL_RECEIVABLE: &str = balance!(
      where b.settled_fen <> 0"
 );
 
-/// What was collected and not given back by refunds, less what was remitted: a remittance that is paid or comes to nothing takes along
-/// all that was carried into it.
+/// What was collected and not given back by refunds, less what was remitted. A remittance that is paid or comes to zero includes
+/// everything that was carried into it.
 pub(super) const COLLECTIONS_PAYABLE: &str = balance!(
     109,
     "select funder_id, excess_fen - amount_fen as fen from repayment
@@ -129,9 +129,9 @@ pub(super) const FEE_RECEIVABLE: &str = balance!(
      where i.fee_returned_fen > 0"
 );
 
-/// Of loans that were charged off: unpaid principal, the charges that had fallen due by then, and all that has run on them since, less
-/// what was paid and given back of charges, and less what guarantors have paid and not got back. What a payoff waived after billing left
-/// the schedule too, and so was never receivable.
+/// On charged-off loans: unpaid principal, the charges that had fallen due by the charge-off, and all that has accrued since, less paid
+/// and returned charges, and less what guarantors have paid and did not get back. What a payoff waived after billing left the schedule
+/// too, and so was never receivable.
 pub(super) const CHARGED_OFF: &str = balance!(
     213,
     "select c.funder_id, l.principal_paid_fen + l.principal_returned_fen - l.principal_fen as fen
@@ -159,14 +159,14 @@ pub(super) const CHARGED_OFF: &str = balance!(
 pub(super) const CLAIMS_RECEIVED: &str =
     balance!(216, "select funder_id, claim_recovered_fen - claim_paid_fen as fen from loan where claim_paid_fen > 0");
 
-/// What came in for guarantors stays owed to them: the house makes no payments to guarantors, and knows of none.
+/// What came in for guarantors stays payable to them: the platform makes no payments to guarantors, and knows of none.
 pub(super) const GUARANTOR_PAYABLE: &str = balance!(
     217,
     "select l.funder_id, -r.amount_fen as fen from recourse r join loan l on l.loan_id = r.loan_id and l.line_id = r.line_id"
 );
 
-/// What is owed to somebody outside and is to leave the bank, and the payments that are made for it, each to be made once; both
-/// name the bank's reference under which it was made. Whether a payment to a card was made stands nowhere else.
+/// What is payable to somebody outside from the bank, compared with the payouts for it, each to be paid exactly once. Both name the
+/// bank's reference of the payment; for a payment to a card, only the payout does.
 pub(super) const PAYMENTS: &str = "
     select coalesce(owed.kind, p.kind) || ' ' || coalesce(owed.source_id, p.source_id) as subject, coalesce(owed.fen, 0) as expected,
            case when (p.status = 'succeeded') <> owed.is_paid or owed.is_paid and owed.reference is distinct from p.bank_reference
@@ -186,8 +186,8 @@ pub(super) const PAYMENTS: &str = "
     where coalesce(owed.fen, 0) <> coalesce(p.amount_fen, 0) or (p.status = 'succeeded') <> owed.is_paid
        or owed.is_paid and owed.reference is distinct from p.bank_reference";
 
-/// A transfer is there unless it was taken back. Money of orders that are not ours belongs to the house, whose id is nil: it came
-/// with the channel's file, and goes when two people have sent it back.
+/// A transfer counts unless it was taken back. Money of orders that are not ours belongs to the platform, whose id is nil: it came with
+/// the channel's file, and leaves when two people have sent it back.
 pub(super) const BANK: &str = balance!(
     101,
     "select funder_id, deposited_fen - withdrawn_fen as fen from reserve

@@ -1,8 +1,8 @@
-//! What was billed, as SQL, against the rows of the schedules: each is billed as it stands, and none is left out.
+//! What was billed, as SQL, compared with the rows of the schedules: each row is billed as it is, and none is left out.
 
-/// Lines of statements and payoffs that say other than their row of the schedule as it stands now; rows without a line, though their
-/// statement was cut or nothing more will be billed of their loan; and lines of no loan. A payoff that was quoted before a statement was
-/// cut takes charges of that statement's row out of the schedule; on the line they stand as waived, and that is no difference.
+/// Bill lines of statements and payoffs that differ from the current row of the schedule; rows without a line, although their statement
+/// was cut or nothing more will be billed for their loan; and lines without a loan. A payoff that was quoted before a statement was cut
+/// removes charges of that statement's row from the schedule; the line has them as waived, which is no difference.
 pub(super) const BILLED: &str = "
     select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period || ' ' || part.name as subject,
            coalesce(part.asked, 0) as expected, part.billed as found
@@ -45,7 +45,7 @@ pub(super) const BILLED: &str = "
     from bill_line i left join loan l on l.loan_id = i.loan_id and l.line_id = i.line_id
     where l.loan_id is null";
 
-/// Compared both ways: nobody is asked for a line whose bill is not there.
+/// Compared both ways: a line without a bill is asked of nobody.
 pub(super) const SUMMED: &str = "
     select coalesce(b.line_id, i.line_id) || ' due ' || coalesce(b.due_on, i.due_on) as subject,
            coalesce(b.principal_fen + b.interest_fen + b.fee_fen, 0) as expected,

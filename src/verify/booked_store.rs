@@ -1,9 +1,10 @@
-//! What is booked on each account of each funder, summed once for all identities that compare it: postings are the largest table.
+//! What is booked on each account of each funder, summed once for all identities that compare it, because postings are the largest
+//! table.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Debits less credits by funder and account: element k of each list is one of them.
+/// Debits less credits by funder and account, in parallel lists.
 #[derive(Debug, Default)]
 pub struct Booked {
     pub funder_ids: Vec<Uuid>,
@@ -11,7 +12,7 @@ pub struct Booked {
     pub fen: Vec<i64>,
 }
 
-/// Sums all that was ever posted.
+/// Sums all postings.
 ///
 /// # Errors
 /// Failures of the database.

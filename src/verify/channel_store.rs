@@ -1,9 +1,9 @@
-//! What channels owe order by order, as SQL. In sums by funder what one order lacks could be made up for by another one.
+//! What channels owe, order by order, as SQL. In sums by funder, the errors of two orders could cancel out.
 
-/// What was booked through each order, less what its channel's compared files pay for it and what people settled by hand. More than that
-/// pays for is on its way until the file of the day after the money was booked is compared, which opens a break where it does not come.
-/// A break that is open tells of whatever stands open, and one that was dismissed of what its channel and we differed by. Last, breaks
-/// over orders that are not ours: what goes back to the channel is what they name.
+/// What was booked for each order, less what its channel's compared files pay for it and what people settled by hand. What is booked
+/// beyond that may still come, until the file of the day after the booking is compared: if the money is missing there, a break is
+/// opened. An open break explains any difference, a dismissed one a difference up to the one it was opened for. Last, breaks over
+/// orders that are not ours must name what the file names, since that is what goes back to the channel.
 pub(super) const ORDERS: &str = "
     with booked as (
         select r.line_id, r.source_reference as order_id, sum(r.amount_fen + coalesce(b.amount_fen, 0))::bigint as fen,

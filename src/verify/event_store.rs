@@ -1,8 +1,8 @@
-//! Events one by one, as SQL: each against its own posting, its own payment and the rows that name it. In sums by funder one error could
-//! make up for another.
+//! Events one by one, as SQL: each compared with its own posting, its own payment and the rows that name it. In sums by funder two
+//! errors could cancel out.
 
-/// Purchases and voids are compared by the debt that was booked, refunds by what the merchant gives back, repayments by what came in; each
-/// on its own line and its own day, so that nothing is booked to somebody else or tells of another day than its books.
+/// Purchases and voids are compared by the booked debt, refunds by what the merchant gives back, repayments by what came in; each on
+/// its own line and its own day, so that nothing is booked to another line or another day.
 pub(super) const POSTED: &str = "
     select coalesce(made.event, posted.event) || ' ' || coalesce(made.source_id, posted.source_id) || ' line '
                || coalesce(made.line_id, posted.line_id) as subject,
@@ -30,8 +30,8 @@ pub(super) const POSTED: &str = "
             and posted.business_day = made.business_day
     where coalesce(made.fen, 0) <> coalesce(posted.fen, 0)";
 
-/// Where a repayment is not booked at all, [`POSTED`] finds it. In sums by funder and day one repayment could have paid as interest what
-/// another one paid as penalty.
+/// A repayment that is not booked at all is found by [`POSTED`]. In sums by funder and day, interest of one repayment and penalty of
+/// another one could be exchanged.
 pub(super) const PARTS: &str = "
     select r.repayment_id || ' line ' || r.line_id || ' ' || part.name as subject, coalesce(part.told, 0) as expected,
            part.booked as found
@@ -53,8 +53,8 @@ pub(super) const PARTS: &str = "
                        as part(name, told, booked)
     where coalesce(part.told, 0) <> part.booked";
 
-/// A payment that its channel denied later was booked back, and counts as not paid. A settlement is compared part by part, since each part
-/// is of one funder; a remittance, with what was carried into it.
+/// A payment that its channel denied later was reversed, and counts as not paid. A settlement is compared part by part, since each part
+/// is one funder's; a remittance together with what was carried into it.
 pub(super) const PAID: &str = "
     select coalesce(paid.source_id, posted.source_id) || ' funder ' || coalesce(paid.funder_id, posted.funder_id) as subject,
            coalesce(paid.fen, 0) as expected, coalesce(posted.fen, 0) as found
@@ -74,7 +74,7 @@ pub(super) const PAID: &str = "
          on posted.source_id = paid.source_id and posted.funder_id = paid.funder_id
     where coalesce(paid.fen, 0) <> coalesce(posted.fen, 0)";
 
-/// The amount of a payment may be right though it goes to another merchant, funder or card.
+/// The amount of a payment may be right although it goes to another merchant, funder or card.
 pub(super) const PAYEES: &str = "
     select p.kind || ' ' || p.source_id as subject, 1 as expected, 0 as found
     from payout p
@@ -87,7 +87,7 @@ pub(super) const PAYEES: &str = "
                                                         else l.borrower_id end
        or p.kind = 'borrower' and (back.line_id, l.funder_id) is distinct from (p.line_id, p.funder_id)";
 
-/// What belongs to a line must stand in the book of that line's funder, and orders must take money from cards of that line's borrower.
+/// What belongs to a line must be in the book of that line's funder, and orders must take money from cards of that line's borrower.
 pub(super) const OWNERS: &str = "
     select owned.kind || ' ' || owned.id as subject, 1 as expected, 0 as found
     from (select 'loan' as kind, loan_id as id, line_id, funder_id, null::uuid as borrower_id from loan
@@ -104,7 +104,7 @@ pub(super) const OWNERS: &str = "
     left join credit_line l on l.line_id = owned.line_id
     where l.line_id is null or owned.funder_id <> l.funder_id or owned.borrower_id <> l.borrower_id";
 
-/// A purchase and its loan must say the same: settlements and remittances go by loans, merchants' pages and refunds by purchases.
+/// A purchase and its loan must agree: settlements and remittances use loans, merchants' pages and refunds use purchases.
 pub(super) const SOLD: &str = "
     select l.loan_id as subject, 1 as expected, 0 as found
     from loan l left join purchase p on p.purchase_id = l.purchase_id and p.line_id = l.line_id
@@ -127,8 +127,8 @@ pub(super) const PLANS: &str = "
          on plan.line_id = l.line_id and plan.loan_id = l.loan_id
     where l.schedule_version is distinct from plan.last_no or plan.plans <> plan.last_no";
 
-/// A refund takes off a plan and puts nothing on it: no row asks for more than before, nor on another day. What it takes off in all is
-/// looked at loan by loan; here, that nothing of it was put on another row.
+/// A refund reduces a plan and adds nothing to it: no row asks for more than before, or on another day. The total reduction is checked
+/// loan by loan elsewhere; here, that nothing was moved to another row.
 pub(super) const REDUCED: &str = "
     select s.loan_id || ' version ' || s.version || ' period ' || a.period as subject,
            a.principal_before + a.interest_before + a.fee_before as expected, a.principal + a.interest + a.fee as found
@@ -141,14 +141,14 @@ pub(super) const REDUCED: &str = "
       and (a.due_on is distinct from a.due_before or a.principal > a.principal_before or a.interest > a.interest_before
            or a.fee > a.fee_before)";
 
-/// Compared both ways: a transfer that stands under no reference of the bank could be booked once more.
+/// Compared both ways: a transfer without a bank reference could be booked once more.
 pub(super) const TRANSFERS: &str = "
     select coalesce(r.source_reference, t.bank_reference) as subject, 1 as expected, 0 as found
     from (select line_id, repayment_id, source_reference from repayment where source = 'transfer') r
     full join transfer_by_bank_reference t on t.line_id = r.line_id and t.repayment_id = r.repayment_id
     where t.bank_reference is distinct from r.source_reference";
 
-/// Money of orders that are not ours is left out: it was booked in one posting a file, and goes back order by order.
+/// Money of orders that are not ours is left out: it was booked in one posting for each file, and goes back order by order.
 pub(super) const CORRECTIONS: &str = "
     with correction as (select posting_id, line_id, corrects from posting where corrects is not null and event <> 'suspense_returned')
     select c.posting_id || ' corrects ' || c.corrects as subject, 1 as expected, 0 as found
@@ -157,9 +157,9 @@ pub(super) const CORRECTIONS: &str = "
     union all
     select corrects || ' corrected', 1, count(*) from correction group by corrects having count(*) > 1";
 
-/// What is booked for the house as a whole: each settlement's part when it was cleared, what a funder paid in and took out on a day, what
-/// people settled with a channel or gave back to it over a break, and all that a product's spans have earned. Each pair of accounts is
-/// told by its lower number first, and is less than zero where money went from the lower one to the higher one.
+/// Postings without a line: each settlement's part when it was cleared, a funder's deposits and withdrawals of a day, what people
+/// settled with a channel or gave back to it over a break, and what a product's spans have earned. A pair of accounts is named with the
+/// lower number first; the amount is negative if money went from the lower to the higher one.
 pub(super) const MOVED: &str = "
     select coalesce(made.event, booked.event) || ' ' || coalesce(made.source, booked.source) || ' funder '
                || coalesce(made.funder_id, booked.funder_id) || ' ' || coalesce(made.lower, booked.lower) || '/'
@@ -206,15 +206,15 @@ pub(super) const MOVED: &str = "
             and booked.lower = made.lower and booked.higher = made.higher
     where coalesce(made.fen, 0) <> coalesce(booked.fen, 0)";
 
-/// An order whose money was booked before by the same reference names that entry. Entries without an order are the house's own.
+/// An order whose money was booked before under the same reference names that entry. Entries without an order are the platform's own.
 pub(super) const RESERVE_ORDERS: &str = "
     select o.kind || ' ' || o.order_id as subject, o.amount_fen as expected, coalesce(e.amount_fen, 0) as found
     from reserve_order o
     left join reserve_entry e on e.funder_id = o.funder_id and e.kind = o.kind and e.source = o.reference
     where o.status = 'booked' and o.amount_fen is distinct from e.amount_fen";
 
-/// Settlements go by what a purchase and a refund say of their merchant, so that nothing else tells where another one stands there. What
-/// was bought by a code is of the code's merchant.
+/// Settlements use the merchant of purchases and refunds, so no other row may name another merchant. What was bought by a code is of
+/// the code's merchant.
 pub(super) const MERCHANTS: &str = "
     select 'refund ' || r.refund_id as subject, 1 as expected, 0 as found
     from refund r left join purchase p on p.purchase_id = r.purchase_id and p.line_id = r.line_id

@@ -1,5 +1,5 @@
-//! What penalty is reckoned from: no more than as if nothing had been paid until the day up to which it was summed up; and where all money
-//! was booked on its own day, exactly what repayments and refunds left unpaid.
+//! Fen-days, from which penalty is computed: never more than if nothing had been paid up to the day of their last sum; and exactly what
+//! repayments and refunds left unpaid, if all money was booked on its own day.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -8,8 +8,8 @@ use super::rate_store::find_terms;
 use super::{FINDINGS_MAX, Finding};
 use crate::product::{self, Catalogue};
 
-/// Installments with more fen-days than all that bears penalty of them could leave behind. Whether interest does so follows from terms,
-/// which SQL does not read; where they cannot be read, principal alone counts.
+/// Installments with more fen-days than their whole penalty base could have. Whether interest is part of that base depends on terms,
+/// which SQL cannot read; if they cannot be read, only principal counts.
 ///
 /// # Errors
 /// Failures of the database.
@@ -19,7 +19,7 @@ pub async fn find_too_many_fen_days(
 ) -> sqlx::Result<Vec<Finding>> {
     let PenaltyByVersion { product_ids, versions, on_interest, .. } = load_penalty(&mut *connection).await?;
     let rows = sqlx::query!(
-        // The whole principal first: few have more, and only of those the loan is looked at.
+        // Compared with the whole principal first: few have more, and only their loans are looked up.
         r#"select i.line_id || ' loan ' || i.loan_id || ' period ' || i.period as "subject!", most.fen_days as "expected!",
                   i.fen_days as "found!"
            from bill_line i
@@ -42,16 +42,16 @@ pub async fn find_too_many_fen_days(
     Ok(rows.into_iter().map(|row| finding(row.subject, row.expected, row.found)).collect())
 }
 
-/// Installments with other fen-days than ran on each fen of them until it was paid or fell, or until the last such change. Those are
-/// left out of whose line money was told of late, or taken back, since that gives days back; those whose charges a payoff waived; and
-/// those of terms that cannot be read.
+/// Installments whose fen-days differ from what ran on each fen until it was paid or fell, or until the last such change. Left out are
+/// lines with back-dated or reversed money, since that takes fen-days off; installments with charges that a payoff waived; and terms
+/// that cannot be read.
 ///
 /// # Errors
 /// Failures of the database.
 pub async fn find_other_fen_days(connection: &mut PgConnection, identity: &'static str) -> sqlx::Result<Vec<Finding>> {
     let PenaltyByVersion { product_ids, versions, grace_days, on_interest } = load_penalty(&mut *connection).await?;
     let rows = sqlx::query!(
-        // Whether money came late is asked of those lines alone in which something differs: hardly ever.
+        // Whether money was back-dated is looked up only for lines with a difference, of which there are hardly any.
         r#"with late as (
                select i.line_id, i.loan_id, i.period, i.due_on, i.fen_days, i.principal_returned_fen, i.interest_returned_fen,
                       o.grace_days, o.on_interest,
@@ -109,7 +109,7 @@ pub async fn find_other_fen_days(connection: &mut PgConnection, identity: &'stat
     Ok(rows.into_iter().map(|row| finding(row.subject, row.expected, row.found)).collect())
 }
 
-/// What of the terms of penalty decides about fen-days: element k of each list is of one version of a product.
+/// The terms that decide about fen-days, in parallel lists with one element for each product version.
 #[derive(Default)]
 struct PenaltyByVersion {
     product_ids: Vec<Uuid>,
@@ -118,7 +118,7 @@ struct PenaltyByVersion {
     on_interest: Vec<bool>,
 }
 
-/// Of all versions whose terms can be read.
+/// Reads the penalty terms of all versions that can be read.
 async fn load_penalty(connection: &mut PgConnection) -> sqlx::Result<PenaltyByVersion> {
     let catalogue = Catalogue::default();
     let mut all = PenaltyByVersion::default();

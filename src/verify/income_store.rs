@@ -1,10 +1,10 @@
-//! Identities of income as SQL: income, costs and money in transit between platform and funder, recomputed from sales, refunds,
+//! Identities of income as SQL: income, costs and money in transit between platform and funder, recomputed from purchases, refunds,
 //! repayments, channels' settlements and remittances; and what was paid on each installment, recomputed from repayments.
 
-/// Debits less credits of all accounts of income and cost, and of those that money passes on its way to the funder, handed as to the
-/// balances. A remittance that is paid or comes to nothing takes along all that was carried into it. Charges accrue by
-/// spans. Billed charges that a refund returned, paid or not, left the income; unpaid ones of a loan that was charged off left the
-/// loss instead. What a payoff waived after billing was never posted.
+/// Debits less credits of all accounts of income and cost, and of the transit accounts of money on its way to the funder; the query
+/// gets the posted balances as those of [`super::balance_store`] do. A remittance that is paid or comes to zero includes everything
+/// that was carried into it. Charges accrue by spans. Billed charges that a refund returned, paid or not, are taken off the income;
+/// unpaid ones of a charged-off loan are taken off the loss instead. What a payoff waived after billing was never posted.
 pub(super) const INCOME: &str = "
     with recursive passed_on as (
         select remittance_id, funder_id, collected_fen, subsidy_fen, share_fen from remittance where status in ('paid', 'nothing')
@@ -72,8 +72,8 @@ pub(super) const INCOME: &str = "
     from due full join booked on booked.funder_id = due.funder_id and booked.account = due.account
     where coalesce(due.fen, 0) <> coalesce(booked.fen, 0)";
 
-/// Interest and fees of each loan's schedule as it stood at the last close that gathered any, against the spans in which they run; and
-/// spans of which more or less is posted than ran by that close. All else that is looked at of charges follows from the spans.
+/// Interest and fees of each loan's schedule, as it was at the last close that gathered spans, compared with the spans; and spans whose
+/// accrued amount differs from what ran by that close. All other checks of charges build on the spans.
 pub(super) const SPANS: &str = "
     with closed as (select business_day from close_chunk where step = 'interest' and done_at is not null),
     planned as (
@@ -103,8 +103,8 @@ pub(super) const SPANS: &str = "
                                       / (to_on - from_on))::bigint)) as due(fen)
     where accrued_fen <> due.fen";
 
-/// What refunds gave back to cards of interest and fees that were paid, by loan. Principal is told on the installments only where
-/// interest goes with it.
+/// What refunds gave back to cards of paid interest and fees, by loan. Installments name returned principal only if interest is
+/// returned with it.
 pub(super) const GIVEN_BACK: &str = "
     select coalesce(stands.loan_id, told.loan_id) || ' ' || side.name as subject, coalesce(side.told, 0) as expected,
            coalesce(side.stands, 0) as found
@@ -123,8 +123,8 @@ pub(super) const GIVEN_BACK: &str = "
          on told.line_id = stands.line_id and told.loan_id = stands.loan_id
     where stands.fen > coalesce(told.fen, 0)";
 
-/// What refunds say that they took off billed installments, and gave back of what was paid on them. Refunds from before they said so
-/// are why it may be less than what stands, and payoffs that waived charges.
+/// What refunds say that they took off billed installments and gave back of what was paid on them. It may be less than the installments
+/// have, because of early refunds, which did not say it yet, and payoffs, which waive charges.
 pub(super) const FELL: &str = "
     select told.line_id || ' loan ' || told.loan_id || ' period ' || told.period || ' ' || side.name as subject, side.told as expected,
            side.stands as found
@@ -142,8 +142,8 @@ pub(super) const FELL: &str = "
                                ('fee back', told.fee_back, coalesce(i.fee_back_fen, 0))) as side(name, told, stands)
     where side.told > side.stands";
 
-/// What orders collected against what is booked for them, and the other way round: money of an order that is pending, or held for a
-/// failure, would be collected once more, whatever the order says of its amount.
+/// What orders collected, compared both ways with what is booked for them: money of an order that is pending or counts as failed would
+/// be collected once more, whatever amount the order names.
 pub(super) const COLLECTED: &str = "
     select coalesce(w.withholding_id::text, r.source_reference) as subject, coalesce(w.collected_fen, 0) as expected,
            coalesce(r.amount_fen, 0) as found
@@ -153,7 +153,7 @@ pub(super) const COLLECTED: &str = "
          on r.line_id = w.line_id and r.source_reference = w.withholding_id::text
     where coalesce(w.collected_fen, 0) <> coalesce(r.amount_fen, 0)";
 
-/// Every part of every installment, so that no part can make up for another one.
+/// Every part of every installment, so that the errors of two parts cannot cancel out.
 pub(super) const PAID_INSTALLMENTS: &str = "
     select coalesce(paid.loan_id, given.loan_id) || ' line ' || coalesce(paid.line_id, given.line_id) || ' period '
                || coalesce(paid.period, given.period) || ' ' || part.name as subject,

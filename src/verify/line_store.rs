@@ -1,8 +1,8 @@
-//! The journals of lines and reserves, and a line's status against its own, as SQL.
+//! The journals of lines and reserves, and each line's status compared with its journal, as SQL.
 
-/// A line's status against its journal, in which every reason for a freeze stands once when it comes and once when it goes. Lateness
-/// freezes a line by itself and is lifted by paying; any other reason is set and lifted by a person. In the figures lateness counts ten,
-/// each other reason one, and a closed line a hundred.
+/// A line's status compared with its journal, which has an entry when a reason for a freeze begins and another one when it ends.
+/// Lateness freezes a line automatically until it is paid; any other reason is set and lifted by a person. In `expected` and `found`,
+/// lateness counts 10, each other reason 1, and a closed line 100.
 pub(super) const STATUS: &str = "
     select l.line_id as subject, stood.told as expected, stood.stands as found
     from credit_line l
@@ -18,8 +18,8 @@ pub(super) const STATUS: &str = "
                as stood(told, stands)
     where stood.told <> stood.stands";
 
-/// Each entry says what all entries up to it come to. All are checked, not the last alone: whether a purchase fitted its line is judged by
-/// what its entry says.
+/// The balance of each entry is the sum of all entries up to it. All entries are checked, not only the last one: whether a purchase
+/// fitted its line is judged by its entry.
 pub(super) const JOURNAL: &str = "
     select line_id || ' entry ' || entry_no || ' ' || part.name as subject, part.sum as expected, part.told as found
     from (select line_id, entry_no, used_after_fen, limit_after_fen, row_number() over entries as nth,
@@ -29,8 +29,8 @@ pub(super) const JOURNAL: &str = "
                        as part(name, sum, told)
     where (nth, used, limited) is distinct from (entry_no, used_after_fen, limit_after_fen) and part.sum <> part.told";
 
-/// As [`JOURNAL`], for reserves: each entry says what all up to it come to, of what comes in and is taken out, of what is held for
-/// purchases and released again, and of what is cleared.
+/// As [`JOURNAL`], for reserves: the balances of each entry are the sums of all entries up to it, over deposits and withdrawals, holds
+/// and releases, and clearings.
 pub(super) const RESERVE_JOURNAL: &str = "
     select funder_id || ' entry ' || entry_no || ' ' || part.name as subject, part.sum as expected, part.told as found
     from (select funder_id, entry_no, available_after_fen, held_after_fen, row_number() over entries as nth,
@@ -43,8 +43,8 @@ pub(super) const RESERVE_JOURNAL: &str = "
                                ('held', held, held_after_fen)) as part(name, sum, told)
     where (nth, available, held) is distinct from (entry_no, available_after_fen, held_after_fen) and part.sum <> part.told";
 
-/// The day since which what is available has been below zero without a break, from which an advance's time is counted. Days are told as
-/// figures, such as 20260302.
+/// The day since which the available balance has been below zero without interruption; an advance's time counts from it. In `expected`
+/// and `found`, days are numbers such as 20260302.
 pub(super) const ADVANCE: &str = "
     select r.funder_id as subject, to_char(began.business_day, 'YYYYMMDD')::bigint as expected,
            to_char(r.advance_since, 'YYYYMMDD')::bigint as found
@@ -57,8 +57,8 @@ pub(super) const ADVANCE: &str = "
         order by e.entry_no limit 1) began
     where r.advance_since <> began.business_day";
 
-/// After a fortnight an advance is overdue in any case, and purchases out of its reserve are refused: no holidays last half as long, so
-/// that its due day has been closed by then.
+/// After 14 days an advance is overdue in any case, and purchases from its reserve are refused: no holidays are longer than half of
+/// that, so its due day has been closed by then.
 pub(super) const OVERDUE_ADVANCE: &str = "
     select r.funder_id as subject, 14 as expected, closed.day - r.advance_since as found
     from reserve r

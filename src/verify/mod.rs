@@ -1,4 +1,5 @@
-//! The identities that must always hold, checked over the whole book as of one instant; `fenqi verify` lists where one does not.
+//! The identities that must always hold, checked over the whole database in one snapshot; `fenqi verify` lists where one does not.
+//! Start with `store`, which has every identity's sentence; most queries are in the other stores, by subject.
 
 pub mod store;
 mod balance_store;
@@ -27,22 +28,21 @@ use crate::database;
 pub struct Finding {
     /// The identity's sentence.
     pub identity: &'static str,
-    /// The line, loan, funder … where it fails.
+    /// The line, loan, funder or the like where it fails.
     pub subject: String,
     pub expected: i64,
     pub found: i64,
 }
 
-/// Findings listed for one identity; the rest is counted by looking again after the first are mended.
+/// The most findings listed for one identity. Whoever has corrected the first ones verifies again to see the rest.
 pub const FINDINGS_MAX: i64 = 20;
 
-/// Checks every identity in one snapshot of the database, so that work going on meanwhile cannot look like a fault.
-/// Empty when all hold.
+/// Checks every identity in one snapshot of the database, so that concurrent work cannot look like a fault. Empty if all hold.
 pub async fn verify(pool: &PgPool) -> sqlx::Result<Vec<Finding>> {
     verify_telling(pool, |_| ()).await
 }
 
-/// As [`verify`]; calls `told` with the sentence of each identity before checking it.
+/// As [`verify`], and calls `told` with the sentence of each identity before checking it.
 pub async fn verify_telling(pool: &PgPool, told: impl Fn(&'static str)) -> sqlx::Result<Vec<Finding>> {
     let mut transaction = database::begin(pool).await?;
     store::freeze_view(&mut transaction).await?;

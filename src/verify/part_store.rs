@@ -1,7 +1,7 @@
 //! Identities of sums and their parts, as SQL: days of the ledger, settlements, remittances, channels' files; orders and refunds
-//! against what they brought about. Parts are compared one by one, since two wrong ones may have the right sum.
+//! compared with their effects. Parts are compared one by one, since two wrong ones may have the right sum.
 
-/// The debits and the credits of each day: a posting that was dated into another day is found on both days.
+/// The debits and credits of each day: a posting with the date of another day is found on both days.
 pub(super) const LEDGER_DAYS: &str = "
     select coalesce(posted.business_day, summed.business_day) || ' funder ' || coalesce(posted.funder_id, summed.funder_id)
                || ' account ' || coalesce(posted.account, summed.account) || ' ' || side.name as subject,
@@ -19,7 +19,8 @@ pub(super) const LEDGER_DAYS: &str = "
                        as side(name, posted, summed)
     where coalesce(side.posted, 0) <> coalesce(side.summed, 0)";
 
-/// A day that was never closed has no sums that could be found wrong, so it is looked for here. Days are told as figures, such as 20260302.
+/// A day that was never closed has no sums to compare, so it is found here. In `expected` and `found`, days are numbers such as
+/// 20260302.
 pub(super) const CLOSES: &str = "
     select r.business_day || ' next' as subject, to_char(r.business_day + 1, 'YYYYMMDD')::bigint as expected,
            to_char(r.next_day, 'YYYYMMDD')::bigint as found
@@ -30,8 +31,8 @@ pub(super) const CLOSES: &str = "
     from close_chunk c join close_run r on r.business_day = c.business_day
     where r.finished_at is not null and c.done_at is null group by c.business_day, c.step";
 
-/// No row keeps a balance of losses and recoveries, so each leg on their accounts is checked against the events that may book it. Few
-/// postings have such legs, and only those are taken apart.
+/// No row has a balance of losses and recoveries, so each leg on their accounts is compared with the events that may book it. Few
+/// postings have such legs, and only those are expanded.
 pub(super) const LOSSES: &str = "
     select p.posting_id || ' ' || p.event as subject, 0 as expected, leg.amount_fen as found
     from posting p cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
@@ -44,7 +45,7 @@ pub(super) const LOSSES: &str = "
           -- Where penalty, which is no receivable, goes to a guarantor.
           ('repayment', 215, 213), ('repayment_reversed', 213, 215), ('repayment_reversed', 213, 214), ('refund', 215, 213))";
 
-/// What guarantors had paid is no loss. Which charges had fallen due by then, and so are charged off, goes by the day.
+/// What guarantors had paid is no loss. Which charges are charged off depends on whether they had fallen due by that day.
 pub(super) const CHARGE_OFF: &str = "
     select coalesce(c.loan_id, posted.source_id) as subject, coalesce(c.lost, 0) as expected, coalesce(posted.fen, 0) as found
     from (select *, principal_fen + interest_fen + fee_fen - covered_fen as lost from charge_off) c
@@ -57,7 +58,7 @@ pub(super) const CHARGE_OFF: &str = "
             and posted.business_day = c.business_day
     where coalesce(c.lost, 0) <> coalesce(posted.fen, 0)";
 
-/// Claim by claim, so that what one lacks is not made up for by another one; each under a reference of the bank that books no other.
+/// Claim by claim, so that two errors cannot cancel out; each has a bank reference that no other claim is booked under.
 pub(super) const CLAIMS: &str = "
     select coalesce(c.claim_id, posted.source_id)::text as subject, coalesce(c.paid, 0) as expected, coalesce(posted.fen, 0) as found
     from (select line_id, claim_id, funder_id,
@@ -75,8 +76,8 @@ pub(super) const CLAIMS: &str = "
          on taken.claim_id = c.claim_id and taken.funder_id = c.funder_id and taken.bank_reference = c.bank_reference
     where c.claim_id is null or taken.claim_id is null";
 
-/// Claims that were paid and the journal of what came in for them, against what stands on the loan. One that has ended owes its guarantor
-/// nothing.
+/// Paid claims and the journal of what was recovered for them, compared with the loan's totals. A loan that has ended owes its
+/// guarantor nothing.
 pub(super) const CLAIMED_LOANS: &str = "
     select l.loan_id || ' ' || side.name as subject, side.told as expected, side.stands as found
     from loan l
@@ -132,8 +133,8 @@ pub(super) const SETTLEMENTS: &str = "
                        as side(name, parts, told)
     where coalesce(side.parts, 0) <> side.told";
 
-/// A merchant's refunds may exceed its sales for many days on end, and what is left is then of several funders' money: of either sign for
-/// each, since only their sum is negative.
+/// A merchant's refunds may exceed its sales for many days in a row. What is carried then concerns several funders, and may be of
+/// either sign for each, since only the sum is negative.
 pub(super) const SETTLEMENT_CARRIED: &str = "
     select coalesce(taken.settlement_id, before.settlement_id) || ' merchant ' || coalesce(taken.merchant_id, before.merchant_id)
                || ' funder ' || coalesce(taken.funder_id, before.funder_id) as subject,
@@ -148,7 +149,8 @@ pub(super) const SETTLEMENT_CARRIED: &str = "
          on before.settlement_id = taken.settlement_id and before.merchant_id = taken.merchant_id and before.funder_id = taken.funder_id
     where coalesce(before.fen, 0) <> coalesce(taken.fen, 0)";
 
-/// By product version and kind of income, each of which has a share of its own, that later days make up for what earlier ones kept.
+/// By product version and kind of income: each has its own share, computed on the total so far, so that later days correct earlier
+/// ones.
 pub(super) const REMITTANCE_PARTS: &str = "
     select coalesce(due.remittance_id, told.remittance_id) || ' product ' || coalesce(due.product_id, told.product_id) || ' version '
                || coalesce(due.product_version, told.product_version) || ' ' || part.name as subject,
@@ -178,7 +180,7 @@ pub(super) const REMITTANCE_PARTS: &str = "
                                ('subsidy', due.subsidy, told.subsidy_fen)) as part(name, due, told)
     where coalesce(part.due, 0) <> coalesce(part.told, 0)";
 
-/// Compared both ways, so that nothing is taken off what another funder is owed.
+/// Compared both ways, so that nothing is deducted from what another funder is owed.
 pub(super) const REMITTANCE_CARRIED: &str = "
     select coalesce(r.remittance_id, taken.carried_into) || ' funder ' || coalesce(r.funder_id, taken.funder_id) as subject,
            coalesce(taken.fen, 0) as expected, coalesce(r.carried_in_fen, 0) as found
@@ -188,7 +190,7 @@ pub(super) const REMITTANCE_CARRIED: &str = "
          on taken.carried_into = r.remittance_id and taken.funder_id = r.funder_id
     where coalesce(taken.fen, 0) <> coalesce(r.carried_in_fen, 0)";
 
-/// A file is compared once: what it names and we have neither booked nor opened a break for is looked for by nobody any more.
+/// A file is compared only once: what it names and is neither booked nor in a break would never be looked for again.
 pub(super) const NAMED: &str = "
     select f.channel || ' ' || f.business_day || ' order ' || f.withholding_id as subject, f.amount_fen as expected, 0 as found
     from channel_file c
@@ -207,7 +209,7 @@ pub(super) const FILES: &str = "
                        as part(name, summed, told)
     where coalesce(part.summed, 0) <> part.told";
 
-/// Compared both ways: an order is marked as paid only by a purchase, and a purchase by an order's code is the one that paid it.
+/// Compared both ways: an order is marked as paid only by a purchase, and a purchase with an order's code is the one that paid it.
 pub(super) const ORDERS: &str = "
     select coalesce(o.code_id, p.code_id) as subject, coalesce(o.amount_fen, 0) as expected,
            case when o.merchant_id <> p.merchant_id or o.status <> p.status then 0 else coalesce(p.amount_fen, 0) end as found
@@ -225,8 +227,8 @@ pub(super) const REFUNDS: &str = "
     where p.refunded_fen > 0 or r.refund_id is not null
     group by p.purchase_id, p.line_id having coalesce(sum(r.amount_fen), 0) <> p.refunded_fen";
 
-/// Of a purchase, in however many parts it was refunded: the charge × refunded ÷ price, rounded half-up once. The discount fee comes back
-/// only where the merchant's agreement said so when the purchase was made.
+/// For a purchase, in however many parts it was refunded: charge × refunded ÷ price, rounded half-up once. The discount fee is returned
+/// only if the merchant's agreement said so when the purchase was made.
 pub(super) const RETURNED: &str = "
     select r.purchase_id || ' ' || charge.name as subject, belongs.fen as expected, charge.returned as found
     from (select line_id, purchase_id, sum(amount_fen) as amount, sum(discount_fee_returned_fen)::bigint as fee,
@@ -240,8 +242,8 @@ pub(super) const RETURNED: &str = "
     cross join lateral (values (div(2 * charge.fen * r.amount + p.amount_fen, 2 * p.amount_fen)::bigint)) as belongs(fen)
     where belongs.fen <> charge.returned";
 
-/// What refunds say that the borrower owes no more of interest and fees, by loan: it left the schedule, or the installments that were
-/// billed. What a payoff waived after billing left the schedule too, and is no refund's.
+/// Interest and fees that refunds say are no longer owed, by loan: they left the schedule or the billed installments. What a payoff
+/// waived after billing left the schedule too, but not by a refund.
 pub(super) const WAIVED: &str = "
     select coalesce(told.loan_id, gone.loan_id) as subject, coalesce(gone.fen, 0) as expected, coalesce(told.fen, 0) as found
     from (select line_id, loan_id, sum(interest_waived_fen)::bigint as fen from refund group by line_id, loan_id) told
@@ -270,8 +272,8 @@ pub(super) const OPENED: &str = "
     left join line_entry e on e.line_id = a.line_id and e.kind = 'opened' and e.source_id = a.application_id
     where a.status = 'approved' and a.limit_fen is distinct from e.limit_change_fen";
 
-/// An account that a day's manifest does not name has nothing in it: neither a day that names it first, nor one that names it no more,
-/// may leave anything out.
+/// An account that a day's manifest does not list is zero: neither the first day that lists it, nor the day after the last one, may
+/// leave anything out.
 pub(super) const OPENED_BOOKS: &str = "
     select day.funder_id || ' ' || day.business_day || ' ' || account.name as subject, stood.closed as expected, stood.opened as found
     from (select funder_id, business_day, told, lag(told) over days as before, lag(business_day) over days as day_before
@@ -289,8 +291,8 @@ pub(super) const OPENED_BOOKS: &str = "
                                 coalesce((day.told ->> (account.name || '.opening_fen'))::bigint, 0))) as stood(closed, opened)
     where day.day_before = day.business_day - 1 and stood.closed <> stood.opened";
 
-/// Compared both ways, by the hashes that were signed. Of files whose bytes are kept, all bytes must be there; only their number is looked
-/// at, since to hash them all would take as long as there are years of them.
+/// Compared both ways, by the signed hashes. Of files whose bytes are stored, all bytes must be there. Only their number is checked,
+/// since hashing the files of years would take too long.
 pub(super) const DAY_FILES: &str = "
     select coalesce(listed.funder_id, f.funder_id) || ' ' || coalesce(listed.business_day, f.business_day) || ' '
                || coalesce(listed.name, f.name) as subject,

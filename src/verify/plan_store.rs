@@ -1,5 +1,5 @@
-//! First plans of loans against the terms under which they were made, which SQL does not read. What one borrower is asked for too much,
-//! and another one too little, is right in every sum.
+//! First plans of loans compared with the terms under which they were made, which SQL cannot read. If one borrower is asked for too
+//! much and another one for too little, every sum is still right.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::base::{BusinessDay, Fen};
 use crate::loan::Installment;
 use crate::product::{Catalogue, ProductVersion, QuoteRequest, Terms, quote};
 
-/// Loans that are looked at together, so that no book is held in memory.
+/// Loans read at once, so that memory never holds a whole book.
 const PAGE_ROWS: i64 = 20_000;
 
-/// A loan with what its first plan follows from, and that plan as it stands.
+/// A loan, what its first plan was computed from, and that plan as it is stored.
 struct Made {
     loan_id: LoanId,
     product_id: ProductId,
@@ -35,25 +35,25 @@ struct Made {
     principal_fen: Vec<i64>,
     interest_fen: Vec<i64>,
     fee_fen: Vec<i64>,
-    /// What the merchant pays of it; `None` where the purchase is not there.
+    /// The merchant's part of the interest; `None` if the purchase is missing.
     subsidy: Option<Fen>,
 }
 
-/// How a plan differs from what its terms ask: in which part, what they ask, and what stands there.
+/// A difference between a plan and its terms: in which part, what the terms ask, and what is stored.
 struct Difference {
     part: String,
     expected: Fen,
     found: Fen,
 }
 
-/// Loans whose first plan, its statement days, or its merchant's part of it are not what was quoted. Where terms are not there or cannot
-/// be read, the loan is passed over: the rates of loans name it.
+/// Loans whose first plan, statement days or merchant's part differ from what was quoted. A loan whose terms are missing or cannot be
+/// read is skipped: the identity of loans' rates finds it.
 ///
 /// # Errors
 /// Failures of the database.
 pub async fn find_other_plans(connection: &mut PgConnection, identity: &'static str) -> sqlx::Result<Vec<Finding>> {
     let catalogue = Catalogue::default();
-    // Those that are not there as well, so that nobody looks for them loan by loan.
+    // Missing versions are remembered too, so that they are not looked up again for each loan.
     let mut read: HashMap<(ProductId, i32), Option<Arc<ProductVersion>>> = HashMap::new();
     let (mut findings, mut after) = (Vec::new(), Uuid::nil());
     loop {
@@ -101,7 +101,7 @@ impl Made {
         if let Some(found) = self.subsidy.filter(|subsidy| *subsidy != quoted.subsidy) {
             return Some(Difference { part: "subsidy".to_owned(), expected: quoted.subsidy, found });
         }
-        // By these days it is billed, whatever its rows say of when they fall due.
+        // It is billed on these days, whatever due days its rows have.
         let statements = (self.first_statement_on, self.last_statement_on);
         if statements != (quoted.first_statement_on, quoted.last_statement_on) {
             let part = "is billed from another day, or to another one".to_owned();
@@ -138,7 +138,7 @@ impl Made {
     }
 }
 
-/// By their ids, from the first after `after` on.
+/// A page of loans by their ids, those after `after`.
 async fn list_made(connection: &mut PgConnection, after: Uuid) -> sqlx::Result<Vec<Made>> {
     sqlx::query_as!(
         Made,

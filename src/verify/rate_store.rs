@@ -1,4 +1,4 @@
-//! Rates of loans against the terms under which they were made, which SQL does not read.
+//! Rates of loans compared with the terms under which they were made, which SQL cannot read.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::base::id::ProductId;
 use crate::base::{Rate, counted};
 use crate::product::{Catalogue, ProductVersion, annual_rate};
 
-/// What loans that are alike were made under, and how many there are.
+/// Loans of one product version, grade, number of periods and rate, and how many there are.
 struct Sold {
     product_id: ProductId,
     product_version: i32,
@@ -19,8 +19,8 @@ struct Sold {
     loans: i64,
 }
 
-/// Kinds of loans whose rate is not that of their plan: penalty and early payoff stand on it. Also those whose terms are not there, or
-/// cannot be read.
+/// Kinds of loans whose rate is not that of their plan: penalty and early payoff are computed from it. Also those whose terms are
+/// missing or cannot be read.
 ///
 /// # Errors
 /// Failures of the database.
@@ -49,7 +49,7 @@ pub async fn find_other_rates(connection: &mut PgConnection, identity: &'static 
     Ok(findings)
 }
 
-/// The version of a product; `None` where it is not there or its text cannot be read, so that all else is still looked at.
+/// A product version; `None` if it is missing or its text cannot be read, so that everything else is still checked.
 ///
 /// # Errors
 /// Failures of the database.

@@ -1,6 +1,5 @@
-//! Open bills that are settled to the last fen of penalty, paid ones that are not, and penalty that was collected and never due.
-//! Penalty follows from the terms of products, which SQL does not read: a query finds what may be so, and the rule by which it is
-//! collected says whether it is.
+//! Open bills that owe nothing any more, paid bills that still owe penalty, and penalty that was collected but never due. Penalty
+//! depends on the terms of products, which SQL cannot read: a query finds candidates, and the rule that collects penalty decides.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +16,10 @@ use crate::product::Catalogue;
 use crate::repayment::account::OpenInstallment;
 use crate::{bill, business_day};
 
-/// Paid installments that are looked at together, so that no book is held in memory.
+/// Installments read at once, so that memory never holds a whole book.
 const PAGE_ROWS: i64 = 100_000;
 
-/// Open bills of which nothing is owed though something late has left its fen-days behind.
+/// Open bills that owe nothing, although a late payment has left fen-days on them.
 ///
 /// # Errors
 /// Failures of the database.
@@ -41,7 +40,7 @@ pub async fn find_settled(connection: &mut PgConnection, identity: &'static str)
         }
         let (product_id, version) = (billed.product_id, billed.product_version);
         let Some(product) = find_terms(&catalogue, &mut *connection, product_id, version).await? else {
-            // What is owed cannot be told; terms that are not there are looked for by the rates of loans.
+            // What it owes is unknown. The identity of loans' rates finds missing terms.
             owed.remove(&key);
             continue;
         };
@@ -59,7 +58,7 @@ pub async fn find_settled(connection: &mut PgConnection, identity: &'static str)
     Ok(settled.take(FINDINGS_MAX as usize).collect())
 }
 
-/// In the order of lines.
+/// Open bills that owe nothing but penalty, if anything, sorted by line.
 async fn list_owing_penalty_at_most(connection: &mut PgConnection) -> sqlx::Result<Vec<(LineId, BusinessDay)>> {
     let rows = sqlx::query!(
         r#"select b.line_id as "line_id: LineId", b.due_on as "due_on: BusinessDay"
@@ -79,16 +78,16 @@ async fn list_owing_penalty_at_most(connection: &mut PgConnection) -> sqlx::Resu
     Ok(rows.into_iter().map(|row| (row.line_id, row.due_on)).collect())
 }
 
-/// An installment that was late, and all that its penalty follows from.
+/// An installment that was late, with everything that its penalty is computed from.
 struct LateInstallment {
     line_id: LineId,
     loan_id: LoanId,
     period: i16,
     due_on: BusinessDay,
     penalty_paid: Fen,
-    /// On which penalty still runs.
+    /// Penalty still runs on this.
     unpaid_principal: Fen,
-    /// On which it runs as well, where its terms say so.
+    /// Penalty runs on this too, if the terms say so.
     unpaid_interest: Fen,
     fen_days: i64,
     fen_days_to: Option<BusinessDay>,
@@ -99,7 +98,7 @@ struct LateInstallment {
     counted_to: BusinessDay,
 }
 
-/// The key of an installment, by which pages are in order.
+/// The key of an installment; pages are sorted by it.
 #[derive(Clone, Copy)]
 struct Key {
     line_id: Uuid,
@@ -107,13 +106,13 @@ struct Key {
     period: i16,
 }
 
-/// Goes through late installments page by page and collects those whose penalty is wrong.
+/// Walks over late installments page by page and collects those whose penalty is wrong.
 struct Walk {
     identity: &'static str,
-    /// Of what was collected and what is due.
+    /// Given what was collected and what is due.
     is_wrong: fn(Fen, Fen) -> bool,
     catalogue: Catalogue,
-    /// The last installment that was looked at.
+    /// The last installment that was checked.
     after: Key,
     findings: Vec<Finding>,
     is_over: bool,
@@ -167,8 +166,7 @@ impl LateInstallment {
     }
 }
 
-/// Installments of paid bills that left penalty unpaid, as it stood on the day on which they were settled. Nothing runs on a bill that
-/// is paid.
+/// Installments of paid bills that left penalty unpaid, as of the day on which the bill was settled: no penalty runs on a paid bill.
 ///
 /// # Errors
 /// Failures of the database.
@@ -181,7 +179,7 @@ pub async fn find_unpaid_penalty(connection: &mut PgConnection, identity: &'stat
     Ok(walk.findings)
 }
 
-/// By their keys, from the first after `after` on, each counted to the day on which its bill was settled.
+/// A page of installments by their keys, those after `after`, each counted to the day on which its bill was settled.
 async fn list_paid_late(connection: &mut PgConnection, after: Key) -> sqlx::Result<Vec<LateInstallment>> {
     sqlx::query_as!(
         LateInstallment,
@@ -205,7 +203,7 @@ async fn list_paid_late(connection: &mut PgConnection, after: Key) -> sqlx::Resu
     .await
 }
 
-/// Installments of which more penalty was collected than has run by today.
+/// Installments for which more penalty was collected than has run by today.
 ///
 /// # Errors
 /// Failures of the database.
@@ -223,7 +221,7 @@ pub async fn find_overpaid_penalty(
     Ok(walk.findings)
 }
 
-/// By their keys, from the first after `after` on, each counted to `today`.
+/// A page of installments by their keys, those after `after`, each counted to `today`.
 async fn list_penalised(
     connection: &mut PgConnection,
     today: BusinessDay,

@@ -1,4 +1,4 @@
-//! The platform's share of what was remitted against the terms under which it came in, which SQL does not read.
+//! The platform's share of what was remitted, compared with the product's terms, which SQL cannot read.
 
 use sqlx::PgConnection;
 
@@ -9,8 +9,8 @@ use crate::base::id::{FunderId, ProductId};
 use crate::product::Catalogue;
 use crate::settlement::remittance::{Income, RemittedBefore};
 
-/// Product versions of whose income more or less was kept, over all days together, than their profit share names. Where terms are not
-/// there or cannot be read, the rates of loans name them.
+/// Product versions for which, over all days together, another share was kept than their profit share names. If terms are missing or
+/// cannot be read, the identity of loans' rates finds them.
 ///
 /// # Errors
 /// Failures of the database.
@@ -32,7 +32,7 @@ pub async fn find_other_shares(connection: &mut PgConnection, identity: &'static
     Ok(findings)
 }
 
-/// All that was remitted of each product version, and what the platform kept of it.
+/// Everything that was remitted of each product version, and the share that the platform kept.
 async fn list_remitted(connection: &mut PgConnection) -> sqlx::Result<Vec<(Income, Fen)>> {
     let rows = sqlx::query!(
         r#"select r.funder_id as "funder_id: FunderId", p.product_id as "product_id: ProductId", p.product_version,

@@ -1,4 +1,4 @@
-//! The identities as SQL: each query returns the places where its sentence is not true.
+//! The identities, as SQL: each query returns the places where its sentence is not true.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -25,9 +25,9 @@ pub struct Identity {
 enum Exceptions {
     /// By a query for `subject`, `expected` and `found`.
     Query(&'static str),
-    /// By one that is handed what is booked on each account, as [`balance_store`] says.
+    /// By a query that gets the posted balances, as [`balance_store`] says.
     Booked(&'static str),
-    /// By a function, as the next seven: they depend on the terms of products, which SQL does not read.
+    /// By a function, as the next seven: they depend on the terms of products, which SQL cannot read.
     Settled,
     UnpaidPenalty,
     OverpaidPenalty,
@@ -40,16 +40,17 @@ enum Exceptions {
     Misfit,
 }
 
-/// Has all that the transaction reads stand as of one instant, so that all identities are checked on the same book.
+/// Makes the transaction read one snapshot, so that all identities are checked on the same data.
 pub async fn freeze_view(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *connection).await?;
-    // Each identity reads whole tables. After a day of many rows the planner knows of few of them, and may look every row up by itself.
+    // Each identity reads whole tables. After a busy day the planner's statistics are out of date, and nested loops would look up every
+    // row.
     sqlx::query!("set local enable_nestloop = off").execute(connection).await?;
     Ok(())
 }
 
-/// Where an identity does not hold, at most [`FINDINGS_MAX`] places. What is booked is summed for the first that compares it, and kept in
-/// `booked` for all that follow in the same snapshot.
+/// Finds at most [`FINDINGS_MAX`] places where an identity does not hold. The posted balances are summed by the first identity that
+/// compares them, and kept in `booked` for the following ones in the same snapshot.
 pub async fn check(
     connection: &mut PgConnection,
     identity: &Identity,
@@ -67,8 +68,8 @@ pub async fn check(
         Exceptions::OtherShares => return find_other_shares(connection, identity.sentence).await,
         Exceptions::Misfit => return find_misfit(connection, identity.sentence).await,
     };
-    // The identities are data, run in a loop; each is prepared by a test, so that none can name a column that is not there. In an order
-    // of their own, so that whoever asks again is told the same ones.
+    // The identities are data, run in a loop; a test prepares each, so that none can name a missing column. Sorted, so that repeating
+    // the check lists the same findings.
     let limited = format!(
         "select subject::text, expected::bigint, found::bigint from ({exceptions}) exceptions
          order by 1, 2, 3 limit {FINDINGS_MAX}"
@@ -97,7 +98,7 @@ macro_rules! exceptions {
 
 macro_rules! identities {
     ($($sentence:literal $($booked:ident)?: $exceptions:expr,)*) => {
-        /// All identities, in the order in which they are looked at.
+        /// All identities, in the order in which they are checked.
         pub const IDENTITIES: &[Identity] =
             &[$(Identity { sentence: $sentence, exceptions: exceptions!($($booked)? $exceptions) },)*
               OPEN_BILLS, PAID_BILLS, PENALTY, FEN_DAYS, FEN_DAYS_EXACT, RATES, FIRST_PLANS, SHARES, TRAIL];
@@ -164,7 +165,7 @@ identities! {
 
     "a line was opened with the limit that was approved": part_store::OPENED,
 
-    // Above its limit a line can stand only after the limit was lowered.
+    // A line can be above its limit only after the limit was lowered.
     "no purchase took a line over its limit":
         "select line_id || ' entry ' || entry_no as subject, limit_after_fen as expected, used_after_fen as found
          from line_entry where kind = 'purchase' and used_after_fen > limit_after_fen",

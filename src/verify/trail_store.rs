@@ -1,11 +1,11 @@
-//! The audit trail, whose hashes are made by the program and not by SQL.
+//! The audit trail, whose hashes are made by the program, not by SQL.
 
 use sqlx::PgConnection;
 
 use super::Finding;
 use crate::audit;
 
-/// The first entry that does not fit, if any.
+/// The first entry whose hash does not fit, if any.
 ///
 /// # Errors
 /// Failures of the database.

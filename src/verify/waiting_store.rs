@@ -1,7 +1,7 @@
-//! What waits for longer than anything of its kind should, as SQL.
+//! Identities as SQL about what waits for longer than anything of its kind should.
 
-/// The hook is asked again every minute, and where it is silent a person decides: only an application that cannot be put to the hook stays
-/// submitted. Days begin at midnight in Shanghai, whatever the session's time zone is.
+/// The hook is asked again every minute, and if it does not answer a person decides: only an application that cannot be given to the
+/// hook stays submitted. Days begin at midnight in Shanghai, whatever the session's time zone is.
 pub(super) const UNDECIDED: &str = "
     select application_id as subject, 0 as expected,
            (select today from business_day) - (created_at at time zone 'Asia/Shanghai')::date as found
@@ -21,8 +21,8 @@ pub(super) const PENDING: &str = "
     select 'payout ' || payout_id, 3, (select today from business_day) - pay_on
     from payout where status in ('created', 'submitted', 'unknown') and pay_on < (select today from business_day) - 3";
 
-/// No holidays last half as long, so that nothing is ordered for a later day. What is put off lets nothing else collect from its line, or
-/// is not paid, and would not be pending for long before its day.
+/// No holidays are longer than half of these 14 days, so nothing is ordered for a later day. Something with a later day would block the
+/// collection from its line, or would not be paid, and [`PENDING`] would not find it for a long time.
 pub(super) const PUT_OFF: &str = "
     select 'withholding ' || withholding_id as subject, 14 as expected, put_off.until - (select today from business_day) as found
     from withholding
@@ -32,7 +32,7 @@ pub(super) const PUT_OFF: &str = "
     select 'payout ' || payout_id, 14, pay_on - (select today from business_day)
     from payout where status in ('created', 'submitted', 'unknown') and pay_on > (select today from business_day) + 14";
 
-/// Payments to people who have closed their account are left out: they may ask for their money whenever they like.
+/// Payments to people who have closed their account are left out: they may ask for their money at any time.
 pub(super) const REFUSED: &str = "
     select payout_id as subject, 3 as expected, (select today from business_day) - pay_on as found
     from payout where status = 'failed' and pay_on < (select today from business_day) - 3

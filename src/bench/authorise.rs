@@ -1,4 +1,4 @@
-//! `fenqi bench authorise`: purchases a second through the real authoriser, against pgbench's simple-update.
+//! `fenqi bench authorise`: purchases per second through the real authoriser, compared with pgbench's simple-update.
 
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::error::Fault;
 use crate::funder;
 use crate::purchase::{Authoriser, Decision, PurchaseRefusal, PurchaseRequest};
 
-/// Lines that the purchases spread over.
+/// Lines that the purchases are spread over.
 const LINES: i32 = 20_000;
 const MERCHANTS: i32 = 200;
-/// Callers that keep two cores busy, and those of a quieter hour.
+/// Callers that keep two cores busy, and callers of a quieter hour.
 const MANY_CALLERS: usize = 128;
 const FEWER_CALLERS: usize = 32;
-/// What each purchase costs: a common amount in the real input.
+/// The price of each purchase: a common amount in the real input.
 const AMOUNT: Fen = Fen::new(23_450);
-/// Half of a purchase: what is left at the end, too little for one more.
+/// Added to limits and reserves: what is left at the end, too little for one more purchase.
 const HALF: Fen = Fen::new(AMOUNT.get() / 2);
 const PERIODS: u16 = 12;
 
@@ -43,19 +43,20 @@ enum Spread {
     HalfOnOneLine,
 }
 
+/// How the purchases of a run went.
 pub(super) struct Run {
-    /// Refusals are decisions, too.
+    /// Refusals count as decisions, too.
     decisions_per_second: Decimal,
     pub(super) p50_ms: Decimal,
     pub(super) p99_ms: Decimal,
     counts: Counts,
 }
 
-/// What became of purchases.
+/// The outcomes of purchases.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     authorised: u64,
-    /// Of these, on the first line of the book.
+    /// How many of these were on the first line of the book.
     authorised_on_first: u64,
     refused_by_line: u64,
     refused_by_reserve: u64,
@@ -70,7 +71,7 @@ impl AddAssign for Counts {
     }
 }
 
-/// Measures all cases; `say` is told each figure as it is known.
+/// Measures all cases; `say` gets each figure as soon as it is known.
 pub async fn measure(
     world: &World,
     baseline: &SimpleUpdate,
@@ -93,7 +94,7 @@ pub async fn measure(
     Ok(at_many)
 }
 
-/// Ours and the baseline in turn, so that a drift of the machine meets both.
+/// Measures ours and the baseline in turn, so that slow changes of the machine affect both.
 async fn compare(world: &World, baseline: &SimpleUpdate, options: Options, callers: usize) -> anyhow::Result<Figure> {
     let shop = Shop::open(world, PLENTY).await?;
     shop.run(callers, Duration::from_secs(1), Spread::Even).await?;
@@ -116,7 +117,7 @@ async fn compare(world: &World, baseline: &SimpleUpdate, options: Options, calle
 }
 
 impl Run {
-    /// The figure of a case that is measured once, with many callers.
+    /// The figure of a case that is measured only once, with many callers.
     fn figure(&self, case: &str, unit: &'static str) -> Figure {
         let name = format!("authorise, {case}, {MANY_CALLERS} callers");
         let mut figure = Figure::new(name, self.decisions_per_second, unit);
@@ -140,14 +141,14 @@ pub(super) struct Buying<'a> {
 }
 
 impl<'a> Buying<'a> {
-    /// Opens a book and buys in it for a second.
+    /// Opens a book and warms it up by buying for a second.
     pub(super) async fn open(world: &'a World, callers: usize) -> anyhow::Result<Buying<'a>> {
         let shop = Shop::open(world, PLENTY).await?;
         shop.run(callers, Duration::from_secs(1), Spread::Even).await?;
         Ok(Buying { shop, callers })
     }
 
-    /// How purchases went that were asked for between the beginning and the end of `meanwhile`.
+    /// Buys while `meanwhile` runs, and returns how those purchases went.
     pub(super) async fn during(&self, meanwhile: impl Future<Output = ()>) -> anyhow::Result<Run> {
         let over = Arc::new(AtomicBool::new(false));
         let until = Until::Told(Arc::clone(&over));
@@ -186,8 +187,8 @@ fn cost_of(purchases: u64) -> Fen {
     Fen::new(AMOUNT.get() * purchases.cast_signed())
 }
 
-/// A line whose limit allows a thousand purchases, and of which half of all callers ask for many more at once: no more is lent than the
-/// limit allows, and no less.
+/// The limit of the first line allows a thousand purchases, and half of all callers ask for many more at once: exactly as much must be
+/// lent as the limit allows.
 async fn short_line(world: &World, options: Options) -> anyhow::Result<Figure> {
     let enough_for = 1_000;
     let limit = cost_of(enough_for) + HALF;
@@ -211,8 +212,7 @@ async fn short_line(world: &World, options: Options) -> anyhow::Result<Figure> {
     Ok(run.figure("half on a line that runs out", "decisions/s"))
 }
 
-/// A reserve that holds the money of one and a half thousand purchases, and of which many more are asked: no more is lent than it holds,
-/// and no less.
+/// The reserve holds the money of 1,500 purchases, and many more are asked for: exactly as much must be lent as it holds.
 async fn scarce_reserve(world: &World, options: Options) -> anyhow::Result<Figure> {
     let enough_for = 1_500;
     let shop = Shop::open(world, cost_of(enough_for) + HALF).await?;
@@ -241,7 +241,7 @@ impl<'a> Shop<'a> {
         Ok(Shop { world, authoriser, book: Arc::new(book), keys: Arc::default() })
     }
 
-    /// A reserve without a practical end, and a first line of `limit`.
+    /// With a reserve that is never used up, and a first line of `limit`.
     async fn open_with_first_line(world: &'a World, limit: Fen) -> anyhow::Result<Shop<'a>> {
         let mut book = world.open_book(PLENTY, LINES, MERCHANTS).await?;
         book.lines[0] = world.open_line(&book, limit).await?;
@@ -255,7 +255,7 @@ impl<'a> Shop<'a> {
         Ok(reserve.map(|reserve| reserve.available).unwrap_or_default())
     }
 
-    /// `callers` tasks, each asking for one purchase after the other until the time is over.
+    /// Runs `callers` tasks, each asking for one purchase after the other until the time is over.
     async fn run(&self, callers: usize, time: Duration, spread: Spread) -> anyhow::Result<Run> {
         self.run_until(callers, Until::Time(Instant::now() + time), spread).await
     }
@@ -303,7 +303,7 @@ async fn buy_until(
     let mut bought = Bought::default();
     while !until.is_over() {
         let number = keys.fetch_add(1, Ordering::Relaxed);
-        // A stride prime to the number of lines visits them all in an order that is not that of their ids.
+        // The stride is prime to the number of lines, so all lines are visited, in another order than that of their ids.
         let line = match spread {
             Spread::HalfOnOneLine if number.is_multiple_of(2) => 0,
             Spread::Even | Spread::HalfOnOneLine => number.wrapping_mul(7_919) as usize % book.lines.len(),

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use rust_decimal::Decimal;
 use tokio::process::Command;
 
-/// Branches of pgbench's tables: enough that its tellers and accounts do not queue behind each other at 128 clients.
+/// The number of branches in pgbench's tables: enough that 128 clients do not wait for each other's tellers and accounts.
 const SCALE: &str = "50";
 
 /// `pgbench` with its tables in a scratch database.

@@ -1,6 +1,6 @@
-//! SQL that lends a large book in a few statements: lines, loans, schedules, purchases, postings, and bills of before.
+//! SQL that lends a large book in a few statements: lines, loans, schedules, purchases, postings, and bills of the past.
 //!
-//! `bench_line` is a temporary table that no migration knows, so the statements that read it are checked when they run.
+//! `bench_line` is a temporary table that no migration knows, so the statements that read it are checked only when they run.
 
 use sqlx::PgConnection;
 
@@ -8,7 +8,7 @@ use super::store::BookOf;
 use crate::base::id::{LineId, MerchantId};
 use crate::base::{BusinessDay, Fen};
 
-/// Periods of every loan, and what each of them asks for.
+/// The periods of every loan. `PRINCIPAL` is a loan's principal; the installment amounts are those of each period.
 const PERIODS: u32 = 12;
 pub(super) const PRINCIPAL: Fen = Fen::new(120_000);
 const INSTALLMENT_PRINCIPAL_FEN: i64 = 10_000;
@@ -17,14 +17,14 @@ const INSTALLMENT_INTEREST_FEN: i64 = 450;
 const DISCOUNT_FEE_FEN: i64 = 720;
 const LIMIT_FEN: i64 = 2_000_000;
 
-/// Lines that are alike, with loans that are made on the business day.
+/// Lines of one kind, with loans that are made on the book's day.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     pub lines: i64,
     pub loans_per_line: i32,
     pub first_statement_on: BusinessDay,
     pub first_due_on: BusinessDay,
-    /// The first installment was billed before, and nothing of it is paid.
+    /// Whether the first installment was billed already; nothing of it is paid.
     pub is_billed: bool,
 }
 
@@ -34,8 +34,8 @@ impl Part {
     }
 }
 
-/// Lends the loans of `parts` on the book's day, out of a funder who has lent nothing before. What lines owe is what their
-/// schedules say. Line ids are random, so that ranges of accounts are of equal size and parts lie among each other.
+/// Lends the loans of `parts` on the book's day, from a funder that has lent nothing before. What lines owe is the sum of their
+/// schedules. Line ids are random, so that ranges of accounts have equal sizes and the parts are mixed.
 pub(super) async fn insert_loans(
     connection: &mut PgConnection,
     book: BookOf,
@@ -74,7 +74,7 @@ async fn insert_bench_lines(connection: &mut PgConnection, parts: &[Part]) -> sq
     Ok(())
 }
 
-/// Active lines with a card to withhold from. Their journal opens with what they owe.
+/// Inserts active lines with a card to withhold from. Their journals open with what they owe.
 async fn insert_lines(connection: &mut PgConnection, book: BookOf) -> sqlx::Result<()> {
     sqlx::query(
         "with opened as (
@@ -169,7 +169,7 @@ async fn insert_purchases(connection: &mut PgConnection, book: BookOf) -> sqlx::
     Ok(())
 }
 
-/// What [`crate::purchase::posting::purchase`] posts for each.
+/// Inserts what [`crate::purchase::posting::purchase`] would post for each.
 async fn insert_postings(connection: &mut PgConnection, book: BookOf) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into posting (posting_id, line_id, funder_id, event, source_id, debit, credit, amount_fen, business_day, posted_at)
@@ -205,14 +205,14 @@ async fn insert_bills_of_before(connection: &mut PgConnection) -> sqlx::Result<(
     Ok(())
 }
 
-/// An open bill and what it asks for.
+/// An open bill and its amount.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenBill {
     pub line_id: LineId,
     pub amount: Fen,
 }
 
-/// Some of the bills that are due on a day and not paid.
+/// Some of the unpaid bills that are due on a day.
 pub(super) async fn list_open_bills(
     connection: &mut PgConnection,
     due_on: BusinessDay,

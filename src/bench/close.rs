@@ -1,4 +1,4 @@
-//! `fenqi bench close`: the whole daily close of a large book, against a plain copy of the rows that it writes.
+//! `fenqi bench close`: the whole daily close of a large book, compared with a plain copy of the rows that it writes.
 
 use std::time::{Duration, Instant};
 
@@ -20,26 +20,27 @@ use crate::product::Terms;
 use crate::repayment::{Transfer, record_transfer};
 
 const LOANS_PER_LINE: i32 = 2;
-/// One in this many of the lines owes an installment of the month before, and is frozen for it by the close.
+/// One in this many lines owes an installment of the previous month, and is frozen for it by the close.
 const LATE_EVERY: i64 = 20;
-/// For this many lines that are billed, there is one more with a bill that falls due on the day after.
+/// For every so many billed lines, there is one more with a bill that falls due on the next day.
 const DUE_TOMORROW_EVERY: i64 = 20;
-/// For this many loans of the book, one more is made on the day that is closed.
+/// For every so many loans of the book, one more is made on the day that is closed.
 const LOANS_PER_PURCHASE: i64 = 100;
-/// Borrowers who pay by transfer on that day, one by one; fewer where fewer have a bill.
+/// The most borrowers who pay by transfer on that day, one by one, if as many have a bill.
 const TRANSFERS: i64 = 500;
-/// Lines without debt whose last day it is.
+/// Lines without debt that expire on that day.
 const EXPIRING_LINES: i32 = 100;
-/// How many days away the statement days are of what is not due: more than any benchmark closes.
+/// How many days ahead the statement days of loans with nothing due are: more than any benchmark closes.
 const NOT_DUE_DAYS: u32 = 14;
 /// Callers that buy while the close runs.
 const CALLERS: usize = 8;
-/// For how long they buy before each close.
+/// How long they buy before each close, for the baseline.
 const QUIET: Duration = Duration::from_secs(3);
-/// How many times smaller the book for the comparisons is than the whole.
+/// The book for the comparisons is this many times smaller than the whole.
 const SMALLER: i64 = 10;
 
-/// Closes a day on which all loans are billed; and `runs` days on which a tenth as many are, while purchases are made.
+/// Closes one day on which all loans are billed, and then `runs` days on which a tenth as many are, while purchases are made. `say`
+/// gets each figure as soon as it is known.
 pub async fn measure(world: &World, loans: i64, runs: usize, say: &mut dyn FnMut(&Figure)) -> anyhow::Result<Figure> {
     let due = live_until_close(world, world.day(), loans).await?;
     let mut whole = whole_close(world, due).await?;
@@ -51,12 +52,12 @@ pub async fn measure(world: &World, loans: i64, runs: usize, say: &mut dyn FnMut
     Ok(whole)
 }
 
-/// The loans that are due in the smaller comparisons.
+/// The number of loans that are billed in the smaller comparisons.
 fn smaller(loans: i64) -> i64 {
     loans / SMALLER
 }
 
-/// What the same due work takes without and with a book beside it in which nothing is due.
+/// Compares how long the same due work takes alone, and beside a large book in which nothing is due.
 #[derive(Debug, Default)]
 pub struct NothingDue {
     alone: Vec<Decimal>,
@@ -64,15 +65,15 @@ pub struct NothingDue {
 }
 
 impl NothingDue {
-    /// Closes a day on which a tenth of `loans` is billed in a world that holds nothing else. The world must be new.
+    /// Closes a day on which a tenth of `loans` is billed, in a new world without any other loans.
     pub async fn measure_alone(&mut self, world: &World, loans: i64) -> anyhow::Result<()> {
         let due = live_until_close(world, world.day(), smaller(loans)).await?;
         self.alone.push(seconds(timed_close(world, due).await?.1));
         Ok(())
     }
 
-    /// Adds ten times as many loans with nothing due to a world that was measured alone, and closes `runs` days on which just
-    /// as many are billed as before.
+    /// Adds ten times as many loans with nothing due to the world that was measured alone, and closes `runs` days on which as many
+    /// loans are billed as before.
     pub async fn measure_beside(&mut self, world: &World, loans: i64, runs: usize) -> anyhow::Result<()> {
         let mut eve = world.day().plus_days(2);
         let lines = smaller(loans) * SMALLER / i64::from(LOANS_PER_LINE);
@@ -95,7 +96,7 @@ impl NothingDue {
     }
 }
 
-/// What a close is to bill: all loans of a funder's lines.
+/// What a close is expected to bill: all loans of a funder's lines.
 #[derive(Clone, Copy, Debug)]
 struct Due {
     day: BusinessDay,
@@ -103,8 +104,8 @@ struct Due {
     lines: i64,
 }
 
-/// Makes the loans that the close of the day after `eve` is to bill, closes `eve`, and lives through the day after until its
-/// close, so that each step of it has work.
+/// Makes the loans that the close of the day after `eve` is to bill, closes `eve`, and lives the next day until just before its close,
+/// so that each step of that close has work.
 async fn live_until_close(world: &World, eve: BusinessDay, loans: i64) -> anyhow::Result<Due> {
     let day = eve.next();
     let funder_id = world.lend(eve, &parts_due(world.terms(), day, loans)).await?.funder_id;
@@ -129,8 +130,8 @@ fn lines_of(loans: i64) -> i64 {
     (loans / i64::from(LOANS_PER_LINE)).max(2 * LATE_EVERY)
 }
 
-/// The lines whose loans are billed on `day`, some of them so late that it freezes them, and others with a bill that falls due
-/// on the day after.
+/// The lines whose loans are billed on `day`: most regularly, some so late that they are frozen, and others with a bill that falls due
+/// on the next day.
 fn parts_due(terms: &Terms, day: BusinessDay, loans: i64) -> [Part; 3] {
     let lines = lines_of(loans);
     let late = lines / LATE_EVERY;
@@ -149,15 +150,15 @@ fn parts_due(terms: &Terms, day: BusinessDay, loans: i64) -> [Part; 3] {
     ]
 }
 
-/// Lines of which nothing is due while a benchmark runs.
+/// Lines with loans of which nothing is due during a benchmark.
 fn not_due(day: BusinessDay, lines: i64, loans_per_line: i32) -> Part {
     let first_statement_on = day.plus_days(NOT_DUE_DAYS);
     let first_due_on = first_statement_on.plus_days(DAYS_TO_DUE);
     Part { lines, loans_per_line, first_statement_on, first_due_on, is_billed: false }
 }
 
-/// Closes a day and says how long that took. Fails where the figure would prove nothing: where a step had no work, or loans were not each
-/// billed once.
+/// Closes a day and measures the time. Fails if the figure would prove nothing: if a step had no work, or loans were not billed exactly
+/// once.
 async fn timed_close(world: &World, due: Due) -> anyhow::Result<(Closed, Duration)> {
     let Due { day, funder_id, lines } = due;
     let started = Instant::now();
@@ -194,8 +195,8 @@ async fn whole_close(world: &World, due: Due) -> anyhow::Result<Figure> {
     Ok(figure)
 }
 
-/// The slowest hundredth of purchases, without and during a close, `runs` times by turns: of those that were answered between its begin and
-/// its end.
+/// The 99th percentile of purchases without and during a close, measured alternately, `runs` times. Only purchases that were answered
+/// between the start and the end of a close count for it.
 async fn purchases_during(world: &World, first_eve: BusinessDay, loans: i64, runs: usize) -> anyhow::Result<Figure> {
     let buying = Buying::open(world, CALLERS).await?;
     let (mut quiet, mut p50, mut p99, mut took) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! `fenqi bench collect`: results of withholding posted with their waterfall, against a plain copy of the rows they make.
+//! `fenqi bench collect`: posting results of withholding with their allocation, compared with a plain copy of the rows that they write.
 
 use std::time::Instant;
 
@@ -48,7 +48,7 @@ fn check(posted: Posted, results: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each line has what the channel took from it, once, and is restored by the principal of it.
+/// Checks that what the channel took from each line is booked once, and restores the line by its principal.
 async fn ensure_each_once(connection: &mut PgConnection, results: &[ChannelResult]) -> anyhow::Result<()> {
     let collected = |result: &ChannelResult| match result.answer {
         Answer::Succeeded { collected, .. } => collected.get(),
@@ -60,15 +60,15 @@ async fn ensure_each_once(connection: &mut PgConnection, results: &[ChannelResul
     Ok(())
 }
 
-/// Lives from the statement to the eve of the due day, and returns what the channel is going to say of each order: eight
-/// of ten pay all, one pays half, one has nothing.
+/// Lives from the statement day to the eve of the due day, and returns the channel's future answer to each order: of ten, eight pay
+/// everything, one pays half, and one has no money.
 async fn ordered(world: &World, lines: i64) -> anyhow::Result<Vec<ChannelResult>> {
     let first = world.day();
     let statement_on = first.next();
     let first_due_on = statement_on.plus_days(DAYS_TO_DUE);
     let part = Part { lines, loans_per_line: 1, first_statement_on: statement_on, first_due_on, is_billed: false };
     world.lend(first, &[part]).await?;
-    // The day on which the loans are made, and all others until the eve of the due day.
+    // The day on which the loans are made, and all others up to the eve of the due day.
     for day in 0..=DAYS_TO_DUE {
         close_day(&world.app, first.plus_days(day)).await?;
     }

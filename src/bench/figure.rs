@@ -1,4 +1,4 @@
-//! What a benchmark says: a figure, its baseline, and their ratio.
+//! The result of a benchmark: a figure, its baseline, and their ratio.
 
 use std::time::Duration;
 
@@ -61,8 +61,8 @@ impl Figure {
     }
 }
 
-/// Digit by digit as a JSON number: whoever reads a benchmark compares it with a bar, and in some languages every text is more than
-/// every number.
+/// As a JSON number with all its digits: a program compares figures with targets, and in some languages any text is greater than any
+/// number.
 fn as_number<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
     RawValue::from_string(value.to_string()).map_err(S::Error::custom)?.serialize(serializer)
 }
@@ -74,7 +74,7 @@ fn as_number_if_any<S: Serializer>(value: &Option<Decimal>, serializer: S) -> Re
     }
 }
 
-/// How long each of many calls took.
+/// The durations of many calls.
 #[derive(Debug, Default)]
 pub struct Latencies(Vec<Duration>);
 
@@ -91,7 +91,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// The time that `per_mille` of a thousand calls stayed below, in milliseconds.
+    /// The duration that `per_mille` of 1,000 calls did not exceed, in milliseconds.
     pub fn percentile_ms(&mut self, per_mille: usize) -> Decimal {
         if self.0.is_empty() {
             return Decimal::ZERO;
@@ -110,13 +110,13 @@ pub fn seconds(took: Duration) -> Decimal {
     Decimal::new(i64::try_from(took.as_millis()).unwrap_or(i64::MAX), 3)
 }
 
-/// `count` in `took`, a second.
+/// `count` divided by `took`, per second.
 pub fn rate_per_second(count: u64, took: Duration) -> Decimal {
     let nanos = took.as_nanos().max(1);
     Decimal::from(u128::from(count) * 1_000_000_000 / nanos)
 }
 
-/// The middle value; the lower one of two.
+/// The median; the lower of the two middle values.
 pub fn median(mut values: Vec<Decimal>) -> Decimal {
     values.sort_unstable();
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()

@@ -1,4 +1,5 @@
-//! Benchmarks: each bar of the house measured against a baseline in the same run, on data of its own.
+//! Benchmarks: each performance target of the house measured against a baseline in the same run, on data of its own. Start with `world`
+//! (the scratch database) and `figure` (what is reported); each other module is one benchmark.
 
 pub mod authorise;
 pub mod close;

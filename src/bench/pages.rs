@@ -1,5 +1,5 @@
-//! `fenqi bench pages`: the pages that people wait for, asked for in an open loop by signed-in borrowers with real loans and
-//! bills, against `/healthz` over the same HTTP. Server and callers share the machine.
+//! `fenqi bench pages`: the pages that people wait for, requested in an open loop by signed-in borrowers with real loans and bills,
+//! compared with `/healthz` over the same HTTP. Server and callers share the machine.
 
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ const AMOUNT: Fen = Fen::new(128_000);
 const TYPED: &str = "1280";
 const PERIODS: u16 = 12;
 const LOANS_EACH: usize = 4;
-/// Business days after the purchases: most people have a bill by then, and nothing of it is due yet.
+/// Business days after the purchases: by then most people have a bill, but nothing is due yet.
 const DAYS: u32 = 20;
-/// A page that has not come by then is not counted as slow but as an error.
+/// A page that takes longer counts as an error, not as slow.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Requests before the first that counts: statements are prepared, catalogues read.
+/// Requests before the first that counts: statements get prepared, and catalogues read.
 const WARM_UP: usize = 200;
 
 /// How much to measure.
@@ -40,9 +40,9 @@ pub struct Options {
     pub time: Duration,
 }
 
-/// Measures each page at the same rate; `say` is told each figure as it is known. A figure is the time within which 99 of 100
-/// answers came, counted from when the request was due, so that a server that falls behind is not flattered. The first page is
-/// returned, with what it was measured against among the others.
+/// Measures each page at the same rate; `say` gets each figure as soon as it is known. A figure is the 99th percentile of response
+/// times, counted from when the request was due, so that a server that falls behind does not look better. Returns the figure of the
+/// first page, with the others in `more`.
 pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figure)) -> anyhow::Result<Figure> {
     let town = Town::open(world, options.people).await?;
     let baseline = town.figure("pages, /healthz", "/healthz", options).await?;
@@ -70,12 +70,12 @@ pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figur
     Ok(first)
 }
 
-/// Borrowers who are signed in, and the server that they ask.
+/// Signed-in borrowers, and the server that they use.
 struct Town {
     http: reqwest::Client,
     address: String,
     cookies: Vec<String>,
-    /// What the static code of a shop holds.
+    /// The content of a shop's static code.
     code: String,
 }
 
@@ -102,7 +102,7 @@ impl Town {
         Ok(Town { http: build_http()?, address, cookies, code: token(code.code_id) })
     }
 
-    /// Asks for a page at a steady rate, whatever becomes of the requests before.
+    /// Requests a page at a steady rate, whether or not earlier requests have been answered.
     async fn figure(&self, name: &str, path: &str, options: Options) -> anyhow::Result<Figure> {
         self.ask(path, WARM_UP, options.per_second).await?;
         let count = usize::try_from(options.time.as_secs())? * usize::from(options.per_second);
@@ -125,7 +125,7 @@ impl Town {
             let due = began + apart * u32::try_from(number)?;
             tokio::time::sleep_until(due).await;
             let (http, url) = (self.http.clone(), url.clone());
-            // A stride prime to the number of people visits them all.
+            // The stride is prime to the number of people, so all are visited.
             let cookie = self.cookies[number.wrapping_mul(7_919) % self.cookies.len()].clone();
             asking.spawn(async move {
                 fetch(&http, &url, &cookie).await?;
@@ -139,7 +139,7 @@ impl Town {
         Ok(latencies)
     }
 
-    /// The address of the page that asks for the PIN, for a plan that the page before offers.
+    /// The address of the page that asks for the PIN, for a plan that the page before it offers.
     async fn confirm_path(&self) -> anyhow::Result<String> {
         let url = format!("{}/q/{}?amount={TYPED}", self.address, self.code);
         let page = fetch(&self.http, &url, &self.cookies[0]).await?;
@@ -158,7 +158,7 @@ async fn fetch(http: &reqwest::Client, url: &str, cookie: &str) -> anyhow::Resul
     Ok(text)
 }
 
-/// Every borrower buys a few times.
+/// Lets every borrower buy a few times.
 async fn buy(world: &World, book: &Book) -> anyhow::Result<()> {
     let authoriser = Authoriser::start(world.app.clone());
     for round in 0..LOANS_EACH {

@@ -1,4 +1,4 @@
-//! How many quotes a second one core computes, and what a batch of them asks.
+//! `fenqi bench quote`: how many quotes per second one core computes, and a batch of requests for quotes.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -8,12 +8,12 @@ use anyhow::Context;
 use crate::base::{BusinessDay, Fen};
 use crate::product::{QuoteRequest, Terms, quote};
 
-/// What of a quote is computed.
+/// How much of a quote is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// What the authoriser needs.
+    /// The schedule, which is what the authoriser needs.
     Schedule,
-    /// What a borrower is shown: the schedule and its annualised rates.
+    /// The schedule and its annualised rates, which is what a borrower is shown.
     Price,
 }
 
@@ -30,7 +30,7 @@ pub fn run_quotes(terms: &Terms, count: u64, depth: Depth) -> anyhow::Result<Dur
         let request = QuoteRequest {
             grade: &terms.purchase.grades[pick(3, terms.purchase.grades.len())],
             periods: periods[pick(1, periods.len())],
-            // A large prime step visits the amounts in no particular order.
+            // A large prime stride visits the amounts in mixed order.
             amount: Fen::new(least + i64::try_from(number).unwrap_or(0).wrapping_mul(7_919) % (most - least + 1)),
             business_day: begin.plus_days(u32::try_from(number % 365).unwrap_or(0)),
             statement_day,
@@ -57,7 +57,7 @@ pub fn batch_lines(count: u64) -> String {
     let mut lines = String::new();
     for number in 0..count {
         let (method, day_count, price) = ASKED[usize::try_from(number).unwrap_or(0) % ASKED.len()];
-        // A large prime step visits the amounts in no particular order.
+        // A large prime stride visits the amounts in mixed order.
         let principal_fen = 100_000 + number.wrapping_mul(7_919) % 4_900_000;
         let periods = 3 + number % 22;
         lines += &format!(

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::base::id::{FunderId, LineId, MerchantId, ProductId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 
-/// What every line of a benchmark's book shares.
+/// What all lines of a benchmark's book have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BookOf {
     pub funder_id: FunderId,
@@ -16,7 +16,7 @@ pub(super) struct BookOf {
     pub at: DateTime<Utc>,
 }
 
-/// Lines to be opened that owe nothing.
+/// Lines to open that owe nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IdleLines {
     pub count: i32,
@@ -24,7 +24,7 @@ pub(super) struct IdleLines {
     pub expires_on: BusinessDay,
 }
 
-/// Opens lines with their first journal entry.
+/// Opens lines with their first journal entries.
 pub(super) async fn insert_lines(
     connection: &mut PgConnection,
     book: BookOf,
@@ -79,7 +79,8 @@ pub(super) async fn insert_merchants(
     .await
 }
 
-/// Signs the borrowers of lines in, each under the SHA-256 of the token that stands at the line's place, with a card to pay by.
+/// Signs the borrowers of lines in, each with a card to pay by. The session of a line is stored under the SHA-256 of the token at the
+/// line's place.
 pub(super) async fn sign_in(
     connection: &mut PgConnection,
     lines: &[LineId],
@@ -107,14 +108,14 @@ pub(super) async fn sign_in(
     Ok(())
 }
 
-/// Leaves a bulk load as a running house would find it: vacuumed, with statistics, its log written.
+/// Leaves a bulk load as a running house would find it: vacuumed, with statistics, and after a checkpoint.
 pub(super) async fn settle_down(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("vacuum analyze").execute(&mut *connection).await?;
     sqlx::query!("checkpoint").execute(connection).await?;
     Ok(())
 }
 
-/// A line, what it has used, and what its loans sum to.
+/// A line: what it has used, and the sum of its loans.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LineNow {
     pub limit: Fen,
@@ -138,7 +139,7 @@ pub(super) async fn load_line(connection: &mut PgConnection, line_id: LineId) ->
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Billed {
     pub bills: i64,
-    /// Lines of these bills, and the loans that they are of.
+    /// The lines of these bills, and how many loans they belong to.
     pub bill_lines: i64,
     pub loans: i64,
 }
@@ -161,7 +162,7 @@ pub(super) async fn count_billed(
     .await
 }
 
-/// An order that the channel is about to answer.
+/// An order that waits for the channel's answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingOrder {
     pub withholding_id: WithholdingId,
@@ -187,8 +188,8 @@ pub(super) async fn count_repayments(connection: &mut PgConnection) -> sqlx::Res
     sqlx::query_scalar!(r#"select count(*) as "count!" from repayment"#).fetch_one(connection).await
 }
 
-/// Counts the lines whose books do not say what the channel said: of a success one repayment of that amount, all of it
-/// allocated, and one journal entry that restores the line by its principal; of a failure nothing.
+/// Counts the lines whose books differ from the channel's answer: a success must have one repayment of that amount, completely
+/// allocated, and one journal entry that restores the line by its principal; a failure must have neither.
 pub(super) async fn count_amiss(
     connection: &mut PgConnection,
     line_ids: &[Uuid],
@@ -213,7 +214,7 @@ pub(super) async fn count_amiss(
     .await
 }
 
-/// Copies the rows that receipts made into tables of the same shape and indexes; returns how many.
+/// Copies the rows that receipts have made into tables of the same shape and with the same indexes; returns how many.
 pub(super) async fn copy_receipts(connection: &mut PgConnection) -> sqlx::Result<u64> {
     let mut rows = 0;
     for statement in [

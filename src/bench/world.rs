@@ -16,33 +16,34 @@ use crate::product::{ProductVersion, Terms};
 use crate::verify::verify;
 use crate::{business_day, database, funder, product};
 
-/// The shipped product that benchmarks sell, under a code and funder of their own.
+/// The shipped product that benchmarks sell; each book has its own code and funder.
 const PRODUCT: &str = include_str!("../../products/standard.toml");
 
-/// A day whose working days are known, whenever the benchmark runs.
+/// A fixed day, around which the calendar is known whenever the benchmark runs.
 const FIRST_DAY: &str = "2026-03-02";
 
-/// More than a book can use, so that neither line nor reserve refuses.
+/// More than a book can use, so that no line or reserve refuses.
 pub(super) const PLENTY: Fen = Fen::new(1_000_000_000_000);
 
-/// Days from statement to due day of that product.
+/// The days from the statement to the due day of that product.
 pub(super) const DAYS_TO_DUE: u32 = 20;
 
-/// For how many days a line can be used whose benchmark asks for nothing else.
+/// How many days a line can be used, unless a benchmark asks for something else.
 const LINE_DAYS: u32 = 720;
 
-/// Identities that cannot hold in a benchmark: most have no partners, so that payouts stay unpaid and files are not made; and loans are
-/// made up without a quote, so that their plans are not those of their product.
-const NOT_LOOKED_AT: [&str; 3] = [
+/// Identities that cannot hold in a benchmark: most benchmarks have no partners, so that payouts stay unpaid and files are not made;
+/// and loans are made up without a quote, so that their plans are not those of their product.
+const SKIPPED_IDENTITIES: [&str; 3] = [
     "no order to collect or pay is pending for more than three days",
     "the files of a day are made within three days",
     "a loan's first plan is the one that its product names",
 ];
 
+/// The app of a benchmark, with the books that it has opened.
 pub struct World {
     pub app: App,
     day: BusinessDay,
-    /// Of the product that every book sells.
+    /// The terms of the product that every book sells.
     terms: Terms,
     books: AtomicU32,
 }
@@ -74,7 +75,7 @@ impl World {
         self.day
     }
 
-    /// A new funder with `reserve` deposited, `line_count` lines without a practical limit, and merchants.
+    /// Opens a book: a new funder with `reserve` deposited, `line_count` lines without a practical limit, and merchants.
     pub async fn open_book(&self, reserve: Fen, line_count: i32, merchant_count: i32) -> anyhow::Result<Book> {
         let number = self.books.fetch_add(1, Ordering::Relaxed);
         let app = &self.app;
@@ -90,12 +91,12 @@ impl World {
         let idle = IdleLines { count: line_count, limit: Fen::MAX, expires_on: self.day.plus_days(LINE_DAYS) };
         let lines = store::insert_lines(&mut connection, book, idle).await?;
         let merchants = store::insert_merchants(&mut connection, merchant_count, number.cast_signed(), book.at).await?;
-        // Without this the checkpoint of the rows that were just written would fall into the first runs.
+        // Otherwise the checkpoint for the rows just written would happen during the first runs.
         store::settle_down(&mut connection).await?;
         Ok(Book { funder_id, product_id: published.product_id, lines, merchants })
     }
 
-    /// One more line of a book, of `limit`.
+    /// Opens one more line of a book, with the limit `limit`.
     pub(super) async fn open_line(&self, book: &Book, limit: Fen) -> anyhow::Result<LineId> {
         let idle = IdleLines { count: 1, limit, expires_on: self.day.plus_days(LINE_DAYS) };
         let book = self.on(book, self.day);
@@ -103,8 +104,8 @@ impl World {
         opened.first().copied().context("a line was opened")
     }
 
-    /// Lends loans on `day`, the open business day, out of a new funder's reserve, with everything that purchases write but
-    /// their messages. Returns the book of these loans.
+    /// Lends loans on `day`, the open business day, from a new funder's reserve, with everything that purchases write except messages.
+    /// Returns the book of these loans.
     pub(super) async fn lend(&self, day: BusinessDay, parts: &[Part]) -> anyhow::Result<BookOf> {
         let opened = self.open_book(Fen::MAX, 1, 1).await?;
         let book = self.on(&opened, day);
@@ -127,15 +128,16 @@ impl World {
         BookOf { funder_id: book.funder_id, product_id: book.product_id, day, at: self.app.clock.now() }
     }
 
-    /// Refuses a measurement whose books do not hold together: all other identities are looked at.
+    /// Fails if the books are inconsistent after a measurement: checks all identities but the skipped ones.
     pub(super) async fn ensure_books_foot(&self) -> anyhow::Result<()> {
         let mut findings = verify(&self.app.pool).await?;
-        findings.retain(|finding| !NOT_LOOKED_AT.contains(&finding.identity));
+        findings.retain(|finding| !SKIPPED_IDENTITIES.contains(&finding.identity));
         anyhow::ensure!(findings.is_empty(), "the books do not foot after the benchmark: {findings:?}");
         Ok(())
     }
 
-    /// Lifts the product's bound on purchases a day: a benchmark buys on each line more often in a second than any product allows in a day.
+    /// Lifts the product's limit on purchases per day: a benchmark buys more often on a line in a second than any product allows in a
+    /// day.
     async fn lift_daily_bound(&self, product_id: ProductId, version: i32) -> anyhow::Result<()> {
         let catalogue = &self.app.catalogue;
         let published = catalogue.get(&mut *self.app.pool.acquire().await?, product_id, version).await?;
@@ -146,7 +148,7 @@ impl World {
     }
 }
 
-/// The shipped text, with the code and funder of a book.
+/// The text of the shipped product, with the code and funder of a book.
 fn product_text(code: &str) -> String {
     PRODUCT
         .lines()
@@ -161,12 +163,12 @@ fn product_text(code: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::NOT_LOOKED_AT;
+    use super::SKIPPED_IDENTITIES;
     use crate::verify::store::IDENTITIES;
 
     #[test]
-    fn what_is_not_looked_at_is_an_identity() {
-        for sentence in NOT_LOOKED_AT {
+    fn what_is_skipped_is_an_identity() {
+        for sentence in SKIPPED_IDENTITIES {
             assert!(IDENTITIES.iter().any(|identity| identity.sentence == sentence), "{sentence}");
         }
     }

@@ -1,33 +1,33 @@
-//! SQL that finds every row that was written since a moment, in whatever table, and copies these rows plainly.
+//! SQL that finds every row written since some moment, in whatever table, and copies these rows plainly.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// Rows that were written, set aside in the order of their keys.
+/// Written rows, set aside in the order of their keys.
 pub(super) struct Written {
     pub rows: u64,
-    /// Each table, and those of its columns that are written and not generated.
+    /// Each table, and its columns that are not generated.
     tables: Vec<(String, String)>,
 }
 
-/// The number of the next transaction: rows that are written from here on carry it or a later one.
+/// The number of the next transaction: rows written from here on have it or a later one.
 pub(super) async fn next_transaction(connection: &mut PgConnection) -> sqlx::Result<i64> {
-    // A row carries the lower half of it; a scratch database does not live to see it begin anew.
+    // Rows hold only its lower 32 bits; a scratch database does not live until they wrap around.
     sqlx::query_scalar!(r#"select (pg_snapshot_xmax(pg_current_snapshot())::text::bigint % 4294967296) as "number!""#)
         .fetch_one(connection)
         .await
 }
 
-/// A table as SQL names its parts.
+/// A table and its columns, in SQL.
 #[derive(sqlx::FromRow)]
 struct Table {
     name: String,
-    /// The columns of its key.
+    /// The columns of its primary key.
     key: String,
-    /// All columns that are written.
+    /// All columns that are not generated.
     columns: String,
 }
 
-/// Every table; none is left out because somebody forgot to list it.
+/// Lists every table, from the catalogue, so that none can be forgotten.
 async fn list_tables(connection: &mut PgConnection) -> sqlx::Result<Vec<Table>> {
     sqlx::query_as(
         "select t.relname::text as name, coalesce(string_agg(quote_ident(a.attname), ', ' order by k.place), '1') as key,
@@ -44,8 +44,8 @@ async fn list_tables(connection: &mut PgConnection) -> sqlx::Result<Vec<Table>> 
     .await
 }
 
-/// Sets aside the rows that transactions from `since` on inserted or changed last, and makes a table for the copy of each
-/// kind, of the same shape and indexes as its own.
+/// Sets aside the rows that transactions from `since` on inserted or changed, and makes for each table an empty copy of the same shape
+/// and with the same indexes.
 pub(super) async fn set_aside(connection: &mut PgConnection, since: i64) -> sqlx::Result<Written> {
     let mut written = Written { rows: 0, tables: Vec::new() };
     for Table { name: table, key, columns } in list_tables(connection).await? {

@@ -1,5 +1,5 @@
-//! A caller that costs as little as it can, because it shares the machine with what it measures: one connection, which is kept,
-//! and requests that are written out before they are sent.
+//! An HTTP caller that costs as little as possible, because it shares the machine with what it measures: one connection that is kept
+//! open, and requests that are encoded beforehand.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -8,20 +8,20 @@ use anyhow::Context as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Room for most answers; a larger one takes more.
+/// The initial buffer, enough for most answers; it grows for larger ones.
 const ROOM: usize = 64 * 1024;
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
 pub(super) struct Caller {
     stream: TcpStream,
-    /// The last answer, as far as it has come.
+    /// The bytes of the last answer that have been received.
     answer: Vec<u8>,
 }
 
 /// What the head of an answer says.
 struct Head {
     status: u16,
-    /// Where the body lies.
+    /// The position of the body in the answer.
     body: Range<usize>,
 }
 
@@ -32,7 +32,10 @@ impl Caller {
         Ok(Caller { stream, answer: Vec::with_capacity(ROOM) })
     }
 
-    /// The body of the answer to a request that was [`written`].
+    /// Sends a request that was encoded by [`written`], and returns the body of the answer.
+    ///
+    /// # Errors
+    /// If the server hangs up, or answers with another status than 2xx.
     pub(super) async fn ask(&mut self, request: &[u8]) -> anyhow::Result<&[u8]> {
         self.answer.clear();
         self.stream.write_all(request).await?;
@@ -52,7 +55,7 @@ impl Caller {
 }
 
 impl Head {
-    /// `None` of an answer whose head has not come to its end.
+    /// `None` if the head is not complete yet.
     fn find(answer: &[u8]) -> anyhow::Result<Option<Head>> {
         let Some(end) = answer.windows(END_OF_HEAD.len()).position(|four| four == END_OF_HEAD) else {
             return Ok(None);
@@ -71,7 +74,7 @@ impl Head {
     }
 }
 
-/// A request as it is sent: one that has a body changes something.
+/// Encodes a request: GET if the body is empty, otherwise POST.
 pub(super) fn written<'a>(
     path: &str,
     headers: impl IntoIterator<Item = (&'static str, &'a str)>,

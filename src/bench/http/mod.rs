@@ -1,5 +1,5 @@
 //! `fenqi bench http`: the partner API over HTTP. Signed reads (a loan, a page of loans, a page of events) are compared with the same
-//! reads unsigned, unsigned reads with the handler alone, and purchases by signed order and confirmation with authorisation in the
+//! reads unsigned, unsigned reads with the bare handler, and purchases by signed order and confirmation with authorisation in the
 //! process. Server and callers share the machine; requests are signed beforehand.
 
 mod caller;
@@ -26,13 +26,13 @@ use crate::partner::signature::{Identity, Stamp};
 use crate::purchase::{Authoriser, Decision};
 use crate::router::router;
 use caller::Caller;
-use orders::{CONFIRM, confirm, wish};
+use orders::{CONFIRM, confirm, purchase_request};
 use reads::{Case, Paths};
 use serve::{add_key, add_partner, bare_router, known_core, serve, unsigned_router};
 
-/// Purchases that are made before anything is read: more than a page holds.
+/// Purchases that are made before anything is read: more than one page holds.
 const FIRST_PURCHASES: usize = 64;
-/// Callers that ask one request after the other.
+/// Concurrent callers, each of which sends one request after the other.
 const CALLERS: usize = 32;
 
 /// What to measure and how often.
@@ -43,7 +43,7 @@ pub struct Options {
     pub purchases: usize,
 }
 
-/// Measures all cases; `say` is told each figure as it is known.
+/// Measures all cases; `say` gets each figure as soon as it is known.
 pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figure)) -> anyhow::Result<Figure> {
     let bench = Bench::open(world).await?;
     let mut figures = Vec::new();
@@ -76,7 +76,7 @@ pub async fn measure(world: &World, options: Options, say: &mut dyn FnMut(&Figur
 }
 
 struct Bench {
-    /// The API, the same reads behind a gate without signatures, and without a gate.
+    /// The API; the next two addresses serve the same reads behind a gate without signatures, and without a gate.
     address: SocketAddr,
     unsigned_address: SocketAddr,
     bare_address: SocketAddr,
@@ -121,14 +121,15 @@ impl Bench {
         })
     }
 
-    /// Purchases to signed orders over HTTP, against authorisation alone in the process, and against order and authorisation there.
+    /// Compares purchases by signed order over HTTP with authorisation alone in the process, and with order and authorisation in the
+    /// process.
     async fn compare_purchases(&self, world: &World, options: Options) -> anyhow::Result<[Figure; 2]> {
         let Options { runs, purchases, .. } = options;
-        // The first of each warms everything up.
+        // The first round of each warms everything up.
         self.buy_in_process(0, purchases / 4).await?;
         self.order_and_buy_in_process(0, purchases / 4).await?;
         self.buy_over_http(0, purchases / 4).await?;
-        // Statements that were planned while their tables were empty are planned anew, as in a house that did not open a minute ago.
+        // Statements that were planned while their tables were empty are planned again, as in a house that has run for a while.
         settle_down(&mut *world.app.pool.acquire().await?).await?;
         let (mut over_http, mut in_process, mut to_order) = (Vec::new(), Vec::new(), Vec::new());
         for run in 1..=runs {
@@ -152,8 +153,8 @@ impl Bench {
 async fn buy_first(authoriser: &Authoriser, book: &Book) -> anyhow::Result<LoanId> {
     let mut first = None;
     for number in 0..FIRST_PURCHASES {
-        let wish = wish(book, number, format!("bench-first-{number}"), None);
-        match authoriser.authorise(wish).await.map_err(Fault::into_error)?.decision {
+        let request = purchase_request(book, number, format!("bench-first-{number}"), None);
+        match authoriser.authorise(request).await.map_err(Fault::into_error)?.decision {
             Decision::Authorised { loan_id } => first = first.or(Some(loan_id)),
             Decision::Refused(refusal) => anyhow::bail!("one of the first purchases was refused: {refusal}"),
         }
@@ -165,8 +166,8 @@ fn signed(identity: &Identity, method: &str, path: &str, body: &[u8]) -> String 
     identity.authorization(method, path, &Stamp::fresh(crate::base::Clock::System.now()), body)
 }
 
-/// Deals the work out to callers, each with a connection of its own.
-async fn shares<T>(address: SocketAddr, work: Vec<T>) -> anyhow::Result<Vec<(Caller, Vec<T>)>> {
+/// Distributes the work to callers, each with a connection of its own.
+async fn connect_callers<T>(address: SocketAddr, work: Vec<T>) -> anyhow::Result<Vec<(Caller, Vec<T>)>> {
     let mut callers = Vec::with_capacity(CALLERS);
     for share in dealt(work) {
         callers.push((Caller::connect(address).await?, share));

@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 
 use super::caller::{Caller, written};
-use super::{Bench, dealt, shares, signed};
+use super::{Bench, connect_callers, dealt, signed};
 use crate::base::id::{CodeId, LineId, MerchantId, ProductId};
 use crate::base::{Clock, Fen};
 use crate::bench::figure::rate_per_second;
@@ -22,22 +22,23 @@ use crate::purchase::{Authoriser, Decision, PurchaseRequest};
 
 const AMOUNT: Fen = Fen::new(23_450);
 const PERIODS: u16 = 12;
-/// Where a borrower confirms.
+/// The path at which a borrower confirms.
 pub(super) const CONFIRM: &str = "/confirm";
 
 impl Bench {
-    /// Purchases at a printed code.
+    /// Purchases per second at a printed code, by authorisation alone.
     pub(super) async fn buy_in_process(&self, run: usize, count: usize) -> anyhow::Result<Decimal> {
-        let wishes = (0..count).map(|number| wish(&self.book, number, format!("in-{run}-{number}"), None)).collect();
+        let requests =
+            (0..count).map(|number| purchase_request(&self.book, number, format!("in-{run}-{number}"), None)).collect();
         let authoriser = self.authoriser.clone();
-        rate(wishes, move |wish| {
+        rate(requests, move |request| {
             let authoriser = authoriser.clone();
-            async move { buy(&authoriser, wish).await }
+            async move { buy(&authoriser, request).await }
         })
         .await
     }
 
-    /// What is bought over HTTP, an order opened for each purchase, by the same use cases.
+    /// Purchases per second as over HTTP, with an order opened for each, but by calling the use cases directly.
     pub(super) async fn order_and_buy_in_process(&self, run: usize, count: usize) -> anyhow::Result<Decimal> {
         let (authoriser, desk, book) = (self.authoriser.clone(), self.desk.clone(), Arc::clone(&self.book));
         rate((0..count).collect(), move |number| {
@@ -51,12 +52,14 @@ impl Bench {
                     expires_at: now + TimeDelta::hours(1),
                 };
                 let code = desk.open(order, now).await.map_err(Fault::into_error)?;
-                buy(&authoriser, wish(&book, number, format!("ordered-{run}-{number}"), Some(code.code_id))).await
+                buy(&authoriser, purchase_request(&book, number, format!("ordered-{run}-{number}"), Some(code.code_id)))
+                    .await
             }
         })
         .await
     }
 
+    /// Purchases per second by a signed order and its confirmation over HTTP.
     pub(super) async fn buy_over_http(&self, run: usize, count: usize) -> anyhow::Result<Decimal> {
         let path = "/api/v1/merchant/orders";
         let expires_at = (Clock::System.now() + TimeDelta::hours(1)).to_rfc3339();
@@ -68,16 +71,16 @@ impl Bench {
             let key = format!("order-{run}-{number}");
             let order =
                 written(path, [("authorization", authorization.as_str()), ("idempotency-key", key.as_str())], &body);
-            (order, wish(&self.book, number, format!("out-{run}-{number}"), None))
+            (order, purchase_request(&self.book, number, format!("out-{run}-{number}"), None))
         });
-        let shares = shares(self.address, orders.collect()).await?;
+        let shares = connect_callers(self.address, orders.collect()).await?;
         let started = Instant::now();
         let tasks: Vec<_> = shares
             .into_iter()
             .map(|(mut caller, share)| {
                 tokio::spawn(async move {
-                    for (order, wish) in share {
-                        order_and_confirm(&mut caller, &order, &wish).await?;
+                    for (order, request) in share {
+                        order_and_confirm(&mut caller, &order, &request).await?;
                     }
                     anyhow::Ok(())
                 })
@@ -90,21 +93,21 @@ impl Bench {
     }
 }
 
-async fn order_and_confirm(caller: &mut Caller, order: &[u8], wish: &PurchaseRequest) -> anyhow::Result<()> {
+async fn order_and_confirm(caller: &mut Caller, order: &[u8], request: &PurchaseRequest) -> anyhow::Result<()> {
     #[derive(Deserialize)]
     struct Made {
         order_id: CodeId,
     }
     let made: Made = serde_json::from_slice(caller.ask(order).await?)?;
     let body = serde_json::json!({
-        "line_id": wish.line_id, "merchant_id": wish.merchant_id, "order_id": made.order_id,
-        "product_id": wish.product_id, "key": wish.idempotency_key });
+        "line_id": request.line_id, "merchant_id": request.merchant_id, "order_id": made.order_id,
+        "product_id": request.product_id, "key": request.idempotency_key });
     caller.ask(&written(CONFIRM, None, body.to_string().as_bytes())).await?;
     Ok(())
 }
 
-/// A borrower's confirmation, as it comes over HTTP: what the authoriser is asked, without page, session and PIN, whose hash is slow on
-/// purpose.
+/// A borrower's confirmation over HTTP. It holds what the authoriser needs; page, session and PIN are left out, because the hash of a
+/// PIN is slow on purpose.
 #[derive(Deserialize)]
 pub(super) struct Confirmation {
     line_id: LineId,
@@ -114,6 +117,7 @@ pub(super) struct Confirmation {
     key: String,
 }
 
+/// Handles a confirmation: authorises the purchase, and fails if it is refused.
 pub(super) async fn confirm(
     State(authoriser): State<Authoriser>,
     Json(confirmed): Json<Confirmation>,
@@ -131,7 +135,7 @@ pub(super) async fn confirm(
     Ok(bought(authoriser.authorise(request).await?.decision)?)
 }
 
-/// Work a second of callers who do one thing after the other.
+/// Does the work by concurrent callers, each one piece after the other; returns pieces per second.
 async fn rate<W, Doing>(work: Vec<W>, each: impl Fn(W) -> Doing + Clone + Send + 'static) -> anyhow::Result<Decimal>
 where
     W: Send + 'static,
@@ -158,8 +162,8 @@ where
     Ok(rate_per_second(count, started.elapsed()))
 }
 
-async fn buy(authoriser: &Authoriser, wish: PurchaseRequest) -> anyhow::Result<()> {
-    bought(authoriser.authorise(wish).await.map_err(Fault::into_error)?.decision)
+async fn buy(authoriser: &Authoriser, request: PurchaseRequest) -> anyhow::Result<()> {
+    bought(authoriser.authorise(request).await.map_err(Fault::into_error)?.decision)
 }
 
 fn bought(decision: Decision) -> anyhow::Result<()> {
@@ -169,9 +173,10 @@ fn bought(decision: Decision) -> anyhow::Result<()> {
     }
 }
 
-pub(super) fn wish(book: &Book, number: usize, key: String, order_code: Option<CodeId>) -> PurchaseRequest {
+/// The request of purchase `number`, by one of the book's lines at its first merchant.
+pub(super) fn purchase_request(book: &Book, number: usize, key: String, order_code: Option<CodeId>) -> PurchaseRequest {
     PurchaseRequest {
-        // A stride prime to the number of lines visits them all in an order that is not that of their ids.
+        // The stride is prime to the number of lines, so all lines are visited, in another order than that of their ids.
         line_id: book.lines[number.wrapping_mul(7_919) % book.lines.len()],
         idempotency_key: key,
         merchant_id: book.merchants[0],

@@ -1,4 +1,4 @@
-//! Reads: what is asked for, how, and how many a second are answered.
+//! Reads: what is read, in which way, and how many reads per second are answered.
 
 use std::time::{Duration, Instant};
 
@@ -8,24 +8,24 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::caller::{Caller, written};
-use super::{Bench, shares, signed};
+use super::{Bench, connect_callers, signed};
 use crate::base::id::LoanId;
 use crate::bench::figure::{Latencies, rate_per_second};
 use crate::partner::key::Algorithm;
 
-/// Rows of a page.
+/// Rows on a page.
 const PAGE_ROWS: usize = 50;
-/// How often it is looked whether every event can be read already, and how long apart.
-const LOOKS_MAX: usize = 200;
-const LOOK_PAUSE: Duration = Duration::from_millis(25);
+/// How many times to check whether all events can be read, and the pause between two checks.
+const CHECKS_MAX: usize = 200;
+const CHECK_PAUSE: Duration = Duration::from_millis(25);
 
-/// How a read is asked for.
+/// How a read is requested.
 #[derive(Clone, Copy)]
 pub(super) enum Way {
     Signed(Algorithm),
-    /// Behind a gate that does the same but for the signatures: it counts calls, remembers nonces and writes calls down.
+    /// Behind a gate that does everything except checking signatures: it counts calls, stores nonces and logs calls.
     Unsigned,
-    /// The handler without any gate.
+    /// Handlers without a gate.
     Bare,
 }
 
@@ -33,9 +33,9 @@ pub(super) enum Way {
 #[derive(Clone, Copy)]
 pub(super) enum Read {
     Loan,
-    /// As a core does that keeps its own list of them.
+    /// A page of the list, as a core reads it that keeps its own copy.
     Loans,
-    /// As a core does that reads on where it was.
+    /// A page after a cursor, as a core reads it that goes on from its last event.
     Events,
 }
 
@@ -49,7 +49,7 @@ impl Read {
     }
 }
 
-/// What is compared.
+/// One comparison of two ways.
 #[derive(Clone, Copy)]
 pub(super) enum Case {
     Signed(Read, Algorithm),
@@ -90,14 +90,14 @@ impl Case {
     }
 }
 
-/// Where each is read.
+/// The path of each read.
 pub(super) struct Paths {
     loan: String,
     loans: String,
     events: String,
 }
 
-/// As much of a page as has to be known.
+/// The fields of a page that matter here.
 #[derive(Deserialize)]
 struct Page {
     items: Vec<IgnoredAny>,
@@ -105,20 +105,21 @@ struct Page {
 }
 
 impl Paths {
-    /// Finds pages that are full, at handlers without a gate: after the first event, as soon as all that were written can be read.
+    /// Finds full pages, using handlers without a gate: events are read after the first one, as soon as all that were written can be
+    /// read.
     pub(super) async fn find(caller: &mut Caller, loan_id: LoanId) -> anyhow::Result<Paths> {
         let loan = format!("/api/v1/funder/loans/{loan_id}");
         let loans = format!("/api/v1/funder/loans?limit={PAGE_ROWS}");
         let listed = page(caller, &loans).await?.items.len();
         anyhow::ensure!(listed == PAGE_ROWS, "the page of loans has {listed} rows");
-        for _ in 0..LOOKS_MAX {
+        for _ in 0..CHECKS_MAX {
             if let Some(cursor) = page(caller, "/api/v1/events?limit=1").await?.next_cursor {
                 let events = format!("/api/v1/events?limit={PAGE_ROWS}&cursor={cursor}");
                 if page(caller, &events).await?.items.len() == PAGE_ROWS {
                     return Ok(Paths { loan, loans, events });
                 }
             }
-            tokio::time::sleep(LOOK_PAUSE).await;
+            tokio::time::sleep(CHECK_PAUSE).await;
         }
         anyhow::bail!("no page of {PAGE_ROWS} events can be read")
     }
@@ -137,7 +138,7 @@ async fn page(caller: &mut Caller, path: &str) -> anyhow::Result<Page> {
 }
 
 impl Bench {
-    /// Reads a second, and how long each took.
+    /// Reads per second, and the duration of each.
     pub(super) async fn read(&self, path: &str, way: Way, count: usize) -> anyhow::Result<(Decimal, Latencies)> {
         let (address, identity) = match way {
             Way::Signed(Algorithm::Sm2Sm3) => (self.address, Some(&self.sm2)),
@@ -149,7 +150,7 @@ impl Bench {
             let authorization = identity.map(|identity| signed(identity, "GET", path, b""));
             written(path, authorization.as_deref().map(|signed| ("authorization", signed)), b"")
         });
-        let shares = shares(address, requests.collect()).await?;
+        let shares = connect_callers(address, requests.collect()).await?;
         let started = Instant::now();
         let tasks: Vec<_> = shares
             .into_iter()

@@ -1,4 +1,4 @@
-//! What is measured: the API, the same reads behind a gate that checks no signature and behind none, and who calls them.
+//! Serves what is measured: the API, and the same reads behind a gate that checks no signatures and behind no gate; adds the callers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::partner::signature::{Identity, Stamp};
 use crate::router::{api_document, guarded};
 use crate::{loan, outbox};
 
-/// The core as the directory knows it, but for its keys.
+/// The core as the partner directory knows it, without its keys.
 pub(super) async fn known_core(app: &App, funder_id: FunderId) -> anyhow::Result<Known> {
     let mut connection = app.pool.acquire().await?;
     let partner =
@@ -43,7 +43,7 @@ pub(super) async fn known_core(app: &App, funder_id: FunderId) -> anyhow::Result
     })
 }
 
-/// The handlers behind the same layers and a gate that believes every request to be the core's.
+/// The handlers behind the same layers, and a gate that takes every request for the core's.
 pub(super) fn unsigned_router(app: &App, core: Arc<Known>) -> Router {
     let gate = Gate::new(app.clone(), api_document().operations);
     guarded(reads().layer(from_fn_with_state((gate, core), unsigned_gate)), app.clone())
@@ -56,7 +56,7 @@ fn reads() -> Router<Shared> {
         .route("/api/v1/events", get(outbox::api::list_events))
 }
 
-/// As the gate does, but for the signatures.
+/// Does what the real gate does, except for the signatures.
 async fn unsigned_gate(
     State((gate, core)): State<(Gate, Arc<Known>)>,
     request: extract::Request,
@@ -65,7 +65,7 @@ async fn unsigned_gate(
     let (parts, body) = request.into_parts();
     let address = client_address(&gate.app, &parts).unwrap_or(access::address::NOWHERE);
     if gate.app.access.look(address, None).await.is_err() {
-        // A failure of the benchmark, of whose only caller nothing was refused before.
+        // Means that the benchmark is broken: its only caller has never been refused.
         return Problem::failed().into_response();
     }
     match arrive(&gate, extract::Request::from_parts(parts, body)).await {
@@ -97,7 +97,7 @@ async fn handle(gate: Gate, core: Arc<Known>, arrived: Arrived, request: extract
     write_down(&call.gate.app, &call.arrived, CalledBy::Partner(&call.admitted.known.code), response).await
 }
 
-/// The handlers behind the same layers, without any gate.
+/// The handlers behind the same layers, without a gate.
 pub(super) fn bare_router(app: &App, core: Arc<Known>) -> Router {
     let (serial_no, holder, attempt) = (String::new(), String::new(), Attempt::First);
     let caller = Caller { known: core, serial_no, holder, keyed: None, attempt };
@@ -108,7 +108,7 @@ pub(super) fn bare_router(app: &App, core: Arc<Known>) -> Router {
     guarded(reads().layer(let_in), app.clone())
 }
 
-/// Serves at a port of this machine, until the program ends.
+/// Serves on a free port of this machine until the program ends; returns the address.
 pub(in crate::bench) async fn serve(router: Router) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

@@ -16,38 +16,40 @@ use crate::http::Problem;
 use crate::http::api::{Caller, Cursor, KeyText, KeyTime, Page, PageParams, Params};
 use crate::partner::key::{Algorithm, pem_encode};
 
-/// A partner, as we know it.
+/// The partner that signed the request, and what it may do.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Myself {
-    /// The `mchid` of its signatures.
+    /// Partner id, the `mchid` of its signatures.
     #[schema(example = "harbour-core")]
     pub partner: String,
     /// `funder`, `merchant` or `risk`.
     #[schema(example = "funder")]
     pub kind: &'static str,
-    /// The funder or merchant whose objects it sees; null for a risk partner.
+    /// Id of the funder or merchant whose objects the partner sees; null for a risk partner.
     #[schema(example = "fun_0197f3c2a4b07cc39b1c2d3e4f506172")]
     pub owner_id: Option<String>,
-    /// The funder's code, as the manifests of its days name it; null for a merchant or a risk partner.
+    /// The funder's code, as in product files and the manifests of daily files; null for a merchant or a risk partner.
     #[schema(example = "harbour-bank")]
     pub funder: Option<String>,
+    /// Scopes that were granted to the partner.
     #[schema(example = json!(["loans:read", "reserve:read"]))]
     pub scopes: Vec<&'static str>,
-    /// The key that signed this request.
+    /// Serial number of the key that signed this request.
     #[schema(example = "HARBOUR-2026-1")]
     pub serial_no: String,
+    /// The person or system that holds this key, as it was added.
     #[schema(example = "Chen Wei")]
     pub holder: String,
-    /// Requests that you may make in a minute.
+    /// Requests that the partner may send in a minute.
     #[schema(example = 6000)]
     pub rate_per_minute: i32,
-    /// The business day that is open.
+    /// The platform's current business day, in Asia/Shanghai.
     pub business_day: BusinessDay,
 }
 
-/// Who am I
+/// Query the calling partner
 ///
-/// The shortest way to try a key.
+/// Answers with the partner, its scopes and the key that signed the request. Use it to test a new key.
 #[utoipa::path(get, path = "/me", tag = "access", responses((status = 200, body = Myself)), security(("signature" = [])))]
 pub async fn show_myself(State(app): State<App>, caller: Caller) -> Result<Json<Myself>, Problem> {
     let mut connection = app.pool.acquire().await?;
@@ -75,27 +77,29 @@ pub async fn show_myself(State(app): State<App>, caller: Caller) -> Result<Json<
     }))
 }
 
-/// One of our public keys.
+/// A public key of the platform, by which you verify its signatures.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PlatformKey {
+    /// Serial number, as in the header `Fenqi-Serial`.
     #[schema(example = "FENQI-20260302-4F506172")]
     pub serial_no: String,
+    /// `sm2_sm3` or `rsa_sha256`.
     #[schema(value_type = String, example = "rsa_sha256")]
     pub algorithm: Algorithm,
-    /// SPKI in PEM.
+    /// The public key as SubjectPublicKeyInfo in PEM.
     #[schema(example = "-----BEGIN PUBLIC KEY-----\nMIIB…\n-----END PUBLIC KEY-----\n")]
     pub public_key: String,
     pub created_at: DateTime<FixedOffset>,
-    /// It signs no more from then on: believe no answer and no callback by it, only manifests of days that had closed before. Null while
-    /// no end of it is known. The next one signs from then on, and stands here before. Where it ended without notice, some of our nodes
-    /// sign by it for up to half a minute more: ask again.
+    /// When the platform stops signing with this key; null while no end is set. From then on reject answers and callbacks signed by it;
+    /// only manifests of days that had closed before stay valid. The next key is listed here before it begins to sign. If a key is
+    /// retired without notice (compromised), some servers sign with it for up to half a minute longer: repeat such a request.
     pub retired_at: Option<DateTime<FixedOffset>>,
 }
 
-/// Our public keys, the newest first
+/// List the platform's public keys, the newest first
 ///
-/// By these you believe our answers and callbacks. Compare the first ones with what `fenqi partner platform-key list` prints. The
-/// next one stands here before it signs: ask each day.
+/// Verify the signatures of answers, callbacks and manifests with these keys. Before you trust the first ones, compare them with what the
+/// platform's operator gave you (`fenqi partner platform-key list`). Ask once a day: the next key is listed before it begins to sign.
 #[utoipa::path(get, path = "/platform-keys", tag = "access", params(PageParams<(KeyTime, KeyText)>),
     responses((status = 200, body = Page<PlatformKey>)), security(("signature" = [])))]
 pub async fn list_platform_keys(

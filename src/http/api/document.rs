@@ -111,21 +111,28 @@ pub fn complete(declared: &OpenApi) -> Document {
 
 const SIGNATURE: &str = "`FENQI-SM2-SM3` or `FENQI-RSA-SHA256`, then `mchid=\"…\",serial_no=\"…\",nonce_str=\"…\",\
 timestamp=\"…\",signature=\"…\"`: the base64 signature over `METHOD\\nURL\\nTIMESTAMP\\nNONCE\\nBODY\\n`, where URL is the path \
-with its query. Answers bear Fenqi-Timestamp, Fenqi-Nonce, Fenqi-Serial and Fenqi-Signature over `TIMESTAMP\\nNONCE\\nBODY\\n` in \
-the same algorithm. SM2 signs with SM3 under the identifier `1234567812345678`: r and s in 64 bytes from us, in 64 bytes or in DER \
-from you. RSA signs with PKCS #1 v1.5 and SHA-256. TIMESTAMP is in seconds since 1970, at most five minutes off; NONCE has 8 to 64 \
-printable ASCII characters without space, quote or comma, and is used once. `fenqi sign` prints a signed request.";
+with its query. Answers have the headers Fenqi-Timestamp, Fenqi-Nonce, Fenqi-Serial and Fenqi-Signature, a signature over \
+`TIMESTAMP\\nNONCE\\nBODY\\n` in the same algorithm. SM2 signs with SM3 under the user id `1234567812345678`; a signature is r and s \
+in 64 bytes: the platform always sends it so, and accepts it in DER as well. RSA signs with PKCS #1 v1.5 and SHA-256. TIMESTAMP is in \
+seconds since 1970-01-01T00:00:00Z, at most five minutes from the platform's clock; NONCE has 8 to 64 printable ASCII characters \
+without space, quote or comma, and is used once. `fenqi sign` prints a signed request.";
 
 fn info() -> Value {
     json!({
         "title": "Fenqi partner API",
         "version": env!("CARGO_PKG_VERSION"),
-        "description": "For funders' core systems, merchants' systems and risk partners. Amounts are whole numbers of fen in \
-            fields that end in `_fen`; times are RFC 3339 with a zone, days are dates in Asia/Shanghai; ids bear the prefix of \
-            their kind. Lists come in pages: give `next_cursor` as `cursor` until it is null. A request that changes something bears an \
-            `Idempotency-Key`: the same key, body and `If-Match` get the first answer again, with `Idempotent-Replayed: true`; what \
-            was refused with 400, 403, 412, 413, 415 or 428 may be mended under its key. Refusals are \
-            problem documents (RFC 9457); a program looks at `code`. What belongs to another partner does not exist for you.",
+        "description": "For funders' core systems, merchants' cashier systems and risk partners.\n\n\
+            Amounts are whole numbers of fen (0.01 yuan), in fields that end in `_fen`. Rates are fractions in a text: `\"0.14\"` is 14 % a \
+            year. Times are RFC 3339 with a time zone; days are calendar days in Asia/Shanghai. Ids begin with a prefix for the kind of \
+            object, such as `loan_`.\n\n\
+            Lists come in pages: send `next_cursor` as `cursor`, with the same other parameters, until it is null.\n\n\
+            Every request that changes something needs an `Idempotency-Key`. Repeated with the same key, body and `If-Match`, it changes \
+            nothing more and gets the first answer again, with the header `Idempotent-Replayed: true`. A refusal \
+            with 404, 409, 410 or 422 is kept under its key, too, except for `idempotency_in_progress`: another attempt needs a new key. \
+            After any other refusal (400, 401, 403, 412, 413, 415, 428, 429), a failure (5xx) or no answer, correct what is wrong, if \
+            anything, and send the request again under the same key.\n\n\
+            Errors are problem documents (RFC 9457); let programs act on `code`, not on `detail`. An object of another partner is answered \
+            with 404, as if it did not exist.",
         "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
     })
 }
@@ -135,7 +142,8 @@ fn complete_operation(operation: &mut Value, shared: &Value, is_reading: bool) {
     if !is_reading {
         let key = json!({
             "name": "Idempotency-Key", "in": "header", "required": true,
-            "description": "One key, one outcome. Kept for seven days.",
+            "description": "Your own unique text for this request, 1 to 64 printable ASCII characters; send the same one when you repeat the \
+                request. Answers are kept under it for seven days.",
             "schema": { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$" },
             "example": "0197f3c2-order-1" });
         match operation["parameters"].as_array_mut() {
@@ -162,7 +170,7 @@ fn complete_operation(operation: &mut Value, shared: &Value, is_reading: bool) {
 
 /// Names the scope in the description, because pages that show the document show no scopes for this kind of security.
 fn name_scope(operation: &mut Value, scope: Scope) {
-    let needs = format!("Needs the scope `{}`.", scope.as_str());
+    let needs = format!("Requires the scope `{}`.", scope.as_str());
     let description = match operation["description"].as_str() {
         Some(said) => format!("{said}\n\n{needs}"),
         None => needs,

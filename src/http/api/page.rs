@@ -18,8 +18,9 @@ pub const LIMIT_MAX: i64 = 200;
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Page<T> {
+    /// At most `limit` rows, in the order of the list.
     pub items: Vec<T>,
-    /// Give it as `cursor` to get what follows; null at the end.
+    /// Send it as `cursor`, with the same other parameters, to get the next page; null on the last page.
     #[schema(example = "WyIwMTk3ZjNjMiJd")]
     pub next_cursor: Option<String>,
 }
@@ -148,9 +149,13 @@ impl<K> IntoParams for PageParams<K> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1_i64)).maximum(Some(LIMIT_MAX));
         let limit = limit.format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
-        let says = format!("From 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} if left out.");
+        let says = format!("Most rows in a page, from 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} if left out.");
         let cursor = ObjectBuilder::new().schema_type(Type::String);
-        vec![in_query("limit", limit).description(Some(says)).build(), in_query("cursor", cursor).build()]
+        let begins = "`next_cursor` of the page before; left out for the first page.";
+        vec![
+            in_query("limit", limit).description(Some(says)).build(),
+            in_query("cursor", cursor).description(Some(begins)).build(),
+        ]
     }
 }
 
@@ -187,12 +192,13 @@ mod tests {
     #[test]
     fn a_limit_is_shown_with_the_bounds_that_it_has() {
         let shown = serde_json::to_value(PageParams::<i32>::into_params(|| None)).unwrap();
-        let says = format!("From 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} if left out.");
+        let says = format!("Most rows in a page, from 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} if left out.");
+        let begins = "`next_cursor` of the page before; left out for the first page.";
         let limit = json!({ "type": "integer", "format": "int64", "minimum": 1, "maximum": LIMIT_MAX });
         let cursor = json!({ "type": "string" });
         let expected = json!([
             { "name": "limit", "in": "query", "required": false, "description": says, "schema": limit },
-            { "name": "cursor", "in": "query", "required": false, "schema": cursor },
+            { "name": "cursor", "in": "query", "required": false, "description": begins, "schema": cursor },
         ]);
         assert_eq!(shown, expected);
         let read =

@@ -165,7 +165,9 @@ fn is_kept(status: u16) -> bool {
 
 /// The header of an answer that may be a repetition.
 pub fn replayed_header() -> Value {
-    text("`true` where the answer was given before.")
+    text(
+        "`true` if this is the stored answer to an earlier request under the same `Idempotency-Key`; absent otherwise.",
+    )
 }
 
 /// A response of the document, with an example for each code.
@@ -195,19 +197,24 @@ pub fn schema() -> Value {
     let codes: Vec<&str> = CODES.iter().map(|code| code.code).collect();
     json!({
         "type": "object",
+        "description": "Why a request was refused or failed (RFC 9457, `application/problem+json`).",
         "required": ["type", "title", "status", "code"],
         "properties": {
-            "type": { "type": "string" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "code": { "type": "string", "enum": codes },
-            "detail": { "type": "string" },
-            "errors": { "type": "array", "items": {
-                "type": "object",
-                "required": ["pointer", "code", "detail"],
-                "properties": {
-                    "pointer": { "type": "string" }, "code": { "type": "string" }, "detail": { "type": "string" } } } },
-            "request_id": { "type": "string" },
+            "type": { "type": "string", "description": "Path of the code's description." },
+            "title": { "type": "string", "description": "Reason phrase of the HTTP status." },
+            "status": { "type": "integer", "description": "HTTP status." },
+            "code": { "type": "string", "enum": codes, "description": "Stable name of the problem; programs act on it." },
+            "detail": { "type": "string", "description": "What is wrong, for people; its wording may change." },
+            "errors": { "type": "array", "description": "The fields or parameters that are wrong, where there are such.",
+                "items": {
+                    "type": "object",
+                    "required": ["pointer", "code", "detail"],
+                    "properties": {
+                        "pointer": { "type": "string",
+                            "description": "JSON pointer to the field, such as `/amount_fen`, or the parameter's name." },
+                        "code": { "type": "string", "description": "Code of this field's problem." },
+                        "detail": { "type": "string", "description": "What is wrong, for people." } } } },
+            "request_id": { "type": "string", "description": "Id of the request, as in the header `X-Request-Id`." },
         },
     })
 }
@@ -223,17 +230,18 @@ fn number(says: &str) -> Value {
 /// The schemes of signatures, for the header `WWW-Authenticate` of a 401: some HTTP clients fail on a 401 without it.
 pub const SCHEMES: &str = "FENQI-SM2-SM3, FENQI-RSA-SHA256";
 
-const REQUEST_ID: &str = "Names this request in our log and in problems.";
+const REQUEST_ID: &str =
+    "Id of this request, also in `request_id` of problem documents; quote it when you ask the platform's operator.";
 const SIGNED: &[(&str, &str)] = &[
-    ("Fenqi-Timestamp", "Seconds since 1970 at which the answer was signed."),
-    ("Fenqi-Nonce", "Makes the answer unlike any other."),
-    ("Fenqi-Serial", "The serial number of our key; see GET /platform-keys."),
-    ("Fenqi-Signature", "In base64, over timestamp, nonce and body."),
+    ("Fenqi-Timestamp", "When the answer was signed, in seconds since 1970-01-01T00:00:00Z."),
+    ("Fenqi-Nonce", "Random text, different for each answer."),
+    ("Fenqi-Serial", "Serial number of the platform key that signed the answer; GET /platform-keys has the key."),
+    ("Fenqi-Signature", "The platform's signature in base64, over timestamp, nonce and body."),
 ];
 const RATED: &[(&str, &str)] = &[
-    ("RateLimit-Limit", "Requests that your rate allows in a minute."),
-    ("RateLimit-Remaining", "Requests left in this minute."),
-    ("RateLimit-Reset", "Seconds until the next minute."),
+    ("RateLimit-Limit", "Requests that you may send in a minute."),
+    ("RateLimit-Remaining", "Requests that you may still send in the current minute."),
+    ("RateLimit-Reset", "Seconds until the current minute ends."),
 ];
 /// Codes of answers to a caller that was not authenticated: no signature, no rate limit headers.
 const UNSIGNED: &[&str] =
@@ -262,7 +270,7 @@ fn headers(status: u16, codes: &[&'static Code]) -> Value {
     let also: Vec<&str> = codes.iter().map(|code| code.code).filter(|code| ALSO_UNSIGNED.contains(code)).collect();
     let also = match also.is_empty() {
         true => String::new(),
-        false => format!(" With {} only where we had seen who asks.", also.join(", ")),
+        false => format!(" With {} only if the request had been authenticated.", also.join(", ")),
     };
     let mut add = |names: &[(&str, &str)], lacks: &dyn Fn(&str) -> bool, header: fn(&str) -> Value| {
         let (without, with): (Vec<&str>, Vec<&str>) = codes.iter().map(|code| code.code).partition(|code| lacks(code));
@@ -270,7 +278,7 @@ fn headers(status: u16, codes: &[&'static Code]) -> Value {
             return;
         }
         for (name, says) in names {
-            let but = if without.is_empty() { String::new() } else { format!(" Not with {}.", without.join(", ")) };
+            let but = if without.is_empty() { String::new() } else { format!(" Absent with {}.", without.join(", ")) };
             headers[*name] = header(&format!("{says}{but}{also}"));
         }
     };
@@ -278,13 +286,14 @@ fn headers(status: u16, codes: &[&'static Code]) -> Value {
     add(RATED, &|code| UNSIGNED.contains(&code) || UNRATED.contains(&code), number);
     let may_wait = |code: &&Code| matches!(code.code, "idempotency_in_progress" | "file_not_ready");
     match status {
-        401 => headers["WWW-Authenticate"] = text("The schemes in which a request is signed."),
-        405 => headers["Allow"] = text("The methods that the address takes."),
-        416 => headers["Content-Range"] = text("How many bytes the file has: `bytes */600000`."),
+        401 => headers["WWW-Authenticate"] = text("The signature schemes that a request can use."),
+        405 => headers["Allow"] = text("The HTTP methods that the path supports."),
+        416 => headers["Content-Range"] = text("The size of the file in bytes, as `bytes */600000`."),
         _ => {}
     }
     if status == 429 || codes.iter().any(may_wait) {
-        headers["Retry-After"] = number("Seconds after which it is worth asking again, where time helps.");
+        headers["Retry-After"] =
+            number("Seconds to wait before the request is repeated; absent where waiting does not help.");
     }
     headers
 }

@@ -175,15 +175,15 @@ fn a_problem_has_the_headers_that_its_answers_bear() {
             }
             "413" => assert!(signed.is_null() && rated.is_null(), "{name}"),
             "429" => {
-                assert!(says(signed, "Not with too_many_not_believed."), "{signed}");
-                assert!(says(rated, "Not with too_many_not_believed."), "{rated}");
+                assert!(says(signed, "Absent with too_many_not_believed."), "{signed}");
+                assert!(says(rated, "Absent with too_many_not_believed."), "{rated}");
             }
             "403" if rated.is_null() => assert!(!signed.is_null(), "{name}"),
-            "403" => assert!(!says(signed, "Not with") && says(rated, "Not with address_not_allowed."), "{name}"),
+            "403" => assert!(!says(signed, "Absent") && says(rated, "Absent with address_not_allowed."), "{name}"),
             status => {
-                assert!(!says(signed, "Not with") && !says(rated, "Not with"), "{name}");
+                assert!(!says(signed, "Absent") && !says(rated, "Absent"), "{name}");
                 // A body that never comes, or a failure of ours, may end it before that.
-                let may_not = " only where we had seen who asks.";
+                let may_not = " only if the request had been authenticated.";
                 let is_early = matches!(status, "500" | "503");
                 assert!(says(signed, may_not) == is_early && says(rated, may_not) == is_early, "{name}: {signed}");
             }

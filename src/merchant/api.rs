@@ -18,44 +18,49 @@ use crate::http::Problem;
 use crate::http::api::idempotency::first_response;
 use crate::http::api::{AmountFen, Body, MerchantCaller, Moment, Named, Page, PageParams, Params};
 
-/// A sale to be paid by scanning.
+/// A new order, which a customer pays by scanning its QR code.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOrder {
-    /// The merchant's own, unique among its orders: letters, digits, `-` and `_`.
+    /// Your own reference of the order, unique among the merchant's orders: 1 to 25 letters, digits, `-` and `_`.
     #[schema(example = "A-20260302-0001", min_length = 1, max_length = 25, pattern = "^[A-Za-z0-9_-]+$")]
     pub reference: String,
+    /// Amount to be paid, in fen.
     pub amount_fen: AmountFen,
-    /// At most thirty days from now.
+    /// Until when the order can be paid: later than now, and within 30 days.
     #[schema(value_type = DateTime<Utc>)]
     pub expires_at: Moment,
 }
 
+/// `open`: not paid yet. `paid`: paid by the purchase `purchase_id`. `closed`: closed before it was paid; it can never be paid. `expired`:
+/// `expires_at` has passed; a customer who confirmed in the last moment may still have paid, so close the order to be sure. `voided`: paid,
+/// and the purchase was voided on the same business day.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
     Open,
     Paid,
     Closed,
-    /// Its time is over; who confirmed in the last instant may have paid it all the same. Close it to be sure.
     Expired,
-    /// Paid, and given back on the same day.
     Voided,
 }
 
-/// An order as it stands.
+/// An order in its current state.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OrderView {
     pub order_id: CodeId,
+    /// Your own reference of the order.
     #[schema(example = "A-20260302-0001")]
     pub reference: String,
+    /// Amount to be paid, in fen.
     pub amount_fen: Fen,
     pub status: OrderStatus,
+    /// Until when the order can be paid.
     pub expires_at: DateTime<Utc>,
-    /// What the picture of the code holds; any camera opens it.
+    /// Payment link. Show it to the customer as a QR code; any camera app opens it.
     #[schema(example = "https://pay.example.cn/q/01GW0B3bYcVZ8cQ2kTnH4f")]
     pub link: String,
-    /// The purchase that paid it.
+    /// The purchase that paid the order; null unless the order is `paid` or `voided`.
     pub purchase_id: Option<PurchaseId>,
 }
 
@@ -77,8 +82,9 @@ impl OrderView {
 
 /// Create an order
 ///
-/// The same order again gives the same code, in its present state; the same reference with another amount or expiry is refused. So is
-/// an amount for which no plan is sold at the merchant, since nobody could pay it.
+/// Answers with the order and its payment link, which you show to the customer as a QR code. The merchant must be active. If an order with
+/// the same reference, amount and expiry exists, it is returned in its current state; with another amount or expiry the request is refused
+/// (`order_reference_taken`). An amount for which the merchant offers no installment plan is refused, too (`amount_not_sold`).
 #[utoipa::path(post, path = "/merchant/orders", tag = "merchant", request_body = NewOrder,
     responses((status = 201, body = OrderView)), security(("signature" = ["orders:write"])),
     extensions(("x-problems" = json!([
@@ -101,7 +107,7 @@ pub async fn create_order(
     Ok((StatusCode::CREATED, Json(order)).into_response())
 }
 
-/// List orders, the oldest first
+/// List the merchant's orders, the oldest first
 #[utoipa::path(get, path = "/merchant/orders", tag = "merchant", params(PageParams<CodeId>),
     responses((status = 200, body = Page<OrderView>)), security(("signature" = ["orders:read"])))]
 pub async fn list_orders(
@@ -117,8 +123,10 @@ pub async fn list_orders(
 }
 
 /// Query an order by your reference
+///
+/// Ask here for the result of a payment if no notification arrived.
 #[utoipa::path(get, path = "/merchant/orders/{reference}", tag = "merchant",
-    params(("reference" = String, Path, example = "A-20260302-0001")),
+    params(("reference" = String, Path, description = "Your own reference of the order.", example = "A-20260302-0001")),
     responses((status = 200, body = OrderView)), security(("signature" = ["orders:read"])))]
 pub async fn show_order(
     State(app): State<App>,
@@ -131,9 +139,10 @@ pub async fn show_order(
 
 /// Close an order
 ///
-/// It can no longer be paid. A paid order stays paid: void or refund its purchase.
+/// A closed order can no longer be paid, also after it had expired. Closing a closed order changes nothing. A paid order is refused with
+/// `order_paid`: void or refund its purchase instead.
 #[utoipa::path(post, path = "/merchant/orders/{reference}/closure", tag = "merchant",
-    params(("reference" = String, Path, example = "A-20260302-0001")),
+    params(("reference" = String, Path, description = "Your own reference of the order.", example = "A-20260302-0001")),
     responses((status = 200, body = OrderView)), security(("signature" = ["orders:write"])),
     extensions(("x-problems" = json!(["order_paid", "order_voided"]))))]
 pub async fn close_order(

@@ -19,13 +19,13 @@ use crate::outbox::actions::{Asked, retry};
 use crate::outbox::event_store;
 use crate::partner::key::Algorithm;
 
-/// Where you are notified.
+/// Where the merchant's system receives notifications (webhooks).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NotifyUrlView {
-    /// Null where you are not.
+    /// URL to which notifications are sent; null if none are sent.
     #[schema(example = "https://pay.example.com/fenqi/notify")]
     pub url: Option<String>,
-    /// The algorithm in which we sign what we send you; null where you are not notified.
+    /// Algorithm in which the platform signs notifications, `sm2_sm3` or `rsa_sha256`; null if none are sent.
     #[schema(value_type = Option<String>, example = "rsa_sha256")]
     pub algorithm: Option<Algorithm>,
 }
@@ -39,12 +39,12 @@ impl From<Option<NotifyAddress>> for NotifyUrlView {
     }
 }
 
-/// Query where you are notified
+/// Query the notification URL
 ///
-/// Its ETag is what `If-Match` of a change names.
+/// Its `ETag` is needed as `If-Match` to change it.
 #[utoipa::path(get, path = "/merchant/notify-url", tag = "merchant",
     responses((status = 200, body = NotifyUrlView,
-        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+        headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["orders:read"])))]
 pub async fn show_notify_url(State(app): State<App>, caller: MerchantCaller) -> Result<impl IntoResponse, Problem> {
     let found = notify_store::find(&mut *app.pool.acquire().await?, caller.merchant_id).await?;
@@ -55,7 +55,7 @@ fn tagged(notified: Notified) -> impl IntoResponse {
     ([(header::ETAG, etag(notified.version))], Json(NotifyUrlView::from(notified.address)))
 }
 
-/// The algorithm in which we sign what we send you.
+/// Algorithm in which the platform signs notifications.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SignedIn {
@@ -64,27 +64,28 @@ pub enum SignedIn {
     RsaSha256,
 }
 
-/// Where to notify you.
+/// The new notification URL.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewNotifyUrl {
-    /// https on the open internet; null for no notifications, which ends those that wait.
+    /// An https URL at a public address, up to 500 characters; null to receive no notifications, which also drops those not delivered yet.
     #[schema(example = "https://pay.example.com/fenqi/notify", max_length = 500, required = true)]
     // Whoever leaves it out has not said so.
     #[serde(deserialize_with = "Option::deserialize")]
     pub url: Option<String>,
-    /// RSA if left out.
+    /// Algorithm in which the platform signs notifications; `rsa_sha256` if left out.
     #[serde(default, deserialize_with = "word")]
     pub algorithm: SignedIn,
 }
 
-/// Set where you are notified
+/// Set the notification URL
 ///
-/// Of each payment, void and refund from now on, signed with one of our keys.
+/// Every payment, void and refund of the merchant is sent there from now on, signed with a key of the platform, as are the notifications
+/// that still wait for delivery. With `url` null none are sent, and those that wait are dropped for good.
 #[utoipa::path(put, path = "/merchant/notify-url", tag = "merchant", request_body = NewNotifyUrl,
-    params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"0\"")),
+    params(("If-Match" = String, Header, description = "The `ETag` that you read; 412 if the object was changed since.", example = "\"0\"")),
     responses((status = 200, body = NotifyUrlView,
-        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+        headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["notifications:write"])),
     extensions(("x-problems" = json!(["notify_url_malformed", "notify_url_private"]))))]
 pub async fn put_notify_url(
@@ -102,25 +103,30 @@ pub async fn put_notify_url(
     Ok(tagged(change_notify_url(&app, caller.merchant_id, wanted, read).await?))
 }
 
-/// A notification that your system did not take.
+/// A notification that your system did not accept.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FailedNotification {
+    /// Number of the notification, the same in every attempt.
     #[schema(example = 41)]
     pub event_no: i64,
+    /// `payment_succeeded`, `purchase_voided` or `refund_succeeded`.
     #[schema(example = "payment_succeeded")]
     pub kind: String,
+    /// Failed attempts so far.
     #[schema(example = 3)]
     pub attempts: i16,
+    /// When it is sent again; without meaning once `dead_at` is set.
     pub next_attempt_at: DateTime<Utc>,
-    /// When it was given up.
+    /// When it was given up after the last attempt; null while it is still retried.
     pub dead_at: Option<DateTime<Utc>>,
+    /// Why the last attempt failed.
     #[schema(example = "timed out")]
     pub last_error: Option<String>,
 }
 
-/// List notifications that failed
+/// List failed notifications
 ///
-/// Those that were given up first, then those that are tried again.
+/// First those that were given up (dead letters), then those that are still retried, each in the order of their numbers.
 #[utoipa::path(get, path = "/merchant/notifications/failures", tag = "merchant", params(PageParams<(bool, i64)>),
     responses((status = 200, body = Page<FailedNotification>)), security(("signature" = ["orders:read"])))]
 pub async fn list_failed_notifications(
@@ -144,16 +150,20 @@ pub async fn list_failed_notifications(
     Ok(Json(Page::of(failed.collect(), params.limit.0, key)))
 }
 
-/// A notification that is sent again.
+/// The notification that is sent again.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SentAgain {
+    /// Number of the notification.
     #[schema(example = 41)]
     pub event_no: i64,
 }
 
-/// Have a failed notification sent again at once
+/// Send a failed notification again at once
+///
+/// Works for a notification that was given up as well as for one that is still retried. One that has not failed, or was delivered or
+/// dropped, is refused with `event_not_failed`.
 #[utoipa::path(post, path = "/merchant/notifications/{event_no}/replay", tag = "merchant",
-    params(("event_no" = i64, Path, example = 41)),
+    params(("event_no" = i64, Path, description = "Number of the notification.", example = 41)),
     responses((status = 200, body = SentAgain)), security(("signature" = ["notifications:write"])),
     extensions(("x-problems" = json!(["unknown_event", "events_not_kept", "event_not_failed"]))))]
 pub async fn replay_notification(

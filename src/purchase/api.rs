@@ -20,17 +20,21 @@ use crate::merchant::MerchantDay;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PurchaseParams {
+    /// The business day of the purchases.
     #[param(value_type = Day)]
     business_day: Day,
-    /// From 1 to 200; 50 if left out.
+    /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// `next_cursor` of the page before; left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<PurchaseId>>,
 }
 
-/// List a day's purchases, the oldest first
+/// List a business day's purchases, the oldest first
+///
+/// Purchases that were refused are not listed.
 #[utoipa::path(get, path = "/merchant/purchases", tag = "merchant", params(PurchaseParams),
     responses((status = 200, body = Page<PurchaseView>)), security(("signature" = ["orders:read"])))]
 pub async fn list_purchases(
@@ -59,7 +63,9 @@ pub async fn show_purchase(
 
 /// Void a purchase
 ///
-/// Possible until its business day ends; the loan is then as if it had never been. Afterwards refund it. Voiding again changes nothing.
+/// Cancels the purchase and its loan in whole, as if they had never been made; nothing of it is settled. Only possible on the purchase's own
+/// business day: afterwards refund it (`past_cut_off`). Refused if a repayment was made on the loan (`repaid_before`) or an early payoff is
+/// in progress. Voiding a voided purchase changes nothing.
 #[utoipa::path(post, path = "/merchant/purchases/{purchase_id}/void", tag = "merchant",
     params(("purchase_id" = PurchaseId, Path)),
     responses((status = 200, body = PurchaseView)), security(("signature" = ["refunds:write"])),
@@ -80,18 +86,20 @@ async fn find_purchase(app: &App, merchant_id: MerchantId, purchase_id: Purchase
     found.ok_or_else(Problem::not_found)
 }
 
-/// Money to give back.
+/// A refund of part or all of a purchase.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRefund {
-    /// At most what is left of the purchase.
+    /// Amount to refund, in fen: at most `amount_fen` less `refunded_fen` of the purchase.
     pub amount_fen: AmountFen,
 }
 
 /// Refund part or all of a purchase
 ///
-/// From the day after the purchase on, any number of times up to its amount. An idempotency key of one of your systems stands
-/// for one refund of the purchase, for ever.
+/// Possible from the business day after the purchase on, any number of times up to its amount; on the purchase's own business day void it
+/// instead (`before_cut_off`). The refund first reduces what the customer owes; the rest is paid to the customer's card. It is deducted
+/// in the settlement of the business day on which it is made. For one purchase, an idempotency key of one of your systems makes one refund
+/// and never a second one, even after seven days.
 #[utoipa::path(post, path = "/merchant/purchases/{purchase_id}/refunds", tag = "merchant", request_body = NewRefund,
     params(("purchase_id" = PurchaseId, Path)),
     responses((status = 201, body = RefundView)), security(("signature" = ["refunds:write"])),
@@ -111,7 +119,7 @@ pub async fn refund_purchase(
     Ok((StatusCode::CREATED, Json(find_refund(&app, caller.merchant_id, refund_id).await?)))
 }
 
-/// Query a refund
+/// Query a refund of the merchant
 #[utoipa::path(get, path = "/merchant/refunds/{refund_id}", tag = "merchant", params(("refund_id" = RefundId, Path)),
     responses((status = 200, body = RefundView)), security(("signature" = ["orders:read"])))]
 pub async fn show_refund(
@@ -133,17 +141,19 @@ async fn find_refund(app: &App, merchant_id: MerchantId, refund_id: RefundId) ->
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RefundParams {
+    /// The business day of the refunds.
     #[param(value_type = Day)]
     business_day: Day,
-    /// From 1 to 200; 50 if left out.
+    /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// `next_cursor` of the page before; left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<RefundId>>,
 }
 
-/// List a day's refunds, the oldest first
+/// List a business day's refunds, the oldest first
 #[utoipa::path(get, path = "/merchant/refunds", tag = "merchant", params(RefundParams),
     responses((status = 200, body = Page<RefundView>)), security(("signature" = ["orders:read"])))]
 pub async fn list_refunds(
@@ -163,19 +173,22 @@ pub async fn list_refunds(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LoanRefundParams {
+    /// Only refunds of this business day.
     #[param(value_type = Option<Day>)]
     business_day: Option<Day>,
+    /// Only refunds of this loan.
     #[param(value_type = Option<LoanId>)]
     loan_id: Option<LoanId>,
-    /// From 1 to 200; 50 if left out.
+    /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// `next_cursor` of the page before; left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<RefundId>>,
 }
 
-/// List refunds of your loans, the oldest first
+/// List refunds that affect your loans, the oldest first
 #[utoipa::path(get, path = "/funder/refunds", tag = "funder", params(LoanRefundParams),
     responses((status = 200, body = Page<LoanRefundView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_loan_refunds(
@@ -195,7 +208,7 @@ pub async fn list_loan_refunds(
     Ok(Json(Page::of(rows, limit, |refund: &LoanRefundView| refund.refund_id)))
 }
 
-/// Query a refund of one of your loans
+/// Query a refund that affects one of your loans
 #[utoipa::path(get, path = "/funder/refunds/{refund_id}", tag = "funder", params(("refund_id" = RefundId, Path)),
     responses((status = 200, body = LoanRefundView)), security(("signature" = ["loans:read"])))]
 pub async fn show_loan_refund(

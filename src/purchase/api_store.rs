@@ -10,26 +10,30 @@ use crate::base::id::{CodeId, FunderId, LineId, LoanId, MerchantId, PurchaseId, 
 use crate::base::{BusinessDay, Fen};
 use crate::merchant::MerchantDay;
 
-/// A purchase as its merchant sees it. Refused ones are the borrower's business alone.
+/// A purchase at the merchant. Purchases that were refused are not shown to merchants.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PurchaseView {
     pub purchase_id: PurchaseId,
-    /// The order that it paid; null for the static code.
+    /// The order that it paid; null if the customer scanned the merchant's static code.
     pub order_id: Option<CodeId>,
-    /// Yours of that order.
+    /// Your reference of that order; null if the customer scanned the static code.
     #[schema(example = "A-20260302-0001")]
     pub reference: Option<String>,
-    /// `authorised`, or `voided` if it was undone on its day.
+    /// `authorised`, or `voided` if it was cancelled on its own business day. A refunded purchase stays `authorised`.
     #[schema(example = "authorised")]
     pub status: String,
+    /// Amount of the purchase, in fen.
     pub amount_fen: Fen,
-    /// What was given back so far.
+    /// Sum of all its refunds so far, in fen.
     pub refunded_fen: Fen,
-    /// What the merchant pays at clearing.
+    /// Discount fee (MDR) that the merchant pays for it, in fen; 0 if it was voided.
     pub discount_fee_fen: Fen,
+    /// Interest or fee that the merchant pays instead of the customer, in fen; 0 if it was voided.
     pub subsidy_fen: Fen,
+    /// Number of installments.
     #[schema(example = 12)]
     pub periods: i16,
+    /// The business day on which it was made and is settled.
     pub business_day: BusinessDay,
     pub created_at: DateTime<Utc>,
 }
@@ -86,18 +90,21 @@ pub async fn list_of_merchant(
     .await
 }
 
-/// A refund as its merchant sees it.
+/// A refund at the merchant.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RefundView {
     pub refund_id: RefundId,
     pub purchase_id: PurchaseId,
-    /// Yours of the order that was paid; null for the static code.
+    /// Your reference of the order that the purchase paid; null if the customer scanned the static code.
     #[schema(example = "A-20260302-0001")]
     pub reference: Option<String>,
+    /// Refunded amount, in fen.
     pub amount_fen: Fen,
-    /// What comes back to the merchant of its fee, and the platform's of the subsidy.
+    /// Part of the purchase's discount fee (MDR) that is returned to the merchant, in fen; 0 if the merchant's agreement returns none.
     pub discount_fee_returned_fen: Fen,
+    /// Part of the purchase's subsidy that is returned to the merchant, in fen.
     pub subsidy_returned_fen: Fen,
+    /// The business day on which the refund was made and is settled.
     pub business_day: BusinessDay,
     pub created_at: DateTime<Utc>,
 }
@@ -149,28 +156,30 @@ pub async fn list_refunds_of_merchant(
     .await
 }
 
-/// A refund as the loan's funder sees it.
+/// A refund and its effect on the loan, for the loan's funder.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LoanRefundView {
     pub refund_id: RefundId,
     pub loan_id: LoanId,
     pub line_id: LineId,
     pub purchase_id: PurchaseId,
+    /// Refunded amount, in fen: `principal_fell_fen` and `owed_back_fen` together.
     pub amount_fen: Fen,
-    /// Comes back to the reserve.
+    /// Part by which the loan's outstanding principal falls, in fen; it is returned to your reserve.
     pub principal_fell_fen: Fen,
-    /// Is paid to the borrower's card.
+    /// Rest of the amount, which the merchant's money pays to the borrower's card, in fen.
     pub owed_back_fen: Fen,
-    /// Interest and fees a period that the borrower owes no more.
+    /// Interest and period fees that the borrower no longer owes, in fen.
     pub interest_waived_fen: Fen,
-    /// Billed interest that was paid, and goes back to the card out of the funder's remittance.
+    /// Interest that the borrower had paid and gets back to the card, in fen; deducted from your remittance of the day.
     pub interest_back_fen: Fen,
-    /// What of that had come in after the loan was charged off.
+    /// Part of `interest_back_fen` that had been paid after the loan was charged off, in fen.
     pub interest_back_recovered_fen: Fen,
-    /// The same of fees a period.
+    /// Period fees that the borrower had paid and gets back to the card, in fen; deducted from your remittance of the day.
     pub fee_back_fen: Fen,
+    /// Part of `fee_back_fen` that had been paid after the loan was charged off, in fen.
     pub fee_back_recovered_fen: Fen,
-    /// The plan that it left.
+    /// Version of the loan's repayment schedule after the refund.
     #[schema(example = 2)]
     pub schedule_version: i32,
     pub business_day: BusinessDay,

@@ -20,13 +20,14 @@ use crate::http::api::{Cursor, Day, FunderCaller, Limit, Listed, MerchantCaller,
 #[serde(deny_unknown_fields, bound = "T: ToSchema")]
 #[into_params(parameter_in = Query)]
 pub struct SettledParams<T: ToSchema> {
-    /// Only that of this day.
+    /// Only the one of this business day.
     #[param(value_type = Option<Day>)]
     business_day: Option<Day>,
-    /// From 1 to 200; 50 if left out.
+    /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// `next_cursor` of the page before; left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<Listed<T, Day>>>,
 }
@@ -40,7 +41,9 @@ impl<T: ToSchema> SettledParams<T> {
     }
 }
 
-/// List settlements, the oldest day first
+/// List the merchant's settlements, the oldest day first
+///
+/// A settlement is made when a business day is closed. A day without purchases and refunds has none.
 #[utoipa::path(get, path = "/merchant/settlements", tag = "merchant", params(SettledParams<SettlementView>),
     responses((status = 200, body = Page<SettlementView>)), security(("signature" = ["settlements:read"])))]
 pub async fn list_settlements(
@@ -78,8 +81,8 @@ sum,,,,,128800,-773,0,128027\n";
 
 /// Download a settlement's statement
 ///
-/// CSV with a heading: every purchase and refund of the day, gross to net, each with your reference of its order (empty for your
-/// static code), and a last line with their sums, which are the settlement's.
+/// CSV in UTF-8 with a heading line: one line for each purchase and refund of the business day, gross to net in fen, with your reference of
+/// its order (empty if the customer scanned the static code). The last line (`sum`) has the totals, which equal those of the settlement.
 #[utoipa::path(get, path = "/merchant/settlements/{settlement_id}/statement", tag = "merchant",
     params(("settlement_id" = SettlementId, Path)),
     responses((status = 200, body = String, content_type = "text/csv", example = json!(STATEMENT_EXAMPLE))),
@@ -96,7 +99,9 @@ pub async fn download_statement(
     Ok((headers, Pieced::new(move || statement(app.clone(), merchant_id, day))))
 }
 
-/// List remittances, the oldest day first
+/// List your remittances, the oldest day first
+///
+/// A remittance passes on to you what was collected on a business day. It is made when the day is closed.
 #[utoipa::path(get, path = "/funder/remittances", tag = "funder", params(SettledParams<RemittanceView>),
     responses((status = 200, body = Page<RemittanceView>)), security(("signature" = ["remittances:read"])))]
 pub async fn list_remittances(
@@ -110,7 +115,7 @@ pub async fn list_remittances(
     Ok(Json(Page::of_listed(rows, limit, |remittance: &RemittanceView| remittance.business_day)))
 }
 
-/// A remittance and what it is made of.
+/// A remittance with its parts by product version.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RemittanceDetail {
     pub remittance: RemittanceView,

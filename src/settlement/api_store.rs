@@ -7,30 +7,34 @@ use utoipa::ToSchema;
 use crate::base::id::{FunderId, MerchantId, ProductId, RemittanceId, SettlementId};
 use crate::base::{BusinessDay, Fen, Wanted};
 
-/// What a merchant is owed for a business day.
+/// A merchant's settlement of one business day, from gross sales to the amount paid out.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SettlementView {
     pub settlement_id: SettlementId,
     pub business_day: BusinessDay,
-    /// Purchases of the day that were not voided.
+    /// Sum of the day's purchases, without voided ones, in fen.
     pub gross_fen: Fen,
-    /// Refunds of the day, whenever their purchases were.
+    /// Sum of the refunds made on the day, in fen; their purchases may be older.
     pub refunds_fen: Fen,
-    /// Of the purchases, less what refunds gave back.
+    /// Discount fees (MDR) of the day's purchases, less the fees returned by its refunds, in fen; negative if more is returned.
     pub discount_fee_fen: Fen,
-    /// Interest that you bear, less what refunds gave back.
+    /// Interest or fees that the merchant pays instead of customers, less what the day's refunds return of them, in fen; negative if more is
+    /// returned.
     pub subsidy_fen: Fen,
-    /// Gross less refunds, fee and subsidy.
+    /// `gross_fen` less `refunds_fen`, `discount_fee_fen` and `subsidy_fen`; may be negative.
     pub net_fen: Fen,
-    /// A negative net of earlier days; zero or less.
+    /// Negative balance carried forward from earlier settlements, in fen; 0 or below.
     pub carried_in_fen: Fen,
-    /// Net and what was carried in: what is paid to you.
+    /// `net_fen` plus `carried_in_fen`: the amount that is paid to the merchant, if it is above 0.
     pub payable_fen: Fen,
-    /// `to_pay`, `paid`, `nothing` where it comes to zero, or `carried` where it is negative and taken off a later one.
+    /// `to_pay`, `paid`, `nothing` if `payable_fen` is 0, or `carried` if it is negative and deducted from the next settlement.
     #[schema(example = "to_pay")]
     pub status: String,
+    /// The day on which it is to be paid: the first working day after the business day (T+1).
     pub pay_on: BusinessDay,
+    /// The day on which it was paid; null until then.
     pub paid_on: Option<BusinessDay>,
+    /// The bank's reference of the payment; null until it is paid.
     pub bank_reference: Option<String>,
 }
 
@@ -77,28 +81,32 @@ pub async fn list_settlements(
     .await
 }
 
-/// What is passed on to a funder for a business day.
+/// A funder's remittance of one business day: what borrowers repaid, passed on less the platform's share.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RemittanceView {
     pub remittance_id: RemittanceId,
     pub business_day: BusinessDay,
-    /// What came in of your loans on the day, less paid interest and fees that refunds gave back.
+    /// Principal, interest, fees and penalty repaid on your loans on the day, less interest and fees that refunds returned to borrowers'
+    /// cards, in fen; may be negative.
     pub collected_fen: Fen,
-    /// What merchants pay you of their customers' interest.
+    /// Interest or fees that merchants pay you instead of their customers, less what refunds returned of them, in fen.
     pub subsidy_fen: Fen,
-    /// The platform's share of the income.
+    /// The platform's share of your income (profit share), in fen.
     pub share_fen: Fen,
-    /// Collected and subsidy, less share.
+    /// `collected_fen` plus `subsidy_fen`, less `share_fen`; may be negative.
     pub net_fen: Fen,
-    /// A negative net of earlier days; zero or less.
+    /// Negative balance carried forward from earlier remittances, in fen; 0 or below.
     pub carried_in_fen: Fen,
-    /// Net and what was carried in: what is paid to you.
+    /// `net_fen` plus `carried_in_fen`: the amount that is paid to you, if it is above 0.
     pub payable_fen: Fen,
-    /// `to_pay`, `paid`, `nothing` where it comes to zero, or `carried` where it is negative and taken off a later one.
+    /// `to_pay`, `paid`, `nothing` if `payable_fen` is 0, or `carried` if it is negative and deducted from the next remittance.
     #[schema(example = "to_pay")]
     pub status: String,
+    /// The day on which it is to be paid: the first working day after the business day (T+1).
     pub pay_on: BusinessDay,
+    /// The day on which it was paid; null until then.
     pub paid_on: Option<BusinessDay>,
+    /// The bank's reference of the payment; null until it is paid.
     pub bank_reference: Option<String>,
 }
 
@@ -129,18 +137,23 @@ pub async fn list_remittances(
     .await
 }
 
-/// A remittance's part of one product version, whose profit-share table it is.
+/// The part of a remittance that one product version brought in; the version's terms set the profit share.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RemittancePartView {
     pub product_id: ProductId,
     #[schema(example = 1)]
     pub product_version: i32,
+    /// Principal repaid, in fen.
     pub principal_fen: Fen,
+    /// Interest repaid, less what refunds returned, in fen.
     pub interest_fen: Fen,
-    /// Fees of periods, guarantee charges among them, and of early payoffs.
+    /// Period fees (with guarantee charges) and early payoff fees repaid, less what refunds returned, in fen.
     pub fee_fen: Fen,
+    /// Penalty interest repaid, in fen.
     pub penalty_fen: Fen,
+    /// Interest or fees that merchants pay you instead of their customers, less what refunds returned of them, in fen.
     pub subsidy_fen: Fen,
+    /// The platform's share of this income, in fen; negative if more was returned than came in.
     pub share_fen: Fen,
 }
 

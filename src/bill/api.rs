@@ -16,17 +16,21 @@ use crate::http::api::{Cursor, Day, FunderCaller, Limit, Listed, Page, Params};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BillParams {
+    /// The credit line whose bills are listed.
     #[param(value_type = LineId)]
     line_id: LineId,
-    /// From 1 to 200; 50 if left out.
+    /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// `next_cursor` of the page before; left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<Listed<BillView, Day>>>,
 }
 
-/// List a line's bills, the oldest first
+/// List a credit line's bills, the oldest first
+///
+/// A bill is issued on the line's statement day. The list is empty if the line is not yours.
 #[utoipa::path(get, path = "/funder/bills", tag = "funder", params(BillParams),
     responses((status = 200, body = Page<BillView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_bills(

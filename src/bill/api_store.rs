@@ -7,19 +7,24 @@ use utoipa::ToSchema;
 use crate::base::id::{FunderId, LineId};
 use crate::base::{BusinessDay, Fen};
 
-/// What a line owes on a due day, over all its loans, as it was cut.
+/// A monthly bill of a credit line: all installments of its loans that fall due on one day, with the amounts as they were billed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BillView {
     pub line_id: LineId,
+    /// Due date.
     pub due_on: BusinessDay,
+    /// Statement date: the business day for which the bill was issued.
     pub statement_on: BusinessDay,
+    /// Principal billed, in fen.
     pub principal_fen: Fen,
+    /// Interest billed, in fen.
     pub interest_fen: Fen,
-    /// Fees a period of its loans: flat fees, and guarantee charges beside interest.
+    /// Fees billed, in fen: period fees of `flat_fee` plans and guarantee charges.
     pub fee_fen: Fen,
-    /// `open`, or `paid` once nothing that it asks for is owed.
+    /// `open`, or `paid` once nothing of it is owed any more, by repayments or refunds.
     #[schema(example = "open")]
     pub status: String,
+    /// The business day on which it became `paid`; null while it is open.
     pub paid_on: Option<BusinessDay>,
 }
 

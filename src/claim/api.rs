@@ -16,17 +16,19 @@ use crate::http::api::{Cursor, FunderCaller, Limit, Page, Params};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ClaimParams {
+    /// Only claims on this loan.
     #[param(value_type = Option<LoanId>)]
     loan_id: Option<LoanId>,
-    /// From 1 to 200; 50 if left out.
+    /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// `next_cursor` of the page before; left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<ClaimId>>,
 }
 
-/// List claims on guarantors, the oldest first
+/// List claims on the guarantors of your loans, the oldest first
 #[utoipa::path(get, path = "/funder/claims", tag = "funder", params(ClaimParams),
     responses((status = 200, body = Page<ClaimView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_claims(

@@ -9,28 +9,35 @@ use super::model::ClaimStatus;
 use crate::base::id::{ClaimId, FunderId, LineId, LoanId};
 use crate::base::{BusinessDay, Fen};
 
-/// What a guarantor was asked to pay you of a loan.
+/// A claim: what a loan's guarantor is asked to pay you. The borrower owes the same as before.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ClaimView {
     pub claim_id: ClaimId,
     pub loan_id: LoanId,
     pub line_id: LineId,
+    /// Principal that is claimed, in fen.
     pub principal_fen: Fen,
+    /// Interest that is claimed, in fen.
     pub interest_fen: Fen,
+    /// Fees that are claimed, in fen.
     pub fee_fen: Fen,
+    /// Penalty interest that is claimed, in fen.
     pub penalty_fen: Fen,
-    /// All of it together.
+    /// The whole claim: principal, interest, fees and penalty together, in fen.
     pub amount_fen: Fen,
+    /// The business day on which the guarantor was asked.
     pub asked_on: BusinessDay,
-    /// `asked`, `paid` where the guarantor has paid you, `withdrawn`, or `taken_back` where that had been booked wrongly.
+    /// `asked`, `paid` (the guarantor has paid you), `withdrawn`, or `taken_back` (it was booked as paid by mistake).
     #[schema(value_type = String, example = "paid")]
     pub status: ClaimStatus,
+    /// The business day on which it was booked as paid; null if it never was.
     pub paid_on: Option<BusinessDay>,
-    /// Of your bank, once it is paid.
+    /// Your bank's reference of the guarantor's payment; null unless `status` is `paid`.
     #[schema(example = "G20260614-0001")]
     pub bank_reference: Option<String>,
-    /// What has come in since and belongs to the guarantor: you owe it on.
+    /// Money collected on the loan since the guarantor paid that belongs to the guarantor, in fen: you owe it to the guarantor (recourse).
     pub recovered_fen: Fen,
+    /// The business day on which a payment booked by mistake was reversed; null unless `status` is `taken_back`.
     pub taken_back_on: Option<BusinessDay>,
 }
 

@@ -26,7 +26,7 @@ use crate::partner::risk::is_reason;
 /// A reason is kept for the record and read by people: some sentences.
 const REASON_CHARS_MAX: usize = 500;
 
-/// List credit lines, the oldest first
+/// List your credit lines, the oldest first
 #[utoipa::path(get, path = "/funder/lines", tag = "funder", params(PageParams<LineId>),
     responses((status = 200, body = Page<LineView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_lines(
@@ -58,7 +58,9 @@ async fn find_line(app: &App, funder_id: FunderId, line_id: LineId) -> Result<Li
     rows.pop().ok_or_else(Problem::not_found)
 }
 
-/// List a line's journal, the oldest entry first
+/// List the journal of a credit line, the oldest entry first
+///
+/// Every change of the line's limit, used amount or status, with the amounts after it.
 #[utoipa::path(get, path = "/funder/lines/{line_id}/entries", tag = "funder",
     params(("line_id" = LineId, Path), PageParams<Listed<LineEntryView, i64>>),
     responses((status = 200, body = Page<LineEntryView>)), security(("signature" = ["loans:read"])))]
@@ -81,12 +83,14 @@ pub async fn list_line_entries(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ApplicationParams {
+    /// Only applications with this status.
     #[param(inline)]
     status: Option<ApplicationStatus>,
-    /// From 1 to 200; 50 if left out.
+    /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// `next_cursor` of the page before; left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<ApplicationId>>,
 }
@@ -126,7 +130,7 @@ async fn find_application(app: &App, funder_id: FunderId, id: ApplicationId) -> 
     rows.pop().ok_or_else(Problem::not_found)
 }
 
-/// What a funder decides about an application that waits for its word, or for a person.
+/// A funder's decision on an application.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
@@ -134,6 +138,7 @@ pub enum Word {
     Refuse,
 }
 
+/// A funder's decision on an application that is `with_funder` or `referred`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = FunderDecision, example = json!({
@@ -141,24 +146,27 @@ pub enum Word {
 pub struct DecisionBody {
     #[serde(deserialize_with = "word")]
     pub decision: Word,
-    /// With an approval of what is `referred`: one of the product's grades. Of what is `with_funder`: left out, or as proposed.
+    /// Approving a `referred` application: required, one of the product's grades. Approving one that is `with_funder`: leave it out, or repeat
+    /// the proposed grade. Refusing: leave it out.
     #[schema(example = "A", max_length = 16)]
     pub grade: Option<String>,
-    /// With an approval of what is `referred`: within the product's bounds, and not above `limit_requested_fen`. Of what is
-    /// `with_funder`: at most `proposed_limit_fen`, and as proposed if left out.
+    /// Credit limit, in fen. Approving a `referred` application: required, within the product's bounds and not above `limit_requested_fen`.
+    /// Approving one that is `with_funder`: at most `proposed_limit_fen`, which applies if it is left out. Refusing: leave it out.
     pub limit_fen: Option<AmountFen>,
-    /// With a refusal: the code that the applicant is told.
+    /// Refusing: required, the code by which the applicant is told why, in lower-case letters and `_`. Approving: leave it out.
     #[schema(example = "income_not_proven", max_length = 64)]
     pub code: Option<String>,
-    /// Why, for the record, on one line.
+    /// Why it was decided so, for the record: 1 to 500 characters on one line.
     #[schema(example = "Papers checked", min_length = 1, max_length = 500)]
     pub reason: String,
 }
 
-/// Decide an application that waits for your word, or for a person
+/// Decide an application
 ///
-/// The same decision again changes nothing; another one is refused, and so is one after `answer_by`, when the product's default
-/// applies.
+/// Approves or refuses an application that waits for your final decision (`with_funder`) or for a person's review (`referred`). An approval
+/// opens the credit line; if the borrower has another line with you by then, the application is refused with `line_open`. The same decision
+/// again changes nothing; a different one is refused with `application_not_referred`. After `answer_by` the product's default decision
+/// applies, and yours is refused with `decision_too_late`.
 #[utoipa::path(post, path = "/funder/applications/{application_id}/decision", tag = "funder",
     request_body = DecisionBody, params(("application_id" = ApplicationId, Path)),
     responses((status = 200, body = ApplicationView)), security(("signature" = ["applications:decide"])),
@@ -198,7 +206,7 @@ fn malformed(detail: &str) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "decision_malformed", detail)
 }
 
-/// What a risk partner decides, after its time was over.
+/// A risk partner's decision on an application; `refer` passes it to a person.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LateWord {
@@ -207,45 +215,50 @@ pub enum LateWord {
     Refer,
 }
 
+/// A risk partner's answer about an application, sent after the time limit of the request to decide.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "application_id": "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172", "borrower_id": "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506173",
     "decision": "approve", "grade": "B", "limit_fen": 600_000, "score": 591 }))]
 pub struct LateDecision {
-    /// As the request to decide named it.
+    /// `application_id` of the request to decide.
     #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
     pub application_id: Uuid,
+    /// `borrower_id` of the request to decide.
     #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
     pub borrower_id: Uuid,
     #[serde(deserialize_with = "word")]
     pub decision: LateWord,
-    /// One of the product's grades, which sets the price; an approval has it, and nothing else does.
+    /// One of the product's grades, which sets the price; required with `approve`, and not allowed otherwise.
     #[schema(example = "B", max_length = 16)]
     pub grade: Option<String>,
-    /// The limit of the line; an approval has it, and nothing else does.
+    /// Credit limit, in fen; required with `approve`, and not allowed otherwise.
     pub limit_fen: Option<AmountFen>,
-    /// Why it is refused, or referred to a person, as a code of 1 to 64 lower-case letters and `_`; an approval has none.
+    /// Why it is refused or referred, as a code of 1 to 64 lower-case letters and `_`; required with `refuse` and `refer`, and not allowed with
+    /// `approve`.
     #[schema(example = "score_too_low", max_length = 64)]
     pub reason: Option<String>,
+    /// Your score of the applicant, for the record; may be left out.
     #[schema(example = 591)]
     pub score: Option<i32>,
 }
 
-/// What came of it.
+/// The application's status after the answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LateResult {
     #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
     pub application_id: Uuid,
-    /// `approved`, `refused`, `referred` to a person, or `with_funder` where the funder has the last word.
+    /// `approved`, `refused`, `referred` (a person decides), or `with_funder` (the funder decides finally).
     #[schema(example = "approved")]
     pub status: &'static str,
 }
 
-/// Answer an application late
+/// Send a late decision on an application
 ///
-/// Only for an application that was put to you: another risk partner's does not exist for you. It counts while nobody else has
-/// decided. The same answer again changes nothing.
+/// For a decision that you could not give within the time limit of the request to decide. It counts as long as nobody else has decided;
+/// afterwards it is refused with `application_not_referred`. Only applications that were put to you can be answered
+/// (`application_unknown`). The same answer again changes nothing.
 #[utoipa::path(post, path = "/risk/decisions", tag = "risk", request_body = LateDecision,
     responses((status = 200, body = LateResult)), security(("signature" = ["decisions:write"])),
     extensions(("x-problems" = json!(["decision_malformed", "application_unknown", "application_not_referred"]))))]

@@ -9,29 +9,35 @@ use super::model::ApplicationStatus;
 use crate::base::id::{ApplicationId, BorrowerId, FunderId, LineId, ProductId};
 use crate::base::{BusinessDay, Fen, Wanted};
 
-/// A credit line.
+/// A credit line of one borrower with you.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LineView {
     pub line_id: LineId,
     pub borrower_id: BorrowerId,
     pub product_id: ProductId,
+    /// Version of the product's terms under which it was opened.
     #[schema(example = 1)]
     pub product_version: i32,
+    /// The borrower's grade, which sets the price.
     #[schema(example = "A")]
     pub grade: String,
-    /// `active`, `frozen` or `closed`.
+    /// `active`, `frozen` (no new purchases; its loans are repaid as before) or `closed`.
     #[schema(example = "active")]
     pub status: String,
-    /// Every reason for which it is frozen, with commas; null while it is not.
+    /// Why it is frozen: `overdue`, `risk` or `operator`, several separated by commas; null unless it is frozen.
     #[schema(example = "overdue")]
     pub frozen_for: Option<String>,
+    /// Credit limit, in fen.
     pub limit_fen: Fen,
-    /// Unpaid principal of all its loans.
+    /// Used part of the limit, in fen: the outstanding principal of all its loans.
     pub used_fen: Fen,
+    /// Day of the month on which bills are issued, 1 to 28.
     #[schema(example = 5)]
     pub statement_day: i16,
+    /// Day of the month on which bills are due, 1 to 31; in a shorter month its last day.
     #[schema(example = 25)]
     pub due_day: i16,
+    /// Last day on which purchases can be made on it; its loans are repaid as before afterwards.
     pub expires_on: BusinessDay,
     pub opened_at: DateTime<Utc>,
 }
@@ -61,17 +67,22 @@ pub async fn list_lines(
     .await
 }
 
-/// One change of a line.
+/// One journal entry of a credit line: a change of its limit, used amount or status.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LineEntryView {
+    /// Number of the entry within the line; higher is later.
     #[schema(example = 2)]
     pub entry_no: i64,
-    /// `opened`, `purchase`, `void`, `refund`, `repayment`, `limit`, `freeze`, `unfreeze` or `close`.
+    /// What changed the line: `opened`, `purchase`, `void`, `refund`, `repayment`, `limit`, `freeze`, `unfreeze` or `close`.
     #[schema(example = "purchase")]
     pub kind: String,
+    /// Change of the used amount, in fen; negative if it fell.
     pub used_change_fen: Fen,
+    /// Change of the credit limit, in fen; negative if it was lowered.
     pub limit_change_fen: Fen,
+    /// Used amount after the entry, in fen.
     pub used_after_fen: Fen,
+    /// Credit limit after the entry, in fen.
     pub limit_after_fen: Fen,
     pub business_day: BusinessDay,
     pub occurred_at: DateTime<Utc>,
@@ -98,7 +109,7 @@ pub async fn list_line_entries(
     .await
 }
 
-/// An application for a line under one of the funder's products.
+/// A borrower's application for a credit line under one of your products.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ApplicationView {
     pub application_id: ApplicationId,
@@ -106,36 +117,40 @@ pub struct ApplicationView {
     pub product_id: ProductId,
     #[schema(example = 1)]
     pub product_version: i32,
-    /// `submitted`, `referred` to a person, `with_funder` where your word is final, `approved` or `refused`.
+    /// `submitted` (not decided yet), `referred` (a person decides), `with_funder` (waits for your final decision), `approved` or `refused`.
     #[schema(example = "approved")]
     pub status: String,
-    /// Whose decision it was: `scorecard`, `partner` (the risk partner), `person:NAME` of the house, `funder:SYSTEM: HOLDER` of yours,
-    /// `deadline` where your product's default was taken, `borrower` where a consent was taken back; null until there is one.
+    /// Who decided: `scorecard`, `partner` (the risk partner), `person:NAME` (at the platform), `funder:SYSTEM: HOLDER` (one of your keys),
+    /// `deadline` (your product's default decision) or `borrower` (who withdrew a consent); null while it is not decided.
     #[schema(example = "scorecard")]
     pub decided_by: Option<String>,
-    /// The limit that was asked for, above which nobody goes; null where none was named.
+    /// Credit limit that the borrower asked for, in fen, which no approval may exceed; null if none was named.
     pub limit_requested_fen: Option<Fen>,
-    /// Whose approval was put to you, where your word is final; null where the product does not ask for it.
+    /// Who approved it before it was put to you for your final decision, in the words of `decided_by`; null if the product needs none.
     #[schema(example = "scorecard")]
     pub proposed_by: Option<String>,
-    /// The limit that was put to you: you may lower it.
+    /// Credit limit of that approval, in fen; you may lower it. Null if there is no such approval.
     pub proposed_limit_fen: Option<Fen>,
-    /// Until when you may answer; then the product's default applies.
+    /// Until when you may decide; then the product's default decision applies. Null if your final decision is not asked for.
     pub answer_by: Option<DateTime<Utc>>,
-    /// When its borrower asked that a person looks at what automation alone had refused; null where that was not asked.
+    /// When the borrower asked for a person's review of an automated refusal; null if no review was asked for.
     pub review_asked_at: Option<DateTime<Utc>>,
-    /// Why it was refused, in the code of whoever refused it: yours, the risk partner's, or the house's own, such as `score_too_low`,
-    /// `grade_not_offered`, `limit_below_minimum`, `line_open`, `funder_silent` or `consent_withdrawn`; null otherwise.
+    /// Code of the reason for a refusal: one of yours, of the risk partner, or of the platform, such as `score_too_low`, `grade_not_offered`,
+    /// `limit_below_minimum`, `line_open`, `funder_silent` or `consent_withdrawn`; null if it was not refused.
     #[schema(example = "score_too_low")]
     pub refusal: Option<String>,
+    /// Score of the scorecard or the risk partner; null if there is none.
     #[schema(example = 712)]
     pub score: Option<i32>,
+    /// Grade that was approved or proposed; null if there is none.
     #[schema(example = "A")]
     pub grade: Option<String>,
+    /// Credit limit that was approved or proposed, in fen; null if there is none.
     pub limit_fen: Option<Fen>,
-    /// The line that an approval opened.
+    /// The credit line that the approval opened; null unless the application is `approved`.
     pub line_id: Option<LineId>,
     pub created_at: DateTime<Utc>,
+    /// When it was decided; null while it is not.
     pub decided_at: Option<DateTime<Utc>>,
 }
 

@@ -109,7 +109,8 @@ pub struct Review {
 }
 
 words! {
-    /// Where an application stands.
+    /// `submitted`: not decided yet. `referred`: a person decides. `with_funder`: waits for the funder's final decision. `approved`: a credit
+    /// line was opened. `refused`: no line was opened.
     #[derive(Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum ApplicationStatus {

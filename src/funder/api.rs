@@ -24,30 +24,31 @@ use crate::http::api::{
     AmountFen, Body, Cursor, Day, FunderCaller, IfMatch, Limit, Listed, MarkFen, Named, Page, PageParams, Params, etag,
 };
 
-/// The reserve as it stands.
+/// Your reserve: the money that you have prefunded at the platform, out of which purchases are paid to merchants.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReserveView {
-    /// What purchases may still use; below zero only as far as the advance reaches.
+    /// Balance that purchases can still use, in fen; negative while an advance is in use, at most by `advance_limit_fen`.
     pub available_fen: Fen,
-    /// Purchases that are not cleared yet.
+    /// Held for purchases that are not cleared yet, in fen.
     pub held_fen: Fen,
-    /// In all, since the reserve was opened; so are the next three.
+    /// Sum of all deposits since the reserve was opened, in fen.
     pub deposited_fen: Fen,
+    /// Sum of all withdrawals since the reserve was opened, in fen.
     pub withdrawn_fen: Fen,
-    /// Cleared to merchants.
+    /// Sum of all purchases cleared to merchants since the reserve was opened, in fen.
     pub paid_out_fen: Fen,
-    /// Principal that came back by refunds.
+    /// Sum of all principal that refunds returned since the reserve was opened, in fen.
     pub returned_fen: Fen,
-    /// How far below zero purchases may draw `available_fen`; 0 where nothing is advanced.
+    /// Advance (overdraft): how far below zero purchases may take `available_fen`, in fen; 0 if none is granted.
     pub advance_limit_fen: Fen,
-    /// The highest of your low-water marks; 0 where there is none.
+    /// The highest of your low-water marks, in fen; 0 if there is none.
     pub low_water_fen: Fen,
-    /// Marks below it, in falling order.
+    /// Your other low-water marks, in falling order, in fen.
     #[schema(example = json!([64_400]))]
     pub lower_marks_fen: Vec<Fen>,
-    /// The day on which the advance was first drawn on; null while it is not.
+    /// The business day since which the advance is in use; null while it is not.
     pub advance_since: Option<BusinessDay>,
-    /// It was not repaid in time: purchases are refused until it is.
+    /// Whether the advance was not repaid in time; purchases are refused until it is repaid.
     pub is_advance_overdue: bool,
 }
 
@@ -69,7 +70,7 @@ impl From<Reserve> for ReserveView {
     }
 }
 
-/// Query the reserve
+/// Query your reserve
 #[utoipa::path(get, path = "/funder/reserve", tag = "funder", responses((status = 200, body = ReserveView)),
     security(("signature" = ["reserve:read"])))]
 pub async fn show_reserve(State(app): State<App>, caller: FunderCaller) -> Result<Json<ReserveView>, Problem> {
@@ -86,17 +87,19 @@ async fn find_reserve(app: &App, funder_id: FunderId) -> Result<Reserve, Problem
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JournalParams {
+    /// Only entries of this business day.
     #[param(value_type = Option<Day>)]
     business_day: Option<Day>,
-    /// From 1 to 200; 50 if left out.
+    /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// `next_cursor` of the page before; left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<Listed<ReserveEntryView, i64>>>,
 }
 
-/// List the reserve's journal, the oldest entry first
+/// List the journal of your reserve, the oldest entry first
 #[utoipa::path(get, path = "/funder/reserve/entries", tag = "funder", params(JournalParams),
     responses((status = 200, body = Page<ReserveEntryView>)), security(("signature" = ["reserve:read"])))]
 pub async fn list_entries(
@@ -119,16 +122,19 @@ pub async fn list_entries(
     Ok(Json(Page::of_listed(rows, limit, |entry: &ReserveEntryView| entry.entry_no)))
 }
 
-/// What the last two weeks let one expect, or the days since the reserve was first used.
+/// Forecast of the reserve by its average use over the last 14 business days, or since it was first used if that is less.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ForecastView {
-    /// What an average business day draws the reserve down by.
+    /// Amount by which purchases, less voids and refunds, draw the reserve down on an average business day, in fen; 0 or negative if they do
+    /// not.
     pub net_use_a_day_fen: Fen,
-    /// The first day whose purchases would not all be covered; null while it is not drawn down.
+    /// The first business day whose purchases the reserve would not cover in full; null if it is not drawn down.
     pub runs_dry_on: Option<BusinessDay>,
 }
 
-/// Forecast when the reserve runs dry
+/// Query when your reserve is expected to run out
+///
+/// Deposits and withdrawals to come are not counted.
 #[utoipa::path(get, path = "/funder/reserve/forecast", tag = "funder", responses((status = 200, body = ForecastView)),
     security(("signature" = ["reserve:read"])))]
 pub async fn show_forecast(State(app): State<App>, caller: FunderCaller) -> Result<Json<ForecastView>, Problem> {
@@ -138,22 +144,22 @@ pub async fn show_forecast(State(app): State<App>, caller: FunderCaller) -> Resu
     Ok(Json(ForecastView { net_use_a_day_fen: forecast.net_use_a_day, runs_dry_on: forecast.runs_dry_on }))
 }
 
-/// When the funder is warned.
+/// The balances below which you are warned that the reserve runs low.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LowWaterMark {
-    /// A notice is raised when the available balance falls below this.
+    /// The highest mark, in fen: you are warned when the available balance falls below it. 0 if there is none.
     pub low_water_fen: Fen,
-    /// And another one at each of these, in falling order.
+    /// Lower marks, in falling order, in fen: you are warned again when the balance falls below each.
     #[schema(example = json!([64_400]))]
     pub lower_marks_fen: Vec<Fen>,
 }
 
-/// Read the low-water marks
+/// Query the low-water marks of your reserve
 ///
-/// Their ETag is what `If-Match` of a change names.
+/// Their `ETag` is needed as `If-Match` to change them.
 #[utoipa::path(get, path = "/funder/reserve/low-water-mark", tag = "funder",
     responses((status = 200, body = LowWaterMark,
-        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+        headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["reserve:read"])))]
 pub async fn show_low_water_mark(State(app): State<App>, caller: FunderCaller) -> Result<impl IntoResponse, Problem> {
     Ok(marked(find_reserve(&app, caller.funder_id).await?))
@@ -165,26 +171,26 @@ fn marked(reserve: Reserve) -> impl IntoResponse {
     ([(header::ETAG, tag)], Json(marks))
 }
 
-/// New marks, instead of all that there are.
+/// New low-water marks; they replace all existing ones.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewLowWaterMark {
-    /// 0 for no warning, but that an advance is drawn on.
+    /// The highest mark, in fen; with 0 you are only warned when the balance falls below zero and an advance is used.
     pub low_water_fen: MarkFen,
-    /// Up to seven marks below it, in falling order; none if left out.
+    /// Up to seven lower marks, in falling order, in fen, each above 0 and below the one before it; none if left out.
     #[serde(default)]
     #[schema(example = json!([64_400]), max_items = 7)]
     pub lower_marks_fen: Vec<AmountFen>,
 }
 
-/// Set the low-water marks
+/// Set the low-water marks of your reserve
 ///
-/// `reserve_low` is sent for each mark that the available balance falls below (for several at once, for the lowest), and once on each
-/// further day on which it stays below one.
+/// When the available balance falls below a mark, the event `reserve_low` is sent; if it falls below several at once, one event names the
+/// lowest. The event is repeated once on each further business day on which the balance is below a mark.
 #[utoipa::path(put, path = "/funder/reserve/low-water-mark", tag = "funder", request_body = NewLowWaterMark,
-    params(("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
+    params(("If-Match" = String, Header, description = "The `ETag` that you read; 412 if the object was changed since.", example = "\"1\"")),
     responses((status = 200, body = LowWaterMark,
-        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+        headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["reserve:write"])),
     extensions(("x-problems" = json!(["low_water_marks_not_falling"]))))]
 pub async fn set_low_water_mark(
@@ -199,19 +205,22 @@ pub async fn set_low_water_mark(
     Ok(marked(actions::change_low_water(&app, caller.funder_id, change).await?))
 }
 
-/// Money that was sent, or is wanted back.
+/// A notice of a deposit, or a request for a withdrawal.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewReserveOrder {
+    /// Amount, in fen.
     pub amount_fen: AmountFen,
-    /// The bank's reference, once for each kind of order.
+    /// The bank's reference of the payment: 1 to 128 characters on one line, unique among your deposits or among your withdrawals.
     #[schema(example = "ICBC-20260302-7781", min_length = 1, max_length = 128)]
     pub reference: String,
 }
 
-/// Note a deposit that you have sent
+/// Notify the platform of a deposit that you have sent
 ///
-/// It is booked when its arrival is confirmed here. The same notice under a new idempotency key opens a refused deposit again.
+/// The deposit is `noted`, and booked to your reserve when the platform's operator confirms that the money has arrived. The same reference and
+/// amount again return the existing order; if that was refused, a notice under a new idempotency key reopens it. The same reference with
+/// another amount is refused with `reference_booked_with_other_amount`.
 #[utoipa::path(post, path = "/funder/reserve/deposits", tag = "funder", request_body = NewReserveOrder,
     responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])),
     extensions(("x-problems" = json!(["reference_malformed", "reference_booked_with_other_amount"]))))]
@@ -223,9 +232,10 @@ pub async fn note_deposit(
     note(&app, caller, ReserveOrderKind::Deposit, order).await
 }
 
-/// Ask for money back
+/// Request a withdrawal from your reserve
 ///
-/// It is booked when a key of another holder confirms it, and never out of an advance.
+/// The withdrawal is `noted`, and booked when a key of another holder confirms it; it never uses an advance. The same reference and amount
+/// again return the existing order; the same reference with another amount is refused with `reference_booked_with_other_amount`.
 #[utoipa::path(post, path = "/funder/reserve/withdrawals", tag = "funder", request_body = NewReserveOrder,
     responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])),
     extensions(("x-problems" = json!(["reference_malformed", "reference_booked_with_other_amount"]))))]
@@ -256,7 +266,10 @@ async fn note(
     Ok((StatusCode::CREATED, Json(order_actions::note_order(&app, noting).await?)))
 }
 
-/// Confirm a withdrawal by a second key
+/// Confirm a withdrawal with a second key
+///
+/// Books the withdrawal. The key's holder must be another person than the one who requested it (`same_holder`), and the available balance
+/// must cover it (`reserve_not_available`). Confirming a booked withdrawal again changes nothing.
 #[utoipa::path(post, path = "/funder/reserve/withdrawals/{order_id}/confirmation", tag = "funder",
     params(("order_id" = ReserveOrderId, Path)),
     responses((status = 200, body = ReserveOrder)), security(("signature" = ["reserve:confirm"])),
@@ -277,7 +290,7 @@ pub async fn confirm_withdrawal(
     Ok(Json(order_actions::confirm_withdrawal(&app.by(Person::key_holder(holder)), order_id, holder).await?))
 }
 
-/// List deposits and withdrawals that you noted, the oldest first
+/// List your deposits and withdrawals, the oldest first
 #[utoipa::path(get, path = "/funder/reserve/orders", tag = "funder", params(PageParams<ReserveOrderId>),
     responses((status = 200, body = Page<ReserveOrder>)), security(("signature" = ["reserve:read"])))]
 pub async fn list_reserve_orders(

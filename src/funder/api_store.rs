@@ -8,19 +8,24 @@ use utoipa::ToSchema;
 use crate::base::id::FunderId;
 use crate::base::{BusinessDay, Fen};
 
-/// One change of the reserve; purchases are entered together, at the latest at the end of the business day.
+/// One journal entry of the reserve. Holds of several purchases may be entered as one sum, at the latest at the end of the business day.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReserveEntryView {
+    /// Number of the entry within the reserve; higher is later.
     #[schema(example = 1)]
     pub entry_no: i64,
-    /// `deposit`, `withdrawal`, `hold`, `release`, `clearing` or `refund`.
+    /// `deposit` and `refund` raise the available balance, `withdrawal` lowers it; `hold` moves it to the held balance for purchases, `release`
+    /// moves it back for voided ones; `clearing` pays the held balance out to merchants.
     #[schema(example = "hold")]
     pub kind: String,
-    /// Above zero; `kind` says which way it moved.
+    /// Amount moved, in fen, always above 0; `kind` says in which direction.
     pub amount_fen: Fen,
+    /// Available balance after the entry, in fen.
     pub available_after_fen: Fen,
+    /// Held balance after the entry, in fen.
     pub held_after_fen: Fen,
-    /// The bank's reference, the purchase voided, the refund, the day cleared, or the first of the purchases entered.
+    /// What caused it, by `kind`: the bank's reference (`deposit`, `withdrawal`), the first of the purchases (`hold`), the voided purchase
+    /// (`release`), the business day that was cleared (`clearing`), or the refund (`refund`).
     #[schema(example = "ICBC-20260302-7781")]
     pub source: String,
     pub business_day: BusinessDay,

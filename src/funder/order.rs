@@ -18,6 +18,8 @@ pub enum ReserveOrderKind {
     Withdrawal,
 }
 
+/// `noted`: a deposit waits for its money to arrive, a withdrawal for its confirmation by a second holder. `booked`: entered in the reserve's
+/// journal. `refused`: refused by the platform's operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
@@ -28,31 +30,33 @@ pub enum ReserveOrderStatus {
     Refused,
 }
 
-/// An order as it stands.
+/// A deposit that was announced, or a withdrawal that was requested, in its current state.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ReserveOrder {
     pub order_id: ReserveOrderId,
     #[serde(skip)]
     pub funder_id: FunderId,
     pub kind: ReserveOrderKind,
+    /// Amount, in fen.
     pub amount_fen: Fen,
-    /// The bank's reference.
+    /// The bank's reference of the payment.
     #[schema(example = "ICBC-20260302-7781")]
     pub reference: String,
     pub status: ReserveOrderStatus,
-    /// The holder of the key that signed it.
+    /// Holder of the key that signed the request.
     #[schema(example = "Chen Wei")]
     pub noted_by: String,
     pub noted_at: DateTime<Utc>,
     /// The key of that notice, after the system that sent it; none of an order from before it was kept.
     #[serde(skip)]
     pub noted_key: Option<String>,
-    /// Who confirmed or refused it.
+    /// Who confirmed or refused it; null while it is `noted`.
     pub decided_by: Option<String>,
-    /// Why it was refused.
+    /// Why it was refused; null unless it is `refused`.
     pub reason: Option<String>,
+    /// When it was confirmed or refused; null while it is `noted`.
     pub decided_at: Option<DateTime<Utc>>,
-    /// How many times it was refused and, by the same notice, opened again.
+    /// How many times it was refused and reopened by a new notice.
     #[schema(example = 0)]
     pub refused_before: i64,
 }

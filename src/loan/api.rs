@@ -17,19 +17,22 @@ use crate::http::api::{Cursor, FunderCaller, Limit, Listed, Named, Page, PagePar
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LoanParams {
+    /// Only loans of this credit line.
     #[param(value_type = Option<LineId>)]
     line_id: Option<LineId>,
+    /// Only loans with this status.
     #[param(inline)]
     status: Option<LoanStatus>,
-    /// From 1 to 200; 50 if left out.
+    /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// `next_cursor` of the page before; left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<LoanId>>,
 }
 
-/// List loans, the oldest first
+/// List your loans, the oldest first
 #[utoipa::path(get, path = "/funder/loans", tag = "funder", params(LoanParams),
     responses((status = 200, body = Page<LoanView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_loans(
@@ -64,9 +67,10 @@ async fn find_loan(app: &App, funder_id: FunderId, loan_id: LoanId) -> Result<Lo
     api_store::find_loan(&mut connection, funder_id, loan_id).await?.ok_or_else(Problem::not_found)
 }
 
-/// List a loan's plans, the first version first
+/// List the versions of a loan's repayment schedule, the first version first
 ///
-/// A plan never changes; a payoff or a refund makes the next version.
+/// A version never changes. A refund, an early payoff or a payoff that is reversed writes the next one. The version with the highest number
+/// is in force.
 #[utoipa::path(get, path = "/funder/loans/{loan_id}/plans", tag = "funder",
     params(("loan_id" = LoanId, Path), PageParams<Listed<PlanView, i32>>),
     responses((status = 200, body = Page<PlanView>)), security(("signature" = ["loans:read"])))]
@@ -84,15 +88,17 @@ pub async fn list_plans(
     Ok(Json(Page::of_listed(rows, limit, |plan: &PlanView| plan.version)))
 }
 
-/// Every period of a loan's newest plan, as many as its product sells and no more.
+/// All installments of a loan's current repayment schedule.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Installments {
+    /// In the order of their periods, without pages.
     pub items: Vec<InstallmentView>,
 }
 
 /// List a loan's installments
 ///
-/// The newest plan, period by period; what stands on a bill is shown as it was billed, with what was paid of it.
+/// All installments of the current repayment schedule, each with what was repaid and what refunds took off. An installment that was billed is
+/// shown with the amounts of its bill. Outstanding of each part is its amount less `…_paid_fen` and less `…_returned_fen`.
 #[utoipa::path(get, path = "/funder/loans/{loan_id}/installments", tag = "funder", params(("loan_id" = LoanId, Path)),
     responses((status = 200, body = Installments)), security(("signature" = ["loans:read"])))]
 pub async fn list_installments(

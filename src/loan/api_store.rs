@@ -10,7 +10,7 @@ use super::LoanStatus;
 use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
 use crate::base::{BusinessDay, Fen};
 
-/// A loan.
+/// A loan, made by one purchase.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LoanView {
     pub loan_id: LoanId,
@@ -18,28 +18,35 @@ pub struct LoanView {
     pub purchase_id: PurchaseId,
     pub merchant_id: MerchantId,
     pub product_id: ProductId,
+    /// Version of the product's terms under which it was made.
     #[schema(example = 1)]
     pub product_version: i32,
+    /// The borrower's grade, which sets the price.
     #[schema(example = "A")]
     pub grade: String,
+    /// Number of installments.
     #[schema(example = 12)]
     pub periods: i16,
-    /// The contract rate a year as a fraction; zero for a flat fee and interest-free. A guarantee charge is not in it.
+    /// Contract interest rate a year, as a fraction; 0 for flat-fee and interest-free plans. Without any guarantee charge.
     #[schema(value_type = String, example = "0.14")]
     pub annual_rate: Decimal,
+    /// Principal lent, in fen. Outstanding principal is this less `principal_paid_fen` and `principal_returned_fen`.
     pub principal_fen: Fen,
+    /// Principal repaid so far, in fen.
     pub principal_paid_fen: Fen,
-    /// Principal that fell by refunds.
+    /// Principal taken off by refunds so far, in fen.
     pub principal_returned_fen: Fen,
-    /// `open`, `paid`, `refunded` where refunds ended it, or `voided` where its purchase was undone.
+    /// `open`, `paid`, `refunded` if refunds ended it, or `voided` if its purchase was cancelled on its own business day.
     #[schema(example = "open")]
     pub status: String,
-    /// The newest plan.
+    /// Number of the current version of its repayment schedule.
     #[schema(example = 1)]
     pub schedule_version: i32,
+    /// The business day on which it was made.
     pub made_on: BusinessDay,
+    /// The business day on which it ended; null while it is open.
     pub closed_on: Option<BusinessDay>,
-    /// The day on which it was charged off in your book; it is owed and collected as before.
+    /// The business day on which it was charged off in your book; null if it was not. A charged-off loan is owed and collected as before.
     pub charged_off_on: Option<BusinessDay>,
 }
 
@@ -102,19 +109,25 @@ pub async fn find_loan(
         .await
 }
 
-/// One version of a loan's plan, whole; element k of each list is period k.
+/// One version of a loan's repayment schedule. The lists have one element for each installment, in the order of their periods.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PlanView {
+    /// Counted from 1.
     #[schema(example = 1)]
     pub version: i32,
-    /// `made`, `refund`, `payoff`, or `restored` where a payoff was taken back.
+    /// Why it was written: `made` (with the loan), `refund`, `payoff` (early payoff), or `restored` (an early payoff was reversed).
     #[schema(example = "made")]
     pub reason: String,
+    /// Due date of each installment.
     pub due_on: Vec<BusinessDay>,
+    /// Principal of each installment, in fen.
     pub principal_fen: Vec<Fen>,
+    /// Interest of each installment, in fen.
     pub interest_fen: Vec<Fen>,
-    /// A fee a period: the price of `flat_fee`, or a guarantee charge beside interest; and what an early payoff cost.
+    /// Fee of each installment, in fen: the period fee of a `flat_fee` plan or the guarantee charge beside interest; the fee of an early payoff
+    /// is in the installment that the payoff leaves.
     pub fee_fen: Vec<Fen>,
+    /// The business day on which this version was written.
     pub business_day: BusinessDay,
 }
 
@@ -145,28 +158,40 @@ pub async fn list_plans(connection: &mut PgConnection, wanted: WantedPlans, limi
     .await
 }
 
-/// One period of the newest plan, and what became of it since it was billed or paid off.
+/// One installment of a loan's current repayment schedule, and what was repaid or refunded of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct InstallmentView {
+    /// Number of the installment, from 1.
     #[schema(example = 1)]
     pub period: i32,
+    /// Due date.
     pub due_on: BusinessDay,
+    /// Principal, in fen: as billed, or as scheduled while it is not billed.
     pub principal_fen: Fen,
+    /// Interest, in fen: as billed, or as scheduled while it is not billed.
     pub interest_fen: Fen,
-    /// A fee a period: the price of `flat_fee`, or a guarantee charge beside interest; and what an early payoff cost.
+    /// Fee, in fen, as billed or scheduled: the period fee of a `flat_fee` plan or the guarantee charge beside interest; the fee of an early
+    /// payoff is in the installment that the payoff leaves.
     pub fee_fen: Fen,
-    /// Whether it stands on a bill; what an early payoff collected stands on none.
+    /// Whether it is on a bill. What an early payoff collects is never billed.
     pub is_billed: bool,
+    /// Principal repaid, in fen.
     pub principal_paid_fen: Fen,
+    /// Interest repaid, in fen.
     pub interest_paid_fen: Fen,
+    /// Fee repaid, in fen.
     pub fee_paid_fen: Fen,
+    /// Penalty interest repaid, in fen.
     pub penalty_paid_fen: Fen,
-    /// Of what was billed, taken off by refunds before it was paid, or waived by a payoff: it is owed no more.
+    /// Billed principal, not yet repaid, that a refund took off, in fen. It is no longer owed.
     pub principal_returned_fen: Fen,
+    /// Billed interest, not yet repaid, that a refund took off or an early payoff waived, in fen. It is no longer owed.
     pub interest_returned_fen: Fen,
+    /// Billed fee, not yet repaid, that a refund took off or an early payoff waived, in fen. It is no longer owed.
     pub fee_returned_fen: Fen,
-    /// Of what was paid, given back to the card by refunds.
+    /// Part of `interest_paid_fen` that refunds paid back to the borrower's card, in fen.
     pub interest_back_fen: Fen,
+    /// Part of `fee_paid_fen` that refunds paid back to the borrower's card, in fen.
     pub fee_back_fen: Fen,
 }
 

@@ -42,7 +42,7 @@ pub struct Loan {
 }
 
 words! {
-    /// Where a loan stands.
+    /// `open`: being repaid. `paid`: repaid in full. `refunded`: ended by refunds. `voided`: its purchase was cancelled on its own business day.
     #[derive(Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum LoanStatus {

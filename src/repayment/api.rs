@@ -18,14 +18,17 @@ use crate::http::api::{Cursor, Day, FunderCaller, Limit, Named, Page, Params};
 #[serde(deny_unknown_fields, bound = "K: DeserializeOwned")]
 #[into_params(parameter_in = Query)]
 pub struct CollectionParams<K: PartialSchema> {
+    /// Only those of this business day.
     #[param(value_type = Option<Day>)]
     business_day: Option<Day>,
+    /// Only those of this credit line.
     #[param(value_type = Option<LineId>)]
     line_id: Option<LineId>,
-    /// From 1 to 200; 50 if left out.
+    /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
+    /// `next_cursor` of the page before; left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<K>>,
 }
@@ -41,7 +44,9 @@ impl<K: PartialSchema> CollectionParams<K> {
     }
 }
 
-/// List repayments, the oldest first
+/// List repayments on your credit lines, the oldest first
+///
+/// Reversals of repayments are listed, too, with negative amounts.
 #[utoipa::path(get, path = "/funder/repayments", tag = "funder", params(CollectionParams<RepaymentId>),
     responses((status = 200, body = Page<RepaymentView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_repayments(
@@ -71,7 +76,9 @@ pub async fn show_repayment(
     rows.pop().map(Json).ok_or_else(Problem::not_found)
 }
 
-/// List withholdings, the oldest first
+/// List withholdings (direct debits) on your credit lines, the oldest first
+///
+/// A withholding is an order to debit the borrower's bound card; a repayment is made when it succeeds.
 #[utoipa::path(get, path = "/funder/withholdings", tag = "funder", params(CollectionParams<WithholdingId>),
     responses((status = 200, body = Page<WithholdingView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_withholdings(
@@ -86,7 +93,7 @@ pub async fn list_withholdings(
     Ok(Json(Page::of(rows, limit, |order: &WithholdingView| order.withholding_id)))
 }
 
-/// Query a withholding
+/// Query a withholding (direct debit)
 #[utoipa::path(get, path = "/funder/withholdings/{withholding_id}", tag = "funder",
     params(("withholding_id" = WithholdingId, Path)),
     responses((status = 200, body = WithholdingView)), security(("signature" = ["loans:read"])))]

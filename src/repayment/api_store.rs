@@ -9,28 +9,37 @@ use uuid::Uuid;
 use crate::base::id::{FunderId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 
-/// Money received and how it was allocated: element k of each list is one installment that it touched.
+/// A repayment: money received on a credit line and how it was allocated. The lists have one element for each installment that was paid:
+/// element k of each list is about installment `periods[k]` of loan `loan_ids[k]`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RepaymentView {
     pub repayment_id: RepaymentId,
     pub line_id: LineId,
-    /// `withholding`, `transfer` or `channel_file`; `reversal` where a repayment is taken back.
+    /// How the money came: `withholding` (direct debit), `transfer` (bank transfer) or `channel_file` (a direct debit known only by the channel's
+    /// daily file); `reversal` if it reverses an earlier repayment.
     #[schema(example = "withholding")]
     pub source: String,
-    /// The repayment that a reversal takes back: its amounts are the same below zero.
+    /// The repayment that is reversed, whose amounts are repeated here with a minus sign; null unless `source` is `reversal`.
     pub reverses: Option<RepaymentId>,
+    /// Amount received, in fen; negative for a reversal.
     pub amount_fen: Fen,
+    /// Loan of each installment.
     pub loan_ids: Vec<LoanId>,
+    /// Number of each installment within its loan, from 1.
     #[schema(example = json!([1]))]
     pub periods: Vec<i16>,
+    /// Principal repaid of each installment, in fen.
     pub principal_fen: Vec<Fen>,
+    /// Interest repaid of each installment, in fen.
     pub interest_fen: Vec<Fen>,
-    /// A fee a period: the price of `flat_fee`, or a guarantee charge beside interest; and what an early payoff cost.
+    /// Fee repaid of each installment, in fen: period fee of a `flat_fee` plan, guarantee charge, or fee of an early payoff.
     pub fee_fen: Vec<Fen>,
-    /// Below zero where money that counts from an earlier day shows that penalty was not due which was paid.
+    /// Penalty interest repaid of each installment, in fen. Negative where penalty is given back, because a payment that became known late
+    /// counts from an earlier day.
     pub penalty_fen: Vec<Fen>,
-    /// What no installment could take; it goes back to the borrower.
+    /// Part of the amount that exceeds all that is owed, in fen; it is paid back to the borrower.
     pub excess_fen: Fen,
+    /// The business day on which it was booked.
     pub business_day: BusinessDay,
     pub received_at: DateTime<Utc>,
 }
@@ -74,28 +83,33 @@ pub async fn list_repayments(
     .await
 }
 
-/// An order to take money from a card.
+/// A withholding: an order to debit the borrower's bound card through a payment channel (direct debit).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WithholdingView {
     pub withholding_id: WithholdingId,
     pub line_id: LineId,
-    /// `due` for what had fallen due, by the product's timetable; `button` for what the borrower chose to pay; `payoff` of one loan.
+    /// `due`: what has fallen due, collected by the product's timetable. `button`: a payment that the borrower started. `payoff`: the early
+    /// payoff of one loan.
     #[schema(example = "due")]
     pub purpose: String,
-    /// The loan that a payoff ends; null otherwise.
+    /// The loan that is paid off; null unless `purpose` is `payoff`.
     pub loan_id: Option<LoanId>,
+    /// Amount to be debited, in fen.
     pub amount_fen: Fen,
+    /// Number of the attempt, from 1.
     #[schema(example = 1)]
     pub attempt_no: i16,
-    /// `created`, `submitted`, `unknown`, `succeeded` or `failed`. `unknown` is not failed: the channel is asked again.
+    /// `created` (not sent yet), `submitted` (sent to the channel), `unknown` (the channel gave no clear result and is asked again; it may still
+    /// succeed), `succeeded` or `failed`.
     #[schema(example = "succeeded")]
     pub status: String,
-    /// Of a failed one: `insufficient_funds`, `card_invalid`, `channel_down`, `refused`, `superseded` where it was never sent, or `reversed`
-    /// where it was held for a success that did not come; null otherwise.
+    /// Why it failed: `insufficient_funds`, `card_invalid`, `channel_down`, `refused`, `superseded` (it was not needed any more and never sent),
+    /// or `reversed` (it was first taken for a success, and the money did not come); null unless `status` is `failed`.
     #[schema(example = "insufficient_funds")]
     pub failure: Option<String>,
-    /// What was taken: less than `amount_fen` where a part of it may be collected.
+    /// Amount that was debited, in fen; less than `amount_fen` if only a part was collected, 0 if none was.
     pub collected_fen: Fen,
+    /// The business day for which it was made.
     pub business_day: BusinessDay,
     pub created_at: DateTime<Utc>,
     /// When it succeeded or failed; null until then.

@@ -10,7 +10,7 @@ use crate::product::terms::{DayCount, Method};
 
 use super::schedule::{Installment, Schedule, ScheduleRequest};
 
-/// One line of arithmetic for each part of a row; empty where the part is zero by rule.
+/// The arithmetic of an installment, one line for each part, to be followed with a calculator; empty for a part that is zero by rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RowExplanation {
     pub principal: String,

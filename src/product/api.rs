@@ -27,7 +27,7 @@ use crate::http::api::{
     etag,
 };
 
-/// List your products by code
+/// List your products, in the order of their codes
 #[utoipa::path(get, path = "/funder/products", tag = "products", params(PageParams<Listed<ProductView, KeyText>>),
     responses((status = 200, body = Page<ProductView>)), security(("signature" = ["products:read"])))]
 pub async fn list_products(
@@ -42,9 +42,9 @@ pub async fn list_products(
     Ok(Json(Page::of_listed(rows, limit, |product: &ProductView| product.code.clone())))
 }
 
-/// List a product's versions, the first one first
+/// List the published versions of a product, the first version first
 #[utoipa::path(get, path = "/funder/products/{code}/versions", tag = "products",
-    params(("code" = String, Path, example = "harbour-standard"), PageParams<Listed<VersionView, i32>>),
+    params(("code" = String, Path, description = "The product's code.", example = "harbour-standard"), PageParams<Listed<VersionView, i32>>),
     responses((status = 200, body = Page<VersionView>)), security(("signature" = ["products:read"])))]
 pub async fn list_versions(
     State(app): State<App>,
@@ -64,9 +64,9 @@ pub async fn list_versions(
 
 /// Query a version of a product
 ///
-/// As loans, lines and events name it: by the product's code and the version's number.
+/// Answers with the terms as they were published; they never change. Loans and credit lines name the version under which they were made.
 #[utoipa::path(get, path = "/funder/products/{code}/versions/{version}", tag = "products",
-    params(("code" = String, Path, example = "harbour-standard"), ("version" = i32, Path, example = 1)),
+    params(("code" = String, Path, description = "The product's code.", example = "harbour-standard"), ("version" = i32, Path, description = "The version's number.", example = 1)),
     responses((status = 200, body = VersionView)), security(("signature" = ["products:read"])))]
 pub async fn show_version(
     State(app): State<App>,
@@ -79,32 +79,34 @@ pub async fn show_version(
     rows.pop().filter(|found| found.version == version).map(Json).ok_or_else(Problem::not_found)
 }
 
-/// A product file.
+/// The text of a product file.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductText {
-    /// TOML, as `docs/PRODUCTS.md` describes it.
+    /// The whole product file, in TOML as `docs/PRODUCTS.md` describes it; at most 256 KiB.
     #[schema(example = "code = \"harbour-standard\"\n…", max_length = 262_144)]
     pub terms_text: String,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CheckResult {
+    /// Whether the file could be submitted and published.
     pub passed: bool,
-    /// The file's faults; empty where it has none.
+    /// Errors in the file; empty if it has none.
     #[schema(example = json!([]))]
     pub problems: Vec<FileFault>,
-    /// Amounts, periods and days for which the schedules do not hold.
+    /// Cases (amount, number of installments, grade, day) whose repayment schedule fails the checks; empty if there are none.
     #[schema(example = json!([]))]
     pub cases: Vec<ProofProblem>,
-    /// What was proven; null where the check did not pass.
+    /// What was checked, with the highest rates found; null if the check did not pass.
     pub proof: Option<Proof>,
 }
 
-/// Check a product file
+/// Check a product file without saving it
 ///
-/// Reads and proves it as publishing would; nothing is kept.
+/// Makes the same checks as publishing: the file is read, and the repayment schedules of all its plans and grades are computed for many amounts
+/// and days. A file that fails is answered with 200 and `passed` false. It needs no `Idempotency-Key`.
 #[utoipa::path(post, path = "/funder/products/checks", tag = "products", request_body = ProductText,
     responses((status = 200, body = CheckResult)), security(("signature" = ["products:write"])),
     extensions(("x-reads-only" = json!(true))))]
@@ -119,52 +121,62 @@ pub async fn check_product(_caller: FunderCaller, Body(text): Body<ProductText>)
     Ok(Json(result))
 }
 
-/// A purchase to be priced under a product file.
+/// A purchase whose repayment schedule is simulated under a product file.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Simulation {
+    /// The whole product file, in TOML as `docs/PRODUCTS.md` describes it; at most 256 KiB.
     #[schema(example = "code = \"harbour-standard\"\n…", max_length = 262_144)]
     pub terms_text: String,
+    /// Amount of the purchase, in fen.
     pub amount_fen: AmountFen,
+    /// Number of installments, one that the product offers.
     #[schema(example = 12, minimum = 1)]
     pub periods: u16,
+    /// The borrower's grade, one that the product offers.
     #[schema(example = "A")]
     pub grade: String,
     /// The business day of the purchase.
     pub start_on: Day,
-    /// The product's first if left out.
+    /// Day of the month on which bills are issued, 1 to 28; the product's first statement day if left out.
     #[schema(example = 5, minimum = 1, maximum = 28)]
     pub statement_day: Option<u8>,
+    /// Day of the month on which bills are due, 1 to 31; as the product sets it if left out.
     #[schema(example = 25, minimum = 1, maximum = 31)]
     pub due_day: Option<u8>,
 }
 
-/// A purchase as it would be.
+/// The repayment schedule and the true cost of the simulated purchase.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SimulationResult {
-    /// One for each period.
+    /// The installments, in the order of their periods.
     pub rows: Vec<Row>,
+    /// All that the borrower pays, in fen.
     pub total_fen: Fen,
-    /// Twelve times the rate of a month, as a fraction, a guarantee charge counted as interest is; null where the payments have no rate.
+    /// Nominal annual percentage rate: twelve times the monthly rate, as a fraction. Interest, fees and any guarantee charge are counted. Null
+    /// if the payments have no rate.
     #[schema(value_type = Option<String>, example = "0.13996415")]
     pub apr_nominal: Option<Decimal>,
-    /// The rate of a month compounded over twelve, likewise.
+    /// Effective annual percentage rate: the same monthly rate compounded over twelve months, as a fraction; null if the payments
+    /// have no rate.
     #[schema(value_type = Option<String>, example = "0.14929417")]
     pub apr_effective: Option<Decimal>,
+    /// Statement date of the first installment.
     pub first_statement_on: BusinessDay,
-    /// What the merchant pays at clearing, of interest or a flat fee; of a guarantee charge nothing.
+    /// Interest or flat fee that the merchant pays instead of the borrower, in fen; a guarantee charge is never part of it.
     pub subsidy_fen: Fen,
-    /// The higher rate when the subsidy is counted as cost too.
+    /// The higher of both rates if the subsidy is counted as a cost as well, as a fraction; null if the payments have no rate.
     #[schema(value_type = Option<String>, example = "0.14929417")]
     pub apr_with_subsidy: Option<Decimal>,
-    /// The compounded rate of a year on the real dates, actual days over 365.
+    /// Effective annual percentage rate on the actual due dates (actual/365), as a fraction; null if the payments have no rate.
     #[schema(value_type = Option<String>, example = "0.14918826")]
     pub apr_by_date: Option<Decimal>,
 }
 
-/// Simulate a purchase
+/// Simulate a purchase under a product file
 ///
-/// The whole schedule, its true yearly cost with guarantee charges, and how each row was computed; nothing is kept.
+/// Answers with the whole repayment schedule, its annual percentage rates and the arithmetic of each installment. Nothing is saved, and no
+/// `Idempotency-Key` is needed.
 #[utoipa::path(post, path = "/funder/products/simulations", tag = "products", request_body = Simulation,
     responses((status = 200, body = SimulationResult)),
     security(("signature" = ["products:write"])),
@@ -221,12 +233,13 @@ fn tagged(draft: Draft) -> impl IntoResponse + use<> {
     ([(header::ETAG, etag(draft.edit_no))], Json(draft))
 }
 
-/// Submit a draft
+/// Submit a product file as a draft
 ///
-/// It is read and proven first; a file that does not hold is refused.
+/// The first of three steps to a new product or version: submit, approve, publish. The file must pass the same checks as in
+/// `/funder/products/checks` and name you as its funder.
 #[utoipa::path(post, path = "/funder/product-drafts", tag = "products", request_body = ProductText,
     responses((status = 201, body = Draft,
-        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+        headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["products:write"])),
     extensions(("x-problems" = json!(["product_invalid", "product_unproven", "product_of_other_funder"]))))]
 pub async fn submit_draft(
@@ -239,7 +252,7 @@ pub async fn submit_draft(
     Ok((StatusCode::CREATED, tagged(draft)))
 }
 
-/// List drafts, the oldest first
+/// List your drafts, the oldest first
 #[utoipa::path(get, path = "/funder/product-drafts", tag = "products", params(PageParams<ProductDraftId>),
     responses((status = 200, body = Page<Draft>)), security(("signature" = ["products:read"])))]
 pub async fn list_drafts(
@@ -258,7 +271,7 @@ pub async fn list_drafts(
 #[utoipa::path(get, path = "/funder/product-drafts/{draft_id}", tag = "products",
     params(("draft_id" = ProductDraftId, Path)),
     responses((status = 200, body = Draft,
-        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+        headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["products:read"])))]
 pub async fn show_draft(
     State(app): State<App>,
@@ -270,12 +283,15 @@ pub async fn show_draft(
     rows.pop().map(tagged).ok_or_else(Problem::not_found)
 }
 
-/// Edit a draft that was not approved yet
+/// Replace the text of a draft
+///
+/// Possible until the draft is approved (`draft_approved_before`). The new text must pass the same checks as a new draft, and whoever sends it
+/// becomes the submitter.
 #[utoipa::path(put, path = "/funder/product-drafts/{draft_id}", tag = "products", request_body = ProductText,
     params(("draft_id" = ProductDraftId, Path),
-        ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
+        ("If-Match" = String, Header, description = "The `ETag` that you read; 412 if the object was changed since.", example = "\"1\"")),
     responses((status = 200, body = Draft,
-        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+        headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["products:write"])),
     extensions(("x-problems" = json!([
         "product_invalid", "product_unproven", "product_of_other_funder", "draft_approved_before"
@@ -293,14 +309,15 @@ pub async fn edit_draft(
     Ok(tagged(draft_actions::edit(&app, &by, read, text.terms_text).await?))
 }
 
-/// Approve a draft by a second key
+/// Approve a draft with a second key
 ///
-/// The key's holder must be another than the submitter.
+/// The key's holder must be another person than the submitter (`same_holder`). `If-Match` names the edit that was read: if the draft was
+/// edited since, the request is refused with 412. Approving an approved draft again changes nothing.
 #[utoipa::path(post, path = "/funder/product-drafts/{draft_id}/approval", tag = "products",
     params(("draft_id" = ProductDraftId, Path),
-        ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"1\"")),
+        ("If-Match" = String, Header, description = "The `ETag` that you read; 412 if the object was changed since.", example = "\"1\"")),
     responses((status = 200, body = Draft,
-        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+        headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["products:approve"])),
     extensions(("x-problems" = json!(["same_holder"]))))]
 pub async fn approve_draft(
@@ -316,11 +333,12 @@ pub async fn approve_draft(
 
 /// Publish an approved draft
 ///
-/// It becomes the product's next version; the one before goes off sale, and loans keep theirs.
+/// The draft becomes the product's next version and is on sale; the version before is taken off sale. Existing loans and credit lines keep their
+/// version. Publishing a published draft again changes nothing.
 #[utoipa::path(post, path = "/funder/product-drafts/{draft_id}/publication", tag = "products",
     params(("draft_id" = ProductDraftId, Path)),
     responses((status = 200, body = Draft,
-        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+        headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["products:approve"])),
     extensions(("x-problems" = json!([
         "draft_not_approved", "product_invalid", "product_unproven", "product_code_taken",

@@ -7,13 +7,14 @@ use utoipa::ToSchema;
 
 use crate::base::id::{FunderId, ProductId};
 
-/// A product and the version that is on sale.
+/// A product, and which of its versions is on sale.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProductView {
     pub product_id: ProductId,
+    /// The product's code, as in its product file.
     #[schema(example = "harbour-standard")]
     pub code: String,
-    /// Null while none is on sale.
+    /// Number of the version that is on sale; null if none is.
     #[schema(example = 2)]
     pub version_on_sale: Option<i32>,
     pub created_at: DateTime<Utc>,
@@ -40,12 +41,14 @@ pub async fn list_products(
     .await
 }
 
-/// A published version. It never changes.
+/// A published version of a product. Its terms never change.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VersionView {
     pub product_id: ProductId,
+    /// Counted from 1.
     #[schema(example = 1)]
     pub version: i32,
+    /// The product file as it was published.
     #[schema(example = "code = \"harbour-standard\"\n…")]
     pub terms_text: String,
     pub published_at: DateTime<Utc>,

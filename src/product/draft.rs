@@ -9,6 +9,7 @@ use crate::access::is_same_holder;
 use crate::base::id::{FunderId, ProductDraftId};
 use crate::error::Refusal;
 
+/// `submitted`: waits for the approval of a second holder. `approved`: can be published. `published`: became a version of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
@@ -18,31 +19,32 @@ pub enum DraftStatus {
     Published,
 }
 
-/// A draft as it stands.
+/// A draft of a product version in its current state.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Draft {
     pub draft_id: ProductDraftId,
     #[serde(skip)]
     pub funder_id: FunderId,
-    /// The product's code, as the terms state it.
+    /// The product's code, as in the product file.
     #[schema(example = "harbour-standard")]
     pub code: String,
     /// The whole product file.
     #[schema(example = "code = \"harbour-standard\"\n…")]
     pub terms_text: String,
-    /// One higher after each edit.
+    /// Number of the edit, from 1; one higher after each edit. The `ETag` is made of it.
     #[schema(example = 1)]
     pub edit_no: i32,
     pub status: DraftStatus,
-    /// The holder of the key that submitted this edit.
+    /// Holder of the key that submitted this edit.
     #[schema(example = "Chen Wei")]
     pub submitted_by: String,
     pub submitted_at: DateTime<Utc>,
-    /// The holder of another key.
+    /// Holder of the key that approved it; null until it is approved.
     #[schema(example = "Li Na")]
     pub approved_by: Option<String>,
+    /// When it was approved; null until then.
     pub approved_at: Option<DateTime<Utc>>,
-    /// The version that it became.
+    /// Number of the product version that it became; null until it is published.
     #[schema(example = 2)]
     pub published_version: Option<i32>,
 }

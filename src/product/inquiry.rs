@@ -114,21 +114,25 @@ pub struct PurchaseAnswer {
     pub apr_with_subsidy: Option<Decimal>,
 }
 
-/// A period of the schedule.
+/// One installment of a simulated repayment schedule.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = SimulatedRow)]
 pub struct Row {
+    /// Number of the installment, from 1.
     #[schema(example = 1)]
     pub period: usize,
     pub due_date: BusinessDay,
+    /// Principal, in fen.
     pub principal_fen: Fen,
+    /// Interest that the borrower pays, in fen.
     pub interest_fen: Fen,
-    /// The price of `flat_fee`, or the guarantee charge beside interest.
+    /// Fee that the borrower pays, in fen: the period fee of a `flat_fee` plan, or the guarantee charge beside interest.
     pub fee_fen: Fen,
+    /// Principal, interest and fee together, in fen.
     pub total_fen: Fen,
-    /// Principal that is left after this row.
+    /// Outstanding principal after this installment, in fen.
     pub balance_fen: Fen,
-    /// How each part was computed.
+    /// The arithmetic of each part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explained: Option<RowExplanation>,
 }

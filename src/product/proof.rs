@@ -17,52 +17,59 @@ use super::quote::{Quote, QuoteRequest, quote};
 use super::rules;
 use super::terms::{DayCount, Method, Plan, Terms};
 
-/// What was proven.
+/// What the check of a product file found: how much was checked, and the extremes.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = ProductProof)]
 pub struct Proof {
-    /// Schedules computed and checked.
+    /// Number of repayment schedules that were computed and checked.
     #[schema(example = 1824)]
     pub schedules: u64,
-    /// One for each number of periods, the dearest grade.
+    /// One for each number of installments.
     pub plans: Vec<PlanProof>,
-    /// Highest penalty a year, as a fraction of the principal that is not paid; where unpaid interest bears it too, as if nothing were
-    /// ever paid from some period on.
+    /// Highest penalty interest a year, as a fraction of the unpaid principal. If unpaid interest bears penalty as well, it is computed as if
+    /// nothing were paid from some installment on.
     #[schema(value_type = String, example = "0.21")]
     pub penalty_a_year_max: Decimal,
+    /// Remarks for people; they do not fail the check.
     pub notes: Vec<String>,
 }
 
-/// The extremes of one number of periods over all grades, amounts and days of the grid.
+/// The extremes of the plans with one number of installments, over all grades, amounts and days that were checked.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PlanProof {
+    /// Number of installments.
     #[schema(example = 12)]
     pub periods: u16,
     #[schema(example = "equal_installment")]
     pub method: &'static str,
-    /// What the borrower pays for a guarantor each period, of the amount bought, as a fraction. The rates below hold it.
+    /// Guarantee charge of each installment, as a fraction of the purchase amount. The rates below include it.
     #[schema(value_type = String, example = "0")]
     pub guarantee_rate_per_period: Rate,
+    /// Highest nominal annual percentage rate (twelve times the monthly rate), as a fraction.
     #[schema(value_type = String, example = "0.13996415")]
     pub apr_nominal_max: Decimal,
+    /// Highest effective annual percentage rate (the monthly rate compounded), as a fraction.
     #[schema(value_type = String, example = "0.14929417")]
     pub apr_effective_max: Decimal,
-    /// The higher of both, with what the merchant pays counted as cost too.
+    /// Highest of both rates if what the merchant pays (subsidy) is counted as a cost as well, as a fraction.
     #[schema(value_type = String, example = "0.14929417")]
     pub apr_with_subsidy_max: Decimal,
-    /// Largest distance of the last payment from the first one before any subsidy, in fen, and why there is one.
+    /// Largest difference between the last installment and the first one, before any subsidy, in fen.
     pub last_row_difference_fen: i64,
+    /// Why there is such a difference.
     pub last_row_reason: &'static str,
 }
 
-/// A case of the grid that does not hold.
+/// A case whose repayment schedule fails the checks.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = UnprovenCase)]
 pub struct ProofProblem {
+    /// Number of installments.
     #[schema(example = 12)]
     pub periods: u16,
     #[schema(example = "A")]
     pub grade: String,
+    /// Amount of the purchase, in fen.
     pub amount_fen: i64,
     pub start_on: BusinessDay,
     pub reason: String,

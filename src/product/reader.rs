@@ -7,17 +7,19 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// One thing that is wrong in a product file.
+/// An error in a product file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[schema(as = ProductFileFault)]
 pub struct Problem {
-    /// Counted from 1.
+    /// Line of the file, from 1.
     #[schema(example = 7)]
     pub line: usize,
-    /// Path of the field, such as `plan[1].periods[3]`; empty when the text is not TOML.
+    /// Path of the field, such as `plan[1].periods[3]`; empty if the text is not TOML.
     #[schema(example = "plan[1].periods[3]")]
     pub field: String,
+    /// What stands there.
     pub found: String,
+    /// What is allowed there.
     pub allowed: String,
 }
 

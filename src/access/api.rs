@@ -86,7 +86,7 @@ pub struct PlatformKey {
     /// `sm2_sm3` or `rsa_sha256`.
     #[schema(value_type = String, example = "rsa_sha256")]
     pub algorithm: Algorithm,
-    /// The public key as SubjectPublicKeyInfo in PEM.
+    /// The public key as `SubjectPublicKeyInfo` in PEM.
     #[schema(example = "-----BEGIN PUBLIC KEY-----\nMIIB…\n-----END PUBLIC KEY-----\n")]
     pub public_key: String,
     pub created_at: DateTime<FixedOffset>,

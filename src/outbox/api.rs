@@ -31,18 +31,20 @@ use crate::http::api::{Cursor, FunderCaller, Limit, Listed, Params};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EventParams {
-    /// Events with higher numbers than this; 0 or nothing for all, as long as all are kept. Give `next_after` of the page before.
+    /// Only events with numbers above this: `next_after` of the page before. 0, or left out, begins with the first event, which is refused with
+    /// `events_not_kept` once the oldest events have been removed. Not together with `cursor`.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<After>,
-    /// In its place, as of any list: `next_cursor` of the page before.
+    /// `next_cursor` of the page before, as in all other lists; an alternative to `after`.
+    /// `next_cursor` of the page before; left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<Listed<EventView, i64>>>,
-    /// From 1 to 200; 50 if left out.
+    /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Limit,
-    /// `true` for bodies in your own form, where a template is saved.
+    /// `true` for bodies made by your templates, for the kinds that have one; `false`, or left out, for the platform's own format.
     #[serde(default)]
     mapped: bool,
 }
@@ -60,50 +62,53 @@ impl<'de> Deserialize<'de> for After {
     }
 }
 
-/// One event. Its number is its identity: process each number once, and you have each event once, pushed or pulled.
+/// An event. Its number identifies it, whether it is pushed (webhook) or pulled: process each number once.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventView {
+    /// Number of the event. Numbers rise, but not all are used.
     #[schema(example = 41)]
     pub event_no: i64,
+    /// One of the kinds that GET /events/kinds lists.
     #[schema(example = "loan_made")]
     pub kind: String,
-    /// Of our form of the body.
+    /// Version of the body's format for this kind.
     #[schema(example = 1)]
     pub version: u16,
-    /// The application, line, loan, settlement, remittance or funder that it is about: the digits behind the prefix of its id.
+    /// UUID of the application, credit line, loan, settlement, remittance or funder that the event is about; it is the part of the object's id
+    /// after the prefix.
     pub object_id: Uuid,
     pub occurred_at: DateTime<Utc>,
-    /// In our form, or with `mapped` in yours; null where your template does not serve it.
+    /// The event's data, in the platform's format or, with `mapped`, as your template makes it; null if your template fails on it.
     #[schema(value_type = Object, example = json!({ "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "principal_fen": 128_800 }))]
     pub body: Value,
-    /// The version of your template that made the body.
+    /// Version of your template that made the body; null if no template was used.
     #[schema(example = json!(null))]
     pub template_version: Option<i32>,
-    /// Why your template does not serve it.
+    /// Why your template fails on the event; null if it does not.
     #[schema(example = json!(null))]
     pub template_error: Option<String>,
 }
 
-/// Events in the order of their numbers.
+/// A page of events, in the order of their numbers.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventPage {
-    /// There may be fewer than asked for, also none, while more follow.
+    /// At most `limit` events. There may be fewer, or none, although `has_more` is true.
     pub items: Vec<EventView>,
-    /// Give it as `after` to read on, now or when more has happened.
+    /// Send it as `after` to get the events that follow, at once or later when there are new ones.
     #[schema(example = 41)]
     pub next_after: i64,
-    /// Whether more can be read at once.
+    /// Whether more events can be read at once.
     pub has_more: bool,
-    /// Give it as `cursor` to get what follows; null at the end.
+    /// Send it as `cursor` to get the next page; null if `has_more` is false.
     #[schema(value_type = Option<String>, example = "WyJFdmVudFZpZXciLDQxXQ")]
     pub next_cursor: Option<Cursor<Listed<EventView, i64>>>,
 }
 
-/// Read events by cursor
+/// List events in the order of their numbers
 ///
-/// The events that are pushed to your core, delivered or not, in a stable order, and those of kinds that you do not want pushed. An event
-/// whose number was given but that is not written yet holds back those after it, so that none is skipped. Events that ended long ago
-/// are removed: reading on from among them is refused, with the number above which all are there.
+/// Lists all your events, whether they were delivered to your core or not, and those of kinds that are switched off for delivery. The order is
+/// stable, and no event is ever inserted before one that was listed. Keep `next_after` and continue there. Events that were delivered long
+/// ago are removed; continuing from among removed events is refused with `events_not_kept`, which names the highest removed number.
 #[utoipa::path(get, path = "/events", tag = "events", params(EventParams), responses((status = 200, body = EventPage)),
     security(("signature" = ["events:read"])), extensions(("x-problems" = json!(["events_not_kept"]))))]
 pub async fn list_events(
@@ -171,42 +176,45 @@ fn view(row: &Waiting, templates: &HashMap<String, Saved>) -> EventView {
     }
 }
 
-/// A kind of event.
+/// A kind of event, with the format of its body.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventKindView {
+    /// Name of the kind.
     #[schema(example = "loan_made")]
     pub kind: &'static str,
+    /// Version of the body's format.
     #[schema(example = 1)]
     pub version: u16,
-    /// What `object_id` names: events about the same one keep their order.
+    /// The kind of object that `object_id` names. Events about the same object are delivered in order.
     #[schema(example = "loan")]
     pub object: &'static str,
+    /// What has happened.
     #[schema(example = "A purchase made a loan; its plan is version 1 of its schedule.")]
     pub says: &'static str,
-    /// A whole body.
+    /// An example of the body, with all its fields.
     #[schema(value_type = Object)]
     pub example: Value,
-    /// Fields of the body that may be null; no other is.
+    /// The fields of the body that may be null; no other field ever is.
     #[schema(value_type = Vec<String>, example = json!(["frozen_for"]))]
     pub nullable: &'static [&'static str],
-    /// Lists of the body that may have nothing in them; no other is empty.
+    /// The lists of the body that may be empty; no other list ever is.
     #[schema(value_type = Vec<String>, example = json!(["installments"]))]
     pub may_be_empty: &'static [&'static str],
-    /// Fields of the body that hold one of a few words, each with all of its words.
+    /// The fields of the body that have a fixed set of values, each with all its values.
     #[schema(value_type = Object, example = json!({ "source": ["withholding", "transfer", "channel_file"] }))]
     pub words: BTreeMap<&'static str, &'static [&'static str]>,
 }
 
-/// Every kind of event that a funder is told.
+/// All kinds of events that a funder receives.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventKinds {
     pub items: Vec<EventKindView>,
 }
 
-/// List kinds of events
+/// List the kinds of events
 ///
-/// With an example of each body; a template is checked against it, against the same with each field null and each list empty
-/// that may be, and with each word that a field may hold.
+/// Answers with all kinds and an example of each body, without pages. When a template is saved, it is tried on this example, also with each
+/// field null and each list empty that may be so, and with each value that a field may have.
 #[utoipa::path(get, path = "/events/kinds", tag = "events", responses((status = 200, body = EventKinds)),
     security(("signature" = ["events:read"])))]
 pub async fn list_kinds(_caller: FunderCaller) -> Json<EventKinds> {

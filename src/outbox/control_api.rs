@@ -16,36 +16,37 @@ use crate::funder::find_code;
 use crate::http::Problem;
 use crate::http::api::{Body, FunderCaller, Moment, Named, Page, PageParams, Params};
 
-/// Whether your core is called at present.
+/// `delivering`: events are sent to your core. `left_alone`: your core did not answer, and nothing is sent until `next_attempt_at`. `trying`: that
+/// time has come, and the next event shows whether your core answers again. `paused`: delivery was paused.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// It is called.
     Delivering,
-    /// It did not answer, and is left alone until `next_attempt_at`.
     LeftAlone,
-    /// Left alone long enough: the next event tells whether it answers again.
     Trying,
     Paused,
 }
 
-/// How delivery to your core stands.
+/// The state of event delivery (push) to your core.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeliveryView {
     pub state: DeliveryState,
+    /// When delivery was paused; null unless it is paused.
     pub paused_at: Option<DateTime<Utc>>,
-    /// Runs in a row that found your core down.
+    /// Delivery runs in a row in which your core could not be reached.
     #[schema(example = 0)]
     pub failures: i16,
+    /// When your core is called again after such failures; null if there are none.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// Events to be delivered, counted up to 100000.
+    /// Events that wait for delivery, counted up to 100000.
     #[schema(example = 0)]
     pub waiting: i64,
+    /// When the oldest of the waiting events occurred; null if none waits.
     pub oldest_waiting_at: Option<DateTime<Utc>>,
-    /// Events that were given up; what is about the same object waits behind them.
+    /// Events that were given up after the last attempt (dead letters). Later events about the same object wait behind them.
     #[schema(example = 0)]
     pub dead: i64,
-    /// Only events with higher numbers are kept; 0 as long as all of them are.
+    /// The highest number of the events that have been removed; all events with higher numbers are kept. 0 if none was removed.
     #[schema(example = 0)]
     pub kept_after: i64,
 }
@@ -81,7 +82,7 @@ async fn standing(app: &App, partner: &str) -> Result<Json<DeliveryView>, Proble
     Ok(Json(DeliveryView::of(standing, app.clock.now())))
 }
 
-/// Query how delivery stands
+/// Query the state of event delivery
 #[utoipa::path(get, path = "/events/delivery", tag = "events", responses((status = 200, body = DeliveryView)),
     security(("signature" = ["events:read"])))]
 pub async fn show_delivery(State(app): State<App>, caller: FunderCaller) -> Result<Json<DeliveryView>, Problem> {
@@ -89,9 +90,10 @@ pub async fn show_delivery(State(app): State<App>, caller: FunderCaller) -> Resu
     standing(&app, &partner).await
 }
 
-/// Pause delivery
+/// Pause event delivery
 ///
-/// Nothing more is sent until it is resumed; events gather meanwhile and can be pulled.
+/// Nothing is sent to your core until delivery is resumed. New events wait, and can be read with GET /events meanwhile. Pausing again changes
+/// nothing.
 #[utoipa::path(post, path = "/events/delivery/pause", tag = "events", responses((status = 200, body = DeliveryView)),
     security(("signature" = ["events:write"])))]
 pub async fn pause(State(app): State<App>, caller: FunderCaller) -> Result<Json<DeliveryView>, Problem> {
@@ -100,10 +102,10 @@ pub async fn pause(State(app): State<App>, caller: FunderCaller) -> Result<Json<
     standing(&app, &partner).await
 }
 
-/// Resume delivery
+/// Resume event delivery
 ///
-/// At once, even if your core was left alone because it did not answer. Events that failed and were to be tried later are due; those
-/// that were given up stay so.
+/// Delivery goes on at once, also if it was suspended because your core did not answer (`left_alone`). Failed events that were to be retried later
+/// are sent at once; those that were given up (dead letters) are not sent again.
 #[utoipa::path(post, path = "/events/delivery/resume", tag = "events", responses((status = 200, body = DeliveryView)),
     security(("signature" = ["events:write"])))]
 pub async fn resume(State(app): State<App>, caller: FunderCaller) -> Result<Json<DeliveryView>, Problem> {
@@ -112,27 +114,31 @@ pub async fn resume(State(app): State<App>, caller: FunderCaller) -> Result<Json
     standing(&app, &partner).await
 }
 
-/// An event that your core did not take.
+/// An event that your core did not accept.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FailedEvent {
+    /// Number of the event.
     #[schema(example = 41)]
     pub event_no: i64,
     #[schema(example = "loan_made")]
     pub kind: String,
+    /// UUID of the object that the event is about.
     pub object_id: Uuid,
+    /// Failed attempts so far.
     #[schema(example = 18)]
     pub attempts: i16,
-    /// When it is tried again, unless it is dead.
+    /// When it is sent again; without meaning once `dead_at` is set.
     pub next_attempt_at: DateTime<Utc>,
-    /// When it was given up.
+    /// When it was given up after the last attempt; null while it is still retried.
     pub dead_at: Option<DateTime<Utc>>,
+    /// Why the last attempt failed.
     #[schema(example = "refused: unknown_product")]
     pub last_error: Option<String>,
 }
 
-/// List events that failed
+/// List failed events
 ///
-/// Dead letters first, then those that are tried again.
+/// First those that were given up (dead letters), then those that are still retried, each in the order of their numbers.
 #[utoipa::path(get, path = "/events/failures", tag = "events", params(PageParams<(bool, i64)>),
     responses((status = 200, body = Page<FailedEvent>)), security(("signature" = ["events:read"])))]
 pub async fn list_failures(
@@ -157,39 +163,40 @@ pub async fn list_failures(
     Ok(Json(Page::of(failed.collect(), params.limit.0, key)))
 }
 
-/// What to deliver again: both numbers, or both times.
+/// The events to deliver again: either `from_no` and `to_no`, or `from` and `to`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewReplay {
-    /// The first event's number.
+    /// Number of the first event.
     #[schema(example = 41, minimum = 1)]
     #[serde(default)]
     pub from_no: Option<i64>,
-    /// The last event's number.
+    /// Number of the last event.
     #[schema(example = 90, minimum = 1)]
     #[serde(default)]
     pub to_no: Option<i64>,
-    /// Events that occurred then or later.
+    /// Events that occurred at this time or later.
     #[serde(default)]
     #[schema(value_type = Option<DateTime<Utc>>, example = json!(null))]
     pub from: Option<Moment>,
-    /// Events that occurred before then.
+    /// Events that occurred before this time.
     #[serde(default)]
     #[schema(value_type = Option<DateTime<Utc>>, example = json!(null))]
     pub to: Option<Moment>,
 }
 
-/// What is delivered again.
+/// How many events are delivered again.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Replayed {
+    /// Number of events.
     #[schema(example = 50)]
     pub events: u64,
 }
 
-/// Replay a range
+/// Deliver a range of events again
 ///
-/// Its events are delivered again under their own numbers, in order, whatever became of them. A range that begins with events that are
-/// not kept any more is refused as a whole.
+/// All events of the range are sent again in order, under their own numbers, whether they were delivered before or given up. At most a million
+/// numbers at once (`event_range_malformed`). A range that begins among removed events is refused as a whole (`events_not_kept`).
 #[utoipa::path(post, path = "/events/replays", tag = "events", request_body = NewReplay,
     responses((status = 200, body = Replayed)), security(("signature" = ["events:write"])),
     extensions(("x-problems" = json!(["event_range_malformed", "events_not_kept"]))))]
@@ -205,11 +212,12 @@ pub async fn replay(
     Ok(Json(Replayed { events: actions::replay(&app, asked, wanted, caller.caller.attempt).await? }))
 }
 
-/// Try a failed event again at once
+/// Retry a failed event at once
 ///
-/// Dead or not; it stays ahead of what waits behind it.
+/// Works for an event that was given up (dead letter) as well as for one that is still retried. Later events about the same object are sent after
+/// it. An event that has not failed, or was delivered or discarded, is refused with `event_not_failed`.
 #[utoipa::path(post, path = "/events/{event_no}/replay", tag = "events",
-    params(("event_no" = i64, Path, example = 41)),
+    params(("event_no" = i64, Path, description = "Number of the event.", example = 41)),
     responses((status = 200, body = Replayed)), security(("signature" = ["events:write"])),
     extensions(("x-problems" = json!(["unknown_event", "events_not_kept", "event_not_failed"]))))]
 pub async fn retry(
@@ -223,19 +231,21 @@ pub async fn retry(
     Ok(Json(Replayed { events: 1 }))
 }
 
-/// Why an event is given up.
+/// The reason for discarding an event.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Discard {
+    /// Why it is discarded, for the record: 1 to 200 characters on one line.
     #[schema(example = "Entered by hand.", min_length = 1, max_length = 200)]
     pub reason: String,
 }
 
 /// Discard a failed event
 ///
-/// It is not delivered any more, and what waits behind it goes on.
+/// The event is not sent any more, and later events about the same object are sent without it. An event that has not failed, or was delivered or
+/// discarded before, is refused with `event_not_failed`.
 #[utoipa::path(post, path = "/events/{event_no}/discard", tag = "events", request_body = Discard,
-    params(("event_no" = i64, Path, example = 41)),
+    params(("event_no" = i64, Path, description = "Number of the event.", example = 41)),
     responses((status = 200, body = DeliveryView)), security(("signature" = ["events:write"])),
     extensions(("x-problems" = json!(["unknown_event", "events_not_kept", "event_not_failed", "reason_missing"]))))]
 pub async fn discard(

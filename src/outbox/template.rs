@@ -16,24 +16,24 @@ const TAKEN_WHEN_BYTES_MAX: usize = 1_000;
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 const PATH_BYTES_MAX: usize = 200;
 
-/// How one kind of event is told to one partner.
+/// A template, which turns events of one kind into the format of your core.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
-    /// Below the base URL of your core: each event is a call of its own to it, and what the template gives is its whole body.
-    /// Without it what the template gives stands as `body` in the batch to `/events`.
+    /// Path below the base URL of your core. Each event is then sent there by a call of its own, whose whole body is the template's output. Null, or
+    /// left out: events are sent in batches to `/events`, with the template's output as the event's `body`.
     #[schema(example = "/loan/v2/loanNotify", max_length = 200)]
     #[serde(default)]
     pub path: Option<String>,
-    /// JSON with `{{ … }}` wherever a value of the event stands, without quotes around it.
+    /// The template: JSON with `{{ … }}` for each value of the event, without quotes around it. Its output must be a JSON object.
     #[schema(
         example = "{\"loanNo\": {{ body.loan_id }}, \"loanAmt\": {{ body.principal_fen | yuan }}}",
         min_length = 1,
         max_length = 16384
     )]
     pub text: String,
-    /// With a path: an expression over `answer`, the JSON of an answer of 2xx, that is true when your core has taken the event.
-    /// Without it any answer of 2xx is.
+    /// Only with a path: an expression over `answer`, the JSON body of a 2xx answer, that is true if your core has accepted the event. Null, or left
+    /// out: every 2xx answer accepts it.
     #[schema(example = "answer.retCode == \"0000\"", max_length = 1000)]
     #[serde(default)]
     pub taken_when: Option<String>,

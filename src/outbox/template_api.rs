@@ -18,17 +18,17 @@ use crate::funder::find_code;
 use crate::http::Problem;
 use crate::http::api::{Body, Caller, FunderCaller, IfMatch, Listed, Named, Page, PageParams, Params, etag, object};
 
-/// How a kind of event is told to your core.
+/// How events of one kind are sent to your core.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TemplateView {
     #[schema(example = "loan_made")]
     pub kind: String,
-    /// 0 where none was ever saved.
+    /// Number of the saved version, from 1; 0 if none was ever saved.
     #[schema(example = 1)]
     pub version: i32,
-    /// What counts now; null for our own form, or where the kind is not told.
+    /// The template in force; null if events are sent in the platform's own format, or not at all.
     pub template: Option<Template>,
-    /// Whether your core is not told of this kind at all.
+    /// Whether delivery of this kind is switched off. Its events can still be read with GET /events.
     #[schema(example = false)]
     pub not_told: bool,
 }
@@ -43,13 +43,13 @@ async fn find(app: &App, funder_id: FunderId, kind: &str) -> Result<impl IntoRes
     Ok(([(header::ETAG, etag(version))], Json(view)))
 }
 
-/// Read a kind's template
+/// Query the template of a kind of event
 ///
-/// Its ETag is what `If-Match` of a change names.
+/// Its `ETag` is needed as `If-Match` to change it. A kind without a saved template has version 0.
 #[utoipa::path(get, path = "/events/templates/{kind}", tag = "events",
-    params(("kind" = String, Path, example = "loan_made")),
+    params(("kind" = String, Path, description = "The kind of event.", example = "loan_made")),
     responses((status = 200, body = TemplateView,
-        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+        headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["events:read"])),
     extensions(("x-problems" = json!(["unknown_event_kind"]))))]
 pub async fn show_template(
@@ -60,15 +60,18 @@ pub async fn show_template(
     find(&app, caller.funder_id, &kind).await
 }
 
-/// A saved version.
+/// A saved version of a kind's template.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TemplateVersion {
+    /// Number of the version, from 1.
     #[schema(example = 1)]
     pub version: i32,
-    /// Null where it gave our own form back, or ended the telling.
+    /// Null if the version went back to the platform's own format, or switched delivery of the kind off.
     pub template: Option<Template>,
+    /// Whether the version switched delivery of the kind off.
     #[schema(example = false)]
     pub not_told: bool,
+    /// Holder of the key that saved it.
     #[schema(example = "Chen Wei")]
     pub saved_by: String,
     pub saved_at: DateTime<Utc>,
@@ -76,7 +79,7 @@ pub struct TemplateVersion {
 
 /// List the versions of a kind's template, the newest first
 #[utoipa::path(get, path = "/events/templates/{kind}/versions", tag = "events",
-    params(("kind" = String, Path, example = "loan_made"), PageParams<Listed<TemplateVersion, i32>>),
+    params(("kind" = String, Path, description = "The kind of event.", example = "loan_made"), PageParams<Listed<TemplateVersion, i32>>),
     responses((status = 200, body = Page<TemplateVersion>)), security(("signature" = ["events:read"])),
     extensions(("x-problems" = json!(["unknown_event_kind"]))))]
 pub async fn list_template_versions(
@@ -99,29 +102,29 @@ pub async fn list_template_versions(
     Ok(Json(Page::of_listed(rows.into_iter().map(view).collect(), limit, |row| row.version)))
 }
 
-/// How a kind is to be told.
+/// How events of a kind are to be sent.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTemplate {
-    /// Null for our own form, or where the kind is not to be told.
+    /// The template; null, or left out, for the platform's own format, or with `not_told`.
     #[serde(default, deserialize_with = "object")]
     pub template: Option<Template>,
-    /// `true`, without a template: your core is not told of this kind any more. Its events end without a call, and can be pulled.
+    /// `true`, without a template: events of this kind are not sent to your core any more; they can still be read with GET /events.
     #[schema(example = false)]
     #[serde(default)]
     pub not_told: bool,
 }
 
-/// Save a kind's template
+/// Save a new template for a kind of event
 ///
-/// The next version. It must serve the kind's example: a misspelt field is refused with its line, and what breaks on a field that may
-/// be null, a list that may be empty or one of a field's words is refused with that field. What waits is told by it, or, with
-/// `not_told`, ends.
+/// Saves the next version, which is used at once, also for events that wait for delivery. The template is first tried on the kind's example event,
+/// also with each field null and each list empty that may be so, and with each value that a field may have; if it fails, `detail` names the
+/// line and the field. With `not_told` events of this kind that wait are not sent any more.
 #[utoipa::path(put, path = "/events/templates/{kind}", tag = "events", request_body = NewTemplate,
-    params(("kind" = String, Path, example = "loan_made"),
-           ("If-Match" = String, Header, description = "The ETag that was read.", example = "\"0\"")),
+    params(("kind" = String, Path, description = "The kind of event.", example = "loan_made"),
+           ("If-Match" = String, Header, description = "The `ETag` that you read; 412 if the object was changed since.", example = "\"0\"")),
     responses((status = 200, body = TemplateView,
-        headers(("ETag" = String, description = "The version that `If-Match` of a change names.")))),
+        headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["events:write"])),
     extensions(("x-problems" = json!([
         "unknown_event_kind", "template_wrong", "template_not_json", "template_too_much", "template_path_malformed"
@@ -143,36 +146,36 @@ pub async fn save_template(
     find(&app, caller.funder_id, &kind).await
 }
 
-/// What to try.
+/// The template to try.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trial {
-    /// Left out or null: the saved one, else our own form.
+    /// The template to try; null, or left out, for the saved one, or the platform's own format if none is saved.
     #[serde(default, deserialize_with = "object")]
     pub template: Option<Template>,
 }
 
-/// What your core would be sent.
+/// The call that your core would receive.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PreviewView {
     #[schema(example = "loan_made")]
     pub kind: String,
-    /// Below the base URL of your core.
+    /// Path of the call, below the base URL of your core.
     #[schema(example = "/loan/v2/loanNotify")]
     pub path: String,
-    /// The whole body of the call, as the text that is sent.
+    /// Body of the call, exactly as it would be sent.
     #[schema(example = "{\"loanNo\": \"loan_0197f3c2a4b07cc39b1c2d3e4f506175\", \"loanAmt\": \"1288.00\"}")]
     pub body: String,
-    /// The saved version that made it.
+    /// Version of the saved template that made the body; null if it was made by the template of this request, or in the platform's own format.
     #[schema(example = 1)]
     pub template_version: Option<i32>,
 }
 
 /// Try a template on a past event
 ///
-/// Nothing is sent and nothing is saved.
+/// Answers with the call that your core would receive for this event. Nothing is sent or saved, and no `Idempotency-Key` is needed.
 #[utoipa::path(post, path = "/events/{event_no}/preview", tag = "events", request_body = Trial,
-    params(("event_no" = i64, Path, example = 41)),
+    params(("event_no" = i64, Path, description = "Number of the event.", example = 41)),
     extensions(("x-reads-only" = json!(true)), ("x-problems" = json!([
         "unknown_event", "events_not_kept", "event_not_told", "template_wrong", "template_not_json", "template_too_much",
         "template_path_malformed"

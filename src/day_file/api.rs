@@ -29,21 +29,21 @@ rep_0197f3c2a4b07cc39b1c2d3e4f506172,1,line_0197f3c2a4b07cc39b1c2d3e4f506174,loa
 /// If files are late, a caller should ask again after so many seconds.
 const LATE_RETRY_SECONDS: i64 = 60;
 
-/// A closed business day and its files.
+/// A closed business day that has daily files.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DayView {
     pub business_day: BusinessDay,
-    /// `ready` or `not_ready`.
+    /// `ready` (the files can be downloaded) or `not_ready`.
     #[schema(example = "ready")]
     pub status: &'static str,
-    /// The stated time from which on the files may be fetched.
+    /// When the files are to be ready.
     pub available_from: DateTime<Utc>,
-    /// The SHA-256 of the manifest's text, in hexadecimal; null until the day is ready.
+    /// SHA-256 of the manifest's text, in hexadecimal; null until the day is ready.
     #[schema(example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     pub manifest_sha256: Option<String>,
 }
 
-/// List the days that have files, the oldest first
+/// List the business days that have daily files, the oldest first
 #[utoipa::path(get, path = "/funder/days", tag = "funder", params(PageParams<Listed<DayView, Day>>),
     responses((status = 200, body = Page<DayView>)), security(("signature" = ["files:read"])))]
 pub async fn list_days(
@@ -69,37 +69,40 @@ pub async fn list_days(
     Ok(Json(Page::of_listed(days, limit, |day: &DayView| day.business_day)))
 }
 
-/// A day's manifest as it was signed.
+/// The manifest of a day's files, with the platform's signatures.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SignedManifest {
-    /// A JSON document in a text, so that its bytes are those that were signed.
+    /// The manifest: a JSON document as a text, so that you verify exactly the bytes that were signed.
     #[schema(example = "{\"manifest_version\":3,\"funder\":\"harbour-bank\",\"business_day\":\"2026-03-02\"}")]
     pub manifest: String,
+    /// SHA-256 of the manifest's text, in hexadecimal.
     #[schema(example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     pub manifest_sha256: String,
-    /// One signature for each algorithm.
+    /// One signature for each algorithm; verify the one whose algorithm you support.
     pub signatures: Vec<ManifestSignature>,
 }
 
-/// A signature over the bytes of the manifest's text, and nothing else.
+/// A signature over the bytes of the manifest's text in UTF-8.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ManifestSignature {
+    /// `sm2_sm3` or `rsa_sha256`.
     #[schema(example = "sm2_sm3")]
     pub algorithm: String,
-    /// The serial number of the platform's key that signed; GET /platform-keys has the key.
+    /// Serial number of the platform key that signed; GET /platform-keys has the key.
     #[schema(example = "FENQI-20260302-4F506172")]
     pub serial_no: String,
-    /// The signature in base64; one of SM2 is r and s in 64 bytes.
+    /// The signature in base64; an SM2 signature is r and s in 64 bytes.
     #[schema(example = "9aA7BkjSxGMO6sUT4buBoVlE2jgn1bdBQ6x+rO7nILOxtqop3yEv2HYxgrwNQhyhu5A4/R9/QtSEC2nEhbvBqg==")]
     pub signature: String,
 }
 
-/// Fetch a day's signed manifest
+/// Download the signed manifest of a day's files
 ///
-/// What each file holds (rows, bytes, SHA-256, SM3, sums), how the funder's book stood, and the footings by which they agree.
+/// The manifest has, for each file, its number of rows and bytes, its hashes (SHA-256 and SM3) and its sums; the balances of your book at the end
+/// of the day; and the footings, sums that must be equal. Files that are not ready yet are answered with `file_not_ready`.
 #[utoipa::path(get, path = "/funder/days/{business_day}/manifest", tag = "funder", params(("business_day" = Day, Path)),
     responses((status = 200, body = SignedManifest,
-        headers(("ETag" = String, description = "In quotes the manifest's SHA-256.")))),
+        headers(("ETag" = String, description = "SHA-256 of the manifest's text, in quotes.")))),
     security(("signature" = ["files:read"])),
     extensions(("x-problems" = json!(["file_not_ready"]))))]
 pub async fn show_manifest(
@@ -133,24 +136,24 @@ fn problem_of(app: &App, fault: Fault<FileRefusal>) -> Problem {
     Problem { retry_after, ..Problem::from(fault) }
 }
 
-/// Download a file of a day
+/// Download a daily file
 ///
-/// `lines`, `loans`, `plans`, `repayments`, `repayment_parts`, `refunds`, `refund_parts`, `reserve`, `remittances` or `ledger`, then
-/// `.csv.gz` or `.jsonl.gz`. Whole or a range of bytes; the answer itself is not signed: its SHA-256, which is its ETag, stands in the
-/// signed manifest.
+/// The file's name is `lines`, `loans`, `plans`, `repayments`, `repayment_parts`, `refunds`, `refund_parts`, `reserve`, `remittances` or
+/// `ledger`, followed by `.csv.gz` or `.jsonl.gz`. The whole file is sent, or the byte range in `Range`. This answer is not signed: verify the
+/// file's SHA-256, which is also its `ETag`, against the signed manifest. Content that is no longer kept is answered with `file_expired`.
 #[utoipa::path(get, path = "/funder/days/{business_day}/files/{name}", tag = "funder",
     params(("business_day" = Day, Path), ("name" = String, Path, example = "loans.csv.gz"),
-        ("Range" = Option<String>, Header, description = "One span, such as `bytes=262144-`."),
-        ("If-Range" = Option<String>, Header, description = "The ETag of what has come so far; of another file the whole comes."),
-        ("If-None-Match" = Option<String>, Header, description = "ETags of what is there; one of them is answered by 304.")),
+        ("Range" = Option<String>, Header, description = "One byte range, such as `bytes=262144-`."),
+        ("If-Range" = Option<String>, Header, description = "The `ETag` of the file that was downloaded in part; if the file is another one by now, all of it is sent."),
+        ("If-None-Match" = Option<String>, Header, description = "`ETag`s of files that you have; if the file is one of them, the answer is 304.")),
     responses((status = 200, body = String, content_type = "application/gzip",
-            headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it.")),
+            headers(("ETag" = String, description = "SHA-256 of the file as in the manifest, in quotes.")),
             example = json!(FILE_EXAMPLE)),
         (status = 206, body = String, content_type = "application/gzip",
-            headers(("ETag" = String, description = "In quotes the file's SHA-256, as the manifest has it."),
-                ("Content-Range" = String, description = "Which bytes these are, and of how many: `bytes 262144-524287/600000`.")),
+            headers(("ETag" = String, description = "SHA-256 of the file as in the manifest, in quotes."),
+                ("Content-Range" = String, description = "First and last byte sent and size of the file: `bytes 262144-524287/600000`.")),
             example = json!(FILE_EXAMPLE)),
-        (status = 304, description = "It is what `If-None-Match` names.")),
+        (status = 304, description = "The file has not changed: its `ETag` is in `If-None-Match`.")),
     security(("signature" = ["files:read"])),
     extensions(("x-not-signed" = json!(true)),
         ("x-problems" = json!(["file_not_ready", "file_expired", "range_not_satisfiable"]))))]

@@ -15,7 +15,7 @@ use crate::http::Problem;
 use crate::http::api::{Body, Caller, word};
 use crate::partner::risk::is_reason;
 
-/// What a risk partner says of a purchase.
+/// A risk partner's decision on a purchase.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PurchaseWord {
@@ -23,38 +23,42 @@ pub enum PurchaseWord {
     Refuse,
 }
 
+/// A risk partner's answer about a purchase, sent by a call of its own.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "question_id": "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172", "line_id": "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506173",
     "decision": "refuse", "reason": "velocity" }))]
 pub struct LatePurchaseDecision {
-    /// As the request to decide named it.
+    /// `question_id` of the request to decide.
     #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
     pub question_id: Uuid,
-    /// As the request to decide named it.
+    /// `line_id` of the request to decide.
     #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
     pub line_id: Uuid,
     #[serde(deserialize_with = "word")]
     pub decision: PurchaseWord,
-    /// With a refusal: a code of 1 to 64 lower-case letters and `_`.
+    /// Why it is refused, as a code of 1 to 64 lower-case letters and `_`; required with `refuse`, and not allowed with `allow`.
     #[schema(example = "velocity", max_length = 64)]
     pub reason: Option<String>,
 }
 
-/// That it counts.
+/// Says that the answer counts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LatePurchaseResult {
     #[schema(example = "0197f3c2-a4b0-7cc3-9b1c-2d3e4f506172")]
     pub question_id: Uuid,
+    /// Always `heard`: the answer counts.
     #[schema(example = "heard")]
     pub status: &'static str,
 }
 
-/// Answer about a purchase late
+/// Send a late decision on a purchase
 ///
-/// Only about a purchase that was put to you: another risk partner's does not exist. It counts while no other answer stands; a
-/// purchase does not wait longer than its product's time limit. The same answer again changes nothing.
+/// For an answer that you give by this call instead of in your answer to the request to decide. It counts only while that request is still
+/// open: a purchase waits no longer than its product's time limit, and is then decided without you. Afterwards, or if another answer counts,
+/// it is refused with `answer_too_late`. Only purchases that were put to you can be answered (`question_unknown`). The same answer again
+/// changes nothing.
 #[utoipa::path(post, path = "/risk/purchase-decisions", tag = "risk", request_body = LatePurchaseDecision,
     responses((status = 200, body = LatePurchaseResult)), security(("signature" = ["decisions:write"])),
     extensions(("x-problems" = json!(["decision_malformed", "question_unknown", "answer_too_late"]))))]

@@ -184,12 +184,16 @@ pub async fn decide_application(
     let said = match (decision.decision, decision.grade, decision.limit_fen, decision.code) {
         (Word::Approve, grade, limit, None) => Said::Approve { grade, limit: limit.map(|limit| limit.0) },
         (Word::Refuse, None, None, Some(code)) if is_reason(&code) => Said::Refuse { code },
-        _ => return Err(malformed("an approval bears no code, a refusal only a code in lower-case letters")),
+        _ => {
+            return Err(malformed(
+                "an approval takes no code; a refusal needs a code in lower-case letters, and no grade or limit_fen",
+            ));
+        }
     };
     let reason = decision.reason.trim();
     // People read it beside the decision, also in a terminal.
     if !(1..=REASON_CHARS_MAX).contains(&reason.chars().count()) || !is_one_line(reason) {
-        return Err(malformed("a reason stands on one line and has 1 to 500 characters"));
+        return Err(malformed("a reason has 1 to 500 characters on one line"));
     }
     let by = FunderDecision {
         borrower_id: application.borrower_id,
@@ -278,7 +282,7 @@ pub async fn decide_late(
         (LateWord::Refer, None, None, Some(reason)) if is_reason(&reason) => Verdict::Refer { reason },
         _ => {
             return Err(malformed(
-                "an approval needs grade and limit_fen, anything else a reason in lower-case letters",
+                "an approval needs grade and limit_fen and no reason; any other decision needs only a reason in lower-case letters",
             ));
         }
     };

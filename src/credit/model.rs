@@ -370,17 +370,17 @@ pub enum ApplyRefusal {
     KeyReused,
     #[error("there is no such application")]
     ApplicationUnknown,
-    #[error("this application is not before a person")]
+    #[error("this application does not wait for this decision")]
     NotReferred,
     #[error("the product has no price for this grade")]
     GradeUnknown,
     #[error("the limit must lie within the product's bounds, and not above what was asked for")]
     LimitOutOfBounds,
-    #[error("an approval needs grade and limit_fen, a refusal a code in lower-case letters")]
+    #[error("an approval needs grade and limit_fen, and a refusal needs a code in lower-case letters")]
     DecisionMalformed,
     #[error("the funder may lower the proposed limit, not raise it")]
     LimitAboveProposal,
-    #[error("the grade that was proposed is not changed by the funder")]
+    #[error("the funder cannot change the proposed grade")]
     GradeDiffers,
     #[error("the time to answer is over; the product's default applies")]
     DecisionTooLate,

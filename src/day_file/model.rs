@@ -126,9 +126,9 @@ impl FromStr for FileName {
 pub enum FileRefusal {
     #[error("there is no such day")]
     DayUnknown,
-    #[error("the files of this day are ready from {} on", available_from.with_timezone(&Shanghai).to_rfc3339())]
+    #[error("the files of this day are not ready before {}", available_from.with_timezone(&Shanghai).to_rfc3339())]
     NotReady { available_from: DateTime<Utc> },
-    #[error("the bytes of this file are not kept any more; the platform can make them again")]
+    #[error("the content of this file is no longer kept; the platform's operator can generate it again")]
     Expired,
 }
 

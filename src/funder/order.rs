@@ -10,6 +10,7 @@ use crate::base::Fen;
 use crate::base::id::{FunderId, ReserveOrderId};
 use crate::error::Refusal;
 
+/// Whether money is paid into the reserve or out of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
@@ -72,7 +73,7 @@ pub enum OrderRefusal {
     OrderRefused,
     #[error("the order was booked")]
     OrderBooked,
-    #[error("who confirms must not be who asked")]
+    #[error("a withdrawal must be confirmed by another person than the one who requested it")]
     SameHolder,
     #[error("a name is needed")]
     NameMissing,

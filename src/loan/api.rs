@@ -98,7 +98,8 @@ pub struct Installments {
 /// List a loan's installments
 ///
 /// All installments of the current repayment schedule, each with what was repaid and what refunds took off. An installment that was billed is
-/// shown with the amounts of its bill. Outstanding of each part is its amount less `…_paid_fen` and less `…_returned_fen`.
+/// shown with the amounts of its bill. What is still owed of principal, interest or fee is its amount less its `…_paid_fen` and its
+/// `…_returned_fen`.
 #[utoipa::path(get, path = "/funder/loans/{loan_id}/installments", tag = "funder", params(("loan_id" = LoanId, Path)),
     responses((status = 200, body = Installments)), security(("signature" = ["loans:read"])))]
 pub async fn list_installments(

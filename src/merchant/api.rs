@@ -139,8 +139,8 @@ pub async fn show_order(
 
 /// Close an order
 ///
-/// A closed order can no longer be paid, also after it had expired. Closing a closed order changes nothing. A paid order is refused with
-/// `order_paid`: void or refund its purchase instead.
+/// An order can be closed while it is `open` or `expired`, and can then no longer be paid. Closing a closed order changes nothing. A paid order
+/// is refused with `order_paid`: void or refund its purchase instead.
 #[utoipa::path(post, path = "/merchant/orders/{reference}/closure", tag = "merchant",
     params(("reference" = String, Path, description = "Your own reference of the order.", example = "A-20260302-0001")),
     responses((status = 200, body = OrderView)), security(("signature" = ["orders:write"])),

@@ -33,12 +33,12 @@ pub enum EventRefusal {
     NotKept(Forgotten),
     #[error("there is no such kind of event")]
     UnknownKind,
-    #[error("the event has not failed, or has ended")]
+    #[error("the event has not failed, or was delivered or discarded")]
     NotFailed,
-    #[error("the core is not told of events of this kind")]
+    #[error("events of this kind are switched off for the core (`not_told`)")]
     NotTold,
     #[error(
-        "a range is given by numbers or by times, its end is not before its beginning, and it holds up to {REPLAY_MESSAGES_MAX} numbers"
+        "a range needs two numbers or two times, the first not after the second, and has at most {REPLAY_MESSAGES_MAX} numbers"
     )]
     RangeMalformed,
     #[error("a reason stands on one line and has 1 to {REASON_CHARS_MAX} characters")]

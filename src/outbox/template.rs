@@ -91,11 +91,11 @@ pub struct TemplateEvent<'a> {
 pub enum TemplateRefusal {
     #[error("line {line}: {says}")]
     Wrong { line: usize, says: String },
-    #[error("what it gives is not JSON at line {line}, column {column}: {says}")]
+    #[error("the template's output is not JSON at line {line}, column {column}: {says}")]
     NotJson { line: usize, column: usize, says: String },
-    #[error("it must give an object")]
+    #[error("the template's output must be a JSON object")]
     NotAnObject,
-    #[error("it writes more than {OUTPUT_BYTES_MAX} bytes, or works too long")]
+    #[error("the template's output is larger than {OUTPUT_BYTES_MAX} bytes, or it runs too long")]
     TooMuch,
     #[error("`taken_when` is wrong: {0}")]
     TakenWhen(String),
@@ -105,7 +105,7 @@ pub enum TemplateRefusal {
     Path,
     #[error("a template has 1 to {TEXT_BYTES_MAX} bytes, and `taken_when` up to {TAKEN_WHEN_BYTES_MAX}")]
     Length,
-    #[error("what is not told has no template")]
+    #[error("with `not_told` no template can be given")]
     NotToldByTemplate,
     #[error("with `body.{field}` null, as it may be: {why}")]
     OnNull { field: &'static str, why: Box<TemplateRefusal> },

@@ -54,13 +54,13 @@ pub struct Draft {
 pub enum DraftRefusal {
     #[error("there is no such draft")]
     UnknownDraft,
-    #[error("the terms name the funder {0:?}, who is not you")]
+    #[error("the product file names another funder than you: {0:?}")]
     OfAnotherFunder(String),
     #[error("the draft was approved; submit another one")]
     ApprovedBefore,
     #[error("the draft was not approved by a second key yet")]
     NotApproved,
-    #[error("who approves must not be who submitted")]
+    #[error("a draft must be approved by another person than the one who submitted it")]
     SameHolder,
     #[error("the draft was edited since it was read")]
     EditedSince,

@@ -71,7 +71,7 @@ pub async fn decide_purchase_late(
         (PurchaseWord::Allow, None) => Answer::Allow,
         (PurchaseWord::Refuse, Some(reason)) if is_reason(&reason) => Answer::Refuse { reason },
         _ => {
-            let detail = "a refusal needs a reason in lower-case letters, and nothing else has one";
+            let detail = "a refusal needs a reason in lower-case letters, and an allowance takes none";
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "decision_malformed", detail));
         }
     };

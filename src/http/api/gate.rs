@@ -327,7 +327,7 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
 /// otherwise a void that is sent with an amount, for example, would void the whole purchase.
 fn find_unread_input(operation: Operation, arrived: &Arrived) -> Option<Problem> {
     if !operation.takes_body && !arrived.body.is_empty() {
-        let detail = "This operation takes no body, and whatever it says would be passed over.";
+        let detail = "This operation takes no request body, but one was sent; leave it out.";
         return Some(Problem::new(StatusCode::BAD_REQUEST, "body_not_taken", detail));
     }
     let query = arrived.url.split_once('?').map_or("", |(_, query)| query);

@@ -63,7 +63,8 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Cursor<K> {
         let text = String::deserialize(deserializer)?;
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
         let key = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        key.map(Cursor).ok_or_else(|| serde::de::Error::custom("cursor_malformed: this is no `next_cursor` of ours"))
+        key.map(Cursor)
+            .ok_or_else(|| serde::de::Error::custom("cursor_malformed: this is not a `next_cursor` of this list"))
     }
 }
 

@@ -48,10 +48,10 @@ async fn what_waits_for_a_person_is_listed_and_approved_once(pool: PgPool) {
     assert!(approved.contains("is approved: line_") && approved.contains("grade C, 5,000.00 yuan"), "{approved}");
     assert_eq!(fenqi.done(&approve("C", "500000")), approved);
     // Nobody is left to believe that another line was opened, or theirs the word that counts.
-    assert!(fenqi.refused(&approve("A", "900000")).contains("is not before a person"));
+    assert!(fenqi.refused(&approve("A", "900000")).contains("does not wait for this decision"));
     let another = ["--by", "Wang Fang", "--reason", "salary shown"];
     let of_another = [&approve("C", "500000")[..8], &another[..]].concat();
-    assert!(fenqi.refused(&of_another).contains("is not before a person"));
+    assert!(fenqi.refused(&of_another).contains("does not wait for this decision"));
     assert_eq!(decided(&pool).await, ("person:Li Na".to_owned(), Some("salary shown".to_owned())));
     assert_eq!(house::did(&pool, "application_decided").await, ["Li Na"]);
     assert_eq!(fenqi.done(&["application", "list"]), "");
@@ -67,9 +67,9 @@ async fn what_a_person_refused_is_not_approved_afterwards(pool: PgPool) {
     assert_eq!(refused.trim_end(), format!("{id} is refused: income_not_proven"));
     assert_eq!(fenqi.done(&[&refuse[..], &WHO].concat()), refused, "again");
     let other_code = ["application", "decide", "refuse", id.as_str(), "--code", "late_elsewhere"];
-    assert!(fenqi.refused(&[&other_code[..], &WHO].concat()).contains("is not before a person"));
+    assert!(fenqi.refused(&[&other_code[..], &WHO].concat()).contains("does not wait for this decision"));
     let approve = ["application", "decide", "approve", id.as_str(), "--grade", "C", "--limit-fen", "500000"];
-    assert!(fenqi.refused(&[&approve[..], &WHO].concat()).contains("is not before a person"));
+    assert!(fenqi.refused(&[&approve[..], &WHO].concat()).contains("does not wait for this decision"));
     let nowhere = format!("app_{}", "0".repeat(32));
     let unknown = ["application", "decide", "refuse", nowhere.as_str(), "--code", "income_not_proven"];
     assert!(fenqi.refused(&[&unknown[..], &WHO].concat()).contains("there is no application"));

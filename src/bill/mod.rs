@@ -18,7 +18,9 @@ pub use given_back_store::{BilledParts, add_given_back, load_billed_parts, load_
 pub use loan_h5::find_story;
 pub use model::{BilledInstallment, Parts, Payment, ReopenedBill};
 pub use own_actions::{LoanStory, all_installments, owed_by_line};
-pub use own_store::{Coming, OwnPending, find_coming, list_lines, list_outstanding, list_pending};
+pub use own_store::{
+    Coming, OwnPending, earlier_versions, find_coming, list_lines, list_outstanding, list_pending, list_schedules,
+};
 pub use store::{
     delete_payoff_line, enter_schedules, has_payoff_line, insert_payoff_line, last_period_billed,
     load_billed_installments, load_due_installments, load_open_installments, mark_bills_paid, reopen_bills,

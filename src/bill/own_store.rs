@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::model::{BilledInstallment, Parts};
 use crate::base::id::{BorrowerId, LineId, LoanId, ProductId, PurchaseId, WithholdingId};
 use crate::base::{BusinessDay, Fen, Rate};
-use crate::loan::{Installment, LoanStatus, Schedule};
+use crate::loan::rescaling::Earlier;
+use crate::loan::{Installment, LoanStatus, Schedule, ScheduleReason};
 use crate::overdue::OverdueSpan;
 
 /// A line of a borrower, closed ones too: they may still owe.
@@ -289,6 +290,15 @@ pub async fn list_schedules(
         }
     });
     Ok(versions.collect())
+}
+
+/// The versions before the last of these, with the day until which each stood. Payoffs are left out: one that is not the last version
+/// was taken back.
+pub fn earlier_versions(versions: &[OwnSchedule]) -> Vec<Earlier<'_>> {
+    let stood: Vec<&OwnSchedule> =
+        versions.iter().filter(|version| version.reason != ScheduleReason::Payoff.name()).collect();
+    let replaced = stood.windows(2).map(|step| Earlier { schedule: &step[0].schedule, until: step[1].business_day });
+    replaced.collect()
 }
 
 /// An event on a loan: the source and the day by which its ledger entries are found.

@@ -2,7 +2,7 @@
 
 use super::model::Parts;
 use super::own_actions::{InstallmentToday, LoanStory};
-use super::own_store::OwnSchedule;
+use super::own_store::{OwnSchedule, earlier_versions};
 use crate::base::{BusinessDay, Fen, Rate};
 use crate::loan::payoff::{PayoffQuote, PayoffRequest, quote as quote_payoff};
 use crate::loan::rescaling::{self, RescaledRow};
@@ -84,9 +84,10 @@ fn agreed_quote(story: &LoanStory) -> Option<(ScheduleRequest, Quote)> {
 
 /// How later versions of the schedule changed a period (from 1), in order of time; versions that left it as it was are left out.
 pub fn changes(page: &Page, story: &LoanStory, period: usize) -> Vec<Changed> {
-    let steps = story.versions.windows(2).map(|step| (&step[0], &step[1]));
+    let steps = (1usize..).zip(story.versions.windows(2)).map(|(known, step)| (&story.versions[..known], &step[1]));
     let row = |version: &OwnSchedule| version.schedule.installments.get(period - 1).copied();
-    let changed = steps.filter_map(|(before, after)| {
+    let changed = steps.filter_map(|(known, after)| {
+        let before = known.last()?;
         let (old, new) = (row(before)?, row(after)?);
         if old == new {
             return None;
@@ -104,10 +105,10 @@ pub fn changes(page: &Page, story: &LoanStory, period: usize) -> Vec<Changed> {
         match after.reason.as_str() {
             "refund" => {
                 changed.principal_why = Some(page.sum(&[old.principal, new.principal - old.principal]));
-                after_refund(page, story, Step { before, after, period }, &mut changed);
+                after_refund(page, story, Step { known, before, after, period }, &mut changed);
             }
             "payoff" if new.total().is_zero() => changed.principal_why = Some(page.say("why-paid-off").to_string()),
-            "payoff" => after_payoff(page, story, Step { before, after, period }, &mut changed),
+            "payoff" => after_payoff(page, story, Step { known, before, after, period }, &mut changed),
             _ => {}
         }
         Some(changed)
@@ -118,14 +119,17 @@ pub fn changes(page: &Page, story: &LoanStory, period: usize) -> Vec<Changed> {
 /// One change of the schedule, from `before` to `after`, looked at for one period (from 1).
 #[derive(Clone, Copy)]
 struct Step<'a> {
+    /// The versions until `before`.
+    known: &'a [OwnSchedule],
     before: &'a OwnSchedule,
     after: &'a OwnSchedule,
     period: usize,
 }
 
 fn after_refund(page: &Page, story: &LoanStory, step: Step<'_>, changed: &mut Changed) {
-    let Step { before, after, period } = step;
+    let Step { known, before, after, period } = step;
     let reduced = rescaling::Reduced {
+        earlier: &earlier_versions(known),
         before: &before.schedule,
         after: &after.schedule,
         periods_billed: periods_billed_before(story, after.business_day),
@@ -133,7 +137,7 @@ fn after_refund(page: &Page, story: &LoanStory, step: Step<'_>, changed: &mut Ch
         day: after.business_day,
     };
     let RescaledRow { interest, fee } = rescaling::explain(reduced, period - 1);
-    let fee_of_interest = fee.filter(|_| changed.charges.guarantee.is_none());
+    let fee_of_interest = fee.clone().filter(|_| changed.charges.guarantee.is_none());
     changed.interest_why = interest.iter().chain(&fee_of_interest).map(|how| words::rescaled(page, how)).collect();
     // That no principal is left is said once of both.
     changed.interest_why.dedup();

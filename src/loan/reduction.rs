@@ -3,6 +3,7 @@
 //! In these files an amount *falls* if it is taken off before it was paid, and goes *back* if it was paid and is returned to the
 //! card.
 
+use super::rescaling::{Earlier, Period};
 use super::schedule::{Installment, Schedule};
 use crate::base::{BusinessDay, Fen};
 use crate::product::terms::RefundOrder;
@@ -12,6 +13,8 @@ use crate::product::terms::RefundOrder;
 pub struct Standing<'a> {
     /// The current schedule.
     pub schedule: &'a Schedule,
+    /// The versions before it, the first one first; without payoffs that were taken back.
+    pub earlier: &'a [Earlier<'a>],
     /// Periods 1 to this number have been billed.
     pub periods_billed: u16,
     /// Billed installments, paid or not, and what an early payoff took, by period.
@@ -89,8 +92,8 @@ pub struct BilledFall {
 
 /// Lets principal fall and recomputes unbilled interest on the smaller balances from the refund's day on.
 ///
-/// Interest of an unbilled period scales with its opening balance, `old × new balance ÷ old balance`; in the period that
-/// the day falls into, the days before it keep the old balance. One rounding for each period. A fee per period scales
+/// Interest of an unbilled period scales with its opening balance, `agreed × new balance ÷ balance when it was agreed`; in the period that
+/// the day falls into, the days before it keep the balances of their time. One rounding for each period. A fee per period scales
 /// with the principal not yet billed, and ends with it: a period that opens without principal asks for nothing, as its loan is
 /// paid by then.
 pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
@@ -219,9 +222,14 @@ fn rescale(standing: &Standing<'_>, falls: &[Fen], day: BusinessDay) -> (Schedul
     let mut balance_before: Fen = unbilled.iter().map(|row| row.principal).sum();
     let mut balance_after = balance_before - falls.iter().copied().sum();
     let (unbilled_before, unbilled_after) = (balance_before, balance_after);
-    for (row, fallen) in unbilled.iter_mut().zip(falls) {
-        let weight = BalanceWeight { from: period_from, to: row.due_on, day, balance_before, balance_after };
-        row.interest = if unbilled_after.is_zero() { Fen::ZERO } else { weight.scale(row.interest) };
+    for (index, (row, fallen)) in (billed_count..).zip(unbilled.iter_mut().zip(falls)) {
+        let (from, due_on, earlier) = (period_from, row.due_on, standing.earlier);
+        let period = Period { index, from, due_on, earlier, day, balance_before, balance_after };
+        if unbilled_after.is_zero() {
+            row.interest = Fen::ZERO;
+        } else if balance_after != balance_before {
+            row.interest = period.interest(row.interest);
+        }
         row.fee = if balance_after.is_positive() {
             row.fee.share(unbilled_after.get(), unbilled_before.get())
         } else {
@@ -236,29 +244,6 @@ fn rescale(standing: &Standing<'_>, falls: &[Fen], day: BusinessDay) -> (Schedul
     (schedule, waived)
 }
 
-/// One period's balance before and after the refund, and the part of its days for which each counts.
-struct BalanceWeight {
-    from: BusinessDay,
-    to: BusinessDay,
-    day: BusinessDay,
-    balance_before: Fen,
-    balance_after: Fen,
-}
-
-impl BalanceWeight {
-    fn scale(&self, interest: Fen) -> Fen {
-        let days = self.to.days_since(self.from).max(1);
-        let days_before = self.day.days_since(self.from).clamp(0, days);
-        let weighted = i128::from(self.balance_before.get()) * i128::from(days_before)
-            + i128::from(self.balance_after.get()) * i128::from(days - days_before);
-        let whole = i128::from(self.balance_before.get()) * i128::from(days);
-        if whole == 0 {
-            return Fen::ZERO;
-        }
-        Fen::new(crate::base::money::round_half_up(i128::from(interest.get()) * weighted, whole))
-    }
-}
-
 /// The schedule after which nothing more falls due: every unbilled row emptied (a full refund, a payoff).
 pub fn emptied(schedule: &Schedule, periods_billed: u16) -> Schedule {
     let mut schedule = schedule.clone();
@@ -270,7 +255,7 @@ pub fn emptied(schedule: &Schedule, periods_billed: u16) -> Schedule {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rescaling::{Reduced, RescaledRow, Rescaling, explain};
+    use super::super::rescaling::{Borne, Reduced, RescaledRow, Rescaling, explain};
     use super::*;
 
     fn day(text: &str) -> BusinessDay {
@@ -299,12 +284,18 @@ mod tests {
     fn standing<'a>(schedule: &'a Schedule, billed: &'a [Billed]) -> Standing<'a> {
         Standing {
             schedule,
+            earlier: &[],
             periods_billed: u16::try_from(billed.len()).unwrap(),
             billed,
             made_on: day("2026-01-25"),
             principal: Fen::new(3_000),
             refunded: Fen::ZERO,
         }
+    }
+
+    /// The first refund of that loan.
+    fn reduced_on<'a>(on: &str, before: &'a Schedule, after: &'a Schedule) -> Reduced<'a> {
+        Reduced { earlier: &[], before, after, periods_billed: 0, made_on: day("2026-01-25"), day: day(on) }
     }
 
     /// The first installment, of which this is paid.
@@ -335,8 +326,7 @@ mod tests {
         // Half of the principal bears half of the fee, and in the third period there is none.
         assert_eq!(rows.collect::<Vec<_>>(), [(1_000, 15), (500, 15), (0, 0)]);
         assert_eq!(reduction.interest_waived, Fen::new(60));
-        let (made_on, day) = (day("2026-01-25"), day("2026-02-04"));
-        let reduced = Reduced { before: &schedule, after: &reduction.schedule, periods_billed: 0, made_on, day };
+        let reduced = reduced_on("2026-02-04", &schedule, &reduction.schedule);
         assert_eq!(explain(reduced, 2), RescaledRow { interest: None, fee: Some(Rescaling::Nothing) });
     }
 
@@ -350,8 +340,7 @@ mod tests {
         // Interest as of the days, 19.8 and 20 × 500 ÷ 2,000; of each 9 a half, rounded up; and nothing on nothing.
         assert_eq!(rows, [(1_000, 20, 5), (500, 5, 5), (0, 0, 0)]);
         assert_eq!(reduction.interest_waived, Fen::new(60 - 25 + 27 - 10));
-        let (made_on, day) = (day("2026-01-25"), day("2026-02-04"));
-        let reduced = Reduced { before: &schedule, after: &reduction.schedule, periods_billed: 0, made_on, day };
+        let reduced = reduced_on("2026-02-04", &schedule, &reduction.schedule);
         let how = explain(reduced, 1);
         assert_eq!(how.interest.unwrap().amounts(), [20, 2_000, 500, 5].map(Fen::new));
         assert_eq!(how.fee.unwrap().amounts(), [9, 3_000, 1_500, 5].map(Fen::new));
@@ -363,6 +352,43 @@ mod tests {
         // 31 days in the period, 10 before the refund: 30 × (3000·10 + 1500·21) ÷ (3000·31) = 19.8.
         let reduction = reduce(&standing(&schedule, &[]), fall(1_500, RefundOrder::LastFirst, "2026-02-04"));
         assert_eq!(reduction.schedule.installments[0].interest, Fen::new(20));
+    }
+
+    #[test]
+    fn refunds_in_parts_leave_the_interest_that_one_of_all_of_them_leaves() {
+        let schedule = three_periods();
+        let refund = |found: &Schedule, earlier: &[Earlier<'_>], amount, on| {
+            let standing = Standing { schedule: found, earlier, ..standing(found, &[]) };
+            reduce(&standing, fall(amount, RefundOrder::LastFirst, on)).schedule
+        };
+        let first = refund(&schedule, &[], 1_000, "2026-02-04");
+        let earlier = [Earlier { schedule: &schedule, until: day("2026-02-04") }];
+        // On one day: as 1,500 at once, 30 × (3,000·10 + 1,500·21) ÷ (3,000·31) = 19.8 and 20 × 500 ÷ 2,000.
+        assert_eq!(refund(&first, &earlier, 500, "2026-02-04"), refund(&schedule, &[], 1_500, "2026-02-04"));
+        // Ten days later, 30 × (3,000·10 + 2,000·10 + 1,500·11) ÷ (3,000·31) = 21.45.
+        let second = refund(&first, &earlier, 500, "2026-02-14");
+        let how = explain(Reduced { earlier: &earlier, ..reduced_on("2026-02-14", &first, &second) }, 0).interest;
+        let borne = [(3_000, 10), (2_000, 10), (1_500, 11)].map(|(fen, days)| Borne { balance: Fen::new(fen), days });
+        let (agreed, balance, new) = (Fen::new(30), Fen::new(3_000), Fen::new(21));
+        assert_eq!(how, Some(Rescaling::InterestAgain { agreed, balance, days: 31, borne: borne.to_vec(), new }));
+    }
+
+    #[test]
+    fn refunds_too_small_to_move_a_fen_of_interest_move_it_together() {
+        let schedule = three_periods();
+        let mut stood = vec![schedule.clone()];
+        for _ in 0..100 {
+            let earlier: Vec<Earlier<'_>> = stood[..stood.len() - 1]
+                .iter()
+                .map(|schedule| Earlier { schedule, until: day("2026-01-26") })
+                .collect();
+            let found = &stood[stood.len() - 1];
+            let standing = Standing { schedule: found, earlier: &earlier, ..standing(found, &[]) };
+            let next = reduce(&standing, fall(15, RefundOrder::LastFirst, "2026-01-26")).schedule;
+            stood.push(next);
+        }
+        let once = reduce(&standing(&schedule, &[]), fall(1_500, RefundOrder::LastFirst, "2026-01-26"));
+        assert_eq!(stood.last(), Some(&once.schedule));
     }
 
     #[test]

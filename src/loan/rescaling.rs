@@ -1,32 +1,120 @@
 //! How a refund changed the charges of a schedule, row by row, in figures that a person can follow.
 
 use super::schedule::Schedule;
+use crate::base::money::round_half_up;
 use crate::base::{BusinessDay, Fen};
 
-/// How a refund scaled the interest or fee of a period that was not billed yet.
+/// A version of a schedule that another one has taken the place of.
+#[derive(Clone, Copy, Debug)]
+pub struct Earlier<'a> {
+    pub schedule: &'a Schedule,
+    /// The day from which the next one stands.
+    pub until: BusinessDay,
+}
+
+/// A balance, and for how many days of a period it bears interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Borne {
+    pub balance: Fen,
+    pub days: i64,
+}
+
+/// A period that is not billed, as a refund finds it and leaves it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Period<'a> {
+    pub index: usize,
+    /// The due day before its own, or the day on which the loan was made.
+    pub from: BusinessDay,
+    pub due_on: BusinessDay,
+    /// The versions before the one that the refund finds, the first one first.
+    pub earlier: &'a [Earlier<'a>],
+    /// The business day of the refund.
+    pub day: BusinessDay,
+    /// The principal that is left to the period as it opens.
+    pub balance_before: Fen,
+    pub balance_after: Fen,
+}
+
+impl Period<'_> {
+    fn days(&self) -> i64 {
+        self.due_on.days_since(self.from).max(1)
+    }
+
+    /// The balances that bear interest in the period, in order of time: each version's until the next one stands.
+    fn borne(&self) -> Vec<Borne> {
+        let earlier = self.earlier.iter().map(|version| (principal_from(version.schedule, self.index), version.until));
+        let mut passed = 0;
+        let mut borne = Vec::new();
+        for (balance, until) in earlier.chain([(self.balance_before, self.day)]) {
+            let ended = until.days_since(self.from).clamp(passed, self.days());
+            borne.push(Borne { balance, days: ended - passed });
+            passed = ended;
+        }
+        borne.push(Borne { balance: self.balance_after, days: self.days() - passed });
+        borne.retain(|borne| borne.days > 0);
+        borne
+    }
+
+    /// The period's interest as it was agreed, and the balance that it was agreed on. `found` is what the refund finds of it.
+    fn agreed(&self, found: Fen) -> (Fen, Fen) {
+        let first = self.earlier.first().map(|version| version.schedule);
+        let agreed = first.and_then(|schedule| {
+            let row = schedule.installments.get(self.index)?;
+            Some((row.interest, principal_from(schedule, self.index)))
+        });
+        agreed.unwrap_or((found, self.balance_before))
+    }
+
+    /// What is left of the period's interest, of which the refund finds so much: what was agreed, by the balances that bear it. It is
+    /// always computed from what was agreed, and rounded once, so that refunds in parts leave what one of all of them leaves.
+    pub fn interest(&self, found: Fen) -> Fen {
+        let (agreed, balance) = self.agreed(found);
+        let whole = i128::from(balance.get()) * i128::from(self.days());
+        if whole == 0 {
+            return Fen::ZERO;
+        }
+        let borne: i128 = self.borne().iter().map(|one| i128::from(one.balance.get()) * i128::from(one.days)).sum();
+        Fen::new(round_half_up(i128::from(agreed.get()) * borne, whole)).min(found)
+    }
+}
+
+/// The principal of the rows from one on.
+fn principal_from(schedule: &Schedule, index: usize) -> Fen {
+    schedule.installments.iter().skip(index).map(|row| row.principal).sum()
+}
+
+/// How a refund scaled the interest or fee of a period that was not billed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rescaling {
     /// It is zero: no principal is left to bear it.
     Nothing,
-    /// Old × (balance before × days before + balance after × the other days) ÷ (balance before × days).
+    /// By the first refund: old × (balance before × days before + balance after × the other days) ÷ (balance before × days).
     Interest { old: Fen, balance_before: Fen, balance_after: Fen, days: i64, days_before: i64, new: Fen },
+    /// By a later one: agreed × the sum of each balance × its days ÷ (the balance that it was agreed on × days).
+    InterestAgain { agreed: Fen, balance: Fen, days: i64, borne: Vec<Borne>, new: Fen },
     /// Old × principal after ÷ principal before, of all that was not billed.
     Fee { old: Fen, balance_before: Fen, balance_after: Fen, new: Fen },
 }
 
 impl Rescaling {
-    /// The old amount, the balances before and after, and the new amount.
+    /// The old amount, the balances before and after, and the new amount; of a later refund the amount that was agreed, the balance that
+    /// it was agreed on, and the last one.
     pub fn amounts(&self) -> [Fen; 4] {
-        match *self {
+        match self {
             Rescaling::Nothing => [Fen::ZERO; 4],
+            Rescaling::InterestAgain { agreed, balance, borne, new, .. } => {
+                [*agreed, *balance, borne.last().map_or(Fen::ZERO, |last| last.balance), *new]
+            }
             Rescaling::Interest { old, balance_before, balance_after, new, .. }
-            | Rescaling::Fee { old, balance_before, balance_after, new } => [old, balance_before, balance_after, new],
+            | Rescaling::Fee { old, balance_before, balance_after, new } => {
+                [*old, *balance_before, *balance_after, *new]
+            }
         }
     }
 }
 
 /// How a refund changed one row; `None` for a charge that the row did not have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RescaledRow {
     pub interest: Option<Rescaling>,
     pub fee: Option<Rescaling>,
@@ -35,6 +123,8 @@ pub struct RescaledRow {
 /// A schedule before and after a refund.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduced<'a> {
+    /// The versions before `before`, the first one first.
+    pub earlier: &'a [Earlier<'a>],
     pub before: &'a Schedule,
     pub after: &'a Schedule,
     pub periods_billed: u16,
@@ -46,30 +136,36 @@ pub struct Reduced<'a> {
 /// Explains what [`super::reduction::reduce`] did to the row at `index`, which was not billed on the refund's day. Where no
 /// principal is left at all, the interest is explained by that even if there was none.
 pub fn explain(reduced: Reduced<'_>, index: usize) -> RescaledRow {
-    let Reduced { before, after, periods_billed, made_on, day } = reduced;
+    let Reduced { earlier, before, after, periods_billed, made_on, day } = reduced;
     let billed = usize::from(periods_billed);
-    let principal = |schedule: &Schedule, from: usize| -> Fen {
-        schedule.installments.iter().skip(from).map(|row| row.principal).sum()
-    };
     let (Some(old), Some(new)) = (before.installments.get(index), after.installments.get(index)) else {
         return RescaledRow::default();
     };
     let asked_fee = old.fee.is_positive();
-    if principal(after, billed).is_zero() {
+    if principal_from(after, billed).is_zero() {
         return RescaledRow { interest: Some(Rescaling::Nothing), fee: asked_fee.then_some(Rescaling::Nothing) };
     }
     let from = index.checked_sub(1).map_or(made_on, |last| before.installments[last].due_on);
-    let days = old.due_on.days_since(from).max(1);
-    let interest = Rescaling::Interest {
-        old: old.interest,
-        balance_before: principal(before, index),
-        balance_after: principal(after, index),
-        days,
-        days_before: day.days_since(from).clamp(0, days),
-        new: new.interest,
+    let (balance_before, balance_after) = (principal_from(before, index), principal_from(after, index));
+    let period = Period { index, from, due_on: old.due_on, earlier, day, balance_before, balance_after };
+    let (agreed, balance) = period.agreed(old.interest);
+    let (days, new_interest) = (period.days(), new.interest);
+    let interest = match earlier.is_empty() {
+        true => {
+            let days_before = day.days_since(from).clamp(0, days);
+            Rescaling::Interest {
+                old: old.interest,
+                balance_before,
+                balance_after,
+                days,
+                days_before,
+                new: new_interest,
+            }
+        }
+        false => Rescaling::InterestAgain { agreed, balance, days, borne: period.borne(), new: new_interest },
     };
-    let (balance_before, balance_after) = (principal(before, billed), principal(after, billed));
-    let fee = match principal(after, index).is_zero() {
+    let (balance_before, balance_after) = (principal_from(before, billed), principal_from(after, billed));
+    let fee = match principal_from(after, index).is_zero() {
         true => Rescaling::Nothing,
         false => Rescaling::Fee { old: old.fee, balance_before, balance_after, new: new.fee },
     };

@@ -2,7 +2,7 @@
 
 use super::explain::{Reason, reasons};
 use super::payoff::{InterestReason, PayoffQuote, RunningFee};
-use super::rescaling::Rescaling;
+use super::rescaling::{Borne, Rescaling};
 use super::schedule::{Schedule, ScheduleRequest};
 use crate::base::{BusinessDay, Fen};
 use crate::page::{Page, Said};
@@ -201,9 +201,18 @@ pub fn rescaled(page: &Page, scaled: &Rescaling) -> String {
             let said = page.say("why-rescaled").count("days", days).count("before_days", days_before);
             said.count("after_days", &(days - days_before))
         }
+        Rescaling::InterestAgain { days, borne, .. } => {
+            let borne: Vec<String> = borne.iter().map(|one| balance_for_days(page, one)).collect();
+            page.say("why-rescaled-again").with("borne", borne.join(" + ")).count("days", days)
+        }
         Rescaling::Fee { .. } => page.say("why-rescaled-fee"),
     };
     with_amounts(page, said, scaled)
+}
+
+fn balance_for_days(page: &Page, borne: &Borne) -> String {
+    let said = page.say("why-rescaled-balance").with("balance", page.yuan(&borne.balance));
+    said.count("days", &borne.days).to_string()
 }
 
 /// How a refund left the guarantee charge of a period that was not billed yet.

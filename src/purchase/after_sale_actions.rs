@@ -200,17 +200,19 @@ impl LockedSale {
 
     /// Lets principal fall off the loan, in memory.
     async fn reduce(&self, connection: &mut PgConnection, app: &App, amount: Fen) -> anyhow::Result<Reduced> {
-        let schedule = loan::store::current_schedule(connection, &self.loan).await?;
-        let periods_billed = self.bill_ended_day(connection, &schedule).await?;
+        let versions = bill::list_schedules(connection, self.line.line_id, self.loan.loan_id).await?;
+        let schedule = &versions.last().ok_or(sqlx::Error::RowNotFound)?.schedule;
+        let periods_billed = self.bill_ended_day(connection, schedule).await?;
         let mut account = LineAccount::new(self.line.clone());
         for billed in bill::store::load_open_installments(connection, &[self.line.line_id.uuid()]).await? {
             let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
             account.installments.push(OpenInstallment::new(billed, product));
         }
         let billed = given_back_store::load_billed_parts(connection, self.line.line_id, self.loan.loan_id).await?;
-        let billed: Vec<Billed> = billed.iter().map(|row| billed_of(row, &schedule)).collect();
+        let billed: Vec<Billed> = billed.iter().map(|row| billed_of(row, schedule)).collect();
         let standing = Standing {
-            schedule: &schedule,
+            schedule,
+            earlier: &bill::earlier_versions(&versions),
             periods_billed,
             billed: &billed,
             made_on: self.loan.made_on,

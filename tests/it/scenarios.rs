@@ -86,6 +86,7 @@ scenarios! {
     channel_switch "channel-switch",
     void "void",
     refund_before_payout "refund-before-payout",
+    refund_in_parts "refund-in-parts",
     refund_after_payout "refund-after-payout",
     refund_after_repaying "refund-after-repaying",
     subsidy "subsidy",

@@ -2,7 +2,7 @@
 
 use fenqi::base::day::MonthDay;
 use fenqi::base::{Fen, Rate};
-use fenqi::loan::rescaling::Rescaling;
+use fenqi::loan::rescaling::{Borne, Rescaling};
 use fenqi::loan::{DueDates, ScheduleRequest, schedule, words};
 use fenqi::page::{Language, Page, Visit};
 use fenqi::product;
@@ -266,4 +266,11 @@ async fn one_day_and_one_period_are_not_spoken_of_as_many(pool: PgPool) {
     let rescaled = words::rescaled(&page, &scaled);
     assert!(rescaled.contains(" × 1 day before the refund + ¥300.00 × 1 day after) ÷ "), "{rescaled}");
     assert!(rescaled.ends_with(" × 2 days) = ¥6.75"), "{rescaled}");
+    let borne = [(120_000, 1), (60_000, 22)].map(|(fen, days)| Borne { balance: Fen::new(fen), days });
+    let (agreed, balance, new) = (Fen::new(1_080), Fen::new(120_000), Fen::new(563));
+    let again = Rescaling::InterestAgain { agreed, balance, days: 23, borne: borne.to_vec(), new };
+    assert_eq!(
+        words::rescaled(&page, &again),
+        "interest as agreed ¥10.80 × (balance ¥1,200.00 × 1 day + balance ¥600.00 × 22 days) ÷ (¥1,200.00 × 23 days) = ¥5.63"
+    );
 }

@@ -185,6 +185,14 @@ why-rescaled = interest before { $old } × (balance { $before } × { $before_day
         [one] { $days } day
        *[other] { $days } days
     }) = { $new }
+why-rescaled-again = interest as agreed { $old } × ({ $borne }) ÷ ({ $before } × { $days ->
+        [one] { $days } day
+       *[other] { $days } days
+    }) = { $new }
+why-rescaled-balance = balance { $balance } × { $days ->
+        [one] { $days } day
+       *[other] { $days } days
+    }
 why-rescaled-fee = interest before { $old } × principal not billed { $after } ÷ { $before } before the refund = { $new }
 why-rescaled-guarantee = guarantee charge before { $old } × principal not billed { $after } ÷ { $before } before the refund = { $new }
 why-no-guarantee-left = no principal is left, so no guarantee charge is asked for

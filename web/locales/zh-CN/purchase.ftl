@@ -161,6 +161,8 @@ why-payment = 每期还款：{ $principal } × 年利率 { $rate } ÷ 12 ÷ (1 �
 why-payment-free = 每期还款：{ $principal } ÷ { $periods } = { $payment }
 why-payment-actual = 每期还款 { $payment }：按年利率 { $rate } 和实际计息天数，使 { $principal } 在 { $periods } 期后正好还清的相等金额
 why-rescaled = 原利息 { $old } × (剩余本金 { $before } × 退款前 { $before_days } 天 + { $after } × 退款后 { $after_days } 天) ÷ ({ $before } × { $days } 天) = { $new }
+why-rescaled-again = 原定利息 { $old } × ({ $borne }) ÷ ({ $before } × { $days } 天) = { $new }
+why-rescaled-balance = 剩余本金 { $balance } × { $days } 天
 why-rescaled-fee = 原利息 { $old } × 未出账本金 { $after } ÷ 退款前 { $before } = { $new }
 why-rescaled-guarantee = 原担保费 { $old } × 未出账本金 { $after } ÷ 退款前 { $before } = { $new }
 why-no-guarantee-left = 没有剩余本金，不再收担保费

@@ -128,11 +128,13 @@ struct Step<'a> {
 
 fn after_refund(page: &Page, story: &LoanStory, step: Step<'_>, changed: &mut Changed) {
     let Step { known, before, after, period } = step;
+    let periods_billed = periods_billed_before(story, after.business_day);
     let reduced = rescaling::Reduced {
         earlier: &earlier_versions(known),
         before: &before.schedule,
         after: &after.schedule,
-        periods_billed: periods_billed_before(story, after.business_day),
+        periods_billed,
+        billed_on: (periods_billed > 0).then(|| statement_on(story, periods_billed)),
         made_on: story.loan.made_on,
         day: after.business_day,
     };
@@ -216,11 +218,15 @@ fn explain_payoff(page: &Page, paid_off: PaidOff, changed: &mut Changed) {
 
 /// How many periods statements had billed before a day.
 fn periods_billed_before(story: &LoanStory, day: BusinessDay) -> u16 {
-    let (statement_day, made_on) = (story.line.statement_day, story.loan.made_on);
-    let first = statement_day.next_after(made_on);
     let periods = u16::try_from(story.loan.periods).unwrap_or_default();
-    let is_billed = |period: &u16| statement_day.months_after(first, u32::from(*period)) < day;
-    u16::try_from((0..periods).take_while(is_billed).count()).unwrap_or(periods)
+    let is_billed = |period: &u16| statement_on(story, *period) < day;
+    u16::try_from((1..=periods).take_while(is_billed).count()).unwrap_or(periods)
+}
+
+/// The statement day of a period (from 1).
+fn statement_on(story: &LoanStory, period: u16) -> BusinessDay {
+    let statement_day = story.line.statement_day;
+    statement_day.months_after(statement_day.next_after(story.loan.made_on), u32::from(period.max(1)) - 1)
 }
 
 /// The arithmetic behind what a billed installment owes today.

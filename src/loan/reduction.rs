@@ -3,7 +3,7 @@
 //! In these files an amount *falls* if it is taken off before it was paid, and goes *back* if it was paid and is returned to the
 //! card.
 
-use super::rescaling::{Earlier, Period};
+use super::rescaling::{Earlier, Fees, Period};
 use super::schedule::{Installment, Schedule};
 use crate::base::{BusinessDay, Fen};
 use crate::product::terms::RefundOrder;
@@ -17,6 +17,8 @@ pub struct Standing<'a> {
     pub earlier: &'a [Earlier<'a>],
     /// Periods 1 to this number have been billed.
     pub periods_billed: u16,
+    /// The last statement day before the refund, if there was one.
+    pub billed_on: Option<BusinessDay>,
     /// Billed installments, paid or not, and what an early payoff took, by period.
     pub billed: &'a [Billed],
     /// The day that interest of the first period runs from.
@@ -92,10 +94,9 @@ pub struct BilledFall {
 
 /// Lets principal fall and recomputes unbilled interest on the smaller balances from the refund's day on.
 ///
-/// Interest of an unbilled period scales with its opening balance, `agreed × new balance ÷ balance when it was agreed`; in the period that
-/// the day falls into, the days before it keep the balances of their time. One rounding for each period. A fee per period scales
-/// with the principal not yet billed, and ends with it: a period that opens without principal asks for nothing, as its loan is
-/// paid by then.
+/// Interest of an unbilled period scales, from what was agreed, with its opening balance; in the period that the day falls into, the days
+/// before it keep the balances of their time. A fee per period scales, from what it was after the last statement, with the principal not
+/// billed, and ends with it: a period that opens without principal asks for nothing, as its loan is paid by then. Each is rounded once.
 pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
     let unbilled = &standing.schedule.installments[usize::from(standing.periods_billed)..];
 
@@ -222,6 +223,7 @@ fn rescale(standing: &Standing<'_>, falls: &[Fen], day: BusinessDay) -> (Schedul
     let mut balance_before: Fen = unbilled.iter().map(|row| row.principal).sum();
     let mut balance_after = balance_before - falls.iter().copied().sum();
     let (unbilled_before, unbilled_after) = (balance_before, balance_after);
+    let fees = Fees::of(standing.earlier, standing.schedule, billed_count, standing.billed_on);
     for (index, (row, fallen)) in (billed_count..).zip(unbilled.iter_mut().zip(falls)) {
         let (from, due_on, earlier) = (period_from, row.due_on, standing.earlier);
         let period = Period { index, from, due_on, earlier, day, balance_before, balance_after };
@@ -230,11 +232,11 @@ fn rescale(standing: &Standing<'_>, falls: &[Fen], day: BusinessDay) -> (Schedul
         } else if balance_after != balance_before {
             row.interest = period.interest(row.interest);
         }
-        row.fee = if balance_after.is_positive() {
-            row.fee.share(unbilled_after.get(), unbilled_before.get())
-        } else {
-            Fen::ZERO
-        };
+        if balance_after.is_zero() {
+            row.fee = Fen::ZERO;
+        } else if unbilled_after != unbilled_before {
+            row.fee = fees.left(index, row.fee, unbilled_after);
+        }
         balance_before -= row.principal;
         row.principal -= *fallen;
         balance_after -= row.principal;
@@ -286,6 +288,7 @@ mod tests {
             schedule,
             earlier: &[],
             periods_billed: u16::try_from(billed.len()).unwrap(),
+            billed_on: None,
             billed,
             made_on: day("2026-01-25"),
             principal: Fen::new(3_000),
@@ -295,7 +298,8 @@ mod tests {
 
     /// The first refund of that loan.
     fn reduced_on<'a>(on: &str, before: &'a Schedule, after: &'a Schedule) -> Reduced<'a> {
-        Reduced { earlier: &[], before, after, periods_billed: 0, made_on: day("2026-01-25"), day: day(on) }
+        let (made_on, day) = (day("2026-01-25"), day(on));
+        Reduced { earlier: &[], before, after, periods_billed: 0, billed_on: None, made_on, day }
     }
 
     /// The first installment, of which this is paid.
@@ -358,7 +362,7 @@ mod tests {
     fn refunds_in_parts_leave_the_interest_that_one_of_all_of_them_leaves() {
         let schedule = three_periods();
         let refund = |found: &Schedule, earlier: &[Earlier<'_>], amount, on| {
-            let standing = Standing { schedule: found, earlier, ..standing(found, &[]) };
+            let standing = Standing { earlier, ..standing(found, &[]) };
             reduce(&standing, fall(amount, RefundOrder::LastFirst, on)).schedule
         };
         let first = refund(&schedule, &[], 1_000, "2026-02-04");
@@ -374,16 +378,14 @@ mod tests {
     }
 
     #[test]
-    fn refunds_too_small_to_move_a_fen_of_interest_move_it_together() {
-        let schedule = three_periods();
-        let mut stood = vec![schedule.clone()];
+    fn refunds_too_small_to_move_a_fen_of_a_charge_move_it_together() {
+        let mut schedule = three_periods();
+        schedule.installments.iter_mut().for_each(|row| row.fee = Fen::new(9));
+        let (mut stood, until) = (vec![schedule.clone()], day("2026-01-26"));
         for _ in 0..100 {
-            let earlier: Vec<Earlier<'_>> = stood[..stood.len() - 1]
-                .iter()
-                .map(|schedule| Earlier { schedule, until: day("2026-01-26") })
-                .collect();
-            let found = &stood[stood.len() - 1];
-            let standing = Standing { schedule: found, earlier: &earlier, ..standing(found, &[]) };
+            let (found, before) = stood.split_last().unwrap();
+            let earlier: Vec<Earlier<'_>> = before.iter().map(|schedule| Earlier { schedule, until }).collect();
+            let standing = Standing { earlier: &earlier, ..standing(found, &[]) };
             let next = reduce(&standing, fall(15, RefundOrder::LastFirst, "2026-01-26")).schedule;
             stood.push(next);
         }

@@ -78,6 +78,35 @@ impl Period<'_> {
     }
 }
 
+/// The fees of the periods that are not billed, as they stood since the last statement, and the principal that they stood on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fees<'a> {
+    stood: &'a Schedule,
+    unbilled: Fen,
+    /// Whether a refund since that statement has come before the one that is looked at.
+    is_again: bool,
+}
+
+impl<'a> Fees<'a> {
+    /// Of the version that stood when the last statement was cut, on `billed_on`: the first one, where none was. `found` is the version
+    /// that the refund finds, of which `billed` rows are billed.
+    pub fn of(earlier: &[Earlier<'a>], found: &'a Schedule, billed: usize, billed_on: Option<BusinessDay>) -> Fees<'a> {
+        let stood = earlier.iter().find(|version| billed_on.is_none_or(|day| version.until > day));
+        let (is_again, stood) = (stood.is_some(), stood.map_or(found, |version| version.schedule));
+        Fees { stood, unbilled: principal_from(stood, billed), is_again }
+    }
+
+    /// What is left of the fee at `index`, of which the refund finds so much, once this much principal is not billed. As with interest,
+    /// refunds in parts leave what one of all of them leaves.
+    pub fn left(&self, index: usize, found: Fen, unbilled_after: Fen) -> Fen {
+        self.at(index).share(unbilled_after.get(), self.unbilled.get()).min(found)
+    }
+
+    fn at(&self, index: usize) -> Fen {
+        self.stood.installments.get(index).map_or(Fen::ZERO, |row| row.fee)
+    }
+}
+
 /// The principal of the rows from one on.
 fn principal_from(schedule: &Schedule, index: usize) -> Fen {
     schedule.installments.iter().skip(index).map(|row| row.principal).sum()
@@ -92,8 +121,9 @@ pub enum Rescaling {
     Interest { old: Fen, balance_before: Fen, balance_after: Fen, days: i64, days_before: i64, new: Fen },
     /// By a later one: agreed × the sum of each balance × its days ÷ (the balance that it was agreed on × days).
     InterestAgain { agreed: Fen, balance: Fen, days: i64, borne: Vec<Borne>, new: Fen },
-    /// Old × principal after ÷ principal before, of all that was not billed.
-    Fee { old: Fen, balance_before: Fen, balance_after: Fen, new: Fen },
+    /// Old × principal after ÷ principal before, of all that was not billed; where it is not the first refund since the last statement,
+    /// old and before are those before all of them.
+    Fee { old: Fen, balance_before: Fen, balance_after: Fen, new: Fen, is_again: bool },
 }
 
 impl Rescaling {
@@ -106,7 +136,7 @@ impl Rescaling {
                 [*agreed, *balance, borne.last().map_or(Fen::ZERO, |last| last.balance), *new]
             }
             Rescaling::Interest { old, balance_before, balance_after, new, .. }
-            | Rescaling::Fee { old, balance_before, balance_after, new } => {
+            | Rescaling::Fee { old, balance_before, balance_after, new, .. } => {
                 [*old, *balance_before, *balance_after, *new]
             }
         }
@@ -128,6 +158,8 @@ pub struct Reduced<'a> {
     pub before: &'a Schedule,
     pub after: &'a Schedule,
     pub periods_billed: u16,
+    /// The day on which the last of them was billed.
+    pub billed_on: Option<BusinessDay>,
     pub made_on: BusinessDay,
     /// The business day of the refund.
     pub day: BusinessDay,
@@ -136,7 +168,7 @@ pub struct Reduced<'a> {
 /// Explains what [`super::reduction::reduce`] did to the row at `index`, which was not billed on the refund's day. Where no
 /// principal is left at all, the interest is explained by that even if there was none.
 pub fn explain(reduced: Reduced<'_>, index: usize) -> RescaledRow {
-    let Reduced { earlier, before, after, periods_billed, made_on, day } = reduced;
+    let Reduced { earlier, before, after, periods_billed, billed_on, made_on, day } = reduced;
     let billed = usize::from(periods_billed);
     let (Some(old), Some(new)) = (before.installments.get(index), after.installments.get(index)) else {
         return RescaledRow::default();
@@ -164,10 +196,16 @@ pub fn explain(reduced: Reduced<'_>, index: usize) -> RescaledRow {
         }
         false => Rescaling::InterestAgain { agreed, balance, days, borne: period.borne(), new: new_interest },
     };
-    let (balance_before, balance_after) = (principal_from(before, billed), principal_from(after, billed));
-    let fee = match principal_from(after, index).is_zero() {
+    let fees = Fees::of(earlier, before, billed, billed_on);
+    let fee = match balance_after.is_zero() {
         true => Rescaling::Nothing,
-        false => Rescaling::Fee { old: old.fee, balance_before, balance_after, new: new.fee },
+        false => Rescaling::Fee {
+            old: fees.at(index),
+            balance_before: fees.unbilled,
+            balance_after: principal_from(after, billed),
+            new: new.fee,
+            is_again: fees.is_again,
+        },
     };
     RescaledRow { interest: old.interest.is_positive().then_some(interest), fee: asked_fee.then_some(fee) }
 }

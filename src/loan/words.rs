@@ -205,6 +205,7 @@ pub fn rescaled(page: &Page, scaled: &Rescaling) -> String {
             let borne: Vec<String> = borne.iter().map(|one| balance_for_days(page, one)).collect();
             page.say("why-rescaled-again").with("borne", borne.join(" + ")).count("days", days)
         }
+        Rescaling::Fee { is_again: true, .. } => page.say("why-rescaled-fee-again"),
         Rescaling::Fee { .. } => page.say("why-rescaled-fee"),
     };
     with_amounts(page, said, scaled)
@@ -217,10 +218,14 @@ fn balance_for_days(page: &Page, borne: &Borne) -> String {
 
 /// How a refund left the guarantee charge of a period that was not billed yet.
 pub fn rescaled_guarantee(page: &Page, scaled: &Rescaling) -> String {
-    if *scaled == Rescaling::Nothing {
-        return page.say("why-no-guarantee-left").to_string();
-    }
-    with_amounts(page, page.say("why-rescaled-guarantee"), scaled)
+    let said = match scaled {
+        Rescaling::Nothing => return page.say("why-no-guarantee-left").to_string(),
+        Rescaling::Fee { is_again: true, .. } => page.say("why-rescaled-guarantee-again"),
+        Rescaling::Fee { .. } | Rescaling::Interest { .. } | Rescaling::InterestAgain { .. } => {
+            page.say("why-rescaled-guarantee")
+        }
+    };
+    with_amounts(page, said, scaled)
 }
 
 fn with_amounts(page: &Page, said: Said, scaled: &Rescaling) -> String {

@@ -210,10 +210,12 @@ impl LockedSale {
         }
         let billed = given_back_store::load_billed_parts(connection, self.line.line_id, self.loan.loan_id).await?;
         let billed: Vec<Billed> = billed.iter().map(|row| billed_of(row, schedule)).collect();
+        let statements = self.loan.periods_billed_by(self.today.minus_days(1));
         let standing = Standing {
             schedule,
             earlier: &bill::earlier_versions(&versions),
             periods_billed,
+            billed_on: (statements > 0).then(|| self.loan.statement_on(statements)),
             billed: &billed,
             made_on: self.loan.made_on,
             principal: self.loan.principal,

@@ -195,6 +195,8 @@ why-rescaled-balance = balance { $balance } × { $days ->
     }
 why-rescaled-fee = interest before { $old } × principal not billed { $after } ÷ { $before } before the refund = { $new }
 why-rescaled-guarantee = guarantee charge before { $old } × principal not billed { $after } ÷ { $before } before the refund = { $new }
+why-rescaled-fee-again = interest before the refunds { $old } × principal not billed { $after } ÷ { $before } then = { $new }
+why-rescaled-guarantee-again = guarantee charge before the refunds { $old } × principal not billed { $after } ÷ { $before } then = { $new }
 why-no-guarantee-left = no principal is left, so no guarantee charge is asked for
 why-nothing-left = no principal is left, so no interest is charged
 why-in-all = In all

@@ -165,6 +165,8 @@ why-rescaled-again = 原定利息 { $old } × ({ $borne }) ÷ ({ $before } × { 
 why-rescaled-balance = 剩余本金 { $balance } × { $days } 天
 why-rescaled-fee = 原利息 { $old } × 未出账本金 { $after } ÷ 退款前 { $before } = { $new }
 why-rescaled-guarantee = 原担保费 { $old } × 未出账本金 { $after } ÷ 退款前 { $before } = { $new }
+why-rescaled-fee-again = 历次退款前的利息 { $old } × 未出账本金 { $after } ÷ 当时 { $before } = { $new }
+why-rescaled-guarantee-again = 历次退款前的担保费 { $old } × 未出账本金 { $after } ÷ 当时 { $before } = { $new }
 why-no-guarantee-left = 没有剩余本金，不再收担保费
 why-nothing-left = 没有剩余本金，不再计息
 why-in-all = 合计

@@ -45,7 +45,7 @@ pub struct Onboarding {
     pub discount_returned_on_refund: bool,
 }
 
-/// Without the account and whose mobile it is.
+/// Leaves out the account and the mobile.
 impl fmt::Debug for Onboarding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Onboarding")
@@ -56,7 +56,7 @@ impl fmt::Debug for Onboarding {
     }
 }
 
-/// What the EMVCo form of a merchant's codes calls it, as typed; see [`is_latin`].
+/// The merchant's name and city in the EMVCo form of its codes, as typed; [`is_latin`] says what is allowed.
 #[derive(Clone, Debug)]
 pub struct LatinLabel {
     pub name: String,
@@ -75,8 +75,8 @@ pub(super) struct Checked {
     agreement: Agreement,
 }
 
-/// Files an application; it waits for [`decide`]. The same company with the same particulars gives the same merchant, unless that was
-/// refused.
+/// Files an application, which waits for [`decide`]. If its company has filed the same particulars before and was not
+/// refused, it is that merchant again.
 pub async fn onboard(app: &App, onboarding: &Onboarding) -> Outcome<MerchantId, MerchantRefusal> {
     let checked = check(onboarding).map_err(Fault::Refused)?;
     let merchant_id = MerchantId::mint(app.clock.now());
@@ -96,7 +96,8 @@ pub async fn onboard(app: &App, onboarding: &Onboarding) -> Outcome<MerchantId, 
     Ok(merchant_id)
 }
 
-/// Whether what is sealed of an application is what is stated, too: the record has the account's last digits alone, and two may end alike.
+/// Whether the sealed account and mobile of an application that was filed are the same as those stated now. Its record shows
+/// only the account's last digits, and two accounts may end alike.
 async fn is_sealed_alike(
     app: &App,
     connection: &mut PgConnection,
@@ -111,13 +112,14 @@ async fn is_sealed_alike(
     Ok(account == stated.account_number.reveal() && is_same_mobile)
 }
 
-/// One merchant account a company: an application claims nothing until it is accepted, and then no other is.
+/// Refuses a second merchant account for a company: once one of its applications was accepted, no other is filed or accepted.
+/// Applications that still wait do not count.
 pub(super) fn refuse_if_onboarded(company: &[MerchantRecord], own: MerchantId) -> Result<(), MerchantRefusal> {
     let is_taken = company.iter().any(|filed| filed.merchant_id != own && filed.status.is_accepted());
     if is_taken { Err(MerchantRefusal::AlreadyOnboarded) } else { Ok(()) }
 }
 
-/// An application as it is written, what is personal sealed.
+/// The row to write for an application, with personal data sealed.
 pub(super) fn new_merchant<'a>(app: &App, merchant_id: MerchantId, checked: &'a Checked) -> NewMerchant<'a> {
     let owner = merchant_id.uuid();
     NewMerchant {
@@ -137,7 +139,7 @@ pub(super) fn new_merchant<'a>(app: &App, merchant_id: MerchantId, checked: &'a 
     }
 }
 
-/// Every rule that an application is held to.
+/// Holds an application to every rule.
 pub(super) fn check(onboarding: &Onboarding) -> Result<Checked, MerchantRefusal> {
     let name = parse_name(&onboarding.name)?;
     let account_name = parse_name(&onboarding.account_name)?;
@@ -163,7 +165,7 @@ pub(super) fn check(onboarding: &Onboarding) -> Result<Checked, MerchantRefusal>
 }
 
 impl Checked {
-    /// As far as the record tells, in which what is personal is not.
+    /// Compares all but the personal data, which the record does not hold; [`is_sealed_alike`] compares these.
     fn is_the_same_as(&self, existing: &MerchantRecord) -> bool {
         let latin = self.latin.as_ref().map(|latin| (latin.name.as_str(), latin.city.as_str()));
         self.name == existing.name
@@ -176,23 +178,6 @@ impl Checked {
     }
 }
 
-/// Says where the merchant takes payment from people who open its code in another wallet's app; `None` for nowhere. What stands
-/// already is no change.
-pub async fn set_other_link(app: &App, merchant_id: MerchantId, link: Option<&str>) -> Outcome<(), MerchantRefusal> {
-    let link = link.map(parse_link).transpose().map_err(Fault::Refused)?;
-    let mut transaction = database::begin(&app.pool).await?;
-    let locked = store::lock_status(&mut transaction, merchant_id).await?;
-    locked.ok_or(Fault::Refused(MerchantRefusal::UnknownMerchant))?;
-    if store::find_other_link(&mut transaction, merchant_id).await?.as_deref() == link {
-        return database::end(transaction, Ok(())).await;
-    }
-    store::update_other_link(&mut transaction, merchant_id, link).await?;
-    let detail = json!({ "link_sha256": link.map(audit::fingerprint) });
-    audit::record(&mut transaction, app, Act::new(Action::LinkSet, merchant_id, detail)).await?;
-    transaction.commit().await?;
-    Ok(())
-}
-
 /// Who decides about a merchant, and why.
 #[derive(Clone, Debug)]
 pub struct Judgement {
@@ -202,7 +187,8 @@ pub struct Judgement {
     pub reason: String,
 }
 
-/// Accepts, refuses, suspends, resumes or closes a merchant. With the acceptance, other applications of its company that wait are refused.
+/// Accepts, refuses, suspends, resumes or closes a merchant. An acceptance also refuses the other waiting applications of the
+/// same company.
 pub async fn decide(app: &App, judgement: &Judgement) -> Outcome<Step, MerchantRefusal> {
     if judgement.decided_by.trim().is_empty() || judgement.reason.trim().is_empty() {
         return Err(Fault::Refused(MerchantRefusal::ReasonMissing));
@@ -244,7 +230,7 @@ pub async fn decide(app: &App, judgement: &Judgement) -> Outcome<Step, MerchantR
     Ok(step)
 }
 
-/// All that was filed for the company of an application, locked; nothing where there is no such application.
+/// All applications of the same company, locked; empty where there is no such application.
 async fn lock_company_of(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Vec<MerchantRecord>> {
     match store::find_merchant(connection, merchant_id).await? {
         Some(merchant) => store::lock_company(connection, &merchant.credit_code, Some(merchant_id)).await,
@@ -252,13 +238,13 @@ async fn lock_company_of(connection: &mut PgConnection, merchant_id: MerchantId)
     }
 }
 
-/// Refuses what else of the company waits, now that one application is accepted, and tells whoever sent it; returns what it was.
+/// Refuses the company's other waiting applications, now that one is accepted, and tells their applicants; returns their ids.
 async fn pass_over(
     connection: &mut PgConnection,
     company: &[MerchantRecord],
     accepted: &DecidedChange<'_>,
 ) -> sqlx::Result<Vec<MerchantId>> {
-    // Its company as it stands under the lock: it may have been corrected a moment ago.
+    // The company as read under the lock: the application may have been corrected since it was looked up.
     let own = company.iter().find(|filed| filed.merchant_id == accepted.merchant_id);
     let others = company.iter().filter(|filed| {
         filed.status == MerchantStatus::Submitted
@@ -277,7 +263,7 @@ async fn pass_over(
     Ok(others)
 }
 
-/// Tells whoever applied what was decided.
+/// Tells the applicant of an acceptance or a refusal. Other decisions are told to nobody here.
 async fn tell_applicant(connection: &mut PgConnection, change: &DecidedChange<'_>) -> sqlx::Result<()> {
     let kind = match change.decision {
         Decision::Accept => "merchant_accepted",
@@ -289,8 +275,8 @@ async fn tell_applicant(connection: &mut PgConnection, change: &DecidedChange<'_
     tell(connection, told, change.merchant_id, kind).await
 }
 
-/// Tells whoever applied on the pages, there and by the short message of that template. A merchant that an operator entered has nobody
-/// who waits for it.
+/// Tells the applicant on the pages, and by SMS with the template of that name. A merchant that an operator entered has no
+/// staff, and so nobody to be told.
 async fn tell(
     connection: &mut PgConnection,
     told: Notice,
@@ -302,12 +288,12 @@ async fn tell(
     }
     let (object_id, created_at) = (merchant_id.uuid(), told.created_at);
     notice::raise(connection, &[told]).await?;
-    // An operator's words may name people: they are read on the page.
+    // The operator's reason may name people, so the SMS leaves it out: it is read on the page.
     let message = Message { partner: SMS.to_owned(), kind: template, object_id, body: json!({}), created_at };
     outbox::store::enqueue(connection, &[message]).await
 }
 
-/// A new account for a merchant's money, as typed, and who states it.
+/// A new settlement account, as typed, and the person who states it.
 #[derive(Clone, Debug)]
 pub struct AccountChange {
     pub merchant_id: MerchantId,
@@ -315,21 +301,21 @@ pub struct AccountChange {
     pub changed_by: String,
 }
 
-/// What came of an account that somebody stated.
+/// What the statement of an account led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum AccountStep {
-    /// It takes another person who states the same.
+    /// A second person must state the same.
     Proposed,
     Changed {
         proposed_by: String,
     },
 }
 
-/// An account that waits for a second person who states the same.
+/// A proposed account that waits for a second person to state the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatedAccount {
-    /// The number's last four digits, which may be shown; `None` where it does not open under the keys of this house.
+    /// The number's last four digits, which may be shown; `None` where it cannot be opened with the configured master keys.
     pub tail: Option<String>,
     pub by: String,
 }
@@ -346,9 +332,9 @@ pub async fn find_stated_account(app: &App, merchant_id: MerchantId) -> sqlx::Re
     Ok(Some(StatedAccount { tail: number.map(|number| number.tail().to_owned()), by }))
 }
 
-/// Replaces the settlement account once two people have stated the same one, as whoever holds it gets all of the merchant's money.
-/// Payouts not yet sent and retried ones go to the new one. What is stated otherwise is proposed in place of what was, and so is any in
-/// place of one that does not open.
+/// Replaces the settlement account once two people have stated the same new one, since whoever holds it gets all of the
+/// merchant's money. Payouts not yet sent, and retries, go to the new one. A statement that differs from the proposal
+/// replaces it, and so does any statement where the proposal cannot be opened.
 pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Outcome<AccountStep, MerchantRefusal> {
     let (merchant_id, by) = (change.merchant_id, change.changed_by.trim());
     if by.is_empty() {
@@ -385,8 +371,8 @@ pub async fn change_settlement_account(app: &App, change: &AccountChange) -> Out
     Ok(AccountStep::Changed { proposed_by })
 }
 
-/// Tells the merchant's people on their pages that its money goes elsewhere, and by SMS whomever it named as its contact: who has
-/// brought that about without any right hopes that nobody looks.
+/// Tells the merchant's staff on their pages, and its contact by SMS, that it is paid to another account: a change that
+/// nobody may make must not go unnoticed.
 async fn tell_account_changed(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -403,4 +389,21 @@ async fn tell_account_changed(
     let object_id = merchant_id.uuid();
     let message = Message { partner: SMS.to_owned(), kind, object_id, body: json!({}), created_at: at };
     outbox::store::enqueue(connection, &[message]).await
+}
+
+/// Sets the link for people who open the merchant's code in another wallet's app; `None` removes it. Setting the same link
+/// again records nothing.
+pub async fn set_other_link(app: &App, merchant_id: MerchantId, link: Option<&str>) -> Outcome<(), MerchantRefusal> {
+    let link = link.map(parse_link).transpose().map_err(Fault::Refused)?;
+    let mut transaction = database::begin(&app.pool).await?;
+    let locked = store::lock_status(&mut transaction, merchant_id).await?;
+    locked.ok_or(Fault::Refused(MerchantRefusal::UnknownMerchant))?;
+    if store::find_other_link(&mut transaction, merchant_id).await?.as_deref() == link {
+        return database::end(transaction, Ok(())).await;
+    }
+    store::update_other_link(&mut transaction, merchant_id, link).await?;
+    let detail = json!({ "link_sha256": link.map(audit::fingerprint) });
+    audit::record(&mut transaction, app, Act::new(Action::LinkSet, merchant_id, detail)).await?;
+    transaction.commit().await?;
+    Ok(())
 }

@@ -20,6 +20,10 @@ impl Agreement {
     /// Ten per cent: far above any discount fee, low enough to catch a percentage typed as a fraction.
     pub const DISCOUNT_RATE_MAX: Decimal = Decimal::from_parts(1, 0, 0, false, 1);
 
+    /// An agreement whose rate is within bounds.
+    ///
+    /// # Errors
+    /// `DiscountRateOutOfBounds` above [`Agreement::DISCOUNT_RATE_MAX`].
     pub fn new(discount_rate: Rate, discount_returned_on_refund: bool) -> Result<Agreement, MerchantRefusal> {
         if discount_rate.fraction() > Self::DISCOUNT_RATE_MAX {
             return Err(MerchantRefusal::DiscountRateOutOfBounds);
@@ -27,13 +31,13 @@ impl Agreement {
         Ok(Agreement { discount_rate, discount_returned_on_refund })
     }
 
-    /// What everybody pays who applies on the pages: six in a thousand, given back on a refund.
+    /// The agreement of everybody who applies on the pages: 0.6 per cent, returned on a refund.
     pub fn standard() -> Agreement {
         const RATE: Decimal = Decimal::from_parts(6, 0, 0, false, 3);
         Agreement { discount_rate: Rate::from_fraction(RATE).unwrap_or(Rate::ZERO), discount_returned_on_refund: true }
     }
 
-    /// The fee of one purchase, rounded once.
+    /// The discount fee of one purchase of this amount, rounded once.
     pub fn discount_fee(&self, amount: Fen) -> Fen {
         self.discount_rate.of(amount, 1, 1)
     }
@@ -55,30 +59,30 @@ pub struct Agreed {
     pub proposal: Option<AgreementProposal>,
 }
 
-/// Another agreement that one person stated.
+/// A new agreement that one person has proposed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgreementProposal {
     pub agreement: Agreement,
     pub by: String,
 }
 
-/// What comes of an agreement that somebody states.
+/// What a person's statement of an agreement leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum AgreementStep {
-    /// It takes another person who states the same.
+    /// A second person must state the same.
     Proposed,
     /// It holds from the next purchase on.
     Changed { proposed_by: String },
-    /// It is what was agreed already; nothing else is proposed any more.
+    /// It is the present agreement; what was proposed in its place is dropped.
     AlreadyAgreed,
 }
 
 impl Agreed {
-    /// What it means that somebody states an agreement. What is stated otherwise takes the place of what was proposed.
+    /// What follows when the person `by` states an agreement. A statement that differs from the proposal replaces it.
     ///
     /// # Errors
-    /// Where the merchant sells nothing more: it was refused or closed.
+    /// `NotPossibleNow` for a merchant that was refused or closed: it sells nothing more.
     pub fn state(&self, stated: Agreement, by: &str) -> Result<AgreementStep, MerchantRefusal> {
         match self.status {
             MerchantStatus::Submitted | MerchantStatus::Active | MerchantStatus::Suspended => {}

@@ -1,4 +1,4 @@
-//! Use cases of what a merchant has agreed to pay: read it, and replace it from the next purchase on.
+//! Use cases of a merchant's agreement: read it, and replace it for purchases to come.
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -16,7 +16,7 @@ use crate::database;
 use crate::error::{Fault, Outcome};
 use crate::notice;
 
-/// What a merchant has agreed to; `None` where there is no such merchant.
+/// A merchant's present agreement; `None` where there is no such merchant.
 pub async fn find_agreement(app: &App, merchant_id: MerchantId) -> anyhow::Result<Option<Agreement>> {
     let found = store::load_merchants(&mut *app.pool.acquire().await?, &[merchant_id]).await?;
     Ok(found.first().map(|terms| Agreement {
@@ -25,7 +25,7 @@ pub async fn find_agreement(app: &App, merchant_id: MerchantId) -> anyhow::Resul
     }))
 }
 
-/// Another agreement with a merchant, as typed, and who states it.
+/// A new agreement for a merchant, as typed, and the person who states it.
 #[derive(Clone, Debug)]
 pub struct AgreementChange {
     pub merchant_id: MerchantId,
@@ -34,8 +34,9 @@ pub struct AgreementChange {
     pub stated_by: String,
 }
 
-/// Replaces what a merchant has agreed to once two people have stated the same: whoever could do so alone could let a merchant pay
-/// nothing. It holds from the next purchase on; each purchase before keeps its fee, and what was said of that on a refund.
+/// Replaces a merchant's agreement once two people have stated the same new one, since one person alone could otherwise let a
+/// merchant pay nothing. It holds from the next purchase on; earlier purchases keep their fee, and whether it is returned on
+/// a refund.
 pub async fn change_agreement(app: &App, change: &AgreementChange) -> Outcome<AgreementStep, MerchantRefusal> {
     let by = change.stated_by.trim();
     if by.is_empty() {
@@ -66,7 +67,7 @@ async fn state(
     let step = agreed.state(agreement, by).map_err(Fault::Refused)?;
     let act = match &step {
         AgreementStep::AlreadyAgreed if agreed.proposal.is_none() => return Ok(AgreementStep::AlreadyAgreed),
-        // By the same person once more, which changes nothing.
+        // The same person has stated the same again, which changes nothing.
         AgreementStep::Proposed if agreed.proposal.as_ref().is_some_and(|proposal| proposal.agreement == agreement) => {
             return Ok(AgreementStep::Proposed);
         }

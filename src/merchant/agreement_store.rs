@@ -1,4 +1,4 @@
-//! SQL of what merchants have agreed to pay, and of what is proposed in its place.
+//! SQL of merchants' agreements, and of the proposals to replace them.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -8,7 +8,8 @@ use super::model::MerchantStatus;
 use crate::base::Rate;
 use crate::base::id::MerchantId;
 
-/// What a merchant has agreed to, with the merchant locked.
+/// A merchant's agreement and what is proposed in its place, with the merchant locked; `None` where there is no such
+/// merchant.
 pub async fn lock_agreed(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Option<Agreed>> {
     let row = sqlx::query!(
         r#"select status as "status: MerchantStatus", discount_rate as "discount_rate: Rate", discount_returned_on_refund,
@@ -29,7 +30,7 @@ pub async fn lock_agreed(connection: &mut PgConnection, merchant_id: MerchantId)
     }))
 }
 
-/// What is proposed in the place of what a merchant has agreed to; `None` where nothing is, or there is no such merchant.
+/// The agreement that is proposed for a merchant; `None` where none is, or there is no such merchant.
 pub async fn find_proposal(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -50,7 +51,7 @@ fn proposal_of(rate: Option<Rate>, is_returned: Option<bool>, by: Option<String>
     Some(AgreementProposal { agreement, by: by? })
 }
 
-/// Keeps what somebody proposes, in the place of whatever was proposed before; nothing with `None`.
+/// Stores a proposal in place of any other; `None` removes it.
 pub async fn put_proposal(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -69,18 +70,18 @@ pub async fn put_proposal(
     Ok(())
 }
 
-/// Another agreement, on two people's word.
+/// A new agreement that two people have stated.
 #[derive(Debug)]
 pub struct AgreedChange<'a> {
     pub merchant_id: MerchantId,
     pub agreement: Agreement,
     pub changed_by: &'a str,
-    /// What it was and is, in words.
+    /// The new and the former agreement in words.
     pub reason: &'a str,
     pub at: DateTime<Utc>,
 }
 
-/// Replaces what was agreed, whatever is proposed, and writes the event; false when there is no such merchant.
+/// Replaces the agreement, removes any proposal, and writes the event; false when there is no such merchant.
 pub async fn update_agreement(connection: &mut PgConnection, change: &AgreedChange<'_>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "with moved as (

@@ -1,4 +1,4 @@
-//! Codes that borrowers scan: one static code a merchant, and one code an order with its amount and expiry.
+//! Codes that borrowers scan: one static code for each merchant, and one code for each order, with its amount and expiry.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::base::Fen;
 use crate::base::id::{CodeId, MerchantId, PurchaseId};
 use crate::error::Refusal;
 
-/// A code as it stands.
+/// A code and its present status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
     pub code_id: CodeId,
@@ -23,7 +23,7 @@ pub struct Code {
 pub enum CodeKind {
     /// The borrower types the amount.
     Static,
-    /// One order's: amount given, paid once, until it expires.
+    /// For one order: of a fixed amount, and paid once, before it expires.
     Order { amount: Fen, reference: String, expires_at: DateTime<Utc> },
 }
 
@@ -37,14 +37,14 @@ pub struct Order {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Whether a code can be paid. A static code is never paid up.
+/// Whether a code can be paid. A static code stays open however often it is paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeStatus {
     Open,
     Paid {
         purchase_id: PurchaseId,
     },
-    /// Its purchase was undone. A new sale is a new order.
+    /// The purchase that paid it was voided. To sell again takes a new order.
     Voided {
         purchase_id: PurchaseId,
     },
@@ -113,7 +113,10 @@ impl Refusal for CodeRefusal {
 }
 
 impl Order {
-    /// What its code would be, or why it is no order, whatever the time.
+    /// What its code is for.
+    ///
+    /// # Errors
+    /// `AmountOutOfBounds` or `ReferenceMalformed`. The expiry is checked by [`Order::check_expiry`].
     pub fn code_kind(&self) -> Result<CodeKind, CodeRefusal> {
         if !self.amount.is_positive() || self.amount > ORDER_AMOUNT_MAX {
             return Err(CodeRefusal::AmountOutOfBounds);
@@ -128,7 +131,7 @@ impl Order {
         Ok(CodeKind::Order { amount: self.amount, reference: reference.clone(), expires_at })
     }
 
-    /// Whether it can be opened now: one that was opened before is not asked.
+    /// Whether it may be opened now. An order that was opened before is not checked again.
     pub fn check_expiry(&self, now: DateTime<Utc>) -> Result<(), CodeRefusal> {
         let latest = now + TimeDelta::days(ORDER_DAYS_MAX);
         if self.expires_at > now && self.expires_at <= latest { Ok(()) } else { Err(CodeRefusal::ExpiryOutOfBounds) }
@@ -165,7 +168,7 @@ impl Code {
         }
     }
 
-    /// The link that the printed code holds: any camera opens it, and the page tells the browsers apart.
+    /// The link in the printed code. Any camera opens it, and the page behind it tells WeChat and other wallets apart.
     pub fn link(&self, base_url: &str) -> String {
         format!("{}/q/{}", base_url.trim_end_matches('/'), token(self.code_id))
     }

@@ -32,7 +32,8 @@ pub struct CodeForms {
     pub payload: Option<String>,
 }
 
-/// The merchant's static code, made the first time it is asked for, or that of an order, in its forms.
+/// The forms of an order's code, by the order's reference; without one, those of the merchant's static code, which is made
+/// the first time it is asked for.
 pub async fn code_forms(
     app: &App,
     merchant_id: MerchantId,
@@ -70,11 +71,12 @@ pub async fn close_code(app: &App, code_id: CodeId) -> Outcome<Step, CodeRefusal
         Some(CodeStatus::Closed) => Ok(Step::AlreadyApplied),
         Some(CodeStatus::Paid { .. }) => Err(Fault::Refused(CodeRefusal::OrderPaid)),
         Some(CodeStatus::Voided { .. }) => Err(Fault::Refused(CodeRefusal::OrderVoided)),
-        // Opened again by nobody: the close ran beside another one.
+        // No code is ever opened again, so the update above would have closed an open one.
         Some(CodeStatus::Open) | None => Err(Fault::Refused(CodeRefusal::UnknownCode)),
     }
 }
 
+/// Refuses where the merchant may not sell.
 pub(super) async fn require_active(connection: &mut PgConnection, merchant_id: MerchantId) -> Outcome<(), CodeRefusal> {
     let found = store::load_merchants(connection, &[merchant_id]).await?;
     match found.first().map(|merchant| merchant.status) {

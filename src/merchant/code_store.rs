@@ -38,7 +38,7 @@ impl From<CodeRow> for Code {
     }
 }
 
-/// The status that a row of `merchant_code` says.
+/// The status of a row of `merchant_code`.
 pub(super) fn code_status(status: &str, paid_purchase_id: Option<Uuid>) -> CodeStatus {
     // The table's checks put a purchase on a paid or voided code alone.
     match (status, paid_purchase_id.map(PurchaseId::from_uuid)) {
@@ -77,13 +77,13 @@ pub async fn insert_code(connection: &mut PgConnection, code: &Code, at: DateTim
 pub struct NewOrderCode<'a> {
     pub code: &'a Code,
     pub at: DateTime<Utc>,
-    /// Kept if the code is written.
+    /// Stored as the answer to the request if the code is written.
     pub answer: Option<&'a FirstAnswer>,
-    /// The merchant's, by which it was judged what is sold there.
+    /// The merchant's category, as it was when what is sold there was looked up.
     pub category: &'a str,
 }
 
-/// What was on sale when it was judged which amounts can be paid.
+/// The products on sale and the business day by which it was decided which amounts can be paid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnSaleSeen {
     /// The version of each product that was on sale.
@@ -91,9 +91,10 @@ pub struct OnSaleSeen {
     pub today: BusinessDay,
 }
 
-/// Writes codes of orders, many at once and each as of its time, as [`insert_code`] does, and under the keys of those who asked for
-/// them what they are answered; returns those that were written. A key that is answered already keeps its answer, and one that another
-/// request has by now gets none. With `seen`, codes are only written if all that is still so, and of a merchant only if its category is.
+/// Writes the codes of many orders in one statement, each as of its own time and as [`insert_code`] does, and stores the
+/// answers under the idempotency keys of those who asked; returns the codes that were written. A key that has an answer keeps
+/// it, and a key that belongs to another request by now gets none. With `seen`, nothing is written unless the same product
+/// versions are still on sale on the same business day, and no code whose merchant has another category by now.
 pub async fn insert_order_codes(
     connection: &mut PgConnection,
     orders: &[NewOrderCode<'_>],
@@ -107,8 +108,9 @@ pub async fn insert_order_codes(
     let product_ids: Vec<Uuid> = seen.iter().flat_map(|seen| seen.versions.keys()).map(|id| id.uuid()).collect();
     let versions: Vec<i32> = seen.iter().flat_map(|seen| seen.versions.values().copied()).collect();
     sqlx::query_scalar!(
-        // In one order on every node, so that none waits for another in a circle: codes before answers, and answers in the order in
-        // which keys are taken. What has one size and is never null is read by its place: unnested, it costs three times as much a row.
+        // Rows are locked in the same order on every node, so that no deadlock arises: codes before answers, and answers in
+        // the order in which keys are taken. Columns of a fixed size and without nulls are read by array index: unnesting
+        // them costs three times as much per row.
         r#"with on_sale as (
                select array_agg(product_id order by product_id) as product_ids, array_agg(version order by product_id) as versions
                from (select product_id, max(version) as version from product_version where withdrawn_at is null
@@ -193,7 +195,7 @@ impl<'a> OrderColumns<'a> {
     }
 }
 
-/// What is answered to those who asked for orders under a key, by column.
+/// The answers to those who asked for orders under a key, by column.
 #[derive(Default)]
 struct AnswerColumns<'a> {
     /// The code of the order.
@@ -297,7 +299,7 @@ pub async fn load_presented(
     keys: &[(LineId, &str)],
 ) -> sqlx::Result<Shops> {
     let rows = sqlx::query!(
-        // Each key is looked up by itself: a plan that is kept must not read the whole table because it once was small.
+        // Each key is looked up by itself, so that a cached plan that was made for a small table does not scan a large one.
         r#"select m.merchant_id as "known_id?: MerchantId", m.name as "name?", m.status as "merchant_status?: MerchantStatus",
                   m.category as "category?", m.discount_rate as "discount_rate?: Rate",
                   m.discount_returned_on_refund as "discount_returned_on_refund?", m.notify_url is not null as "is_notified!",
@@ -318,11 +320,11 @@ pub async fn load_presented(
     )
     .fetch_all(connection)
     .await?;
-    // Where there is neither merchant nor code, there is no row to say so.
+    // Without a merchant or a code there is no row: then a key may be known.
     let is_asked_again = rows.first().is_none_or(|row| row.is_asked_again);
     let (mut merchants, mut codes) = (HashMap::new(), Vec::with_capacity(code_ids.len()));
     for row in rows {
-        // A merchant stands beside each of its codes.
+        // A merchant is repeated with each of its codes.
         if let Some(merchant_id) = row.known_id
             && let Entry::Vacant(place) = merchants.entry(merchant_id)
             && let (Some(name), Some(status), Some(category)) = (row.name, row.merchant_status, row.category)
@@ -351,13 +353,14 @@ pub async fn load_presented(
     Ok(Shops { merchants, codes, is_asked_again })
 }
 
-/// Codes by id, locked in id order, so that an order is paid once however many try.
-/// A static code is never used up and so is read without a lock: no shop queues behind its own poster.
+/// Codes by id. Orders' codes are locked in id order, so that an order is paid once however many try. A static code is never
+/// used up, so it is read without a lock, and purchases at one shop do not wait for each other.
 pub async fn lock_codes(connection: &mut PgConnection, code_ids: &[CodeId]) -> sqlx::Result<Vec<Code>> {
     let ids: Vec<Uuid> = code_ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query_as!(
         CodeRow,
-        // What is locked is read by the locking itself: a row that another purchase just paid is seen as paid.
+        // Locked rows are read by the locking statement itself, so that one that another purchase has just paid is seen as
+        // paid.
         r#"with locked as (
                select * from merchant_code
                where code_id = any($1) and kind = 'order' order by code_id for no key update)
@@ -385,7 +388,7 @@ pub async fn lock_code_of_purchase(connection: &mut PgConnection, purchase_id: P
     Ok(())
 }
 
-/// Marks an order code whose purchase was undone; a purchase by another way has none.
+/// Marks the order code of a voided purchase; changes nothing where the purchase was not paid by that code.
 pub async fn mark_voided(connection: &mut PgConnection, code_id: CodeId, purchase_id: PurchaseId) -> sqlx::Result<()> {
     sqlx::query!(
         "update merchant_code set status = 'voided'

@@ -1,4 +1,5 @@
-//! The desk at which merchants' own systems open their orders: those that come at once, of all merchants, in one statement.
+//! Opens the orders of merchants' own systems. Requests that come at the same time, of all merchants, are written by one
+//! statement; [`OrderDesk`] is what callers use.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,25 +20,25 @@ use crate::error::{Fault, Outcome};
 use crate::gather::{Answered, Gatherer, Left};
 use crate::product::Catalogue;
 
-/// For how many merchants a node remembers what is sold there; one more makes it forget all others.
+/// For how many merchants a node remembers what is sold there; beyond that it forgets the others.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Cheap to clone; every clone asks through the same queue.
+/// Opens orders. Cheap to clone; all clones share one queue.
 #[derive(Clone)]
 pub struct OrderDesk {
     pool: PgPool,
     wishes: Gatherer<Wish, Judged>,
 }
 
-/// An order that stands.
+/// The order that a request asks for, newly opened or as it was opened before.
 #[derive(Debug)]
 pub struct OpenedOrder {
     pub code: Code,
-    /// What is kept as the answer under the key of whoever asked; nothing where the order stood already.
+    /// The answer that was stored under the caller's idempotency key; `None` where the order was opened before.
     pub answer: Option<FirstAnswer>,
 }
 
-/// An order that could be opened.
+/// An order to be opened, and its code if it is.
 struct Wish {
     order: Order,
     code: Code,
@@ -53,29 +54,29 @@ struct Judged {
 
 enum Became {
     Opened,
-    /// Nobody could pay it.
+    /// No product is sold for this amount, so nobody could pay it.
     NotSold,
-    /// Its reference stands already, or its merchant may not sell.
+    /// Its reference is taken, or its merchant may not sell.
     NotOpened,
 }
 
 impl OrderDesk {
-    /// Starts a task, which ends when the last handle is dropped.
+    /// Starts the task that works on the queue; it ends when the last handle is dropped.
     pub fn start(pool: PgPool, catalogue: Catalogue) -> OrderDesk {
         let desk = Arc::new(Desk { pool: pool.clone(), catalogue, selling: Mutex::default() });
         let wishes = Gatherer::start(move |wishes, left| open_all(desk.clone(), wishes, left));
         OrderDesk { pool, wishes }
     }
 
-    /// Opens an order that a merchant's own system asks for at `at`, unless nobody could pay it. One that was opened before is answered
-    /// as it was then, whatever is sold by now, whether its time is over, and whether its merchant may still sell: whoever has lost
-    /// the answer hears it. The same reference with another amount or expiry is refused.
+    /// Opens an order that a merchant's own system asks for at `at`, unless nobody could pay it. An order that was opened
+    /// before is returned in its present state, even if its amount is no longer sold, it has expired, or its merchant may no
+    /// longer sell: so a caller that lost the answer gets it. The same reference with another amount or expiry is refused.
     pub async fn open(&self, order: Order, at: DateTime<Utc>) -> Outcome<Code, CodeRefusal> {
         self.open_answered(order, at, |_| None).await.map(|opened| opened.code)
     }
 
-    /// As [`OrderDesk::open`], for a request with an idempotency key: if an order is opened, the answer that `answer` makes of its code is
-    /// kept under the key in the same statement. Any other outcome the caller has to answer and keep itself.
+    /// As [`OrderDesk::open`], for a request with an idempotency key: if an order is opened, the answer that `answer` makes
+    /// of its code is stored under the key in the same statement. Any other outcome the caller must answer and store itself.
     pub async fn open_answered(
         &self,
         order: Order,
@@ -107,12 +108,13 @@ impl OrderDesk {
         if is_taken {
             return Err(Fault::Refused(CodeRefusal::ReferenceTaken { reference: order.reference }));
         }
-        // The merchant could not sell a moment ago and can now. A refusal would be kept under the caller's key; a failure is asked again.
+        // The merchant could not sell a moment ago, and can now. A refusal would be stored under the caller's key for good; a
+        // failure lets the caller ask again.
         Err(Fault::Failed(anyhow!("an order was not opened, though nothing stands in its way any more")))
     }
 }
 
-/// The code of the order that stands under a merchant's reference.
+/// The code of the merchant's order with the same reference.
 async fn find_known(connection: &mut PgConnection, order: &Order) -> sqlx::Result<Option<Code>> {
     code_store::find_code_of(connection, order.merchant_id, Some(&order.reference)).await
 }
@@ -121,11 +123,11 @@ async fn find_known(connection: &mut PgConnection, order: &Order) -> sqlx::Resul
 struct Desk {
     pool: PgPool,
     catalogue: Catalogue,
-    /// As it was seen last. Orders are opened by it only where the statement that opens them finds that it is still so.
+    /// What was read last. Orders are opened by it only where the statement that opens them finds that it still holds.
     selling: Mutex<Option<Arc<Selling>>>,
 }
 
-/// What is sold on a business day, and at some merchants.
+/// What is on sale on a business day, and which amounts of it at some merchants.
 struct Selling {
     seen: OnSaleSeen,
     merchants: HashMap<MerchantId, SoldAt>,
@@ -134,10 +136,11 @@ struct Selling {
 #[derive(Clone)]
 struct SoldAt {
     category: String,
-    /// What one purchase may come to, by each product.
+    /// The least and the greatest amount of one purchase, for each product.
     amounts: Vec<(Fen, Fen)>,
 }
 
+/// Opens a batch: first by what this node remembers of the products on sale, then, for what is left, by reading them again.
 async fn open_all(desk: Arc<Desk>, wishes: Vec<Wish>, left: Left) -> anyhow::Result<Answered<Judged>> {
     let mut connection = left.take(&desk.pool).await?;
     let merchant_ids: BTreeSet<MerchantId> = wishes.iter().map(|wish| wish.order.merchant_id).collect();
@@ -146,10 +149,11 @@ async fn open_all(desk: Arc<Desk>, wishes: Vec<Wish>, left: Left) -> anyhow::Res
         let codes: Vec<NewOrderCode<'_>> = wishes.iter().filter_map(|wish| wish.new_code(&selling)).collect();
         opened.extend(code_store::insert_order_codes(&mut connection, &codes, Some(&selling.seen)).await?);
     }
-    // The rest was not opened by what the node remembers: something else is sold by now, or the order is refused, or stands already.
+    // The rest was not opened by what this node remembers: other products are on sale by now, or the order is refused, or it
+    // was opened before.
     let mut sold = HashSet::new();
     if opened.len() < wishes.len()
-        && let Some(selling) = desk.look_and_remember(&mut connection, &merchant_ids).await?
+        && let Some(selling) = desk.read_and_remember(&mut connection, &merchant_ids).await?
     {
         let others = wishes.iter().filter(|wish| !opened.contains(&wish.code.code_id));
         let codes: Vec<NewOrderCode<'_>> = others.filter_map(|wish| wish.new_code(&selling)).collect();
@@ -178,20 +182,22 @@ impl Wish {
 }
 
 impl Desk {
-    /// What was sold at all of these merchants when it was last looked.
+    /// What was read last, if it covers all of these merchants.
     fn remembered(&self, merchant_ids: &BTreeSet<MerchantId>) -> Option<Arc<Selling>> {
         let selling = self.selling.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         merchant_ids.iter().all(|merchant_id| selling.merchants.contains_key(merchant_id)).then_some(selling)
     }
 
-    /// What is sold at these merchants now; nothing where nothing is.
-    async fn look_and_remember(
+    /// Reads what is sold at these merchants now, and remembers it; `None` where no product is on sale.
+    async fn read_and_remember(
         &self,
         connection: &mut PgConnection,
         merchant_ids: &BTreeSet<MerchantId>,
     ) -> anyhow::Result<Option<Arc<Selling>>> {
         let merchant_ids: Vec<Uuid> = merchant_ids.iter().map(|merchant_id| merchant_id.uuid()).collect();
-        let Some(mut selling) = look(connection, &self.catalogue, &merchant_ids).await? else { return Ok(None) };
+        let Some(mut selling) = load_selling(connection, &self.catalogue, &merchant_ids).await? else {
+            return Ok(None);
+        };
         let mut last = self.selling.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = last.as_ref()
             && before.seen == selling.seen
@@ -207,18 +213,18 @@ impl Desk {
     }
 }
 
-/// What one purchase at a merchant may come to, by each product that is sold there.
+/// The least and the greatest amount of one purchase, for each product that is sold at a merchant.
 pub(super) async fn amounts_sold(
     connection: &mut PgConnection,
     catalogue: &Catalogue,
     merchant_id: MerchantId,
 ) -> anyhow::Result<Vec<(Fen, Fen)>> {
-    let selling = look(connection, catalogue, &[merchant_id.uuid()]).await?;
+    let selling = load_selling(connection, catalogue, &[merchant_id.uuid()]).await?;
     let sold = selling.and_then(|mut selling| selling.merchants.remove(&merchant_id));
     Ok(sold.map(|sold| sold.amounts).unwrap_or_default())
 }
 
-async fn look(
+async fn load_selling(
     connection: &mut PgConnection,
     catalogue: &Catalogue,
     merchant_ids: &[Uuid],

@@ -144,14 +144,14 @@ impl Payload {
 /// Our own payload for a static code (no amount) or an order's.
 #[derive(Clone, Debug)]
 pub struct MerchantPresented {
-    /// What `/q/…` also shows.
+    /// The code's token, as in its link `/q/…`.
     pub code_token: String,
     pub mcc: &'static str,
     /// At most [`NAME_CHARS_MAX`] characters, what every reader can show.
     pub latin_name: String,
     /// At most [`CITY_CHARS_MAX`] characters.
     pub latin_city: String,
-    /// A longer one than the payload holds is cut.
+    /// Cut to [`NAME_CHARS_MAX`] characters.
     pub chinese_name: String,
     /// None for a static code.
     pub amount: Option<Fen>,
@@ -159,7 +159,7 @@ pub struct MerchantPresented {
 }
 
 impl MerchantPresented {
-    /// The payload as a text, checked as whoever reads it would.
+    /// The payload as a text, which is parsed and validated once more before it is returned.
     pub fn build(&self) -> Result<String, PayloadRefusal> {
         let initiation = if self.amount.is_some() { "12" } else { "11" };
         let account = build_objects(&[object(0, GLOBALLY_UNIQUE_ID), object(1, &self.code_token)])?;
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_or_twice_there_is_refused() {
+    fn a_repeated_object_or_a_missing_crc_is_refused() {
         let text = Payload::build(&[object(0, "01"), object(58, "CN"), object(58, "CN")]).unwrap();
         assert_eq!(Payload::parse(&text), Err(PayloadRefusal::Repeated { id: 58 }));
         assert_eq!(Payload::parse(""), Err(PayloadRefusal::CrcMissing));

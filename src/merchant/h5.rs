@@ -1,4 +1,4 @@
-//! What every page of a merchant stands on: who is signed in and what they may do; the home page and the list of the rest.
+//! The sign-in check of every merchant page ([`MerchantSignedIn`]), the home page, and the page that lists the others.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -22,16 +22,17 @@ use crate::passcode::{self, Window};
 use crate::purchase::receipt::Takings;
 use crate::purchase::sum_takings_today;
 
-/// Tables and statements that one person fetches in a stretch of time: each may read a year of sales, and who needs more than that
-/// is no person.
+/// How many tables and statements one person may download in ten minutes: each may read a year of sales, and no person needs
+/// more.
 const FILES: Window = Window { kind: "merchant_file", length: TimeDelta::minutes(10), count_max: 30 };
 
-/// Somebody who is signed in for a merchant that was accepted. Whoever is not goes to the sign-in page first and comes back.
+/// Somebody who is signed in for a merchant that was accepted. As an argument of a handler it leads everybody else to sign
+/// in, to choose a merchant, or to the application.
 #[derive(Clone, Debug)]
 pub struct MerchantSignedIn {
     pub merchant_id: MerchantId,
     pub merchant_name: String,
-    /// Active, suspended or closed: one that is not active yet has the page of its application alone.
+    /// Active, suspended or closed: staff of a merchant that was never accepted see only the page of its application.
     pub status: MerchantStatus,
     pub staff: Staff,
     /// What they may do; see [`MerchantSignedIn::require`].
@@ -39,7 +40,7 @@ pub struct MerchantSignedIn {
 }
 
 impl MerchantSignedIn {
-    /// Refuses with a page that says whom to ask.
+    /// Refuses, with a page that says whom to ask, where their role does not have the right.
     pub fn require(&self, right: Right) -> Result<(), Problem> {
         if self.rights.may(right) {
             return Ok(());
@@ -51,7 +52,8 @@ impl MerchantSignedIn {
         ))
     }
 
-    /// Whether the very person is signed in for this merchant still: for what stays open longer than a page takes to load.
+    /// Whether the same person is still signed in for this merchant; for connections that stay open longer than a page takes
+    /// to load.
     pub async fn still_holds(&self, app: &App, visit: &Visit) -> anyhow::Result<bool> {
         Ok(match signed_in(app, visit).await? {
             SignedInAs::Staff(at) => at.staff.staff_id == self.staff.staff_id,
@@ -59,7 +61,7 @@ impl MerchantSignedIn {
         })
     }
 
-    /// Counts a file that is fetched, and refuses it where it is one too many.
+    /// Counts one download, and refuses it where it is one too many.
     pub async fn may_fetch(&self, app: &App) -> Result<(), Problem> {
         let full_until = passcode::full_until(app, FILES, &self.staff.staff_id.to_string()).await?;
         let Some(until) = full_until else { return Ok(()) };
@@ -92,7 +94,7 @@ where
     }
 }
 
-/// The person, or where somebody of a merchant that was not accepted goes.
+/// The person, or the page to lead them to where their merchant was never accepted.
 fn of(at: StaffAt) -> Result<MerchantSignedIn, &'static str> {
     match at.merchant_status {
         MerchantStatus::Submitted | MerchantStatus::Refused => Err("/m/join"),
@@ -106,10 +108,10 @@ fn of(at: StaffAt) -> Result<MerchantSignedIn, &'static str> {
     }
 }
 
-/// What a visitor's session is good for on merchants' pages.
+/// As whom a visitor's session has signed in on merchants' pages.
 pub(super) enum SignedInAs {
     Staff(StaffAt),
-    /// A mobile is proved; for which merchant is not said yet, or there is none.
+    /// A mobile is proved, but no merchant is chosen yet, or there is none.
     Mobile,
     Nobody,
 }
@@ -117,7 +119,7 @@ pub(super) enum SignedInAs {
 pub(super) async fn signed_in(app: &App, visit: &Visit) -> anyhow::Result<SignedInAs> {
     let Some(session) = session::find(app, visit, SessionKind::Merchant).await? else { return Ok(SignedInAs::Nobody) };
     match session.proved.subject_id {
-        // Whoever was removed is nobody from that moment on.
+        // Whoever was removed is signed out at once.
         Some(staff_id) => Ok(match staff_actions::find_staff(app, staff_id).await? {
             Some(at) => SignedInAs::Staff(at),
             None => SignedInAs::Nobody,

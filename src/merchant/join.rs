@@ -1,4 +1,4 @@
-//! An application for acceptance as it is filled in: step by step, kept between visits, each field by its own rule.
+//! The draft of an application for acceptance: its steps, their fields, and the rule of each field.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::error::Refusal;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Draft(pub BTreeMap<String, String>);
 
-/// What is asked for together.
+/// The fields of one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinStep {
-    /// What the licence says.
+    /// The company, as its business licence has it.
     Company,
-    /// Where the money goes, and who answers.
+    /// The settlement account and the contact person.
     Account,
-    /// Everything again, to be confirmed.
+    /// Everything once more, to be confirmed.
     Submit,
 }
 
@@ -34,6 +34,7 @@ impl JoinStep {
         }
     }
 
+    /// The step that an address names; one cannot go to `Submit` by name.
     pub fn from_name(name: &str) -> Option<JoinStep> {
         match name {
             "company" => Some(JoinStep::Company),
@@ -58,10 +59,10 @@ impl JoinStep {
     }
 }
 
-/// What a field says, in its one form.
+/// The value of a field in its normal form.
 ///
 /// # Errors
-/// The code of the words beside the field.
+/// The code of what is wrong, by which the page finds its words.
 pub fn read_field(name: &str, text: &str) -> Result<String, &'static str> {
     let latin = |length_max| if is_latin(text, length_max) { Ok(text.to_owned()) } else { Err("latin_name_malformed") };
     let refused = |refusal: MerchantRefusal| refusal.code();
@@ -89,7 +90,7 @@ pub fn is_latin(text: &str, length_max: usize) -> bool {
     (1..=length_max).contains(&text.len()) && !is_framed && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
-/// Beside which field a refusal of the whole stands.
+/// The field beside which a refusal of the whole application is shown; `None` for those shown above the form.
 pub fn field_of(refusal: &MerchantRefusal) -> Option<&'static str> {
     match refusal {
         MerchantRefusal::CreditCode(_) | MerchantRefusal::AlreadyOnboarded => Some("credit_code"),
@@ -109,6 +110,7 @@ pub fn field_of(refusal: &MerchantRefusal) -> Option<&'static str> {
 }
 
 impl Draft {
+    /// What a field holds; empty where nothing was typed yet.
     pub fn value(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
@@ -117,7 +119,7 @@ impl Draft {
         self.0.is_empty()
     }
 
-    /// Where the applicant stands.
+    /// The first step that lacks a required field, or `Submit`.
     pub fn step(&self) -> JoinStep {
         let is_filled = |step: JoinStep| {
             step.fields().iter().all(|(name, may_be_empty)| *may_be_empty || !self.value(name).is_empty())

@@ -28,16 +28,16 @@ use crate::notice::{self, Notice};
 use crate::passcode::{self, Window};
 use crate::vault::{Field, Indexed};
 
-/// How long a draft is kept that nobody goes on with.
+/// How long a draft is kept after its last change.
 const DRAFT_KEPT: TimeDelta = TimeDelta::days(90);
-/// Applications that one mobile may send: operators read each of them.
+/// How many applications one mobile may send: operators read each of them.
 const PER_MOBILE: Window = Window { kind: "merchant_application", length: TimeDelta::hours(24), count_max: 5 };
 
-/// Who fills in an application: a mobile that was proved.
+/// Whoever fills in an application: the holder of a mobile that was proved.
 #[derive(Clone, Debug)]
 pub struct Applicant {
     pub mobile: Mobile,
-    /// The refused application of theirs that is corrected.
+    /// Their application that was refused, where they correct that one.
     pub refused: Option<StaffAt>,
 }
 
@@ -47,7 +47,7 @@ impl Applicant {
     }
 }
 
-/// What an applicant has typed so far; nothing, where the last draft was for another application.
+/// The applicant's draft; empty where there is none, or where it is for another application.
 pub async fn load_draft(app: &App, applicant: &Applicant) -> anyhow::Result<Draft> {
     let mobile_hash = app.vault.index(Indexed::Mobile, applicant.mobile.reveal());
     let row = join_store::find_draft(&mut *app.pool.acquire().await?, &mobile_hash).await?;
@@ -56,14 +56,15 @@ pub async fn load_draft(app: &App, applicant: &Applicant) -> anyhow::Result<Draf
     Ok(Draft(serde_json::from_str(&fields).context("a stored draft cannot be read")?))
 }
 
-/// What the applicant agrees to pay. An application that is corrected keeps what was agreed about it before it was refused.
+/// The agreement under which the applicant applies. An application that is corrected keeps what was agreed before it was
+/// refused.
 pub async fn price(app: &App, applicant: &Applicant) -> anyhow::Result<Agreement> {
     let Some(merchant_id) = applicant.corrects() else { return Ok(Agreement::standard()) };
     let agreed = agreement_actions::find_agreement(app, merchant_id).await?;
     agreed.context("the merchant of a refused application is missing")
 }
 
-/// Keeps it; one for each mobile.
+/// Stores the draft in place of the mobile's former one.
 pub async fn save_draft(app: &App, applicant: &Applicant, draft: &Draft) -> anyhow::Result<()> {
     let now = app.clock.now();
     let draft_id = id::mint(now);
@@ -78,7 +79,7 @@ pub async fn save_draft(app: &App, applicant: &Applicant, draft: &Draft) -> anyh
     Ok(())
 }
 
-/// How whoever applied for merchants is reached by short message; those whose mobile does not open are missing.
+/// The mobiles of merchants' contacts, for short messages; those that cannot be opened are missing.
 ///
 /// # Errors
 /// Failures of the database.
@@ -91,20 +92,21 @@ pub async fn reach(app: &App, merchant_ids: &[MerchantId]) -> anyhow::Result<Has
     Ok(sealed.into_iter().filter_map(open).collect())
 }
 
-/// Deletes drafts that nobody goes on with; returns how many.
+/// Deletes drafts that were not changed for long; returns how many.
 pub async fn sweep(app: &App) -> anyhow::Result<u64> {
     let before = app.clock.now() - DRAFT_KEPT;
     Ok(join_store::delete_old_drafts(&mut *app.pool.acquire().await?, before).await?)
 }
 
-/// Whether a company has a merchant account already, so that it is told while the code is typed. Applications that wait do not count.
+/// Whether a company has a merchant account already, other than `own`; asked as soon as the code is typed. Applications that
+/// wait do not count.
 pub async fn is_onboarded(app: &App, credit_code: &str, own: Option<MerchantId>) -> anyhow::Result<bool> {
     let mut connection = app.pool.acquire().await?;
     let found = store::find_merchant_of_company(&mut connection, credit_code).await?;
     Ok(found.is_some_and(|merchant| Some(merchant.merchant_id) != own))
 }
 
-/// Fills a draft with what a refused application said, but for the account's number, which is not shown again.
+/// Starts a draft with what a refused application said, without the account's number, which is not shown again.
 pub async fn correct(app: &App, refused: StaffAt) -> anyhow::Result<()> {
     let row = join_store::find_application(&mut *app.pool.acquire().await?, refused.staff.merchant_id).await?;
     let row = row.context("the merchant of somebody's staff is missing")?;
@@ -123,6 +125,7 @@ pub async fn correct(app: &App, refused: StaffAt) -> anyhow::Result<()> {
     save_draft(app, &applicant, &draft).await
 }
 
+/// A draft as an application under the standard agreement.
 fn onboarding(mobile: &Mobile, draft: &Draft) -> Onboarding {
     let price = Agreement::standard();
     let latin = LatinLabel { name: draft.value("latin_name").to_owned(), city: draft.value("latin_city").to_owned() };
@@ -152,7 +155,7 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
     let merchant = new_merchant(app, merchant_id, &checked);
     let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
     let mut transaction = database::begin(&app.pool).await?;
-    // Of two taps, the second waits here until the first has sent it.
+    // Of a form sent twice, the second request waits here until the first has committed.
     join_store::delete_draft(&mut transaction, &mobile_hash).await?;
     let company = store::lock_company(&mut transaction, merchant.credit_code, applicant.corrects()).await?;
     let sent_before = match refused {
@@ -167,7 +170,7 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
         Some(refused) => {
             let staff_id = refused.staff.staff_id;
             if !join_store::resubmit(&mut transaction, &merchant, &staff_id.to_string()).await? {
-                // The other tap has sent it a moment ago.
+                // The same form, sent twice, has just done so.
                 return database::end(transaction, Ok(staff_id)).await;
             }
             staff_id
@@ -187,7 +190,8 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
     Ok(staff_id)
 }
 
-/// The applicant as the owner of what they have sent for the company before, a moment ago or long since, and was not refused.
+/// The applicant's staff id at a merchant of this company for which they have applied before, if that was not refused: then
+/// they apply a second time.
 async fn find_own(
     connection: &mut PgConnection,
     mobile_hash: &[u8; 32],

@@ -1,4 +1,4 @@
-//! Applying for acceptance (入网), step by step: each visit shows the step where the applicant stands, or what became of it.
+//! Applying for acceptance (入网), step by step: each visit shows the applicant's next step, or the state of the application.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -64,7 +64,7 @@ pub struct SubmitPage {
     price: Agreement,
 }
 
-/// What became of an application; `state` is the part that updates itself.
+/// The state of an application; `state` is the part of the page that updates itself.
 #[derive(Template, WebTemplate)]
 #[template(path = "merchant/join_state.html", blocks = ["state"])]
 pub struct StatePage {
@@ -92,7 +92,7 @@ impl StatePage {
     }
 }
 
-/// Who visits these pages, as far as an application goes.
+/// A visitor of these pages, by how far an application has come.
 enum Visitor {
     Applying(Applicant),
     /// They have sent an application, or work at a merchant.
@@ -120,12 +120,12 @@ async fn find_visitor(app: &App, page: &Page) -> anyhow::Result<Visitor> {
     Ok(Visitor::Applied(at))
 }
 
-/// Whoever sent an application may correct it when it was refused.
+/// The owner may correct an application that was refused.
 fn may_correct(at: &StaffAt) -> bool {
     at.merchant_status == MerchantStatus::Refused && at.staff.role == Role::Owner
 }
 
-/// The applicant, or the page to which a visitor who is none is led.
+/// The applicant, or the redirect for a visitor who is not filling in an application.
 async fn applicant(app: &App, page: &Page) -> anyhow::Result<Result<Applicant, Redirect>> {
     Ok(match find_visitor(app, page).await? {
         Visitor::Applying(applicant) => Ok(applicant),
@@ -138,7 +138,7 @@ fn to_sign_in() -> Redirect {
     Redirect::to("/m/sign-in?next=/m/join")
 }
 
-/// `GET /m/join`: the step where the visitor stands.
+/// `GET /m/join`: the visitor's next step, or the state of the application.
 pub async fn show(State(app): State<App>, page: Page, Query(wanted): Query<Wanted>) -> Result<Response, Problem> {
     let applicant = match find_visitor(&app, &page).await? {
         Visitor::Nobody => return Ok(to_sign_in().into_response()),
@@ -155,7 +155,8 @@ pub async fn show(State(app): State<App>, page: Page, Query(wanted): Query<Wante
     };
     let draft = join_actions::load_draft(&app, &applicant).await?;
     let wanted = JoinStep::from_name(&wanted.step);
-    // Whoever was added by a merchant in the meantime came for that; one more application is asked for by its step.
+    // Somebody whom a merchant has hired in the meantime has come for that merchant; whoever wants to apply as well names the
+    // step.
     let is_new = applicant.refused.is_none() && draft.is_empty() && wanted.is_none();
     if is_new && !staff_actions::find_by_mobile(&app, &applicant.mobile).await?.is_empty() {
         return Ok(Redirect::to("/m/choose").into_response());
@@ -201,7 +202,8 @@ async fn state_page(app: &App, page: Page, at: StaffAt) -> Result<StatePage, Pro
     Ok(StatePage { page, application, mobile: at.staff.mobile, may_correct })
 }
 
-/// The steps have no pages of their own: whoever asks for one (the language switch, a reload) is shown where they stand.
+/// `GET` of a step's address, as by the language switch or a reload: leads to the visitor's next step, since steps have no
+/// pages of their own.
 pub async fn to_step() -> Redirect {
     Redirect::to(JOIN)
 }
@@ -285,7 +287,7 @@ pub async fn submit(State(app): State<App>, page: Page, mut form: Form) -> Resul
     };
     let draft = join_actions::load_draft(&app, &applicant).await?;
     if draft.step() != JoinStep::Submit {
-        // The other tab has gone back, or sent it.
+        // In another tab a step was opened again, or the application was sent.
         return Ok(Redirect::to(JOIN).into_response());
     }
     if form.read("confirm_join", |_| Ok(())).is_none() {

@@ -9,6 +9,7 @@ use super::model::MerchantStatus;
 use super::store::NewMerchant;
 use crate::base::id::MerchantId;
 
+/// A draft as stored.
 pub struct DraftRow {
     pub draft_id: Uuid,
     /// The refused application that it corrects.
@@ -16,6 +17,7 @@ pub struct DraftRow {
     pub fields_sealed: Vec<u8>,
 }
 
+/// The draft of a mobile.
 pub async fn find_draft(connection: &mut PgConnection, mobile_hash: &[u8; 32]) -> sqlx::Result<Option<DraftRow>> {
     sqlx::query_as!(
         DraftRow,
@@ -26,6 +28,7 @@ pub async fn find_draft(connection: &mut PgConnection, mobile_hash: &[u8; 32]) -
     .await
 }
 
+/// Stores the draft of a mobile in place of its former one.
 pub async fn put_draft(
     connection: &mut PgConnection,
     mobile_hash: &[u8; 32],
@@ -49,18 +52,20 @@ pub async fn put_draft(
     Ok(())
 }
 
+/// Deletes the draft of a mobile, if there is one.
 pub async fn delete_draft(connection: &mut PgConnection, mobile_hash: &[u8; 32]) -> sqlx::Result<()> {
     sqlx::query!("delete from onboarding_draft where mobile_hash = $1", mobile_hash).execute(connection).await?;
     Ok(())
 }
 
-/// Deletes drafts that nobody went on with; returns how many.
+/// Deletes drafts last changed before then; returns how many.
 pub async fn delete_old_drafts(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let done = sqlx::query!("delete from onboarding_draft where updated_at < $1", before).execute(connection).await?;
     Ok(done.rows_affected())
 }
 
-/// Replaces a refused application, which waits for a decision again, with the event; false when it is not refused.
+/// Replaces a refused application by a corrected one, which waits for a decision again, and writes the event; false when it
+/// is not refused.
 pub async fn resubmit(
     connection: &mut PgConnection,
     merchant: &NewMerchant<'_>,
@@ -113,6 +118,7 @@ pub struct ApplicationRow {
     pub decided_at: Option<DateTime<Utc>>,
 }
 
+/// The application of one merchant.
 pub async fn find_application(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -182,6 +188,7 @@ pub struct EventRow {
     pub occurred_at: DateTime<Utc>,
 }
 
+/// The decisions about a merchant, the oldest first.
 pub async fn list_events(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Vec<EventRow>> {
     sqlx::query_as!(
         EventRow,
@@ -192,7 +199,7 @@ pub async fn list_events(connection: &mut PgConnection, merchant_id: MerchantId)
     .await
 }
 
-/// The sealed mobiles that merchants were applied for with.
+/// The sealed mobiles of merchants' contacts; merchants without one are missing.
 pub async fn list_contact_mobiles(
     connection: &mut PgConnection,
     merchant_ids: &[MerchantId],

@@ -1,4 +1,4 @@
-//! A merchant's messages: what it was told of payments and refunds, and whoever may see them, of settlements.
+//! A merchant's messages: of payments and refunds, and of settlements for those who may see these.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -11,7 +11,7 @@ use crate::http::Problem;
 use crate::notice::{self, Audience, Raised};
 use crate::page::Page;
 
-/// The kinds that tell what was paid to the merchant's account, and by which price.
+/// The kinds that only those may see who may see settlements: what was paid out, to which account, and at which fee.
 const OF_SETTLEMENTS: [&str; 4] =
     ["settlement_paid", "settlement_reversed", "merchant_account_changed", "merchant_agreement_changed"];
 
@@ -47,7 +47,8 @@ pub async fn messages(
     let recipient_id = Some(signed_in.merchant_id.uuid());
     let but: &[&str] = if signed_in.rights.may_see_settlements() { &[] } else { &OF_SETTLEMENTS };
     let (messages, next) = notice::store::list(&mut connection, Audience::Merchant, recipient_id, but, before).await?;
-    // A shop is told of every payment: what nobody has looked at for a year is not marked by one glance.
+    // Only what the page shows is marked: a shop is told of every payment, and to mark a year of them at once would take
+    // long.
     let unread = messages.iter().filter(|message| message.read_at.is_none());
     let unread: Vec<i64> = unread.map(|message| message.notice_no).collect();
     if !unread.is_empty() {

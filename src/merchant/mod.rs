@@ -1,4 +1,9 @@
-//! Merchants: their acceptance (入网), what they agreed to pay, and the codes that borrowers scan.
+//! Merchants: their acceptance (入网), the fee they agreed to pay, their staff, and the codes that borrowers scan.
+//!
+//! Start with `model` (the statuses and the decisions that change them) and `actions` (an account's life, from application to
+//! close). Beside these stand smaller subjects, each with its rules, store, actions and pages: `agreement` (the fee), `code`
+//! and `order` (what borrowers scan; `desk_actions` opens the orders of merchants' own systems), `staff`, `join` (applying on
+//! the pages), and `notification` (payments told to merchants' own systems).
 
 pub mod model;
 pub mod agreement;

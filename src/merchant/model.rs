@@ -1,4 +1,4 @@
-//! What a merchant is, and which way its acceptance may go.
+//! A merchant's statuses and the decisions that change them; its category, account number and names.
 
 use std::str::FromStr;
 
@@ -10,7 +10,7 @@ use crate::base::{BusinessDay, words};
 use crate::error::{Refusal, Step};
 
 words! {
-    /// Where a merchant stands. Only an active one may sell; whatever it has sold is settled in any status.
+    /// The status of a merchant. Only an active one may sell; what it sold before is settled whatever its status.
     #[derive(Hash)]
     pub enum MerchantStatus {
         /// Waits for a decision.
@@ -41,7 +41,8 @@ pub enum Decision {
 }
 
 impl MerchantStatus {
-    /// Whether it was accepted once: from then on it is its company's one merchant account, whatever becomes of it.
+    /// Whether the application was ever accepted. If so, this is its company's only merchant account, even when suspended or
+    /// closed.
     pub const fn is_accepted(self) -> bool {
         match self {
             MerchantStatus::Active | MerchantStatus::Suspended | MerchantStatus::Closed => true,
@@ -145,14 +146,14 @@ impl FromStr for Category {
     }
 }
 
-/// A bank account of a company: digits only, no check digit that all banks share.
+/// The number of a company's bank account: digits only. Banks share no check digit that could be tested.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccountNumber(String);
 
 impl AccountNumber {
-    /// Shorter than any bank's, and long enough to show the last four digits of.
+    /// Shorter than any bank's numbers, and enough for the last four digits to be shown.
     pub const DIGITS_MIN: usize = 8;
-    /// Longer than any bank's.
+    /// Longer than any bank's numbers.
     pub const DIGITS_MAX: usize = 32;
 
     /// The digits; for the vault and the payout channel alone.
@@ -195,11 +196,12 @@ pub fn parse_name(text: &str) -> Result<String, MerchantRefusal> {
     Ok(name.to_owned())
 }
 
-/// The address of a page elsewhere that people may be led to: encrypted, and plain enough that what is seen is where it leads.
+/// Checks a link to another site to which people may be sent: `https`, at most [`LINK_CHARS_MAX`] printable ASCII characters,
+/// and leading where it seems to lead.
 pub fn parse_link(text: &str) -> Result<&str, MerchantRefusal> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'<>\\".contains(&byte));
     let host = text.strip_prefix("https://").and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
-    // No name before an `@` that looks like another host.
+    // A user name before the host may look like another host: `https://bank.cn@evil.cn/` leads to evil.cn.
     let fits = text.len() <= LINK_CHARS_MAX && host.contains('.') && !host.contains('@');
     if is_plain && fits { Ok(text) } else { Err(MerchantRefusal::LinkMalformed) }
 }

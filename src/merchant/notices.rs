@@ -1,5 +1,5 @@
-//! What a merchant is told of changes to what its money depends on, the account that it is paid to and the price, and whoever applied
-//! for one, if another application was accepted.
+//! Notices to merchants: of another settlement account, of another agreement, and of an application that lost to another one
+//! of its company.
 
 use serde_json::json;
 

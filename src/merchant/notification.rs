@@ -1,4 +1,4 @@
-//! What a merchant's system is told of a payment: the outbox message, for merchants that have said where.
+//! Notifications of payments to a merchant's own system: the address, its name in the outbox, and the messages.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -8,20 +8,20 @@ use crate::base::id::{CodeId, MerchantId, PurchaseId};
 use crate::outbox::Message;
 use crate::partner::key::Algorithm;
 
-/// What a merchant's name among the outbox's partners begins with.
+/// How the outbox's names of merchants begin.
 const PREFIX: &str = "merchant:";
 
-/// A merchant's name among the outbox's partners.
+/// The name under which the outbox delivers to a merchant: `merchant:<id>`.
 pub fn partner(merchant_id: MerchantId) -> String {
     format!("{PREFIX}{merchant_id}")
 }
 
-/// The merchant that messages to `partner` are for, if they are for one.
+/// The merchant whom a name of the outbox's partners means; `None` for other partners.
 pub fn merchant_of(partner: &str) -> Option<MerchantId> {
     partner.strip_prefix(PREFIX).and_then(|id| id.parse().ok())
 }
 
-/// Where a merchant is notified.
+/// Where a merchant's system is notified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifyAddress {
     pub url: String,
@@ -29,11 +29,11 @@ pub struct NotifyAddress {
     pub algorithm: Algorithm,
 }
 
-/// Where a merchant is notified, if it is, in the version that whoever changes it must have read.
+/// The address at which a merchant is notified, if any, and the version that a change must name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notified {
     pub address: Option<NotifyAddress>,
-    /// One higher after each change, also one back to what stood before.
+    /// Raised by every change, even one that brings an earlier address back.
     pub version: i32,
 }
 
@@ -47,7 +47,7 @@ pub struct Payment {
 }
 
 impl Payment {
-    /// `code` is what was scanned; only an order's code is an order.
+    /// `code` is the code that was scanned, if any. A static code gives a payment without an order.
     pub fn of(merchant_id: MerchantId, purchase_id: PurchaseId, code: Option<&Code>) -> Payment {
         let order = code.and_then(|code| match &code.kind {
             CodeKind::Order { reference, .. } => Some((code.code_id, reference.clone())),
@@ -56,7 +56,8 @@ impl Payment {
         Payment { merchant_id, purchase_id, order }
     }
 
-    /// A notification; those of one order, or of one payment without an order, keep their order. `particulars` is an object.
+    /// The notification as an outbox message. Those of one order, or of one payment without an order, are delivered in the
+    /// order in which they were written. `particulars` is an object whose fields are added to the body.
     pub fn message(&self, kind: &'static str, particulars: Value, at: DateTime<Utc>) -> Message {
         let (order_id, reference) = self.order.as_ref().map(|(order_id, reference)| (*order_id, reference)).unzip();
         let mut body = json!({ "purchase_id": self.purchase_id, "order_id": order_id, "reference": reference });

@@ -1,4 +1,4 @@
-//! Where a merchant's system hears of payments: set and clear it.
+//! Sets and clears the address at which a merchant's system is notified of payments.
 
 use serde_json::json;
 
@@ -34,52 +34,52 @@ impl Refusal for NotifyRefusal {
     }
 }
 
-/// Where a merchant is to be notified; without a URL nowhere.
+/// The address to set; without a URL the merchant is not notified.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     pub url: Option<&'a str>,
     pub algorithm: Algorithm,
 }
 
-/// Has the merchant notified as `wanted` from the next payment on, whatever stood before.
+/// Sets the address, whatever its version; it counts from the next payment on.
 pub async fn set_notify_url(
     app: &App,
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
 ) -> Outcome<Notified, NotifyRefusal> {
-    set_where(app, merchant_id, wanted, Read::Nothing).await
+    set_address(app, merchant_id, wanted, Required::Any).await
 }
 
-/// What whoever changes an address has read, and whether it is asked for the first time.
+/// The version that the caller has read, and whether this is the first attempt of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct VersionRead {
     pub version: i32,
     pub attempt: Attempt,
 }
 
-/// As [`set_notify_url`], but only if the address is still in the version that was read. Asked again, what was done already is not refused.
+/// As [`set_notify_url`], but refused where the address has another version than the caller has read. A repeated request
+/// whose change is made already succeeds.
 pub async fn change_notify_url(
     app: &App,
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
     read: VersionRead,
 ) -> Outcome<Notified, NotifyRefusal> {
-    set_where(app, merchant_id, wanted, Read::Version(read)).await
+    set_address(app, merchant_id, wanted, Required::Version(read)).await
 }
 
-/// What stands, as whoever changes it has read it.
+/// Which version of the address a change requires.
 #[derive(Clone, Copy)]
-enum Read {
-    /// It is changed whatever stands.
-    Nothing,
+enum Required {
+    Any,
     Version(VersionRead),
 }
 
-async fn set_where(
+async fn set_address(
     app: &App,
     merchant_id: MerchantId,
     wanted: Wanted<'_>,
-    read: Read,
+    required: Required,
 ) -> Outcome<Notified, NotifyRefusal> {
     let reach = app.partners.cashiers().reach();
     let url = wanted.url.map(|url| NotifyUrl::parse(url, reach)).transpose();
@@ -88,13 +88,13 @@ async fn set_where(
     let unknown = || Fault::Refused(NotifyRefusal::Merchant(MerchantRefusal::UnknownMerchant));
     let mut transaction = database::begin(&app.pool).await?;
     store::lock_status(&mut transaction, merchant_id).await?.ok_or_else(unknown)?;
-    let standing = notify_store::find(&mut transaction, merchant_id).await?.ok_or_else(unknown)?;
-    if let Read::Version(VersionRead { version, attempt }) = read {
-        let is_done = standing.version - 1 == version && standing.address == address;
+    let stored = notify_store::find(&mut transaction, merchant_id).await?.ok_or_else(unknown)?;
+    if let Required::Version(VersionRead { version, attempt }) = required {
+        let is_done = stored.version - 1 == version && stored.address == address;
         if attempt == Attempt::Again && is_done {
-            return Ok(standing);
+            return Ok(stored);
         }
-        if standing.version != version {
+        if stored.version != version {
             return Err(Fault::Refused(NotifyRefusal::ChangedSince));
         }
     }

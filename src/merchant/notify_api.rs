@@ -1,4 +1,4 @@
-//! Where a merchant's system hears of payments, and what it did not take.
+//! The API of notifications: where a merchant's system is notified, and what it did not take.
 
 use axum::Json;
 use axum::extract::State;

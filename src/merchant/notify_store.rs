@@ -1,4 +1,4 @@
-//! SQL of where merchants are notified.
+//! SQL of the addresses at which merchants are notified.
 
 use sqlx::PgConnection;
 
@@ -6,7 +6,7 @@ use super::notification::{Notified, NotifyAddress};
 use crate::base::id::MerchantId;
 use crate::partner::key::Algorithm;
 
-/// `None` if there is no such merchant.
+/// A merchant's address and its version; `None` if there is no such merchant.
 pub async fn find(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Option<Notified>> {
     let row = sqlx::query!(
         r#"select notify_url, notify_algorithm as "notify_algorithm: Algorithm", notify_version
@@ -24,7 +24,7 @@ pub async fn find(connection: &mut PgConnection, merchant_id: MerchantId) -> sql
     }))
 }
 
-/// Sets or clears it; returns the version that it stands in from then on.
+/// Sets the address, or clears it with `None`; returns its new version.
 pub async fn set(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

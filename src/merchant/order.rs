@@ -1,4 +1,4 @@
-//! Orders that somebody at the counter opens by hand: how long they may wait, what may stand on them, how they stand.
+//! Rules of orders that staff open by hand at the counter: amounts that can be paid, expiry, description and state.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use crate::base::typed::is_one_line;
 use crate::base::{BusinessDay, Fen, words};
 use crate::product::ProductVersion;
 
-/// The least and the greatest amount of each product that is sold at a merchant of a category, whoever buys.
+/// The least and the greatest amount of one purchase, for each product that is sold at merchants of a category, whoever buys.
 pub fn amounts_sold(products: &[Arc<ProductVersion>], category: &str, today: BusinessDay) -> Vec<(Fen, Fen)> {
     let terms = products.iter().map(|product| &product.terms).filter(|terms| terms.is_valid_on(today));
     terms.filter(|terms| terms.purchase.is_sold_at(category)).map(|terms| terms.purchase.bounds()).collect()
 }
 
-/// Whether anything is sold for an amount, so that somebody could pay it.
+/// Whether any product is sold for an amount, so that somebody could pay it.
 pub fn is_sold(amounts: &[(Fen, Fen)], amount: Fen) -> bool {
     amounts.iter().any(|(least, most)| (*least..=*most).contains(&amount))
 }
 
 words! {
-    /// How long an order waits to be paid.
+    /// How long an order can be paid.
     pub enum Waits {
         Minutes5 = "5m",
         Minutes30 = "30m",
@@ -46,7 +46,7 @@ impl Waits {
 
 impl std::str::FromStr for Waits {
     type Err = &'static str;
-    /// The error is the code of the words beside the field.
+    /// The error is the code of what is wrong, by which the page finds its words.
     fn from_str(text: &str) -> Result<Waits, &'static str> {
         Waits::from_name(text).ok_or("order_waits_unknown")
     }
@@ -58,14 +58,14 @@ pub const DESCRIPTION_CHARS_MAX: usize = 40;
 /// What is sold: at most [`DESCRIPTION_CHARS_MAX`] characters on one line.
 ///
 /// # Errors
-/// The code of the words beside the field.
+/// The code of what is wrong, by which the page finds its words.
 pub fn parse_description(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     let fits = text.chars().count() <= DESCRIPTION_CHARS_MAX && is_one_line(text);
     if fits { Ok(text.to_owned()) } else { Err("description_malformed") }
 }
 
-/// An order as its merchant sees it.
+/// An order that was opened by hand, as its merchant sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandOrder {
     pub code_id: CodeId,
@@ -76,11 +76,11 @@ pub struct HandOrder {
     pub status: CodeStatus,
 }
 
-/// How long after its time an order may still turn out to be paid: a purchase is decided on before it is written, and may wait in between
-/// for a line that somebody else has locked.
-const LAST_WORD: TimeDelta = TimeDelta::minutes(5);
+/// How long after its expiry an order may still turn out to be paid: a purchase is authorised before it is written, and may
+/// wait in between for a line that somebody else has locked.
+const PAID_LATE_MAX: TimeDelta = TimeDelta::minutes(5);
 
-/// How an order stands now.
+/// The state of an order at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderState {
     Open,
@@ -99,7 +99,7 @@ impl OrderState {
         }
     }
 
-    /// The end of the key of its words.
+    /// The last part of the key under which its words stand in `web/locales`.
     pub const fn name(self) -> &'static str {
         match self {
             OrderState::Open => "open",
@@ -112,6 +112,7 @@ impl OrderState {
 }
 
 impl HandOrder {
+    /// Its state at `now`.
     pub fn state(&self, now: DateTime<Utc>) -> OrderState {
         match self.status {
             CodeStatus::Open if self.expires_at <= now => OrderState::Expired,
@@ -122,11 +123,11 @@ impl HandOrder {
         }
     }
 
-    /// Whether its state may still change without anything done here: by being paid, or by its time running out.
+    /// Whether its state may still change by itself, by being paid or by expiring.
     pub fn is_awaited(&self, now: DateTime<Utc>) -> bool {
         match self.state(now) {
             OrderState::Open => true,
-            OrderState::Expired => now < self.expires_at + LAST_WORD,
+            OrderState::Expired => now < self.expires_at + PAID_LATE_MAX,
             OrderState::Paid(_) | OrderState::Voided(_) | OrderState::Closed => false,
         }
     }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_an_order_waits_some_minutes_beyond_its_time() {
+    fn an_order_is_awaited_until_some_minutes_after_its_expiry() {
         let ends_at = order(CodeStatus::Open).expires_at;
         let is_awaited = |status, seconds| order(status).is_awaited(ends_at + TimeDelta::seconds(seconds));
         assert_eq!([-1, 0, 299, 300].map(|seconds| is_awaited(CodeStatus::Open, seconds)), [true, true, true, false]);

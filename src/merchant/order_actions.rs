@@ -24,7 +24,7 @@ pub struct HandOrderWish<'a> {
     pub waits: Waits,
 }
 
-/// Opens an order.
+/// Opens an order. The same form sent twice opens one order.
 pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId, CodeRefusal> {
     let now = app.clock.now();
     let merchant_id = wish.by.merchant_id;
@@ -39,14 +39,14 @@ pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId
         merchant_id,
         kind: CodeKind::Order {
             amount: wish.amount,
-            // Other than what a merchant's own system would choose.
+            // Not likely to be a reference that the merchant's own system chooses.
             reference: format!("H-{}", token(wish.code_id)),
             expires_at: (now + wish.waits.length()).trunc_subsecs(6),
         },
         status: CodeStatus::Open,
     };
     if !code_store::insert_code(&mut transaction, &code, now).await? {
-        // The same form from the other tap, which has just been committed.
+        // The same form, sent twice, has just been committed.
         drop(transaction);
         let known = find_order(app, merchant_id, wish.code_id).await?;
         let known = known.ok_or(Fault::Refused(CodeRefusal::UnknownCode))?;
@@ -65,7 +65,7 @@ pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId
     Ok(wish.code_id)
 }
 
-/// What one purchase at a merchant may come to, by each product that is sold there.
+/// The least and the greatest amount of one purchase, for each product that is sold at a merchant.
 pub async fn amounts_sold(app: &App, merchant_id: MerchantId) -> anyhow::Result<Vec<(Fen, Fen)>> {
     let mut connection = app.pool.acquire().await?;
     desk_actions::amounts_sold(&mut connection, &app.catalogue, merchant_id).await

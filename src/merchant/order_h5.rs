@@ -1,4 +1,4 @@
-//! Orders opened by hand at the counter: the amount, the code to show, and how it stands.
+//! Orders opened by hand at the counter: the list, the form, and the page with the code to show.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -21,12 +21,12 @@ use crate::http::Problem;
 use crate::page::part::{self, Awaited};
 use crate::page::{Form, Page, unprocessable};
 
-/// What one page of the list shows.
+/// How many orders one page of the list shows.
 const LISTED: usize = 30;
 
 #[derive(Deserialize)]
 pub struct Wanted {
-    /// The list goes on before this one.
+    /// Only orders that are older than this one.
     before: Option<String>,
 }
 
@@ -36,7 +36,7 @@ pub struct ListPage {
     page: Page,
     signed_in: MerchantSignedIn,
     orders: Vec<(HandOrder, OrderState)>,
-    /// Where the list goes on.
+    /// The last order shown, where there are older ones.
     older: Option<CodeId>,
 }
 
@@ -55,7 +55,10 @@ pub async fn list(
     orders.truncate(LISTED);
     let older = orders.last().filter(|_| has_more).map(|order| order.code_id);
     let now = app.clock.now();
-    let orders = orders.into_iter().map(|order| (order.state(now), order)).map(|(state, order)| (order, state));
+    let orders = orders.into_iter().map(|order| {
+        let state = order.state(now);
+        (order, state)
+    });
     Ok(ListPage { page, signed_in, orders: orders.collect(), older })
 }
 
@@ -93,7 +96,7 @@ pub async fn new(State(app): State<App>, page: Page, signed_in: MerchantSignedIn
     Ok(NewPage { page, form, signed_in, amounts })
 }
 
-/// The id of an order that a form may open.
+/// A new id for the order that a form opens.
 fn new_key(app: &App) -> String {
     CodeId::mint(app.clock.now()).to_string()
 }
@@ -126,7 +129,8 @@ pub async fn open(
         Ok(code_id) => Ok(Redirect::to(&format!("/m/orders/{code_id}")).into_response()),
         Err(Fault::Refused(refusal)) => {
             if matches!(refusal, CodeRefusal::ReferenceTaken { .. }) {
-                // Whoever came back to a form that has opened an order sends it once more to open this one.
+                // Somebody went back to a form that has opened an order, and wants another one: under a new key, sending it
+                // again opens that.
                 form.fill("key", &new_key(&app));
             }
             form.refuse(&refusal);
@@ -144,13 +148,13 @@ pub struct OrderPage {
     signed_in: MerchantSignedIn,
     order: HandOrder,
     state: OrderState,
-    /// Whether the part asks for itself.
+    /// Whether the part of the page asks again for changes.
     is_awaited: bool,
     /// The code's picture, and the link in it; only while somebody may pay.
     code: Option<(String, String)>,
 }
 
-/// `GET /m/orders/{order}`; the part that changes asks for itself.
+/// `GET /m/orders/{order}`; the part that changes asks for itself again and again.
 pub async fn show(
     State(app): State<App>,
     page: Page,

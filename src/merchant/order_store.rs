@@ -1,4 +1,4 @@
-//! SQL of orders opened by hand, and of what is sold to orders.
+//! SQL of orders opened by hand, and of the products by which orders can be paid.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -9,7 +9,7 @@ use super::order::HandOrder;
 use crate::base::id::{CodeId, MerchantId, ProductId, StaffId};
 use crate::base::{BusinessDay, Fen};
 
-/// What stands on an order beside its code.
+/// What is stored of an order beside its code.
 #[derive(Debug)]
 pub struct NewHandOrder<'a> {
     pub merchant_id: MerchantId,
@@ -19,6 +19,7 @@ pub struct NewHandOrder<'a> {
     pub opened_at: DateTime<Utc>,
 }
 
+/// Writes an order whose code was written before.
 pub async fn insert_hand_order(connection: &mut PgConnection, order: &NewHandOrder<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into hand_order (merchant_id, code_id, description, opened_by, opened_at) values ($1, $2, $3, $4, $5)",
@@ -43,7 +44,8 @@ pub struct OnSale {
     pub today: BusinessDay,
 }
 
-/// What is on sale at present, by product code, with each of these merchants.
+/// Every product version on sale with each of these merchants, in the order of product codes. Whether it is sold there, its
+/// terms say.
 pub async fn load_on_sale(connection: &mut PgConnection, merchant_ids: &[Uuid]) -> sqlx::Result<Vec<OnSale>> {
     sqlx::query_as!(
         OnSale,
@@ -82,6 +84,7 @@ impl From<OrderRow> for HandOrder {
     }
 }
 
+/// One order of a merchant.
 pub async fn find_hand_order(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

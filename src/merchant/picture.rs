@@ -4,7 +4,7 @@ use fast_qr::convert::Builder;
 use fast_qr::convert::svg::SvgBuilder;
 use fast_qr::{ECL, QRBuilder};
 
-/// Draws a link or payload so that it is read with a quarter of it lost, since printed codes get scratched.
+/// Draws a link or payload as a QR code that can be read with a quarter of it lost, since printed codes get scratched.
 ///
 /// # Errors
 /// If the text is longer than a code can hold (about 1,600 bytes).

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::picture;
 
-/// What stands on the sheet, in Chinese and in English where it stands twice.
+/// The texts of the sheet, in Chinese and in English where they are printed in both.
 #[derive(Clone, Debug)]
 pub struct Poster<'a> {
     pub merchant_name: &'a str,
@@ -77,7 +77,7 @@ impl Poster<'_> {
         let size = NAME_SIZES_MM.into_iter().find(|size| wrapped(*size).len() <= NAME_LINES_MAX).unwrap_or(smallest);
         let mut lines = wrapped(size);
         lines.truncate(NAME_LINES_MAX);
-        // One line stands in the middle of the room that two would take.
+        // A single line is centred in the room for two.
         let first = if lines.len() == 1 { 50 } else { 46 };
         for (index, text) in lines.iter().enumerate() {
             write(svg, &Line { y: first + index * (size + 1), size, weight: 700, ..CENTRED }, text);

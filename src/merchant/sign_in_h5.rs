@@ -18,9 +18,9 @@ use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page, SessionKind, unprocessable};
 use crate::passcode::{self, Purpose, SignInStep};
 
-/// Where somebody goes who came for no page in particular.
+/// Where a sign-in leads that no other page asked for.
 const HOME: &str = "/m";
-/// What is chosen to apply for one more merchant.
+/// The choice to apply for one more merchant.
 const ANOTHER: &str = "another";
 
 #[derive(Deserialize)]
@@ -47,8 +47,8 @@ pub async fn show(State(app): State<App>, page: Page, Query(coming): Query<Comin
     Ok(SignInPage { page, form: Form::filled([("next", next)]), is_sent: false }.into_response())
 }
 
-/// `POST /m/sign-in`: `do` says whether a code is asked for, or put in. Any mobile is sent a code: whether one is known is told
-/// only to whoever holds it.
+/// `POST /m/sign-in`: the field `do` says whether a code is to be sent, or was entered. Any mobile is sent a code: whether it
+/// is known is told only to whoever proves to hold it.
 pub async fn sign_in(
     State(app): State<App>,
     page: Page,
@@ -114,7 +114,7 @@ pub async fn choose(State(app): State<App>, page: Page, form: Form) -> Result<Re
 }
 
 async fn proved_mobile(app: &App, page: &Page) -> anyhow::Result<Option<Mobile>> {
-    // Whoever was removed somewhere proves the mobile anew.
+    // Whoever was removed from a merchant must prove the mobile again.
     if let SignedInAs::Nobody = signed_in(app, &page.visit).await? {
         return Ok(None);
     }

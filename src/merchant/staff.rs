@@ -9,18 +9,18 @@ use crate::base::words;
 use crate::error::Refusal;
 
 words! {
-    /// What somebody is at a merchant.
+    /// What somebody is at a merchant, and so what they may do.
     pub enum Role {
         /// Everything; every merchant has at least one.
         Owner = "owner",
-        /// Everything but who works there.
+        /// Everything but to manage staff.
         Manager = "manager",
         /// The counter: receipts and order codes.
         Cashier = "cashier",
     }
 }
 
-/// What not everybody at a merchant may do. Receipts and purchases are seen by all.
+/// Rights that not every role has. Receipts and purchases are seen by all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
     MakeOrders,
@@ -40,7 +40,7 @@ impl Role {
         }
     }
 
-    // For templates, which know no paths.
+    // For templates, which cannot name a `Right`.
     pub fn may_make_orders(self) -> bool {
         self.may(Right::MakeOrders)
     }
@@ -60,7 +60,7 @@ impl Role {
 
 impl std::str::FromStr for Role {
     type Err = &'static str;
-    /// The error is the code of the words beside the field.
+    /// The error is the code of what is wrong, by which the page finds its words.
     fn from_str(text: &str) -> Result<Role, &'static str> {
         Role::from_name(text).ok_or("role_unknown")
     }
@@ -86,14 +86,14 @@ pub const STAFF_NAME_CHARS_MAX: usize = 40;
 /// The name of a person: 1 to [`STAFF_NAME_CHARS_MAX`] characters, on one line.
 ///
 /// # Errors
-/// The code of the words beside the field.
+/// The code of what is wrong, by which the page finds its words.
 pub fn parse_staff_name(text: &str) -> Result<String, &'static str> {
     let name = text.trim();
     let fits = (1..=STAFF_NAME_CHARS_MAX).contains(&name.chars().count()) && is_one_line(name);
     if fits { Ok(name.to_owned()) } else { Err("staff_name_malformed") }
 }
 
-/// Who works at a merchant, as rules see it.
+/// Everybody who works at a merchant.
 #[derive(Clone, Debug)]
 pub struct Team(pub Vec<Staff>);
 
@@ -106,7 +106,7 @@ impl Team {
         staff.role == Role::Owner && self.0.iter().filter(|other| other.role == Role::Owner).count() == 1
     }
 
-    /// Whether one more may be hired.
+    /// Whether somebody with this mobile may be hired.
     pub fn may_hire(&self, mobile: &Mobile) -> Result<(), StaffRefusal> {
         if self.0.iter().any(|staff| staff.mobile == *mobile) {
             return Err(StaffRefusal::StaffAlready);
@@ -114,12 +114,13 @@ impl Team {
         if self.0.len() >= STAFF_MAX { Err(StaffRefusal::TooManyStaff) } else { Ok(()) }
     }
 
-    /// Whether somebody may be given this role: a merchant is never without an owner.
+    /// Whether somebody may be given this role; returns who they are. A merchant is never without an owner.
     pub fn may_become(&self, staff_id: StaffId, role: Role) -> Result<&Staff, StaffRefusal> {
         let staff = self.find(staff_id)?;
         if role != Role::Owner && self.is_last_owner(staff) { Err(StaffRefusal::LastOwner) } else { Ok(staff) }
     }
 
+    /// Whether somebody may be removed; returns who they are.
     pub fn may_remove(&self, staff_id: StaffId) -> Result<&Staff, StaffRefusal> {
         let staff = self.find(staff_id)?;
         if self.is_last_owner(staff) { Err(StaffRefusal::LastOwner) } else { Ok(staff) }

@@ -26,13 +26,13 @@ pub struct StaffAt {
     pub merchant_status: MerchantStatus,
 }
 
-/// Who works there still.
+/// Somebody who works at a merchant, unless they were removed.
 pub async fn find_staff(app: &App, staff_id: Uuid) -> anyhow::Result<Option<StaffAt>> {
     let row = staff_store::find_staff(&mut *app.pool.acquire().await?, staff_id).await?;
     row.map(|row| open(app, row)).transpose()
 }
 
-/// Wherever a mobile works.
+/// Every place where somebody with this mobile works.
 pub async fn find_by_mobile(app: &App, mobile: &Mobile) -> anyhow::Result<Vec<StaffAt>> {
     let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
     let rows = staff_store::list_by_mobile(&mut *app.pool.acquire().await?, &mobile_hash).await?;
@@ -45,8 +45,8 @@ pub async fn list_staff(app: &App, merchant_id: MerchantId) -> anyhow::Result<Ve
     rows.into_iter().map(|row| open(app, row).map(|at| at.staff)).collect()
 }
 
-/// Somebody at a merchant as an operator is shown them. `None` is what does not open, as where it was sealed under a master key that is
-/// not named.
+/// Somebody at a merchant as an operator is shown them. `None` is what cannot be opened, as where it was sealed under a
+/// master key that is not configured.
 #[derive(Clone, Debug)]
 pub struct StaffShown {
     pub staff_id: StaffId,
@@ -57,7 +57,7 @@ pub struct StaffShown {
     pub created_at: DateTime<Utc>,
 }
 
-/// Everybody at a merchant, those too of whom something does not open.
+/// Everybody at a merchant, including those of whom something cannot be opened.
 pub async fn show_staff(app: &App, merchant_id: MerchantId) -> sqlx::Result<Vec<StaffShown>> {
     let rows = staff_store::list_of_merchant(&mut *app.pool.acquire().await?, merchant_id).await?;
     let shown = rows.into_iter().map(|row| {
@@ -93,11 +93,11 @@ pub struct Hiring {
     pub name: String,
     pub mobile: Mobile,
     pub role: Role,
-    /// A staff id, or a name of the platform's.
+    /// A staff id, an operator's name, or `applicant`.
     pub hired_by: String,
 }
 
-/// Whether the very person works there in this very role.
+/// Whether somebody of this name, mobile and role works there already.
 pub async fn is_hired(app: &App, hiring: &Hiring) -> anyhow::Result<bool> {
     let people = list_staff(app, hiring.merchant_id).await?;
     let is_it = |staff: &Staff| staff.name == hiring.name && staff.mobile == hiring.mobile && staff.role == hiring.role;
@@ -116,7 +116,7 @@ pub async fn hire(app: &App, hiring: &Hiring) -> Outcome<StaffId, StaffRefusal> 
     Ok(staff_id)
 }
 
-/// Writes somebody new in the caller's transaction, which holds the merchant.
+/// Writes somebody new in the caller's transaction, which has locked the merchant.
 pub(super) async fn insert(app: &App, connection: &mut sqlx::PgConnection, hiring: &Hiring) -> sqlx::Result<StaffId> {
     let now = app.clock.now();
     let staff_id = StaffId::mint(now);
@@ -141,7 +141,7 @@ pub struct StaffChange {
     pub changed_by: String,
 }
 
-/// Gives somebody another role, from the next page on.
+/// Gives somebody another role, which counts from their next request on.
 pub async fn change_role(app: &App, change: &StaffChange, role: Role) -> Outcome<Step, StaffRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let team = lock_team(app, &mut transaction, change.merchant_id).await?;
@@ -174,7 +174,7 @@ pub async fn remove(app: &App, change: &StaffChange) -> Outcome<(), StaffRefusal
     Ok(())
 }
 
-/// Everybody at a merchant, with the merchant locked, so that two who change the team at once do it one after the other.
+/// Everybody at a merchant, with the merchant locked, so that concurrent changes of its staff are made one after the other.
 async fn lock_team(
     app: &App,
     connection: &mut sqlx::PgConnection,

@@ -1,5 +1,5 @@
-//! Who works at a merchant: the owner lets people in, gives roles, removes; each by a code to the owner's own mobile, so that a
-//! page that was left open gives nobody a right.
+//! Who works at a merchant: the owner hires, changes roles and removes. Each change is confirmed by a code to the owner's own
+//! mobile, so that a page that was left open gives nobody a right.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -55,7 +55,7 @@ impl NewPage {
     }
 }
 
-/// Puts what another number or role would mend beside it, and what none would above the form.
+/// Shows a refusal beside the field that can be changed to avoid it, or else above the form.
 fn refuse(form: &mut Form, refusal: &StaffRefusal) {
     match refusal {
         StaffRefusal::StaffAlready => form.refuse_field("mobile", refusal.code()),
@@ -64,7 +64,7 @@ fn refuse(form: &mut Form, refusal: &StaffRefusal) {
     }
 }
 
-/// What a change of who works here is confirmed by.
+/// The passcode that confirms a change of staff: it goes to the owner's own mobile.
 fn asking(signed_in: &MerchantSignedIn, address: ClientAddress) -> Asking {
     Asking { purpose: Purpose::StaffChange, mobile: signed_in.staff.mobile.clone(), address: address.0 }
 }
@@ -76,7 +76,7 @@ pub async fn new(page: Page, signed_in: MerchantSignedIn) -> Result<NewPage, Pro
     Ok(NewPage { page, form, signed_in, is_sent: false })
 }
 
-/// `POST /m/staff/new`: `do` says whether a code is asked for, or somebody let in.
+/// `POST /m/staff/new`: the field `do` says whether a code is to be sent, or somebody to be hired.
 pub async fn hire(
     State(app): State<App>,
     page: Page,
@@ -99,10 +99,10 @@ pub async fn hire(
     };
     let (merchant_id, hired_by) = (signed_in.merchant_id, signed_in.staff.staff_id.to_string());
     let hiring = Hiring { merchant_id, name, mobile, role, hired_by };
-    // The same form again, by a second tap or a reload: they are in.
+    // The same form again, by a second tap or a reload: they are hired already.
     let is_again = staff_actions::is_hired(&app, &hiring).await?;
     if !is_again {
-        // A code is good once: what is known to be wrong is said before it is used up.
+        // A code can be used once: what is known to be wrong is said before it is used up.
         let team = Team(staff_actions::list_staff(&app, hiring.merchant_id).await?);
         if let Err(refusal) = team.may_hire(&hiring.mobile) {
             refuse(&mut form, &refusal);
@@ -193,7 +193,7 @@ pub async fn change(
     if role == Some(person.role) {
         return Ok(Redirect::to(LIST).into_response());
     }
-    // As for somebody new: the code is not used up by what is refused anyhow.
+    // As for somebody new: a change that is refused anyway does not use up the code.
     let team = Team(staff_actions::list_staff(&app, signed_in.merchant_id).await?);
     if let Some(Err(refusal)) = role.map(|role| team.may_become(person.staff_id, role)) {
         refuse(&mut form, &refusal);
@@ -206,7 +206,7 @@ pub async fn change(
     match staff_actions::change_role(&app, &change_of(&signed_in, &person), role).await {
         Ok(_) => {
             page.visit.flash("flash-staff-changed");
-            // Whoever gave the right away has no more business on the list.
+            // Whoever gave the right away may not see the list any more.
             let own = person.staff_id == signed_in.staff.staff_id && !role.may(Right::ManageStaff);
             Ok(Redirect::to(if own { "/m" } else { LIST }).into_response())
         }
@@ -245,7 +245,7 @@ pub async fn ask_remove(
     Ok(RemovePage { page, form: Form::default(), signed_in, person, is_sent: false })
 }
 
-/// `POST /m/staff/{staff}/remove`: whatever they have open ends at once.
+/// `POST /m/staff/{staff}/remove`: their sessions end at once.
 pub async fn remove(
     State(app): State<App>,
     page: Page,
@@ -254,7 +254,7 @@ pub async fn remove(
     Path(staff): Path<String>,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    // Sent once more, the form finds nobody, and has nothing left to do.
+    // The same form again: the person is removed already.
     let Some(person) = find_person(&app, &signed_in, &staff).await? else {
         return Ok(Redirect::to(LIST).into_response());
     };

@@ -36,12 +36,12 @@ macro_rules! select_staff {
     };
 }
 
-/// Who works there still.
+/// Somebody who works at a merchant, unless they were removed.
 pub async fn find_staff(connection: &mut PgConnection, staff_id: Uuid) -> sqlx::Result<Option<StaffRow>> {
     select_staff!("s.staff_id = $1 and s.removed_at is null", staff_id).fetch_optional(connection).await
 }
 
-/// Wherever a mobile works, in the order of being hired.
+/// Every place where somebody with this mobile works, in the order of being hired.
 pub async fn list_by_mobile(connection: &mut PgConnection, mobile_hash: &[u8; 32]) -> sqlx::Result<Vec<StaffRow>> {
     select_staff!("s.mobile_hash = $1 and s.removed_at is null order by s.staff_id", mobile_hash)
         .fetch_all(connection)
@@ -69,12 +69,12 @@ pub struct NewStaff {
 /// Who changes something about staff, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct By<'a> {
-    /// A staff id, or a name of the platform's.
+    /// A staff id, an operator's name, or `applicant`.
     pub name: &'a str,
     pub at: DateTime<Utc>,
 }
 
-/// Writes somebody new with the event. Whether the mobile works there was checked under the merchant's lock.
+/// Writes somebody new with the event. That the mobile does not work there yet was checked under the merchant's lock.
 pub async fn insert_staff(connection: &mut PgConnection, staff: &NewStaff, by: By<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "with hired as (
@@ -96,7 +96,7 @@ pub async fn insert_staff(connection: &mut PgConnection, staff: &NewStaff, by: B
     Ok(())
 }
 
-/// Somebody gets another role.
+/// A change of somebody's role.
 #[derive(Clone, Copy, Debug)]
 pub struct RoleChange {
     pub staff_id: StaffId,

@@ -116,6 +116,7 @@ macro_rules! select_merchants {
     };
 }
 
+/// A merchant as an operator sees it.
 pub async fn find_merchant(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -123,13 +124,13 @@ pub async fn find_merchant(
     select_merchants!("where merchant_id = $1", merchant_id.uuid()).fetch_optional(connection).await
 }
 
-/// Where the merchant takes payment from other wallets.
+/// The link where the merchant takes payment from other wallets, if it has set one.
 pub async fn find_other_link(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Option<String>> {
     let link = sqlx::query_scalar!("select other_link from merchant where merchant_id = $1", merchant_id.uuid());
     Ok(link.fetch_optional(connection).await?.flatten())
 }
 
-/// Says where the merchant takes payment from other wallets, or that it does not.
+/// Sets the link where the merchant takes payment from other wallets; `None` removes it.
 pub async fn update_other_link(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -141,7 +142,7 @@ pub async fn update_other_link(
     Ok(())
 }
 
-/// The merchant account that a company has: the one that was accepted of its applications.
+/// The one merchant account of a company: the application that was accepted.
 pub async fn find_merchant_of_company(
     connection: &mut PgConnection,
     credit_code: &str,
@@ -151,14 +152,14 @@ pub async fn find_merchant_of_company(
         .await
 }
 
-/// All that was filed for a company, and `own`, in the order of their applications and locked: whoever files or accepts something of
-/// the company at the same moment waits.
+/// All applications of a company, and `own`, locked in the order in which they were filed: whoever files or accepts one of
+/// the company's at the same moment waits.
 pub async fn lock_company(
     connection: &mut PgConnection,
     credit_code: &str,
     own: Option<MerchantId>,
 ) -> sqlx::Result<Vec<MerchantRecord>> {
-    // Whoever was waited for may have filed another one, which a statement that began before does not see.
+    // Whoever this had to wait for may have filed another one, which only a statement that begins afterwards sees.
     lock_filed(connection, credit_code, own).await?;
     lock_filed(connection, credit_code, own).await
 }
@@ -177,7 +178,7 @@ async fn lock_filed(
     .await
 }
 
-/// Where the merchant's money goes, sealed.
+/// The merchant's settlement account, sealed.
 ///
 /// # Errors
 /// `RowNotFound` when there is no such merchant.
@@ -212,7 +213,7 @@ pub struct DecidedChange<'a> {
     pub at: DateTime<Utc>,
 }
 
-/// Moves the status, if it still is what it was, and writes the event; false when it was not.
+/// Changes the status from `before` to `after`, and writes the event; false when it is not `before` any more.
 pub async fn update_status(connection: &mut PgConnection, change: &DecidedChange<'_>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "with moved as (
@@ -234,8 +235,8 @@ pub async fn update_status(connection: &mut PgConnection, change: &DecidedChange
     Ok(done.rows_affected() == 1)
 }
 
-/// Refuses applications that still wait, with the events. They bear no reason that somebody wrote: that is how the pages know that another
-/// application of the company was accepted.
+/// Refuses applications that still wait, with the events. Their `status_reason` stays empty: by that the pages know that
+/// another application of the company was accepted.
 pub async fn pass_over(
     connection: &mut PgConnection,
     merchant_ids: &[MerchantId],
@@ -260,7 +261,7 @@ pub async fn pass_over(
     Ok(())
 }
 
-/// Where a merchant's money goes, sealed.
+/// A settlement account: the holder's name, the number sealed, and its last four digits.
 #[derive(Debug)]
 pub struct SealedAccount<'a> {
     pub name: &'a str,
@@ -268,7 +269,7 @@ pub struct SealedAccount<'a> {
     pub tail: &'a str,
 }
 
-/// An account that one person stated, sealed.
+/// A settlement account that one person has proposed, sealed.
 #[derive(Debug)]
 pub struct AccountProposal {
     pub sealed: Vec<u8>,
@@ -303,6 +304,7 @@ pub async fn find_account_proposal(
     Ok(row.and_then(|row| Some(AccountProposal { sealed: row.account_proposed_sealed?, by: row.account_proposed_by? })))
 }
 
+/// Stores a proposed account in place of any other.
 pub async fn put_account_proposal(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
@@ -319,7 +321,7 @@ pub async fn put_account_proposal(
     Ok(())
 }
 
-/// Replaces the settlement account, whatever is proposed, and writes the event; false when there is no such merchant.
+/// Replaces the settlement account, removes any proposal, and writes the event; false when there is no such merchant.
 pub async fn update_settlement_account(
     connection: &mut PgConnection,
     merchant_id: MerchantId,

@@ -1,4 +1,4 @@
-//! Registering people, recording what they agree to, and erasing them.
+//! Registering people, recording the agreements they sign, and erasing people.
 
 use std::collections::HashMap;
 
@@ -20,30 +20,28 @@ use crate::page::session;
 use crate::page::subject::Subject;
 use crate::vault::{Field, Indexed, Vault};
 
-/// How often a registration is tried after losing a race: for the same ID number, or in a circle of people who take each other's
-/// mobiles. The second try finds the winner.
+/// How often a registration is tried that lost a race for an ID number, or met a deadlock with one that takes the same
+/// mobiles. A second try finds what the other one wrote.
 const TRIES_MAX: usize = 3;
 
-/// An agreement that a borrower pressed "agree" under, with the text that was shown.
-#[derive(Clone, Debug)]
-pub struct Signature {
-    pub borrower_id: BorrowerId,
-    pub agreement: Agreement,
-    /// SHA-256 of the text that was shown.
-    pub text_sha256: [u8; 32],
-    /// The device, as its browser names itself.
-    pub device: String,
-}
-
-/// Registers one person; the same person again is the same account, and may have another mobile.
+/// Registers one person. The same person again is the same account, which takes the new mobile if it is another one.
 pub async fn register(app: &App, registration: Registration) -> Outcome<BorrowerId, BorrowerRefusal> {
     let mut registered = register_many(app, &[registration]).await?;
     registered.remove(0).map_err(Fault::Refused)
 }
 
-/// Registers a person who signed in with a mobile and now says who they are. Whoever knows a name and an ID number alone must not
-/// come into that person's account, so an ID number that is registered with another mobile is refused. The mobile may have been proved weeks
-/// ago: it is not taken from somebody else who was registered with it since, whose account nobody could sign in to any more.
+/// As [`register`], for several people; the answers are in the same order. If it fails, nobody is registered.
+pub async fn register_many(
+    app: &App,
+    registrations: &[Registration],
+) -> anyhow::Result<Vec<Result<BorrowerId, BorrowerRefusal>>> {
+    register_all(app, registrations, OtherMobile::Accept).await
+}
+
+/// Registers a person who signed in with a mobile and now says who they are. Whoever knows only a name and an ID number must
+/// not get into that person's account, so an ID number that is registered with another mobile is refused. The mobile may have
+/// been proved weeks ago: it is not taken from somebody who was registered with it meanwhile, and who could then not sign in
+/// any more.
 pub async fn identify(app: &App, registration: Registration) -> Outcome<BorrowerId, BorrowerRefusal> {
     let mut registered = register_all(app, &[registration], OtherMobile::Refuse).await?;
     registered.remove(0).map_err(Fault::Refused)
@@ -52,74 +50,10 @@ pub async fn identify(app: &App, registration: Registration) -> Outcome<Borrower
 /// What to do where an ID number is registered with another mobile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OtherMobile {
-    /// Register the new one: the person has changed it, and whoever else had it before has it no more.
+    /// Take the new one: the person has changed it, and whoever had it before has it no more.
     Accept,
-    /// Register nothing: whoever asks may be somebody else. Nor is a mobile taken from another person.
+    /// Register nothing: whoever asks may be somebody else. A mobile is not taken from another person either.
     Refuse,
-}
-
-/// A person as shown to themselves.
-pub async fn profile(app: &App, borrower_id: BorrowerId) -> Outcome<Profile, BorrowerRefusal> {
-    let people = store::find_people(&mut *app.pool.acquire().await?, &[borrower_id]).await?;
-    let sealed = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
-    let person = open_person(&app.vault, sealed)?;
-    let key = app.vault.open_person_key(borrower_id.uuid(), &sealed.person_key_sealed).map_err(anyhow::Error::from)?;
-    let number = key.open(Field::IdNumber, &sealed.id_number_sealed).map_err(anyhow::Error::from)?;
-    // Whoever is registered was born before today.
-    let resident_id = ResidentId::parse(&number, BusinessDay::at(app.clock.now())).map_err(anyhow::Error::from)?;
-    Ok(Profile { name: person.name, resident_id, mobile: person.mobile })
-}
-
-/// The agreements that a person signed, newest first.
-pub async fn signed_agreements(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<SignedAgreement>> {
-    Ok(store::list_consents(&mut *app.pool.acquire().await?, borrower_id).await?)
-}
-
-/// The exact text that a person signed.
-pub async fn signed_text(app: &App, borrower_id: BorrowerId, consent_id: ConsentId) -> anyhow::Result<Option<String>> {
-    Ok(store::find_consent_text(&mut *app.pool.acquire().await?, borrower_id, consent_id).await?)
-}
-
-/// Takes back what a person agreed to. Again it changes nothing.
-pub async fn withdraw(
-    connection: &mut PgConnection,
-    borrower_id: BorrowerId,
-    agreement: Agreement,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    store::withdraw_consents(connection, borrower_id, agreement.name(), now).await
-}
-
-/// The text of an agreement that stood signed at a moment: the latest one that was signed by then.
-pub async fn signed_text_at(
-    app: &App,
-    borrower_id: BorrowerId,
-    agreement: Agreement,
-    at: DateTime<Utc>,
-) -> anyhow::Result<Option<String>> {
-    let mut connection = app.pool.acquire().await?;
-    Ok(store::find_consent_text_at(&mut connection, borrower_id, agreement.name(), at).await?)
-}
-
-/// Agreements whose present text a person has signed.
-pub async fn presently_signed(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Agreement>> {
-    let hashes = store::list_consent_hashes(&mut *app.pool.acquire().await?, borrower_id).await?;
-    let is_signed = |agreement: &Agreement| hashes.iter().any(|hash| *hash == agreement.wording().sha256);
-    Ok(Agreement::ALL.into_iter().filter(is_signed).collect())
-}
-
-/// Agreements that a person has signed, in whatever text it was, and has taken back.
-pub async fn taken_back(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Agreement>> {
-    let kinds = store::list_taken_back(connection, borrower_id).await?;
-    Ok(kinds.iter().filter_map(|kind| Agreement::from_name(kind)).collect())
-}
-
-/// Registers people, answering each in order. A failure is of them all: none is registered.
-pub async fn register_many(
-    app: &App,
-    registrations: &[Registration],
-) -> anyhow::Result<Vec<Result<BorrowerId, BorrowerRefusal>>> {
-    register_all(app, registrations, OtherMobile::Accept).await
 }
 
 async fn register_all(
@@ -142,7 +76,8 @@ async fn register_all(
     anyhow::bail!("the same ID numbers or mobiles were registered elsewhere {TRIES_MAX} times at the same moment")
 }
 
-/// `None` when somebody else took one of the ID numbers, or a mobile, since they were looked up.
+/// Answers each registration in order; `None` if another transaction has taken one of the ID numbers or mobiles since they
+/// were looked up. Then nothing of this transaction may be kept.
 async fn try_register(
     connection: &mut PgConnection,
     app: &App,
@@ -170,13 +105,13 @@ async fn try_register(
                 changes.add(app, borrower_id, hash, registration);
                 Ok(borrower_id)
             }
-            // Also where whoever holds the other mobile was registered a moment ago.
+            // Even where the person was registered with the other mobile only a moment ago.
             Ok(Registering::Moved(_)) if other_mobile == OtherMobile::Refuse => {
                 Err(BorrowerRefusal::RegisteredElsewhere)
             }
             Ok(Registering::Moved(borrower_id)) => {
                 let former = mobile_index(&app.vault, known[&hash].mobile.reveal());
-                // A former one that was taken in this very call is nobody's after it.
+                // A former mobile that was taken earlier in this batch belongs to nobody after it.
                 if changes.pointed.get(&former) == Some(&borrower_id) {
                     changes.pointed.remove(&former);
                 }
@@ -186,7 +121,7 @@ async fn try_register(
                 Ok(borrower_id)
             }
         });
-        // The same person twice in one call is one person: the second is decided on what the first leaves.
+        // A person may occur twice in one batch: the second registration is decided on what the first one leaves.
         if let Ok(borrower_id) = answers[answers.len() - 1] {
             let Registration { name, mobile, .. } = registration.clone();
             known.insert(hash, Person { borrower_id, name, mobile });
@@ -200,14 +135,19 @@ type SealedMobiles = Vec<(BorrowerId, Vec<u8>)>;
 /// What a batch of registrations writes.
 #[derive(Default)]
 struct Changes {
+    /// ID numbers of new people.
     claims: Vec<(BlindIndex, BorrowerId)>,
     people: Vec<NewPerson>,
+    /// Mobiles that their people have given up.
     released: Vec<(BlindIndex, BorrowerId)>,
+    /// Mobiles with their new holders.
     pointed: HashMap<BlindIndex, BorrowerId>,
+    /// People with another mobile, which is to be sealed.
     moved: Vec<(BorrowerId, String)>,
 }
 
 impl Changes {
+    /// Adds a new person.
     fn add(&mut self, app: &App, borrower_id: BorrowerId, hash: BlindIndex, registration: &Registration) {
         let (key, person_key_sealed) = app.vault.new_person_key(borrower_id.uuid());
         self.claims.push((hash, borrower_id));
@@ -226,15 +166,15 @@ impl Changes {
         });
     }
 
-    /// `false` when an ID number, or a mobile that may not be taken from anybody, was taken, or somebody erased, meanwhile; nothing of this
-    /// transaction may then be kept.
+    /// Writes everything. `false` if meanwhile an ID number was taken, or a mobile that may not be taken from anybody, or
+    /// somebody was erased; then nothing of this transaction may be kept.
     async fn save(
         mut self,
         connection: &mut PgConnection,
         app: &App,
         other_mobile: OtherMobile,
     ) -> anyhow::Result<bool> {
-        // In one order everywhere, so that two batches with the same people never wait for each other in a circle.
+        // In the same order everywhere, so that two batches with the same people never deadlock.
         self.claims.sort_unstable();
         if !self.claims.is_empty() {
             if store::claim_id_numbers(connection, &self.claims).await? < self.claims.len() {
@@ -259,7 +199,7 @@ impl Changes {
         Ok(true)
     }
 
-    /// The new mobiles of people who are locked for it; `None` when somebody of them was erased meanwhile.
+    /// Locks the people whose mobiles change, and seals the new ones; `None` if one of them was erased meanwhile.
     async fn seal_moved(&self, connection: &mut PgConnection, app: &App) -> anyhow::Result<Option<SealedMobiles>> {
         let mobiles: HashMap<BorrowerId, &String> = self.moved.iter().map(|(id, mobile)| (*id, mobile)).collect();
         let ids: Vec<BorrowerId> = mobiles.keys().copied().collect();
@@ -272,19 +212,30 @@ impl Changes {
     }
 }
 
-/// Records one person's agreement to texts.
+/// An agreement to be signed, with the text that the borrower was shown.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    pub borrower_id: BorrowerId,
+    pub agreement: Agreement,
+    /// SHA-256 of the text that was shown.
+    pub text_sha256: [u8; 32],
+    /// The device, as its browser names itself.
+    pub device: String,
+}
+
+/// Records signatures; the first refusal is the answer.
 pub async fn sign(app: &App, signatures: &[Signature]) -> Outcome<(), BorrowerRefusal> {
     let signed = sign_many(app, signatures).await?;
     signed.into_iter().collect::<Result<(), BorrowerRefusal>>().map_err(Fault::Refused)
 }
 
-/// Records agreements, answering each in order: refused where the text that was shown is not the current one. Agreeing to the
+/// Records signatures; the answers are in the same order. Refused are those whose text is not the present one. Signing the
 /// same text again changes nothing.
 pub async fn sign_many(app: &App, signatures: &[Signature]) -> anyhow::Result<Vec<Result<(), BorrowerRefusal>>> {
     let mut borrower_ids: Vec<BorrowerId> = signatures.iter().map(|signature| signature.borrower_id).collect();
     borrower_ids.dedup();
     let mut transaction = database::begin(&app.pool).await?;
-    // The same agreement under a second tap is found signed, and not signed twice.
+    // Locked, so that of two requests by a second tap the later one finds the agreement signed.
     let held = store::lock_people(&mut transaction, &borrower_ids).await?;
     let existing: std::collections::HashSet<BorrowerId> = held.into_iter().map(|person| person.borrower_id).collect();
     let now = app.clock.now();
@@ -314,7 +265,63 @@ pub async fn sign_many(app: &App, signatures: &[Signature]) -> anyhow::Result<Ve
     Ok(answers)
 }
 
-/// Whether a person owes anything, even if it is only interest that no bill has asked for yet.
+/// The agreements that a person signed, newest first.
+pub async fn signed_agreements(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<SignedAgreement>> {
+    Ok(store::list_consents(&mut *app.pool.acquire().await?, borrower_id).await?)
+}
+
+/// The exact text that a person signed.
+pub async fn signed_text(app: &App, borrower_id: BorrowerId, consent_id: ConsentId) -> anyhow::Result<Option<String>> {
+    Ok(store::find_consent_text(&mut *app.pool.acquire().await?, borrower_id, consent_id).await?)
+}
+
+/// The text of an agreement that a person had signed last by some moment, whether or not they have withdrawn it since.
+pub async fn signed_text_at(
+    app: &App,
+    borrower_id: BorrowerId,
+    agreement: Agreement,
+    at: DateTime<Utc>,
+) -> anyhow::Result<Option<String>> {
+    let mut connection = app.pool.acquire().await?;
+    Ok(store::find_consent_text_at(&mut connection, borrower_id, agreement.name(), at).await?)
+}
+
+/// The agreements of which a person has signed the present text.
+pub async fn presently_signed(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Agreement>> {
+    let hashes = store::list_consent_hashes(&mut *app.pool.acquire().await?, borrower_id).await?;
+    let is_signed = |agreement: &Agreement| hashes.iter().any(|hash| *hash == agreement.wording().sha256);
+    Ok(Agreement::ALL.into_iter().filter(is_signed).collect())
+}
+
+/// The agreements that a person has signed, in whichever text, and has withdrawn.
+pub async fn taken_back(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Agreement>> {
+    let kinds = store::list_taken_back(connection, borrower_id).await?;
+    Ok(kinds.iter().filter_map(|kind| Agreement::from_name(kind)).collect())
+}
+
+/// Withdraws a person's consents of one kind; changes nothing where there are none.
+pub async fn withdraw(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+    agreement: Agreement,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    store::withdraw_consents(connection, borrower_id, agreement.name(), now).await
+}
+
+/// A person as shown to themselves.
+pub async fn profile(app: &App, borrower_id: BorrowerId) -> Outcome<Profile, BorrowerRefusal> {
+    let people = store::find_people(&mut *app.pool.acquire().await?, &[borrower_id]).await?;
+    let sealed = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
+    let person = open_person(&app.vault, sealed)?;
+    let key = app.vault.open_person_key(borrower_id.uuid(), &sealed.person_key_sealed).map_err(anyhow::Error::from)?;
+    let number = key.open(Field::IdNumber, &sealed.id_number_sealed).map_err(anyhow::Error::from)?;
+    // Any day from the birth on will do: whoever is registered was born before today.
+    let resident_id = ResidentId::parse(&number, BusinessDay::at(app.clock.now())).map_err(anyhow::Error::from)?;
+    Ok(Profile { name: person.name, resident_id, mobile: person.mobile })
+}
+
+/// Whether a person owes anything, be it only interest that was not billed yet.
 pub async fn owes(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Owes> {
     let mut transaction = database::begin(&app.pool).await?;
     let owes = store::hold_debts(&mut transaction, borrower_id).await?;
@@ -322,24 +329,24 @@ pub async fn owes(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Owes> {
     Ok(owes)
 }
 
-/// Erases a person: the key is deleted, so that nothing sealed under it can be read again, and the ID number, mobile and cards can
-/// no longer be found. Nobody is signed in as them any more. Lines, loans and books stay, without a name. A caller that holds the day
-/// has locked the lines of the person before.
+/// Erases a person: the key is deleted, so that nothing sealed under it can be read again, and nobody finds them by ID
+/// number, mobile or card any more. All their sessions end. Lines, loans and books stay, without a name. A caller that holds
+/// the business day must have locked the person's lines before it.
 pub async fn erase(connection: &mut PgConnection, app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
     let owes = store::hold_debts(connection, borrower_id).await?;
-    // After the lines, for which others wait who hold the day: who applies holds the day, and then the person.
+    // Persons are locked after lines and the business day: whoever applies holds the day while they wait for the person.
     let people = store::lock_people(connection, &[borrower_id]).await?;
     let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
     let open = store::load_open_business(connection, borrower_id).await?;
     if owes == Owes::Something || open.has_line {
         return Err(Fault::Refused(BorrowerRefusal::StillOwing));
     }
-    // A card whose number can no longer be read is paid nothing.
+    // Money that is owed back could not be paid any more: the card's number is not readable after this.
     let InTransit { in_flight, owed_back } = store::sum_in_transit(connection, borrower_id).await?;
     if in_flight.is_positive() || owed_back.is_positive() {
         return Err(Fault::Refused(BorrowerRefusal::MoneyInTransit));
     }
-    // Whoever is erased cannot be told what was decided.
+    // An erased person could not be told the decision.
     if open.is_applying {
         return Err(Fault::Refused(BorrowerRefusal::ApplicationOpen));
     }
@@ -372,11 +379,11 @@ pub(super) async fn find_holder(
     store::find_by_mobile(connection, &mobile_index(&app.vault, mobile.reveal())).await
 }
 
-/// How a person can be reached by short message.
+/// How a person is reached by short message.
 #[derive(Clone, Debug)]
 pub enum Reach {
     Mobile(Mobile),
-    /// The stored mobile does not open under the keys of this house.
+    /// The stored mobile cannot be opened with the configured master keys.
     Sealed,
 }
 

@@ -27,7 +27,8 @@ pub struct Wording {
     pub sha256: [u8; 32],
 }
 
-/// The version of the texts in `web/agreements`; it changes with any of them, since a house keeps one text of a kind under it.
+/// The version of the texts in `web/agreements`. It changes with any of them, since a house stores only one text of a kind
+/// under one version.
 const VERSION: &str = "2027-01";
 
 static WORDINGS: LazyLock<[Wording; 5]> = LazyLock::new(|| {
@@ -53,6 +54,7 @@ impl Agreement {
         &WORDINGS[index.expect("every agreement is listed in ALL")]
     }
 
+    /// The name in the database and in forms.
     pub const fn name(self) -> &'static str {
         match self {
             Agreement::Credit => "credit",
@@ -63,7 +65,7 @@ impl Agreement {
         }
     }
 
-    /// Whether it may be taken back by itself: a consent to processing may, a contract may not.
+    /// Whether it may be withdrawn by itself: a consent to the processing of data may, a contract may not.
     pub const fn may_be_withdrawn(self) -> bool {
         matches!(self, Agreement::PersonalInformation | Agreement::SensitiveInformation)
     }
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_told_of_a_person_stands_in_what_was_agreed_to() {
+    fn everybody_who_is_told_of_a_person_is_named_in_an_agreement() {
         // As AUDIT lists them.
         let personal = Agreement::PersonalInformation.wording().body;
         for told in ["资金方", "评估风险的合作方", "银行卡签约机构", "代扣渠道", "付款渠道", "短信和微信服务方"]

@@ -13,20 +13,21 @@ use crate::passcode::Window;
 pub const CODE_VALID: TimeDelta = TimeDelta::minutes(10);
 /// Wrong codes after which a signing ends and a new code must be asked for.
 pub const CODES_MAX: i16 = 5;
-/// How long after its end a signing is kept that came to nothing: the card may be somebody else's, or mistyped, and nobody needs its number.
+/// How long a signing that came to nothing is kept after its end: the card may be somebody else's, or mistyped, and nobody
+/// needs its number.
 pub const ENDED_KEPT: TimeDelta = TimeDelta::days(1);
 
-/// How long somebody waits for the next code.
+/// How long a borrower must wait before the next code.
 pub const CODE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
-/// How often the bank is asked for a code: no telephone is to be flooded, and nobody finds out by asking whose card is whose. Another
-/// card may follow at once.
+/// How often the bank is asked for a code, so that no telephone is flooded and nobody finds out by trying whose card is
+/// whose. A code for another card may be asked for at once.
 pub const PER_CARD: Window = Window { kind: "card_code_card", length: CODE_AGAIN_AFTER, count_max: 1 };
 pub const PER_BORROWER: Window = Window { kind: "card_code_borrower", length: TimeDelta::hours(24), count_max: 10 };
 pub const PER_CARD_MOBILE: Window = Window { kind: "card_code_mobile", length: TimeDelta::hours(24), count_max: 10 };
-/// A code that binds a card is taken back from its address, which may be a whole school's.
+/// A code by which a card is bound is not counted, because many people may share an address, such as a school's.
 pub const PER_ADDRESS: Window = Window { kind: "card_code_address", length: TimeDelta::hours(1), count_max: 60 };
 
-/// A wish to bind a card. The mobile is the one that the bank has on file for the card.
+/// A request to bind a card.
 #[derive(Clone, Debug)]
 pub struct CardBinding {
     pub borrower_id: BorrowerId,
@@ -42,7 +43,7 @@ pub struct CardCode {
     pub code: String,
 }
 
-/// Without the code.
+/// Leaves out the code.
 impl fmt::Debug for CardCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CardCode")
@@ -62,6 +63,7 @@ pub struct Card {
     pub is_default: bool,
 }
 
+/// Whether a card can be charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum CardStatus {
@@ -71,6 +73,7 @@ pub enum CardStatus {
     Unbound,
 }
 
+/// How far a signing has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum SigningStatus {
@@ -79,7 +82,7 @@ pub enum SigningStatus {
     Refused,
 }
 
-/// A signing under way.
+/// A signing of the withholding agreement for one card: the channel sends the cardholder a code, which is then confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signing {
     pub card_id: CardId,
@@ -87,7 +90,7 @@ pub struct Signing {
     pub status: SigningStatus,
 }
 
-/// Whether a code may be put to the channel.
+/// What is done with a code that was entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trying {
     AskChannel,
@@ -95,7 +98,8 @@ pub enum Trying {
 }
 
 impl Signing {
-    /// What a code comes to where none may be put to the channel any more: the signing's time or tries are over, or it has ended.
+    /// The answer to a code that may not be sent to the channel any more, because the signing has expired, was tried too
+    /// often, or has ended.
     pub fn try_no_more(&self) -> Result<Trying, CardRefusal> {
         match self.status {
             SigningStatus::Signed => Ok(Trying::AlreadySigned),
@@ -104,7 +108,7 @@ impl Signing {
     }
 }
 
-/// What becomes of a borrower's cards when one of them is unbound.
+/// What unbinding one of a borrower's cards does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unbinding {
     AlreadyUnbound,
@@ -225,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_code_is_tried_any_more_a_signed_card_is_signed_and_any_other_signing_has_ended() {
+    fn a_late_code_finds_a_signed_card_signed_and_any_other_signing_ended() {
         let card_id = CardId::mint(DateTime::UNIX_EPOCH);
         let signing = |status| Signing { card_id, challenge: "c".into(), status };
         assert_eq!(signing(SigningStatus::Signed).try_no_more(), Ok(Trying::AlreadySigned));

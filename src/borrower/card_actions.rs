@@ -22,14 +22,14 @@ use crate::partner::card_signing::client::{self as signing_client, CodeVerdict, 
 use crate::passcode::{self, Window};
 use crate::vault::{Field, Indexed, PersonKey};
 
-/// Asks the channel to send its code to the cardholder; the card id names the signing until it is confirmed.
+/// Has the channel send its code to the cardholder. The id names the signing, and the card once it is confirmed.
 pub async fn start_binding(app: &App, binding: CardBinding) -> Outcome<CardId, CardRefusal> {
     let mut started = start_binding_many(app, &[binding]).await?;
     started.remove(0).map_err(Fault::Refused)
 }
 
-/// As [`start_binding`], for somebody at a page, whose tries are limited: each is counted before the bank is asked.
-/// `address` is the browser's, where it is known.
+/// As [`start_binding`], from a page: requests are limited, and each is counted before the bank is asked. `address` is the
+/// browser's network address, where it is known.
 pub async fn request_code(app: &App, binding: CardBinding, address: Option<&str>) -> Outcome<CardId, CardRefusal> {
     let (borrower, number) = (binding.borrower_id.to_string(), binding.number.reveal());
     let mobile = binding.mobile.reveal();
@@ -48,7 +48,7 @@ pub async fn request_code(app: &App, binding: CardBinding, address: Option<&str>
     }
 }
 
-/// As [`start_binding`], answering each in order.
+/// As [`start_binding`], for several cards; the answers are in the same order.
 pub async fn start_binding_many(
     app: &App,
     bindings: &[CardBinding],
@@ -60,7 +60,7 @@ pub async fn start_binding_many(
         Err(error) => Err(error),
     }
     .unwrap_or_else(|error| {
-        // Whoever has no answer is told that the bank is silent.
+        // Every signing without an answer is told below that the bank is silent.
         tracing::warn!(%error, "cards cannot be signed");
         HashMap::new()
     });
@@ -84,7 +84,7 @@ pub async fn start_binding_many(
     Ok(results)
 }
 
-/// Stores signings, but not those of people who were erased while the bank was asked.
+/// Stores signings, except those of people who were erased while the bank was asked.
 async fn save_signings(app: &App, mut signings: Vec<NewSigning>) -> sqlx::Result<()> {
     let borrower_ids: Vec<BorrowerId> = signings.iter().map(|signing| signing.borrower_id).collect();
     let mut transaction = database::begin(&app.pool).await?;
@@ -95,12 +95,14 @@ async fn save_signings(app: &App, mut signings: Vec<NewSigning>) -> sqlx::Result
     transaction.commit().await
 }
 
+/// A binding that passed our own checks.
 struct Prepared {
     elements: Elements,
     signing: NewSigning,
 }
 
-/// Checks each wish and gathers the four elements; nothing is written.
+/// Checks each binding and collects the four elements that the bank compares (name, ID number, card, mobile); nothing is
+/// written.
 async fn prepare(app: &App, bindings: &[CardBinding]) -> anyhow::Result<Vec<Result<Prepared, CardRefusal>>> {
     let borrower_ids: Vec<BorrowerId> = bindings.iter().map(|binding| binding.borrower_id).collect();
     let wishes: Vec<(BorrowerId, BlindIndex)> = bindings
@@ -134,7 +136,7 @@ async fn prepare(app: &App, bindings: &[CardBinding]) -> anyhow::Result<Vec<Resu
 fn may_bind(state: &BindingState) -> Result<(), CardRefusal> {
     match state.bound_card_id {
         Some(card_id) => Err(CardRefusal::AlreadyBound { card_id }),
-        // The bank is told who the person is.
+        // The bank is told who the person is, which takes their consent.
         None if !state.agreed || state.taken_back => Err(CardRefusal::AgreementMissing),
         None => Ok(()),
     }
@@ -171,7 +173,7 @@ fn prepare_one(
     Ok(Prepared { elements, signing })
 }
 
-/// A card that waits for the code that the bank sent to its holder.
+/// A card whose binding waits for the code that the bank sent.
 #[derive(Clone, Debug)]
 pub struct Awaiting {
     pub card_id: CardId,
@@ -181,7 +183,7 @@ pub struct Awaiting {
     pub again_at: DateTime<Utc>,
 }
 
-/// The card that a borrower began to bind last, while its code is good.
+/// The card that a borrower began to bind last, as long as its code can be entered.
 pub async fn awaiting_code(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<Awaiting>> {
     let mut connection = app.pool.acquire().await?;
     let Some(signing) = card_store::find_open_signing(&mut connection, borrower_id, app.clock.now()).await? else {
@@ -195,7 +197,7 @@ pub async fn awaiting_code(app: &App, borrower_id: BorrowerId) -> anyhow::Result
     Ok(Some(Awaiting { card_id: signing.card_id, number_tail: signing.number_tail, mobile, again_at }))
 }
 
-/// Has the bank send another code for the card that a borrower began to bind.
+/// Has the bank send another code for that card; this begins a new signing.
 pub async fn send_code_again(
     app: &App,
     borrower_id: BorrowerId,
@@ -212,6 +214,7 @@ pub async fn send_code_again(
     request_code(app, CardBinding { borrower_id, number, mobile }, address).await
 }
 
+/// The card's number and mobile, opened.
 async fn open_signing(
     app: &App,
     connection: &mut PgConnection,
@@ -226,7 +229,7 @@ async fn open_signing(
     Ok((number.parse()?, mobile.parse()?))
 }
 
-/// Forgets signings that came to nothing a while ago; returns how many.
+/// Deletes signings that came to nothing a while ago; returns how many.
 ///
 /// # Errors
 /// Failures of the database.
@@ -235,37 +238,37 @@ pub async fn forget_signings(app: &App) -> anyhow::Result<u64> {
     Ok(card_store::delete_ended_signings(&mut *app.pool.acquire().await?, before).await?)
 }
 
-/// Binds the card if the code is the one that the channel sent. Confirming again gives the same card.
+/// Binds the card if this is the code that the channel sent. Confirming again gives the same card.
 pub async fn confirm_binding(app: &App, code: CardCode) -> Outcome<CardId, CardRefusal> {
     let mut confirmed = confirm_binding_many(app, &[code]).await?;
     confirmed.remove(0).map_err(Fault::Refused)
 }
 
-/// As [`confirm_binding`], for somebody at a page whose browser is at `address`, where that is known: the code of a card that is bound by it
-/// is counted there no more. So those who bind their cards use up nothing of whoever shares their address, be it a school's or a carrier's.
+/// As [`confirm_binding`], from a page. A code that binds a card no longer counts at the browser's network address `address`,
+/// so that people who bind their cards leave room for others who share the address of a school or a carrier.
 pub async fn confirm_code(app: &App, code: CardCode, address: Option<&str>) -> Outcome<CardId, CardRefusal> {
     let Confirmed { mut results, signed } = confirm(app, &[code]).await?;
-    // Not where it was bound before: whoever puts the same code in again and again would else ask for as many others as they like.
+    // Not where the card was bound before: repeating one right code would otherwise allow any number of requests.
     if let Some(address) = address.filter(|_| signed > 0) {
         passcode::take_back(app, PER_ADDRESS, address).await?;
     }
     results.remove(0).map_err(Fault::Refused)
 }
 
-/// As [`confirm_binding`], answering each in order.
+/// As [`confirm_binding`], for several codes; the answers are in the same order.
 pub async fn confirm_binding_many(app: &App, codes: &[CardCode]) -> anyhow::Result<Vec<Result<CardId, CardRefusal>>> {
     Ok(confirm(app, codes).await?.results)
 }
 
-/// What came of codes.
+/// The answers to codes, in order.
 struct Confirmed {
     results: Vec<Result<CardId, CardRefusal>>,
-    /// How many signings were under way until now, and are signed.
+    /// How many signings became signed just now.
     signed: u64,
 }
 
-/// A try is counted before the bank is asked, so that many at once are no more than one after the other, and given back where the bank
-/// keeps silent.
+/// Counts each try before the bank is asked, so that parallel requests get no more tries than successive ones; it is given
+/// back where the bank does not answer.
 async fn confirm(app: &App, codes: &[CardCode]) -> anyhow::Result<Confirmed> {
     let keys: Vec<(BorrowerId, CardId)> = codes.iter().map(|code| (code.borrower_id, code.card_id)).collect();
     let now = app.clock.now();
@@ -311,13 +314,13 @@ async fn ask_channel(app: &App, codes: Vec<TypedCode>) -> HashMap<String, CodeVe
         Err(error) => Err(error),
     };
     told.unwrap_or_else(|error| {
-        // Whoever has no answer is told that the bank is silent, and may put the same code again.
+        // Every code without an answer is told that the bank is silent, and may be entered again.
         tracing::warn!(%error, "codes cannot be confirmed");
         HashMap::new()
     })
 }
 
-/// What the channel's answers come to.
+/// What the channel's answers do to signings.
 #[derive(Default)]
 struct Ended {
     signed: Vec<SignedCard>,
@@ -326,6 +329,7 @@ struct Ended {
 }
 
 impl Ended {
+    /// Notes the answer to one code; returns the card, or why it is not bound.
     fn take(
         &mut self,
         code: &CardCode,
@@ -357,7 +361,8 @@ impl Ended {
         if !self.signed.is_empty() {
             let mut borrower_ids: Vec<BorrowerId> = self.signed.iter().map(|card| card.borrower_id).collect();
             borrower_ids.dedup();
-            // Which card is the default one is decided one after the other. Whoever was erased meanwhile has no card.
+            // Locked, so that two first cards at once do not both become the default one. Whoever was erased meanwhile gets
+            // no card.
             let people = store::lock_people(&mut transaction, &borrower_ids).await?;
             let people: HashSet<BorrowerId> = people.into_iter().map(|person| person.borrower_id).collect();
             self.signed.retain(|card| people.contains(&card.borrower_id));

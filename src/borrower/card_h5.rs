@@ -24,7 +24,7 @@ use crate::page::texts::AgreementText;
 use crate::page::visit::ClientAddress;
 use crate::page::{Form, Page, unprocessable};
 
-/// Where somebody goes on who came for no page in particular.
+/// Where the forms lead that no other page asked for.
 const LIST: &str = "/me/cards";
 const APPLY: &str = "/apply";
 
@@ -42,7 +42,7 @@ pub struct CardPage {
     page: Page,
     form: Form,
     withholding: AgreementText,
-    /// Consents that were taken back, and without which the bank is not told who the person is.
+    /// Withdrawn consents that must be given again, since the bank is told who the person is.
     taken_back: Vec<AgreementText>,
 }
 
@@ -55,7 +55,7 @@ pub struct CodePage {
     card_id: CardId,
     number_tail: String,
     mobile: Mobile,
-    /// Until another code may be asked for.
+    /// Seconds until another code may be asked for.
     wait_seconds: i64,
 }
 
@@ -68,6 +68,7 @@ impl CardPage {
         interrupted(self.form.value("next"), LIST)
     }
 
+    /// The empty form, which leads to `next` once the card is bound.
     pub async fn of(app: &App, page: Page, borrower_id: BorrowerId, next: &str) -> anyhow::Result<CardPage> {
         let taken_back = taken_back(app, borrower_id).await?;
         Ok(CardPage::again(page, Form::filled([("next", next.to_owned())]), &taken_back))
@@ -88,6 +89,7 @@ impl CodePage {
         interrupted(self.form.value("next"), LIST)
     }
 
+    /// The empty form for the code, which leads to `next` once the card is bound.
     pub fn of(page: Page, awaiting: Awaiting, next: &str, now: DateTime<Utc>) -> CodePage {
         CodePage::again(page, Form::filled([("next", next.to_owned())]), awaiting, now)
     }
@@ -107,7 +109,7 @@ pub async fn list(State(app): State<App>, page: Page, SignedIn(id): SignedIn) ->
     Ok(CardsPage { page, cards })
 }
 
-/// Where somebody goes on once the card is bound.
+/// Where to go once the card is bound.
 #[derive(Deserialize)]
 pub struct Coming {
     #[serde(default)]
@@ -124,7 +126,7 @@ pub async fn new(
     Ok(CardPage::of(&app, page, borrower_id, path_of_ours(&coming.next, LIST)).await?)
 }
 
-/// `POST /me/cards/new`: signs the withholding agreement, and anew each consent that was taken back, and has the bank send its code.
+/// `POST /me/cards/new`: signs the withholding agreement and each consent that was withdrawn, and has the bank send its code.
 pub async fn start(
     State(app): State<App>,
     page: Page,
@@ -143,7 +145,7 @@ pub async fn start(
                 let device = page.visit.device.clone();
                 signatures.push(Signature { borrower_id, agreement, text_sha256, device });
             }
-            // Go on, so that an error stands beside each box.
+            // Read on, so that every box without a tick shows its error.
             None => has_agreed = false,
         }
     }
@@ -161,7 +163,7 @@ pub async fn start(
     let is_again = is_too_soon && is_awaited(&app, &binding).await?;
     match asked {
         Ok(_) => Ok(to_code(&form)),
-        // The same form once more, by a second tap: the bank's code is on its way.
+        // The same form again, by a second tap: the bank's code is on its way.
         Err(_) if is_again => Ok(to_code(&form)),
         Err(Fault::Refused(refusal @ CardRefusal::AlreadyBound { .. })) => {
             form.refuse_field("card_number", refusal.code());
@@ -171,14 +173,14 @@ pub async fn start(
     }
 }
 
-/// The consents that a person has taken back, and gives again with a card: the bank is told who they are.
+/// The consents that a person has withdrawn and must give again with a card, because the bank is told who they are.
 async fn taken_back(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Agreement>> {
     let mut taken_back = actions::taken_back(&mut *app.pool.acquire().await?, borrower_id).await?;
     taken_back.retain(|agreement| agreement.may_be_withdrawn());
     Ok(taken_back)
 }
 
-/// Whether the code that is awaited is this very card's.
+/// Whether the code that is awaited belongs to this card.
 async fn is_awaited(app: &App, binding: &CardBinding) -> anyhow::Result<bool> {
     let awaiting = card_actions::awaiting_code(app, binding.borrower_id).await?;
     Ok(awaiting.is_some_and(|latest| latest.number_tail == binding.number.tail() && latest.mobile == binding.mobile))
@@ -202,7 +204,7 @@ pub async fn code(
     }
 }
 
-/// `POST /me/cards/code`: `do` says whether the code is put in, or another one asked for.
+/// `POST /me/cards/code`: the field `do` says whether the code was entered, or another one is to be sent.
 pub async fn confirm(
     State(app): State<App>,
     page: Page,
@@ -245,20 +247,20 @@ pub async fn confirm(
     }
 }
 
-/// The card that a typed code is for: the one that awaits its code; or the one that the page names, where that is another one, which a
-/// second tab has left behind, or which was bound while the answer got lost.
+/// The card that an entered code is for: the one that awaits its code, unless the page names another one, which a second tab
+/// has left behind, or which was bound while the answer got lost.
 fn meant(form: &Form, awaiting: Option<&Awaiting>) -> Option<CardId> {
     let is_of = |latest: &&Awaiting| form.value("card").is_empty() || form.value("tail") == latest.number_tail;
     awaiting.filter(is_of).map(|latest| latest.card_id).or_else(|| form.value("card").parse().ok())
 }
 
-/// Whether a card that was signed is still bound: the form may be an old one, and the card unbound since.
+/// Whether the card is bound at present: the form may be an old one, and its card unbound since.
 async fn is_bound(app: &App, borrower_id: BorrowerId, card_id: CardId) -> anyhow::Result<bool> {
     let cards = card_actions::cards(app, borrower_id).await?;
     Ok(cards.iter().any(|card| card.card_id == card_id && card.status == CardStatus::Bound))
 }
 
-/// The page to type the card in anew, since its signing has ended meanwhile.
+/// The empty card form, with the refusal that the signing has ended.
 async fn ended(app: &App, borrower_id: BorrowerId, page: Page, mut form: Form) -> Result<Response, Problem> {
     form.refuse(&CardRefusal::SigningEnded);
     let taken_back = taken_back(app, borrower_id).await?;
@@ -366,18 +368,19 @@ async fn find(app: &App, borrower_id: BorrowerId, card_id: &str) -> Result<Card,
     Some(card).filter(|card| card.status != CardStatus::Unbound).ok_or_else(Problem::not_found)
 }
 
+/// A card of the borrower, whether or not it was unbound.
 async fn find_ever(app: &App, borrower_id: BorrowerId, card_id: &str) -> Result<Card, Problem> {
     let card_id: CardId = card_id.parse().map_err(|_| Problem::not_found())?;
     let cards = card_actions::cards(app, borrower_id).await?;
     cards.into_iter().find(|card| card.card_id == card_id).ok_or_else(Problem::not_found)
 }
 
-/// Where the bank's code is put in; whoever is applying does so in the application.
+/// Where the bank's code is entered; during an application this is a step of it.
 fn code_address(next: &str) -> String {
     if next == APPLY { APPLY.to_owned() } else { with_next("/me/cards/code", next) }
 }
 
-/// Shows a refusal on the page that can mend it; a failure is not shown.
+/// Shows a refusal on the page that `show` makes of the form; a failure is passed on.
 fn refused<R: Refusal>(
     fault: Fault<R>,
     mut form: Form,

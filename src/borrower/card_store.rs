@@ -33,14 +33,14 @@ pub struct SignedCard {
 pub struct BindingState {
     /// Whether the borrower has agreed to the current text of the withholding agreement, and not taken that back.
     pub agreed: bool,
-    /// Whether a consent that the bank's being told needs was taken back, and not given again.
+    /// Whether a consent that is needed to tell the bank was withdrawn, and not given again.
     pub taken_back: bool,
     /// The id of this very card, if the borrower has bound it already.
     pub bound_card_id: Option<CardId>,
 }
 
-/// The state of each pair of borrower and card number, in the given order; that of an unknown borrower is `agreed: false`. `consents` are
-/// the kinds of those that may be taken back.
+/// The state of each pair of borrower and card number, in the given order; that of an unknown borrower has `agreed: false`.
+/// `consents` are the kinds of consents that may be withdrawn.
 pub async fn find_binding_states(
     connection: &mut PgConnection,
     wishes: &[(BorrowerId, BlindIndex)],
@@ -69,6 +69,7 @@ pub async fn find_binding_states(
     .await
 }
 
+/// Stores signings that the channel has started.
 pub async fn insert_signings(connection: &mut PgConnection, signings: &[NewSigning]) -> sqlx::Result<()> {
     let numbers: Vec<&[u8]> = signings.iter().map(|signing| signing.number_sealed.as_slice()).collect();
     let hashes: Vec<&[u8]> = signings.iter().map(|signing| signing.number_hash.as_slice()).collect();
@@ -97,6 +98,7 @@ pub async fn insert_signings(connection: &mut PgConnection, signings: &[NewSigni
     Ok(())
 }
 
+/// Signings by borrower and card id; unknown ones are missing.
 pub async fn find_signings(connection: &mut PgConnection, keys: &[(BorrowerId, CardId)]) -> sqlx::Result<Vec<Signing>> {
     let borrowers: Vec<Uuid> = keys.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
     let cards: Vec<Uuid> = keys.iter().map(|(_, card_id)| card_id.uuid()).collect();
@@ -121,7 +123,7 @@ pub struct OpenSigning {
     pub codes_tried: i16,
 }
 
-/// The latest signing that a borrower began and that has not ended by itself.
+/// The latest signing of a borrower that is under way and has not expired.
 pub async fn find_open_signing(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -162,7 +164,7 @@ pub async fn count_codes(
     .await
 }
 
-/// Takes the counting of a code back where nobody has looked at it.
+/// Takes back the count of a code that the channel did not answer.
 pub async fn uncount_codes(connection: &mut PgConnection, keys: &[(BorrowerId, CardId)]) -> sqlx::Result<()> {
     let borrowers: Vec<Uuid> = keys.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
     let cards: Vec<Uuid> = keys.iter().map(|(_, card_id)| card_id.uuid()).collect();
@@ -178,8 +180,8 @@ pub async fn uncount_codes(connection: &mut PgConnection, keys: &[(BorrowerId, C
     Ok(())
 }
 
-/// Makes cards of signings. The first card of a borrower is the default one. A card that is bound already (an invalid one, or
-/// two signings of one number at once) takes the new agreement and keeps its id.
+/// Turns signings into cards. A borrower's first card is the default one. A card that exists already (an invalid one, or one
+/// of two signings of the same number at once) takes the new agreement and keeps its id.
 pub async fn bind_signed(connection: &mut PgConnection, signed: &[SignedCard]) -> sqlx::Result<()> {
     let borrowers: Vec<Uuid> = signed.iter().map(|card| card.borrower_id.uuid()).collect();
     let cards: Vec<Uuid> = signed.iter().map(|card| card.card_id.uuid()).collect();
@@ -210,7 +212,7 @@ pub async fn bind_signed(connection: &mut PgConnection, signed: &[SignedCard]) -
     Ok(())
 }
 
-/// Ends signings that are under way, with what came of them; returns how many there were.
+/// Ends signings that are under way, as signed or refused; returns how many there were.
 pub async fn end_signings(
     connection: &mut PgConnection,
     keys: &[(BorrowerId, CardId)],
@@ -231,8 +233,8 @@ pub async fn end_signings(
     Ok(ended.rows_affected())
 }
 
-/// Deletes signings that ended before by themselves or by the bank's word, but for those that somebody holds at this moment; returns how
-/// many. Those that became cards stay.
+/// Deletes signings that were refused or came to nothing and expired before then; skips those that are locked at this moment.
+/// Returns how many.
 pub async fn delete_ended_signings(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "delete from card_signing where (borrower_id, card_id) in (
@@ -279,8 +281,8 @@ pub async fn lock_cards(connection: &mut PgConnection, borrower_id: BorrowerId) 
     .await
 }
 
-/// Lets nobody find a borrower by a card again: in the place of the number's blind index stands what says nothing, and what was being
-/// signed is gone.
+/// Lets nobody find a borrower by a card number again: the blind index of each number is overwritten with the card's id, and
+/// signings are deleted.
 pub async fn forget_numbers(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!("delete from card_signing where borrower_id = $1", borrower_id.uuid())
         .execute(&mut *connection)
@@ -291,7 +293,7 @@ pub async fn forget_numbers(connection: &mut PgConnection, borrower_id: Borrower
     Ok(())
 }
 
-/// Locks all cards of some borrowers, in one order for everybody.
+/// Locks all cards of some borrowers, in the same order everywhere.
 pub async fn lock_cards_of(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<()> {
     let locked = sqlx::query_scalar!(
         "select 1 as one from bank_card where borrower_id = any($1) order by borrower_id, card_id for update",
@@ -340,6 +342,7 @@ pub async fn clear_default(connection: &mut PgConnection, borrower_id: BorrowerI
     Ok(())
 }
 
+/// Makes a bound card the default one.
 pub async fn set_default(connection: &mut PgConnection, borrower_id: BorrowerId, card_id: CardId) -> sqlx::Result<()> {
     sqlx::query!(
         "update bank_card set is_default = true where borrower_id = $1 and card_id = $2 and status = 'bound'",

@@ -13,8 +13,8 @@ use crate::base::id::{self, BorrowerId, CardId};
 use crate::error::Outcome;
 use crate::vault::Field;
 
-/// Everything about a person as one JSON document, name and numbers in clear. Whoever calls has made sure who asks, and says on
-/// which device: that it was handed out is recorded first, and stands in it.
+/// Everything about a person as one JSON document, with name and numbers in clear. The caller has made sure who asks, and
+/// names their device. That the document was handed out is recorded first, and stands in it.
 pub async fn export(app: &App, borrower_id: BorrowerId, device: &str) -> Outcome<Value, BorrowerRefusal> {
     let person = profile(app, borrower_id).await?;
     let mut connection = app.pool.acquire().await?;
@@ -35,7 +35,7 @@ pub async fn export(app: &App, borrower_id: BorrowerId, device: &str) -> Outcome
     Ok(gathered)
 }
 
-/// Each mobile that the person had before, and how it came to be changed; null where there was none.
+/// The person's former mobiles, each with how it came to be changed; null where there are none.
 async fn former_mobiles(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Value> {
     let mut connection = app.pool.acquire().await?;
     let people = store::find_people(&mut connection, &[borrower_id]).await?;
@@ -53,7 +53,7 @@ async fn former_mobiles(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Va
     Ok(if changes.is_empty() { Value::Null } else { json!(changes) })
 }
 
-/// Puts the number of each card, and the mobile that its bank knows, in clear beside the rest.
+/// Adds to each card its number, and the mobile that its bank knows, in clear.
 async fn open_cards(app: &App, borrower_id: BorrowerId, cards: &mut Value) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
     let people = store::find_people(&mut connection, &[borrower_id]).await?;
@@ -68,7 +68,7 @@ async fn open_cards(app: &App, borrower_id: BorrowerId, cards: &mut Value) -> an
     Ok(())
 }
 
-/// Each card is found by its id: another one may have been bound since the rest was read.
+/// Cards are matched by id, because another one may have been bound since the rest was read.
 fn put_beside(cards: &mut Value, opened: Vec<(CardId, [String; 2])>) {
     let opened: HashMap<String, [String; 2]> =
         opened.into_iter().map(|(card_id, texts)| (card_id.uuid().to_string(), texts)).collect();
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_card_that_was_bound_in_between_gives_no_other_one_its_number() {
+    fn a_card_that_was_bound_meanwhile_does_not_shift_the_numbers() {
         let began = DateTime::UNIX_EPOCH;
         let (earlier, later) = (CardId::mint(began), CardId::mint(began + TimeDelta::seconds(1)));
         let mut cards = json!([{ "card_id": later.uuid() }]);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::base::id::{BorrowerId, CardId};
 
-/// Every row about a borrower, by table, without what is sealed: that is opened beside it.
+/// Every row about a borrower, by table. Sealed columns are left out: the caller opens and adds them.
 pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Value> {
     sqlx::query_scalar!(
         r#"with line as (select line_id from credit_line where borrower_id = $1)
@@ -69,7 +69,7 @@ pub async fn gather(connection: &mut PgConnection, borrower_id: BorrowerId) -> s
     .await
 }
 
-/// A person was handed everything.
+/// That a person was handed everything.
 pub struct Export<'a> {
     pub export_id: Uuid,
     pub borrower_id: BorrowerId,
@@ -77,6 +77,7 @@ pub struct Export<'a> {
     pub at: DateTime<Utc>,
 }
 
+/// Records that a person was handed everything.
 pub async fn insert_export(connection: &mut PgConnection, export: Export<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into data_export (borrower_id, export_id, device, exported_at) values ($1, $2, $3, $4)",

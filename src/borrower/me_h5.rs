@@ -1,4 +1,4 @@
-//! Me: profile, agreements signed, sessions, and the export of everything.
+//! The page of a borrower's account, and what it leads to: agreements signed, sessions, and the export of everything.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -70,7 +70,7 @@ pub async fn agreement(
     Ok(SignedPage { page, signed, text })
 }
 
-/// A consent of this person's, by its id as an address has it.
+/// A consent of this person, by its id as it stands in an address.
 pub async fn find_signed(app: &App, id: BorrowerId, consent: &str) -> Result<SignedAgreement, Problem> {
     let consent_id: ConsentId = consent.parse().map_err(|_| Problem::not_found())?;
     let signed = actions::signed_agreements(app, id).await?;
@@ -118,7 +118,8 @@ pub async fn end_others(State(app): State<App>, page: Page, SignedIn(id): Signed
     Ok(Redirect::to("/me/sessions"))
 }
 
-/// `POST /me/sessions/unlink-wechat`: WeChat signs the person in no more. Whoever came by it proves a mobile next.
+/// `POST /me/sessions/unlink-wechat`: the person is no longer signed in by WeChat. A session that began by it ends, and its
+/// holder proves a mobile next.
 pub async fn unlink_wechat(State(app): State<App>, page: Page, SignedIn(id): SignedIn) -> Result<Redirect, Problem> {
     openid_actions::unlink_openid(&app, id).await?;
     page.visit.flash("flash-wechat-unlinked");
@@ -160,7 +161,7 @@ pub async fn export(
 }
 
 impl AgreementsPage {
-    /// The words of an agreement's name; one that is no longer used has its stored name.
+    /// The agreement's name in words; one that is no longer in use shows its stored name.
     fn name(&self, signed: &SignedAgreement) -> String {
         agreement_name(&self.page, &signed.kind)
     }

@@ -1,4 +1,4 @@
-//! Messages: what the borrower was told, each with a way to the page that it is about.
+//! A borrower's messages, each with a link to the page that it is about, and the choice of messages in WeChat.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -28,16 +28,17 @@ pub struct Asked {
 pub struct MessagesPage {
     page: Page,
     messages: Vec<Raised>,
-    /// The number before which there are older ones.
+    /// The cursor of the next page, where there are older ones.
     older: Option<i64>,
-    /// How long messages are kept, for whoever looks for one behind the end.
+    /// For how many days messages are kept, shown at the end of the list.
     kept_days: u16,
     choices: Vec<Choice>,
-    /// Inside WeChat, where it let us sign the page: only there can somebody agree to messages.
+    /// What lets the page ask for consent inside WeChat; `None` elsewhere, or where WeChat did not let us sign the page.
     wechat: Option<PageSignature>,
 }
 
-/// What is told of bills. WeChat asks for consent to three templates at once: no more kinds than that stand under one question.
+/// The kinds that are about bills. WeChat asks for consent to at most three templates at once, so one question has no more
+/// kinds than that.
 const OF_BILLS: [&str; 3] = ["bill_issued", "due_soon", "overdue"];
 
 /// `GET /me/messages`: what is shown is read from then on.
@@ -60,8 +61,8 @@ pub async fn list(
     Ok(MessagesPage { page, messages, older, kept_days: app.kept.notices_days, choices, wechat })
 }
 
-/// `POST /me/messages/wechat`: what WeChat's page says the person agreed to there. WeChat keeps the count itself, so a page
-/// that lies gains nothing: the message is refused when it is sent.
+/// `POST /me/messages/wechat`: notes which messages the person has agreed to in WeChat. WeChat keeps the count itself, so a
+/// forged request gains nothing: the message is refused when it is sent.
 pub async fn allow(
     State(app): State<App>,
     page: Page,

@@ -1,4 +1,4 @@
-//! Another mobile for a borrower: whoever holds the former one opens the account no more.
+//! Changing a borrower's mobile, so that whoever holds the former one cannot open the account any more.
 
 use std::collections::HashMap;
 
@@ -26,35 +26,35 @@ use crate::page::subject::Subject;
 use crate::partner::sms::NAME as SMS;
 use crate::vault::Field;
 
-/// Another mobile, and who says so.
+/// A borrower's new mobile, and who states it.
 pub struct NewMobile {
     pub mobile: Mobile,
     pub stated_by: StatedBy,
 }
 
-/// Who says that a borrower has another mobile.
+/// Who states a borrower's new mobile.
 pub enum StatedBy {
-    /// The borrower, who has proved it by a code to the new one and by the PIN, in a browser that stays signed in.
+    /// The borrower, who has proved it by a code sent to it and by the PIN, in a browser that stays signed in.
     Borrower {
         /// SHA-256 of that browser's token.
         token_hash: [u8; 32],
         wechat: OwnWeChat,
     },
-    /// Somebody else, for a borrower who cannot: that is an act by hand.
+    /// An operator, for a borrower who cannot do it: an act by hand, which is audited.
     Operator { person: String, reason: String },
 }
 
-/// Whether the WeChat identity that is linked is the borrower's own for sure. Whoever holds the former mobile may have linked theirs.
+/// Whether the linked WeChat identity is surely the borrower's own. Whoever holds the former mobile may have linked theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnWeChat {
-    /// The borrower came by it, and keeps it.
+    /// The borrower is signed in by it: it stays linked.
     Proved,
-    /// None signs the borrower in any more; the next one that proves the new mobile is linked anew.
+    /// It is unlinked. The next one that proves the new mobile is linked in its place.
     Unproved,
 }
 
-/// Gives a borrower another mobile. All other browsers are signed out, the former mobile is anybody's who signs in with it from then on,
-/// and both are told. Cards keep the mobiles that their banks know.
+/// Gives a borrower another mobile. All other browsers are signed out, the former mobile is free for anybody to register
+/// with, and both mobiles are told. Cards keep the mobiles that their banks know.
 ///
 /// # Errors
 /// Where the borrower is unknown, has this mobile already, or another account has it.
@@ -70,7 +70,8 @@ async fn change_within(
     borrower_id: BorrowerId,
     new: &NewMobile,
 ) -> Outcome<(), BorrowerRefusal> {
-    // Whoever signs in by the former mobile at this moment waits here, and finds it given up, or is signed out below.
+    // Whoever signs in by the former mobile at this moment waits for this lock: then the mobile is given up, or the new
+    // session is ended below.
     let people = store::lock_people(connection, &[borrower_id]).await?;
     let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
     match actions::find_holder(connection, app, &new.mobile).await? {
@@ -82,7 +83,8 @@ async fn change_within(
     let former = key.open(Field::Mobile, &person.mobile_sealed).map_err(anyhow::Error::from)?;
     let sealed = key.seal(Field::Mobile, new.mobile.reveal());
     store::update_mobiles(connection, &[(borrower_id, sealed)]).await?;
-    // Before the other is taken: of a mobile that somebody else had taken meanwhile and has given up, both are the same.
+    // Released before the new one is claimed: both may be the same, where somebody else had taken the mobile meanwhile and
+    // has given it up.
     store::release_mobiles(connection, &[(actions::mobile_index(&app.vault, &former), borrower_id)]).await?;
     let taken = [(actions::mobile_index(&app.vault, new.mobile.reveal()), borrower_id)];
     if store::claim_mobiles(connection, &taken).await? < taken.len() {
@@ -95,7 +97,7 @@ async fn change_within(
     Ok(())
 }
 
-/// Whoever holds the former mobile may sit in any browser that is signed in, or have linked a WeChat.
+/// Ends the sessions, and where it is needed the WeChat link, by which whoever holds the former mobile may be signed in.
 async fn sign_out_others(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -118,7 +120,7 @@ async fn sign_out_others(
     Ok(())
 }
 
-/// Keeps that the mobile was changed, and tells both mobiles of it; returns the number of the change.
+/// Records the change, and tells both mobiles of it; returns the id of the change.
 async fn record(
     connection: &mut PgConnection,
     app: &App,
@@ -146,7 +148,7 @@ async fn record(
     Ok(change_id)
 }
 
-/// The mobiles that borrowers had until these changes, by the change; of those erased they are missing.
+/// The mobiles that borrowers had before these changes, by the id of the change; those of erased people are missing.
 ///
 /// # Errors
 /// Failures of the database.
@@ -170,8 +172,8 @@ pub struct Former {
     pub changed_by: String,
 }
 
-/// The accounts that gave up a mobile on a day, oldest first: whoever was told so by SMS, and asked for nothing of the kind, knows no other
-/// name of the account. What was given up is sealed, so all of that day is opened.
+/// The accounts that gave up a mobile on a day, oldest first. It is for somebody who was told so by SMS and did not ask for
+/// it: they know no other name of the account. Former mobiles are stored sealed, so all changes of that day are opened.
 ///
 /// # Errors
 /// Failures of the database, and of what does not open.

@@ -1,4 +1,5 @@
-//! Another mobile: proved by a code to it, and by the PIN, so that a phone that was found open moves no account.
+//! Changing the mobile: confirmed by a code to the new one and by the PIN, so that somebody who finds a telephone unlocked
+//! cannot take the account.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -23,7 +24,7 @@ use crate::page::{Form, Page, SessionKind};
 use crate::passcode::{self, Asking, PasscodeRefusal, Purpose, Window};
 
 const ME: &str = "/me";
-/// How many codes one borrower has sent to whatever mobiles.
+/// How many codes one borrower may have sent to new mobiles.
 const CODES: Window = Window { kind: "mobile_change", length: TimeDelta::hours(24), count_max: 10 };
 
 #[derive(Template, WebTemplate)]
@@ -31,7 +32,7 @@ const CODES: Window = Window { kind: "mobile_change", length: TimeDelta::hours(2
 pub struct MobilePage {
     page: Page,
     form: Form,
-    /// The one that signs in now.
+    /// The present mobile.
     mobile: Mobile,
     has_pin: bool,
     /// A code is on its way to the mobile in the form.
@@ -55,7 +56,7 @@ async fn mobile_page(app: &App, page: Page, id: BorrowerId) -> Result<MobilePage
     Ok(MobilePage { page, form: Form::default(), mobile, has_pin: has_pin(app, id).await?, is_sent: false })
 }
 
-/// `POST /me/mobile`: `do` says whether a code is asked for, or put in, with the PIN.
+/// `POST /me/mobile`: the field `do` says whether a code is to be sent, or was entered, together with the PIN.
 pub async fn change(
     State(app): State<App>,
     page: Page,
@@ -72,7 +73,7 @@ pub async fn change(
         return Ok(MobilePage { form, ..shown }.answer());
     };
     if mobile == shown.mobile {
-        // The same form again, as by a second tap, finds it done.
+        // The same form again, as by a second tap: the mobile is changed already.
         if !is_asking {
             return Ok(Redirect::to(ME).into_response());
         }
@@ -112,7 +113,8 @@ pub async fn change(
     }
 }
 
-/// Sends a code to the new mobile, and says whether one may be put in. What is refused uses up nothing of the borrower's.
+/// Sends a code to the new mobile; returns whether one may be entered. A request that is refused is not counted against the
+/// borrower.
 async fn send(app: &App, id: BorrowerId, asking: &Asking, form: &mut Form) -> anyhow::Result<bool> {
     let whose = id.to_string();
     if let Some(until) = passcode::full_until(app, CODES, &whose).await? {

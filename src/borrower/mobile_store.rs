@@ -10,11 +10,11 @@ use crate::base::id::BorrowerId;
 pub struct NewChange<'a> {
     pub borrower_id: BorrowerId,
     pub change_id: Uuid,
-    /// The mobile until then, sealed under the person's key.
+    /// The former mobile, sealed under the person's key.
     pub former_sealed: &'a [u8],
     /// `borrower`, or `person:<name>`.
     pub changed_by: &'a str,
-    /// A person's; the borrower states none.
+    /// An operator's reason; the borrower states none.
     pub reason: Option<&'a str>,
     pub changed_at: DateTime<Utc>,
 }
@@ -27,7 +27,7 @@ pub struct StoredChange {
     pub changed_at: DateTime<Utc>,
 }
 
-/// The mobile until a change, and the key under which it is sealed.
+/// A former mobile, and the key under which it is sealed.
 pub struct SealedFormer {
     pub borrower_id: BorrowerId,
     pub change_id: Uuid,
@@ -44,6 +44,7 @@ pub struct GivenUp {
     pub changed_at: DateTime<Utc>,
 }
 
+/// Records a change of a borrower's mobile.
 pub async fn insert_change(connection: &mut PgConnection, change: &NewChange<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into mobile_change (borrower_id, change_id, former_sealed, changed_by, reason, changed_at)
@@ -72,7 +73,7 @@ pub async fn list_changes(connection: &mut PgConnection, borrower_id: BorrowerId
     .await
 }
 
-/// The mobiles until these changes of these borrowers; of those erased they are missing.
+/// The mobiles that borrowers had before these changes; those of erased people are missing.
 pub async fn find_formers(
     connection: &mut PgConnection,
     changes: &[(BorrowerId, Uuid)],
@@ -92,7 +93,7 @@ pub async fn find_formers(
     .await
 }
 
-/// What was given up from one instant until before another, oldest first; what those erased had is missing.
+/// The mobiles given up at `from` or later and before `before`, oldest first; those of erased people are missing.
 pub async fn list_given_up(
     connection: &mut PgConnection,
     from: DateTime<Utc>,

@@ -1,4 +1,9 @@
 //! The borrower: a person with an account, the agreements signed, and the bank cards that may be charged.
+//!
+//! Start with `model` (one person is one account) and `actions` (registering, signing, erasing). Beside these stand smaller
+//! subjects, each with its rules, store, actions and pages: `card` (binding a card with the bank's code), `pin`, `mobile`
+//! (changing the mobile), `openid` (the WeChat identity), `subscription` (messages in WeChat), and `export` (everything kept
+//! about a person).
 
 pub mod agreement;
 pub mod model;

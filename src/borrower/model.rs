@@ -1,4 +1,4 @@
-//! Who a borrower is, and when a registration is the same person again.
+//! Who a borrower is, and whether a registration is a new person or a known one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use crate::base::id::{BorrowerId, ConsentId};
 use crate::base::person::{Mobile, ResidentId};
 use crate::error::Refusal;
 
-/// A person who opens an account. The mobile has been verified by a code: it belongs to whoever holds it now.
+/// A person to be registered. The mobile was verified by a code, so it belongs to them now.
 #[derive(Clone, Debug)]
 pub struct Registration {
     pub name: PersonName,
@@ -21,7 +21,7 @@ pub struct Registration {
 #[derive(Clone, PartialEq, Eq)]
 pub struct PersonName(String);
 
-/// A text that is not a name; it is not repeated.
+/// A text that is not a name. The error does not repeat it, because it may be personal data.
 #[derive(Debug, thiserror::Error)]
 #[error("a name has 2 to 50 letters, and may have a middle dot or a blank between them")]
 pub struct PersonNameError;
@@ -77,7 +77,7 @@ pub struct Person {
     pub mobile: Mobile,
 }
 
-/// A person as shown to themselves: every part masks itself when displayed.
+/// A person's own data as their pages show it: every part masks itself when displayed.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub name: PersonName,
@@ -97,7 +97,7 @@ pub struct SignedAgreement {
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
-/// What a registration comes to.
+/// What a registration does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registering {
     /// Nobody has this ID number yet.
@@ -108,7 +108,11 @@ pub enum Registering {
     Moved(BorrowerId),
 }
 
-/// One person is one account, found by the ID number. A name that differs is somebody else's number.
+/// Decides on a registration: one person is one account, found by the ID number. If the name differs, the number is somebody
+/// else's.
+///
+/// # Errors
+/// `IdentityMismatch` where the ID number is registered under another name.
 pub fn register(known: Option<&Person>, registration: &Registration) -> Result<Registering, BorrowerRefusal> {
     match known {
         None => Ok(Registering::New),

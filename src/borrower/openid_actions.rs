@@ -1,4 +1,4 @@
-//! The WeChat identity of a borrower: signing in by it, and being written to.
+//! The WeChat identity (openid) of a borrower, by which they sign in and are sent messages.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -17,14 +17,14 @@ use crate::page::subject::Subject;
 use crate::page::{SessionKind, Visit};
 use crate::vault::{Field, Indexed};
 
-/// Signs a browser in by its WeChat identity, as the borrower whom that leads to; `None` where it leads to nobody yet.
+/// Signs a browser in by its WeChat identity, as the borrower to whom it is linked; `None` where it is linked to nobody yet.
 pub async fn sign_in(app: &App, visit: &Visit, openid: String) -> anyhow::Result<Option<BorrowerId>> {
     let hash = app.vault.index(Indexed::OpenId, &openid);
     let mut transaction = database::begin(&app.pool).await?;
     let found = openid_store::find(&mut transaction, &hash).await?;
     let borrower_id = match found {
-        // Whoever unlinks it, links it to somebody else, or erases the person waits from here on, and ends this session too; or has
-        // done it by now, and the identity leads nowhere.
+        // From here on, whoever unlinks the identity, links it to somebody else, or erases the person waits for this
+        // transaction, and then ends this session too. If that was done just before, the second look finds it.
         Some(found) => {
             store::hold_people(&mut transaction, &[found]).await?;
             openid_store::find(&mut transaction, &hash).await?.filter(|still| *still == found)
@@ -38,8 +38,8 @@ pub async fn sign_in(app: &App, visit: &Visit, openid: String) -> anyhow::Result
     Ok(borrower_id)
 }
 
-/// Signs a browser in by the mobile that was just proved, as the borrower who holds it, or as nobody yet; a WeChat identity that it came by
-/// leads to that borrower from then on.
+/// Signs a browser in by the mobile that was just proved: as the borrower who holds it, or as nobody yet. If the browser came
+/// by WeChat, its identity is linked to that borrower.
 pub async fn sign_in_by_mobile(app: &App, visit: &Visit, mobile: Mobile, openid: Option<String>) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
     let holder = actions::find_holder(&mut transaction, app, &mobile).await?;
@@ -48,14 +48,14 @@ pub async fn sign_in_by_mobile(app: &App, visit: &Visit, mobile: Mobile, openid:
         (Some(holder), None) => store::hold_people(&mut transaction, &[holder]).await?.pop(),
         (Some(holder), Some(openid)) => lock_to_link(&mut transaction, app, holder, openid).await?,
     };
-    // Whoever was erased meanwhile, or has given the mobile up, is not signed in after all sessions of theirs were ended.
+    // Whoever was erased meanwhile, or has given the mobile up, is not signed in: their sessions were ended a moment ago.
     let holder = actions::find_holder(&mut transaction, app, &mobile).await?;
     let person = person.filter(|person| Some(person.borrower_id) == holder);
     if let (Some(person), Some(openid)) = (&person, &openid) {
         link(&mut transaction, app, person, openid).await?;
     }
     let subject_id = person.map(|person| person.borrower_id.uuid());
-    // A borrower's mobile stands with the borrower.
+    // A borrower's mobile is stored with the borrower.
     let mobile = if subject_id.is_some() { None } else { Some(mobile) };
     let proved = Proved { subject_id, mobile, openid };
     session::begin_within(&mut transaction, app, visit, SessionKind::Borrower, &proved).await?;
@@ -72,8 +72,8 @@ pub struct Identified {
     pub openid: Option<String>,
 }
 
-/// Signs a browser in as the borrower that its visitor has turned out to be; a WeChat identity that it came by leads to that borrower from
-/// then on.
+/// Signs a browser in as the borrower that its visitor has turned out to be. If it came by WeChat, its identity is linked to
+/// that borrower.
 ///
 /// # Errors
 /// Refused where the borrower has been erased meanwhile, or has another mobile by now.
@@ -93,7 +93,7 @@ async fn sign_in_as(
     if let Some(openid) = &openid {
         link_openid(connection, app, borrower_id, openid).await?;
     }
-    // Whoever erases the person, or unlinks the identity, waits from here on, and ends this session too.
+    // From here on, whoever erases the person or unlinks the identity waits, and then ends this session too.
     let person = store::hold_people(connection, &[borrower_id]).await?.pop();
     let person = person.ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
     if actions::open_person(&app.vault, &person)?.mobile != mobile {
@@ -104,8 +104,9 @@ async fn sign_in_as(
     Ok(())
 }
 
-/// Leads a WeChat identity to a borrower, who has just proved to hold the mobile too. It is the only one from then on: whoever had
-/// signed in by another one, on a telephone that was given away perhaps, is signed out, and so is the identity's former borrower.
+/// Links a WeChat identity to a borrower who has just proved to hold the mobile too. A borrower has one identity: sessions
+/// that began by another one, perhaps on a telephone that was given away, are ended, and so are those of the borrower to whom
+/// this one was linked before.
 pub async fn link_openid(
     connection: &mut PgConnection,
     app: &App,
@@ -117,8 +118,8 @@ pub async fn link_openid(
     Ok(link(connection, app, &person, openid).await?)
 }
 
-/// Locks the borrower to whom an identity is to lead, and whomever it leads to: two identities at once, or one that is unlinked or signs
-/// in meanwhile, come one after the other, so that the last one is the only one. `None` where there is no such borrower.
+/// Locks the borrower to whom an identity is to be linked, and the one to whom it is linked now, so that linking, unlinking
+/// and signing in by it happen one after the other. `None` where there is no such borrower.
 async fn lock_to_link(
     connection: &mut PgConnection,
     app: &App,
@@ -132,7 +133,7 @@ async fn lock_to_link(
         let both: Vec<BorrowerId> = others.chain([borrower_id]).collect();
         let people = store::lock_people(connection, &both).await?;
         let present = openid_store::find(connection, &hash).await?;
-        // While these were waited for it may have been led to somebody else, who could sign in by it beside what follows.
+        // While this waited for the locks, the identity may have been linked to somebody else, who must then be locked too.
         if present.is_none_or(|present| both.contains(&present)) {
             return Ok(people.into_iter().find(|person| person.borrower_id == borrower_id));
         }
@@ -163,13 +164,13 @@ async fn link(connection: &mut PgConnection, app: &App, person: &SealedPerson, o
     Ok(())
 }
 
-/// Since when a borrower has been known in WeChat; `None` for whoever is not.
+/// Since when a borrower has a linked WeChat identity; `None` where there is none.
 pub async fn linked_at(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<DateTime<Utc>>> {
     Ok(openid_store::find_linked_at(&mut *app.pool.acquire().await?, borrower_id).await?)
 }
 
-/// Lets no WeChat identity sign the borrower in any more, or be written to; whoever is signed in by one is signed out. Again it
-/// changes nothing.
+/// Unlinks a borrower's WeChat identity: it neither signs them in nor receives messages any more, and sessions that began by
+/// it end. Again it changes nothing.
 pub async fn unlink_openid(app: &App, borrower_id: BorrowerId) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
     store::lock_people(&mut transaction, &[borrower_id]).await?;
@@ -179,7 +180,7 @@ pub async fn unlink_openid(app: &App, borrower_id: BorrowerId) -> anyhow::Result
     Ok(())
 }
 
-/// As [`unlink_openid`], for a caller that has locked the person and sees to the sessions.
+/// As [`unlink_openid`], for a caller that has locked the person and ends the sessions itself.
 pub(super) async fn unlink_within(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     openid_store::release(connection, borrower_id).await?;
     openid_store::delete(connection, borrower_id).await?;

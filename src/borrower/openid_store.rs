@@ -1,4 +1,5 @@
-//! SQL of WeChat identities.
+//! SQL of WeChat identities. The table `borrower_by_openid` is for signing in; `wechat_identity` holds the sealed identity,
+//! for messages.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -14,6 +15,7 @@ pub struct NewIdentity {
     pub linked_at: DateTime<Utc>,
 }
 
+/// The borrower to whom an identity is linked.
 pub async fn find(connection: &mut PgConnection, openid_hash: &BlindIndex) -> sqlx::Result<Option<BorrowerId>> {
     sqlx::query_scalar!(
         r#"select borrower_id as "borrower_id: BorrowerId" from borrower_by_openid where openid_hash = $1"#,
@@ -23,7 +25,7 @@ pub async fn find(connection: &mut PgConnection, openid_hash: &BlindIndex) -> sq
     .await
 }
 
-/// Leads an identity to a borrower, from whomever it led to before.
+/// Links an identity to a borrower for signing in, in place of any borrower before.
 pub async fn point(connection: &mut PgConnection, identity: &NewIdentity) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into borrower_by_openid (openid_hash, borrower_id) values ($1, $2)
@@ -36,7 +38,7 @@ pub async fn point(connection: &mut PgConnection, identity: &NewIdentity) -> sql
     Ok(())
 }
 
-/// Lets no other identity lead to the borrower than this one.
+/// Removes the borrower's other identities for signing in.
 pub async fn release_others(connection: &mut PgConnection, identity: &NewIdentity) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from borrower_by_openid where borrower_id = $1 and openid_hash <> $2",
@@ -48,7 +50,7 @@ pub async fn release_others(connection: &mut PgConnection, identity: &NewIdentit
     Ok(())
 }
 
-/// Since when a borrower has been known in WeChat; `None` for whoever is not.
+/// Since when a borrower has a linked WeChat identity; `None` where there is none.
 pub async fn find_linked_at(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -58,7 +60,7 @@ pub async fn find_linked_at(
         .await
 }
 
-/// Keeps the identity by which the borrower is written to.
+/// Stores the identity to which the borrower's messages are sent, in place of a former one.
 pub async fn put(connection: &mut PgConnection, identity: &NewIdentity) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into wechat_identity (borrower_id, openid_hash, openid_sealed, linked_at) values ($1, $2, $3, $4)
@@ -75,7 +77,7 @@ pub async fn put(connection: &mut PgConnection, identity: &NewIdentity) -> sqlx:
     Ok(())
 }
 
-/// Forgets whom an identity was written to as, where that was another borrower before.
+/// Removes the identity from other borrowers, whose messages were sent to it before.
 pub async fn forget_others(connection: &mut PgConnection, identity: &NewIdentity) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from wechat_identity where openid_hash = $1 and borrower_id <> $2",
@@ -87,7 +89,7 @@ pub async fn forget_others(connection: &mut PgConnection, identity: &NewIdentity
     Ok(())
 }
 
-/// Lets no identity lead to a borrower any more.
+/// Removes all identities by which a borrower signs in.
 pub async fn release(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!("delete from borrower_by_openid where borrower_id = $1", borrower_id.uuid())
         .execute(&mut *connection)
@@ -95,6 +97,7 @@ pub async fn release(connection: &mut PgConnection, borrower_id: BorrowerId) -> 
     Ok(())
 }
 
+/// Deletes the identity to which the borrower's messages are sent.
 pub async fn delete(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!("delete from wechat_identity where borrower_id = $1", borrower_id.uuid()).execute(connection).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! The PIN that confirms payments: which are too simple, and how many wrong ones lock it for how long.
+//! The PIN that confirms payments: which PINs are too simple, and after how many wrong ones it is locked for how long.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::error::Refusal;
 pub const PIN_DIGITS: usize = 6;
 /// Wrong PINs in a row after which it is locked.
 pub const FAILURES_MAX: i16 = 5;
-/// How long it stays locked, unless it is set anew.
+/// How long it stays locked, unless a new one is set.
 pub const LOCKED_FOR: TimeDelta = TimeDelta::hours(3);
 
 /// Six digits that a person chose. Never shown, never logged.
@@ -17,13 +17,16 @@ pub const LOCKED_FOR: TimeDelta = TimeDelta::hours(3);
 pub struct Pin(String);
 
 impl Pin {
-    /// What is typed to confirm: any six digits.
+    /// A PIN typed to confirm something: any six digits.
     pub fn typed(text: &str) -> Option<Pin> {
         let is_pin = text.len() == PIN_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
         is_pin.then(|| Pin(text.to_owned()))
     }
 
-    /// A PIN to set: not one that others would try first.
+    /// A PIN to set.
+    ///
+    /// # Errors
+    /// `Malformed`, or `TooSimple` for one that others would try first: a run of digits, a repetition, or the date of birth.
     pub fn chosen(text: &str, birth_on: NaiveDate) -> Result<Pin, PinRefusal> {
         let pin = Pin::typed(text).ok_or(PinRefusal::Malformed)?;
         let digits = pin.0.as_bytes();
@@ -46,7 +49,7 @@ impl fmt::Debug for Pin {
     }
 }
 
-/// How a person's tries stand.
+/// A person's wrong tries in a row, and the lock that follows from them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tries {
     pub failures: i16,
@@ -54,8 +57,11 @@ pub struct Tries {
 }
 
 impl Tries {
-    /// Counts a try before it is known whether it is right, so that many at once are not more than the lock allows. A right one
-    /// takes the count back to nothing.
+    /// Counts a try before its PIN is compared, so that parallel requests get no more tries than successive ones. A right PIN
+    /// sets the count back to zero.
+    ///
+    /// # Errors
+    /// `Locked` as long as it is locked.
     pub fn count(self, now: DateTime<Utc>) -> Result<Tries, PinRefusal> {
         let failures = match self.locked_until {
             Some(until) if now < until => return Err(PinRefusal::Locked { until }),
@@ -65,7 +71,7 @@ impl Tries {
         Ok(Tries { failures, locked_until: (failures >= FAILURES_MAX).then(|| now + LOCKED_FOR) })
     }
 
-    /// What a wrong try that was counted comes to.
+    /// The refusal of a wrong PIN whose try was counted.
     pub fn refusal(self) -> PinRefusal {
         match self.locked_until {
             Some(until) => PinRefusal::Locked { until },

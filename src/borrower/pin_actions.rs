@@ -24,21 +24,21 @@ use crate::page::session;
 use crate::page::subject::Subject;
 use crate::vault::Indexed;
 
-/// Checks the borrower's PIN, before anything that moves money or changes what can move it. Five wrong ones lock it.
+/// Checks the borrower's PIN, before anything that moves money or changes how money moves. Five wrong ones in a row lock it.
 pub async fn check_pin(app: &App, borrower_id: BorrowerId, typed: &str) -> Outcome<(), PinRefusal> {
     check_former(app, borrower_id, typed).await.map(|_| ())
 }
 
-/// Notes that the PIN was given for a visit to a counter, by the visit's key, to pay on a line. `false` where it was given for the same
-/// visit before, to pay on another line: whatever becomes of that, this line does not pay for the visit as well.
+/// Records that the PIN was given for a visit to a counter, by the visit's key, to pay on a line. `false` where it was given
+/// for the same visit before, to pay on another line: whatever became of that, one visit is not paid twice.
 pub async fn keep_visit(app: &App, borrower_id: BorrowerId, key: &str, line_id: LineId) -> sqlx::Result<bool> {
     pin_store::keep_visit(&mut *app.pool.acquire().await?, borrower_id, key, line_id).await
 }
 
-/// A PIN that was found right, as it is stored.
+/// The stored hash of a PIN that was found right.
 pub struct Checked(String);
 
-/// As [`check_pin`], for a PIN that is about to be replaced: returns it as it is stored.
+/// As [`check_pin`], for a PIN that is about to be replaced: returns its stored hash.
 pub async fn check_former(app: &App, borrower_id: BorrowerId, typed: &str) -> Outcome<Checked, PinRefusal> {
     let pin = Pin::typed(typed).ok_or(Fault::Refused(PinRefusal::Malformed))?;
     let mut transaction = database::begin(&app.pool).await?;
@@ -60,20 +60,21 @@ pub async fn check_former(app: &App, borrower_id: BorrowerId, typed: &str) -> Ou
 
 /// Which PIN a new one replaces.
 pub enum Replaced {
-    /// It is the first one.
+    /// None: it is the first one.
     Nothing,
-    /// The one that was checked before, if it still stands: its owner may have set another one since, perhaps because a thief knows this
-    /// one.
+    /// The one that was just checked, if it is still set: its owner may have set another one since, perhaps because a thief
+    /// knows this one.
     Former(Checked),
-    /// Whichever stands, if any: a passcode and the ID number have proved who asks.
+    /// Any, or none: a passcode and the ID number have proved who asks.
     Any,
 }
 
 impl Replaced {
-    fn is_standing(&self, standing: Option<&StoredPin>) -> bool {
+    /// Whether this PIN, which is set at present, may be replaced.
+    fn allows(&self, present: Option<&StoredPin>) -> bool {
         match self {
-            Replaced::Nothing => standing.is_none(),
-            Replaced::Former(Checked(hash)) => standing.is_some_and(|standing| standing.hash == *hash),
+            Replaced::Nothing => present.is_none(),
+            Replaced::Former(Checked(hash)) => present.is_some_and(|present| present.hash == *hash),
             Replaced::Any => true,
         }
     }
@@ -87,12 +88,12 @@ pub struct NewPin<'a> {
     pub replaced: Replaced,
 }
 
-/// Sets the PIN, the first one or another, and lifts a lock. The caller has made sure who asks: by the former PIN, or by a passcode and the
-/// ID number. If there was a PIN before, the person is told of the change and signed out everywhere else: whoever knew the former PIN may
-/// sit there.
+/// Sets the PIN and lifts a lock. The caller has made sure who asks: by the former PIN, or by a passcode and the ID number.
+/// If there was a PIN before, the person is told of the change and signed out everywhere else, because somebody who knew the
+/// former PIN may be signed in there.
 ///
 /// # Errors
-/// Why the PIN is not taken; `Wrong` where the PIN that stands is not the one to be replaced.
+/// Why the PIN is not taken; `Wrong` where the present PIN is not the one to be replaced.
 pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Outcome<(), PinRefusal> {
     let mut connection = app.pool.acquire().await?;
     let birth_on = pin_store::find_birth(&mut connection, borrower_id).await?;
@@ -103,12 +104,12 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     let hash = HASHING.work(move || hash_of(&keyed)).await??;
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
-    // The person is locked because there may be no row of a PIN yet to be locked: two first PINs at once would both be set.
+    // The person is locked because there may be no row of a PIN to lock: two first PINs at once would both be set.
     if store::lock_people(&mut transaction, &[borrower_id]).await?.is_empty() {
         return Err(Fault::Failed(anyhow::Error::new(BorrowerRefusal::BorrowerUnknown)));
     }
     let former = pin_store::lock(&mut transaction, borrower_id).await?;
-    if !new.replaced.is_standing(former.as_ref()) {
+    if !new.replaced.allows(former.as_ref()) {
         return Err(Fault::Refused(PinRefusal::Wrong));
     }
     pin_store::put(&mut transaction, borrower_id, &hash, now).await?;
@@ -122,17 +123,18 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     Ok(())
 }
 
+/// Whether a borrower has set a PIN.
 pub async fn has_pin(app: &App, borrower_id: BorrowerId) -> anyhow::Result<bool> {
     Ok(pin_store::is_set(&mut *app.pool.acquire().await?, borrower_id).await?)
 }
 
-/// The PIN, hashed with a key of the house: without it, whoever has stolen the table would soon have tried all million PINs.
+/// The PIN as a keyed hash. Without the key of the house, somebody who has stolen the table could soon try all million PINs.
 fn keyed(app: &App, borrower_id: BorrowerId, pin: &Pin) -> [u8; 32] {
     app.vault.index(Indexed::Pin, &format!("{borrower_id}:{}", pin.reveal()))
 }
 
-/// PINs that a node hashes at once, which is slow on purpose: each takes a processor for itself, and its memory. Tokio alone would begin
-/// five hundred.
+/// Limits how many PINs a node hashes at once to its processors: each hash is slow on purpose and takes a processor and its
+/// memory, and Tokio alone would run up to five hundred.
 static HASHING: LazyLock<Apart> = LazyLock::new(|| Apart::of(thread::available_parallelism().map_or(1, usize::from)));
 
 /// Argon2id with 19 MiB and two passes, as OWASP's cheat sheet on password storage asks for; the salt is random.

@@ -1,4 +1,5 @@
-//! The PIN: set for the first time, changed by the former one, or set anew by a passcode and the ID number.
+//! The PIN's pages: set for the first time with the ID number, changed with the former PIN, or reset with a passcode and the
+//! ID number.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -23,10 +24,12 @@ use crate::page::{Form, Page, unprocessable};
 use crate::passcode::{self, Asking, Purpose, Window};
 
 const ME: &str = "/me";
-const FIELDS: [&str; 4] = ["pin_former", "pin_new", "pin_again", "id_last"];
-/// How often the end of the ID number may be tried.
+/// Fields whose contents are never sent back to the browser.
+const SECRET_FIELDS: [&str; 4] = ["pin_former", "pin_new", "pin_again", "id_last"];
+/// How often the last digits of the ID number may be tried.
 const ID_TRIES: Window = Window { kind: "id_last", length: TimeDelta::hours(24), count_max: 10 };
-const ID_LAST: usize = 6;
+/// How many digits of the ID number are asked for.
+const ID_LAST_DIGITS: usize = 6;
 
 #[derive(Template, WebTemplate)]
 #[template(path = "borrower/pin.html")]
@@ -79,7 +82,7 @@ pub async fn show(
     Ok(PinPage { page, form, has_pin: has_pin(&app, id).await? })
 }
 
-/// `POST /me/pin`: the first PIN takes the end of the ID number, another one the former PIN.
+/// `POST /me/pin`: a first PIN is confirmed by the last digits of the ID number, another one by the former PIN.
 pub async fn set(
     State(app): State<App>,
     page: Page,
@@ -91,7 +94,7 @@ pub async fn set(
     let proof = form.read(if has_pin { "pin_former" } else { "id_last" }, |text| Ok(text.to_owned()));
     let Some(chosen) = chosen else { return Ok(again(page, form, has_pin)) };
     let Some(proof) = proof else {
-        // The form of the first PIN, sent again by a second tap, finds it set.
+        // The form of the first PIN again, by a second tap: the PIN is set already.
         let is_first_again = has_pin && !form.value("id_last").is_empty();
         return Ok(if is_first_again && is_the_pin(&app, id, &chosen).await? {
             go_on_after_setting(&page, &form)
@@ -115,7 +118,7 @@ pub async fn set(
     };
     match set_pin(&app, id, NewPin { chosen: &chosen, token_hash: page.visit.token_hash(), replaced }).await {
         Ok(()) => Ok(go_on_after_setting(&page, &form)),
-        // Another PIN was set meanwhile: by a second tap on this very form, or by somebody else.
+        // Another PIN was set meanwhile: by a second tap on the same form, or by somebody else.
         Err(Fault::Refused(PinRefusal::Wrong)) => {
             if is_the_pin(&app, id, &chosen).await? {
                 return Ok(go_on_after_setting(&page, &form));
@@ -140,7 +143,7 @@ async fn is_the_pin(app: &App, id: BorrowerId, chosen: &str) -> Result<bool, Pro
     }
 }
 
-/// Says that the PIN is set, and leads on to the page that asked for one.
+/// Tells that the PIN is set, and leads to the page that asked for one.
 fn go_on_after_setting(page: &Page, form: &Form) -> Response {
     page.visit.flash("flash-pin-set");
     Redirect::to(path_of_ours(form.value("next"), ME)).into_response()
@@ -159,7 +162,7 @@ pub async fn forgotten(
     Ok(ForgottenPage { page, form, mobile, is_sent })
 }
 
-/// `POST /me/pin/forgotten`: `do` says whether a code is asked for, or a PIN set.
+/// `POST /me/pin/forgotten`: the field `do` says whether a code is to be sent, or a PIN to be set.
 pub async fn reset(
     State(app): State<App>,
     page: Page,
@@ -173,7 +176,7 @@ pub async fn reset(
         return Ok(ForgottenPage { page, form, mobile, is_sent }.answer());
     }
     let chosen = read_chosen(&mut form);
-    // The code is good once: a PIN that cannot be taken costs nobody another one.
+    // A code can be used once: a PIN that would be refused must not use it up.
     if let Some(Err(refusal)) = chosen.as_deref().map(|chosen| Pin::chosen(chosen, resident_id.birth_on())) {
         refuse_pin(&mut form, "pin_new", refusal);
     }
@@ -199,15 +202,15 @@ pub async fn reset(
     }
 }
 
-/// Whether a form's field `pin` holds the borrower's PIN, for a step that needs it. It is never sent back; what is wrong stands in
-/// the form.
+/// Whether a form's field `pin` holds the borrower's PIN, for a step that needs it. The PIN is never sent back; what is wrong
+/// is noted in the form.
 ///
 /// # Errors
 /// Failures of our own.
 pub async fn is_confirmed(app: &App, id: BorrowerId, form: &mut Form) -> anyhow::Result<bool> {
     let typed = form.read("pin", |text| Ok(text.to_owned()));
     form.forget("pin");
-    // What is wrong otherwise is mended first, so that no try is wasted.
+    // Other errors are shown first, so that no try is wasted on a form that is refused anyway.
     let Some(typed) = typed.filter(|_| !form.is_refused()) else { return Ok(false) };
     match check_pin(app, id, &typed).await {
         Ok(()) => Ok(true),
@@ -219,7 +222,7 @@ pub async fn is_confirmed(app: &App, id: BorrowerId, form: &mut Form) -> anyhow:
     }
 }
 
-/// Puts what is wrong with a PIN beside the field that holds it; what no other PIN would mend stands above the form.
+/// Shows what is wrong with a PIN beside its field, or above the form where no other PIN would help.
 pub fn refuse_pin(form: &mut Form, field: &str, refusal: PinRefusal) {
     match refusal {
         PinRefusal::NotSet | PinRefusal::Locked { .. } => form.refuse(&refusal),
@@ -229,7 +232,7 @@ pub fn refuse_pin(form: &mut Form, field: &str, refusal: PinRefusal) {
     }
 }
 
-/// The PIN that was typed twice.
+/// The new PIN, which must be typed twice alike.
 fn read_chosen(form: &mut Form) -> Option<String> {
     let chosen = form.read("pin_new", |text| Ok(text.to_owned()));
     let repeated = form.read("pin_again", |text| Ok(text.to_owned()));
@@ -241,10 +244,10 @@ fn read_chosen(form: &mut Form) -> Option<String> {
     Some(chosen)
 }
 
-/// Whether the ID number ends with what was typed; what is wrong stands in the form. After too many wrong tries every further one is
-/// refused until the window is over.
+/// Whether the ID number ends with what was typed; what is wrong is noted in the form. After too many wrong tries all are
+/// refused until the window has passed.
 async fn is_id_end(app: &App, id: BorrowerId, typed: &str, form: &mut Form) -> Result<bool, Problem> {
-    // Counted before it is known whether it is right, so that many at once are not more than the window allows.
+    // Counted before it is compared, so that parallel requests get no more tries than the window allows.
     if let Some(until) = passcode::full_until(app, ID_TRIES, &id.to_string()).await? {
         form.refuse_field("id_last", "id_last_too_often");
         form.note_until(until);
@@ -252,7 +255,7 @@ async fn is_id_end(app: &App, id: BorrowerId, typed: &str, form: &mut Form) -> R
     }
     let number = actions::profile(app, id).await?.resident_id;
     let typed = typed.to_ascii_uppercase();
-    let is_end = typed.len() == ID_LAST && number.reveal().ends_with(&typed);
+    let is_end = typed.len() == ID_LAST_DIGITS && number.reveal().ends_with(&typed);
     if is_end {
         passcode::take_back(app, ID_TRIES, &id.to_string()).await?;
     } else {
@@ -263,7 +266,7 @@ async fn is_id_end(app: &App, id: BorrowerId, typed: &str, form: &mut Form) -> R
 
 /// A form without what must not be sent back.
 fn emptied(mut form: Form) -> Form {
-    for name in FIELDS {
+    for name in SECRET_FIELDS {
         form.forget(name);
     }
     form

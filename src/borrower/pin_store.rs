@@ -13,6 +13,7 @@ pub struct StoredPin {
     pub locked_until: Option<DateTime<Utc>>,
 }
 
+/// The PIN of a borrower, locked; `None` where none is set.
 pub async fn lock(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Option<StoredPin>> {
     sqlx::query_as!(
         StoredPin,
@@ -23,6 +24,7 @@ pub async fn lock(connection: &mut PgConnection, borrower_id: BorrowerId) -> sql
     .await
 }
 
+/// Stores the count of tries and the lock.
 pub async fn save_tries(connection: &mut PgConnection, borrower_id: BorrowerId, tries: Tries) -> sqlx::Result<()> {
     sqlx::query!(
         "update pin set failures = $2, locked_until = $3 where borrower_id = $1",
@@ -35,7 +37,7 @@ pub async fn save_tries(connection: &mut PgConnection, borrower_id: BorrowerId, 
     Ok(())
 }
 
-/// Forgets the tries against a PIN, unless another one was set meanwhile.
+/// Sets the count of tries back to zero, unless another PIN was set meanwhile.
 pub async fn clear_tries(connection: &mut PgConnection, borrower_id: BorrowerId, hash: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "update pin set failures = 0, locked_until = null where borrower_id = $1 and hash = $2",
@@ -47,7 +49,8 @@ pub async fn clear_tries(connection: &mut PgConnection, borrower_id: BorrowerId,
     Ok(())
 }
 
-/// Keeps for which visit to a counter the PIN was last given, and on which line; `false` where that was this visit, and another line.
+/// Stores the visit to a counter for which the PIN was last given, and the line. `false`, without a change, where that was
+/// the same visit and another line.
 pub async fn keep_visit(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -66,7 +69,7 @@ pub async fn keep_visit(
     Ok(kept.rows_affected() == 1)
 }
 
-/// Sets a PIN anew: nothing is counted against it.
+/// Stores a PIN in place of any other, without tries or a lock.
 pub async fn put(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -86,12 +89,14 @@ pub async fn put(
     Ok(())
 }
 
+/// Whether a borrower has a PIN.
 pub async fn is_set(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"select exists (select from pin where borrower_id = $1) as "set!""#, borrower_id.uuid())
         .fetch_one(connection)
         .await
 }
 
+/// Deletes a borrower's PIN, if there is one.
 pub async fn delete(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!("delete from pin where borrower_id = $1", borrower_id.uuid()).execute(connection).await?;
     Ok(())

@@ -17,26 +17,27 @@ use crate::page::{Form, Page, SessionKind, unprocessable};
 use crate::partner::wechat::{WeChat, WeChatError, serves_nobody};
 use crate::passcode::{self, Purpose, SignInStep, Window};
 
-/// Where somebody goes who came for no page in particular.
+/// Where a sign-in leads that no other page asked for.
 const HOME: &str = "/home";
-/// The page that asks for a mobile, in WeChat too. Every form leads here and not to `/sign-in`: the content policy lets none lead to
-/// another site, not even to WeChat's sign-in, which would besides sign somebody in again who has just signed out.
+/// The page that asks for a mobile, even inside WeChat. Forms lead here and not to `/sign-in`, because the content policy
+/// lets no form lead to another site, and WeChat's sign-in would at once sign in again somebody who has just signed out.
 pub const BY_MOBILE: &str = "/sign-in?by=mobile";
-/// Codes that came from one address and that WeChat does not know. Each is a call that is written down, and anybody may make them up; but a
-/// way back that was opened twice has one as well, and thousands may share a carrier's address.
+/// How many codes unknown to WeChat may come from one network address. Each is a call to WeChat that is logged, and anybody
+/// may make codes up; but a page that was opened twice on the way back has one too, and thousands of people may share a
+/// carrier's address.
 const CODES_UNKNOWN: Window = Window { kind: "wechat_code", length: TimeDelta::hours(1), count_max: 300 };
 
 #[derive(Deserialize)]
 pub struct Coming {
     #[serde(default)]
     next: String,
-    /// `mobile` for whoever does not sign in by WeChat inside WeChat, `link` for whoever a form has led here, which may not lead on to
-    /// WeChat by itself.
+    /// `mobile` to sign in by mobile even inside WeChat; `link` to be shown a link to WeChat instead of a redirect, for a
+    /// form led here and may not lead on to another site.
     #[serde(default)]
     by: String,
 }
 
-/// How WeChat sends somebody back.
+/// The query with which WeChat leads back.
 #[derive(Deserialize)]
 pub struct Returning {
     #[serde(default)]
@@ -56,7 +57,7 @@ pub struct SignInPage {
     is_sent: bool,
 }
 
-/// The page that leads on to WeChat, by a link or by itself.
+/// A page with a link to WeChat.
 #[derive(Template, WebTemplate)]
 #[template(path = "borrower/sign_in_wechat.html")]
 pub struct ToWeChatPage {
@@ -85,7 +86,8 @@ pub async fn show(State(app): State<App>, page: Page, Query(coming): Query<Comin
     Ok(SignInPage { page, form: Form::filled([("next", next)]), is_sent: false }.into_response())
 }
 
-/// `GET /sign-in/wechat`: back from WeChat. Whoever WeChat knows and we do not proves a mobile once, and is the same person from then on.
+/// `GET /sign-in/wechat`: back from WeChat. Whoever is not linked to a borrower yet proves a mobile once; from then on WeChat
+/// alone signs them in.
 pub async fn from_wechat(
     State(app): State<App>,
     page: Page,
@@ -94,7 +96,7 @@ pub async fn from_wechat(
 ) -> Result<Response, Problem> {
     let next = path_of_ours(&returning.next, HOME).to_owned();
     let by_mobile = format!("/sign-in?{}", query(&[("by", "mobile"), ("next", &next)]));
-    // Only this very browser was sent to WeChat with this word.
+    // The state proves that this browser was sent to WeChat by us.
     let is_ours = page.visit.has_said(&returning.state);
     let openid = match app.partners.wechat().filter(|_| is_ours && !returning.code.is_empty()) {
         Some(wechat) => openid_of(&app, wechat, address, &returning.code).await?,
@@ -113,8 +115,8 @@ pub async fn from_wechat(
     Ok(Redirect::to(&on).into_response())
 }
 
-/// Whose code it is. Counted before it is known whether WeChat knows it, so that many at once are not more than the window allows; beyond
-/// that WeChat is not asked.
+/// The WeChat identity behind a code. The code is counted before WeChat is asked, so that parallel requests are no more than
+/// the window allows; beyond that WeChat is not asked. A code that WeChat knows is taken off the count.
 async fn openid_of(
     app: &App,
     wechat: &WeChat,
@@ -137,14 +139,14 @@ fn query(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// `POST /sign-in`: `do` says whether a code is asked for, or put in.
+/// `POST /sign-in`: the field `do` says whether a code is to be sent, or was entered.
 pub async fn sign_in(
     State(app): State<App>,
     mut page: Page,
     address: ClientAddress,
     mut form: Form,
 ) -> Result<Response, Problem> {
-    // In another language it is this page again, and not WeChat's.
+    // The language switch leads back to this page, and not to WeChat's.
     let next = path_of_ours(form.value("next"), HOME);
     page.visit.address = format!("/sign-in?{}", query(&[("by", "mobile"), ("next", next)]));
     let mobile = match passcode::sign_in_step(&app, Purpose::BorrowerSignIn, address, &mut form).await? {

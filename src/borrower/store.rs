@@ -1,4 +1,4 @@
-//! SQL of borrowers and what they agreed to.
+//! SQL of borrowers, of how they are found, and of the agreements they signed.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
@@ -10,10 +10,10 @@ use super::model::SignedAgreement;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, ConsentId};
 
-/// A keyed hash of an ID number, mobile or card number.
+/// A keyed hash by which an ID number, mobile, card number or WeChat identity is found.
 pub type BlindIndex = [u8; 32];
 
-/// A person as stored.
+/// A person as stored, each field sealed under the person's own key, and that key under the master key.
 pub struct SealedPerson {
     pub borrower_id: BorrowerId,
     pub person_key_sealed: Vec<u8>,
@@ -36,7 +36,7 @@ pub struct NewPerson {
     pub created_at: DateTime<Utc>,
 }
 
-/// An agreement signed.
+/// A signed agreement to store.
 pub struct NewConsent {
     pub consent_id: ConsentId,
     pub borrower_id: BorrowerId,
@@ -46,6 +46,7 @@ pub struct NewConsent {
     pub agreed_at: DateTime<Utc>,
 }
 
+/// The people with these ID numbers; those erased are missing.
 pub async fn find_by_id_numbers(
     connection: &mut PgConnection,
     hashes: &[BlindIndex],
@@ -75,7 +76,7 @@ pub async fn find_by_id_numbers(
         .collect())
 }
 
-/// A query for people by id, without those erased; `$locked` says whether they are locked, and how.
+/// A query for people by id, without those erased; `$locked` is the rest of the statement, which orders and locks them.
 macro_rules! select_people {
     ($borrower_ids:ident, $locked:tt) => {
         sqlx::query_as!(
@@ -97,7 +98,7 @@ pub async fn find_people(
     select_people!(borrower_ids, "").fetch_all(connection).await
 }
 
-/// As [`find_people`], held in id order, so that nobody erases them before the transaction ends.
+/// As [`find_people`], share-locked in id order, so that nobody erases them before the transaction ends.
 pub async fn hold_people(
     connection: &mut PgConnection,
     borrower_ids: &[BorrowerId],
@@ -105,7 +106,7 @@ pub async fn hold_people(
     select_people!(borrower_ids, "order by borrower_id for share").fetch_all(connection).await
 }
 
-/// As [`find_people`], locked in id order to be changed or erased; waits for whoever holds them.
+/// As [`find_people`], locked in id order to be changed or erased; waits for share locks to end.
 pub async fn lock_people(
     connection: &mut PgConnection,
     borrower_ids: &[BorrowerId],
@@ -123,8 +124,8 @@ pub async fn find_by_mobile(connection: &mut PgConnection, hash: &BlindIndex) ->
     .await
 }
 
-/// Takes ID numbers for new people, in the given order; returns how many were still free. Whoever inserts the same number at
-/// the same time waits here.
+/// Claims ID numbers for new people, in the given order; returns how many were still free. A concurrent claim of the same
+/// number waits here.
 pub async fn claim_id_numbers(
     connection: &mut PgConnection,
     claims: &[(BlindIndex, BorrowerId)],
@@ -142,6 +143,7 @@ pub async fn claim_id_numbers(
     Ok(claimed.rows_affected() as usize)
 }
 
+/// Stores new people, whose ID numbers were claimed before.
 pub async fn insert_people(connection: &mut PgConnection, people: &[NewPerson]) -> sqlx::Result<()> {
     let keys: Vec<&[u8]> = people.iter().map(|new| new.person.person_key_sealed.as_slice()).collect();
     let names: Vec<&[u8]> = people.iter().map(|new| new.person.name_sealed.as_slice()).collect();
@@ -166,8 +168,8 @@ pub async fn insert_people(connection: &mut PgConnection, people: &[NewPerson]) 
     Ok(())
 }
 
-/// Points mobiles that nobody holds at these borrowers, in the given order; returns how many were still free. Whoever inserts the same
-/// mobile at the same time waits here.
+/// Claims mobiles that nobody holds for these borrowers, in the given order; returns how many were still free. A concurrent
+/// claim of the same mobile waits here.
 pub async fn claim_mobiles(connection: &mut PgConnection, owners: &[(BlindIndex, BorrowerId)]) -> sqlx::Result<usize> {
     let hashes: Vec<&[u8]> = owners.iter().map(|(hash, _)| hash.as_slice()).collect();
     let ids: Vec<Uuid> = owners.iter().map(|(_, borrower_id)| borrower_id.uuid()).collect();
@@ -182,7 +184,7 @@ pub async fn claim_mobiles(connection: &mut PgConnection, owners: &[(BlindIndex,
     Ok(claimed.rows_affected() as usize)
 }
 
-/// Points mobiles at whoever holds them now; no mobile may occur twice in one call.
+/// Gives mobiles to these borrowers, even from others who held them; no mobile may occur twice in one call.
 pub async fn point_mobiles(connection: &mut PgConnection, owners: &[(BlindIndex, BorrowerId)]) -> sqlx::Result<()> {
     let hashes: Vec<&[u8]> = owners.iter().map(|(hash, _)| hash.as_slice()).collect();
     let ids: Vec<Uuid> = owners.iter().map(|(_, borrower_id)| borrower_id.uuid()).collect();
@@ -197,7 +199,7 @@ pub async fn point_mobiles(connection: &mut PgConnection, owners: &[(BlindIndex,
     Ok(())
 }
 
-/// Forgets mobiles that these borrowers no longer hold; one that has passed to somebody else stays there.
+/// Frees mobiles that these borrowers no longer hold; one that was given to somebody else since stays theirs.
 pub async fn release_mobiles(connection: &mut PgConnection, owners: &[(BlindIndex, BorrowerId)]) -> sqlx::Result<()> {
     let hashes: Vec<&[u8]> = owners.iter().map(|(hash, _)| hash.as_slice()).collect();
     let ids: Vec<Uuid> = owners.iter().map(|(_, borrower_id)| borrower_id.uuid()).collect();
@@ -212,6 +214,7 @@ pub async fn release_mobiles(connection: &mut PgConnection, owners: &[(BlindInde
     Ok(())
 }
 
+/// Stores the sealed new mobiles of borrowers.
 pub async fn update_mobiles(connection: &mut PgConnection, mobiles: &[(BorrowerId, Vec<u8>)]) -> sqlx::Result<()> {
     let ids: Vec<Uuid> = mobiles.iter().map(|(borrower_id, _)| borrower_id.uuid()).collect();
     let sealed: Vec<&[u8]> = mobiles.iter().map(|(_, sealed)| sealed.as_slice()).collect();
@@ -243,7 +246,7 @@ pub async fn keep_wordings(connection: &mut PgConnection, wordings: &[(&str, &Wo
     Ok(())
 }
 
-/// Records consents; one that this borrower already gave to the same text, and has not taken back, is not recorded again.
+/// Records consents, except where the borrower has given the same one before and not withdrawn it.
 pub async fn insert_consents(connection: &mut PgConnection, consents: &[NewConsent]) -> sqlx::Result<()> {
     let hashes: Vec<&[u8]> = consents.iter().map(|consent| consent.text_sha256.as_slice()).collect();
     sqlx::query!(
@@ -316,7 +319,7 @@ pub async fn find_consent_text_at(
     .await
 }
 
-/// The hashes of all texts that a borrower agreed to and has not taken back.
+/// The hashes of all texts that a borrower has signed and not withdrawn.
 pub async fn list_consent_hashes(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Vec<u8>>> {
     sqlx::query_scalar!(
         "select text_sha256 from consent where borrower_id = $1 and withdrawn_at is null",
@@ -326,7 +329,7 @@ pub async fn list_consent_hashes(connection: &mut PgConnection, borrower_id: Bor
     .await
 }
 
-/// The kinds of what a borrower has agreed to, in whatever text, and has taken back.
+/// The kinds of agreements that a borrower has signed, in whichever text, and has withdrawn.
 pub async fn list_taken_back(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"select kind as "kind!" from consent where borrower_id = $1
@@ -337,7 +340,7 @@ pub async fn list_taken_back(connection: &mut PgConnection, borrower_id: Borrowe
     .await
 }
 
-/// Takes back every consent of a kind that a borrower has given and not taken back.
+/// Withdraws every consent of a kind that a borrower has given and not withdrawn before.
 pub async fn withdraw_consents(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -364,7 +367,7 @@ pub async fn hold_debts(connection: &mut PgConnection, borrower_id: BorrowerId) 
     )
     .fetch_all(&mut *connection)
     .await?;
-    // Interest and penalty may be left when all principal is paid; the loan stays open for them.
+    // All principal may be repaid while interest or penalty is still owed; the loan stays open for these.
     let has_open_loan = sqlx::query_scalar!(
         r#"select exists (select from loan join credit_line using (line_id)
                           where borrower_id = $1 and loan.status = 'open') as "open!""#,
@@ -376,7 +379,7 @@ pub async fn hold_debts(connection: &mut PgConnection, borrower_id: BorrowerId) 
     Ok(if owes { Owes::Something } else { Owes::Nothing })
 }
 
-/// What a borrower has not finished with us.
+/// What keeps a borrower's account from being closed, beside debts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenBusiness {
     /// A line that is not closed.
@@ -385,6 +388,7 @@ pub struct OpenBusiness {
     pub is_applying: bool,
 }
 
+/// Whether a borrower has an open line or an undecided application.
 pub async fn load_open_business(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<OpenBusiness> {
     sqlx::query_as!(
         OpenBusiness,
@@ -400,12 +404,13 @@ pub async fn load_open_business(connection: &mut PgConnection, borrower_id: Borr
 /// Money on its way from a borrower's cards, or back to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InTransit {
-    /// Being collected, with an end that is not known.
+    /// Being collected, with a result that is not known yet.
     pub in_flight: Fen,
-    /// Owed back to the borrower and not paid yet. What the channel denies to have paid may be owed again.
+    /// Owed back to the borrower and not paid yet, including payouts that the channel has denied after we booked them.
     pub owed_back: Fen,
 }
 
+/// Sums a borrower's money in transit, in fen.
 pub async fn sum_in_transit(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<InTransit> {
     sqlx::query_as!(
         InTransit,
@@ -422,7 +427,8 @@ pub async fn sum_in_transit(connection: &mut PgConnection, borrower_id: Borrower
     .await
 }
 
-/// Whether the borrower was erased: nobody can be paid, or told of anything, any more. Whoever erases locks the lines first.
+/// Whether the borrower was erased, and can be paid or told nothing any more. Whoever erases locks the lines first, so a
+/// caller that has locked one gets an answer that holds.
 pub async fn is_erased(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from borrower where borrower_id = $1 and person_key_sealed is null) as "is_erased!""#,
@@ -432,8 +438,8 @@ pub async fn is_erased(connection: &mut PgConnection, borrower_id: BorrowerId) -
     .await
 }
 
-/// Deletes the person's key: nothing sealed under it in this database can be read again. Deletes what stands in clear, too, as it makes up most
-/// of the ID number.
+/// Deletes the person's key, so that nothing sealed under it in this database can be read again, and the date of birth and
+/// region, which make up most of the ID number.
 pub async fn delete_person_key(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!(
         "update borrower set person_key_sealed = null, birth_on = null, region_code = null where borrower_id = $1",
@@ -444,6 +450,7 @@ pub async fn delete_person_key(connection: &mut PgConnection, borrower_id: Borro
     Ok(())
 }
 
+/// Frees an ID number, so that it can be registered again.
 pub async fn release_id_number(connection: &mut PgConnection, hash: &BlindIndex) -> sqlx::Result<()> {
     sqlx::query!("delete from borrower_by_id_number where id_number_hash = $1", hash).execute(connection).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Choosing what to be told in WeChat, and finding whom to write to there.
+//! Which messages a borrower wants in WeChat, and how many more WeChat lets us send.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,11 +17,11 @@ pub struct Choice {
     /// The template by which WeChat asks for consent.
     pub template: String,
     pub wanted: bool,
-    /// How many messages WeChat will still take, as far as we know.
+    /// How many more messages WeChat will take, as far as we know.
     pub allowed: i16,
 }
 
-/// What can be chosen; nothing where there is no WeChat or no template.
+/// The kinds that can be chosen; empty where WeChat is not configured or has no template.
 pub async fn choices(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Choice>> {
     let Some(wechat) = app.partners.wechat() else { return Ok(Vec::new()) };
     let chosen = subscription_store::list(&mut *app.pool.acquire().await?, borrower_id).await?;
@@ -34,7 +34,7 @@ pub async fn choices(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<C
     Ok(WECHAT_MESSAGES.into_iter().filter_map(choice).collect())
 }
 
-/// Adds one to the consents of each template that WeChat's page reported; names that are no template of ours are ignored.
+/// Adds one consent for each template that WeChat's page reported; ids that are no template of ours are ignored.
 pub async fn allow(app: &App, borrower_id: BorrowerId, templates: &[&str]) -> anyhow::Result<()> {
     let choices = choices(app, borrower_id).await?;
     let is_named = |choice: &&Choice| templates.contains(&choice.template.as_str());
@@ -47,13 +47,13 @@ pub async fn allow(app: &App, borrower_id: BorrowerId, templates: &[&str]) -> an
     Ok(())
 }
 
-/// Tells the borrower nothing in WeChat any more.
+/// Sends the borrower no more messages in WeChat.
 pub async fn stop(app: &App, borrower_id: BorrowerId) -> anyhow::Result<()> {
     Ok(subscription_store::stop(&mut *app.pool.acquire().await?, borrower_id, app.clock.now()).await?)
 }
 
-/// The WeChat identities to write to, by borrower and kind of notice; those who do not want it are missing. An identity that
-/// does not open under the keys of this house is passed over: the short message still goes out.
+/// The WeChat identities to send messages to, by borrower and kind of notice; those who do not want them are missing, and so
+/// are identities that cannot be opened with the configured master keys: the short message still goes out.
 pub async fn find_wanting(
     app: &App,
     borrower_ids: &[BorrowerId],
@@ -67,7 +67,8 @@ pub async fn find_wanting(
     Ok(wanting.into_iter().filter_map(|wanting| open(wanting).ok()).collect())
 }
 
-/// Counts consents down after messages: by one for each that was sent, and to nothing for each that WeChat refused for want of a consent.
+/// Counts consents down after messages: by one for each that was sent, and to zero for each that WeChat refused because no
+/// consent was left.
 pub async fn spend(app: &App, sent: &[(BorrowerId, &str)], refused: &[(BorrowerId, &str)]) -> anyhow::Result<()> {
     let mut took: BTreeMap<(BorrowerId, &str), i16> = BTreeMap::new();
     for (one, count) in sent.iter().map(|one| (one, 1)).chain(refused.iter().map(|one| (one, i16::MAX))) {

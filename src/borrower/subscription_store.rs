@@ -1,4 +1,4 @@
-//! SQL of what borrowers want to be told in WeChat.
+//! SQL of the messages that borrowers want in WeChat.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -7,18 +7,19 @@ use uuid::Uuid;
 use super::store::BlindIndex;
 use crate::base::id::BorrowerId;
 
-/// One kind of notice that a borrower has chosen about.
+/// A borrower's choice about one kind of notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
     pub kind: String,
-    /// Messages that WeChat will still take, as far as we know.
+    /// How many more messages WeChat will take, as far as we know.
     pub allowed: i16,
     pub wanted: bool,
 }
 
-/// No more consents of one kind are counted than this: nobody is told so often between two visits.
+/// No more consents of one kind are counted than this: between two visits nobody is sent so many messages.
 const ALLOWED_MAX: i32 = 20;
 
+/// All choices of a borrower.
 pub async fn list(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Subscription>> {
     sqlx::query_as!(
         Subscription,
@@ -51,7 +52,7 @@ pub async fn allow(
     Ok(())
 }
 
-/// Wants nothing in WeChat any more.
+/// Notes that a borrower wants no messages in WeChat any more.
 pub async fn stop(connection: &mut PgConnection, borrower_id: BorrowerId, at: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "update wechat_subscription set wanted = false, changed_at = $2 where borrower_id = $1 and wanted",
@@ -63,7 +64,7 @@ pub async fn stop(connection: &mut PgConnection, borrower_id: BorrowerId, at: Da
     Ok(())
 }
 
-/// Forgets consents that were given under another WeChat identity than this one.
+/// Sets the borrower's consents to zero if they were given under another WeChat identity than this one.
 pub async fn forget_others(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
@@ -83,8 +84,8 @@ pub async fn forget_others(
     Ok(())
 }
 
-/// What messages took of a borrower's consents to one kind. One row a statement: whoever visits the page changes several rows of theirs at
-/// once, in an order of their own.
+/// Takes consents of one kind that messages have used. One row in each statement: a visit to the page changes several rows of
+/// the borrower at once, in another order, and would deadlock with it.
 pub async fn spend(
     connection: &mut PgConnection,
     (borrower_id, kind): (BorrowerId, &str),
@@ -104,7 +105,15 @@ pub async fn spend(
     Ok(())
 }
 
-/// Who is to be written to in WeChat: those of the borrowers who want a kind, have consents left, and are known there.
+/// A kind of message that somebody wants in WeChat, with the identity to write to.
+pub struct Wanting {
+    pub borrower_id: BorrowerId,
+    pub kind: String,
+    pub openid_sealed: Vec<u8>,
+    pub person_key_sealed: Vec<u8>,
+}
+
+/// The identities to send messages to: those borrowers who want a kind, have consents left, and have a linked identity.
 pub async fn find_wanting(connection: &mut PgConnection, borrower_ids: &[BorrowerId]) -> sqlx::Result<Vec<Wanting>> {
     let ids: Vec<Uuid> = borrower_ids.iter().map(|borrower_id| borrower_id.uuid()).collect();
     sqlx::query_as!(
@@ -120,14 +129,7 @@ pub async fn find_wanting(connection: &mut PgConnection, borrower_ids: &[Borrowe
     .await
 }
 
-/// A kind of message that somebody wants in WeChat, with the identity to write to.
-pub struct Wanting {
-    pub borrower_id: BorrowerId,
-    pub kind: String,
-    pub openid_sealed: Vec<u8>,
-    pub person_key_sealed: Vec<u8>,
-}
-
+/// Deletes all choices of a borrower.
 pub async fn delete(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!("delete from wechat_subscription where borrower_id = $1", borrower_id.uuid())
         .execute(connection)

@@ -1,4 +1,4 @@
-//! Sending a passcode and checking one.
+//! Sends and checks passcodes, and counts tries against windows.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,17 @@ use crate::vault::Indexed;
 /// The template that every SMS partner of ours has registered: "{code} is your code for {purpose}; it ends in 5 minutes".
 const TEMPLATE: &str = "passcode";
 
-/// Sends a code to a mobile; the one before it is no longer good.
+/// Sends a code to a mobile, in place of any earlier one for the same purpose.
+///
+/// # Errors
+/// `TooSoon` or `TooMany`, which count nothing, and `NotSent`.
 pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     let now = app.clock.now();
     let code = random_code()?;
     let mobile_hash = app.vault.index(Indexed::Mobile, asking.mobile.reveal());
     let mut transaction = database::begin(&app.pool).await?;
     let address = asking.address.as_ref().map(|address| (PER_ADDRESS, app.vault.index(Indexed::Address, address)));
-    // What an address asks for beyond its own window takes nothing of anybody's mobile.
+    // The address comes first: what it asks for beyond its own window must not use up the window of anybody's mobile.
     let windows: [Option<(Window, [u8; 32])>; 2] = [address, Some((PER_MOBILE, mobile_hash))];
     let mut refused_until: Option<DateTime<Utc>> = None;
     for (window, key_hash) in windows.into_iter().flatten() {
@@ -37,11 +40,11 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
             break;
         }
     }
-    // Counting holds the mobile's window: of those who ask at the same moment, each finds here the code of the one before.
+    // Counting has locked the mobile's window, so of parallel requests each one finds here the code of the one before.
     if let Some(former) = store::lock(&mut transaction, &mobile_hash, asking.purpose).await? {
         former.may_replace(now).map_err(Fault::Refused)?;
     }
-    // What is refused here counts nowhere: at an address it would use up what others there give back by signing in.
+    // What is refused here is not counted anywhere: it would use up what others at the same address give back by signing in.
     if let Some(until) = refused_until {
         transaction.rollback().await?;
         return Err(Fault::Refused(PasscodeRefusal::TooMany { until }));
@@ -58,6 +61,7 @@ pub async fn send(app: &App, asking: &Asking) -> Outcome<(), PasscodeRefusal> {
     hand_over(app, asking, code).await
 }
 
+/// Hands the code to the SMS partner.
 async fn hand_over(app: &App, asking: &Asking, code: String) -> Outcome<(), PasscodeRefusal> {
     let message = ShortMessage {
         message_id: id::mint(app.clock.now()),
@@ -67,7 +71,7 @@ async fn hand_over(app: &App, asking: &Asking, code: String) -> Outcome<(), Pass
             ("code".to_owned(), code),
             ("purpose".to_owned(), asking.purpose.name().to_owned()),
         ]),
-        // Whose mobile it is, is not known yet.
+        // Whose mobile it is, is not known yet, so the call log names nobody.
         about: Vec::new(),
     };
     let message_id = message.message_id;
@@ -79,21 +83,25 @@ async fn hand_over(app: &App, asking: &Asking, code: String) -> Outcome<(), Pass
         Ok(Some(Sent::Sent)) => Ok(()),
         Ok(Some(Sent::Refused { .. }) | None) => Err(Fault::Refused(PasscodeRefusal::NotSent)),
         Err(error) => {
-            // It may have been sent all the same: then the code is good.
+            // It may have been sent nevertheless: then the code is good.
             tracing::warn!(%error, "a passcode could not be handed over");
             Err(Fault::Refused(PasscodeRefusal::NotSent))
         }
     }
 }
 
-/// Whether this is the code that was sent. It is good once.
+/// Checks a code. It can be used once.
+///
+/// # Errors
+/// `Wrong`, which counts, or `Ended` where there is no code or no try left.
 pub async fn check(app: &App, purpose: Purpose, mobile: &Mobile, code: &str) -> Outcome<(), PasscodeRefusal> {
     let mobile_hash = app.vault.index(Indexed::Mobile, mobile.reveal());
     let mut transaction = database::begin(&app.pool).await?;
     let stored = store::lock(&mut transaction, &mobile_hash, purpose).await?;
     let stored = stored.ok_or(Fault::Refused(PasscodeRefusal::Ended))?;
     stored.may_try(app.clock.now()).map_err(Fault::Refused)?;
-    // Keyed hashes: how far two of them agree says nothing of the codes.
+    // Comparing in constant time is not needed: these are keyed hashes, and how far two of them agree says nothing of the
+    // codes.
     let is_right = stored.code_hash == code_hash(app, purpose, mobile, code);
     if is_right {
         store::delete(&mut transaction, &mobile_hash, purpose).await?;
@@ -104,7 +112,7 @@ pub async fn check(app: &App, purpose: Purpose, mobile: &Mobile, code: &str) -> 
     if is_right { Ok(()) } else { Err(Fault::Refused(PasscodeRefusal::Wrong)) }
 }
 
-/// Counts one more try of something against a window; `Some` where it does not fit, with the instant from which on it may be tried
+/// Counts one more try against a window. `Some` where it is one too many, with the instant from which on it may be tried
 /// again.
 pub async fn full_until(app: &App, window: Window, key: &str) -> anyhow::Result<Option<DateTime<Utc>>> {
     let mut connection = app.pool.acquire().await?;
@@ -113,9 +121,9 @@ pub async fn full_until(app: &App, window: Window, key: &str) -> anyhow::Result<
     Ok((counted.count > window.count_max).then(|| counted.started_at + window.length))
 }
 
-/// Counts one more try of something against several windows at once, before it is made; `Some` names the first that it does not
-/// fit, with the instant from which on it does, and then it is counted nowhere. Tries at the same moment under one key wait for each
-/// other here, whichever node they come to. Whoever calls states the windows in the same order every time.
+/// Counts one more try, before it is made, against several windows at once. `Some` names the first window that is full, with
+/// the instant from which on it is not; then nothing is counted. Parallel tries under one key wait for each other here, on
+/// whichever node they are. A caller must give its windows in the same order every time.
 pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option<(Window, DateTime<Utc>)>> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
@@ -130,13 +138,13 @@ pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option
     Ok(None)
 }
 
-/// Takes one try back that [`full_until`] or [`fit`] counted, because it was no failure.
+/// Takes back one try that [`full_until`] or [`fit`] has counted, because it was no failure.
 pub async fn take_back(app: &App, window: Window, key: &str) -> anyhow::Result<()> {
     Ok(store::uncount(&mut *app.pool.acquire().await?, window.kind, &key_hash(app, window, key)).await?)
 }
 
-/// Takes back that a code was asked for from an address, because it was right. So those who prove themselves use up nothing of whoever
-/// shares their address, be it a school's or a carrier's.
+/// Takes back one count of a code asked for from an address, because the code was right. So people who prove themselves leave
+/// room for others who share the address of a school or a carrier.
 pub async fn uncount_asked(app: &App, address: &str) -> anyhow::Result<()> {
     let asked_hash = app.vault.index(Indexed::Address, address);
     Ok(store::uncount(&mut *app.pool.acquire().await?, PER_ADDRESS.kind, &asked_hash).await?)
@@ -146,14 +154,14 @@ fn key_hash(app: &App, window: Window, key: &str) -> [u8; 32] {
     app.vault.index(Indexed::Passcode, &format!("{}:{key}", window.kind))
 }
 
-/// Seconds until another code may be asked for; none where none is waited for.
+/// Seconds until another code may be asked for; `None` where it may be asked for now.
 pub async fn wait_seconds(app: &App, purpose: Purpose, mobile: &Mobile) -> anyhow::Result<Option<i64>> {
     let stored = find(app, purpose, mobile).await?;
     let left = stored.map(|stored| (stored.sent_at + AGAIN_AFTER - app.clock.now()).num_seconds());
     Ok(left.filter(|left| *left > 0))
 }
 
-/// Whether a code was asked for that may still be put in.
+/// Whether a code was sent that may still be entered.
 pub async fn is_awaited(app: &App, purpose: Purpose, mobile: &Mobile) -> anyhow::Result<bool> {
     let stored = find(app, purpose, mobile).await?;
     Ok(stored.is_some_and(|stored| stored.may_try(app.clock.now()).is_ok()))
@@ -164,7 +172,7 @@ async fn find(app: &App, purpose: Purpose, mobile: &Mobile) -> anyhow::Result<Op
     Ok(store::find(&mut *app.pool.acquire().await?, &mobile_hash, purpose).await?)
 }
 
-/// Deletes codes that have ended and windows that are over; returns how many.
+/// Deletes expired codes and windows that are over; returns how many.
 pub async fn sweep(app: &App) -> anyhow::Result<u64> {
     let now = app.clock.now();
     let mut connection = app.pool.acquire().await?;

@@ -12,8 +12,8 @@ use crate::page::visit::ClientAddress;
 /// Where a form keeps the seconds until another code may be asked for.
 const WAIT: &str = "passcode_wait";
 
-/// Sends a code, if that is what the form asks for: then it is shown again, and this says whether a code may be put in there. `None`
-/// for a form that is meant. Why none was sent stands in the form.
+/// Sends a code if the form asks for one (`do=send`). Then the form is shown again, and the answer says whether a code can be
+/// entered in it. `None` for a form that asks for nothing and is to be acted on. Why no code was sent is noted in the form.
 ///
 /// # Errors
 /// Failures of our own.
@@ -33,7 +33,7 @@ pub async fn send_if_asked(app: &App, asking: &Asking, form: &mut Form) -> anyho
     }
 }
 
-/// Notes in the form how many seconds somebody still waits for another code, so that the page counts down from there.
+/// Notes in the form for how many seconds no other code is sent, so that the page counts down from there.
 async fn note_wait(app: &App, purpose: Purpose, mobile: &Mobile, form: &mut Form) -> anyhow::Result<()> {
     match wait_seconds(app, purpose, mobile).await? {
         Some(seconds) => form.fill(WAIT, &seconds.to_string()),
@@ -42,8 +42,8 @@ async fn note_wait(app: &App, purpose: Purpose, mobile: &Mobile, form: &mut Form
     Ok(())
 }
 
-/// Whether the form holds the code that was sent. It is good once, so everything else is read before, and one that was right is no more
-/// counted at its address. What is wrong stands in the form.
+/// Whether the form holds the code that was sent. A code can be used once, so everything else in the form is read before; a
+/// right one is taken off the count of its address. What is wrong is noted in the form.
 ///
 /// # Errors
 /// Failures of our own.
@@ -70,12 +70,12 @@ pub async fn is_proved(app: &App, asking: &Asking, form: &mut Form) -> anyhow::R
     }
 }
 
-/// How far a sign-in form has come. What was refused stands in the form.
+/// How far a sign-in form has come. What was refused is noted in the form.
 #[derive(Debug)]
 pub enum SignInStep {
     /// A code is on its way.
     Sent,
-    /// The form is shown again; `is_sent` where a code that was sent may still be put in.
+    /// The form is shown again; `is_sent` where a code was sent that may still be entered.
     Refused { is_sent: bool },
     /// Whoever sent the form holds this mobile.
     Proved(Mobile),
@@ -106,8 +106,8 @@ pub async fn sign_in_step(
     })
 }
 
-/// As [`is_proved`] of somebody who may name whatever mobile. What is not right is counted by address, before it is known to be so, so
-/// that nobody goes on guessing what others were sent.
+/// As [`is_proved`], for somebody who may name any mobile. Wrong codes are counted by address, each before it is compared, so
+/// that nobody goes on guessing codes that others were sent.
 ///
 /// # Errors
 /// Failures of our own.

@@ -1,4 +1,8 @@
 //! Passcodes: six digits sent by SMS that prove that somebody holds a mobile now.
+//!
+//! Start with `model` (how long a code is good, how many may be asked for) and `actions` (send, check, count). The same
+//! counters ([`Window`]) limit other things that somebody could try too often: [`full_until`] counts one try against a
+//! window, [`fit`] one against several, and [`take_back`] takes one off again.
 
 pub mod model;
 pub mod store;

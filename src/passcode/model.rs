@@ -7,19 +7,22 @@ use crate::error::Refusal;
 
 /// How long a code is good for.
 pub const VALID: TimeDelta = TimeDelta::minutes(5);
-/// Wrong codes after which it ends and a new one must be asked for.
+/// Wrong tries after which a code ends and a new one must be asked for.
 pub const TRIES_MAX: i16 = 5;
-/// How long somebody waits for the next code to the same mobile.
+/// How long one must wait for the next code to the same mobile.
 pub const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
-/// Sliding windows and how many codes fit into one: nobody's telephone is to be flooded, and no code guessed by asking often.
+/// How many codes may be sent to one mobile: no telephone is to be flooded, and no code to be guessed by asking often.
 pub const PER_MOBILE: Window = Window { kind: "passcode_mobile", length: TimeDelta::hours(24), count_max: 10 };
-/// A code that was right is taken back from its address, which may be a whole school's.
+/// How many codes may be asked for from one network address. A code that was right is not counted, because many people may
+/// share an address, such as a school's.
 pub const PER_ADDRESS: Window = Window { kind: "passcode_address", length: TimeDelta::hours(1), count_max: 60 };
-/// Wrong sign-in codes from one address. Each code ends after a few tries, but whoever tries many mobiles always meets one whose code is
-/// on its way. As many as all codes that may be asked for from there could bear, so that many who share an address may mistype.
+/// How many wrong codes may come from one network address. Each code ends after a few tries, but somebody who tries many
+/// mobiles always finds one whose code was just sent. This is as many tries as all codes that may be asked for from there
+/// allow, so that many who share an address may mistype.
 pub const WRONG_PER_ADDRESS: Window = Window { kind: "passcode_wrong", length: TimeDelta::hours(1), count_max: 300 };
 
-/// How often something may be done in a stretch of time.
+/// A limit: at most `count_max` times within `length`, reckoned from the first time. `kind` names its counters, of which each
+/// key has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     pub kind: &'static str,
@@ -34,14 +37,14 @@ words! {
         MerchantSignIn = "merchant_sign_in",
         PinReset = "pin_reset",
         AccountClosing = "account_closing",
-        /// An owner lets somebody in, gives another role, or removes somebody.
+        /// An owner hires somebody, gives another role, or removes somebody.
         StaffChange = "staff_change",
-        /// A borrower has another mobile: the code goes to that one.
+        /// A borrower changes the mobile: the code goes to the new one.
         MobileChange = "mobile_change",
     }
 }
 
-/// Who asks for a code.
+/// For what, to which mobile and from where a code is asked for.
 #[derive(Clone, Debug)]
 pub struct Asking {
     pub purpose: Purpose,
@@ -60,7 +63,7 @@ pub struct Passcode {
 }
 
 impl Passcode {
-    /// Whether a code may be tried against it now, whatever was typed.
+    /// Whether a code may be compared with it now.
     pub fn may_try(&self, now: DateTime<Utc>) -> Result<(), PasscodeRefusal> {
         if now >= self.expires_at || self.codes_tried >= TRIES_MAX { Err(PasscodeRefusal::Ended) } else { Ok(()) }
     }
@@ -79,7 +82,7 @@ pub enum PasscodeRefusal {
     /// With the instant from which on another may be asked for.
     #[error("too many codes were asked for: try again later")]
     TooMany { until: DateTime<Utc> },
-    /// With the instant from which on codes are looked at again.
+    /// With the instant from which on codes are compared again.
     #[error("too many codes that came from this network were not right: try again later")]
     TooManyWrong { until: DateTime<Utc> },
     #[error("the SMS partner does not answer, or does not write to this mobile")]

@@ -1,4 +1,4 @@
-//! SQL of passcodes and throttles.
+//! SQL of passcodes, and of the counters of windows (table `throttle`).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
@@ -31,7 +31,7 @@ pub async fn lock(
     .await
 }
 
-/// As [`lock`], without the lock: for a page that only shows where the code stands.
+/// As [`lock`], without the lock: for a page that only shows the state of the code.
 pub async fn find(
     connection: &mut PgConnection,
     mobile_hash: &[u8; 32],
@@ -47,7 +47,7 @@ pub async fn find(
     .await
 }
 
-/// Stores a code. Two at the same moment for one mobile wait here, and the second takes the place of the first.
+/// Stores a code in place of an earlier one. Of two at the same moment the second waits, and replaces the first.
 pub async fn put(connection: &mut PgConnection, passcode: &NewPasscode) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into passcode (mobile_hash, purpose, code_hash, sent_at, expires_at) values ($1, $2, $3, $4, $5)
@@ -65,6 +65,7 @@ pub async fn put(connection: &mut PgConnection, passcode: &NewPasscode) -> sqlx:
     Ok(())
 }
 
+/// Counts a wrong try against a code.
 pub async fn count_wrong(connection: &mut PgConnection, mobile_hash: &[u8; 32], purpose: Purpose) -> sqlx::Result<()> {
     sqlx::query!(
         "update passcode set codes_tried = codes_tried + 1 where mobile_hash = $1 and purpose = $2",
@@ -76,6 +77,7 @@ pub async fn count_wrong(connection: &mut PgConnection, mobile_hash: &[u8; 32], 
     Ok(())
 }
 
+/// Deletes the code of a mobile and purpose.
 pub async fn delete(connection: &mut PgConnection, mobile_hash: &[u8; 32], purpose: Purpose) -> sqlx::Result<()> {
     sqlx::query!("delete from passcode where mobile_hash = $1 and purpose = $2", mobile_hash, purpose as Purpose)
         .execute(connection)
@@ -83,7 +85,7 @@ pub async fn delete(connection: &mut PgConnection, mobile_hash: &[u8; 32], purpo
     Ok(())
 }
 
-/// Deletes codes that have ended, but for those that somebody holds at this moment; returns how many.
+/// Deletes expired codes, but not those that are locked at this moment; returns how many.
 pub async fn delete_expired(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "delete from passcode where (mobile_hash, purpose) in (
@@ -95,13 +97,13 @@ pub async fn delete_expired(connection: &mut PgConnection, now: DateTime<Utc>) -
     Ok(deleted.rows_affected())
 }
 
-/// A window that is open.
+/// The counter of a window, and when the window began.
 pub struct Counted {
     pub count: i32,
     pub started_at: DateTime<Utc>,
 }
 
-/// Counts one more in the window that is open, or opens one; returns it as it is then.
+/// Counts one more in the window of a key, or begins a new window where the former is over; returns the counter after that.
 pub async fn count(
     connection: &mut PgConnection,
     kind: &str,
@@ -125,7 +127,7 @@ pub async fn count(
     .await
 }
 
-/// Takes one back from the window that is open.
+/// Takes one off the counter of a key.
 pub async fn uncount(connection: &mut PgConnection, kind: &str, key_hash: &[u8; 32]) -> sqlx::Result<()> {
     sqlx::query!(
         "update throttle set count = count - 1 where kind = $1 and key_hash = $2 and count > 0",
@@ -137,8 +139,8 @@ pub async fn uncount(connection: &mut PgConnection, kind: &str, key_hash: &[u8; 
     Ok(())
 }
 
-/// Deletes windows that began before, but for those in which somebody counts at this moment: whoever counts in several windows might
-/// else wait here in a circle. Returns how many.
+/// Deletes windows that began before then, but not those that are locked at this moment: a request that counts in several
+/// windows could otherwise deadlock with this. Returns how many.
 pub async fn delete_throttles(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         "delete from throttle where (kind, key_hash) in (

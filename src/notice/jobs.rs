@@ -1,10 +1,10 @@
-//! Forgets what people were told long ago.
+//! Removes old notices.
 
 use super::store;
 use crate::app::App;
 use crate::base::BusinessDay;
 
-/// Removes notices that are older than they are kept; repeatable. What they told of stands where it happened.
+/// Removes notices older than `Kept::notices_days`; it may be repeated. What they told of is still stored where it happened.
 ///
 /// # Errors
 /// Failures of the database.

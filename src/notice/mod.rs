@@ -1,4 +1,5 @@
-//! Notices to people: what happened that a borrower, merchant, funder or operator should see. Knows no feature.
+//! Notices to people: what happened that a borrower, merchant, funder or operator should see. Knows no feature: features
+//! build a [`Notice`] of a listed kind, and [`raise`] it in the transaction in which the thing happens.
 
 pub mod model;
 pub mod store;

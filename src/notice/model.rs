@@ -1,4 +1,4 @@
-//! What a notice is and whom it is for.
+//! What a notice is, whom it is for, and the lists of all kinds.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,6 +8,7 @@ use crate::base::id::{BorrowerId, FunderId, MerchantId};
 use crate::base::{BusinessDay, When, words};
 
 words! {
+    /// Whom a notice is for.
     pub enum Audience {
         Borrower = "borrower",
         Merchant = "merchant",
@@ -17,7 +18,7 @@ words! {
 }
 
 impl Audience {
-    /// Whether the same thing is told only once a business day, because jobs look at it again and again.
+    /// Whether a notice is raised only once a business day for the same thing, because jobs look at it again and again.
     pub fn is_told_once(self) -> bool {
         match self {
             Audience::Funder | Audience::Operator => true,
@@ -26,7 +27,7 @@ impl Audience {
     }
 }
 
-/// What a borrower is also told by SMS; a template of the same name is registered with the SMS partner.
+/// Kinds that a borrower is also told by SMS, each by the SMS partner's template of the same name.
 pub const SHORT_MESSAGES: [&str; 9] = [
     "application_approved",
     "application_refused",
@@ -39,19 +40,19 @@ pub const SHORT_MESSAGES: [&str; 9] = [
     "mobile_changed",
 ];
 
-/// What is told by SMS to the mobile that a borrower has given up, by a template of the same name; the day is its only gap. Nobody reads
-/// it anywhere else: whoever holds that mobile may not be the borrower.
+/// What a borrower's former mobile is told by SMS, by the template of the same name, whose only parameter is the day. It is
+/// shown nowhere else: whoever holds that mobile may not be the borrower.
 pub const MOBILE_GIVEN_UP: &str = "mobile_given_up";
 
-/// What whomever a merchant named as its contact is told by SMS, by templates of the same names.
+/// Kinds that a merchant's contact is told by SMS, by templates of the same names.
 pub const SHORT_MESSAGES_TO_MERCHANTS: [&str; 3] =
     ["merchant_accepted", "merchant_refused", "merchant_account_changed"];
 
-/// What a borrower may also be told in WeChat, where a template for it is registered and the borrower agreed to it there.
+/// Kinds that a borrower may also be told in WeChat, where a template is configured and the borrower has agreed to it there.
 pub const WECHAT_MESSAGES: [&str; 6] =
     ["bill_issued", "due_soon", "overdue", "withheld", "withholding_failed", "limit_changed"];
 
-/// Everything that borrowers are told, each with what its words need of the body; `web/locales` has the words of each.
+/// Every kind of notice to borrowers, each with the fields of its body that its words need; the words stand in `web/locales`.
 pub const TO_BORROWERS: [(&str, &[&str]); 23] = [
     ("application_approved", &["limit_fen"]),
     ("application_refused", &["reason", "review"]),
@@ -78,7 +79,7 @@ pub const TO_BORROWERS: [(&str, &[&str]); 23] = [
     ("mobile_changed", &[]),
 ];
 
-/// Everything that merchants are told.
+/// Every kind of notice to merchants.
 pub const TO_MERCHANTS: [&str; 10] = [
     "merchant_accepted",
     "merchant_refused",
@@ -92,10 +93,10 @@ pub const TO_MERCHANTS: [&str; 10] = [
     "merchant_agreement_changed",
 ];
 
-/// Everything that funders are told beside the messages to their cores.
+/// Every kind of notice to funders; their cores are also sent events, see `outbox`.
 pub const TO_FUNDERS: [&str; 2] = ["reserve_low", "advance_overdue"];
 
-/// Everything that operators are told; docs/RUNBOOK.md says of each what to do.
+/// Every kind of notice to operators; docs/RUNBOOK.md says of each what to do.
 pub const TO_OPERATORS: [&str; 25] = [
     "merchant_applied",
     "deposit_noted",
@@ -124,13 +125,13 @@ pub const TO_OPERATORS: [&str; 25] = [
     "partner_missing",
 ];
 
-/// One thing to tell. A funder or operator is told the same thing once a business day, however often it is raised.
+/// One thing to tell. If it is raised more than once on a business day, a funder or operator still gets it once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
     pub audience: Audience,
     /// The borrower, merchant or funder; `None` for the operators.
     pub recipient_id: Option<Uuid>,
-    /// Such as `bill_issued`; pages word it.
+    /// One of the lists above, such as `bill_issued`; pages put it into words.
     pub kind: &'static str,
     /// What the wording needs: amounts in fen, days, ids; no personal data.
     pub body: Value,
@@ -164,7 +165,7 @@ impl Notice {
     }
 }
 
-/// Whether the words of a borrower's notice will find what they need in its body.
+/// Whether a borrower's notice has every field that its words need.
 fn can_be_worded(kind: &str, body: &Value) -> bool {
     let known = TO_BORROWERS.iter().find(|(known, _)| *known == kind);
     known.is_some_and(|(_, needed)| needed.iter().all(|name| body.get(name).is_some()))

@@ -10,12 +10,11 @@ use crate::base::BusinessDay;
 
 /// The most that one page of a list holds.
 const PAGE_MAX: usize = 100;
-/// Notices looked through in one statement, so that none holds the table for long after the rule was tightened.
+/// How many notices one statement looks through, so that none holds locks for long after `Kept` was shortened.
 const LOOKED_THROUGH_AT_ONCE: i64 = 20_000;
 
-/// Raises notices in the caller's transaction, one statement for those who are told each time and one for those who are told once.
-/// What an SMS is right for, or what its borrower wants in WeChat, goes into the outbox as well. What a funder or operator was told
-/// before that day is left alone.
+/// Raises notices in the caller's transaction: one statement for those that are told each time, one for those that are told
+/// once a day. For borrowers, what is also told by SMS or in WeChat goes into the outbox as well.
 pub async fn raise(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::Result<()> {
     let (once, each_time): (Vec<&Notice>, Vec<&Notice>) =
         notices.iter().partition(|notice| notice.audience.is_told_once());
@@ -28,8 +27,8 @@ pub async fn raise(connection: &mut PgConnection, notices: &[Notice]) -> sqlx::R
     Ok(())
 }
 
-/// Funders and operators read their notices here: nothing goes into the outbox. Looking for an earlier one, and leaving a way back,
-/// costs every row twice: only for those who are told once.
+/// Inserts notices that are told once a business day; a repetition is ignored. They are only read here, so nothing goes into
+/// the outbox. `on conflict` makes every row cost twice as much, so it is not used for the others.
 async fn insert_once(connection: &mut PgConnection, columns: Columns<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into notice (audience, recipient_id, kind, body, business_day, created_at)
@@ -49,6 +48,7 @@ async fn insert_once(connection: &mut PgConnection, columns: Columns<'_>) -> sql
     Ok(())
 }
 
+/// Inserts notices that are told each time, and the messages for SMS and WeChat that go with them.
 async fn insert(connection: &mut PgConnection, columns: Columns<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "with raised as (
@@ -100,8 +100,8 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A page of a recipient's notices but those of some kinds, newest first, and the number that continues the list as `before_no` if
-/// there are older ones.
+/// A page of a recipient's notices without the kinds in `but`, newest first; and, if there are older ones, the number that
+/// continues the list as `before_no`.
 pub async fn list(
     connection: &mut PgConnection,
     audience: Audience,
@@ -147,8 +147,8 @@ pub async fn count_unread(
     .await
 }
 
-/// Marks a recipient's notices up to `last_no`, those that a page has shown, as read. Both ways of marking lock in the order of numbers,
-/// so that two who read at once never wait for each other in a circle.
+/// Marks a recipient's notices up to `last_no`, which a page has shown, as read; returns how many. Here and in [`mark_shown`]
+/// rows are locked in the order of their numbers, so that two readers never deadlock.
 pub async fn mark_read(
     connection: &mut PgConnection,
     audience: Audience,
@@ -172,7 +172,7 @@ pub async fn mark_read(
     Ok(marked.rows_affected())
 }
 
-/// Marks single notices as read: those that a page has shown, of a recipient who may have more than one statement should touch.
+/// Marks single notices, which a page has shown, as read; for a recipient who may have too many for one statement.
 pub async fn mark_shown(connection: &mut PgConnection, notice_nos: &[i64], at: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "with unread as (
@@ -186,9 +186,9 @@ pub async fn mark_shown(connection: &mut PgConnection, notice_nos: &[i64], at: D
     Ok(())
 }
 
-/// Removes notices of days before `before`, read or not, among the next ones above a number, in order. Returns where to go on; nothing
-/// once a younger one was met, as numbers and days ascend together. What is being marked as read at this moment is passed over and removed
-/// the next time: whoever reads many might else wait here in a circle.
+/// Removes notices of business days before `before`, read or not, among the next ones above `after_no`. Returns the number to
+/// go on from, or `None` once it has met a younger notice, since numbers and days ascend together. Rows locked by a reader
+/// are skipped and removed the next time, because waiting for somebody who marks many could deadlock.
 pub async fn forget(connection: &mut PgConnection, after_no: i64, before: BusinessDay) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar!(
         r#"with looked_at as materialized (

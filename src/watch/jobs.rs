@@ -1,4 +1,4 @@
-//! Each node that works looks now and then, though no work asks for it.
+//! Looks again and again for what operators must be told; every working node does so.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use crate::partner::withholding::ChannelName;
 use crate::partner::{payout, wechat};
 use crate::{business_day, database, notice};
 
-/// Looks again and again, until it is dropped. Not a job: what keeps the jobs from being done, such as a wrong clock, must not keep it.
+/// Watches until it is dropped. This is not a job: what keeps jobs from running, such as a wrong clock, must not keep this
+/// from running.
 pub async fn keep_watch(app: &App, every: Duration) {
     loop {
         if let Err(error) = watch(app).await {
@@ -26,26 +27,27 @@ pub async fn keep_watch(app: &App, every: Duration) {
     }
 }
 
-/// Tells operators of partners that are down or back, of this machine's clock, of what ends soon, and of what waits for them; repeatable,
-/// on any number of nodes.
+/// Tells operators of partners that are down or back, of this machine's clock, of what ends soon, and of work that is stuck.
+/// It may be repeated, on any number of nodes.
 ///
 /// # Errors
 /// Failures of the database.
 pub async fn watch(app: &App) -> anyhow::Result<()> {
     let today = business_day::store::find_today(&mut *app.pool.acquire().await?).await?;
-    // A house that nobody has opened has no day on which anything is told.
+    // A house that was not opened yet has no business day on which to tell anything.
     let Some(today) = today else { return Ok(()) };
     let when = When { business_day: today, at: app.clock.now() };
     watch_partners(app, when).await?;
-    let mut told: Vec<Notice> = calendar(app, when).into_iter().collect();
-    told.extend(clock(app, when).await?);
-    told.extend(keys(app, when).await?);
-    told.extend(left_lying(app, when).await?);
-    told.extend(missing(app, when).await?);
+    let mut told: Vec<Notice> = check_calendar(app, when).into_iter().collect();
+    told.extend(check_clock(app, when).await?);
+    told.extend(check_keys(app, when).await?);
+    told.extend(check_stuck_work(app, when).await?);
+    told.extend(check_missing_partners(app, when).await?);
     notice::raise(&mut *app.pool.acquire().await?, &told).await?;
     Ok(())
 }
 
+/// Notes outages of partners, and tells when one has lasted long and when it is over.
 async fn watch_partners(app: &App, when: When) -> anyhow::Result<()> {
     let mut partners = app.partners.names("");
     partners.extend(app.partners.wechat().map(|_| wechat::NAME));
@@ -63,7 +65,7 @@ async fn watch_partners(app: &App, when: When) -> anyhow::Result<()> {
                 }
             }
             Finding::Over { since, at } => {
-                // Asked as it ends: another node may have told of it since it was looked at.
+                // Whether it was told is read as the outage ends, since another node may have told of it since.
                 if store::end_outage(&mut transaction, outage(since)).await? == Some(true) {
                     told.push(notices::partner_back(outage(since), at, when));
                 }
@@ -76,14 +78,15 @@ async fn watch_partners(app: &App, when: When) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn calendar(app: &App, when: When) -> Option<Notice> {
+/// Whether the table of working days ends soon.
+fn check_calendar(app: &App, when: When) -> Option<Notice> {
     let last = app.calendar.known_until(when.business_day);
     let is_told = last.is_none_or(|last| is_end_told(when.business_day, last, CALENDAR_DAYS_BEFORE));
     is_told.then(|| notices::calendar_ends(last, when))
 }
 
-/// A clock that is moved is the house's own.
-async fn clock(app: &App, when: When) -> anyhow::Result<Option<Notice>> {
+/// Compares this machine's clock with the database's. A clock that tests or trials move is not compared.
+async fn check_clock(app: &App, when: When) -> anyhow::Result<Option<Notice>> {
     if !matches!(app.clock, Clock::System) {
         return Ok(None);
     }
@@ -96,8 +99,8 @@ async fn clock(app: &App, when: When) -> anyhow::Result<Option<Notice>> {
     Ok(off.map(|machine_is| notices::clocks_differ(machine_is, when)))
 }
 
-/// What does not go on by itself; told again each day as long as it lies there.
-async fn left_lying(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
+/// Work that does not go on by itself; it is told again each day until somebody has acted.
+async fn check_stuck_work(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
     let mut connection = app.pool.acquire().await?;
     let failing = store::list_failing_jobs(&mut connection, FAILURES_TOLD).await?;
     let dead = store::list_dead_jobs(&mut connection).await?;
@@ -112,8 +115,9 @@ async fn left_lying(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
     Ok(failing.chain(dead).chain(partners).chain(stuck).chain(waiting).collect())
 }
 
-/// Who is not configured is never called, so that no call of it fails. Where all are, nothing is looked through.
-async fn missing(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
+/// Partners that are not configured though orders or payouts wait for them. Such a partner is never called, so no failed call
+/// shows it. Nothing is queried where all are configured.
+async fn check_missing_partners(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
     let is_missing = |partner: &str| app.partners.client(partner).is_err();
     let mut connection = app.pool.acquire().await?;
     let mut missing = Vec::new();
@@ -128,7 +132,8 @@ async fn missing(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
     Ok(missing.into_iter().map(|partner| notices::partner_missing(partner, when)).collect())
 }
 
-async fn keys(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
+/// Partners' keys that end soon.
+async fn check_keys(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
     // The business day may lag behind the clock; a key does not.
     let today = BusinessDay::at(when.at);
     let until = when.at + TimeDelta::days(KEY_DAYS_BEFORE + 1);

@@ -1,5 +1,7 @@
-//! What goes wrong though nobody has asked for anything: partners that are down, clocks that differ, what ends by its date, what lies
-//! there until somebody looks. Operators are told in time. Knows no feature.
+//! Watches for what goes wrong though no request fails: partners that are down, clocks that differ, keys and calendars that
+//! end soon, work that is stuck. Operators are told in time. Knows no feature.
+//!
+//! Start with `jobs::watch`, which each working node runs every few minutes; `model` has the thresholds.
 
 pub mod model;
 pub mod store;

@@ -1,15 +1,15 @@
-//! When operators are told: of a partner that does not answer, of clocks that differ, of what ends by its date.
+//! The thresholds from which on operators are told, and what is to be done about a partner's outage.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::base::BusinessDay;
 
-/// A partner that has answered nothing for this time is down, and not only slow or being started anew.
+/// A partner that has not answered for this long is down, and not only slow or restarting.
 const DOWN_AFTER: TimeDelta = TimeDelta::minutes(45);
-/// Further apart than two clocks that somebody keeps, and well within what signatures allow for.
+/// More than two maintained clocks differ by, and well within what signatures allow for.
 const CLOCKS_APART: TimeDelta = TimeDelta::seconds(60);
-/// How long after the last node that was configured for it a partner's outage is forgotten, since nobody calls it any more. Longer than
-/// a house stands still that is moved or mended, so that it still tells that a partner is back.
+/// How long an outage is remembered once no node is configured for the partner any more, since nobody calls it then. Longer
+/// than a house is stopped to be moved or repaired, so that it is still told that a partner is back.
 pub const UNSEEN_MAX: TimeDelta = TimeDelta::days(1);
 /// How many days before its last day operators are first told that the table of working days ends, and from then on every seventh day. The
 /// State Council's notice for the next year comes in November.
@@ -19,48 +19,49 @@ pub const KEY_DAYS_BEFORE: i64 = 28;
 /// For how many of its last days operators are told each day that either ends.
 const LAST_DAYS: i64 = 7;
 
-/// A job that has failed so often has done so for three quarters of an hour. It is tried for another day and longer, after which it would be
-/// late to hear of it.
+/// How many failures of a job are told. It has then failed for three quarters of an hour, and is tried for more than another
+/// day; to tell only after that would be late.
 pub const FAILURES_TOLD: i16 = 10;
 /// The close of a million loans takes seconds; one that takes an hour needs a person.
 pub const CLOSE_TIME_MAX: TimeDelta = TimeDelta::hours(1);
-/// Whoever applied waits for a person no longer than this before it is told.
+/// How long an applicant waits for a person's decision before operators are told.
 pub const APPLICATION_WAIT_MAX: TimeDelta = TimeDelta::days(1);
 
-/// What is known of a partner's answers.
+/// What is known of a partner's answers: the outage that is noted, if any, and its latest calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     pub partner: String,
-    /// The outage that is written down, and when operators were told of it.
+    /// When the noted outage began.
     pub outage_since: Option<DateTime<Utc>>,
+    /// When operators were told of it.
     pub told_at: Option<DateTime<Utc>>,
-    /// When the last call began that was answered.
+    /// When the last answered call began.
     pub answered_at: Option<DateTime<Utc>>,
-    /// When the first and the last call began of those that have come to nothing since.
+    /// When the first and the last of the calls began that were not answered since then.
     pub silent_since: Option<DateTime<Utc>>,
     pub silent_until: Option<DateTime<Utc>>,
 }
 
-/// A time in which a partner answers nothing.
+/// An outage: a time in which a partner answers nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage<'a> {
     pub partner: &'a str,
     pub since: DateTime<Utc>,
 }
 
-/// What is to be done about a partner.
+/// What is to be done about a partner after a look at its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
     Nothing,
-    /// A call came to nothing: from then on it is looked whether one is answered.
+    /// A call was not answered: the outage is to be noted, so that the next looks know when it began.
     Begun {
         since: DateTime<Utc>,
     },
-    /// Operators are to be told.
+    /// It has lasted long: operators are to be told.
     Down {
         since: DateTime<Utc>,
     },
-    /// It has answered again; whoever was told of the outage is told of that.
+    /// The partner has answered again: operators are told if they were told of the outage.
     Over {
         since: DateTime<Utc>,
         at: DateTime<Utc>,
@@ -68,6 +69,7 @@ pub enum Finding {
 }
 
 impl Heard {
+    /// What follows from the calls that were found.
     pub fn finding(&self) -> Finding {
         if let (Some(since), Some(at)) = (self.outage_since, self.answered_at)
             && at > since
@@ -86,13 +88,14 @@ impl Heard {
     }
 }
 
-/// Whether operators are told today of what ends with its last day.
+/// Whether operators are told today of something whose last day is `last`: weekly from `days_before` days before on, and
+/// daily in the last week.
 pub fn is_end_told(today: BusinessDay, last: BusinessDay, days_before: i64) -> bool {
     let left = last.days_since(today);
     left <= LAST_DAYS || (left <= days_before && left % LAST_DAYS == 0)
 }
 
-/// How this machine's clock stands to the database's; `None` where they agree.
+/// Whether this machine's clock is `ahead` of the database's, or `behind` it; `None` where they agree.
 pub fn clock_off(machine: DateTime<Utc>, database: DateTime<Utc>) -> Option<&'static str> {
     if machine - database > CLOCKS_APART {
         Some("ahead")

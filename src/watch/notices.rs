@@ -1,4 +1,4 @@
-//! What operators are told of the house and those it calls.
+//! Notices to operators about the house and its partners.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::base::id::ApplicationId;
 use crate::base::{BusinessDay, When};
 use crate::notice::Notice;
 
-/// No call to a partner has been answered for long.
+/// No call to a partner was answered for long.
 pub fn partner_down(outage: Outage<'_>, when: When) -> Notice {
     Notice::to_operators("partner_down", json!({ "partner": outage.partner, "since": outage.since }), when)
 }
@@ -25,23 +25,23 @@ pub fn partner_missing(partner: &str, when: When) -> Notice {
     Notice::to_operators("partner_missing", json!({ "partner": partner }), when)
 }
 
-/// The table of working days has no day after this one; `None` where it does not even have the present day.
+/// The table of working days ends with `last`; `None` where it does not even have the present day.
 pub fn calendar_ends(last: Option<BusinessDay>, when: When) -> Notice {
     Notice::to_operators("calendar_ends", json!({ "last": last }), when)
 }
 
-/// A partner cannot call us any more after this time.
+/// A partner's key ends soon, after which it cannot call us any more.
 pub fn key_ends(key: &EndingKey, when: When) -> Notice {
     let body = json!({ "partner": key.partner, "serial_no": key.serial_no, "expires_at": key.expires_at });
     Notice::to_operators("key_ends", body, when)
 }
 
-/// A job fails again and again: what it does waits.
+/// A job fails again and again; its work waits.
 pub fn job_failing(job: &FailedJob, when: When) -> Notice {
     Notice::to_operators("job_failing", named(job), when)
 }
 
-/// A job gave up: what it does is not done.
+/// A job was given up; its work is not done.
 pub fn job_dead(job: &FailedJob, when: When) -> Notice {
     Notice::to_operators("job_dead", named(job), when)
 }
@@ -55,17 +55,18 @@ pub fn messages_dead(partner: &str, when: When) -> Notice {
     Notice::to_operators("messages_dead", json!({ "partner": partner }), when)
 }
 
-/// The close of a day does not come to its end.
+/// The close of a day has run for too long.
 pub fn close_stuck(day: BusinessDay, when: When) -> Notice {
     Notice::to_operators("close_stuck", json!({ "day": day }), when)
 }
 
-/// Whoever applied has waited for a person for long.
+/// An applicant has waited for a person for long; `oldest` is the application that has waited longest.
 pub fn application_waits(oldest: ApplicationId, when: When) -> Notice {
     Notice::to_operators("application_waits", json!({ "oldest": oldest }), when)
 }
 
-/// The clock of a machine of ours is ahead of the database's, or behind it. The log says by how much, so that this is told once a day.
+/// The clock of one of our machines is ahead of the database's, or behind it. By how much is left to the log, so that this
+/// notice is the same all day and told once.
 pub fn clocks_differ(machine_is: &'static str, when: When) -> Notice {
     Notice::to_operators("clocks_differ", json!({ "machine": machine_is }), when)
 }

@@ -1,4 +1,4 @@
-//! SQL of what is watched: calls to partners and how they ended, keys, the database's clock.
+//! SQL of what is watched: calls to partners, outages, keys, and work that is stuck.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -8,19 +8,20 @@ use crate::base::BusinessDay;
 use crate::base::id::{ApplicationId, JobId};
 use crate::partner::wechat;
 
-/// Calls of the whole house that are looked through at the most: far more than come between two looks, and few enough for each of them.
+/// The most calls of the whole house that are looked through: far more than are made between two looks, and few enough to be
+/// read each time.
 const CALLS_LOOKED_AT: i64 = 300_000;
 
-/// Operations whose address is the same for whatever is sent: that nothing is there (404, 405) is said of the address. Elsewhere it may be
+/// Operations with one address for everything that is sent: there 404 and 405 are said of the address. Elsewhere they may be
 /// said of an object.
 const AT_ONE_ADDRESS: [&str; 4] = ["deliver_events", "send_messages", "submit_orders", "pay"];
 
-/// What the log has of calls of ours to these partners. A signed refusal is an answer, but for those by which nobody is let in, or by
-/// which nobody takes anything at the address; WeChat says so by codes of its own.
+/// What the call log tells of our calls to these partners. A signed refusal is an answer, except those that mean that nobody
+/// is let in or that the address takes nothing; WeChat has codes of its own for this.
 ///
-/// Calls are written down as they end: one that began before another that was answered says nothing of what came after it.
+/// Calls are logged as they end, so a call that began before an answered one says nothing about what came after that one.
 pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sqlx::Result<Vec<Heard>> {
-    // Asked for apart, so that the planner knows how few calls are looked through, and never reads the whole log for them.
+    // A query of its own, so that the planner knows how few calls are looked through, and never scans the whole log.
     let last = sqlx::query_scalar!(r#"select coalesce(max(call_no), 0) as "last!" from partner_call"#)
         .fetch_one(&mut *connection)
         .await?;
@@ -53,7 +54,7 @@ pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sql
     .await
 }
 
-/// Writes down that a node has looked at the outages of partners that it calls, and holds them to the end of the transaction.
+/// Notes that a node configured for these partners has looked at their outages, and locks these until the transaction ends.
 pub async fn mark_seen(connection: &mut PgConnection, partners: &[&str], at: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "with held as (
@@ -67,7 +68,7 @@ pub async fn mark_seen(connection: &mut PgConnection, partners: &[&str], at: Dat
     Ok(())
 }
 
-/// Writes down that a partner does not answer, unless that is known.
+/// Notes that a partner does not answer, unless that is noted already.
 pub async fn note_outage(connection: &mut PgConnection, outage: Outage<'_>, at: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into partner_outage (partner, since, seen_at) values ($1, $2, $3) on conflict do nothing",
@@ -80,7 +81,7 @@ pub async fn note_outage(connection: &mut PgConnection, outage: Outage<'_>, at: 
     Ok(())
 }
 
-/// Writes down that operators are told of an outage; `false` where they were.
+/// Notes that operators are told of an outage; `false` where they were told before.
 pub async fn mark_told(connection: &mut PgConnection, outage: Outage<'_>, at: DateTime<Utc>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "insert into partner_outage as known (partner, since, told_at, seen_at) values ($1, $2, $3, $3)
@@ -94,7 +95,7 @@ pub async fn mark_told(connection: &mut PgConnection, outage: Outage<'_>, at: Da
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends an outage, and says whether operators were told of it; `None` where another node has ended it.
+/// Deletes an outage, and says whether operators were told of it; `None` where another node has deleted it.
 pub async fn end_outage(connection: &mut PgConnection, outage: Outage<'_>) -> sqlx::Result<Option<bool>> {
     sqlx::query_scalar!(
         r#"delete from partner_outage where partner = $1 and since = $2 returning told_at is not null as "is_told!""#,
@@ -105,7 +106,7 @@ pub async fn end_outage(connection: &mut PgConnection, outage: Outage<'_>) -> sq
     .await
 }
 
-/// Forgets outages that no node has looked at since then, because none calls the partner any more: it never answers.
+/// Deletes outages that no node has looked at since then: nobody calls these partners any more, so they would never end.
 pub async fn forget_unseen(connection: &mut PgConnection, since: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from partner_outage where partner in (
@@ -117,7 +118,7 @@ pub async fn forget_unseen(connection: &mut PgConnection, since: DateTime<Utc>) 
     Ok(())
 }
 
-/// A key by which a partner signs its calls to us until then, and whose holder has none that is good for longer.
+/// A key by which a partner signs its calls to us, with no successor: its holder has none that is good for longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndingKey {
     pub partner: String,
@@ -125,7 +126,7 @@ pub struct EndingKey {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Those that end after a time, up to and including another.
+/// Such keys that end after `after` and not after `until`.
 pub async fn list_ending_keys(
     connection: &mut PgConnection,
     after: DateTime<Utc>,
@@ -147,7 +148,7 @@ pub async fn list_ending_keys(
     .await
 }
 
-/// Whether any payout whose day has come waits to be sent.
+/// Whether any payout that is due waits to be sent.
 pub async fn has_payouts_due(connection: &mut PgConnection, today: BusinessDay) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from payout where status = 'created' and pay_on <= $1) as "has!""#,
@@ -157,7 +158,7 @@ pub async fn has_payouts_due(connection: &mut PgConnection, today: BusinessDay) 
     .await
 }
 
-/// Whether any order whose time has come waits for a channel.
+/// Whether any withholding order that is due waits for a channel.
 pub async fn has_orders_due(connection: &mut PgConnection, channel: &str, now: DateTime<Utc>) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from withholding where is_pending and channel = $1 and submit_at <= $2) as "has!""#,
@@ -168,7 +169,7 @@ pub async fn has_orders_due(connection: &mut PgConnection, channel: &str, now: D
     .await
 }
 
-/// Jobs that are told of at once; whoever looks finds the others.
+/// How many jobs are told of at once; the others are found when somebody looks.
 const JOBS_MAX: i64 = 20;
 
 /// A job that fails, or that gave up.
@@ -178,7 +179,7 @@ pub struct FailedJob {
     pub kind: String,
 }
 
-/// Jobs that failed so often, or more often, and are still tried again.
+/// Jobs that failed at least so often and are still tried again.
 pub async fn list_failing_jobs(connection: &mut PgConnection, failures: i16) -> sqlx::Result<Vec<FailedJob>> {
     sqlx::query_as!(
         FailedJob,
@@ -191,6 +192,7 @@ pub async fn list_failing_jobs(connection: &mut PgConnection, failures: i16) -> 
     .await
 }
 
+/// Jobs that were given up.
 pub async fn list_dead_jobs(connection: &mut PgConnection) -> sqlx::Result<Vec<FailedJob>> {
     sqlx::query_as!(
         FailedJob,
@@ -201,8 +203,8 @@ pub async fn list_dead_jobs(connection: &mut PgConnection) -> sqlx::Result<Vec<F
     .await
 }
 
-/// Partners some of whose messages were given up. All merchants are one, `merchant`: there are many, with cashiers of their own, each of
-/// which sees its own dead letters.
+/// Partners with messages that were given up. All merchants count as one, `merchant`: there are many, and each sees its own
+/// dead letters.
 pub async fn list_partners_with_dead_letters(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"select distinct split_part(partner, ':', 1) as "partner!" from outbox where dead_at is not null order by 1"#
@@ -211,7 +213,7 @@ pub async fn list_partners_with_dead_letters(connection: &mut PgConnection) -> s
     .await
 }
 
-/// A close that began before then and has not ended.
+/// The day of a close that began before then and has not ended.
 pub async fn find_stuck_close(
     connection: &mut PgConnection,
     before: DateTime<Utc>,
@@ -225,7 +227,8 @@ pub async fn find_stuck_close(
     .await
 }
 
-/// The oldest application that waits for a person, if it was made, or its borrower asked for a person, before then.
+/// The oldest application that waits for a person, if that wait began before then: with the application, or with the
+/// borrower's request for a review.
 pub async fn find_waiting_application(
     connection: &mut PgConnection,
     before: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! Writing what a person did into the audit trail, and walking along the trail.
+//! Writes what a person did into the audit trail, and checks the trail.
 
 use sqlx::PgConnection;
 
@@ -6,19 +6,20 @@ use super::entry::{Act, Link, Misfit};
 use super::store::{self, Search};
 use crate::app::App;
 
-/// Entries that are read at once.
+/// How many entries are read in one query.
 const PAGE_ROWS: usize = 1_000;
 
-/// Writes an act down in the caller's transaction, if it is a person's: what the program does by itself, and what borrowers and
-/// merchants do on their pages, is none. The head of the trail is locked, so this comes last, when nothing else is left to be locked.
+/// Records an act in the caller's transaction, if a person does it by hand. What the program does by itself, and what
+/// borrowers and merchants do on their pages, is not recorded. This locks the head of the trail, so it must come last, when
+/// no other lock is left to take.
 pub async fn record(connection: &mut PgConnection, app: &App, act: Act) -> sqlx::Result<()> {
     let Some(person) = &app.person else { return Ok(()) };
     let head = store::lock_head(connection).await?;
     store::append(connection, &head.next(person, act, app.clock.now())).await
 }
 
-/// Walks along the whole trail up to the head that was remembered; tells what does not fit first. In a transaction that sees one
-/// instant.
+/// Checks the whole trail, from its beginning to the stored head, and returns the first misfit. The transaction must see one
+/// snapshot.
 ///
 /// # Errors
 /// Failures of the database.
@@ -42,7 +43,8 @@ pub async fn find_misfit(connection: &mut PgConnection) -> sqlx::Result<Option<M
     Ok((!is_head).then_some(Misfit::OtherHead(last.entry_no)))
 }
 
-/// Whether a head that somebody kept is still in the trail. What came before it is unchanged where [`find_misfit`] finds nothing, too.
+/// Whether a head that somebody has kept elsewhere is still in the trail. If it is, and [`find_misfit`] finds nothing,
+/// everything before it is unchanged.
 ///
 /// # Errors
 /// Failures of the database.

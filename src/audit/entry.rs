@@ -14,7 +14,7 @@ const HASH_BYTES: usize = 32;
 words! {
     /// How it is known who somebody is.
     pub enum KnownBy {
-        /// By the name that was typed.
+        /// By the name that was typed with the command (`--by`).
         Typed = "typed",
         /// By the account of the operating system, because no name was typed.
         SystemUser = "system_user",
@@ -31,12 +31,12 @@ pub struct Person {
 }
 
 impl Person {
-    /// Whoever is named so by who types a command.
+    /// The person whom a command names.
     pub fn typed(name: &str) -> Person {
         Person { name: name.trim().to_owned(), known_by: KnownBy::Typed }
     }
 
-    /// Whoever is logged in under that account of the operating system.
+    /// The person who is logged in under that account of the operating system.
     pub fn system_user(account: &str) -> Person {
         Person { name: account.to_owned(), known_by: KnownBy::SystemUser }
     }
@@ -46,6 +46,7 @@ impl Person {
         Person { name: holder.to_owned(), known_by: KnownBy::KeyHolder }
     }
 
+    /// The name, as it is recorded.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -104,7 +105,7 @@ words! {
 }
 
 impl Action {
-    /// What it is done to.
+    /// The kind of object that it is done to.
     pub const fn object_kind(self) -> &'static str {
         match self {
             Action::HouseOpened | Action::DayEnded => "business_day",
@@ -112,7 +113,7 @@ impl Action {
             Action::ReserveOrderNoted | Action::ReserveOrderBooked | Action::ReserveOrderRefused => "reserve_order",
             Action::ProductPublished | Action::ProductWithdrawn => "product",
             Action::DraftSubmitted | Action::DraftEdited | Action::DraftApproved => "product_draft",
-            // By the name under which it calls, or is called.
+            // Its id is the name under which the partner calls us, or is called.
             Action::AccessChanged | Action::DeliveryChanged => "partner",
             Action::MerchantAdded
             | Action::MerchantDecided
@@ -143,7 +144,7 @@ impl Action {
     }
 }
 
-/// What somebody does, to what.
+/// What somebody does to which object.
 #[derive(Clone, Debug)]
 pub struct Act {
     action: Action,
@@ -152,25 +153,25 @@ pub struct Act {
 }
 
 impl Act {
-    /// `detail` has ids, figures and our own words alone: entries stay for ever, so nothing in them tells who a person is, and nothing
-    /// that somebody wrote in words of their own (a reason, a bank's reference) is repeated there.
+    /// `detail` holds only ids, figures and words of ours. Entries stay for ever, so there is no personal data in it, and
+    /// nothing that somebody wrote in their own words (a reason, a bank's reference).
     pub fn new(action: Action, object_id: impl Display, detail: Value) -> Act {
         Act { action, object_id: object_id.to_string(), detail }
     }
 }
 
-/// What stands for a text in an entry: the SHA-256 of its bytes, in hexadecimal.
+/// Stands for a text in an entry: the SHA-256 of its bytes, in hexadecimal.
 pub fn fingerprint(text: &str) -> String {
     hex_encode(&Sha256::digest(text.as_bytes()))
 }
 
-/// An entry as it is kept.
+/// An entry as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub entry_no: i64,
     pub done_at: DateTime<Utc>,
     pub done_by: String,
-    /// A [`KnownBy`]. Whatever stands in the table is read, so that what does not belong there is found.
+    /// A [`KnownBy`]. It is read as text, so that an entry with a word that does not belong there is still read and found.
     pub known_by: String,
     /// An [`Action`].
     pub action: String,
@@ -183,7 +184,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What the hash is made of: a JSON array of all that the entry says and of the hash before it, without spaces.
+    /// The text that is hashed: a JSON array, without spaces, of all that the entry says and of the hash before it.
     pub fn text(&self) -> String {
         json!([
             self.entry_no,
@@ -204,7 +205,8 @@ impl Entry {
     }
 }
 
-/// A place in the chain. Its hash stands for everything up to there: who keeps it elsewhere can tell later whether that is unchanged.
+/// A place in the chain. Its hash stands for everything up to there: somebody who keeps it elsewhere can tell later whether
+/// that is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// 0 before the first entry.
@@ -212,7 +214,7 @@ pub struct Link {
     pub hash: Vec<u8>,
 }
 
-/// Where a trail is no chain.
+/// Where a trail is not a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
     #[error("entry {0} is missing")]
@@ -236,7 +238,7 @@ impl Link {
         let Act { action, object_id, detail } = act;
         let entry = Entry {
             entry_no: self.entry_no + 1,
-            // As the database keeps it.
+            // The database stores microseconds.
             done_at: done_at.trunc_subsecs(6),
             done_by: person.name.clone(),
             known_by: person.known_by.name().to_owned(),
@@ -250,10 +252,10 @@ impl Link {
         Entry { hash: entry.hash_of_text(), ..entry }
     }
 
-    /// The place of `entry`, if that is what comes next.
+    /// The place of `entry`, if it is the one that comes next.
     ///
     /// # Errors
-    /// What does not fit.
+    /// Why it does not fit.
     pub fn accept(&self, entry: &Entry) -> Result<Link, Misfit> {
         let entry_no = self.entry_no + 1;
         if entry.entry_no != entry_no {

@@ -5,22 +5,22 @@ use sqlx::PgConnection;
 
 use super::entry::{Entry, Link};
 
-/// Locks the head until the transaction ends: whoever else adds an entry waits, and follows.
+/// Locks the head until the transaction ends, so that entries are added one after the other.
 ///
 /// # Errors
-/// Where somebody has removed the head, too: what cannot be chained to what came before is not done.
+/// Where somebody has removed the head: an act that cannot be chained to what came before is not done.
 pub async fn lock_head(connection: &mut PgConnection) -> sqlx::Result<Link> {
     let head =
         sqlx::query_as!(Link, "select entry_no, hash from audit_head for update").fetch_optional(connection).await?;
     head.ok_or_else(|| sqlx::Error::Protocol("the head of the audit trail is gone; see `fenqi verify`".to_owned()))
 }
 
-/// The last entry, as it was remembered.
+/// The place of the last entry, as it is stored beside the trail; `None` if it was removed.
 pub async fn find_head(connection: &mut PgConnection) -> sqlx::Result<Option<Link>> {
     sqlx::query_as!(Link, "select entry_no, hash from audit_head").fetch_optional(connection).await
 }
 
-/// Adds an entry and remembers it as the head, which the transaction has locked.
+/// Adds an entry, and stores it as the head, which the transaction has locked.
 pub async fn append(connection: &mut PgConnection, entry: &Entry) -> sqlx::Result<()> {
     sqlx::query!(
         "with appended as (
@@ -47,16 +47,16 @@ pub async fn append(connection: &mut PgConnection, entry: &Entry) -> sqlx::Resul
 /// Which entries are looked for; what is `None` may be anything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Search<'a> {
-    /// Those behind this one; 0 for all.
+    /// Only entries with higher numbers; 0 for all.
     pub after_no: i64,
-    /// What was done to one object, by its id, or to all of a kind.
+    /// The id of an object, or a kind of objects.
     pub object: Option<&'a str>,
-    /// However it is written: `li na` is `Li Na`.
+    /// The name, in upper or lower case: `li na` finds `Li Na`.
     pub done_by: Option<&'a str>,
     pub since: Option<DateTime<Utc>>,
 }
 
-/// The oldest first, at most `limit`.
+/// Entries that match, the oldest first, at most `limit`.
 pub async fn list(connection: &mut PgConnection, search: Search<'_>, limit: i64) -> sqlx::Result<Vec<Entry>> {
     sqlx::query_as!(
         Entry,

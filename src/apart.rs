@@ -1,20 +1,21 @@
-//! Hard work, such as a proof or a hash that is slow on purpose: apart from what answers requests, and not more of it at once than a node
-//! has room for.
+//! Runs heavy computations, such as a proof or a hash that is slow on purpose, on threads of their own: apart from those that
+//! answer requests, and with a limit on how many run at once.
 
 use tokio::sync::Semaphore;
 
-/// A node's room for work of one kind.
+/// The limit on heavy computations of one kind.
 pub struct Apart {
     room: Semaphore,
 }
 
 impl Apart {
-    /// Room for so many works at once: each takes a processor for itself.
+    /// At most `at_once` of them at the same time: each takes a whole processor.
     pub const fn of(at_once: usize) -> Apart {
         Apart { room: Semaphore::const_new(at_once) }
     }
 
-    /// Does a work once there is room for it. Whoever no longer waits for one that has begun leaves it to its end.
+    /// Runs `work` once fewer than the limit are running. If the caller is dropped, work that has begun still runs to its
+    /// end.
     ///
     /// # Errors
     /// If the program is going down, or the work panics.

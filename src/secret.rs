@@ -1,11 +1,11 @@
-//! Secrets as configuration states them, never shown.
+//! Secrets as the configuration states them; they are never shown.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::base::hex::hex_decode;
 
-/// 32 bytes that are never shown.
+/// A key of 32 bytes, written as 64 hexadecimal digits.
 #[derive(Clone)]
 pub struct SecretKey(pub [u8; 32]);
 
@@ -16,13 +16,15 @@ impl fmt::Debug for SecretKey {
 }
 
 impl FromStr for SecretKey {
+    /// It says nothing, so that no secret is repeated.
     type Err = ();
     fn from_str(text: &str) -> Result<SecretKey, ()> {
         hex_decode(text).and_then(|bytes| bytes.try_into().ok()).map(SecretKey).ok_or(())
     }
 }
 
-/// Keys that still open what was sealed under them, by their numbers.
+/// Former master keys by their numbers, which still open what was sealed under them; written as `number:key` pairs with
+/// commas between them.
 #[derive(Clone, Debug, Default)]
 pub struct FormerKeys(pub Vec<(u8, SecretKey)>);
 

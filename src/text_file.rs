@@ -1,12 +1,12 @@
-//! Text files that people write by hand, whole: one in another encoding than UTF-8 is refused with what to do.
+//! Reads text files that people write by hand. A file in another encoding than UTF-8 is refused, with what to do about it.
 
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 
-/// The text of a file. What stands in it is not repeated in an error, because it may hold a secret.
+/// The whole text of a file. Errors do not repeat any of it, because it may hold a secret.
 ///
 /// # Errors
-/// Where the file cannot be read, or is not UTF-8: then with the first line that is not, and what to do.
+/// Where the file cannot be read, or is not UTF-8; the error then names the first wrong line and what to do.
 pub fn read(path: impl AsRef<Path>) -> std::io::Result<String> {
     String::from_utf8(std::fs::read(path)?).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -15,8 +15,8 @@ pub fn read(path: impl AsRef<Path>) -> std::io::Result<String> {
     })
 }
 
-/// The text of a file that is said to hold a key. What of it is no text, such as a key in its binary form (DER), is replaced: whoever
-/// looks for a key then finds none, and says in which form it is wanted.
+/// The text of a file that should hold a key. Bytes that are not UTF-8, as of a key in binary form (DER), are replaced: the
+/// caller then finds no key in the text, and says in which form it must be.
 ///
 /// # Errors
 /// Where the file cannot be read.

@@ -1,4 +1,5 @@
-//! Every scheduled job. A tick only enqueues, once per kind and time, whatever number of nodes tick.
+//! The timetable: every scheduled job. When a time comes, its job is only enqueued, once per kind and time, however many
+//! nodes do so; `jobs` runs it. [`run`] also delivers the outbox and keeps watch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,7 @@ use crate::jobs::{JobKind, NewJob, store};
 use crate::outbox;
 use crate::watch::jobs::keep_watch;
 
-/// What is done when.
+/// One line of the timetable.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// Second, minute, hour, day, month and weekday, in Asia/Shanghai.
@@ -26,35 +27,38 @@ pub struct Entry {
     pub kind: JobKind,
 }
 
+/// Everything that is scheduled; docs/OPERATIONS.md has the same table.
 pub const TIMETABLE: &[Entry] = &[
     Entry { cron: "0 5 0 * * *", kind: JobKind::DailyClose },
     Entry { cron: "0 30 3 * * *", kind: JobKind::PruneJobs },
-    // Products say at which times of day; orders carry theirs.
+    // Often, because products say at which times of day money is withheld, and each order carries its own.
     Entry { cron: "0 */5 * * * *", kind: JobKind::Withhold },
-    // What the channel did not take is a merchant's money of the day: it must not wait for the next hour, and in the evening for morning.
+    // Often, because a payout that the channel did not take is a merchant's money of the day: it must not wait for an hour,
+    // nor in the evening for the next morning.
     Entry { cron: "0 */10 9-20 * * *", kind: JobKind::PayOut },
     Entry { cron: "0 * * * * *", kind: JobKind::AskPartners },
     Entry { cron: "0 */10 * * * *", kind: JobKind::WatchReserves },
-    // Channels hand the day before over in the night. What is late is asked for as long as somebody can look at its breaks: orders that are
-    // unknown wait for it, and nothing else is collected from their lines.
+    // Channels hand over the day before in the night. A late file is asked for as long as somebody is there to look at its
+    // breaks: orders with an unknown result wait for it, and nothing else is collected from their lines.
     Entry { cron: "0 15,45 6-20 * * *", kind: JobKind::CompareFiles },
-    // After the daily close, well before the time at which funders may fetch them; later for a close that was late.
+    // After the daily close and well before funders may fetch the files; later again, for a close that was late.
     Entry { cron: "0 15 0-12,16,20 * * *", kind: JobKind::MakeFiles },
 ];
 
 /// A time that passed while no node was up is made up for if it is not longer ago than this.
 const CATCH_UP: TimeDelta = TimeDelta::days(1);
 
-/// The clocks of nodes differ by less. What was written down for later than that, a clock has written that ran ahead.
+/// More than the clocks of two nodes differ by. A job that was enqueued for later than that was enqueued by a clock that ran
+/// ahead.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
 
-/// How often it is looked whether the scheduler has left something out: it waits for the time that it has worked out for each entry, and
-/// where the machine's clock was set ahead meanwhile, and back, that is long after the entry's next time.
+/// How often it is checked whether the scheduler has missed a time. It waits for a time that it has worked out before; where
+/// the machine's clock was set ahead meanwhile, and back again, that is long after the next one.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
-/// How often each node looks what goes wrong though nobody asks.
+/// How often each node keeps watch; see [`crate::watch`].
 const WATCH_AGAIN: Duration = Duration::from_secs(600);
 
-/// Enqueues by the timetable, delivers messages and keeps watch until `stop` says true.
+/// Enqueues jobs by the timetable, delivers messages and keeps watch, until `stop` says true.
 ///
 /// # Errors
 /// If the timetable cannot be started.
@@ -84,8 +88,8 @@ pub async fn run(app: &App, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Enqueues the job of an entry. If the database did not take it, `missed` is set, and the next tick of any entry, within a minute,
-/// enqueues the last job of every entry: the day's close need not wait for the next midnight.
+/// Enqueues the job of an entry. If the database did not take it, `missed` is set, and the next tick of any entry, at most a
+/// minute later, enqueues the last job of every entry. So the day's close need not wait for the next midnight.
 ///
 /// # Errors
 /// Failures of the database.
@@ -100,7 +104,7 @@ pub async fn tick(app: &App, entry: Entry, missed: &AtomicBool) -> anyhow::Resul
     ticked
 }
 
-/// Enqueues what the last time of every entry asks for, unless that was done.
+/// Enqueues, for every entry, the job of its last time, unless that was done.
 ///
 /// # Errors
 /// Failures of the database.
@@ -139,8 +143,8 @@ async fn enqueue_last(app: &App, entry: Entry) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What falls due after `from`, up to and including `to`, in order of time. Of entries that come more often than every `apart`
-/// only one in so long: a house whose clock is moved need not live through every minute.
+/// The times of the timetable after `from`, up to and including `to`, in order. An entry that comes more often than every
+/// `apart` is taken only once in each such time: a house whose clock is moved need not live through every minute.
 ///
 /// # Errors
 /// If an entry of the table is no cron entry.
@@ -163,7 +167,7 @@ pub fn ticks(
             after = next + apart - TimeDelta::seconds(1);
         }
     }
-    // Stable, so that entries of one time keep the table's order.
+    // The sort is stable, so that entries of the same time keep the order of the table.
     ticks.sort_by_key(|(at, _)| *at);
     Ok(ticks)
 }

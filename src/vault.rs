@@ -18,11 +18,12 @@ const AES_256_GCM: u8 = 1;
 const NONCE_BYTES: usize = 12;
 const KEY_BYTES: usize = 32;
 
-/// Seals and opens. One for each node, made from configuration.
+/// Encrypts (seals) and decrypts (opens) personal data. Each node has one, made from its configuration.
 pub struct Vault {
     current: MasterKey,
-    /// Former master keys: they open what was sealed under them, and seal nothing.
+    /// Former master keys, which only open what was sealed under them.
     former: Vec<MasterKey>,
+    /// The key of blind indexes.
     index: [u8; KEY_BYTES],
 }
 
@@ -36,7 +37,7 @@ pub struct MasterKey {
 /// One person's key, opened. Lives as long as a use case needs it and is never logged.
 pub struct PersonKey(Aes256Gcm);
 
-/// What a sealed value is. It is bound into the seal, so that a value cannot be moved to another column.
+/// What a sealed value is. It is authenticated with the value, so that a value cannot be moved to another column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     Name,
@@ -53,21 +54,21 @@ pub enum Field {
     PlatformKey,
 }
 
-/// What a blind index looks up; equal texts of different kinds have different indexes.
+/// What a blind index finds. Equal texts of different kinds have different indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Indexed {
     IdNumber,
     Mobile,
     CardNumber,
     OpenId,
-    /// A PIN with its owner, a passcode with its mobile: hashed so that a stolen table cannot be searched.
+    /// A PIN with its owner, or a passcode with its mobile: hashed so that a stolen table cannot be searched for them.
     Pin,
     Passcode,
     /// A network address.
     Address,
 }
 
-/// A sealed value could not be opened. It says nothing of the content.
+/// Why a sealed value could not be opened. It says nothing of the content.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
     #[error("a sealed value was cut short or is of a cipher that this version does not know")]
@@ -83,8 +84,8 @@ impl Vault {
         Vault { current, former, index }
     }
 
-    /// A vault with one master key (number 1), from which the index key is derived. A house that rotates its master key
-    /// must first state the index key by itself, or it no longer finds anybody.
+    /// A vault with one master key (number 1), from which the index key is derived. Before its master key is rotated, a house
+    /// must configure that index key by itself, or it finds nobody any more.
     pub fn with_master(master: [u8; KEY_BYTES]) -> Vault {
         let mut derivation = mac(&master);
         derivation.update(b"fenqi blind index key");
@@ -147,6 +148,7 @@ impl Vault {
 }
 
 impl PersonKey {
+    /// Seals a value of this person.
     pub fn seal(&self, field: Field, text: &str) -> Vec<u8> {
         let mut sealed = vec![AES_256_GCM];
         seal(&self.0, field.name().as_bytes(), text.as_bytes(), &mut sealed);

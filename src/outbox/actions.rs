@@ -1,4 +1,4 @@
-//! Use cases of delivery: pause, resume, replay, discard, each noted with who did it; and forgetting what ended long ago.
+//! Use cases of delivery: pause, resume, replay, discard, each recorded with who did it; and removing old messages.
 
 use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use serde_json::json;
@@ -15,12 +15,12 @@ use crate::base::typed::is_one_line;
 use crate::database;
 use crate::error::{Attempt, Fault, Outcome, Refusal, Step};
 
-/// A range longer than this is replayed in parts.
+/// The most message numbers in one replay; a longer range is replayed in parts.
 pub const REPLAY_MESSAGES_MAX: i64 = 1_000_000;
-/// A sentence or two.
+/// The longest reason: a sentence or two.
 pub const REASON_CHARS_MAX: usize = 200;
 
-/// Why nothing is done to a partner's events.
+/// Why something about a partner's events is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventRefusal {
     #[error("there is no such event")]
@@ -65,27 +65,27 @@ impl Refusal for EventRefusal {
     }
 }
 
-/// A partner's messages, and who asks.
+/// The partner whose messages are meant, and who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     pub partner: &'a str,
     pub by: &'a str,
 }
 
-/// Delivers nothing more to the partner until it is resumed; what is on its way arrives.
+/// Pauses delivery to the partner until it is resumed. Calls under way are ended normally.
 pub async fn pause(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     if !store::set_paused(&mut transaction, asked.partner, Pausing::Pause, now).await? {
         return database::end(transaction, Ok(Step::AlreadyApplied)).await;
     }
-    note(&mut transaction, app, &noted(asked, "pause", now)).await?;
+    note(&mut transaction, app, &action_by(asked, "pause", now)).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
 }
 
-/// Delivers again, at once, whatever kept the partner from being tried: that it was down is forgotten, and what failed before is
-/// due. What was given up stays so.
+/// Resumes delivery at once, even where the partner was left alone because it was down: that is forgotten, and messages that
+/// failed are due now. Messages that were given up stay so.
 pub async fn resume(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
@@ -94,13 +94,13 @@ pub async fn resume(app: &App, asked: Asked<'_>) -> Outcome<Step, EventRefusal> 
     if !is_resumed && hastened == 0 {
         return database::end(transaction, Ok(Step::AlreadyApplied)).await;
     }
-    let action = Action { messages: i64::try_from(hastened).ok(), ..noted(asked, "resume", now) };
+    let action = Action { messages: i64::try_from(hastened).ok(), ..action_by(asked, "resume", now) };
     note(&mut transaction, app, &action).await?;
     transaction.commit().await?;
     Ok(Step::Applied)
 }
 
-/// Notes what is done, for whoever looks at the partner and in the audit trail.
+/// Records an action, for the list of the partner's actions and in the audit trail.
 async fn note(connection: &mut PgConnection, app: &App, action: &Action<'_>) -> sqlx::Result<()> {
     store::note(connection, action).await?;
     let (from_no, to_no) = action.range.unzip();
@@ -108,12 +108,13 @@ async fn note(connection: &mut PgConnection, app: &App, action: &Action<'_>) -> 
     audit::record(connection, app, Act::new(audit::Action::DeliveryChanged, action.partner, detail)).await
 }
 
-fn noted<'a>(asked: Asked<'a>, action: &'static str, now: DateTime<Utc>) -> Action<'a> {
+/// An action on all messages of the partner; callers add range, count and reason.
+fn action_by<'a>(asked: Asked<'a>, action: &'static str, now: DateTime<Utc>) -> Action<'a> {
     let Asked { partner, by } = asked;
     Action { partner, action, range: None, messages: None, done_by: by, reason: None, done_at: now }
 }
 
-/// What to deliver again, by number (both ends included) or by time (until before its end).
+/// What to deliver again: a range of numbers, both ends included, or of times, without its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Replay {
     pub from_no: Option<i64>,
@@ -122,15 +123,15 @@ pub struct Replay {
     pub to_at: Option<DateTime<Utc>>,
 }
 
-/// Delivers a range again, in order, what was delivered and what was given up; returns how many messages. The partner knows
-/// those that it has by their numbers. A range that begins with what is not kept any more is refused whole: nobody is to believe that
-/// all of it came again. Asked again, what was done last is done.
+/// Has a range delivered again in order, both what was delivered and what was given up; returns how many messages. The
+/// partner recognises by their numbers those it has. A range whose beginning was removed by now is refused as a whole, so
+/// that nobody believes that all of it was sent. A repeated request that was carried out is not carried out again.
 pub async fn replay(app: &App, asked: Asked<'_>, wanted: Replay, attempt: Attempt) -> Outcome<u64, EventRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     let range = range(&mut transaction, wanted).await?;
     kept_store::forbid_removal(&mut transaction).await?;
-    let action = Action { range: Some((range.from_no, range.to_no)), ..noted(asked, "replay", now) };
+    let action = Action { range: Some((range.from_no, range.to_no)), ..action_by(asked, "replay", now) };
     if attempt == Attempt::Again
         && let Some(messages) = store::count_last_action(&mut transaction, &action).await?
     {
@@ -147,6 +148,10 @@ pub async fn replay(app: &App, asked: Asked<'_>, wanted: Replay, attempt: Attemp
     Ok(messages)
 }
 
+/// The range in numbers.
+///
+/// # Errors
+/// `RangeMalformed`.
 async fn range(connection: &mut PgConnection, wanted: Replay) -> Outcome<ReplayRange, EventRefusal> {
     let malformed = || Fault::Refused(EventRefusal::RangeMalformed);
     match (wanted.from_no, wanted.to_no, wanted.from_at, wanted.to_at) {
@@ -157,7 +162,8 @@ async fn range(connection: &mut PgConnection, wanted: Replay) -> Outcome<ReplayR
         (None, None, Some(from_at), Some(to_at)) if from_at < to_at && is_storable(from_at) && is_storable(to_at) => {
             let from_no = first_written_at(connection, from_at).await?;
             let to_no = first_written_at(connection, to_at).await?;
-            // Clocks of several nodes differ a little, and numbers are given before messages are written.
+            // Numbers and times do not ascend exactly together: clocks of nodes differ a little, and a number is given before
+            // its message is written.
             let (from_no, to_no) = ((from_no - NUMBERS_APART).max(1), to_no.saturating_add(NUMBERS_APART));
             let is_range = to_no - from_no < REPLAY_MESSAGES_MAX + 2 * NUMBERS_APART;
             let range = ReplayRange { from_no, to_no, from_at: Some(from_at), to_at: Some(to_at) };
@@ -167,7 +173,7 @@ async fn range(connection: &mut PgConnection, wanted: Replay) -> Outcome<ReplayR
     }
 }
 
-/// Whether a range begins with messages that are gone. By time its numbers reach further back than what it asks for.
+/// Whether the beginning of a range was removed. A range by time is compared by time, because its numbers reach further back.
 fn begins_within(range: &ReplayRange, forgotten: &Forgotten) -> bool {
     match range.from_at {
         Some(from_at) => from_at <= forgotten.last_written_at,
@@ -175,15 +181,15 @@ fn begins_within(range: &ReplayRange, forgotten: &Forgotten) -> bool {
     }
 }
 
-/// Whether the database has such a time; what RFC 3339 can write goes further.
+/// Whether the database can store such a time; RFC 3339 allows more.
 fn is_storable(at: DateTime<Utc>) -> bool {
     (1..10_000).contains(&at.year())
 }
 
-/// How far a message's number may be from its time's.
+/// How far apart the numbers of two messages may be whose times are the other way round.
 const NUMBERS_APART: i64 = 10_000;
 
-/// The lowest number written at `at` or later, found by halving: times ascend with numbers, nearly.
+/// The lowest number that was written at `at` or later, found by bisection: times ascend with numbers, nearly.
 async fn first_written_at(connection: &mut PgConnection, at: DateTime<Utc>) -> sqlx::Result<i64> {
     let (mut low, mut high) = (1, event_store::last_no(connection).await? + 1);
     while low < high {
@@ -196,10 +202,11 @@ async fn first_written_at(connection: &mut PgConnection, at: DateTime<Utc>) -> s
     Ok(low)
 }
 
-/// Tries one message again at once. Asked again, what was done is done: also if it was delivered since.
+/// Has one failed message delivered again at once. A repeated request that was carried out succeeds, even if the message was
+/// delivered since.
 pub async fn retry(app: &App, asked: Asked<'_>, message_no: i64, attempt: Attempt) -> Outcome<(), EventRefusal> {
     let now = app.clock.now();
-    let action = Action { range: Some((message_no, message_no)), messages: Some(1), ..noted(asked, "replay", now) };
+    let action = Action { range: Some((message_no, message_no)), messages: Some(1), ..action_by(asked, "replay", now) };
     let mut transaction = database::begin(&app.pool).await?;
     if !store::retry(&mut transaction, asked.partner, message_no, now).await? {
         let done = refuse_unless_done(&mut transaction, message_no, attempt, &action).await;
@@ -210,7 +217,7 @@ pub async fn retry(app: &App, asked: Asked<'_>, message_no: i64, attempt: Attemp
     Ok(())
 }
 
-/// Tries every message again at once that was given up, in order; returns how many there are.
+/// Has every message delivered again at once that was given up, in order; returns how many there are.
 pub async fn retry_dead(app: &App, asked: Asked<'_>) -> Outcome<i64, EventRefusal> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
@@ -220,7 +227,7 @@ pub async fn retry_dead(app: &App, asked: Asked<'_>) -> Outcome<i64, EventRefusa
     }
     let (range, messages) = (revived.from_no.zip(revived.to_no), Some(revived.messages));
     let reason = Some("of these, those that were given up");
-    let action = Action { range, messages, reason, ..noted(asked, "replay", now) };
+    let action = Action { range, messages, reason, ..action_by(asked, "replay", now) };
     note(&mut transaction, app, &action).await?;
     transaction.commit().await?;
     Ok(revived.messages)
@@ -233,15 +240,15 @@ pub struct Discard<'a> {
     pub reason: &'a str,
 }
 
-/// Gives a message up that failed: what waits behind it goes on without it. Asked again, what was done is done.
+/// Ends a failed message without delivery; what waits behind it goes on. A repeated request that was carried out succeeds.
 pub async fn discard(app: &App, asked: Asked<'_>, wanted: Discard<'_>, attempt: Attempt) -> Outcome<(), EventRefusal> {
     let (message_no, reason) = (wanted.message_no, wanted.reason.trim());
-    // Whoever looks at the message reads it, also in a terminal.
+    // The reason is shown with the message, also in a terminal.
     if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX || !is_one_line(reason) {
         return Err(Fault::Refused(EventRefusal::ReasonMissing));
     }
     let (range, messages) = (Some((message_no, message_no)), Some(1));
-    let action = Action { range, messages, reason: Some(reason), ..noted(asked, "discard", app.clock.now()) };
+    let action = Action { range, messages, reason: Some(reason), ..action_by(asked, "discard", app.clock.now()) };
     let mut transaction = database::begin(&app.pool).await?;
     if !store::discard(&mut transaction, message_no, &action).await? {
         let done = refuse_unless_done(&mut transaction, message_no, attempt, &action).await;
@@ -252,8 +259,8 @@ pub async fn discard(app: &App, asked: Asked<'_>, wanted: Discard<'_>, attempt: 
     Ok(())
 }
 
-/// Answers a request that found nothing to do: it is done if it came before and did it, so that the last action on the message is the very
-/// same; else it is refused.
+/// Answers a request that found nothing to do. A repetition succeeds if the last action on the message is the same one by the
+/// same holder; otherwise it is refused.
 async fn refuse_unless_done(
     connection: &mut PgConnection,
     message_no: i64,
@@ -280,18 +287,18 @@ pub(super) async fn not_found(
     Ok(forgotten.map_or(EventRefusal::UnknownEvent, EventRefusal::NotKept))
 }
 
-/// Removes messages that ended longer ago than they are kept. Of each partner it removes the first ones without a gap, up to one that
-/// waits, was given up or ended lately: so what is left about an object is the latest that was told of it, and whoever reads by number can
-/// be told exactly what is missing. It may be repeated, and run on several nodes at once, since each batch is a transaction of its own that
-/// begins with what those before it have left.
+/// Removes messages that ended longer ago than they are kept. Of each partner the oldest ones are removed without a gap, up
+/// to the first that waits, was given up, or ended lately. So what is kept about an object is the latest that was told of it,
+/// and a reader by number can be told exactly what is missing. It may be repeated, and run on several nodes at once: each
+/// batch is a transaction of its own that starts from what is left.
 ///
 /// # Errors
 /// Failures of the database.
 pub async fn forget_old(app: &App) -> anyhow::Result<()> {
     let before = app.clock.now() - TimeDelta::days(app.kept.messages_days.into());
     let mut connection = app.pool.acquire().await?;
-    // Beyond the horizon a message with a lower number may still appear. Messages that were written since `before` cannot have ended
-    // earlier.
+    // Above the horizon a message with a lower number may still appear; and messages written since `before` cannot have ended
+    // before it.
     let settled_no = message_store::advance_horizon(&mut connection).await?;
     let up_to_no = settled_no.min(first_written_at(&mut connection, before).await? - 1);
     drop(connection);

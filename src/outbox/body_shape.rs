@@ -1,9 +1,9 @@
-//! Whether an event's body has the shape of its kind's example.
+//! Compares an event's body with the shape of its kind's example.
 
 use serde_json::Value;
 
-/// Where `found` is not of the shape of `example`: a field too many or too few, or a value of another type. A null may stand
-/// for anything. Empty when it is.
+/// Where `found` differs in shape from `example`: a field too many or too few, or a value of another type, each as a JSON
+/// pointer with words. A null matches anything. Empty if there is no difference.
 pub fn differences(example: &Value, found: &Value) -> Vec<String> {
     let mut differences = Vec::new();
     compare(example, found, "", &mut differences);
@@ -35,11 +35,12 @@ fn compare(example: &Value, found: &Value, at: &str, differences: &mut Vec<Strin
     }
 }
 
+/// Whether a value is a list without items.
 pub fn is_empty_list(value: &Value) -> bool {
     value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// Where nulls stand.
+/// Adds the JSON pointer of each null below `found`, which itself stands at `at`, to `nulls`.
 pub fn find_nulls(found: &Value, at: &str, nulls: &mut Vec<String>) {
     match found {
         Value::Null => nulls.push(at.to_owned()),

@@ -1,4 +1,5 @@
-//! Every kind of event that funders' cores and merchants' systems are told, with the version and an example of its body.
+//! Every kind of event that is sent to funders' cores and merchants' systems, with the version and an example of its body.
+//! Tests hold the published documents to it, and templates are checked with its examples.
 //!
 //! A body may gain a field within its version; a field that changes its meaning or goes makes the next version.
 
@@ -13,17 +14,17 @@ pub enum Audience {
     Merchant,
 }
 
-/// Fields, each with the words that it may hold.
+/// Fields, each with all words that it may hold.
 pub type Words = &'static [(&'static str, &'static [&'static str])];
 
 /// One kind of event.
 #[derive(Debug)]
 pub struct EventKind {
     pub name: &'static str,
-    /// Of the body's shape.
+    /// The version of the body's shape.
     pub version: u16,
     pub audience: Audience,
-    /// What `object_id` names, and so what keeps its order.
+    /// What `object_id` is the id of. Events about the same object keep their order.
     pub object: &'static str,
     pub says: &'static str,
     /// Fields of the body that may be null; no other is.
@@ -36,7 +37,7 @@ pub struct EventKind {
 }
 
 impl EventKind {
-    /// A whole body. Fields that may be null are not null here, and no list is empty.
+    /// A whole body, in which no field is null and no list is empty.
     pub fn example(&self) -> Value {
         (self.example)()
     }
@@ -69,8 +70,8 @@ impl EventKind {
         })
     }
 
-    /// Where `found` is no body of this kind: of another shape than the example, null or empty where it may not be, or with a word
-    /// that its field does not have. Empty when it is one.
+    /// Where `found` is not a body of this kind: of another shape than the example, null or empty where it may not be, or
+    /// with a word that its field may not hold. Empty if it is one.
     pub fn differences(&self, found: &Value) -> Vec<String> {
         let mut differences = differences(&self.example(), found);
         let mut nulls = Vec::new();
@@ -100,12 +101,12 @@ impl EventKind {
     }
 }
 
-/// The kind by that name.
+/// The kind of that name, for whichever audience.
 pub fn find(name: &str) -> Option<&'static EventKind> {
     KINDS.iter().find(|kind| kind.name == name)
 }
 
-/// The kinds that an audience is told.
+/// All kinds for an audience.
 pub fn of(audience: Audience) -> impl Iterator<Item = &'static EventKind> {
     KINDS.iter().filter(move |kind| kind.audience == audience)
 }
@@ -119,10 +120,11 @@ const fn merchant(name: &'static str, says: &'static str, example: fn() -> Value
     EventKind { audience: Audience::Merchant, ..funder(name, "order", says, example) }
 }
 
-/// A line may be frozen for several reasons at once, which then stand in this order.
+/// A line may be frozen for several reasons at once, always named in this order.
 const FROZEN_FOR: &[&str] =
     &["overdue", "risk", "operator", "overdue,risk", "overdue,operator", "risk,operator", "overdue,risk,operator"];
 
+/// All kinds, in the order in which they are documented.
 pub const KINDS: &[EventKind] = &[
     funder(
         "application_waiting",

@@ -1,14 +1,14 @@
-//! SQL of what people and partners do to messages: pause, resume, replay, discard, and how a partner stands.
+//! SQL of what people and partners do to messages (pause, resume, replay, discard), and of the state of delivery.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Counting stops here: more waiting messages than that are simply many.
+/// Counting stops here: beyond it the exact number does not matter.
 pub const COUNT_MAX: i64 = 100_000;
 
-/// How a partner's delivery stands.
+/// The state of delivery to a partner.
 #[derive(Debug, serde::Serialize)]
 pub struct Standing {
     pub paused_at: Option<DateTime<Utc>>,
@@ -21,7 +21,7 @@ pub struct Standing {
     pub kept_after_no: i64,
 }
 
-/// How a partner's delivery stands, whether or not it was ever sent anything.
+/// The state of delivery to a partner, which may never have been sent anything.
 pub async fn standing(connection: &mut PgConnection, partner: &str) -> sqlx::Result<Standing> {
     sqlx::query_as!(
         Standing,
@@ -42,7 +42,7 @@ pub async fn standing(connection: &mut PgConnection, partner: &str) -> sqlx::Res
     .await
 }
 
-/// Whoever has messages that wait or were given up, is paused, or was found down.
+/// Partners with messages that wait or were given up, and partners that are paused or were found down.
 pub async fn partners_to_look_at(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"select partner as "partner!" from outbox_partner_waiting
@@ -53,14 +53,14 @@ pub async fn partners_to_look_at(connection: &mut PgConnection) -> sqlx::Result<
     .await
 }
 
-/// What somebody does to the delivery of a partner's messages.
+/// Whether to pause or to resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pausing {
     Pause,
     Resume,
 }
 
-/// Pauses or resumes delivery. Resuming also forgets that the partner was down. `false` if it stood so already.
+/// Pauses or resumes delivery. Resuming also forgets that the partner was down. `false` if nothing changed.
 pub async fn set_paused(
     connection: &mut PgConnection,
     partner: &str,
@@ -85,10 +85,10 @@ pub async fn set_paused(
     Ok(done.rows_affected() == 1)
 }
 
-/// Makes every message due at once that failed and is to be tried later; returns how many. Dead ones stay dead.
+/// Makes every failed message that is to be tried later due at once; returns how many. Messages that were given up stay so.
 pub async fn hasten(connection: &mut PgConnection, partner: &str, now: DateTime<Utc>) -> sqlx::Result<u64> {
     let done = sqlx::query!(
-        // In the order in which everybody changes messages.
+        // Locked in the order of numbers, as every statement that changes messages does.
         "with held as materialized (
              select message_no from outbox
              where partner = $1 and delivered_at is null and attempts > 0 and dead_at is null and next_attempt_at > $2
@@ -102,8 +102,9 @@ pub async fn hasten(connection: &mut PgConnection, partner: &str, now: DateTime<
     Ok(done.rows_affected())
 }
 
-/// Tries a message again at once, dead or not. `false` if it never failed or has ended. It stays ahead of its object's later
-/// ones, because its attempts are not forgotten. One that was due is on its way, maybe, and stays as it was read.
+/// Makes a failed message due at once, given up or not. `false` if it never failed or has ended. Its attempts are not set to
+/// zero, so that it stays ahead of its object's later messages. The due time of one that is due already is unchanged, because
+/// it may be on its way.
 pub async fn retry(
     connection: &mut PgConnection,
     partner: &str,
@@ -130,7 +131,7 @@ pub struct Revived {
     pub to_no: Option<i64>,
 }
 
-/// Tries every message of a partner again at once that was given up, each as [`retry`] does.
+/// Makes every message of a partner due at once that was given up, each as [`retry`] does.
 pub async fn retry_dead(connection: &mut PgConnection, partner: &str, now: DateTime<Utc>) -> sqlx::Result<Revived> {
     sqlx::query_as!(
         Revived,
@@ -159,18 +160,18 @@ pub struct ReplayRange {
     pub to_at: Option<DateTime<Utc>>,
 }
 
-/// Marks the messages of a range for delivery at once, whatever became of them; returns how many. They are marked as tried once before: so
-/// they are sent in order, and ahead of later messages about their objects, even if a run is beyond their numbers by now. Those that were
-/// never tried keep their turn. Each gets another due time than it had, by which a run that has read it before sees that it was replayed,
-/// and does not end it.
+/// Marks the messages of a range for delivery at once, whatever became of them; returns how many. They count as tried once
+/// before, so that they are sent in order and ahead of later messages about their objects, even if a run has passed their
+/// numbers. Those that were never tried keep their turn. Each gets a different due time than it had, so that a run that has
+/// read it before sees that it was replayed and does not end it.
 pub async fn replay(
     connection: &mut PgConnection,
     partner: &str,
     range: ReplayRange,
     now: DateTime<Utc>,
 ) -> sqlx::Result<u64> {
-    // By the numbers' own index, and so in the order in which everybody changes messages: to lock a million rows first would take as long
-    // as to change them.
+    // This forces the index on numbers, and so locks messages in the order of numbers as every statement does: to lock a
+    // million rows in a query of its own would take as long as to change them.
     sqlx::query_scalar!(
         r#"select set_config(name, 'off', true) as "off!" from unnest(array['enable_seqscan', 'enable_bitmapscan']) as name"#
     )
@@ -195,7 +196,7 @@ pub async fn replay(
     Ok(done.rows_affected())
 }
 
-/// Ends a message that failed, without its being delivered; nothing waits behind it. `false` if it never failed or has ended.
+/// Ends a failed message without delivery; nothing waits behind it any more. `false` if it never failed or has ended.
 pub async fn discard(connection: &mut PgConnection, message_no: i64, action: &Action<'_>) -> sqlx::Result<bool> {
     let why = format!("discarded by {}: {}", action.done_by, action.reason.unwrap_or_default());
     let done = sqlx::query!(
@@ -211,7 +212,7 @@ pub async fn discard(connection: &mut PgConnection, message_no: i64, action: &Ac
     Ok(done.rows_affected() == 1)
 }
 
-/// A message, whatever became of it.
+/// A message as an operator sees it, in any state.
 #[derive(Debug, serde::Serialize)]
 pub struct Shown {
     pub message_no: i64,
@@ -222,14 +223,14 @@ pub struct Shown {
     pub created_at: DateTime<Utc>,
     pub attempts: i16,
     pub next_attempt_at: DateTime<Utc>,
-    /// Delivered, or ended otherwise as `ending` says.
+    /// When it was delivered, or ended in another way that `ending` names.
     pub delivered_at: Option<DateTime<Utc>>,
     pub dead_at: Option<DateTime<Utc>>,
     pub ending: Option<String>,
     pub last_error: Option<String>,
 }
 
-/// A message by its number, whoever's it is.
+/// A message by its number, of whichever partner.
 pub async fn find_message(connection: &mut PgConnection, message_no: i64) -> sqlx::Result<Option<Shown>> {
     sqlx::query_as!(
         Shown,
@@ -247,7 +248,7 @@ pub async fn find_partner_of(connection: &mut PgConnection, message_no: i64) -> 
     sqlx::query_scalar!("select partner from outbox where message_no = $1", message_no).fetch_optional(connection).await
 }
 
-/// What was done, by whom.
+/// An action on a partner's messages, and who did it.
 #[derive(Clone, Debug)]
 pub struct Action<'a> {
     pub partner: &'a str,
@@ -260,7 +261,7 @@ pub struct Action<'a> {
     pub done_at: DateTime<Utc>,
 }
 
-/// Writes down what was done.
+/// Records an action.
 pub async fn note(connection: &mut PgConnection, action: &Action<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into outbox_action (partner, action, from_no, to_no, messages, done_by, reason, done_at)
@@ -279,7 +280,7 @@ pub async fn note(connection: &mut PgConnection, action: &Action<'_>) -> sqlx::R
     Ok(())
 }
 
-/// What somebody did, for whoever asks later.
+/// A recorded action.
 #[derive(Debug, serde::Serialize)]
 pub struct Done {
     pub action: String,
@@ -291,7 +292,7 @@ pub struct Done {
     pub done_at: DateTime<Utc>,
 }
 
-/// What was done last to a partner's messages, to all or to one of them, the newest first.
+/// The last actions on a partner's messages, or on one of them, the newest first.
 pub async fn list_done(
     connection: &mut PgConnection,
     partner: &str,

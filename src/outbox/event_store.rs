@@ -1,4 +1,4 @@
-//! SQL of events as partners read them by cursor.
+//! SQL of events as partners read them by cursor, and of failed ones.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::model::Stretch;
 use super::store::Waiting;
 
-/// Numbers that one page looks through: other partners' messages stand between.
+/// How many numbers one page looks through: messages of other partners stand between.
 pub const SCAN_MAX: i64 = 20_000;
 
-/// A page of a partner's events of a stretch, in order, delivered or not.
+/// A partner's events in a range of numbers, in order, delivered or not; at most `limit`.
 pub async fn list(
     connection: &mut PgConnection,
     partner: &str,
@@ -45,19 +45,19 @@ pub async fn find(connection: &mut PgConnection, partner: &str, message_no: i64)
     .await
 }
 
-/// The highest number of a message that is there.
+/// The highest number in the table; 0 where it is empty.
 pub async fn last_no(connection: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"select coalesce(max(message_no), 0) as "last!" from outbox"#).fetch_one(connection).await
 }
 
-/// When the message with this number, or the next one that is there, was written.
+/// When the message with this number was written, or else the next higher one there is.
 pub async fn written_at(connection: &mut PgConnection, message_no: i64) -> sqlx::Result<Option<DateTime<Utc>>> {
     sqlx::query_scalar!("select created_at from outbox where message_no >= $1 order by message_no limit 1", message_no)
         .fetch_optional(connection)
         .await
 }
 
-/// When the newest message within a time was written, of the last few.
+/// When the newest message was written in a period, among the last thousand.
 pub async fn last_within(
     connection: &mut PgConnection,
     during: Range<DateTime<Utc>>,

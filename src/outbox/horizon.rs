@@ -1,14 +1,16 @@
-//! Up to which number every message is there to be seen.
+//! The horizon: the number up to which every message is visible.
 //!
 //! Numbers are given before their transactions commit. A reader that went by number alone would pass over a message whose
-//! transaction is still open, and a core would hear of a loan's later event first. So nobody reads beyond the horizon: the
-//! highest number given at some moment since which every transaction that then wrote messages has ended.
+//! transaction is still open, and a core would be told a loan's later event first. So nobody reads beyond the horizon. It is
+//! the highest number that was given at some moment since which every transaction that was writing messages at that moment
+//! has ended.
 
-/// What is known of it, as stored.
+/// What is known of the horizon, as stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Horizon {
+    /// The horizon itself.
     pub settled_no: i64,
-    /// The highest number given when `writers` were open.
+    /// The highest number that was given when `writers` were open: the next horizon, once they have ended.
     pub seen_no: i64,
     /// Transactions that wrote messages, by their virtual ids.
     pub writers: Vec<String>,
@@ -22,7 +24,7 @@ pub struct Look {
 }
 
 impl Horizon {
-    /// What follows from another look. A transaction that began to write after `last_no` was read has higher numbers.
+    /// What is known after another look. A transaction that began to write after `last_no` was read has higher numbers.
     #[must_use]
     pub fn after(&self, look: Look) -> Horizon {
         if look.writers.is_empty() {

@@ -1,4 +1,4 @@
-//! Delivery: whose turn it is, and one deliverer for each partner.
+//! Delivery: whose turn it is, with at most one deliverer for each partner in the whole house.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,11 +15,11 @@ use crate::merchant::notification::merchant_of;
 
 pub use super::run::Summary;
 
-/// Partners delivered to at once, so that a slow one does not hold up the others. Each takes a connection, and needs another
-/// one now and then.
+/// How many partners one node delivers to in parallel, so that a slow one does not hold up the others. Each takes a
+/// connection, and now and then another one.
 const PARTNERS_AT_ONCE: u32 = 4;
 
-/// Delivers until `stop` says true. Each partner has its own runs, so that one that keeps silent holds up no other's next messages.
+/// Delivers until `stop` says true. Each partner has runs of its own, so that a silent one does not hold up the others.
 pub async fn deliver_until(app: &App, mut stop: watch::Receiver<bool>) {
     let mut turns = Turns::default();
     while !*stop.borrow() {
@@ -46,8 +46,8 @@ pub async fn deliver_until(app: &App, mut stop: watch::Receiver<bool>) {
     turns.end().await;
 }
 
-/// Which partners are delivered to, and which wait for their turn. Merchants come after all others, and never hold all of several places:
-/// there are many of them, at addresses of their own choice, and cores and borrowers do not wait for slow ones.
+/// Which partners are being delivered to, and which wait for their turn. Merchants come after all others and never take every
+/// place: there are many, at addresses of their own choice, and funders' cores and borrowers must not wait for slow ones.
 #[derive(Default)]
 struct Turns {
     runs: JoinSet<anyhow::Result<Summary>>,
@@ -57,7 +57,7 @@ struct Turns {
 }
 
 impl Turns {
-    /// Queues the partners that have messages waiting, unless they are queued or delivered to already.
+    /// Queues the partners with waiting messages, unless they are queued or being delivered to already.
     async fn line_up(&mut self, app: &App) -> anyhow::Result<()> {
         let waiting = store::partners_waiting(&mut *app.pool.acquire().await?, app.clock.now()).await?;
         for partner in waiting {
@@ -69,6 +69,7 @@ impl Turns {
         Ok(())
     }
 
+    /// Starts runs as long as there is a free place and somebody to fill it.
     fn start(&mut self, app: &App) {
         while let Some(partner) = self.next(partners_at_once(app)) {
             let (app, name) = (app.clone(), partner.clone());
@@ -77,7 +78,7 @@ impl Turns {
         }
     }
 
-    /// Who begins now, where `at_once` are under way at most.
+    /// Whose turn it is now, if fewer than `at_once` runs are under way.
     fn next(&mut self, at_once: usize) -> Option<String> {
         if self.under_way.len() >= at_once {
             return None;
@@ -87,6 +88,7 @@ impl Turns {
         self.others.pop_front().or_else(|| if has_place { self.merchants.pop_front() } else { None })
     }
 
+    /// Frees the place of a run that has ended, and logs its failure.
     fn note(&mut self, ended: Result<(Id, anyhow::Result<Summary>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let partner = self.under_way.remove(&id).unwrap_or_default();
@@ -97,7 +99,7 @@ impl Turns {
         }
     }
 
-    /// Lets the runs that are under way end.
+    /// Waits for the runs that are under way.
     async fn end(&mut self) {
         while let Some(ended) = self.runs.join_next_with_id().await {
             self.note(ended);
@@ -105,12 +107,12 @@ impl Turns {
     }
 }
 
-/// A third of the connections, because each partner takes one, and another now and then.
+/// At most a third of the connections, because each run takes one, and now and then another.
 fn partners_at_once(app: &App) -> usize {
     PARTNERS_AT_ONCE.min(app.pool.options().get_max_connections() / 3).max(1) as usize
 }
 
-/// Delivers everything that is due to every partner that answers.
+/// Delivers everything that is due to every partner that answers, once.
 ///
 /// # Errors
 /// Failures of the database; a partner's failures are noted with its messages.
@@ -125,16 +127,17 @@ pub async fn deliver_outbox(app: &App) -> anyhow::Result<Summary> {
     done.into_iter().try_fold(Summary::default(), |sum, run| run.map(|run| sum + run))
 }
 
-/// Delivers what is due to one partner alone.
+/// Delivers what is due to one partner, once.
 ///
 /// # Errors
 /// Where no partner is configured by that name, and failures of the database.
 pub async fn deliver_to_one(app: &App, partner: &str) -> anyhow::Result<Summary> {
-    // Said at once: nobody is left alone for it.
+    // A partner that is not configured is an error at once, and is not noted as down.
     let _carrier = Carrier::find(app, partner)?;
     deliver_to(app, partner).await
 }
 
+/// Delivers what is due to a partner, unless another node or task does.
 async fn deliver_to(app: &App, partner: &str) -> anyhow::Result<Summary> {
     let Some(mut hold) = Hold::take(app, partner).await? else { return Ok(Summary::default()) };
     let delivered = run::deliver_due(app, &mut hold.connection, partner).await;
@@ -142,37 +145,38 @@ async fn deliver_to(app: &App, partner: &str) -> anyhow::Result<Summary> {
     delivered
 }
 
-/// The sole right to deliver to a partner: a lock of a connection. It ends with the connection, and so with a node that dies; and no
-/// transaction has to be open while the partner is called.
+/// The sole right to deliver to a partner: a session lock of a connection. It ends with the connection, and so with a node
+/// that dies, and no transaction has to stay open while the partner is called.
 struct Hold {
     connection: PoolConnection<Postgres>,
-    /// Whether the connection is as it came from the pool, and may go back there.
-    is_as_before: bool,
+    /// Whether the connection holds no lock, and may go back to the pool.
+    is_unlocked: bool,
 }
 
 impl Hold {
     /// Takes the right; `None` where somebody else has it.
     async fn take(app: &App, partner: &str) -> sqlx::Result<Option<Hold>> {
-        // Counted as changed before it is: a run that is dropped while it waits here must not leave the pool a changed connection.
-        let mut hold = Hold { connection: app.pool.acquire().await?, is_as_before: false };
+        // Assumed to be locked before it is: a run that is dropped while it waits here must not leave a locked connection in
+        // the pool.
+        let mut hold = Hold { connection: app.pool.acquire().await?, is_unlocked: false };
         if store::try_lock_partner(&mut hold.connection, partner).await? {
             return Ok(Some(hold));
         }
-        hold.is_as_before = true;
+        hold.is_unlocked = true;
         Ok(None)
     }
 
-    /// Gives the right up, and the connection back to the pool as it was: a new one for every run would begin with cold caches.
+    /// Gives up the right, and the connection back to the pool: a new connection for every run would begin with cold caches.
     async fn give_back(mut self, partner: &str) -> sqlx::Result<()> {
         store::unlock_partner(&mut self.connection, partner).await?;
-        self.is_as_before = true;
+        self.is_unlocked = true;
         Ok(())
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if !self.is_as_before {
+        if !self.is_unlocked {
             self.connection.close_on_drop();
         }
     }

@@ -1,54 +1,54 @@
-//! SQL of how long messages are kept: removing what ended long ago, and up to where a partner's are gone.
+//! SQL of removing old messages, and of how far a partner's messages are removed.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::model::Stretch;
 
-/// How many messages one statement looks through: few, since replays wait until it is over.
+/// How many messages one statement looks through: few, because replays wait for it.
 const LOOKED_THROUGH_AT_ONCE: i64 = 5_000;
 
-/// Up to where a partner's messages are gone: all of them up to this number, none above it.
+/// How far a partner's messages are removed: all up to this number, and none above it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forgotten {
     pub up_to_no: i64,
-    /// When the youngest of them was written.
+    /// When the latest of them was written.
     pub last_written_at: DateTime<Utc>,
 }
 
-/// Up to where a partner's messages are gone; `None` where all are kept. Ask this after reading messages, not before: some may be removed
-/// in between.
+/// How far a partner's messages are removed; `None` where none is. Ask this after reading messages, not before: some may be
+/// removed in between.
 pub async fn find_forgotten(connection: &mut PgConnection, partner: &str) -> sqlx::Result<Option<Forgotten>> {
     sqlx::query_as!(Forgotten, "select up_to_no, last_written_at from outbox_forgotten where partner = $1", partner)
         .fetch_optional(connection)
         .await
 }
 
-/// Lets no message be removed until the transaction ends. Only for a transaction that writes no new message, since the horizon does not
-/// wait for one that holds this lock.
+/// Prevents the removal of messages until the transaction ends. Only for a transaction that writes no new message: the
+/// horizon does not wait for one that holds this lock.
 pub async fn forbid_removal(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("lock table outbox_forgotten in share mode").execute(connection).await?;
     Ok(())
 }
 
-/// Lets no message be replayed, nor be removed by anybody else, until the transaction ends, so that what has ended stays so. Only for a
+/// Prevents replays, and removal by anybody else, until the transaction ends, so that what has ended stays so. Only for a
 /// transaction that writes no new message, as [`forbid_removal`].
 pub async fn forbid_replay(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("lock table outbox_forgotten in share row exclusive mode").execute(connection).await?;
     Ok(())
 }
 
-/// What one statement has looked through.
+/// What one statement has found.
 #[derive(Debug)]
 pub struct LookedThrough {
-    /// The last number that it looked at, behind which the next one goes on; `None` at the end.
+    /// The last number that it looked at, after which the next statement goes on; `None` at the end.
     pub last_no: Option<i64>,
     /// Partners with a message that is kept: all later ones of theirs are kept, too.
     pub holding: Vec<String>,
 }
 
-/// Looks through the next messages of a stretch in order. Of each partner it removes those that ended before `before`, up to the first one
-/// that did not; of the partners in `holding` it removes none.
+/// Looks through the next messages of a range, in order. Of each partner it removes those that ended before `before`, up to
+/// the first that did not; of partners in `holding` it removes none.
 pub async fn forget(
     connection: &mut PgConnection,
     stretch: Stretch,

@@ -1,5 +1,10 @@
-//! Messages to partners' own systems: written in the transaction of what they tell, delivered at least once and in
-//! order per object.
+//! Messages to partners' own systems, to mobiles and to WeChat: written in the transaction of what they tell (transactional
+//! outbox), and delivered at least once and in order per object.
+//!
+//! Start with `model` (what a message is, retries, batch sizes). A feature calls [`store::enqueue`]. `jobs` decides whose
+//! turn it is, `run` delivers to one partner, and `carrier` knows how each kind of partner is called. `horizon` lets readers
+//! wait for messages whose transactions are still open, `catalogue` lists the kinds of events, `template` maps them to a
+//! funder's own form, and `actions` is what people do: pause, resume, replay, discard.
 
 pub mod catalogue;
 mod body_shape;

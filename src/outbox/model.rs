@@ -1,24 +1,26 @@
-//! What a message is, and when one that failed is tried again.
+//! What a message is, when a failed one is tried again, and how many go into one call.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-/// One thing that happened, as a partner is told it. Messages about one object arrive in the order they were written.
+/// One thing that happened, to be told to a partner. Messages about one object arrive in the order in which they were
+/// written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// The partner's configured name, such as `funder_core`.
+    /// The partner: a funder's code, `merchant:<id>`, `sms` or `wechat`.
     pub partner: String,
-    /// What happened, such as `loan_made`; part of the partner's protocol.
+    /// What happened, such as `loan_made`: a kind of the catalogue or of a notice.
     pub kind: &'static str,
-    /// What keeps its order: the line or loan that it is about.
+    /// The object that it is about, whose messages keep their order: a loan, a line, an order, a borrower.
     pub object_id: Uuid,
+    /// An object; for events as the catalogue's example of the kind.
     pub body: serde_json::Value,
     pub created_at: DateTime<Utc>,
 }
 
-/// Numbers of messages above `after_no`, up to `up_to_no`.
+/// A range of message numbers: above `after_no`, up to and including `up_to_no`.
 #[derive(Clone, Copy, Debug)]
 pub struct Stretch {
     pub after_no: i64,
@@ -43,19 +45,19 @@ impl Default for DeliverySettings {
 /// Attempts after which a message is a dead letter: with a first delay of five seconds, after about four days.
 const ATTEMPTS_MAX: i16 = 18;
 const DELAY_MAX: TimeDelta = TimeDelta::days(1);
-/// More than the clocks of two nodes may differ by.
+/// More than the clocks of two nodes differ by.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
 
 impl DeliverySettings {
-    /// How long to wait after the `failures`-th failure in a row.
+    /// How long to wait after the `failures`-th failure in a row: doubling, up to a day.
     pub fn delay_after(self, failures: i16) -> TimeDelta {
         // Twenty doublings are far beyond a day already, and fit.
         let doublings = failures.clamp(1, 21) - 1;
         (self.delay_first * (1 << doublings)).min(DELAY_MAX)
     }
 
-    /// The circuit breaker over all nodes: how long a partner is left alone after the `failures`-th run in a row that found it
-    /// down. Afterwards one message is tried; whether it is answered decides.
+    /// The circuit breaker that all nodes share: how long a partner is left alone after the `failures`-th run in a row that
+    /// found it down. After that one message is tried, and its result decides.
     pub fn open_for(self, failures: i16) -> TimeDelta {
         self.delay_after(failures).min(OPEN_FOR_MAX)
     }
@@ -66,7 +68,7 @@ impl DeliverySettings {
 pub enum Retries {
     /// After delays that double, up to a day.
     Growing,
-    /// As WeChat Pay notifies merchants: for about a day.
+    /// At the intervals at which WeChat Pay notifies merchants: for about a day.
     AsWeChatPay,
 }
 
@@ -87,47 +89,51 @@ impl Retries {
     }
 }
 
-/// How long a partner that does not answer is left alone at most: one that is back is found soon.
+/// The longest time for which a partner that is down is left alone, so that its return is noticed soon.
 const OPEN_FOR_MAX: TimeDelta = TimeDelta::minutes(5);
 
-/// The latest time until which a partner may be left alone at `now`: any later one is from a clock that ran ahead.
+/// The latest time until which a partner can have been left alone as of `now`: a later one was stored by a clock that ran
+/// ahead, and is ignored.
 pub fn left_alone_until_max(now: DateTime<Utc>) -> DateTime<Utc> {
     now + OPEN_FOR_MAX + CLOCKS_APART
 }
 
-/// The latest time to which the next attempt at a message that failed may be put off in a run that began then: a later one is from a
-/// clock that ran ahead. A run reckons from when it began, and may last for hours: what fails in it meanwhile is no later.
+/// The latest time to which a failed message can have been put off, seen from a run that began at `began`: a later one was
+/// stored by a clock that ran ahead, and is ignored. A run may last for hours, and what fails in it is put off from then:
+/// hence twice the longest delay.
 pub fn delayed_until_max(began: DateTime<Utc>) -> DateTime<Utc> {
     began + DELAY_MAX * 2
 }
 
 /// The most messages in one call.
 const BATCH_MAX: usize = 500;
-/// A batch that failed as a whole is cut to a quarter until the message that spoils it stands alone.
+/// A batch that failed as a whole is cut to a quarter, again and again, until the message that causes the failure stands
+/// alone.
 const SHRINK: usize = 4;
-/// Lone messages without an answer in a row before the partner itself is held to be down.
+/// How many single messages in a row go unanswered before the partner itself is taken to be down.
 const SINGLES_MAX: u32 = 3;
 
-/// How many messages go into the next call, by how the last ones went.
+/// How many messages go into the next call, depending on how the last ones went.
 #[derive(Debug, PartialEq)]
 pub struct Pace {
     size: usize,
     singles_failed: u32,
 }
 
-/// What to do after a call of which nothing is known, or that was refused as a whole.
+/// What to do after a call that was not answered, or was refused as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterFailure {
-    /// Send fewer from the same place.
+    /// Send fewer messages, from the same place on.
     SendFewer,
-    /// The call held one message: it fails, the others go on.
+    /// The call held one message: that one fails, and the others go on.
     Blame,
-    /// It fails, and the partner is down. It fails too because it may be what brings the partner down: the next trial is
-    /// another message.
+    /// That one fails, and the partner is down. It fails because it may be what brings the partner down: the next trial is
+    /// then made with another message.
     BlameAndLeaveAlone,
 }
 
 impl Pace {
+    /// For a partner that is up: full batches.
     pub fn new() -> Pace {
         Pace { size: BATCH_MAX, singles_failed: 0 }
     }
@@ -142,7 +148,7 @@ impl Pace {
         self.size
     }
 
-    /// How many more unanswered calls in a row mean that the partner is down.
+    /// How many more calls in a row may go unanswered until the partner is taken to be down.
     pub fn patience(&self) -> u32 {
         (SINGLES_MAX - self.singles_failed.min(SINGLES_MAX)).max(1)
     }
@@ -153,7 +159,7 @@ impl Pace {
         self.singles_failed = 0;
     }
 
-    /// `sent` is the number of messages in a call that was not answered.
+    /// A call with `sent` messages was not answered.
     pub fn unanswered(&mut self, sent: usize) -> AfterFailure {
         if sent > 1 {
             return self.send_fewer(sent);
@@ -162,8 +168,8 @@ impl Pace {
         if self.singles_failed < SINGLES_MAX { AfterFailure::Blame } else { AfterFailure::BlameAndLeaveAlone }
     }
 
-    /// `sent` is the number of messages in a call that was explicitly refused as a whole. Whoever refuses is there: however many
-    /// lone messages are refused, they alone fail.
+    /// A call with `sent` messages was refused as a whole. A partner that refuses is up: however many single messages are
+    /// refused, only these fail.
     pub fn refused(&mut self, sent: usize) -> AfterFailure {
         self.singles_failed = 0;
         if sent > 1 { self.send_fewer(sent) } else { AfterFailure::Blame }

@@ -1,4 +1,4 @@
-//! One run for one partner: batches in order, and whatever fails holds back its own object only.
+//! One run for one partner: batches in order, in which a failure holds back only its own object.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -14,13 +14,13 @@ use super::store::{self, Failed, Waiting};
 use crate::app::App;
 use crate::partner::shape;
 
-/// The longest error that is kept.
+/// The longest error text that is stored.
 const ERROR_CHARS_MAX: usize = 500;
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Dealt with: delivered, not wanted by the partner, or found to be undeliverable for ever.
+    /// Ended: delivered, not wanted by the partner, or found to be undeliverable for ever.
     pub delivered: u64,
     pub failed: u64,
     /// Given up after the last attempt.
@@ -38,7 +38,8 @@ impl Add for Summary {
     }
 }
 
-/// Delivers what is due to a partner, whom nobody else delivers to meanwhile: nothing while it is paused or left alone.
+/// Delivers what is due to a partner; nothing while it is paused or left alone. The caller makes sure that nobody else
+/// delivers to it meanwhile.
 ///
 /// # Errors
 /// Failures of the database; the partner's own are noted with its messages.
@@ -53,7 +54,7 @@ pub async fn deliver_due(app: &App, connection: &mut PgConnection, partner: &str
     let failures = state.map_or(0, |state| state.failures);
     match Carrier::find(app, partner) {
         Ok(carrier) => {
-            // Somebody resumed it, or another node found it back: what this node remembers from before is out of date.
+            // The partner was resumed, or another node has found it up: an older circuit breaker of this node is out of date.
             if let Some(since) = there_since {
                 carrier.try_again(since);
             }
@@ -77,24 +78,25 @@ struct Run<'a> {
     carrier: Carrier<'a>,
     connection: &'a mut PgConnection,
     partner: &'a str,
-    /// Runs in a row that found the partner down, as the row of the partner has it.
+    /// Runs in a row that found the partner down, as stored with the partner.
     failures: i16,
     pace: Pace,
     summary: Summary,
 }
 
-/// Whether the run goes on.
+/// Where the run goes on.
 #[derive(PartialEq)]
 enum Progress {
-    /// Everything up to here was dealt with.
+    /// After this number.
     Past(i64),
-    /// The same place again, with fewer.
+    /// At the same place again.
     Again,
     Stopped,
 }
 
 impl Progress {
-    /// Past a batch, unless something of it was left: that comes before whatever follows, should the partner be resumed by now.
+    /// After a batch, unless some of its messages were left unsent: these come before whatever follows, if the partner is
+    /// resumed by then.
     fn past(last_no: i64, fates: &Fates) -> Progress {
         let has_left = fates.values().any(|fate| *fate == Fate::Left);
         if has_left { Progress::Again } else { Progress::Past(last_no) }
@@ -104,14 +106,16 @@ impl Progress {
 impl Run<'_> {
     async fn deliver(&mut self) -> anyhow::Result<()> {
         let began = self.app.clock.now();
-        // A partner that does not wait for the horizon need not move it, which costs a commit: there are as many of them as merchants.
+        // For a partner that does not wait for the horizon it need not be moved, which costs a commit: there are as many such
+        // partners as merchants.
         let settled_no = match self.carrier.keeps_to_horizon() {
             true => store::advance_horizon(self.connection).await?,
             false => store::find_horizon(self.connection).await?,
         };
         if self.deliver_failed(began).await? && self.deliver_fresh(settled_no).await? {
-            // Where nothing was due or could be sent, nothing was heard of the partner, and its failures stay as they are. But where no
-            // message that waits will ever be tried, the failures end, and the next message finds out whether the partner answers.
+            // If nothing was due or could be sent, nothing was learnt about the partner, and its failures stay as they are.
+            // But if no waiting message will ever be tried, the failures are forgotten, and the next message finds out
+            // whether the partner is up.
             let is_left = self.failures > 0 && store::has_living(self.connection, self.partner).await?;
             return if is_left { Ok(()) } else { self.note_answering().await };
         }
@@ -120,8 +124,8 @@ impl Run<'_> {
         Ok(store::save_partner(self.connection, self.partner, failures, next_attempt_at).await?)
     }
 
-    /// Notes that the partner is not down, or not any more, which ends the row of failures. This is written as soon as it is known, so that
-    /// nodes that are killed before their runs are over do not leave the partner alone for longer and longer.
+    /// Notes that the partner is up, which ends its failures. This is stored as soon as it is known, so that nodes that are
+    /// killed before a run ends do not leave the partner alone for longer and longer.
     async fn note_answering(&mut self) -> anyhow::Result<()> {
         if self.failures > 0 {
             store::save_partner(self.connection, self.partner, 0, self.app.clock.now()).await?;
@@ -130,8 +134,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Delivers what failed before and is due again. Each message ends or is put off, so this comes to an end. `false` if the partner is
-    /// down.
+    /// Delivers what failed before and is due again. Each message ends or is put off, so this loop ends. `false` if the
+    /// partner is down.
     async fn deliver_failed(&mut self, due_at: DateTime<Utc>) -> anyhow::Result<bool> {
         loop {
             let limit = self.pace.size() as i64;
@@ -145,7 +149,7 @@ impl Run<'_> {
         }
     }
 
-    /// Delivers what was never tried; beyond the horizon only where the partner does not wait for it. `false` if the partner is down.
+    /// Delivers what was never tried, up to the horizon where the partner waits for it. `false` if the partner is down.
     async fn deliver_fresh(&mut self, settled_no: i64) -> anyhow::Result<bool> {
         let up_to_no = if self.carrier.keeps_to_horizon() { settled_no } else { i64::MAX };
         let mut from_no = 0;
@@ -156,7 +160,8 @@ impl Run<'_> {
                 return Ok(true);
             }
             match self.send(batch).await? {
-                // Above the horizon one with a lower number may have appeared since, and a later one of its object with it.
+                // Not further than the horizon: above it a message with a lower number may have appeared since, and a later
+                // one of its object with it.
                 Progress::Past(message_no) => from_no = message_no.min(settled_no) + 1,
                 Progress::Again => {}
                 Progress::Stopped => return Ok(false),
@@ -164,12 +169,13 @@ impl Run<'_> {
         }
     }
 
+    /// Sends a batch, stores what became of its messages, and says where to go on.
     async fn send(&mut self, mut batch: Vec<Waiting>) -> anyhow::Result<Progress> {
         let last_no = batch.last().map_or(0, |message| message.message_no);
         let together = Batch { partner: self.partner, messages: &batch };
         let carried = carry(self.app, self.carrier, together, self.pace.patience()).await?;
         let Some(broken) = carried.broken else {
-            // Where no message of a batch was sent, nothing was heard of the partner.
+            // If no message of the batch was sent, nothing was learnt about the partner.
             if carried.fates.is_empty() || carried.fates.values().any(Fate::is_heard) {
                 self.pace.succeeded();
                 self.note_answering().await?;
@@ -200,6 +206,7 @@ impl Run<'_> {
         })
     }
 
+    /// Stores the fates of messages. Whatever is not ended stops its object for the rest of the batch.
     async fn apply(&mut self, batch: &[Waiting], fates: &Fates) -> anyhow::Result<()> {
         let (mut delivered, mut undeliverable) = (Vec::with_capacity(batch.len()), Vec::new());
         let mut not_told = Vec::new();
@@ -214,7 +221,7 @@ impl Run<'_> {
                 Some(Fate::Delivered) => delivered.push(message),
                 Some(Fate::NotTold) => not_told.push(message),
                 Some(Fate::Undeliverable(why) | Fate::Nowhere(why)) => undeliverable.push((message, kept(why))),
-                // It waits behind the one that was refused, and was not tried.
+                // It waits behind the one that was refused, and was not tried: nothing to store.
                 Some(Fate::Held) if is_behind => {}
                 Some(Fate::Left) => {}
                 Some(Fate::Held) => failed.push(self.failure(message, "held behind nothing")),
@@ -234,6 +241,7 @@ impl Run<'_> {
         self.note_failed(failed).await
     }
 
+    /// A failure of a message: when it is tried again, or that it is given up.
     fn failure(&self, message: &Waiting, error: &str) -> Failed {
         let now = self.app.clock.now();
         let delay = self.carrier.retries().after(message.attempts.saturating_add(1), self.app.delivery);
@@ -246,6 +254,7 @@ impl Run<'_> {
         }
     }
 
+    /// Stores failures, and logs those after which a message is given up.
     async fn note_failed(&mut self, failed: Vec<Failed>) -> anyhow::Result<()> {
         if failed.is_empty() {
             return Ok(());
@@ -260,12 +269,12 @@ impl Run<'_> {
     }
 }
 
-/// What is kept of an error, which may be in the words of a partner.
+/// What is stored of an error, which may hold a partner's words: without personal numbers, and cut.
 fn kept(error: &str) -> String {
     shape::kept(error).chars().take(ERROR_CHARS_MAX).collect()
 }
 
-/// Hands a batch over, and looks meanwhile whether the partner is paused: hundreds of calls may take minutes.
+/// Sends a batch, and checks meanwhile whether the partner is paused, because hundreds of calls may take minutes.
 async fn carry(app: &App, carrier: Carrier<'_>, batch: Batch<'_>, patience: u32) -> anyhow::Result<Carried> {
     let is_paused = AtomicBool::new(false);
     let manner = Manner { patience, is_paused: &is_paused };

@@ -1,4 +1,4 @@
-//! SQL of the outbox.
+//! SQL of the outbox: writing messages, the horizon, and reading and ending them in delivery.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ use super::model::{delayed_until_max, left_alone_until_max};
 
 /// Writes messages in the given order, one statement for all of them, in the caller's transaction.
 ///
-/// Order per object holds because whoever writes about an object has its row locked.
+/// The order of messages about one object is right because whoever writes about an object has locked it.
 pub async fn enqueue(connection: &mut PgConnection, messages: &[Message]) -> sqlx::Result<()> {
     if messages.is_empty() {
         return Ok(());
@@ -38,10 +38,10 @@ pub async fn enqueue(connection: &mut PgConnection, messages: &[Message]) -> sql
     Ok(())
 }
 
-/// Looks who writes messages, and moves the horizon as far as that allows. Returns the number up to which every message is there to be
-/// seen; see [`Horizon`].
+/// Finds the transactions that are writing messages, and moves the horizon as far as they allow. Returns the number up to
+/// which every message is visible; see [`Horizon`].
 pub async fn advance_horizon(connection: &mut PgConnection) -> sqlx::Result<i64> {
-    // The number is read before the writers: whoever begins to write in between has a higher one.
+    // The number is read before the writers: a transaction that begins to write in between has a higher one.
     let read = sqlx::query!(
         r#"select h.settled_no as "settled_no!", h.seen_no as "seen_no!", h.writers as "writers!",
                   case when s.is_called then s.last_value else 0 end as "last_no!"
@@ -51,7 +51,8 @@ pub async fn advance_horizon(connection: &mut PgConnection) -> sqlx::Result<i64>
     .await?;
     let known = Horizon { settled_no: read.settled_no, seen_no: read.seen_no, writers: read.writers };
     let writers = sqlx::query_scalar!(
-        // Who replays or removes messages writes no new ones, and may do so for long: it has locked what is forgotten before.
+        // Transactions that replay or remove messages write no new ones, and may last long. They are known by their lock on
+        // `outbox_forgotten`, which they take first.
         r#"with locks as materialized (
                select virtualtransaction, relation, mode from pg_locks
                where relation in ('outbox'::regclass, 'outbox_forgotten'::regclass) and pid <> pg_backend_pid()
@@ -81,12 +82,12 @@ pub async fn advance_horizon(connection: &mut PgConnection) -> sqlx::Result<i64>
     Ok(next.settled_no)
 }
 
-/// The horizon as [`advance_horizon`] left it last: reads one row and writes nothing. It may be further by now.
+/// The horizon as [`advance_horizon`] stored it last, without moving it; it may be further by now.
 pub async fn find_horizon(connection: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"select settled_no as "settled_no!" from outbox_horizon"#).fetch_one(connection).await
 }
 
-/// A message that waits, as it is delivered.
+/// A waiting message, as delivery reads it.
 #[derive(Clone, Debug)]
 pub struct Waiting {
     pub message_no: i64,
@@ -96,11 +97,12 @@ pub struct Waiting {
     pub body: String,
     pub created_at: DateTime<Utc>,
     pub attempts: i16,
-    /// As it was read: whoever replays the message while it is on its way sets another.
+    /// The due time as it was read. A replay changes it, by which a run notices that the message was replayed meanwhile.
     pub next_attempt_at: DateTime<Utc>,
 }
 
-/// Partners that any message waits for and that may be tried at `now`: those too whom a clock that ran ahead has left alone.
+/// Partners with waiting messages that may be tried at `now`. A time until which a partner is left alone is ignored if only a
+/// clock that ran ahead can have stored it.
 pub async fn partners_waiting(connection: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"select w.partner as "partner!" from outbox_partner_waiting w left join outbox_partner p using (partner)
@@ -113,15 +115,16 @@ pub async fn partners_waiting(connection: &mut PgConnection, now: DateTime<Utc>)
     .await
 }
 
-/// Makes this connection the one that delivers to the partner until it closes. `false` if another one is.
+/// Takes the session lock for delivery to the partner, which is held until it is released or the connection closes. `false`
+/// if another connection holds it.
 pub async fn try_lock_partner(connection: &mut PgConnection, partner: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"select pg_try_advisory_lock(hashtextextended('outbox ' || $1, 0)) as "locked!""#, partner)
         .fetch_one(connection)
         .await
 }
 
-/// Gives the lock back, and undoes [`prefer_indexes`]. Closing the connection would do so too, but some time after this process has
-/// gone on.
+/// Releases the lock, and undoes [`prefer_indexes`]. Closing the connection would do both, but only some time after this
+/// process has gone on.
 pub async fn unlock_partner(connection: &mut PgConnection, partner: &str) -> sqlx::Result<()> {
     let text = "reset enable_seqscan; reset enable_bitmapscan; reset enable_sort; reset enable_hashjoin";
     sqlx::raw_sql(text).execute(&mut *connection).await?;
@@ -131,8 +134,8 @@ pub async fn unlock_partner(connection: &mut PgConnection, partner: &str) -> sql
     Ok(())
 }
 
-/// Lets this session walk the indexes in order, whatever the statistics of a table that fills and empties say: sorting
-/// all that waits for every batch would make delivery quadratic.
+/// Makes this session read by index order, whatever the statistics of a table that fills and empties say: sorting all that
+/// waits for every batch would make delivery quadratic.
 pub async fn prefer_indexes(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query_scalar!(
         r#"select set_config(name, 'off', false) as "off!"
@@ -143,18 +146,7 @@ pub async fn prefer_indexes(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// How delivery to the partner stands; `None` where it was never paused, and never down.
-pub async fn find_partner(connection: &mut PgConnection, partner: &str) -> sqlx::Result<Option<PartnerState>> {
-    sqlx::query_as!(
-        PartnerState,
-        "select failures, next_attempt_at, paused_at from outbox_partner where partner = $1",
-        partner
-    )
-    .fetch_optional(connection)
-    .await
-}
-
-/// How delivery to a partner stands.
+/// The state of delivery to a partner.
 #[derive(Debug)]
 pub struct PartnerState {
     /// Runs in a row that found it down.
@@ -171,7 +163,18 @@ impl PartnerState {
     }
 }
 
-/// Notes how the partner as a whole is doing.
+/// The state of delivery to the partner; `None` where it was never paused and never down.
+pub async fn find_partner(connection: &mut PgConnection, partner: &str) -> sqlx::Result<Option<PartnerState>> {
+    sqlx::query_as!(
+        PartnerState,
+        "select failures, next_attempt_at, paused_at from outbox_partner where partner = $1",
+        partner
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Stores how often in a row the partner was found down, and when it may be tried next.
 pub async fn save_partner(
     connection: &mut PgConnection,
     partner: &str,
@@ -190,7 +193,7 @@ pub async fn save_partner(
     Ok(())
 }
 
-/// Whether any message of a partner waits that was not given up, nor stands behind one of its object that was.
+/// Whether any message of a partner can still be tried: it was not given up, and stands behind none of its object that was.
 pub async fn has_living(connection: &mut PgConnection, partner: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (
@@ -206,8 +209,9 @@ pub async fn has_living(connection: &mut PgConnection, partner: &str) -> sqlx::R
     .await
 }
 
-/// Messages that failed before, or are replayed, and are due again, an object's in order: none while an earlier one of its
-/// object is not due or was given up. None at all while the partner is paused. What a clock that ran ahead has put off is due.
+/// Messages that failed before, or are replayed, and are due: an object's in order, and none while an earlier one of the
+/// object is not due or was given up. None at all while the partner is paused. What a clock that ran ahead has put off is
+/// due.
 pub async fn failed_due(
     connection: &mut PgConnection,
     partner: &str,
@@ -236,8 +240,8 @@ pub async fn failed_due(
     .await
 }
 
-/// Messages that were never tried, in a range of numbers, in order, without those whose object waits for a failed one. None while the
-/// partner is paused, which is asked each time because somebody may pause it in the middle of a run.
+/// Messages that were never tried, in a range of numbers, in order, without those whose object has a failed one. None while
+/// the partner is paused, which is asked for each batch because a run may last long.
 pub async fn fresh(
     connection: &mut PgConnection,
     partner: &str,
@@ -264,15 +268,16 @@ pub async fn fresh(
     .await
 }
 
-/// Notes that messages arrived. One that was replayed since it was read is delivered again, in its place; and so is one that
-/// came before earlier ones of its object, because these were replayed.
+/// Stores that messages were delivered. A message that was replayed since it was read stays due; and so does one for whose
+/// object an earlier message was replayed, so that they are delivered again in order.
 pub async fn mark_delivered(
     connection: &mut PgConnection,
     messages: &[&Waiting],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let (message_no, due_at) = as_read(messages);
-    // One that somebody discarded while it was on its way has arrived. What is replayed has no error any more.
+    // A message that was discarded while it was on its way was delivered after all. Replayed messages are known by having no
+    // error.
     sqlx::query!(
         "with arrived as (
              select message_no, due_at from unnest($1::bigint[], $2::timestamptz[]) as m(message_no, due_at))
@@ -293,7 +298,7 @@ pub async fn mark_delivered(
     Ok(())
 }
 
-/// Ends messages that can never be delivered, with the reason; nothing waits behind them.
+/// Ends messages that can never be delivered, with the reason; nothing waits behind them any more.
 pub async fn mark_undeliverable(
     connection: &mut PgConnection,
     messages: &[(&Waiting, String)],
@@ -320,7 +325,7 @@ pub async fn mark_undeliverable(
     Ok(())
 }
 
-/// Ends messages that their partner does not want to be told; nothing waits behind them.
+/// Ends messages of kinds that their partner does not want; nothing waits behind them any more.
 pub async fn mark_not_told(
     connection: &mut PgConnection,
     messages: &[&Waiting],
@@ -343,9 +348,9 @@ pub async fn mark_not_told(
     Ok(())
 }
 
-/// Numbers and due times of messages as they were read, by which a message is found only if nobody has replayed it since. In the order of
-/// the numbers, in which every statement changes messages, so that none waits for another in a circle; failed ones are read in another
-/// order.
+/// Numbers and due times of messages as they were read, by which a statement changes only messages that were not replayed
+/// since. In the order of numbers, in which every statement changes messages, so that none deadlocks; failed ones are read in
+/// another order.
 fn as_read(messages: &[&Waiting]) -> (Vec<i64>, Vec<DateTime<Utc>>) {
     let mut read: Vec<(i64, DateTime<Utc>)> =
         messages.iter().map(|message| (message.message_no, message.next_attempt_at)).collect();
@@ -353,7 +358,7 @@ fn as_read(messages: &[&Waiting]) -> (Vec<i64>, Vec<DateTime<Utc>>) {
     read.into_iter().unzip()
 }
 
-/// A message that failed: when it is tried again, or that it is given up.
+/// A failure of a message: when it is tried again, or that it is given up.
 #[derive(Debug)]
 pub struct Failed {
     pub message_no: i64,
@@ -364,7 +369,7 @@ pub struct Failed {
     pub error: String,
 }
 
-/// Notes that messages failed. One that was replayed since it was read is due as the replay says.
+/// Stores failures. A message that was replayed since it was read stays due as the replay has set it.
 pub async fn mark_failed(connection: &mut PgConnection, failed: &[Failed]) -> sqlx::Result<()> {
     let mut failed: Vec<&Failed> = failed.iter().collect();
     failed.sort_unstable_by_key(|message| message.message_no);

@@ -1,4 +1,4 @@
-//! Field mapping: a partner's own names, shapes, codes and amounts, written as a template that gives JSON.
+//! Field mapping: a template that renders an event as JSON in a partner's own names, shapes, codes and amounts.
 
 use chrono::DateTime;
 use minijinja::value::Serde;
@@ -9,10 +9,10 @@ use super::catalogue::EventKind;
 use super::template_language::environment;
 use crate::error::Refusal;
 
-/// A template longer than this is a program, and so is an expression.
+/// The longest template and the longest expression; longer ones would be programs.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 const TAKEN_WHEN_BYTES_MAX: usize = 1_000;
-/// What it may write, far above any event of ours.
+/// The most that a template may write, far more than any of our events.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 const PATH_BYTES_MAX: usize = 200;
 
@@ -42,15 +42,15 @@ pub struct Template {
 /// How a kind of event is told to a partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Telling {
-    /// In our own form.
+    /// In our form.
     Ours,
     By(Template),
-    /// Not at all: its events end without a call.
+    /// Not at all: events of this kind end without a call.
     NotTold,
 }
 
 impl Telling {
-    /// How a partner wants to be told, from the two fields of its request.
+    /// What a partner asks for by the two fields of its request.
     ///
     /// # Errors
     /// `NotToldByTemplate` where it gives a template and does not want to be told.
@@ -63,6 +63,7 @@ impl Telling {
         }
     }
 
+    /// The template, where the kind is told by one.
     pub fn template(&self) -> Option<&Template> {
         match self {
             Telling::By(template) => Some(template),
@@ -75,7 +76,7 @@ impl Telling {
     }
 }
 
-/// An event, as a template sees it: `event` and `body`.
+/// An event as a template sees it, by the names `event` and `body`.
 #[derive(Clone, Copy, Debug)]
 pub struct TemplateEvent<'a> {
     pub event_no: i64,
@@ -86,7 +87,7 @@ pub struct TemplateEvent<'a> {
     pub body: &'a Value,
 }
 
-/// Why a template is not saved, or does not serve an event.
+/// Why a template is not saved, or cannot render an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateRefusal {
     #[error("line {line}: {says}")]
@@ -140,8 +141,8 @@ impl From<serde_json::Error> for TemplateRefusal {
 }
 
 impl Template {
-    /// Whether it may be saved for a kind: it serves the kind's example, also where a field is null or a list empty that may be, and
-    /// with each word that a field may hold; and its expression understands an answer.
+    /// Checks whether it may be saved for a kind: it must render the kind's example, also with each field null and each list
+    /// empty that may be, and with each word that a field may hold; and `taken_when` must be a valid expression.
     ///
     /// # Errors
     /// What is wrong, with the line where there is one.
@@ -230,7 +231,7 @@ impl Template {
     }
 }
 
-/// The line of a tag that has values written otherwise than as JSON.
+/// The line of a tag that would write values in another way than as JSON.
 fn other_escaping(text: &str) -> Option<usize> {
     let is_it = |(at, tag): &(usize, &str)| {
         text[at + tag.len()..].trim_start_matches(['-', '+']).trim_start().starts_with("autoescape")
@@ -262,7 +263,7 @@ fn says(error: &Error) -> String {
     }
 }
 
-/// Refuses to hold more than [`OUTPUT_BYTES_MAX`].
+/// A buffer that refuses to hold more than [`OUTPUT_BYTES_MAX`].
 struct Bounded(Vec<u8>);
 
 impl std::io::Write for Bounded {

@@ -15,20 +15,20 @@ use crate::base::id::FunderId;
 use crate::database;
 use crate::error::{Attempt, Fault, Outcome};
 
-/// How a kind is to be told from now on.
+/// How a kind of event is to be told from now on, and who says so.
 #[derive(Clone, Debug)]
 pub struct Saving<'a> {
     pub funder_id: FunderId,
     pub kind: &'a str,
-    /// The version that was read; 0 where there was none.
+    /// The version that the caller has read; 0 where there was none.
     pub after_version: i32,
     pub attempt: Attempt,
     pub telling: &'a Telling,
     pub by: &'a str,
 }
 
-/// Saves the next version of how a kind is told, a template once it serves the kind's example; returns its number. Events that
-/// wait are told by it, or end. Asked again, what was saved is saved.
+/// Saves the next version of how a kind is told, once a template passes its checks; returns the version. Events that wait are
+/// told by it too, or end. A repeated request that was carried out succeeds.
 pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
     let kind = kind_for_funders(saving.kind).map_err(Fault::Refused)?;
     if let Some(template) = saving.telling.template().cloned() {
@@ -63,7 +63,7 @@ pub async fn save(app: &App, saving: Saving<'_>) -> Outcome<i32, EventRefusal> {
     Ok(version)
 }
 
-/// The kind by that name, if funders are told it.
+/// The kind of that name, if it is one for funders.
 ///
 /// # Errors
 /// `UnknownKind`.
@@ -76,16 +76,19 @@ pub fn kind_for_funders(name: &str) -> Result<&'static EventKind, EventRefusal> 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preview {
     pub kind: String,
-    /// Below the base URL.
+    /// The path, below the base URL of the core.
     pub path: String,
     /// The whole body of the call, as JSON text.
     pub body: String,
-    /// The saved template that made it; nothing for our own form or a template that is only tried.
+    /// The version of the saved template that made it; `None` for our form, or a template that is only tried.
     pub template_version: Option<i32>,
 }
 
-/// Shows what a past event of a funder looks like under a template: a given one, else the saved one, else our own form. What is not
-/// told looks like nothing.
+/// Shows what a past event of a funder looks like by the given template, or else by the saved one, or else in our form.
+/// Nothing is sent.
+///
+/// # Errors
+/// `NotTold` for a kind that the core does not want, unless a template is given.
 pub async fn preview(
     app: &App,
     funder_code: &str,
@@ -104,7 +107,8 @@ pub async fn preview(
         (None, Some(saved)) => (Some(saved.template), Some(saved.version)),
         (None, None) => (None, None),
     };
-    // What is saved was checked when it was, and may serve this event though the catalogue has grown since.
+    // Only a given template is checked. A saved one was checked when it was saved, and may render this event even if it fails
+    // for what the catalogue has gained since.
     if let (Some(template), Ok(kind)) = (given.cloned(), kind_for_funders(&message.kind)) {
         tried_apart(move || template.check(kind)).await?;
     }
@@ -114,11 +118,11 @@ pub async fn preview(
     Ok(Preview { kind, path: path.unwrap_or_else(|| "/events".to_owned()), body, template_version })
 }
 
-/// Renderings and trials of templates that a node does at once: each may work hard and takes a processor for itself, and purchases go on
-/// meanwhile.
+/// Limits how many renderings and checks of templates a node does at once: each may take a whole processor, and purchases go
+/// on meanwhile.
 pub static RENDERING: Apart = Apart::of(2);
 
-/// Works with a template that may be refused.
+/// Runs work with a template within [`RENDERING`].
 async fn tried_apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, TemplateRefusal> + Send + 'static,
 ) -> Outcome<T, EventRefusal> {

@@ -1,4 +1,4 @@
-//! What may be written in a template: the filters for amounts, times, days and codes, and the bounds of its work.
+//! The language of templates: the filters for amounts, times, days and codes, and the limits on their work.
 
 use std::fmt::Write as _;
 
@@ -10,19 +10,20 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 
 use crate::base::Fen;
 
-/// Instructions, and about as many times eight bytes of data: a plan of 60 periods takes a tenth.
+/// The most instructions, each of which may make about eight bytes of data; a plan of 60 periods takes a tenth of it.
 const FUEL: u64 = 100_000;
 /// Deeper nesting than any shape needs.
 const RECURSION_MAX: usize = 40;
 
-/// No file, no other template, no time, no randomness; every value is written as JSON; whatever is not there is an error.
+/// An environment for one rendering. A template reads no file and no other template, and has no time or randomness; every
+/// value is written as JSON, and a missing field is an error.
 pub fn environment<'source>() -> Environment<'source> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Json);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(RECURSION_MAX);
-    // They would let a value out of its quotes.
+    // These would write a value without its JSON quotes.
     for name in ["safe", "escape", "e"] {
         environment.remove_filter(name);
     }
@@ -42,7 +43,7 @@ fn yuan(fen: TemplateValue) -> Result<TemplateValue, Error> {
     Ok(Fen::new(amount).to_string().replace(',', "").into())
 }
 
-/// `{{ event.occurred_at | time("%Y%m%d%H%M%S") }}`: a time in Asia/Shanghai.
+/// `{{ event.occurred_at | time("%Y%m%d%H%M%S") }}`: a time in Asia/Shanghai; null stays null.
 fn time(at: TemplateValue, format: &str) -> Result<TemplateValue, Error> {
     if at.is_none() {
         return Ok(at);
@@ -53,7 +54,7 @@ fn time(at: TemplateValue, format: &str) -> Result<TemplateValue, Error> {
     written(format_args!("{}", at.format_with_items(items.iter())))
 }
 
-/// `{{ body.due_on | day("%Y%m%d") }}`: a day.
+/// `{{ body.due_on | day("%Y%m%d") }}`: a day; null stays null.
 fn day(on: TemplateValue, format: &str) -> Result<TemplateValue, Error> {
     if on.is_none() {
         return Ok(on);
@@ -64,11 +65,13 @@ fn day(on: TemplateValue, format: &str) -> Result<TemplateValue, Error> {
     written(format_args!("{}", on.format_with_items(items.iter())))
 }
 
+/// The parsed format of strftime.
 fn items(format: &str) -> Result<Vec<Item<'_>>, Error> {
     let items: Vec<Item<'_>> = StrftimeItems::new(format).collect();
     if items.contains(&Item::Error) { Err(invalid("the format is not one of strftime's")) } else { Ok(items) }
 }
 
+/// The formatted text.
 fn written(text: std::fmt::Arguments<'_>) -> Result<TemplateValue, Error> {
     let mut output = String::new();
     // A day has no hour: its format then fails to write.
@@ -76,8 +79,8 @@ fn written(text: std::fmt::Arguments<'_>) -> Result<TemplateValue, Error> {
     Ok(output.into())
 }
 
-/// `{{ body.source | code({"withholding": "01", "transfer": "02"}, other="99") }}`: a code table. Without `other` a word that is
-/// not in it is an error.
+/// `{{ body.source | code({"withholding": "01", "transfer": "02"}, other="99") }}`: a partner's code for one of our words. A
+/// word that is not in the table gives `other`, and is an error without it.
 fn code(word: TemplateValue, table: TemplateValue, options: Kwargs) -> Result<TemplateValue, Error> {
     let other: Option<TemplateValue> = options.get("other")?;
     options.assert_all_used()?;

@@ -15,7 +15,7 @@ pub struct Saved {
     pub template: Template,
 }
 
-/// How a funder is told its events. A kind that stands in neither is told in our own form.
+/// How a funder is told its events at present. A kind in neither field is told in our form.
 #[derive(Debug, Default)]
 pub struct Active {
     /// The templates, by kind of event.
@@ -24,7 +24,7 @@ pub struct Active {
     pub not_told: HashSet<String>,
 }
 
-/// How a funder, named by its code, is told its events now.
+/// How a funder, named by its code, is told its events at present.
 pub async fn active(connection: &mut PgConnection, funder_code: &str) -> sqlx::Result<Active> {
     let rows = sqlx::query!(
         r#"select distinct on (t.kind) t.kind, t.version, t.path, t.text, t.taken_when, t.not_told
@@ -55,7 +55,7 @@ pub struct Version {
     pub saved_at: DateTime<Utc>,
 }
 
-/// The version of a kind that counts.
+/// The version of a kind that is in force: the newest.
 pub async fn newest(connection: &mut PgConnection, funder_id: FunderId, kind: &str) -> sqlx::Result<Option<Version>> {
     Ok(versions(connection, funder_id, kind, None, 1).await?.pop())
 }
@@ -105,7 +105,7 @@ pub struct NewVersion<'a> {
     pub saved_at: DateTime<Utc>,
 }
 
-/// `false` if somebody saved that version first.
+/// Saves a version; `false` if that number is taken, because somebody else has saved it first.
 pub async fn insert(connection: &mut PgConnection, new: &NewVersion<'_>) -> sqlx::Result<bool> {
     let template = new.telling.template();
     let done = sqlx::query!(

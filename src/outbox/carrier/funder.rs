@@ -1,9 +1,9 @@
 //! Events to a funder's core: many in one call, or each to the path that its template names.
 //!
-//! A refusal of a whole call (4xx, signed) is an answer: the batch is cut until the events that the core refuses stand alone, these
-//! fail, and all others go on. Where nobody takes events at all (401, 403, 429; at `/events` also 404 and 405) none is to blame,
-//! and the core is left alone. At a path of its own 404 and 405 are about that event: the core does not know the loan, or one
-//! template names a wrong path, and other kinds have theirs.
+//! If the core refuses a whole call (4xx, signed), the batch is cut until the events that it refuses stand alone; these fail,
+//! and all others go on. If nobody takes events at all (401, 403 or 429; at `/events` also 404 and 405), no event is to
+//! blame, and the core is left alone for a while. At a template's own path 404 and 405 are about that event: the core does
+//! not know the loan, or the path is wrong, and other kinds have other paths.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,8 +24,8 @@ use crate::partner::funder_core::{
 use crate::partner::mentions::Mentions;
 use crate::partner::{CallError, Client};
 
-/// Sends a batch in order, without the kinds that the core is not told of. Objects with an event that goes to a path of its own are
-/// sent event by event.
+/// Sends a batch in order, without the kinds that the core does not want. An object with an event that goes to a path of its
+/// own has all its events sent one by one.
 pub async fn carry(app: &App, client: &Client, batch: Batch<'_>, manner: Manner<'_>) -> anyhow::Result<Carried> {
     let Active { templates, not_told } = template_store::active(&mut *app.pool.acquire().await?, batch.partner).await?;
     let (untold, told): (Vec<Waiting>, Vec<Waiting>) =
@@ -48,12 +48,12 @@ pub async fn carry(app: &App, client: &Client, batch: Batch<'_>, manner: Manner<
 
 type Templates = HashMap<String, Saved>;
 
-/// The events of one call. One that its template does not serve is not sent, and holds its object back.
+/// Sends events in one call. One that its template cannot render is not sent, and the later ones of its object are held back.
 async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting]) -> Carried {
     let (mut events, mut fates) = (Vec::with_capacity(batch.len()), Fates::new());
     let (mut mapped, mut refused) = (Vec::new(), HashSet::new());
     for message in batch {
-        // A template may work hard: others get a turn between two of hundreds.
+        // Rendering may take long: other tasks get a turn between two of hundreds.
         tokio::task::yield_now().await;
         let saved = templates.get(&message.kind);
         let verdict = match event(message, saved.map(|saved| &saved.template)) {
@@ -80,11 +80,12 @@ async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting
     }
 }
 
+/// Sends one event in a call of its own.
 async fn carry_one(client: &Client, templates: &Templates, message: &Waiting) -> Result<Fate, CallError> {
     let saved = templates.get(&message.kind);
     let template = saved.map(|saved| &saved.template);
     let Some((template, path)) = template.and_then(|template| Some((template, template.path.as_deref()?))) else {
-        // A neighbour of one that goes alone.
+        // It has no path of its own, but another event of its object has.
         let event = match event(message, template) {
             Ok(event) => event,
             Err(why) => return Ok(unserved(saved, &why)),
@@ -109,13 +110,13 @@ async fn carry_one(client: &Client, templates: &Templates, message: &Waiting) ->
     })
 }
 
-/// An event as it stands in a call with others, in our form or as a template has it.
+/// An event as it is sent to `/events`, in our form or as its template renders it.
 ///
 /// # Errors
-/// Why the template does not serve it.
+/// Why the template cannot render it.
 fn event(message: &Waiting, template: Option<&Template>) -> Result<Outgoing, TemplateRefusal> {
     let body = match template {
-        // A funder's text may name a field twice: what is sent is what it comes to.
+        // A funder's template may write a field twice: what is sent is the JSON that it parses to.
         Some(template) => to_raw_value(&serde_json::from_str::<Value>(&render(message, template)?)?)?,
         None => serde_json::from_str(&message.body)?,
     };
@@ -129,10 +130,10 @@ fn event(message: &Waiting, template: Option<&Template>) -> Result<Outgoing, Tem
     })
 }
 
-/// The whole body of a call that tells one event alone, as the text that is sent.
+/// The whole body, as the text that is sent, of a call with this event alone.
 ///
 /// # Errors
-/// Why the template does not serve it.
+/// Why the template cannot render it.
 pub fn body_of_call(message: &Waiting, template: Option<&Template>) -> Result<String, TemplateRefusal> {
     match template {
         Some(own) if own.path.is_some() => render(message, own),
@@ -140,6 +141,7 @@ pub fn body_of_call(message: &Waiting, template: Option<&Template>) -> Result<St
     }
 }
 
+/// The fate of an event that its template cannot render.
 fn unserved(saved: Option<&Saved>, why: &TemplateRefusal) -> Fate {
     Fate::Unserved(match saved {
         Some(saved) => format!("template version {}: {why}", saved.version),
@@ -147,12 +149,12 @@ fn unserved(saved: Option<&Saved>, why: &TemplateRefusal) -> Fate {
     })
 }
 
-/// How many objects are noted for a call beside those that its body names: half of what the call log keeps, so that there is room for the
-/// numbers of its events, too.
+/// How many objects are logged with a call beside those that its body names: half of what the call log keeps, so that the
+/// numbers of its events have room too.
 const ABOUT_MAX: usize = 1_000;
 
-/// What messages in the core's own form are about, whose bodies may name nothing in words of ours: first their objects, then whatever our
-/// form of them names.
+/// What the call log names for messages in the core's own form, whose bodies may name nothing in our words: first their
+/// objects, then whatever our form of them names.
 fn about(messages: &[&Waiting]) -> Vec<String> {
     let objects = messages.iter().map(|message| message.object_id.to_string());
     let named = messages.iter().flat_map(|message| {
@@ -164,7 +166,7 @@ fn about(messages: &[&Waiting]) -> Vec<String> {
     objects.chain(named).take(ABOUT_MAX).collect()
 }
 
-/// What a template makes of a message.
+/// Renders a message with a template.
 pub fn render(message: &Waiting, template: &Template) -> Result<String, TemplateRefusal> {
     let body: Value = serde_json::from_str(&message.body).unwrap_or_default();
     let told = TemplateEvent {

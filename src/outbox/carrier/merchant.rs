@@ -1,4 +1,4 @@
-//! Notifications to a merchant's own cashier, one a call, signed with the platform's key.
+//! Notifications to a merchant's own system, one in each call, signed with the platform's key.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::partner::merchant_cashier::wire::Notification;
 use crate::partner::merchant_cashier::{NotifyUrl, Recipient};
 use crate::partner::signature::Identity;
 
-/// Sends each notification; an order's in order, several orders at once. Whatever fails is the notification's own failure: like
-/// WeChat Pay we give up after a day.
+/// Sends each notification; those of one order one after the other, several orders in parallel. Any failure counts against
+/// the notification alone, which is given up after a day, as WeChat Pay does.
 pub async fn carry(
     app: &App,
     merchant_id: MerchantId,
@@ -26,7 +26,7 @@ pub async fn carry(
         let nowhere = Fate::Nowhere("the merchant has no notify URL any more".to_owned());
         return Ok(Carried::all_alike(messages, &nowhere));
     };
-    // What was allowed when it was saved may not be allowed here.
+    // The address is checked again: what this node may reach can be less than what was allowed when it was saved.
     let url = match NotifyUrl::parse(&address.url, app.partners.cashiers().reach()) {
         Ok(url) => url,
         Err(refusal) => {
@@ -38,8 +38,8 @@ pub async fn carry(
     Ok(singly::carry(messages, manner, failure, |message| errand.notify(message)).await)
 }
 
-/// A cashier is one of many addresses, given by a merchant: whatever it does counts against the notification, whose attempts are
-/// limited.
+/// Classifies errors. A merchant's system is one of many, at an address that the merchant chose, so whatever it does counts
+/// against the notification, whose attempts are limited.
 fn failure(error: &CallError) -> Failure {
     match error {
         CallError::NotSent { .. } | CallError::Unknown { .. } | CallError::Rejected { status: 401 | 403 | 429, .. } => {
@@ -49,7 +49,7 @@ fn failure(error: &CallError) -> Failure {
     }
 }
 
-/// Whom one batch goes to.
+/// Where one batch goes, and who signs it.
 struct Errand<'a> {
     app: &'a App,
     merchant_id: MerchantId,

@@ -1,4 +1,4 @@
-//! How a batch reaches its partner; each kind of partner has a file.
+//! How a batch of messages reaches its partner. Each kind of partner has a file; [`Carrier`] chooses among them.
 
 pub mod funder;
 pub mod merchant;
@@ -19,111 +19,6 @@ use crate::merchant::notification::merchant_of;
 use crate::partner::wechat::{NAME as WECHAT, WeChat};
 use crate::partner::{CallError, Client, funder_core, sms as sms_partner};
 
-/// What became of one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    Delivered,
-    /// The partner will never take it: trying again would change nothing.
-    Undeliverable(String),
-    /// There is nobody to send it to, and never will be: no call was made.
-    Nowhere(String),
-    /// The partner does not want to be told of its kind: no call was made.
-    NotTold,
-    /// Not taken, because an earlier one of its object was not.
-    Held,
-    /// Not sent, because the partner was paused meanwhile: as if it had not been in the batch.
-    Left,
-    /// Not to be sent as things stand, such as by a template that does not serve it: no call was made.
-    Unserved(String),
-    Refused(String),
-}
-
-impl Fate {
-    /// Whether the partner has said anything, as far as this tells.
-    pub fn is_heard(&self) -> bool {
-        match self {
-            Fate::Delivered | Fate::Undeliverable(_) | Fate::Refused(_) => true,
-            Fate::Nowhere(_) | Fate::NotTold | Fate::Held | Fate::Left | Fate::Unserved(_) => false,
-        }
-    }
-}
-
-/// What became of messages, by their numbers.
-pub type Fates = HashMap<i64, Fate>;
-
-/// What became of a batch.
-#[derive(Debug, Default)]
-pub struct Carried {
-    pub fates: Fates,
-    /// Why nothing is known of the messages that `fates` leaves out; without it a message that is left out was not spoken of.
-    pub broken: Option<Broken>,
-}
-
-/// Why a batch was not carried to its end.
-#[derive(Debug)]
-pub struct Broken {
-    pub error: CallError,
-    pub failure: Failure,
-}
-
-/// What a call that brought no result says of the partner and of the messages in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Nobody there takes anything now: no message is to blame, and the partner is left alone.
-    NobodyThere,
-    /// An explicit no to what the call held: the partner is there, and takes others.
-    Refusal,
-    /// Nothing is known. The partner may be down, and a message may be what brings it down.
-    Silence,
-}
-
-impl Carried {
-    pub fn all(fates: Fates) -> Carried {
-        Carried { fates, broken: None }
-    }
-
-    /// One fate for all messages.
-    fn all_alike(messages: &[Waiting], fate: &Fate) -> Carried {
-        Carried::all(messages.iter().map(|message| (message.message_no, fate.clone())).collect())
-    }
-}
-
-impl From<CallError> for Carried {
-    /// An error of a call that held the whole batch: nothing is known of any of its messages.
-    fn from(error: CallError) -> Carried {
-        let failure = failure(&error);
-        Carried { fates: Fates::new(), broken: Some(Broken { error, failure }) }
-    }
-}
-
-/// What an error of a call means. Some explicit refusals are about us or the address, not about the message: our signature is
-/// not believed (401), we are not let in (403), nothing is at the address (404), it takes no messages (405), or we are too fast (429).
-fn failure(error: &CallError) -> Failure {
-    match error {
-        CallError::NotSent { .. } | CallError::Rejected { status: 401 | 403 | 404 | 405 | 429, .. } => {
-            Failure::NobodyThere
-        }
-        CallError::Rejected { .. } => Failure::Refusal,
-        CallError::Unknown { .. } => Failure::Silence,
-    }
-}
-
-/// What goes to a partner together, in order.
-#[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    pub partner: &'a str,
-    pub messages: &'a [Waiting],
-}
-
-/// When to stop carrying a batch whose messages go one in each call.
-#[derive(Clone, Copy, Debug)]
-pub struct Manner<'a> {
-    /// How many unanswered calls in a row mean that the partner is down.
-    pub patience: u32,
-    /// Set when the partner is paused meanwhile: then no other call begins.
-    pub is_paused: &'a AtomicBool,
-}
-
 /// How messages go to one partner.
 #[derive(Clone, Copy)]
 pub enum Carrier<'a> {
@@ -138,8 +33,8 @@ pub enum Carrier<'a> {
 }
 
 impl Carrier<'_> {
-    /// The carrier for messages to `partner`. A funder's events go to the core that the settings name by the funder's own code and to
-    /// nobody else's; only in a trial house one counterfeit core plays all of them.
+    /// The carrier for messages to `partner`. A funder's events go only to the core that is configured under the funder's own
+    /// code. In a trial house one counterfeit core stands in for all of them.
     ///
     /// # Errors
     /// `NotSent` if the partner is not configured.
@@ -175,7 +70,8 @@ impl Carrier<'_> {
         }
     }
 
-    /// The partner was found or said to be there at `since`: a breaker of this process that opened before lets a call through.
+    /// The partner was seen up, or was resumed, at `since`: a circuit breaker of this process that opened before that lets a
+    /// call through.
     pub fn try_again(self, since: DateTime<Utc>) {
         match self {
             Carrier::Funder(client) | Carrier::Sms(client) => client.try_again(since),
@@ -183,6 +79,7 @@ impl Carrier<'_> {
         }
     }
 
+    /// When failed messages to this partner are tried again.
     pub fn retries(self) -> Retries {
         match self {
             Carrier::Funder(_) | Carrier::Sms(_) | Carrier::WeChat(_) => Retries::Growing,
@@ -190,12 +87,119 @@ impl Carrier<'_> {
         }
     }
 
-    /// Whether a message waits until every one with a lower number is there to be seen. A core's objects are written by several
-    /// who do not wait for each other; a merchant's order and a borrower's notices are not, and should not wait for anyone.
+    /// Whether messages above the horizon wait; see `outbox::horizon`. A core's objects are written by transactions that do
+    /// not wait for each other. A merchant's order and a borrower's notices are not written so, and need not wait for anyone.
     pub fn keeps_to_horizon(self) -> bool {
         match self {
             Carrier::Funder(_) => true,
             Carrier::Sms(_) | Carrier::WeChat(_) | Carrier::Merchant(_) => false,
         }
+    }
+}
+
+/// Messages that are handed to a carrier together, in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    pub partner: &'a str,
+    pub messages: &'a [Waiting],
+}
+
+/// When to stop carrying a batch whose messages go one in each call.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner<'a> {
+    /// How many unanswered calls in a row mean that the partner is down.
+    pub patience: u32,
+    /// Set when the partner is paused meanwhile: then no other call begins.
+    pub is_paused: &'a AtomicBool,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Carried {
+    pub fates: Fates,
+    /// Why the batch stopped before its end; then nothing is known of the messages that `fates` leaves out. Without it, a
+    /// message left out was missing in the partner's answer.
+    pub broken: Option<Broken>,
+}
+
+/// What became of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Delivered,
+    /// The partner will never take it: trying again would change nothing.
+    Undeliverable(String),
+    /// There is no recipient and never will be: no call was made.
+    Nowhere(String),
+    /// The partner does not want this kind of message: no call was made.
+    NotTold,
+    /// Not sent or not taken, because an earlier message of its object was not taken.
+    Held,
+    /// Not sent, because the partner was paused meanwhile; treated as if it had not been in the batch.
+    Left,
+    /// It cannot be sent at present, such as where its template cannot render it: no call was made.
+    Unserved(String),
+    Refused(String),
+}
+
+/// What became of messages, by their numbers.
+pub type Fates = HashMap<i64, Fate>;
+
+impl Fate {
+    /// Whether this shows that the partner has answered.
+    pub fn is_heard(&self) -> bool {
+        match self {
+            Fate::Delivered | Fate::Undeliverable(_) | Fate::Refused(_) => true,
+            Fate::Nowhere(_) | Fate::NotTold | Fate::Held | Fate::Left | Fate::Unserved(_) => false,
+        }
+    }
+}
+
+impl Carried {
+    pub fn all(fates: Fates) -> Carried {
+        Carried { fates, broken: None }
+    }
+
+    /// The same fate for all messages.
+    fn all_alike(messages: &[Waiting], fate: &Fate) -> Carried {
+        Carried::all(messages.iter().map(|message| (message.message_no, fate.clone())).collect())
+    }
+}
+
+/// Why a batch was not carried to its end.
+#[derive(Debug)]
+pub struct Broken {
+    pub error: CallError,
+    pub failure: Failure,
+}
+
+/// What a failed call says about the partner and about its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The partner takes nothing at present: no message is to blame, and the partner is left alone for a while.
+    NobodyThere,
+    /// An explicit refusal of what the call held: the partner is up, and takes other messages.
+    Refusal,
+    /// No answer. The partner may be down, perhaps because of one of the messages.
+    Silence,
+}
+
+impl From<CallError> for Carried {
+    /// For a call that held the whole batch: nothing is known of any message.
+    fn from(error: CallError) -> Carried {
+        let failure = failure(&error);
+        Carried { fates: Fates::new(), broken: Some(Broken { error, failure }) }
+    }
+}
+
+/// Classifies errors. Some explicit refusals are about us or the address, not about the message: our signature is not
+/// believed (401), we are not let in (403), nothing is at the address (404), it takes no messages (405), or we are too fast
+/// (429).
+fn failure(error: &CallError) -> Failure {
+    match error {
+        CallError::NotSent { .. } | CallError::Rejected { status: 401 | 403 | 404 | 405 | 429, .. } => {
+            Failure::NobodyThere
+        }
+        CallError::Rejected { .. } => Failure::Refusal,
+        CallError::Unknown { .. } => Failure::Silence,
     }
 }

@@ -1,4 +1,4 @@
-//! Messages one a call: those of one object in order, several objects at once.
+//! Sends messages one in each call: those of one object one after the other, several objects in parallel.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -9,14 +9,14 @@ use super::{Broken, Carried, Failure, Fate, Fates, Manner};
 use crate::outbox::store::Waiting;
 use crate::partner::CallError;
 
-/// Objects whose messages are on their way to one partner at the same time.
+/// How many objects have messages on their way to one partner at the same time.
 const OBJECTS_AT_ONCE: usize = 8;
 
-/// How the errors of one kind of partner are understood.
+/// Classifies a failed call, for one kind of partner.
 pub type Understanding = fn(&CallError) -> Failure;
 
-/// Calls once for each message. Whatever fails holds back its own object; after as many unanswered calls in a row as patience
-/// allows, where nobody is there, or once the partner is paused, the rest is left.
+/// Calls `call` for each message. A failure holds back the later messages of its object. The rest of the batch is left once
+/// `manner.patience` calls in a row were not answered, nobody is there, or the partner is paused.
 pub async fn carry<'a, C, F>(batch: &'a [Waiting], manner: Manner<'_>, understand: Understanding, call: C) -> Carried
 where
     C: Fn(&'a Waiting) -> F,
@@ -50,15 +50,17 @@ fn chains(batch: &[Waiting]) -> Vec<Vec<&Waiting>> {
     chains
 }
 
-/// What the chains of a batch share: how the partner has behaved so far, and when to stop.
+/// What the chains of a batch share: how the partner behaves, and when to stop.
 struct State<'m> {
     understand: Understanding,
     manner: Manner<'m>,
-    /// Calls in a row that nobody answered.
+    /// Unanswered calls in a row.
     unanswered: AtomicU32,
     is_down: AtomicBool,
 }
 
+/// Sends the messages of one object until one is not delivered; returns what became of them, and the error that stops the
+/// batch.
 async fn carry_chain<'a, C, F>(chain: Vec<&'a Waiting>, call: &C, state: &State<'_>) -> (Fates, Option<CallError>)
 where
     C: Fn(&'a Waiting) -> F,
@@ -69,7 +71,7 @@ where
     let mut error = None;
     while let Some(message) = rest.next() {
         if state.is_down.load(Ordering::Relaxed) {
-            // Nothing is known of it and of what follows: as if they had not been in the batch.
+            // This message and the following ones are left out: as if they had not been in the batch.
             return (fates, error);
         }
         if state.manner.is_paused.load(Ordering::Relaxed) {

@@ -58,12 +58,13 @@ pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Res
     Ok(Carried::all(fates))
 }
 
+/// The template of a kind; `None` for kinds that are not told by SMS.
 fn template(kind: &str) -> Option<&'static str> {
     let mut templates = SHORT_MESSAGES.into_iter().chain(SHORT_MESSAGES_TO_MERCHANTS).chain([MOBILE_GIVEN_UP]);
     templates.find(|template| *template == kind)
 }
 
-/// The mobile that each message of a batch goes to, by the message's number: a borrower's, the one that a borrower has given up, or that of a
+/// The mobile that each message goes to, by the message's number: a borrower's, one that a borrower has given up, or a
 /// merchant's contact.
 async fn reach_all(app: &App, batch: &[Waiting]) -> anyhow::Result<HashMap<i64, Reach>> {
     let is_to_merchant = |message: &&Waiting| SHORT_MESSAGES_TO_MERCHANTS.contains(&message.kind.as_str());
@@ -81,7 +82,7 @@ async fn reach_all(app: &App, batch: &[Waiting]) -> anyhow::Result<HashMap<i64, 
         let merchants: Vec<MerchantId> =
             to_merchants.iter().map(|message| MerchantId::from_uuid(message.object_id)).collect();
         let found = join_actions::reach(app, &merchants).await?;
-        // A merchant is never erased: what is not found does not open.
+        // Merchants are never erased, so a missing mobile is one that cannot be opened.
         let whose = to_merchants.iter().zip(&merchants);
         reached
             .extend(whose.map(|(message, id)| {
@@ -91,7 +92,7 @@ async fn reach_all(app: &App, batch: &[Waiting]) -> anyhow::Result<HashMap<i64, 
     Ok(reached)
 }
 
-/// Each such message names the change by which its mobile was given up.
+/// The mobiles that were given up; each message's body names the change.
 async fn reach_given_up(app: &App, messages: &[&Waiting]) -> anyhow::Result<HashMap<i64, Reach>> {
     let mut changes: Vec<(BorrowerId, Uuid)> = Vec::with_capacity(messages.len());
     for message in messages {
@@ -106,7 +107,7 @@ async fn reach_given_up(app: &App, messages: &[&Waiting]) -> anyhow::Result<Hash
         .collect())
 }
 
-/// What a template's gaps are filled with: amounts in yuan, days, words. Ids stay with us.
+/// The parameters of a template: amounts in yuan, days, and a few words. Ids are never sent.
 pub(super) fn parameters(body: &Value) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::new();
     for (key, value) in body.as_object().into_iter().flatten() {
@@ -124,7 +125,7 @@ pub(super) fn parameters(body: &Value) -> BTreeMap<String, String> {
     parameters
 }
 
-/// What else of a notice's body a short message may hold.
+/// Fields of a notice, beside amounts and days, that a short message may hold.
 const WORDS: [&str; 2] = ["failure", "product"];
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Subscription messages to borrowers in WeChat: one call each, a borrower's in order, those of several side by side.
+//! Subscription messages to borrowers in WeChat: one in each call, a borrower's one after the other, several borrowers in
+//! parallel.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
@@ -16,10 +17,11 @@ use crate::outbox::store::Waiting;
 use crate::partner::CallError;
 use crate::partner::wechat::{self, Sending, WeChat, WeChatError};
 
-/// Calls that are open at once.
+/// The most calls at the same time.
 const CALLS_AT_ONCE: usize = 8;
 
-/// Hands a batch over. After the first call without an answer, or with one by which nobody of ours gets anything, no other is begun.
+/// Sends a batch. After the first call that WeChat does not answer, or refuses in a way that concerns all of our messages, no
+/// other call begins.
 ///
 /// # Errors
 /// A failure of our own.
@@ -34,7 +36,8 @@ pub async fn carry(app: &App, wechat: &WeChat, batch: &[Waiting]) -> anyhow::Res
     let telling: Vec<_> = by_borrower.into_values().map(|messages| run.tell(messages)).collect();
     let told: Vec<Vec<(&Waiting, Fate)>> = stream::iter(telling).buffer_unordered(CALLS_AT_ONCE).collect().await;
     let told: Vec<(&Waiting, Fate)> = told.into_iter().flatten().collect();
-    // Nobody is told again because it was not counted: WeChat counts, too, and says when no consent is left.
+    // A failure to count is only logged: sending again would be worse, and WeChat keeps the count itself and says when no
+    // consent is left.
     if let Err(error) = run.spend(&told).await {
         tracing::warn!("what messages in WeChat took of the consents was not counted: {error:#}");
     }
@@ -43,7 +46,7 @@ pub async fn carry(app: &App, wechat: &WeChat, batch: &[Waiting]) -> anyhow::Res
     Ok(Carried { fates, broken })
 }
 
-/// No message is to blame for what WeChat refuses to all.
+/// Why the run ended; no message is to blame for what WeChat refuses to all.
 fn broken(error: WeChatError) -> Broken {
     let (partner, reason) = (wechat::NAME.to_owned(), error.to_string());
     match error {
@@ -87,7 +90,7 @@ impl Run<'_> {
     /// Sends one message.
     ///
     /// # Errors
-    /// No answer, or one that means that WeChat serves none of our messages at present.
+    /// No answer, or a refusal that concerns all of our messages.
     async fn send(&self, message: &Waiting) -> Result<Fate, WeChatError> {
         let nowhere = |why: &str| Ok(Fate::Nowhere(why.to_owned()));
         let Some(openid) = self.wanting.get(&(borrower(message), message.kind.clone())) else {
@@ -113,7 +116,7 @@ impl Run<'_> {
         }
     }
 
-    /// Counts the consents down: one for each message that was delivered, and to nothing where WeChat says that there is none left.
+    /// Counts consents down: by one for each message delivered, and to zero where WeChat says that none is left.
     async fn spend(&self, told: &[(&Waiting, Fate)]) -> anyhow::Result<()> {
         let of = |wanted: fn(&Fate) -> bool| -> Vec<(BorrowerId, &str)> {
             let is_it = |(_, fate): &&(&Waiting, Fate)| wanted(fate);
@@ -128,7 +131,7 @@ impl Run<'_> {
 /// The person has not agreed to such a message, or not any more.
 const NOT_SUBSCRIBED: &str = "not subscribed";
 
-/// As in short messages, with days as WeChat's keywords of dates have them.
+/// As in short messages, but with days in the form of WeChat's date keywords.
 fn parameters(body: &Value) -> BTreeMap<String, String> {
     let mut parameters = sms::parameters(body);
     for value in parameters.values_mut() {

@@ -1,4 +1,5 @@
-//! A small book to collect from: one line with one loan of three installments, made without going through a purchase.
+//! A small book: one line with one loan of three installments, inserted without a purchase, for tests of billing and
+//! collection.
 
 use fenqi::app::App;
 use fenqi::base::id::{BorrowerId, CardId, FunderId, LineId, LoanId};
@@ -63,13 +64,15 @@ penalty = 0.1
 subsidy = 0.1
 "#;
 
+/// The house, its line and its loan.
 pub struct Book {
     pub app: App,
     pub line_id: LineId,
     pub loan_id: LoanId,
 }
 
-/// Principal 300,000 fen in three equal parts, interest 3,600, 2,400 and 1,200, due on 25 February, March and April 2026.
+/// Inserts the loan: principal 300,000 fen in three equal parts, interest 3,600, 2,400 and 1,200, due on 25 February, March
+/// and April 2026.
 pub async fn keep(app: App) -> Book {
     let now = app.clock.now();
     let funder_id = FunderId::mint(now);
@@ -107,7 +110,8 @@ pub async fn keep(app: App) -> Book {
 }
 
 impl Book {
-    /// Ends days until it is the morning of `day`: statements, withholding orders and lateness alone, and these only where a day has any.
+    /// Closes days until it is the morning of `day`. Only statements, withholding orders and overdue are run, and only on
+    /// days that have any.
     pub async fn live_until(&self, day: &str) {
         let until: BusinessDay = day.parse().unwrap();
         loop {
@@ -128,15 +132,18 @@ impl Book {
         self.set_time(day, "10:00:00");
     }
 
+    /// Sets the clock to a time of a day in Shanghai.
     pub fn set_time(&self, day: &str, time: &str) {
         let day: BusinessDay = day.parse().unwrap();
         self.app.clock.set(day.instant(time.parse().unwrap()));
     }
 
+    /// The amounts that a query returns; `$1` is the line.
     pub async fn fen(&self, query: &'static str) -> Vec<i64> {
         sqlx::query_scalar(query).bind(self.line_id.uuid()).fetch_all(&self.app.pool).await.unwrap()
     }
 
+    /// The texts that a query returns; `$1` is the line.
     pub async fn words(&self, query: &'static str) -> Vec<String> {
         sqlx::query_scalar(query).bind(self.line_id.uuid()).fetch_all(&self.app.pool).await.unwrap()
     }
@@ -154,7 +161,7 @@ impl Book {
         Fen::new(self.fen("select used_fen from credit_line where line_id = $1").await[0])
     }
 
-    /// Whether the books and the line hold together, as far as a book without purchases can.
+    /// Asserts that `fenqi verify` finds nothing wrong, beside what a book without purchases cannot have right.
     pub async fn assert_whole(&self) {
         let findings = fenqi::verify::verify(&self.app.pool).await.unwrap();
         let of_purchases = ["reference", "no order to collect", "names", "merchant", "interest receivable"];
@@ -166,17 +173,18 @@ impl Book {
     }
 }
 
-/// Whether the end of a day has nothing to do: no statement is cut, and no open bill is late or due within the three days before
-/// which its borrower is reminded. Most tests live twenty days until the first bill is due, and all but four of them are such days.
+/// Whether closing a day would do nothing: no statement is due, and no open bill is late or due within the three days before
+/// which its borrower is reminded. Most tests live twenty days until the first bill is due, of which all but four are quiet.
 async fn is_quiet(connection: &mut PgConnection, day: BusinessDay) -> bool {
     let busy = "select exists (select from loan where statement_day = $1)
                     or exists (select from bill where status = 'open' and due_on <= $2)";
     let busy = sqlx::query_scalar(busy).bind(i16::from(day.day_of_month())).bind(day.plus_days(3));
     let busy: bool = busy.fetch_one(connection).await.unwrap();
-    // On a month's last day the statements of the days that it lacks are cut, too.
+    // At the end of a month the statements of the days that it lacks are due too.
     !busy && !day.is_month_end()
 }
 
+/// Runs a statement with these ids as its parameters.
 async fn run(pool: &PgPool, statement: &'static str, ids: &[Uuid]) {
     let mut query = sqlx::query(statement);
     for id in ids {

@@ -1,4 +1,4 @@
-//! A browser without a screen: keeps cookies, follows redirects, fills in the forms that a page has, against the real router.
+//! A browser without a screen, against the real router: it keeps cookies, follows redirects, and fills in the forms of pages.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,15 @@ use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, HeaderMap, LOCATION, SET_
 
 use crate::house;
 
-/// As WeChat's browser names itself.
+/// How WeChat's browser names itself.
 const WECHAT: &str =
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 MicroMessenger/8.0.50";
 const PLAIN: &str = "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/130.0 Mobile Safari/537.36";
-/// Where every test's house says that its pages are.
+/// The public address of every test's house.
 pub const PUBLIC: &str = "http://127.0.0.1:8080";
 const REDIRECTS_MAX: usize = 10;
 
+/// One browser with its cookies.
 pub struct Browser {
     pub address: String,
     pub language: &'static str,
@@ -24,7 +25,7 @@ pub struct Browser {
     pub cookies: BTreeMap<String, String>,
 }
 
-/// What the browser shows.
+/// The page that the browser shows.
 #[derive(Clone, Debug)]
 pub struct Shown {
     pub status: u16,
@@ -35,11 +36,12 @@ pub struct Shown {
 }
 
 impl Browser {
-    /// A browser that speaks English, so that tests can be read, before pages of this app.
+    /// Opens a browser on this app. It asks for English, so that tests can be read.
     pub async fn open(app: &App) -> Browser {
         Browser::at(&house::serve(router(app.clone())).await)
     }
 
+    /// A browser on a server that runs at `address`.
     pub fn at(address: &str) -> Browser {
         let client = reqwest::Client::builder()
             .timeout(house::PATIENCE)
@@ -49,6 +51,7 @@ impl Browser {
         Browser { address: address.to_owned(), language: "en", agent: PLAIN, client, cookies: BTreeMap::new() }
     }
 
+    /// The same browser inside WeChat.
     pub fn in_wechat(mut self) -> Browser {
         self.agent = WECHAT;
         self
@@ -60,7 +63,7 @@ impl Browser {
         self.send(path, request).await
     }
 
-    /// Fills in the form of a page that posts to `action`: its hidden fields as they are, and these.
+    /// Submits the form of a page that posts to `action`: with its hidden fields, and these.
     ///
     /// # Panics
     /// If the page has no such form, or the form has no field of a name that is filled in.
@@ -100,7 +103,7 @@ impl Browser {
                 .header(USER_AGENT, self.agent)
                 .header(COOKIE, cookies.join("; "));
             let response = request_now.send().await.unwrap();
-            // What others set is not ours.
+            // Cookies of other sites are not kept.
             if !path.starts_with("http") || path.starts_with(&self.address) {
                 self.keep_cookies(response.headers());
             }
@@ -178,26 +181,26 @@ impl Shown {
         form.split("</form>").next().unwrap()
     }
 
-    /// What the first field of this name holds, as it is written.
+    /// The value of the first field of this name, as it is written in the page.
     pub fn field(&self, name: &str) -> String {
         let held = held_by(&self.text, name);
         held.unwrap_or_else(|| panic!("{} has no field {name}:\n{}", self.at, self.content())).to_owned()
     }
 
-    /// The same of the form that posts to `action`.
+    /// As [`Shown::field`], of the form that posts to `action`.
     pub fn field_of(&self, action: &str, name: &str) -> String {
         let form = self.form(action);
         held_by(form, name).unwrap_or_else(|| panic!("the form {action} has no field {name}:\n{form}")).to_owned()
     }
 
-    /// The first link that begins so.
+    /// The first link that begins with `beginning`.
     pub fn link(&self, beginning: &str) -> String {
         let opening = format!("href=\"{beginning}");
         let rest = self.shows(&opening).text.split(&opening).nth(1).unwrap();
         format!("{beginning}{}", rest.split('"').next().unwrap())
     }
 
-    /// Without the head, which says nothing.
+    /// The page without its head, for messages.
     fn content(&self) -> &str {
         self.text.split_once("<main").map_or(&self.text, |(_, main)| main)
     }

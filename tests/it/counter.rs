@@ -1,4 +1,4 @@
-//! A merchant's people at their browsers.
+//! A merchant's staff at their browsers.
 
 use std::sync::Arc;
 
@@ -37,12 +37,12 @@ pub async fn hire_owner(app: &App, merchant_id: MerchantId) -> StaffId {
     hire(app, merchant_id, OWNER, Role::Owner).await
 }
 
-/// Signs in on the merchant's sign-in page, or on the page that led there; ends where that leads. A mobile gets one code a minute.
+/// Signs in on the merchants' sign-in page; returns the page that this leads to. A mobile gets one code a minute.
 pub async fn sign_in(browser: &mut Browser, world: &Arc<World>, mobile: &str) -> Shown {
     sign_in_from(browser, world, mobile, "/m").await
 }
 
-/// The same from a page that asks for it.
+/// As [`sign_in`], from a page that asks for it.
 pub async fn sign_in_from(browser: &mut Browser, world: &Arc<World>, mobile: &str, from: &str) -> Shown {
     let page = browser.get(from).await;
     page.is_at("/m/sign-in");
@@ -53,7 +53,7 @@ pub async fn sign_in_from(browser: &mut Browser, world: &Arc<World>, mobile: &st
     browser.submit(&sent, "/m/sign-in", &fields).await
 }
 
-/// Sends a form that a code to the owner's own mobile confirms. A mobile gets one code a minute.
+/// Submits a form that a code to `mobile` confirms, a minute later, since a mobile gets one code a minute.
 pub async fn confirm(
     (browser, app, world): (&mut Browser, &App, &Arc<World>),
     page: &Shown,

@@ -1,4 +1,4 @@
-//! Goes through pages as somebody would who opens every link on them.
+//! Opens pages as somebody would who follows every link.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use crate::browser::{Browser, Shown};
 /// More than all pages that a test's visitor can reach; a crawl that comes here goes in circles.
 const PAGES_MAX: usize = 400;
 
-/// Opens these pages and whatever they link to on this site, each once. Files to download, and this page in the other language, are
-/// left out.
+/// Opens these pages and every page of this site that they lead to, each once; returns them. Downloads and the language
+/// switch are left out.
 ///
 /// # Panics
 /// If a link leads nowhere.

@@ -1,4 +1,4 @@
-//! A partner's desk: a system that calls the API over HTTP, signs, and believes only signed answers.
+//! A partner's system: it calls the API over HTTP, signs its requests, and accepts only signed answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,7 +43,8 @@ impl Answer {
         self.json()
     }
 
-    /// Status, headers and document of a problem, without what is each answer's own: its id, its time, its signature, its count.
+    /// Status, headers and document of a problem, without what differs in every answer: its id, time, signature and rate
+    /// limit.
     pub fn without_its_own(&self) -> (u16, Vec<(String, String)>, Value) {
         let own = [
             "date",
@@ -68,7 +69,7 @@ impl Answer {
     }
 }
 
-/// The same path with ids that nothing has: the last digit of each is another one.
+/// The same path with unknown ids: the last digit of each is changed.
 pub fn absent(path: &str) -> String {
     let other = |segment: &str| match segment.contains('_') {
         true => format!("{}{}", &segment[..segment.len() - 1], if segment.ends_with('0') { '1' } else { '0' }),
@@ -77,7 +78,7 @@ pub fn absent(path: &str) -> String {
     path.split('/').map(other).collect::<Vec<String>>().join("/")
 }
 
-/// A partner's system at one node.
+/// A partner's system that calls one node.
 #[derive(Clone)]
 pub struct Desk {
     pub address: String,
@@ -137,7 +138,7 @@ pub async fn of_cashier(app: &App, merchant_id: MerchantId) -> Desk {
 }
 
 impl Desk {
-    /// At the node that serves at `address`, knowing our keys as `fenqi partner platform-key list` prints them.
+    /// A desk at the node at `address`, which knows our keys as `fenqi partner platform-key list` prints them.
     pub async fn new(app: &App, address: &str, identity: Identity) -> Desk {
         let mut ring = KeyRing::default();
         for algorithm in Algorithm::ALL {
@@ -147,12 +148,12 @@ impl Desk {
         Desk { address: address.to_owned(), http, identity, ring: Arc::new(ring) }
     }
 
-    /// The same desk with another key.
+    /// The same desk, which signs with another key.
     pub fn with(&self, identity: Identity) -> Desk {
         Desk { identity, ..self.clone() }
     }
 
-    /// The desk of a funder's core that has nothing to do with this one, at the same node.
+    /// The desk of another funder's core at the same node.
     pub async fn stranger(&self, app: &App) -> Desk {
         fenqi::funder::open_funder(app, "other-bank", "Other Bank").await.unwrap();
         add_partner(app, "other-core", PartnerKind::Funder, Some("other-bank".into())).await;
@@ -168,13 +169,13 @@ impl Desk {
         self.send("GET", path, None, "").await
     }
 
-    /// With no body at all where it is null.
+    /// Posts under an idempotency key; a null body is no body at all.
     pub async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.send("POST", path, Some(key), &body).await
     }
 
-    /// The same, asked for again as long as what was begun under the key goes on.
+    /// As [`Desk::post`], repeated as long as the answer is that an earlier request under the key is still under way.
     pub async fn post_until_answered(&self, path: &str, key: &str, body: &Value) -> Answer {
         let mut answer = self.post(path, key, body).await;
         house::until("what was begun is answered", async || {
@@ -188,7 +189,7 @@ impl Desk {
         answer
     }
 
-    /// Signs and sends; the answer must be signed in the same algorithm.
+    /// Signs and sends a request; the answer must be signed in the same algorithm.
     pub async fn send(&self, method: &str, path: &str, key: Option<&str>, body: &str) -> Answer {
         let stamp = Stamp::fresh(Clock::System.now());
         let mut headers = Vec::new();
@@ -200,13 +201,14 @@ impl Desk {
         answer
     }
 
-    /// With more headers, such as `If-Match`.
+    /// As [`Desk::send`], with more headers, such as `If-Match`.
     pub async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let answer = self.send_stamped(method, path, &Stamp::fresh(Clock::System.now()), headers, body).await;
         self.believe(&answer);
         answer
     }
 
+    /// As [`Desk::send_with`], with the time and nonce given, and without checking the answer's signature.
     pub async fn send_stamped(
         &self,
         method: &str,
@@ -220,6 +222,7 @@ impl Desk {
         self.send_raw(method, &path, &authorization, headers, body.as_bytes().to_vec()).await
     }
 
+    /// Sends a request with this `Authorization` header as it is.
     pub async fn send_raw(
         &self,
         method: &str,
@@ -243,6 +246,7 @@ impl Desk {
         Answer { status, headers, bytes: response.bytes().await.unwrap().to_vec() }
     }
 
+    /// Asserts that an answer is signed by one of our keys.
     pub fn believe(&self, answer: &Answer) {
         let header = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap());
         let headers = AnswerHeaders {

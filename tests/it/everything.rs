@@ -1,4 +1,4 @@
-//! A house in which there is something of everything that an operation of the API names, and what it is called.
+//! A house with at least one of everything that an operation of the API names, and the names of these.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::town::{self, LineWish, Town};
 
 pub const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 10, due_day: 25, expires_on: "2027-12-31" };
 
-/// By audience (`funder` or `merchant`) and parameter of a path: all that it may name, at least one, the oldest first.
+/// By audience (`funder` or `merchant`) and path parameter: all values it may have, at least one, the oldest first.
 pub type Names = BTreeMap<(&'static str, &'static str), Vec<String>>;
 
-/// Where things are listed: by audience, the list, and the field that names each, called as the parameter is.
+/// Where the names are listed: the audience, the list, and the field of its items, which is called as the path parameter.
 const LISTS: [(&str, &str, &str); 18] = [
     ("funder", "/funder/applications", "application_id"),
     ("funder", "/funder/days", "business_day"),
@@ -38,8 +38,8 @@ const LISTS: [(&str, &str, &str); 18] = [
     ("merchant", "/merchant/settlements", "settlement_id"),
 ];
 
-/// An order is paid, withheld for, and refunded in part; somebody waits for a decision; the files of each day are made. The town
-/// begins on the 5th of January 2026, and it is the 27th then.
+/// Lives three weeks from 5 to 27 January 2026: an order is paid, withheld for, and refunded in part, somebody waits for a
+/// decision, and the files of each day are made.
 pub async fn live(town: &Town, merchant: &Desk) {
     let product = town::named(town.product("harbour-standard"));
     actions::apply(&town.app, request(ready(&town.app, 1).await, product, None)).await.unwrap();
@@ -57,7 +57,7 @@ pub async fn live(town: &Town, merchant: &Desk) {
     jobs::make_files(&town.app).await.unwrap();
 }
 
-/// What everything is called, as its owner reads it; a draft and a withdrawal are made first.
+/// The names of everything, as its owner lists it; a draft and a withdrawal are made first.
 pub async fn names(town: &Town, funder: &Desk, merchant: &Desk) -> Names {
     let text = include_str!("../../products/standard.toml").to_owned() + "\n# next year\n";
     funder.post("/funder/product-drafts", "f-1", &json!({ "terms_text": text })).await.ok();

@@ -1,5 +1,5 @@
-//! Schemathesis against the served document with valid signatures: no 5xx, no answer outside the document, and every object that is
-//! read by its name is read.
+//! Schemathesis against the served document, with valid signatures: no 5xx, no answer outside the document, and every
+//! operation that reads something by name reads it at least once.
 //!
 //! `./dev test` and `./dev fuzz` install the tool and say where it is. Without it this fails, unless SCHEMATHESIS_SKIPPED says that it is
 //! meant to be left out.
@@ -22,15 +22,15 @@ use crate::everything::{self, Names};
 use crate::town::{self, Town};
 use crate::{desk, house};
 
-/// Cases for each operation and phase of the short form, unless FUZZ_EXAMPLES says how many.
+/// Cases for each operation and phase, unless FUZZ_EXAMPLES says how many.
 const EXAMPLES: &str = "20";
-/// Cases for each operation and phase from which on it is the long form, and the least that is then called in all.
+/// From so many cases on this is the long form, which must make so many calls in all.
 const EXAMPLES_LONG: u32 = 560;
 const REQUESTS_LONG: u64 = 20_000;
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
                       response_headers_conformance";
 
-/// The partners in whose names it is called, with their private keys in a directory; the desks of merchant and funder.
+/// Adds the partners that call, with their private keys in a directory; returns the desks of merchant and funder.
 async fn invite(town: &Town, address: &str, keys: &Path) -> (Desk, Desk) {
     let owners = [
         ("fuzz-merchant", PartnerKind::Merchant, Some(town.merchant_id.to_string())),
@@ -64,7 +64,8 @@ async fn live(town: &Town, merchant: &Desk, funder: &Desk) -> Names {
     everything::names(town, funder, merchant).await
 }
 
-/// What is read by a name and never was, with what was answered instead; `answered` counts answers by route and status.
+/// The operations that read something by name and never did, with what they answered instead. `answered` counts answers by
+/// route and status.
 fn never_read(answered: &HashMap<String, HashMap<String, u64>>) -> Vec<String> {
     let document = api_document().json;
     let routes = document["paths"].as_object().unwrap().iter();
@@ -86,7 +87,8 @@ async fn no_call_is_answered_outside_the_document(pool: PgPool) {
     let tool = tool
         .expect("SCHEMATHESIS_PROGRAM says where Schemathesis is, as ./dev test does, or SCHEMATHESIS_SKIPPED is set");
     let (app, _) = house::open_in_world(pool.clone(), "2026-01-05").await;
-    // Each call comes from elsewhere, as the hooks say: where too many are not believed, none is looked at for a while.
+    // Each call comes from another address, as the hooks say: after too many calls without a valid signature an address is
+    // refused for a while.
     let directory = Directory::new(pool, app.vault.clone(), Clock::System).behind(vec!["127.0.0.1".parse().unwrap()]);
     let app = App { access: Arc::new(directory), ..app };
     let town = town::found(app, 10_000_000).await;

@@ -1,4 +1,4 @@
-//! The files of known answers, which lie beside the project.
+//! The files of known answers, which lie in a folder beside the project.
 
 use std::path::PathBuf;
 

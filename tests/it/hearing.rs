@@ -1,14 +1,14 @@
-//! What a test hears of the program's log, while it listens.
+//! Lets a test read the log that it causes, to look for what must not be logged.
 
 use std::cell::RefCell;
 use std::sync::Once;
 
 thread_local! {
-    /// What the test on this thread hears of the log; nobody else listens.
+    /// What was logged on this thread since its test began to listen; `None` where it does not listen.
     static HEARD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// The log of the whole test program, of which each thread keeps its own, if it listens.
+/// The writer of the test program's log, which gives each thread that listens its own part.
 struct Listener;
 
 impl std::io::Write for Listener {
@@ -32,7 +32,7 @@ pub fn listen() {
     HEARD.set(Some(Vec::new()));
 }
 
-/// What was heard since [`listen`], in which none of these may stand.
+/// The log since [`listen`], in which none of these texts may stand.
 ///
 /// # Panics
 /// If one of them does, or nobody listened.

@@ -25,13 +25,15 @@ use fenqi::vault::Vault;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 
-/// What makes the keys and faults of every test's world.
+/// The seed of the keys and faults of every test's world.
 pub const SEED: u64 = 20_260_105;
-/// The key under which every test's house seals, as a program is told of it.
+/// The master key of every test's house, as a program is given it.
 pub const MASTER_KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
-/// Far longer than anything takes that comes at all, however busy the machine is: a test that waits so long has failed.
+/// How long to wait for something at most: far longer than anything takes that happens at all, however busy the machine is. A
+/// test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(180);
-/// Working days of years beyond those that ship, for houses that live today; what `FENQI_CALENDAR_FILE` names to a program.
+/// Working days of later years than those that ship, for houses that live today; a program is given it as
+/// `FENQI_CALENDAR_FILE`.
 pub const CALENDAR_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/years_to_come.toml");
 
 /// The app on the morning (10:00 in Shanghai) of `today`, without any partner. The one place in the tests that builds an [`App`].
@@ -64,13 +66,13 @@ pub async fn open(pool: PgPool, today: &str) -> App {
     }
 }
 
-/// The same in a counterfeit world of its own, which shares the app's clock and keeps silent by breaking connections.
+/// As [`open`], with a counterfeit world of its own, which shares the app's clock and keeps silent by breaking connections.
 pub async fn open_in_world(pool: PgPool, today: &str) -> (App, Arc<World>) {
     let (app, world, _) = open_in_world_that(pool, today, Silence::Drop).await;
     (app, world)
 }
 
-/// The same in a world that keeps silent in its own way, with the address under which other processes find it.
+/// As [`open_in_world`], with a world that keeps silent in the given way; also returns its address, for other processes.
 pub async fn open_in_world_that(pool: PgPool, today: &str, silence: Silence) -> (App, Arc<World>, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
@@ -86,14 +88,14 @@ pub async fn open_in_world_that(pool: PgPool, today: &str, silence: Silence) -> 
     (app, world, base_url)
 }
 
-/// The same house through a pool of its own, with so many connections. Close the pool before the test ends.
+/// The same house through a pool of its own with so many connections. Close that pool before the test ends.
 pub async fn with_connections(app: &App, connections: u32) -> App {
     let options = app.pool.connect_options().as_ref().clone();
     let pool = PgPoolOptions::new().max_connections(connections).connect_with(options).await.unwrap();
     App { pool, ..app.clone() }
 }
 
-/// What a query counts.
+/// The number that a query returns.
 pub async fn count(app: &App, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(&app.pool).await.unwrap()
 }
@@ -104,7 +106,7 @@ pub fn with_partners(app: &App, partners: &[PartnerSettings]) -> App {
     App { partners: Arc::new(partners), ..app.clone() }
 }
 
-/// What a house that signs as `ours` is told of a partner that signs as `theirs`.
+/// The settings of a partner, for a house that signs as `ours` and a partner that signs as `theirs`.
 pub fn partner_at(name: &str, base_url: String, (ours, theirs): (&Identity, &Identity)) -> PartnerSettings {
     PartnerSettings {
         name: name.to_owned(),
@@ -127,7 +129,7 @@ pub async fn serve(router: axum::Router) -> String {
     address
 }
 
-/// Looks again and again until it is so; fails the test where it never is.
+/// Waits until `is_so` holds; fails the test after [`PATIENCE`].
 pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !is_so().await {
@@ -136,7 +138,7 @@ pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Today by the system's clock, of which more is left than any test takes: midnight is waited for where it is near.
+/// Today by the system's clock. Near midnight it waits for the next day first, so that the day is longer than any test.
 pub async fn today_for_long() -> BusinessDay {
     const NEAR: TimeDelta = TimeDelta::minutes(15);
     let now = Clock::System.now();
@@ -147,12 +149,12 @@ pub async fn today_for_long() -> BusinessDay {
     BusinessDay::at(Clock::System.now())
 }
 
-/// An address on this machine where nobody listens until a program of the test does: its port is none of those that the system
-/// gives to whoever asks for any, and no other test of this process is given it.
+/// An address on this machine where nobody listens, for a program that the test starts. Its port is none of those that the
+/// system gives to whoever asks for any, and no other test of this process gets it.
 pub fn free_address() -> String {
-    /// Below those that Linux gives away.
+    /// Below the ports that Linux gives away.
     const PORTS: std::ops::Range<u32> = 12_000..32_000;
-    /// Another process begins elsewhere.
+    /// Each process begins at another place.
     const APART: u32 = 64;
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -164,33 +166,33 @@ pub fn free_address() -> String {
     }
 }
 
-/// A directory of its own for the one test that has this name for it, with nothing in it that a killed one has left.
+/// An empty directory for the one test that uses this name; what a killed test has left there is removed.
 pub fn directory(name: &str) -> PathBuf {
-    // Not below the project, which the account that a server drops to may be unable to reach.
+    // Not inside the project: the account to which a server drops its rights may be unable to read there.
     let directory = std::env::temp_dir().join(format!("fenqi-test-{name}-{}", std::process::id()));
     std::fs::remove_dir_all(&directory).ok();
     std::fs::create_dir_all(&directory).unwrap();
     directory
 }
 
-/// Whether somebody stands before a lock on a table of this database.
+/// Whether anybody waits for a lock on a table of this database.
 pub async fn somebody_waits(connection: &mut PgConnection) -> bool {
     let waiting = "select exists (select from pg_locks where not granted and relation is not null and database =
                                       (select oid from pg_database where datname = current_database()))";
     sqlx::query_scalar(waiting).fetch_one(connection).await.unwrap()
 }
 
-/// Waits until somebody waits for a lock of whatever kind in this database.
+/// Waits until anybody waits for a lock of any kind in this database.
 pub async fn until_somebody_waits(pool: &PgPool) {
     until_as_many_wait(pool, 1).await;
 }
 
-/// Waits until so many do.
+/// Waits until `many` connections wait for a lock of any kind in this database.
 pub async fn until_as_many_wait(pool: &PgPool, many: i64) {
     until("as many wait for a lock", async || waiting(pool).await >= many).await;
 }
 
-/// How many wait for a lock of whatever kind in this database.
+/// How many connections wait for a lock of any kind in this database.
 pub async fn waiting(pool: &PgPool) -> i64 {
     let waiting =
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
@@ -204,20 +206,20 @@ pub fn other_database(url: &str, name: &str) -> String {
     format!("{server}/{name}?{query}")
 }
 
-/// Who did such a thing by hand, one after the other, as the audit trail tells it.
+/// Who did this action by hand, by the audit trail, in order.
 pub async fn did(pool: &PgPool, action: &str) -> Vec<String> {
     let told = "select done_by from audit_entry where action = $1 order by entry_no";
     sqlx::query_scalar(told).bind(action).fetch_all(pool).await.unwrap()
 }
 
-/// Erases a person, all by itself.
+/// Erases a person in a transaction of its own.
 pub async fn erase(app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
     let mut transaction = fenqi::database::begin(&app.pool).await?;
     let erased = borrower::erase(&mut transaction, app, borrower_id).await;
     fenqi::database::end(transaction, erased).await
 }
 
-/// Leads a WeChat identity to a borrower.
+/// Links a WeChat identity to a borrower in a transaction of its own.
 pub async fn link_openid(app: &App, borrower_id: BorrowerId, openid: &str) -> Outcome<(), BorrowerRefusal> {
     let mut transaction = fenqi::database::begin(&app.pool).await?;
     let linked = borrower::openid_actions::link_openid(&mut transaction, app, borrower_id, openid).await;

@@ -27,7 +27,7 @@ use crate::{desk, house};
 
 const WISH: LineWish = LineWish { limit_fen: 2_000_000, statement_day: 5, due_day: 25, expires_on: "2099-12-31" };
 
-/// What the documents promise a newcomer, who also has to read.
+/// How long a newcomer needs to follow a document at most, by what the documents promise.
 const NEWCOMER_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// A trial house, and a directory to work in.
@@ -49,10 +49,10 @@ enum Serving {
 }
 
 impl Trial {
-    /// A house of today.
+    /// A house that lives today, served by the real program.
     async fn open(pool: PgPool, name: &str) -> Trial {
-        // Two days were lived, so that there is something to look back on, and the moved clock stands at ten in the morning of
-        // today; the served one is the system's.
+        // The town has lived two days, so that there is something to look back on. Its own clock stands at ten in the morning
+        // of today; the served program uses the system's.
         let first = house::today_for_long().await.minus_days(2).to_string();
         let (app, _, world_at) = house::open_in_world_that(pool, &first, Silence::Drop).await;
         let town = live(app).await;
@@ -69,7 +69,7 @@ impl Trial {
         Trial { town, database_url, directory: workplace(name), base, world_at, serving }
     }
 
-    /// A house as the documents' first command leaves it: it lives on a day of its own, and does its own work.
+    /// A house as the first command of the documents leaves it: it lives on a day of its own, and runs its own jobs.
     async fn open_as_demo(pool: PgPool, name: &str) -> Trial {
         let (app, world, world_at) = house::open_in_world_that(pool, "2026-01-05", Silence::Drop).await;
         let town = live(app).await;
@@ -87,7 +87,8 @@ impl Trial {
         in_world(&mut work, &self.database_url, &self.world_at).spawn().unwrap()
     }
 
-    /// Runs every `sh` block of a document in one shell that ends at the first failure, and those of *Your access* twice.
+    /// Runs all `sh` blocks of a document in one shell that ends at the first failure; those of *Your access* are run twice.
+    /// Returns what was printed.
     async fn follow(&self, document: &str) -> String {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/integrate").join(document);
         let text = std::fs::read_to_string(path).unwrap();
@@ -137,7 +138,7 @@ async fn database_url(town: &Town) -> String {
     house::other_database(&std::env::var("DATABASE_URL").unwrap(), &town.database_name().await)
 }
 
-/// A directory that looks like the clone to whoever reads the documents.
+/// A directory with the documents and products, as in a clone.
 fn workplace(name: &str) -> PathBuf {
     let directory = house::directory(name);
     for shared in ["docs", "products"] {
@@ -407,7 +408,7 @@ async fn an_endpoint_that_refuses_what_was_added_or_repeats_what_came_too_late_i
     }
 }
 
-/// Refuses whatever it is asked about, with a sentence for a reason.
+/// A risk endpoint that refuses everything, with a sentence where a code must stand.
 async fn refuse_in_a_sentence(axum::Json(asked): axum::Json<Value>) -> axum::Json<Value> {
     let refused = |name: &str, value: &Value| json!({ name: value, "decision": "refuse", "reason": "Too late!" });
     axum::Json(match asked["applications"].as_array() {
@@ -453,7 +454,8 @@ async fn an_endpoint_whose_reasons_are_no_codes_is_told_so() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("Connection refused"), "{output:?}");
 }
 
-/// Believes everybody, and signs. Knows nobody who names no limit and no purchase without an order, and approves whoever stands first.
+/// A risk endpoint that signs its answers but accepts any caller, does not know applications without a limit or purchases
+/// without an order, and decides by position: only the first application is approved.
 async fn answer_narrowly(axum::Json(asked): axum::Json<Value>) -> axum::response::Response {
     let narrow = |one: &Value| one["limit_requested_fen"].is_null() && one["has_order"] != true;
     let answer = match asked["applications"].as_array() {

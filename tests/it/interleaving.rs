@@ -1,4 +1,5 @@
-//! The line identity under random interleavings: all that moves lines at the same time, on the same few, from two nodes.
+//! The line identity under random interleavings: everything that changes lines, at the same time, on the same few lines, from
+//! two nodes.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,14 +21,14 @@ use crate::town::{self, LineWish, Town, unless_failed};
 use crate::{acts, house};
 
 const PEOPLE: usize = 8;
-/// Of each of them, one after the other.
+/// Acts of each person, one after the other.
 const ACTS: usize = 34;
 const LINES: usize = 3;
-/// Sold on each line before, so long ago that a bill is due.
+/// Sales on each line long ago, so that a bill is due.
 const OLD_SALES: usize = 4;
 const PLANS: [(&str, u16); 3] = [("harbour-standard", 3), ("harbour-free", 3), ("harbour-shared-fee", 6)];
 
-/// What all people share.
+/// What all people share: the lines, and what they have done with them.
 #[derive(Clone)]
 struct Street {
     lines: Vec<LineId>,
@@ -36,7 +37,7 @@ struct Street {
     transferred: Arc<Mutex<Vec<RepaymentId>>>,
 }
 
-/// Somebody who does anything at any time on one of the nodes.
+/// Somebody who does random things on one of the nodes.
 struct Person {
     town: Town,
     node: Authoriser,
@@ -50,7 +51,7 @@ struct Person {
 }
 
 impl Person {
-    /// One thing; refused as often as not.
+    /// Does one random thing, which is refused as often as not.
     async fn act(&mut self) {
         self.acts += 1;
         let kind = [0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 5, 5, 6, 6, 7, 8][self.chance.random_range(0..16)];
@@ -88,10 +89,9 @@ impl Person {
     async fn buy(&mut self) -> bool {
         let (line_id, plan) = (self.line(), PLANS[self.chance.random_range(0..PLANS.len())]);
         let wish = self.town.wish(line_id, &self.key(), self.chance.random_range(10_000..40_000), plan);
-        let receipt = self.node.authorise(wish).await.unwrap();
-        let authorised = matches!(receipt.decision, Decision::Authorised { .. });
-        self.street.sold_today.lock().unwrap().extend(authorised.then_some(receipt));
-        authorised
+        let sold = acts::buy(&self.node, wish).await;
+        self.street.sold_today.lock().unwrap().extend(sold);
+        sold.is_some()
     }
 
     async fn void(&mut self) -> bool {
@@ -112,7 +112,7 @@ impl Person {
         recorded.is_some()
     }
 
-    /// Two people take one of the transfers back, which others may be about to do as well.
+    /// Two people take back one of the transfers, while others may be doing the same.
     async fn take_back(&mut self) -> bool {
         let repayment_id = {
             let transferred = self.street.transferred.lock().unwrap();
@@ -131,7 +131,7 @@ impl Person {
         acts::pay_off(&self.town, (line_id, loan_id), self.key()).await
     }
 
-    /// An operator's freeze, which ends at once: others find the line frozen or not.
+    /// An operator freezes a line and unfreezes it at once.
     async fn freeze_and_unfreeze(&mut self) -> bool {
         let line_id = self.line();
         let mut came_through = true;
@@ -152,20 +152,20 @@ impl Person {
         unless_failed(moved).is_some()
     }
 
-    /// Sends what is to be collected and books what the channel says. Results of several lines are booked together, and so may
-    /// meet a batch of purchases in a deadlock: the channel is asked again later.
+    /// Sends the orders that are due and books the channel's answers. Results of several lines are booked together and so may
+    /// deadlock with a batch of purchases: then the channel is asked again later.
     async fn collect(&mut self) -> bool {
         match submit_withholdings(&self.town.app).await {
             Ok(posted) => posted.succeeded > 0,
             Err(failure) => {
-                assert!(is_resolved_by_another_try(&failure), "{failure:#}");
+                assert!(is_deadlock_or_conflict(&failure), "{failure:#}");
                 false
             }
         }
     }
 }
 
-fn is_resolved_by_another_try(failure: &anyhow::Error) -> bool {
+fn is_deadlock_or_conflict(failure: &anyhow::Error) -> bool {
     let error = failure.downcast_ref::<sqlx::Error>().and_then(|error| error.as_database_error());
     matches!(error.and_then(|error| error.code()).as_deref(), Some("40001" | "40P01"))
 }
@@ -179,7 +179,7 @@ async fn rush(pool: PgPool, seed: u64) {
     let old = |sale: usize| town.wish(line_of(sale), &format!("old{sale}"), 60_000, PLANS[sale / LINES % PLANS.len()]);
     let bought = town.buy((0..LINES * OLD_SALES).map(old).collect()).await;
     let old = bought.into_iter().enumerate().map(|(sale, receipt)| (line_of(sale), receipt)).collect();
-    // What is due on this day is ordered and not sent yet.
+    // The withholding orders of this day are made and not sent yet.
     town.live_until("2026-03-09").await;
     let street = Street { lines: lines.clone(), old, sold_today: Arc::default(), transferred: Arc::default() };
     let apps = [house::with_connections(&town.app, 8).await, house::with_connections(&town.app, 8).await];
@@ -208,7 +208,7 @@ async fn rush(pool: PgPool, seed: u64) {
             *all += own;
         }
     }
-    // What was sent, and met a deadlock each time it was to be booked, comes through now.
+    // What was sent, and met a deadlock whenever it was to be booked, is booked now.
     done[5] += u32::from(end_collection(&town).await);
     assert!(done.iter().all(|times: &u32| *times > 0), "something never came through: {done:?}");
     assert_used_is_what_was_lent(&town, "after the rush").await;
@@ -221,7 +221,7 @@ async fn rush(pool: PgPool, seed: u64) {
     town.assert_whole("two days later").await;
 }
 
-/// Sends what was ordered last, and asks about what could not be booked. Whether any of it was collected.
+/// Sends the orders that are left, and asks about those that could not be booked. Returns whether any was collected.
 async fn end_collection(town: &Town) -> bool {
     let mut succeeded = 0;
     for _ in 0..2 {

@@ -1,4 +1,5 @@
-//! Migrations: on an empty database, on one in which a house has lived, by two nodes at once, and refused where a newer program was.
+//! Migrations: on an empty database, on one with the data of a house that has lived, by two nodes at the same time, and
+//! refused on a database of a newer program.
 
 use std::collections::BTreeMap;
 
@@ -49,9 +50,9 @@ fn the_oldest_postgresql_that_is_let_in_knows_the_migrations_words() {
     assert!(uses == 0 || fenqi::launcher::MAJOR_MIN >= 15, "{uses} migrations need PostgreSQL 15");
 }
 
-/// What a house has lived is put into a database of this version; all later ones must take it along.
+/// The data of a house that has lived is written into a database of this version, and must survive all later migrations.
 const BEFORE: i64 = 19;
-/// Columns that a migration fills otherwise than the program does from then on; what is in them is looked at by itself.
+/// Columns that a migration fills in another way than the program does since; other tests look at their contents.
 const FILLED: &[(&str, &str)] = &[
     ("partner_call", "objects"),
     ("partner_call", "codes"),
@@ -60,9 +61,9 @@ const FILLED: &[(&str, &str)] = &[
     ("merchant", "discount_returned_before"),
     ("purchase", "discount_returned_on_refund"),
 ];
-/// What columns hold that were dropped since and could not be null, as the program wrote it while they were there.
+/// Contents of required columns that were dropped since, as the program wrote them then.
 const DROPPED: &str = r#"{"payload": {}}"#;
-/// Of partners, people at the counter and codes that were sent.
+/// Rows of partners, staff and passcodes, which that house does not write.
 const MORE_ROWS: &str = r"
     insert into api_partner (partner_id, code, kind, merchant_id, scopes, addresses, rate_per_minute, created_at)
     select gen_random_uuid(), 'my-cashier', 'merchant', merchant_id, '{}', '{}', 60, now() from merchant;
@@ -113,7 +114,7 @@ async fn live(pool: PgPool) {
     town.assert_whole("before its rows are taken back to an earlier version").await;
 }
 
-/// The rows of a table as JSON, in an order that is the same everywhere.
+/// The rows of a table as JSON, sorted.
 async fn rows_of(pool: &PgPool, table: &str) -> Vec<String> {
     let filled = FILLED.iter().filter(|(of, _)| *of == table);
     let filled: Vec<String> = filled.map(|(_, column)| (*column).to_owned()).collect();
@@ -123,7 +124,7 @@ async fn rows_of(pool: &PgPool, table: &str) -> Vec<String> {
     rows
 }
 
-/// Writes rows of later versions; columns that are not there yet are left out.
+/// Writes these rows; columns that this version does not have yet are left out.
 async fn put_in(pool: &PgPool, lived: &BTreeMap<String, Vec<String>>) {
     let tables: Vec<&str> = lived.keys().map(String::as_str).collect();
     let emptied = format!("set local session_replication_role = replica; truncate {}", tables.join(", "));

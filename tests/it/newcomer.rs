@@ -1,4 +1,4 @@
-//! Somebody who comes to the pages for the first time, and what it takes to get a line there.
+//! Somebody who comes to the pages for the first time, and every step until they have a line.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub const NAME: &str = "王小明";
 pub const ID_NUMBER: &str = "11010519491231002X";
 pub const CARD: &str = "6217006343925775";
 pub const PIN: &str = "271828";
-/// What the page says that waits for a decision.
+/// What the page says while it waits for a decision.
 const WAITING: [&str; 2] = ["Being decided", "正在审批"];
 
 /// A town with its pages, where the counterfeit risk partner decides.
@@ -26,6 +26,7 @@ pub struct Place {
     pub browser: Browser,
 }
 
+/// The place on 5 March 2026, before anybody has come.
 pub async fn open(pool: PgPool) -> Place {
     let (app, world) = house::open_in_world(pool, "2026-03-05").await;
     let app = App { risk: Arc::new(RiskHook::Partner), ..app };
@@ -35,7 +36,7 @@ pub async fn open(pool: PgPool) -> Place {
 }
 
 impl Place {
-    /// Who has come; the only borrower there is.
+    /// The newcomer, who is the only borrower.
     pub async fn borrower(&self) -> BorrowerId {
         sqlx::query_scalar("select borrower_id from borrower").fetch_one(&self.app.pool).await.unwrap()
     }
@@ -80,7 +81,7 @@ impl Place {
         self.browser.submit(page, "/apply/agreement", &[(box_name.as_str(), "yes")]).await
     }
 
-    /// From nothing to the page that has everything but the last button.
+    /// Goes through all steps up to the page that submits the application.
     pub async fn come_to_submit(&mut self) -> Shown {
         let identity = self.sign_in(MOBILE).await;
         let card = self.identify(&identity).await;
@@ -89,7 +90,7 @@ impl Place {
         self.agree(&report, "credit_report").await
     }
 
-    /// Presses the last button. On a busy machine the page comes before the decision, and is opened again until it tells of one.
+    /// Submits the application. On a busy machine the page comes before the decision, and is opened again until that is made.
     pub async fn apply(&mut self, submit: &Shown) -> Shown {
         let mut state = self.browser.submit(submit, "/apply/submit", &[]).await;
         house::until("it is decided", async || {
@@ -103,7 +104,7 @@ impl Place {
         state
     }
 
-    /// A borrower with a line and a PIN, signed in.
+    /// Becomes a borrower with a line and a PIN, signed in.
     pub async fn settle(&mut self) {
         let submit = self.come_to_submit().await;
         self.apply(&submit).await.shows("Your line is open");

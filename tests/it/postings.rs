@@ -1,5 +1,5 @@
-//! Postings under random input: whatever is sold, refunded and repaid, every account but the one that the money has come to is left
-//! with nothing.
+//! Postings under random input: whatever is sold, refunded and repaid, every account is empty in the end, except those that
+//! hold the money then.
 
 use fenqi::base::id::{
     BreakId, ClaimId, FunderId, LineId, LoanId, MerchantId, ProductId, RefundId, RepaymentId, SettlementId,
@@ -30,7 +30,7 @@ use fenqi::settlement::remittance::{Income, RemittedBefore};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-/// Debits less credits of an account over postings.
+/// Debits less credits of an account over all postings, in fen.
 fn moved(postings: &[Posting], account: Account) -> i64 {
     let legs = postings.iter().flat_map(|posting| &posting.legs);
     legs.map(|leg| {
@@ -69,7 +69,7 @@ fn settled(day: DayPart) -> (Settlement, Part) {
     (settlement, part)
 }
 
-/// A funder whose product version brings in nothing but subsidies, day by day.
+/// A funder whose only income is subsidies, remitted day by day.
 struct Remitting {
     profit_share: ProfitShare,
     before: RemittedBefore,
@@ -103,7 +103,7 @@ impl Remitting {
     }
 }
 
-/// An order in a channel's file that nobody knows.
+/// A break for an order in a channel's file that we do not know.
 fn unknown_order(theirs: Fen) -> Break {
     Break {
         break_id: BreakId::from_uuid(Uuid::from_u128(16)),
@@ -122,7 +122,7 @@ fn unknown_order(theirs: Fen) -> Break {
     }
 }
 
-/// A receipt of money for one installment of a loan that was not charged off.
+/// A repayment of one installment of a loan that was not charged off.
 fn repaid(source: Source, taken: Parts, excess: Fen) -> Repayment {
     Repayment {
         repayment_id: RepaymentId::from_uuid(Uuid::from_u128(7)),

@@ -1,12 +1,11 @@
-//! Properties under random input: identities through months of anything in any order, and no fen overdrawn by many at once on two
-//! nodes.
+//! Properties under random input: every identity holds through months of random acts in random order, and many purchases at
+//! once on two nodes overdraw neither lines nor reserve.
 
 use fenqi::base::Fen;
 use fenqi::base::id::{ClaimId, LineId, LoanId, RepaymentId};
 use fenqi::claim;
 use fenqi::claim::model::{BookedWrongly, Stated};
 use fenqi::purchase::{Authoriser, Decision, Receipt};
-use fenqi::repayment::{RepayRequest, repay};
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, World};
 use rand::rngs::StdRng;
@@ -17,7 +16,7 @@ use uuid::Uuid;
 use crate::town::{self, LineWish, Town, unless_failed};
 use crate::{acts, house};
 
-/// Days of the random months: every line is billed twice, and late bills freeze.
+/// How many days are lived at random: every line is billed twice, and late bills freeze lines.
 const DAYS: u32 = 55;
 /// Beside the town's own products: some that return billed interest, or a billed fee a period, with a refund; under one of them interest
 /// bears penalty.
@@ -42,7 +41,7 @@ const PLANS: [SoldAs; 8] = [
     ("harbour-flat-fee", 3),
 ];
 
-/// A few people who do anything at any time.
+/// A few people who do random things.
 struct Crowd<'a> {
     town: &'a Town,
     world: &'a World,
@@ -67,7 +66,7 @@ impl Crowd<'_> {
         (!self.sold.is_empty()).then(|| self.sold[self.chance.random_range(0..self.sold.len())])
     }
 
-    /// One thing that somebody does; refused as often as not.
+    /// Does one random thing, which is refused as often as not.
     async fn act(&mut self) {
         self.acts += 1;
         let kind = [0, 0, 0, 1, 2, 2, 3, 3, 4, 5, 6][self.chance.random_range(0..11)];
@@ -87,10 +86,9 @@ impl Crowd<'_> {
         let (line_id, plan) = (self.line(), self.plans[self.chance.random_range(0..self.plans.len())]);
         let fen = self.chance.random_range(10_000..200_000);
         let wish = self.town.wish(line_id, &format!("k{}", self.acts), fen, plan);
-        let receipt = Authoriser::start(self.town.app.clone()).authorise(wish).await.unwrap();
-        let authorised = matches!(receipt.decision, Decision::Authorised { .. });
-        self.sold.extend(authorised.then_some(receipt));
-        authorised
+        let sold = acts::buy(&Authoriser::start(self.town.app.clone()), wish).await;
+        self.sold.extend(sold);
+        sold.is_some()
     }
 
     async fn void(&mut self) -> bool {
@@ -125,9 +123,7 @@ impl Crowd<'_> {
 
     async fn press_the_button(&mut self) -> bool {
         let (line_id, amount) = (self.line(), Fen::new(self.chance.random_range(1..30_000)));
-        let idempotency_key = format!("b{}", self.acts);
-        let request = RepayRequest { line_id, amount, card_id: None, idempotency_key };
-        unless_failed(repay(&self.town.app, &request).await).is_some()
+        acts::press_the_button(self.town, line_id, (amount, format!("b{}", self.acts))).await
     }
 
     async fn pay_off(&mut self) -> bool {
@@ -137,8 +133,8 @@ impl Crowd<'_> {
         acts::pay_off(self.town, (line_id, loan_id), format!("p{}", self.acts)).await
     }
 
-    /// The guarantor pays of every loan that is late enough, but for each third claim, which is withdrawn. After each fourth one, what was
-    /// paid last of a loan is taken back first.
+    /// The guarantor pays on every loan that is late enough. Every third claim is withdrawn instead, and at every fourth one
+    /// the last payment on the loan is taken back first.
     async fn claim(&mut self) {
         let (app, today) = (&self.town.app, self.town.today().await);
         let late =
@@ -163,7 +159,7 @@ impl Crowd<'_> {
         }
     }
 
-    /// Takes back the claim on a loan that was paid last and stands, with what has come in for it since.
+    /// Takes back the latest paid claim on a loan, with what has come in for it since.
     async fn take_claim_back(&self, loan_id: LoanId) {
         let app = &self.town.app;
         let last = "select claim_id from claim where loan_id = $1 and status = 'paid' order by claim_id desc limit 1";
@@ -176,7 +172,7 @@ impl Crowd<'_> {
         }
     }
 
-    /// One of the cards holds something else from now on.
+    /// Gives one of the cards another balance.
     fn move_money(&mut self) {
         let (line_id, fen) = (self.line(), self.chance.random_range(0..150_000));
         lock(&self.world.withholding).set_balance(&format!("AG-{}", line_id.uuid()), Fen::new(fen));
@@ -200,7 +196,7 @@ impl Crowd<'_> {
     }
 }
 
-/// The line identity counted from what happened, without the loans' own sums.
+/// Asserts the line identity, computed from what happened instead of from the loans' own sums.
 pub async fn assert_used_is_what_was_lent(town: &Town, when: &str) {
     let wrong: Vec<(Uuid, i64, i64)> = sqlx::query_as(
         "select l.line_id, l.used_fen, lent.fen
@@ -218,7 +214,8 @@ pub async fn assert_used_is_what_was_lent(town: &Town, when: &str) {
     assert!(wrong.is_empty(), "{when}: used and lent differ: {wrong:?}");
 }
 
-/// Lives through weeks of a seed's choice, with partners that fail, and then until nothing is pending. Returns how many claims were asked.
+/// Lives through random weeks of a seed, with partners that fail, and then until nothing is pending. Returns how many claims
+/// were asked.
 async fn live_at_random(pool: PgPool, seed: u64, lines_of: &str, plans: &[SoldAs]) -> u32 {
     let (app, world) = house::open_in_world(pool, "2026-03-01").await;
     let mut town = town::found(app, 3_000_000).await;

@@ -1,5 +1,5 @@
-//! Reads the amounts of a page and does its arithmetic again: what stands in `.sum` must be true, and what stands elsewhere must
-//! lead to where it is explained.
+//! Checks the arithmetic that pages show: every sum in an element `.sum` must be right, and every other amount must lead to a
+//! page where it is explained.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,11 @@ use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::browser::{Browser, Shown};
 
-/// Pages whose amounts are looked at; others are left where a link leads out of them.
+/// Pages that are checked; links to other pages are not followed.
 const EXPLAINED: [&str; 4] = ["/home", "/bills", "/loans", "/repayments"];
 const VOID: [&str; 6] = ["input", "br", "img", "meta", "link", "hr"];
 
-/// A piece of text with the elements around it, the innermost last.
+/// A piece of text with its elements, the innermost last.
 struct Text {
     words: String,
     around: Vec<Element>,
@@ -82,11 +82,11 @@ pub fn sums(page: &Shown) -> Vec<String> {
     lines.into_values().collect()
 }
 
-/// Opens pages from `from` on, wherever their amounts lead, and holds all their arithmetic to be true and every amount to be
-/// explained. Returns how many amounts that were.
+/// Opens these pages and every one of [`EXPLAINED`] that they link to, and asserts that all their arithmetic is right and
+/// every amount is explained. Returns how many amounts there were.
 ///
 /// # Panics
-/// If a sum is not true, or an amount is neither part of one nor leads to a page where it is.
+/// If a sum is wrong, or an amount is neither part of one nor leads to a page where it is.
 pub async fn hold(browser: &mut Browser, from: &[&str]) -> usize {
     let mut pages: BTreeMap<String, Shown> = BTreeMap::new();
     let mut wanted: Vec<String> = from.iter().map(|path| (*path).to_owned()).collect();
@@ -106,7 +106,7 @@ pub async fn hold(browser: &mut Browser, from: &[&str]) -> usize {
     pages.values().flat_map(texts).map(|text| amounts(&text.words).len()).sum()
 }
 
-/// Amounts that stand in no sum and lead, from page to page, to none.
+/// Amounts that are part of no sum and lead, from page to page, to none.
 fn unexplained(pages: &BTreeMap<String, Shown>) -> Vec<String> {
     let mut explained: BTreeMap<&String, BTreeSet<String>> = BTreeMap::new();
     let mut leads: Vec<(&String, String, String)> = Vec::new();
@@ -116,7 +116,7 @@ fn unexplained(pages: &BTreeMap<String, Shown>) -> Vec<String> {
         known.extend(sums(page).iter().filter(|line| line.contains('=')).flat_map(|line| amounts(line)));
         for text in texts(page) {
             let found = amounts(&text.words);
-            // Entries of the books, and what somebody chose, are where explanations end.
+            // Entries of the books, and what somebody has chosen, need no further explanation.
             if text.within("entries").is_some() || text.within("given").is_some() {
                 known.extend(found.iter().cloned());
             }
@@ -141,13 +141,12 @@ fn unexplained(pages: &BTreeMap<String, Shown>) -> Vec<String> {
             explained.get_mut(path).unwrap().insert(amount);
         }
     }
-    // Nothing needs no explanation.
+    // An amount of zero needs no explanation.
     shown.retain(|(path, amount)| amount != "¥0.00" && !explained[*path].contains(amount));
     shown.into_iter().map(|(path, amount)| format!("{amount} on {path}")).collect()
 }
 
-/// # Panics
-/// If a line says that something equals what it does not.
+/// Asserts that both sides of each equation of a line are equal.
 fn hold_sum(path: &str, line: &str) {
     for part in line.split(';').filter(|part| part.contains('=')) {
         let (left, right) = part.split_once('=').unwrap();
@@ -168,14 +167,14 @@ enum Token {
     Sign(char),
 }
 
-/// Arithmetic between words, read from the left.
+/// A parser of arithmetic between words, from left to right.
 struct Sum {
     tokens: Vec<Token>,
     at: usize,
 }
 
 impl Sum {
-    /// Words are passed over, and so is a number that stands after another without a sign between them, such as that of a day.
+    /// Skips words, and a number that stands after another one without a sign between them, such as that of a day.
     fn of(text: &str) -> Sum {
         let mut tokens: Vec<Token> = Vec::new();
         let letters: Vec<char> = text.chars().collect();

@@ -18,6 +18,7 @@ use crate::town::{LineWish, Town, found};
 
 pub const PIN: &str = "271828";
 
+/// The borrower, the town, and the browser in which the borrower is signed in.
 pub struct Shopper {
     pub town: Town,
     pub line_id: LineId,
@@ -26,18 +27,18 @@ pub struct Shopper {
 }
 
 impl Shopper {
-    /// In a house that opened on the 2nd of March 2026.
+    /// A shopper in a house that opened on 2 March 2026.
     pub async fn open(pool: PgPool) -> Shopper {
         Shopper::in_town(house::open(pool, "2026-03-02").await).await
     }
 
-    /// The same, with the world around it.
+    /// As [`Shopper::open`], with a counterfeit world.
     pub async fn open_in_world(pool: PgPool) -> (Shopper, Arc<World>) {
         let (app, world) = house::open_in_world(pool, "2026-03-02").await;
         (Shopper::in_town(app).await, world)
     }
 
-    /// On a line of ¥10,000, statements on the 5th and due days on the 25th.
+    /// A shopper with a line of ¥10,000, statements on the 5th and due days on the 25th.
     pub async fn in_town(app: App) -> Shopper {
         let town = found(app, 10_000_000_000).await;
         let wish = LineWish { limit_fen: 1_000_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
@@ -50,13 +51,13 @@ impl Shopper {
         Shopper { town, line_id, borrower_id, browser }
     }
 
-    /// The shop's printed code.
+    /// The path of the shop's printed code.
     pub async fn poster(&self) -> String {
         let code = merchant::open_static_code(&self.town.app, self.town.merchant_id).await.unwrap();
         format!("/q/{}", token(code.code_id))
     }
 
-    /// A code for one order that is good for ten minutes.
+    /// The path of the code of an order that expires in ten minutes.
     pub async fn order(&self, fen: i64, reference: &str) -> String {
         let order = Order {
             merchant_id: self.town.merchant_id,
@@ -68,7 +69,7 @@ impl Shopper {
         format!("/q/{}", token(code.code_id))
     }
 
-    /// The page that asks for the PIN, for a plan of so many periods of a product.
+    /// Opens the page that asks for the PIN, after choosing a product's plan of so many periods on the page of a code.
     pub async fn ask(&mut self, code: &str, query: &str, product: &str, periods: u16) -> Shown {
         let plans = self.browser.get(&format!("{code}{query}")).await;
         plans.has_status(200).shows("Choose a plan");
@@ -80,7 +81,7 @@ impl Shopper {
         self.browser.get(&address).await
     }
 
-    /// Lives until a day, and signs in again: sessions end meanwhile.
+    /// Lives until a day, and signs in again, since sessions end meanwhile.
     pub async fn live_until(&mut self, day: &str) {
         self.town.live_until(day).await;
         sign_in(&mut self.browser, &self.town.app, self.borrower_id).await;
@@ -91,17 +92,18 @@ impl Shopper {
     }
 }
 
+/// The borrower of a line.
 pub async fn owner(town: &Town, line_id: LineId) -> BorrowerId {
     let owner = sqlx::query_scalar("select borrower_id from credit_line where line_id = $1").bind(line_id);
     owner.fetch_one(&town.app.pool).await.unwrap()
 }
 
-/// Signs a browser in without the sign-in page: its token gets a session.
+/// Signs a browser in as a borrower without the sign-in page: a session is inserted for its token.
 pub async fn sign_in(browser: &mut Browser, app: &App, borrower_id: BorrowerId) {
     sign_in_as(browser, app, "borrower", borrower_id.uuid()).await;
 }
 
-/// The same for a session of a kind: a borrower's, or a merchant's with one of its staff.
+/// As [`sign_in`], for a session of either kind: `borrower`, or `merchant` with a member of its staff.
 pub async fn sign_in_as(browser: &mut Browser, app: &App, kind: &'static str, subject_id: uuid::Uuid) {
     browser.get("/").await;
     let token_hash: [u8; 32] = Sha256::digest(browser.cookies["fenqi"].as_bytes()).into();

@@ -6,15 +6,16 @@ use sqlx::PgPool;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spread {
-    /// Cut by the credit line: `line_id` is in the primary key and in every unique one.
+    /// Partitioned by credit line: `line_id` is in the primary key and in every unique one.
     ByAccount,
-    /// Cut by the person: `borrower_id` is in the primary key and in every unique one.
+    /// Partitioned by person: `borrower_id` is in the primary key and in every unique one.
     ByBorrower,
-    /// Small, the same everywhere.
+    /// Small, and copied to every machine.
     Reference,
     /// Stays on one machine: work lists, house postings, calls.
     Local,
-    /// Global uniqueness, cut by the value that is unique: its primary key begins with it, and every unique one holds it.
+    /// For global uniqueness: partitioned by the value that is unique, with which its primary key begins and which every
+    /// unique key holds.
     LookUp,
 }
 
@@ -111,17 +112,18 @@ const TABLES: &[(&str, Spread)] = &[
     ("transfer_by_bank_reference", LookUp),
 ];
 
-/// Unique keys that lack the cut column and say why.
+/// Unique keys without the partitioning column, each with the reason.
 const EXCEPTIONS: &[(&str, &str)] = &[
     // One line per borrower and funder: the index alone keeps it. A look-up by borrower and funder has to, before lines are spread.
     ("credit_line_one_per_funder", "credit_line"),
 ];
 
-/// Tables that name a line and are not cut by it: an application's and a payout's are empty at first, a claim's and a transfer's are what
-/// is looked up.
+/// Tables that name a line and are not partitioned by it: an application's and a payout's line is empty at first, and a
+/// claim's and a transfer's is what is looked up.
 const NAMES_A_LINE: [&str; 4] = ["application", "claim_by_bank_reference", "payout", "transfer_by_bank_reference"];
 
-/// What a batch of purchases writes that is not cut by the line, and so stays on one machine; docs/SCALE.md says what follows.
+/// Tables that a batch of purchases writes and that are not partitioned by line, so that they stay on one machine;
+/// docs/SCALE.md says what follows.
 const WRITTEN_BESIDE: [&str; 4] = ["merchant_code", "notice", "outbox", "reserve_slice"];
 
 const LIST_UNIQUE_KEYS: &str = "
@@ -197,8 +199,8 @@ async fn every_table_is_classified_and_its_keys_hold_the_column_it_is_cut_by(poo
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
-/// Where machines hold parts of the book, a foreign key cannot lead to another machine, and what is everywhere can lead to nothing that
-/// is not. What names a line goes with it.
+/// If machines hold parts of the book, a foreign key cannot lead to another machine, and a table that is copied everywhere
+/// can only refer to others that are. A table that names a line is partitioned by it.
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn foreign_keys_lead_to_reference_tables_and_what_names_a_line_is_cut_by_it(pool: PgPool) {
     let classes: BTreeMap<&str, Spread> = TABLES.iter().copied().collect();

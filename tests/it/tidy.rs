@@ -1,4 +1,5 @@
-//! Reads the source and holds it to the house's shape: who may know whom, where SQL stands, how long things get.
+//! Reads the sources and checks the house's rules: which module may know which, where SQL stands, and how long files and
+//! functions are.
 
 mod features;
 
@@ -20,7 +21,8 @@ struct Source {
     /// From `src/`, such as `loan/store.rs`.
     path: String,
     text: String,
-    /// Line by line, without comments, up to the first `#[cfg(test)]`. What stands between quotes is left: codes are looked for in it.
+    /// Line by line, without comments, up to the first `#[cfg(test)]`. Texts in quotes are kept, because codes are looked for
+    /// in them.
     code: Vec<String>,
 }
 
@@ -120,7 +122,7 @@ fn files_are_short_open_with_a_sentence_and_are_named_in_full_words() {
     none(wrong);
 }
 
-/// What is read of a file ends where its tests begin: whatever came after them would be held to nothing here.
+/// The checks read a file up to its tests: whatever came after these would not be checked.
 #[test]
 fn tests_end_the_file_that_they_stand_in() {
     let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! A shop with customers and its owner at a browser: what was sold, given back and paid is looked at there.
+//! A shop with customers, and a browser in which its owner or staff are signed in.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::town::{self, LineWish, Town, found};
 pub const OWNER: &str = "13900139001";
 pub const CASHIER: &str = "13900139002";
 
+/// The shop, its customers' lines, and the browser.
 pub struct Till {
     pub town: Town,
     pub world: Arc<World>,
@@ -26,7 +27,7 @@ pub struct Till {
 }
 
 impl Till {
-    /// On the morning of a day, with three customers whose statements are on the 5th.
+    /// Opens the shop on the morning of a day, with three customers whose statements are on the 5th; the owner is signed in.
     pub async fn open(pool: PgPool, today: &str) -> Till {
         let (app, world) = house::open_in_world(pool, today).await;
         let town = found(app, 10_000_000_000).await;
@@ -44,13 +45,14 @@ impl Till {
         sign_in_at(&mut self.browser, &self.town, (merchant_id, mobile, role)).await;
     }
 
+    /// Sells to the first customer.
     pub async fn sell(&mut self, fen: i64, product: (&str, u16)) -> Receipt {
         self.keys += 1;
         let wish = self.town.wish(self.lines[0], &format!("till-{}", self.keys), fen, product);
         self.town.buy(vec![wish]).await.pop().unwrap()
     }
 
-    /// Lives until the morning of a day, and signs in again where a session has ended.
+    /// Lives until the morning of a day, and signs the owner in again, whose session may have ended.
     pub async fn live_until(&mut self, day: &str) {
         self.town.live_until(day).await;
         let staff = sqlx::query_scalar("select staff_id from merchant_staff order by created_at, staff_id limit 1");
@@ -58,7 +60,7 @@ impl Till {
         sign_in_as(&mut self.browser, &self.town.app, "merchant", staff_id).await;
     }
 
-    /// The owner sends a form that a code to their own mobile confirms.
+    /// Sends a form of the owner's, which a code to their mobile confirms.
     pub async fn confirm_by_code(&mut self, page: &Shown, action: &str, fields: &[(&str, &str)]) -> Shown {
         let at = (&mut self.browser, &self.town.app, &self.world);
         counter::confirm(at, page, (action, OWNER), fields).await
@@ -70,6 +72,7 @@ impl Till {
         self.browser.get(&address).await
     }
 
+    /// Confirms the refund that a preview shows.
     pub async fn confirm(&mut self, preview: &Shown) -> Shown {
         let action = preview.at.split('?').next().unwrap().to_owned();
         self.browser.submit(preview, &action, &[]).await

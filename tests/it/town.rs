@@ -1,5 +1,5 @@
-//! A small town to live in: a funder with a reserve, a shop, products on sale, and lines to buy on, all by the real use
-//! cases except that lines are simply written, so that their days and limits are the test's own.
+//! A small town: a funder with a reserve, a shop, products on sale, and lines to buy on. All is made by the real use cases,
+//! except that lines are inserted, so that tests choose their days and limits.
 
 use std::sync::Arc;
 
@@ -15,16 +15,18 @@ use fenqi::purchase::{Authoriser, Decision, PurchaseRequest, Receipt};
 use fenqi::vault::Field;
 use fenqi::{business_day, day_file, funder, merchant, product, purchase, reconcile, repayment, settlement};
 
-/// Where the shop is paid.
+/// The shop's settlement account.
 pub const SHOP_ACCOUNT: &str = "31001500400050123456";
 
-/// Equal installments in 2 to 24 periods; interest-free; a flat fee of which the merchant pays half.
+/// The products on sale: equal installments in 2 to 24 periods, an interest-free one, and one with a flat fee of which the
+/// merchant pays half.
 const PRODUCTS: [&str; 3] = [
     include_str!("../../products/standard.toml"),
     include_str!("../../products/interest-free.toml"),
     include_str!("../../products/merchant-subsidy.toml"),
 ];
 
+/// A town; tests read its app and ids directly.
 #[derive(Clone)]
 pub struct Town {
     pub app: App,
@@ -43,7 +45,7 @@ pub struct LineWish {
     pub expires_on: &'static str,
 }
 
-/// Founds the town with the shipped products and so much in the reserve.
+/// Founds the town with the shipped products and so much money in the reserve.
 pub async fn found(app: App, reserve_fen: i64) -> Town {
     let funder_id = funder::open_funder(&app, "harbour-bank", "Harbour Bank").await.unwrap();
     for text in PRODUCTS {
@@ -54,7 +56,7 @@ pub async fn found(app: App, reserve_fen: i64) -> Town {
     town
 }
 
-/// Opens the shop and finds what is on sale; the funder and its products are there already.
+/// Opens the shop in a house whose funder and products exist already.
 pub async fn open_shop(app: App, funder_id: FunderId) -> Town {
     let merchant_id = accept_shop(&app).await;
     let products = app.catalogue.load_on_sale(&mut app.pool.acquire().await.unwrap()).await.unwrap();
@@ -78,7 +80,7 @@ pub async fn neighbour_applies(app: &App) -> MerchantId {
     merchant::onboard(app, &stated).await.unwrap()
 }
 
-/// What a merchant states that is paid at the shop's account.
+/// What a merchant states when it applies, with the shop's account.
 fn stated(name: &str, credit_code: &str, category: &str) -> Onboarding {
     Onboarding {
         name: name.into(),
@@ -93,14 +95,14 @@ fn stated(name: &str, credit_code: &str, category: &str) -> Onboarding {
     }
 }
 
-/// Decides on a merchant, as the operator Li.
+/// Decides about a merchant, as the operator Li.
 pub async fn judge(app: &App, merchant_id: MerchantId, decision: merchant::Decision) {
     let judgement =
         Judgement { merchant_id, decision, decided_by: "operator:li".into(), reason: "papers checked".into() };
     let _ = merchant::decide(app, &judgement).await.unwrap();
 }
 
-/// The town that another process founded, as its database has it.
+/// A town that another process has founded, read from its database.
 pub async fn find(app: App) -> Town {
     let mut connection = app.pool.acquire().await.unwrap();
     let (funder_id, merchant_id): (FunderId, MerchantId) =
@@ -114,17 +116,19 @@ pub async fn find(app: App) -> Town {
 }
 
 impl Town {
+    /// Books a deposit into the funder's reserve.
     pub async fn deposit(&self, fen: i64, reference: &str) {
         let amount = Fen::new(fen);
         let deposit = BankMovement { funder_id: self.funder_id, amount, reference: reference.into() };
         let _ = funder::deposit(&self.app, deposit).await.unwrap();
     }
 
+    /// The product of that code.
     pub fn product(&self, code: &str) -> &ProductVersion {
         self.products.iter().find(|product| product.terms.code == code).expect("a product of the town")
     }
 
-    /// Writes lines of grade A, each of a borrower with a bound card whose agreement is `AG-<line>`.
+    /// Inserts lines of grade A, each for a borrower of its own with a bound card whose agreement is `AG-<line>`.
     pub async fn open_lines(&self, count: usize, wish: LineWish) -> Vec<LineId> {
         let standard = self.product("harbour-standard");
         let mut transaction = fenqi::database::begin(&self.app.pool).await.unwrap();
@@ -175,6 +179,7 @@ impl Town {
         lines
     }
 
+    /// A request to buy at the shop, on a line, for so much, with a product's code and a number of periods.
     pub fn wish(&self, line_id: LineId, key: &str, fen: i64, product: (&str, u16)) -> PurchaseRequest {
         let (code, periods) = product;
         let product = self.product(code);
@@ -207,21 +212,22 @@ impl Town {
         business_day::store::today(&mut self.app.pool.acquire().await.unwrap()).await.unwrap()
     }
 
+    /// Sets the clock to a time of a day in Shanghai.
     pub fn set_time(&self, day: BusinessDay, time: &str) {
         self.app.clock.set(day.instant(time.parse().unwrap()));
     }
 
-    /// What the timetable does from a day's morning to its evening: funders' files, payouts, yesterday's channel files, withholding at
-    /// its times, what is unknown.
+    /// Does what the timetable does from a day's morning to its evening: funders' files, payouts, the channels' files of the
+    /// day before, withholding at its times, and asking about unknown results.
     pub async fn work_through(&self, day: BusinessDay) {
         let app = &self.app;
         self.set_time(day, "08:30:00");
-        // None is made that does not foot.
+        // Making a file fails if its sums are wrong.
         day_file::jobs::make_files(app).await.unwrap();
         settlement::submit_payouts(app).await.unwrap();
         self.set_time(day, "08:45:00");
         settlement::query_payouts(app).await.unwrap();
-        // Of an order that it never heard of, only a channel's file says so for certain.
+        // Only a channel's file says for certain that the channel never received an order.
         reconcile::fetch_channel_files(app).await.unwrap();
         for (time, later) in [("09:00:00", "09:45:00"), ("15:00:00", "15:45:00"), ("20:30:00", "21:15:00")] {
             self.set_time(day, time);
@@ -233,7 +239,7 @@ impl Town {
         }
     }
 
-    /// Ends today; it is the next morning.
+    /// Closes today; then it is the next morning.
     pub async fn close_today(&self) {
         let day = self.today().await;
         self.set_time(day.next(), "00:05:00");
@@ -241,7 +247,7 @@ impl Town {
         self.set_time(day.next(), "10:00:00");
     }
 
-    /// Works through days and ends them until it is the morning of `day`.
+    /// Works through days and closes them until it is the morning of `day`.
     pub async fn live_until(&self, day: &str) {
         let until: BusinessDay = day.parse().unwrap();
         while self.today().await < until {
@@ -263,6 +269,7 @@ impl Town {
         let _ = purchase::actions::void(&self.app, receipt.purchase_id).await.unwrap();
     }
 
+    /// The amount or count that a query returns.
     pub async fn fen(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.app.pool).await.unwrap()
     }
@@ -277,21 +284,22 @@ impl Town {
         sqlx::query_scalar("select current_database()::text").fetch_one(&self.app.pool).await.unwrap()
     }
 
+    /// Asserts that `fenqi verify` finds nothing wrong; `when` is for the message.
     pub async fn assert_whole(&self, when: &str) {
         let findings = fenqi::verify::verify(&self.app.pool).await.unwrap();
         assert!(findings.is_empty(), "{when}: {findings:#?}");
     }
 }
 
-/// A grade-A product's id and version, as applications name it.
+/// A product's id and version, as applications name it.
 pub fn named(product: &ProductVersion) -> (ProductId, i32) {
     (product.product_id, product.version)
 }
 
-/// The refusal that a use case answered with.
+/// The refusal of a use case.
 ///
 /// # Panics
-/// If it did its work, or failed.
+/// If it was not refused.
 pub fn refused<T: std::fmt::Debug, R: std::fmt::Debug>(outcome: Outcome<T, R>) -> R {
     match outcome {
         Err(Fault::Refused(refusal)) => refusal,
@@ -299,7 +307,10 @@ pub fn refused<T: std::fmt::Debug, R: std::fmt::Debug>(outcome: Outcome<T, R>) -
     }
 }
 
-/// What a use case said where both an outcome and a refusal are allowed; a failure is neither.
+/// The result of a use case that may be refused; `None` if it was.
+///
+/// # Panics
+/// If it failed.
 pub fn unless_failed<T, R: std::fmt::Debug>(outcome: Outcome<T, R>) -> Option<T> {
     match outcome {
         Ok(done) => Some(done),

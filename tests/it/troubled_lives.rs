@@ -1,8 +1,9 @@
-//! Weeks of partners that keep silent, lie, pay another amount and pay twice, and of people who settle what comes of it as the runbook
-//! says. What the counterfeit banks took and paid in truth is the witness: in the end our books say the same of every order and payout.
+//! Weeks with partners that keep silent, lie, pay another amount and pay twice, and with people who settle this as the
+//! runbook says. What the counterfeit banks took and paid in truth is compared with our books in the end: they must say the
+//! same of every order and payout.
 //!
-//! `TROUBLED_SEED=1000 cargo test troubled` lives through other lives than CI does. A life that does not end well tells the history of each
-//! order and payout that is wrong.
+//! `TROUBLED_SEED=1000 cargo test troubled` uses other seeds than CI does. A life that does not end well tells
+//! the history of each order and payout that is wrong.
 
 mod duty;
 mod history;
@@ -13,30 +14,24 @@ use std::sync::Arc;
 use fenqi::base::Fen;
 use fenqi::base::id::{LineId, PayoutId, RepaymentId, WithholdingId};
 use fenqi::partner::withholding::{Answer, ChannelFailure, ChannelName, Heard};
-use fenqi::purchase::actions::{RefundRequest, refund, void};
 use fenqi::purchase::{Authoriser, Decision, Receipt};
-use fenqi::reconcile;
 use fenqi::repayment::jobs::{query_unknowns, retry_withholdings, submit_withholdings};
-use fenqi::repayment::{
-    self, PayoffOrder, Proposal, RepayRequest, Transfer, confirm_taking_back, early_payoff, payoff_quote,
-    propose_taking_back, record_transfer, repay,
-};
 use fenqi::sandbox::payout::Attempt;
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{self, Fault, Matcher, Scripted, World};
-use fenqi::settlement;
 use fenqi::settlement::payout::{Answer as PayoutWord, Word};
 use fenqi::settlement::payout_actions::PayoutAnswer;
+use fenqi::{reconcile, repayment, settlement};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::house;
 use crate::properties::assert_used_is_what_was_lent;
 use crate::town::{self, LineWish, SHOP_ACCOUNT, Town, unless_failed};
+use crate::{acts, house};
 
-/// Days on which anything goes wrong, and days after them on which people settle what is left.
+/// Days on which anything may go wrong, and days after them on which people settle what is left.
 const TROUBLED_DAYS: u32 = 26;
 const QUIET_DAYS: u32 = 12;
 /// Statement and due day of each line.
@@ -45,6 +40,7 @@ const PLANS: [(&str, u16); 4] =
     [("harbour-standard", 2), ("harbour-standard", 6), ("harbour-free", 3), ("harbour-shared-fee", 3)];
 const CHANNELS: [&str; 2] = ["withholding_a", "withholding_b"];
 
+/// The town, its partners, and what happens at random.
 struct Life {
     town: Town,
     world: Arc<World>,
@@ -55,7 +51,7 @@ struct Life {
     acts: u32,
     days: u32,
     is_quiet: bool,
-    /// Breaks that people closed, by what they did, and payouts that they settled.
+    /// How often people closed breaks, by what they did, and settled payouts.
     settled: BTreeMap<&'static str, u32>,
     /// For whoever reads why it did not end well.
     noted: Vec<history::Noted>,
@@ -113,7 +109,7 @@ impl Life {
         *self.settled.entry(what).or_default() += 1;
     }
 
-    /// Some things that customers do, refused as often as not.
+    /// Customers do some random things, which are refused as often as not.
     async fn act(&mut self) {
         if self.is_quiet {
             return;
@@ -136,30 +132,24 @@ impl Life {
         let (line_id, plan) = (self.line(), PLANS[self.chance.random_range(0..PLANS.len())]);
         let fen = self.chance.random_range(10_000..150_000);
         let wish = self.town.wish(line_id, &format!("k{}", self.acts), fen, plan);
-        let receipt = Authoriser::start(self.town.app.clone()).authorise(wish).await.unwrap();
-        let is_authorised = matches!(receipt.decision, Decision::Authorised { .. });
-        self.sold.extend(is_authorised.then_some(receipt));
+        self.sold.extend(acts::buy(&Authoriser::start(self.town.app.clone()), wish).await);
     }
 
     async fn void(&mut self) {
         let Some(sale) = self.sold.last() else { return };
-        let _ = unless_failed(void(&self.town.app, sale.purchase_id).await);
+        acts::void(&self.town, sale).await;
     }
 
     async fn refund(&mut self) {
         let Some(sale) = self.sale() else { return };
         let part = Fen::new(self.chance.random_range(1..=sale.amount.get()));
         let amount = if self.chance.random_bool(0.4) { sale.amount } else { part };
-        let request =
-            RefundRequest { purchase_id: sale.purchase_id, amount, idempotency_key: format!("r{}", self.acts) };
-        let _ = unless_failed(refund(&self.town.app, request).await);
+        acts::refund(&self.town, &sale, (amount, format!("r{}", self.acts))).await;
     }
 
     async fn transfer(&mut self) {
         let (line_id, amount) = (self.line(), Fen::new(self.chance.random_range(1..60_000)));
-        let transfer = Transfer { line_id, amount, bank_reference: format!("B{}", self.acts), operator: "Li".into() };
-        let recorded = unless_failed(record_transfer(&self.town.app, &transfer).await);
-        self.transferred.extend(recorded.map(|repayment| repayment.repayment_id));
+        self.transferred.extend(acts::transfer(&self.town, line_id, (amount, format!("B{}", self.acts))).await);
     }
 
     async fn take_back(&mut self) {
@@ -167,31 +157,22 @@ impl Life {
             return;
         }
         let repayment_id = self.transferred[self.chance.random_range(0..self.transferred.len())];
-        let (app, proposal) = (&self.town.app, Proposal { by: "Li".into(), reason: "recorded wrongly".into() });
-        let proposed = unless_failed(propose_taking_back(app, repayment_id, &proposal).await);
-        if let Some(proposal_no) = proposed {
-            let _ = unless_failed(confirm_taking_back(app, repayment_id, proposal_no, "Wang").await);
-        }
+        acts::take_back(&self.town, repayment_id, "recorded wrongly".into()).await;
     }
 
     async fn pay_off(&mut self) {
         let Some(Receipt { decision: Decision::Authorised { loan_id }, .. }) = self.sale() else { return };
-        let app = &self.town.app;
         let line_id = sqlx::query_scalar("select line_id from loan where loan_id = $1").bind(loan_id);
-        let line_id: LineId = line_id.fetch_one(&app.pool).await.unwrap();
-        let Some(quote) = unless_failed(payoff_quote(app, line_id, loan_id).await) else { return };
-        let idempotency_key = format!("p{}", self.acts);
-        let order = PayoffOrder { loan_id, line_id, quoted: quote.total(), card_id: None, idempotency_key };
-        let _ = unless_failed(early_payoff(app, &order).await);
+        let line_id: LineId = line_id.fetch_one(&self.town.app.pool).await.unwrap();
+        acts::pay_off(&self.town, (line_id, loan_id), format!("p{}", self.acts)).await;
     }
 
     async fn press_the_button(&mut self) {
         let (line_id, amount) = (self.line(), Fen::new(self.chance.random_range(1..30_000)));
-        let request = RepayRequest { line_id, amount, card_id: None, idempotency_key: format!("b{}", self.acts) };
-        let _ = unless_failed(repay(&self.town.app, &request).await);
+        acts::press_the_button(&self.town, line_id, (amount, format!("b{}", self.acts))).await;
     }
 
-    /// The next order of a card goes wrong, and so does the next payment to somebody.
+    /// Scripts a fault for the next order of a card, and for the next payout.
     fn make_trouble(&mut self) {
         let (line_id, fen) = (self.line(), self.chance.random_range(1..60_000));
         let answer = Scripted::answer;
@@ -225,7 +206,7 @@ impl Life {
         self.world.script("payout", None, vec![scripted]);
     }
 
-    /// A withholding channel calls back about an order of the last days, with whatever comes to its mind.
+    /// A withholding channel calls back about an order of the last days, with a random answer.
     async fn spread_a_rumour(&mut self) {
         let since = self.town.today().await.minus_days(3);
         let sent = "select w.withholding_id, w.channel, w.amount_fen from withholding w
@@ -257,7 +238,8 @@ impl Life {
         let _ = unless_failed(repayment::hear(&self.town.app, channel, heard).await);
     }
 
-    /// The payout channel calls back: in truth, and on a troubled day once otherwise. When all is quiet, it leaves nothing untold.
+    /// The payout channel calls back: with true answers, and on a troubled day once with a false one. On quiet days it leaves
+    /// nothing untold.
     async fn call_back_about_payouts(&mut self) {
         let attempts = lock(&self.world.payout).attempts();
         let tells_all = self.is_quiet && self.days.is_multiple_of(4);
@@ -333,7 +315,7 @@ impl Life {
         assert!(findings.is_empty(), "{when}: {findings:#?}{histories}");
     }
 
-    /// On a quiet day people see to everything, otherwise only so often.
+    /// On a quiet day people look after everything, otherwise with this probability.
     async fn look_after_all(&mut self, often: f64) {
         if self.is_quiet || self.chance.random_bool(often) {
             self.work_off_breaks().await;
@@ -356,7 +338,7 @@ impl Life {
         while self.world.scripted("payout", &[]).is_some() {}
     }
 
-    /// Nothing waits for anybody for ever.
+    /// Asserts that no break is open and no order or payout is pending.
     async fn assert_at_rest(&self) {
         let waiting: Vec<String> = sqlx::query_scalar(
             "select concat_ws(' ', 'break', withholding_id, kind, our_fen, their_fen, opened_on) from reconciliation_break
@@ -377,7 +359,7 @@ impl Life {
         assert!(waiting.is_empty(), "still waiting: {waiting:#?}; settled {:?}{histories}", self.settled);
     }
 
-    /// Every fen that was taken from a card is booked as collected, order by order, and no other.
+    /// Asserts that every fen taken from a card is booked as collected, order by order, and no other.
     async fn assert_cards_were_charged_what_is_booked(&self) {
         let booked: Vec<(Uuid, i64)> = sqlx::query_as(
             "select w.withholding_id, coalesce(b.booked_fen, 0)::bigint
@@ -402,7 +384,8 @@ impl Life {
         assert_eq!(charged_in_all.get(), all, "charged for orders that are not ours");
     }
 
-    /// Every fen that the payout channel paid is booked as paid, payout by payout and payee by payee, and no other.
+    /// Asserts that every fen that the payout channel paid is booked as paid, payout by payout and payee by payee, and no
+    /// other.
     async fn assert_payees_got_what_is_booked(&self) {
         let payouts = "select payout_id, kind, line_id, amount_fen, status from payout";
         let payouts = sqlx::query_as(payouts).fetch_all(&self.town.app.pool).await;
@@ -435,7 +418,8 @@ impl Life {
         }
     }
 
-    /// Of what a line's borrower paid, all beyond charges and what was bought and kept is owed back or was returned.
+    /// Asserts that of what a borrower paid, everything beyond charges and what was bought and kept is owed back or was
+    /// returned.
     async fn assert_nobody_paid_too_much(&self) {
         let wrong: Vec<(LineId, i64, i64)> = sqlx::query_as(
             "select l.line_id, paid.fen, kept.fen
@@ -471,7 +455,7 @@ fn true_word(attempt: &Attempt) -> Word {
     }
 }
 
-/// Lives through a troubled life of a seed's choice until all of it is settled.
+/// Lives through a random life of a seed until all of it is settled.
 async fn live_through(pool: PgPool, seed: u64) {
     let other: u64 = std::env::var("TROUBLED_SEED").map_or(0, |seed| seed.parse().unwrap());
     let mut life = Life::begin(pool, seed + other).await;

@@ -1,4 +1,4 @@
-//! Wires between a test and its database, which do what networks do.
+//! Connections between a test and its database that fail as networks do.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,14 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
-/// Carries until it falls silent, as where the database's machine has lost its power and another has taken its place.
+/// A forwarder in front of the database that can fall silent, as where the database's machine loses its power and another one
+/// takes its place.
 pub struct Wire {
     silences: watch::Sender<()>,
 }
 
 impl Wire {
-    /// Lays one to a pool's database, and says what leads through it.
+    /// Opens one in front of a pool's database; also returns the options to connect through it.
     pub async fn lay(pool: &PgPool) -> (Wire, PgConnectOptions) {
         let socket = socket_of(pool);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -30,12 +31,13 @@ impl Wire {
         (Wire { silences }, options)
     }
 
-    /// From now on nothing is heard on the connections that there are, and none of them is closed. Those made later carry.
+    /// From now on nothing is forwarded on the present connections, and none of them is closed. Later ones work.
     pub fn fall_silent(&self) {
         self.silences.send_replace(());
     }
 }
 
+/// Forwards one connection until it ends or falls silent.
 async fn carry(mut near: TcpStream, mut far: UnixStream, mut silences: watch::Receiver<()>) {
     let is_silent = tokio::select! {
         biased;
@@ -43,22 +45,22 @@ async fn carry(mut near: TcpStream, mut far: UnixStream, mut silences: watch::Re
         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => false,
     };
     if is_silent {
-        // The server, too, is without the one at the other end.
+        // The server loses its peer, too.
         drop(far);
         while silences.changed().await.is_ok() {}
-        // Refused in the end, as by a machine in its place that knows nothing of it.
+        // Reset in the end, as by a machine that has taken its place and does not know the connection.
         near.set_zero_linger().unwrap();
     }
 }
 
-/// The socket of a test's server.
+/// The Unix socket of a test's server.
 pub fn socket_of(pool: &PgPool) -> PathBuf {
     let server = pool.connect_options();
     let directory = server.get_socket().expect("tests speak to PostgreSQL through its socket");
     directory.join(format!(".s.PGSQL.{}", server.get_port()))
 }
 
-/// Leads to a pool's database by way of a port of this machine.
+/// Options to connect to a pool's database through a port of this machine.
 pub fn options_through(pool: &PgPool, port: u16) -> PgConnectOptions {
     let server = pool.connect_options();
     PgConnectOptions::new_without_pgpass()

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Life;
 use crate::town::unless_failed;
 
-/// A break that nothing has cleared up for so many days is settled with the channel by hand.
+/// After so many days a break that nothing has explained is settled with the channel by hand.
 const PATIENCE_DAYS: i32 = 3;
 
 /// A break as the person on duty looks at it.
@@ -26,7 +26,7 @@ struct OpenBreak {
     their_fen: i64,
     age: i32,
     is_pending: bool,
-    /// By our books, by the channel's compared files, and by hand.
+    /// What was collected: by our books, by the channel's compared files, and by hand.
     booked_fen: i64,
     paid_fen: i64,
     by_hand_fen: i64,
@@ -55,7 +55,7 @@ enum Judgement {
     Wait,
     Dismiss,
     Correct(Correction),
-    /// The channel makes true what our books say.
+    /// The channel settles by hand, so that it agrees with our books.
     ByHand,
 }
 
@@ -64,13 +64,13 @@ impl OpenBreak {
         self.withholding_id.simple().to_string()
     }
 
-    /// What our books would say once the channel's money was posted.
+    /// The amount in our books after posting the channel's money.
     fn posted_fen(&self) -> i64 {
         let by_hand = if self.kind == "named_twice" { self.by_hand_fen } else { self.by_hand_fen.min(0) };
         self.their_fen + by_hand
     }
 
-    /// What is right if the card was charged so much.
+    /// What is right if `charged_fen` was charged to the card.
     fn judge(&self, charged_fen: i64) -> Judgement {
         let is_over_amount = self.kind == "amount_differs";
         if self.is_pending && !is_over_amount {
@@ -78,7 +78,7 @@ impl OpenBreak {
         }
         if charged_fen == self.booked_fen {
             let is_even = self.booked_fen == self.paid_fen + self.by_hand_fen;
-            // It took the money after all, and its file will say so.
+            // The channel took the money after all, and its next file will say so.
             let is_to_come = self.kind == "we_succeeded_they_failed" && self.paid_fen == 0;
             let is_settled = (is_even || is_to_come) && !self.is_pending;
             return if is_settled { Judgement::Dismiss } else { Judgement::Correct(Correction::AskChannel) };
@@ -94,7 +94,7 @@ impl OpenBreak {
 }
 
 impl Life {
-    /// The people on duty look at every break that is open, one after the other.
+    /// The people on duty work through all open breaks.
     pub(super) async fn work_off_breaks(&mut self) {
         let today = self.town.today().await;
         let mut seen = BTreeSet::new();
@@ -176,7 +176,7 @@ impl Life {
         }
     }
 
-    /// The people on duty settle what the payout channel contradicts itself about, and retry what has failed.
+    /// The people on duty settle payouts about which the channel contradicts itself, and retry those that have failed.
     pub(super) async fn work_off_payouts(&mut self) {
         let waiting = "select payout_id, contradicted_attempt is not null,
                               status in ('submitted', 'unknown') and contradicted_attempt <> attempt_no
@@ -197,7 +197,7 @@ impl Life {
         }
     }
 
-    /// Of several payments the bank takes all but one back; two people say which one stays, if any.
+    /// If the bank paid several times, it takes all but one payment back; two people say which one stays, if any.
     async fn settle_payout(&mut self, payout_id: PayoutId) {
         let mut paid: Vec<(String, String)> = Vec::new();
         for attempt in lock(&self.world.payout).attempts() {

@@ -21,7 +21,7 @@ use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{self, Fault, Matcher, Scripted, World};
 use fenqi::settlement::payout::{Answer as PayoutWord, Word};
 use fenqi::settlement::payout_actions::PayoutAnswer;
-use fenqi::{reconcile, repayment, settlement};
+use fenqi::{day_file, reconcile, repayment, settlement};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sqlx::PgPool;
@@ -277,6 +277,7 @@ impl Life {
             self.make_trouble();
         }
         self.town.set_time(day, "08:30:00");
+        day_file::jobs::make_files(&app).await.unwrap();
         settlement::submit_payouts(&app).await.unwrap();
         self.town.set_time(day, "08:45:00");
         settlement::query_payouts(&app).await.unwrap();

@@ -73,7 +73,8 @@ async fn a_code_ends_after_five_wrong_ones_and_after_five_minutes(pool: PgPool) 
     passcode::send(&app, &asking(Purpose::BorrowerSignIn)).await.unwrap();
     app.clock.set(app.clock.now() + TimeDelta::minutes(5));
     assert_eq!(refused(&app, &code_sent(&world)).await, Some(PasscodeRefusal::Ended));
-    assert_eq!(passcode::sweep(&app).await.unwrap(), 1);
+    // Whoever was refused may still hold it for a moment, and a sweep passes over what is held.
+    house::until("the code is swept", async || passcode::sweep(&app).await.unwrap() == 1).await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -50,7 +50,9 @@ pub struct Myself {
 /// Query the calling partner
 ///
 /// Answers with the partner, its scopes and the key that signed the request. Use it to test a new key.
-#[utoipa::path(get, path = "/me", tag = "access", responses((status = 200, body = Myself)), security(("signature" = [])))]
+#[utoipa::path(get, path = "/me", tag = "access",
+    responses((status = 200, description = "The partner, the key that signed the request, and the business day.", body = Myself)),
+    security(("signature" = [])))]
 pub async fn show_myself(State(app): State<App>, caller: Caller) -> Result<Json<Myself>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
@@ -101,7 +103,8 @@ pub struct PlatformKey {
 /// Verify the signatures of answers, callbacks and manifests with these keys. Before you trust the first ones, compare them with what the
 /// platform's operator gave you (`fenqi partner platform-key list`). Ask once a day: the next key is listed before it begins to sign.
 #[utoipa::path(get, path = "/platform-keys", tag = "access", params(PageParams<(KeyTime, KeyText)>),
-    responses((status = 200, body = Page<PlatformKey>)), security(("signature" = [])))]
+    responses((status = 200, description = "A page of the platform's public keys.", body = Page<PlatformKey>)),
+    security(("signature" = [])))]
 pub async fn list_platform_keys(
     State(app): State<App>,
     Params(params): Params<PageParams<(KeyTime, KeyText)>>,

@@ -32,7 +32,8 @@ pub struct BillParams {
 ///
 /// A bill is issued on the line's statement day. The list is empty if the line is not yours.
 #[utoipa::path(get, path = "/funder/bills", tag = "funder", params(BillParams),
-    responses((status = 200, body = Page<BillView>)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "A page of the credit line's bills.", body = Page<BillView>)),
+    security(("signature" = ["loans:read"])))]
 pub async fn list_bills(
     State(app): State<App>,
     caller: FunderCaller,

@@ -30,7 +30,8 @@ pub struct ClaimParams {
 
 /// List claims on the guarantors of your loans, the oldest first
 #[utoipa::path(get, path = "/funder/claims", tag = "funder", params(ClaimParams),
-    responses((status = 200, body = Page<ClaimView>)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "A page of claims on guarantors.", body = Page<ClaimView>)),
+    security(("signature" = ["loans:read"])))]
 pub async fn list_claims(
     State(app): State<App>,
     caller: FunderCaller,

@@ -28,7 +28,8 @@ const REASON_CHARS_MAX: usize = 500;
 
 /// List your credit lines, the oldest first
 #[utoipa::path(get, path = "/funder/lines", tag = "funder", params(PageParams<LineId>),
-    responses((status = 200, body = Page<LineView>)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "A page of your credit lines.", body = Page<LineView>)),
+    security(("signature" = ["loans:read"])))]
 pub async fn list_lines(
     State(app): State<App>,
     caller: FunderCaller,
@@ -43,7 +44,7 @@ pub async fn list_lines(
 
 /// Query a credit line
 #[utoipa::path(get, path = "/funder/lines/{line_id}", tag = "funder", params(("line_id" = LineId, Path)),
-    responses((status = 200, body = LineView)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "The credit line.", body = LineView)), security(("signature" = ["loans:read"])))]
 pub async fn show_line(
     State(app): State<App>,
     caller: FunderCaller,
@@ -63,7 +64,8 @@ async fn find_line(app: &App, funder_id: FunderId, line_id: LineId) -> Result<Li
 /// Every change of the line's limit, used amount or status, with the amounts after it.
 #[utoipa::path(get, path = "/funder/lines/{line_id}/entries", tag = "funder",
     params(("line_id" = LineId, Path), PageParams<Listed<LineEntryView, i64>>),
-    responses((status = 200, body = Page<LineEntryView>)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "A page of the credit line's journal.", body = Page<LineEntryView>)),
+    security(("signature" = ["loans:read"])))]
 pub async fn list_line_entries(
     State(app): State<App>,
     caller: FunderCaller,
@@ -97,7 +99,8 @@ pub struct ApplicationParams {
 
 /// List applications for your products, the oldest first
 #[utoipa::path(get, path = "/funder/applications", tag = "funder", params(ApplicationParams),
-    responses((status = 200, body = Page<ApplicationView>)), security(("signature" = ["applications:read"])))]
+    responses((status = 200, description = "A page of applications for your products.", body = Page<ApplicationView>)),
+    security(("signature" = ["applications:read"])))]
 pub async fn list_applications(
     State(app): State<App>,
     caller: FunderCaller,
@@ -114,7 +117,7 @@ pub async fn list_applications(
 /// Query an application
 #[utoipa::path(get, path = "/funder/applications/{application_id}", tag = "funder",
     params(("application_id" = ApplicationId, Path)),
-    responses((status = 200, body = ApplicationView)), security(("signature" = ["applications:read"])))]
+    responses((status = 200, description = "The application.", body = ApplicationView)), security(("signature" = ["applications:read"])))]
 pub async fn show_application(
     State(app): State<App>,
     caller: FunderCaller,
@@ -169,7 +172,8 @@ pub struct DecisionBody {
 /// applies, and yours is refused with `decision_too_late`.
 #[utoipa::path(post, path = "/funder/applications/{application_id}/decision", tag = "funder",
     request_body = DecisionBody, params(("application_id" = ApplicationId, Path)),
-    responses((status = 200, body = ApplicationView)), security(("signature" = ["applications:decide"])),
+    responses((status = 200, description = "The application after your decision.", body = ApplicationView)),
+    security(("signature" = ["applications:decide"])),
     extensions(("x-problems" = json!([
         "decision_malformed", "application_not_referred", "grade_unknown", "limit_out_of_bounds",
         "limit_above_proposal", "grade_differs", "decision_too_late"
@@ -264,7 +268,8 @@ pub struct LateResult {
 /// afterwards it is refused with `application_not_referred`. Only applications that were put to you can be answered
 /// (`application_unknown`). The same answer again changes nothing.
 #[utoipa::path(post, path = "/risk/decisions", tag = "risk", request_body = LateDecision,
-    responses((status = 200, body = LateResult)), security(("signature" = ["decisions:write"])),
+    responses((status = 200, description = "Your decision counts; `status` is the application's status after it.", body = LateResult)),
+    security(("signature" = ["decisions:write"])),
     extensions(("x-problems" = json!(["decision_malformed", "application_unknown", "application_not_referred"]))))]
 pub async fn decide_late(
     State(app): State<App>,

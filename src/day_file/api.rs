@@ -45,7 +45,8 @@ pub struct DayView {
 
 /// List the business days that have daily files, the oldest first
 #[utoipa::path(get, path = "/funder/days", tag = "funder", params(PageParams<Listed<DayView, Day>>),
-    responses((status = 200, body = Page<DayView>)), security(("signature" = ["files:read"])))]
+    responses((status = 200, description = "A page of business days, each with whether its files are ready.", body = Page<DayView>)),
+    security(("signature" = ["files:read"])))]
 pub async fn list_days(
     State(app): State<App>,
     caller: FunderCaller,
@@ -101,7 +102,7 @@ pub struct ManifestSignature {
 /// The manifest has, for each file, its number of rows and bytes, its hashes (SHA-256 and SM3) and its sums; the balances of your book at the end
 /// of the day; and the footings, sums that must be equal. Files that are not ready yet are answered with `file_not_ready`.
 #[utoipa::path(get, path = "/funder/days/{business_day}/manifest", tag = "funder", params(("business_day" = Day, Path)),
-    responses((status = 200, body = SignedManifest,
+    responses((status = 200, description = "The manifest as a text, with its hash and signatures.", body = SignedManifest,
         headers(("ETag" = String, description = "SHA-256 of the manifest's text, in quotes.")))),
     security(("signature" = ["files:read"])),
     extensions(("x-problems" = json!(["file_not_ready"]))))]
@@ -146,10 +147,10 @@ fn problem_of(app: &App, fault: Fault<FileRefusal>) -> Problem {
         ("Range" = Option<String>, Header, description = "One byte range, such as `bytes=262144-`."),
         ("If-Range" = Option<String>, Header, description = "The `ETag` of the file that was downloaded in part; if the file is another one by now, all of it is sent."),
         ("If-None-Match" = Option<String>, Header, description = "`ETag`s of files that you have; if the file is one of them, the answer is 304.")),
-    responses((status = 200, body = String, content_type = "application/gzip",
+    responses((status = 200, description = "The whole file.", body = String, content_type = "application/gzip",
             headers(("ETag" = String, description = "SHA-256 of the file as in the manifest, in quotes.")),
             example = json!(FILE_EXAMPLE)),
-        (status = 206, body = String, content_type = "application/gzip",
+        (status = 206, description = "The part of the file that `Range` asked for.", body = String, content_type = "application/gzip",
             headers(("ETag" = String, description = "SHA-256 of the file as in the manifest, in quotes."),
                 ("Content-Range" = String, description = "First and last byte sent and size of the file: `bytes 262144-524287/600000`.")),
             example = json!(FILE_EXAMPLE)),

@@ -71,7 +71,7 @@ impl From<Reserve> for ReserveView {
 }
 
 /// Query your reserve
-#[utoipa::path(get, path = "/funder/reserve", tag = "funder", responses((status = 200, body = ReserveView)),
+#[utoipa::path(get, path = "/funder/reserve", tag = "funder", responses((status = 200, description = "The reserve.", body = ReserveView)),
     security(("signature" = ["reserve:read"])))]
 pub async fn show_reserve(State(app): State<App>, caller: FunderCaller) -> Result<Json<ReserveView>, Problem> {
     Ok(Json(find_reserve(&app, caller.funder_id).await?.into()))
@@ -101,7 +101,8 @@ pub struct JournalParams {
 
 /// List the journal of your reserve, the oldest entry first
 #[utoipa::path(get, path = "/funder/reserve/entries", tag = "funder", params(JournalParams),
-    responses((status = 200, body = Page<ReserveEntryView>)), security(("signature" = ["reserve:read"])))]
+    responses((status = 200, description = "A page of the reserve's journal.", body = Page<ReserveEntryView>)),
+    security(("signature" = ["reserve:read"])))]
 pub async fn list_entries(
     State(app): State<App>,
     caller: FunderCaller,
@@ -135,7 +136,8 @@ pub struct ForecastView {
 /// Query when your reserve is expected to run out
 ///
 /// Deposits and withdrawals to come are not counted.
-#[utoipa::path(get, path = "/funder/reserve/forecast", tag = "funder", responses((status = 200, body = ForecastView)),
+#[utoipa::path(get, path = "/funder/reserve/forecast", tag = "funder",
+    responses((status = 200, description = "The forecast.", body = ForecastView)),
     security(("signature" = ["reserve:read"])))]
 pub async fn show_forecast(State(app): State<App>, caller: FunderCaller) -> Result<Json<ForecastView>, Problem> {
     let mut connection = app.pool.acquire().await?;
@@ -158,7 +160,7 @@ pub struct LowWaterMark {
 ///
 /// Their `ETag` is needed as `If-Match` to change them.
 #[utoipa::path(get, path = "/funder/reserve/low-water-mark", tag = "funder",
-    responses((status = 200, body = LowWaterMark,
+    responses((status = 200, description = "The low-water marks.", body = LowWaterMark,
         headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["reserve:read"])))]
 pub async fn show_low_water_mark(State(app): State<App>, caller: FunderCaller) -> Result<impl IntoResponse, Problem> {
@@ -189,7 +191,7 @@ pub struct NewLowWaterMark {
 /// lowest. The event is repeated once on each further business day on which the balance is below a mark.
 #[utoipa::path(put, path = "/funder/reserve/low-water-mark", tag = "funder", request_body = NewLowWaterMark,
     params(("If-Match" = String, Header, description = "The `ETag` that you read; 412 if the object was changed since.", example = "\"1\"")),
-    responses((status = 200, body = LowWaterMark,
+    responses((status = 200, description = "The low-water marks that are now in use.", body = LowWaterMark,
         headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["reserve:write"])),
     extensions(("x-problems" = json!(["low_water_marks_not_falling"]))))]
@@ -222,7 +224,8 @@ pub struct NewReserveOrder {
 /// amount again return the existing order; if that was refused, a notice under a new idempotency key reopens it. The same reference with
 /// another amount is refused with `reference_booked_with_other_amount`.
 #[utoipa::path(post, path = "/funder/reserve/deposits", tag = "funder", request_body = NewReserveOrder,
-    responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])),
+    responses((status = 201, description = "The deposit: a new order, or the existing one under this reference.", body = ReserveOrder)),
+    security(("signature" = ["reserve:write"])),
     extensions(("x-problems" = json!(["reference_malformed", "reference_booked_with_other_amount"]))))]
 pub async fn note_deposit(
     State(app): State<App>,
@@ -237,7 +240,8 @@ pub async fn note_deposit(
 /// The withdrawal is `noted`, and booked when a key of another holder confirms it; it never uses an advance. The same reference and amount
 /// again return the existing order; the same reference with another amount is refused with `reference_booked_with_other_amount`.
 #[utoipa::path(post, path = "/funder/reserve/withdrawals", tag = "funder", request_body = NewReserveOrder,
-    responses((status = 201, body = ReserveOrder)), security(("signature" = ["reserve:write"])),
+    responses((status = 201, description = "The withdrawal: a new order, or the existing one under this reference.", body = ReserveOrder)),
+    security(("signature" = ["reserve:write"])),
     extensions(("x-problems" = json!(["reference_malformed", "reference_booked_with_other_amount"]))))]
 pub async fn note_withdrawal(
     State(app): State<App>,
@@ -272,7 +276,8 @@ async fn note(
 /// must cover it (`reserve_not_available`). Confirming a booked withdrawal again changes nothing.
 #[utoipa::path(post, path = "/funder/reserve/withdrawals/{order_id}/confirmation", tag = "funder",
     params(("order_id" = ReserveOrderId, Path)),
-    responses((status = 200, body = ReserveOrder)), security(("signature" = ["reserve:confirm"])),
+    responses((status = 200, description = "The withdrawal, which is booked.", body = ReserveOrder)),
+    security(("signature" = ["reserve:confirm"])),
     extensions(("x-problems" = json!([
         "same_holder", "reserve_order_refused", "reserve_not_available", "reference_booked_with_other_amount"
     ]))))]
@@ -292,7 +297,8 @@ pub async fn confirm_withdrawal(
 
 /// List your deposits and withdrawals, the oldest first
 #[utoipa::path(get, path = "/funder/reserve/orders", tag = "funder", params(PageParams<ReserveOrderId>),
-    responses((status = 200, body = Page<ReserveOrder>)), security(("signature" = ["reserve:read"])))]
+    responses((status = 200, description = "A page of your deposits and withdrawals.", body = Page<ReserveOrder>)),
+    security(("signature" = ["reserve:read"])))]
 pub async fn list_reserve_orders(
     State(app): State<App>,
     caller: FunderCaller,
@@ -308,7 +314,8 @@ pub async fn list_reserve_orders(
 /// Query a deposit or withdrawal
 #[utoipa::path(get, path = "/funder/reserve/orders/{order_id}", tag = "funder",
     params(("order_id" = ReserveOrderId, Path)),
-    responses((status = 200, body = ReserveOrder)), security(("signature" = ["reserve:read"])))]
+    responses((status = 200, description = "The deposit or withdrawal.", body = ReserveOrder)),
+    security(("signature" = ["reserve:read"])))]
 pub async fn show_reserve_order(
     State(app): State<App>,
     caller: FunderCaller,

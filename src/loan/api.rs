@@ -34,7 +34,7 @@ pub struct LoanParams {
 
 /// List your loans, the oldest first
 #[utoipa::path(get, path = "/funder/loans", tag = "funder", params(LoanParams),
-    responses((status = 200, body = Page<LoanView>)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "A page of your loans.", body = Page<LoanView>)), security(("signature" = ["loans:read"])))]
 pub async fn list_loans(
     State(app): State<App>,
     caller: FunderCaller,
@@ -53,7 +53,7 @@ pub async fn list_loans(
 
 /// Query a loan
 #[utoipa::path(get, path = "/funder/loans/{loan_id}", tag = "funder", params(("loan_id" = LoanId, Path)),
-    responses((status = 200, body = LoanView)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "The loan.", body = LoanView)), security(("signature" = ["loans:read"])))]
 pub async fn show_loan(
     State(app): State<App>,
     caller: FunderCaller,
@@ -73,7 +73,8 @@ async fn find_loan(app: &App, funder_id: FunderId, loan_id: LoanId) -> Result<Lo
 /// is in force.
 #[utoipa::path(get, path = "/funder/loans/{loan_id}/plans", tag = "funder",
     params(("loan_id" = LoanId, Path), PageParams<Listed<PlanView, i32>>),
-    responses((status = 200, body = Page<PlanView>)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "A page of the versions of the loan's repayment schedule.", body = Page<PlanView>)),
+    security(("signature" = ["loans:read"])))]
 pub async fn list_plans(
     State(app): State<App>,
     caller: FunderCaller,
@@ -101,7 +102,8 @@ pub struct Installments {
 /// shown with the amounts of its bill. What is still owed of principal, interest or fee is its amount less its `…_paid_fen` and its
 /// `…_returned_fen`.
 #[utoipa::path(get, path = "/funder/loans/{loan_id}/installments", tag = "funder", params(("loan_id" = LoanId, Path)),
-    responses((status = 200, body = Installments)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "The installments of the loan's current repayment schedule.", body = Installments)),
+    security(("signature" = ["loans:read"])))]
 pub async fn list_installments(
     State(app): State<App>,
     caller: FunderCaller,

@@ -86,7 +86,8 @@ impl OrderView {
 /// the same reference, amount and expiry exists, it is returned in its current state; with another amount or expiry the request is refused
 /// (`order_reference_taken`). An amount for which the merchant offers no installment plan is refused, too (`amount_not_sold`).
 #[utoipa::path(post, path = "/merchant/orders", tag = "merchant", request_body = NewOrder,
-    responses((status = 201, body = OrderView)), security(("signature" = ["orders:write"])),
+    responses((status = 201, description = "The order: a new one, or the existing one in its current state.", body = OrderView)),
+    security(("signature" = ["orders:write"])),
     extensions(("x-problems" = json!([
         "merchant_not_active", "order_reference_taken", "order_reference_malformed", "order_expiry_out_of_bounds",
         "amount_not_sold", "amount_out_of_bounds"
@@ -109,7 +110,7 @@ pub async fn create_order(
 
 /// List the merchant's orders, the oldest first
 #[utoipa::path(get, path = "/merchant/orders", tag = "merchant", params(PageParams<CodeId>),
-    responses((status = 200, body = Page<OrderView>)), security(("signature" = ["orders:read"])))]
+    responses((status = 200, description = "A page of your orders.", body = Page<OrderView>)), security(("signature" = ["orders:read"])))]
 pub async fn list_orders(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -127,7 +128,7 @@ pub async fn list_orders(
 /// Ask here for the result of a payment if no notification arrived.
 #[utoipa::path(get, path = "/merchant/orders/{reference}", tag = "merchant",
     params(("reference" = String, Path, description = "Your own reference of the order.", example = "A-20260302-0001")),
-    responses((status = 200, body = OrderView)), security(("signature" = ["orders:read"])))]
+    responses((status = 200, description = "The order.", body = OrderView)), security(("signature" = ["orders:read"])))]
 pub async fn show_order(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -143,7 +144,8 @@ pub async fn show_order(
 /// is refused with `order_paid`: void or refund its purchase instead.
 #[utoipa::path(post, path = "/merchant/orders/{reference}/closure", tag = "merchant",
     params(("reference" = String, Path, description = "Your own reference of the order.", example = "A-20260302-0001")),
-    responses((status = 200, body = OrderView)), security(("signature" = ["orders:write"])),
+    responses((status = 200, description = "The order, which cannot be paid any more.", body = OrderView)),
+    security(("signature" = ["orders:write"])),
     extensions(("x-problems" = json!(["order_paid", "order_voided"]))))]
 pub async fn close_order(
     State(app): State<App>,

@@ -43,7 +43,7 @@ impl From<Option<NotifyAddress>> for NotifyUrlView {
 ///
 /// Its `ETag` is needed as `If-Match` to change it.
 #[utoipa::path(get, path = "/merchant/notify-url", tag = "merchant",
-    responses((status = 200, body = NotifyUrlView,
+    responses((status = 200, description = "The notification URL and the algorithm of its signatures.", body = NotifyUrlView,
         headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["orders:read"])))]
 pub async fn show_notify_url(State(app): State<App>, caller: MerchantCaller) -> Result<impl IntoResponse, Problem> {
@@ -84,7 +84,7 @@ pub struct NewNotifyUrl {
 /// that still wait for delivery. With `url` null none are sent, and those that wait are dropped for good.
 #[utoipa::path(put, path = "/merchant/notify-url", tag = "merchant", request_body = NewNotifyUrl,
     params(("If-Match" = String, Header, description = "The `ETag` that you read; 412 if the object was changed since.", example = "\"0\"")),
-    responses((status = 200, body = NotifyUrlView,
+    responses((status = 200, description = "The notification URL as it is set now.", body = NotifyUrlView,
         headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["notifications:write"])),
     extensions(("x-problems" = json!(["notify_url_malformed", "notify_url_private"]))))]
@@ -128,7 +128,8 @@ pub struct FailedNotification {
 ///
 /// First those that were given up (dead letters), then those that are still retried, each in the order of their numbers.
 #[utoipa::path(get, path = "/merchant/notifications/failures", tag = "merchant", params(PageParams<(bool, i64)>),
-    responses((status = 200, body = Page<FailedNotification>)), security(("signature" = ["orders:read"])))]
+    responses((status = 200, description = "A page of failed notifications.", body = Page<FailedNotification>)),
+    security(("signature" = ["orders:read"])))]
 pub async fn list_failed_notifications(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -164,7 +165,8 @@ pub struct SentAgain {
 /// dropped, is refused with `event_not_failed`.
 #[utoipa::path(post, path = "/merchant/notifications/{event_no}/replay", tag = "merchant",
     params(("event_no" = i64, Path, description = "Number of the notification.", example = 41)),
-    responses((status = 200, body = SentAgain)), security(("signature" = ["notifications:write"])),
+    responses((status = 200, description = "The notification will be sent again.", body = SentAgain)),
+    security(("signature" = ["notifications:write"])),
     extensions(("x-problems" = json!(["unknown_event", "events_not_kept", "event_not_failed"]))))]
 pub async fn replay_notification(
     State(app): State<App>,

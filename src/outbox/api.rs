@@ -109,7 +109,8 @@ pub struct EventPage {
 /// Lists all your events, whether they were delivered to your core or not, and those of kinds that are switched off for delivery. The order is
 /// stable, and no event is ever inserted before one that was listed. Keep `next_after` and continue there. Events that were delivered long
 /// ago are removed; continuing from among removed events is refused with `events_not_kept`, which names the highest removed number.
-#[utoipa::path(get, path = "/events", tag = "events", params(EventParams), responses((status = 200, body = EventPage)),
+#[utoipa::path(get, path = "/events", tag = "events", params(EventParams),
+    responses((status = 200, description = "A page of events, in the order of their numbers.", body = EventPage)),
     security(("signature" = ["events:read"])), extensions(("x-problems" = json!(["events_not_kept"]))))]
 pub async fn list_events(
     State(app): State<App>,
@@ -215,7 +216,8 @@ pub struct EventKinds {
 ///
 /// Answers with all kinds and an example of each body, without pages. When a template is saved, it is tried on this example, also with each
 /// field null and each list empty that may be so, and with each value that a field may have.
-#[utoipa::path(get, path = "/events/kinds", tag = "events", responses((status = 200, body = EventKinds)),
+#[utoipa::path(get, path = "/events/kinds", tag = "events",
+    responses((status = 200, description = "All kinds of events that a funder receives.", body = EventKinds)),
     security(("signature" = ["events:read"])))]
 pub async fn list_kinds(_caller: FunderCaller) -> Json<EventKinds> {
     let view = |kind: &catalogue::EventKind| EventKindView {

@@ -83,7 +83,8 @@ async fn standing(app: &App, partner: &str) -> Result<Json<DeliveryView>, Proble
 }
 
 /// Query the state of event delivery
-#[utoipa::path(get, path = "/events/delivery", tag = "events", responses((status = 200, body = DeliveryView)),
+#[utoipa::path(get, path = "/events/delivery", tag = "events",
+    responses((status = 200, description = "The state of event delivery.", body = DeliveryView)),
     security(("signature" = ["events:read"])))]
 pub async fn show_delivery(State(app): State<App>, caller: FunderCaller) -> Result<Json<DeliveryView>, Problem> {
     let partner = partner_of(&app, caller.funder_id).await?;
@@ -94,7 +95,8 @@ pub async fn show_delivery(State(app): State<App>, caller: FunderCaller) -> Resu
 ///
 /// Nothing is sent to your core until delivery is resumed. New events wait, and can be read with GET /events meanwhile. Pausing again changes
 /// nothing.
-#[utoipa::path(post, path = "/events/delivery/pause", tag = "events", responses((status = 200, body = DeliveryView)),
+#[utoipa::path(post, path = "/events/delivery/pause", tag = "events",
+    responses((status = 200, description = "The state of event delivery, which is now paused.", body = DeliveryView)),
     security(("signature" = ["events:write"])))]
 pub async fn pause(State(app): State<App>, caller: FunderCaller) -> Result<Json<DeliveryView>, Problem> {
     let partner = partner_of(&app, caller.funder_id).await?;
@@ -106,7 +108,8 @@ pub async fn pause(State(app): State<App>, caller: FunderCaller) -> Result<Json<
 ///
 /// Delivery goes on at once, also if it was suspended because your core did not answer (`left_alone`). Failed events that were to be retried later
 /// are sent at once; those that were given up (dead letters) are not sent again.
-#[utoipa::path(post, path = "/events/delivery/resume", tag = "events", responses((status = 200, body = DeliveryView)),
+#[utoipa::path(post, path = "/events/delivery/resume", tag = "events",
+    responses((status = 200, description = "The state of event delivery, which goes on now.", body = DeliveryView)),
     security(("signature" = ["events:write"])))]
 pub async fn resume(State(app): State<App>, caller: FunderCaller) -> Result<Json<DeliveryView>, Problem> {
     let partner = partner_of(&app, caller.funder_id).await?;
@@ -140,7 +143,8 @@ pub struct FailedEvent {
 ///
 /// First those that were given up (dead letters), then those that are still retried, each in the order of their numbers.
 #[utoipa::path(get, path = "/events/failures", tag = "events", params(PageParams<(bool, i64)>),
-    responses((status = 200, body = Page<FailedEvent>)), security(("signature" = ["events:read"])))]
+    responses((status = 200, description = "A page of failed events.", body = Page<FailedEvent>)),
+    security(("signature" = ["events:read"])))]
 pub async fn list_failures(
     State(app): State<App>,
     caller: FunderCaller,
@@ -198,7 +202,8 @@ pub struct Replayed {
 /// All events of the range are sent again in order, under their own numbers, whether they were delivered before or given up. At most a million
 /// numbers at once (`event_range_malformed`). A range that begins among removed events is refused as a whole (`events_not_kept`).
 #[utoipa::path(post, path = "/events/replays", tag = "events", request_body = NewReplay,
-    responses((status = 200, body = Replayed)), security(("signature" = ["events:write"])),
+    responses((status = 200, description = "The number of events that will be delivered again.", body = Replayed)),
+    security(("signature" = ["events:write"])),
     extensions(("x-problems" = json!(["event_range_malformed", "events_not_kept"]))))]
 pub async fn replay(
     State(app): State<App>,
@@ -218,7 +223,8 @@ pub async fn replay(
 /// it. An event that has not failed, or was delivered or discarded, is refused with `event_not_failed`.
 #[utoipa::path(post, path = "/events/{event_no}/replay", tag = "events",
     params(("event_no" = i64, Path, description = "Number of the event.", example = 41)),
-    responses((status = 200, body = Replayed)), security(("signature" = ["events:write"])),
+    responses((status = 200, description = "The event will be delivered again.", body = Replayed)),
+    security(("signature" = ["events:write"])),
     extensions(("x-problems" = json!(["unknown_event", "events_not_kept", "event_not_failed"]))))]
 pub async fn retry(
     State(app): State<App>,
@@ -246,7 +252,8 @@ pub struct Discard {
 /// discarded before, is refused with `event_not_failed`.
 #[utoipa::path(post, path = "/events/{event_no}/discard", tag = "events", request_body = Discard,
     params(("event_no" = i64, Path, description = "Number of the event.", example = 41)),
-    responses((status = 200, body = DeliveryView)), security(("signature" = ["events:write"])),
+    responses((status = 200, description = "The event is discarded; the state of event delivery after it.", body = DeliveryView)),
+    security(("signature" = ["events:write"])),
     extensions(("x-problems" = json!(["unknown_event", "events_not_kept", "event_not_failed", "reason_missing"]))))]
 pub async fn discard(
     State(app): State<App>,

@@ -48,7 +48,7 @@ async fn find(app: &App, funder_id: FunderId, kind: &str) -> Result<impl IntoRes
 /// Its `ETag` is needed as `If-Match` to change it. A kind without a saved template has version 0.
 #[utoipa::path(get, path = "/events/templates/{kind}", tag = "events",
     params(("kind" = String, Path, description = "The kind of event.", example = "loan_made")),
-    responses((status = 200, body = TemplateView,
+    responses((status = 200, description = "How events of the kind are sent to your core.", body = TemplateView,
         headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["events:read"])),
     extensions(("x-problems" = json!(["unknown_event_kind"]))))]
@@ -80,7 +80,8 @@ pub struct TemplateVersion {
 /// List the versions of a kind's template, the newest first
 #[utoipa::path(get, path = "/events/templates/{kind}/versions", tag = "events",
     params(("kind" = String, Path, description = "The kind of event.", example = "loan_made"), PageParams<Listed<TemplateVersion, i32>>),
-    responses((status = 200, body = Page<TemplateVersion>)), security(("signature" = ["events:read"])),
+    responses((status = 200, description = "A page of the saved versions of the kind's template.", body = Page<TemplateVersion>)),
+    security(("signature" = ["events:read"])),
     extensions(("x-problems" = json!(["unknown_event_kind"]))))]
 pub async fn list_template_versions(
     State(app): State<App>,
@@ -123,7 +124,7 @@ pub struct NewTemplate {
 #[utoipa::path(put, path = "/events/templates/{kind}", tag = "events", request_body = NewTemplate,
     params(("kind" = String, Path, description = "The kind of event.", example = "loan_made"),
            ("If-Match" = String, Header, description = "The `ETag` that you read; 412 if the object was changed since.", example = "\"0\"")),
-    responses((status = 200, body = TemplateView,
+    responses((status = 200, description = "The saved version, which is now in use.", body = TemplateView,
         headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["events:write"])),
     extensions(("x-problems" = json!([
@@ -180,7 +181,8 @@ pub struct PreviewView {
         "unknown_event", "events_not_kept", "event_not_told", "template_wrong", "template_not_json", "template_too_much",
         "template_path_malformed"
     ]))),
-    responses((status = 200, body = PreviewView)), security(("signature" = ["events:read"])))]
+    responses((status = 200, description = "What your core would be sent for the event. Nothing was sent.", body = PreviewView)),
+    security(("signature" = ["events:read"])))]
 pub async fn preview(
     State(app): State<App>,
     caller: FunderCaller,

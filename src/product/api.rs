@@ -29,7 +29,8 @@ use crate::http::api::{
 
 /// List your products, in the order of their codes
 #[utoipa::path(get, path = "/funder/products", tag = "products", params(PageParams<Listed<ProductView, KeyText>>),
-    responses((status = 200, body = Page<ProductView>)), security(("signature" = ["products:read"])))]
+    responses((status = 200, description = "A page of your products.", body = Page<ProductView>)),
+    security(("signature" = ["products:read"])))]
 pub async fn list_products(
     State(app): State<App>,
     caller: FunderCaller,
@@ -45,7 +46,8 @@ pub async fn list_products(
 /// List the published versions of a product, the first version first
 #[utoipa::path(get, path = "/funder/products/{code}/versions", tag = "products",
     params(("code" = String, Path, description = "The product's code.", example = "harbour-standard"), PageParams<Listed<VersionView, i32>>),
-    responses((status = 200, body = Page<VersionView>)), security(("signature" = ["products:read"])))]
+    responses((status = 200, description = "A page of the published versions of the product.", body = Page<VersionView>)),
+    security(("signature" = ["products:read"])))]
 pub async fn list_versions(
     State(app): State<App>,
     caller: FunderCaller,
@@ -67,7 +69,8 @@ pub async fn list_versions(
 /// Answers with the terms as they were published; they never change. Loans and credit lines name the version under which they were made.
 #[utoipa::path(get, path = "/funder/products/{code}/versions/{version}", tag = "products",
     params(("code" = String, Path, description = "The product's code.", example = "harbour-standard"), ("version" = i32, Path, description = "The version's number.", example = 1)),
-    responses((status = 200, body = VersionView)), security(("signature" = ["products:read"])))]
+    responses((status = 200, description = "The version, with its terms as published.", body = VersionView)),
+    security(("signature" = ["products:read"])))]
 pub async fn show_version(
     State(app): State<App>,
     caller: FunderCaller,
@@ -108,7 +111,8 @@ pub struct CheckResult {
 /// Makes the same checks as publishing: the file is read, and the repayment schedules of all its plans and grades are computed for many amounts
 /// and days. A file that fails is answered with 200 and `passed` false. It needs no `Idempotency-Key`.
 #[utoipa::path(post, path = "/funder/products/checks", tag = "products", request_body = ProductText,
-    responses((status = 200, body = CheckResult)), security(("signature" = ["products:write"])),
+    responses((status = 200, description = "The result of the check, whether the file passed or not.", body = CheckResult)),
+    security(("signature" = ["products:write"])),
     extensions(("x-reads-only" = json!(true))))]
 pub async fn check_product(_caller: FunderCaller, Body(text): Body<ProductText>) -> Result<Json<CheckResult>, Problem> {
     let nothing = CheckResult { passed: false, problems: Vec::new(), cases: Vec::new(), proof: None };
@@ -178,7 +182,7 @@ pub struct SimulationResult {
 /// Answers with the whole repayment schedule, its annual percentage rates and the arithmetic of each installment. Nothing is saved, and no
 /// `Idempotency-Key` is needed.
 #[utoipa::path(post, path = "/funder/products/simulations", tag = "products", request_body = Simulation,
-    responses((status = 200, body = SimulationResult)),
+    responses((status = 200, description = "The repayment schedule and the true cost of the purchase.", body = SimulationResult)),
     security(("signature" = ["products:write"])),
     extensions(("x-reads-only" = json!(true)), ("x-problems" = json!([
         "product_invalid", "amount_out_of_bounds", "grade_not_allowed", "periods_not_sold", "schedule_impossible",
@@ -238,7 +242,7 @@ fn tagged(draft: Draft) -> impl IntoResponse + use<> {
 /// The first of three steps to a new product or version: submit, approve, publish. The file must pass the same checks as in
 /// `/funder/products/checks` and name you as its funder.
 #[utoipa::path(post, path = "/funder/product-drafts", tag = "products", request_body = ProductText,
-    responses((status = 201, body = Draft,
+    responses((status = 201, description = "The draft, which waits for approval.", body = Draft,
         headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["products:write"])),
     extensions(("x-problems" = json!(["product_invalid", "product_unproven", "product_of_other_funder"]))))]
@@ -254,7 +258,7 @@ pub async fn submit_draft(
 
 /// List your drafts, the oldest first
 #[utoipa::path(get, path = "/funder/product-drafts", tag = "products", params(PageParams<ProductDraftId>),
-    responses((status = 200, body = Page<Draft>)), security(("signature" = ["products:read"])))]
+    responses((status = 200, description = "A page of your drafts.", body = Page<Draft>)), security(("signature" = ["products:read"])))]
 pub async fn list_drafts(
     State(app): State<App>,
     caller: FunderCaller,
@@ -270,7 +274,7 @@ pub async fn list_drafts(
 /// Query a draft
 #[utoipa::path(get, path = "/funder/product-drafts/{draft_id}", tag = "products",
     params(("draft_id" = ProductDraftId, Path)),
-    responses((status = 200, body = Draft,
+    responses((status = 200, description = "The draft.", body = Draft,
         headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["products:read"])))]
 pub async fn show_draft(
@@ -290,7 +294,7 @@ pub async fn show_draft(
 #[utoipa::path(put, path = "/funder/product-drafts/{draft_id}", tag = "products", request_body = ProductText,
     params(("draft_id" = ProductDraftId, Path),
         ("If-Match" = String, Header, description = "The `ETag` that you read; 412 if the object was changed since.", example = "\"1\"")),
-    responses((status = 200, body = Draft,
+    responses((status = 200, description = "The draft with its new text.", body = Draft,
         headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["products:write"])),
     extensions(("x-problems" = json!([
@@ -316,7 +320,7 @@ pub async fn edit_draft(
 #[utoipa::path(post, path = "/funder/product-drafts/{draft_id}/approval", tag = "products",
     params(("draft_id" = ProductDraftId, Path),
         ("If-Match" = String, Header, description = "The `ETag` that you read; 412 if the object was changed since.", example = "\"1\"")),
-    responses((status = 200, body = Draft,
+    responses((status = 200, description = "The draft, which is approved.", body = Draft,
         headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["products:approve"])),
     extensions(("x-problems" = json!(["same_holder"]))))]
@@ -337,7 +341,7 @@ pub async fn approve_draft(
 /// version. Publishing a published draft again changes nothing.
 #[utoipa::path(post, path = "/funder/product-drafts/{draft_id}/publication", tag = "products",
     params(("draft_id" = ProductDraftId, Path)),
-    responses((status = 200, body = Draft,
+    responses((status = 200, description = "The draft, which is published.", body = Draft,
         headers(("ETag" = String, description = "The current version; send it as `If-Match` to change the object.")))),
     security(("signature" = ["products:approve"])),
     extensions(("x-problems" = json!([

@@ -36,7 +36,8 @@ pub struct PurchaseParams {
 ///
 /// Purchases that were refused are not listed.
 #[utoipa::path(get, path = "/merchant/purchases", tag = "merchant", params(PurchaseParams),
-    responses((status = 200, body = Page<PurchaseView>)), security(("signature" = ["orders:read"])))]
+    responses((status = 200, description = "A page of your purchases.", body = Page<PurchaseView>)),
+    security(("signature" = ["orders:read"])))]
 pub async fn list_purchases(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -52,7 +53,7 @@ pub async fn list_purchases(
 /// Query a purchase
 #[utoipa::path(get, path = "/merchant/purchases/{purchase_id}", tag = "merchant",
     params(("purchase_id" = PurchaseId, Path)),
-    responses((status = 200, body = PurchaseView)), security(("signature" = ["orders:read"])))]
+    responses((status = 200, description = "The purchase.", body = PurchaseView)), security(("signature" = ["orders:read"])))]
 pub async fn show_purchase(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -68,7 +69,8 @@ pub async fn show_purchase(
 /// in progress. Voiding a voided purchase changes nothing.
 #[utoipa::path(post, path = "/merchant/purchases/{purchase_id}/void", tag = "merchant",
     params(("purchase_id" = PurchaseId, Path)),
-    responses((status = 200, body = PurchaseView)), security(("signature" = ["refunds:write"])),
+    responses((status = 200, description = "The purchase, which is now voided.", body = PurchaseView)),
+    security(("signature" = ["refunds:write"])),
     extensions(("x-problems" = json!(["past_cut_off", "repaid_before", "payoff_in_progress"]))))]
 pub async fn void_purchase(
     State(app): State<App>,
@@ -102,7 +104,8 @@ pub struct NewRefund {
 /// and never a second one, even after seven days.
 #[utoipa::path(post, path = "/merchant/purchases/{purchase_id}/refunds", tag = "merchant", request_body = NewRefund,
     params(("purchase_id" = PurchaseId, Path)),
-    responses((status = 201, body = RefundView)), security(("signature" = ["refunds:write"])),
+    responses((status = 201, description = "The refund, which has been made.", body = RefundView)),
+    security(("signature" = ["refunds:write"])),
     extensions(("x-problems" = json!([
         "purchase_was_voided", "before_cut_off", "refund_exceeds_purchase", "customer_erased"
     ]))))]
@@ -121,7 +124,7 @@ pub async fn refund_purchase(
 
 /// Query a refund of the merchant
 #[utoipa::path(get, path = "/merchant/refunds/{refund_id}", tag = "merchant", params(("refund_id" = RefundId, Path)),
-    responses((status = 200, body = RefundView)), security(("signature" = ["orders:read"])))]
+    responses((status = 200, description = "The refund.", body = RefundView)), security(("signature" = ["orders:read"])))]
 pub async fn show_refund(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -155,7 +158,8 @@ pub struct RefundParams {
 
 /// List a business day's refunds, the oldest first
 #[utoipa::path(get, path = "/merchant/refunds", tag = "merchant", params(RefundParams),
-    responses((status = 200, body = Page<RefundView>)), security(("signature" = ["orders:read"])))]
+    responses((status = 200, description = "A page of your refunds.", body = Page<RefundView>)),
+    security(("signature" = ["orders:read"])))]
 pub async fn list_refunds(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -190,7 +194,8 @@ pub struct LoanRefundParams {
 
 /// List refunds that affect your loans, the oldest first
 #[utoipa::path(get, path = "/funder/refunds", tag = "funder", params(LoanRefundParams),
-    responses((status = 200, body = Page<LoanRefundView>)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "A page of refunds on your loans.", body = Page<LoanRefundView>)),
+    security(("signature" = ["loans:read"])))]
 pub async fn list_loan_refunds(
     State(app): State<App>,
     caller: FunderCaller,
@@ -210,7 +215,8 @@ pub async fn list_loan_refunds(
 
 /// Query a refund that affects one of your loans
 #[utoipa::path(get, path = "/funder/refunds/{refund_id}", tag = "funder", params(("refund_id" = RefundId, Path)),
-    responses((status = 200, body = LoanRefundView)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "The refund, with its effect on the loan.", body = LoanRefundView)),
+    security(("signature" = ["loans:read"])))]
 pub async fn show_loan_refund(
     State(app): State<App>,
     caller: FunderCaller,

@@ -60,7 +60,8 @@ pub struct LatePurchaseResult {
 /// it is refused with `answer_too_late`. Only purchases that were put to you can be answered (`question_unknown`). The same answer again
 /// changes nothing.
 #[utoipa::path(post, path = "/risk/purchase-decisions", tag = "risk", request_body = LatePurchaseDecision,
-    responses((status = 200, body = LatePurchaseResult)), security(("signature" = ["decisions:write"])),
+    responses((status = 200, description = "Your decision counts.", body = LatePurchaseResult)),
+    security(("signature" = ["decisions:write"])),
     extensions(("x-problems" = json!(["decision_malformed", "question_unknown", "answer_too_late"]))))]
 pub async fn decide_purchase_late(
     State(app): State<App>,

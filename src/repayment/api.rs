@@ -48,7 +48,8 @@ impl<K: PartialSchema> CollectionParams<K> {
 ///
 /// Reversals of repayments are listed, too, with negative amounts.
 #[utoipa::path(get, path = "/funder/repayments", tag = "funder", params(CollectionParams<RepaymentId>),
-    responses((status = 200, body = Page<RepaymentView>)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "A page of repayments on your credit lines.", body = Page<RepaymentView>)),
+    security(("signature" = ["loans:read"])))]
 pub async fn list_repayments(
     State(app): State<App>,
     caller: FunderCaller,
@@ -64,7 +65,7 @@ pub async fn list_repayments(
 /// Query a repayment
 #[utoipa::path(get, path = "/funder/repayments/{repayment_id}", tag = "funder",
     params(("repayment_id" = RepaymentId, Path)),
-    responses((status = 200, body = RepaymentView)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "The repayment.", body = RepaymentView)), security(("signature" = ["loans:read"])))]
 pub async fn show_repayment(
     State(app): State<App>,
     caller: FunderCaller,
@@ -80,7 +81,8 @@ pub async fn show_repayment(
 ///
 /// A withholding is an order to debit the borrower's bound card; a repayment is made when it succeeds.
 #[utoipa::path(get, path = "/funder/withholdings", tag = "funder", params(CollectionParams<WithholdingId>),
-    responses((status = 200, body = Page<WithholdingView>)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "A page of withholdings on your credit lines.", body = Page<WithholdingView>)),
+    security(("signature" = ["loans:read"])))]
 pub async fn list_withholdings(
     State(app): State<App>,
     caller: FunderCaller,
@@ -96,7 +98,7 @@ pub async fn list_withholdings(
 /// Query a withholding (direct debit)
 #[utoipa::path(get, path = "/funder/withholdings/{withholding_id}", tag = "funder",
     params(("withholding_id" = WithholdingId, Path)),
-    responses((status = 200, body = WithholdingView)), security(("signature" = ["loans:read"])))]
+    responses((status = 200, description = "The withholding.", body = WithholdingView)), security(("signature" = ["loans:read"])))]
 pub async fn show_withholding(
     State(app): State<App>,
     caller: FunderCaller,

@@ -45,7 +45,8 @@ impl<T: ToSchema> SettledParams<T> {
 ///
 /// A settlement is made when a business day is closed. A day without purchases and refunds has none.
 #[utoipa::path(get, path = "/merchant/settlements", tag = "merchant", params(SettledParams<SettlementView>),
-    responses((status = 200, body = Page<SettlementView>)), security(("signature" = ["settlements:read"])))]
+    responses((status = 200, description = "A page of your settlements.", body = Page<SettlementView>)),
+    security(("signature" = ["settlements:read"])))]
 pub async fn list_settlements(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -60,7 +61,7 @@ pub async fn list_settlements(
 /// Query a settlement
 #[utoipa::path(get, path = "/merchant/settlements/{settlement_id}", tag = "merchant",
     params(("settlement_id" = SettlementId, Path)),
-    responses((status = 200, body = SettlementView)), security(("signature" = ["settlements:read"])))]
+    responses((status = 200, description = "The settlement.", body = SettlementView)), security(("signature" = ["settlements:read"])))]
 pub async fn show_settlement(
     State(app): State<App>,
     caller: MerchantCaller,
@@ -85,7 +86,8 @@ sum,,,,,128800,-773,0,128027\n";
 /// its order (empty if the customer scanned the static code). The last line (`sum`) has the totals, which equal those of the settlement.
 #[utoipa::path(get, path = "/merchant/settlements/{settlement_id}/statement", tag = "merchant",
     params(("settlement_id" = SettlementId, Path)),
-    responses((status = 200, body = String, content_type = "text/csv", example = json!(STATEMENT_EXAMPLE))),
+    responses((status = 200, description = "The statement of the settlement, as CSV with a heading.", body = String,
+        content_type = "text/csv", example = json!(STATEMENT_EXAMPLE))),
     security(("signature" = ["settlements:read"])))]
 pub async fn download_statement(
     State(app): State<App>,
@@ -103,7 +105,8 @@ pub async fn download_statement(
 ///
 /// A remittance passes on to you what was collected on a business day. It is made when the day is closed.
 #[utoipa::path(get, path = "/funder/remittances", tag = "funder", params(SettledParams<RemittanceView>),
-    responses((status = 200, body = Page<RemittanceView>)), security(("signature" = ["remittances:read"])))]
+    responses((status = 200, description = "A page of your remittances.", body = Page<RemittanceView>)),
+    security(("signature" = ["remittances:read"])))]
 pub async fn list_remittances(
     State(app): State<App>,
     caller: FunderCaller,
@@ -125,7 +128,8 @@ pub struct RemittanceDetail {
 /// Query a remittance with its parts
 #[utoipa::path(get, path = "/funder/remittances/{remittance_id}", tag = "funder",
     params(("remittance_id" = RemittanceId, Path)),
-    responses((status = 200, body = RemittanceDetail)), security(("signature" = ["remittances:read"])))]
+    responses((status = 200, description = "The remittance, with the amounts of each product version.", body = RemittanceDetail)),
+    security(("signature" = ["remittances:read"])))]
 pub async fn show_remittance(
     State(app): State<App>,
     caller: FunderCaller,

@@ -41,6 +41,9 @@ fn every_operation_is_documented_with_examples_its_scope_and_its_problems() {
                 wrong.push(format!("{name}: the body has no example"));
             }
             for (status, response) in operation["responses"].as_object().unwrap() {
+                if status.starts_with('2') && response["description"].as_str().is_none_or(str::is_empty) {
+                    wrong.push(format!("{name}: the answer {status} has no description"));
+                }
                 if !has_example(response) {
                     wrong.push(format!("{name}: the answer {status} has no example"));
                 }

@@ -189,8 +189,8 @@ pub struct EventKindView {
     /// The kind of object that `object_id` names. Events about the same object are delivered in order.
     #[schema(example = "loan")]
     pub object: &'static str,
-    /// What has happened.
-    #[schema(example = "A purchase made a loan; its plan is version 1 of its schedule.")]
+    /// What has happened, and what its fields hold where their names do not say it.
+    #[schema(example = "A loan was made for a purchase, with version 1 of its repayment schedule.")]
     pub says: &'static str,
     /// An example of the body, with all its fields.
     #[schema(value_type = Object)]

@@ -129,7 +129,8 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "application_waiting",
         "application",
-        "An application waits for your word; without it the product's default counts.",
+        "An application was approved and waits for your final decision. Decide before `answer_by`; from then on the product's \
+         decision in `default` applies.",
         || {
             let mut body = application();
             body["grade"] = json!("A");
@@ -145,7 +146,8 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "application_defaulted",
         "application",
-        "Your word did not come in time, and the product's default was taken.",
+        "You did not decide an application in time. `decision` is what applies: the product's default, or `refuse` if the borrower \
+         had another line with you by then.",
         || {
             let mut body = application();
             body["decision"] = json!("refuse");
@@ -156,17 +158,18 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "application_withdrawn",
         "application",
-        "Its borrower took a consent back before your word: it is refused with `consent_withdrawn`, and asked of you no more.",
+        "The borrower withdrew a consent before you decided an application. It is refused with `consent_withdrawn`; do not decide \
+         it any more.",
         application,
     ),
-    funder("line_opened", "line", "An application was approved and a credit line opened.", || {
+    funder("line_opened", "line", "An application was approved and a credit line was opened.", || {
         json!({
             "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "borrower_id": "bor_0197f3c2a4b07cc39b1c2d3e4f506173",
             "application_id": "app_0197f3c2a4b07cc39b1c2d3e4f506174", "product": "harbour-standard", "product_version": 1,
             "grade": "A", "limit_fen": 2_000_000, "statement_day": 5, "due_day": 25, "expires_on": "2027-03-02",
             "business_day": "2026-03-02" })
     }),
-    funder("line_changed", "line", "A line was frozen, unfrozen, closed, or its limit changed.", || {
+    funder("line_changed", "line", "A credit line was frozen, unfrozen or closed, or its limit was changed.", || {
         json!({
             "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "change": "freeze", "status": "frozen",
             "frozen_for": "overdue", "limit_fen": 2_000_000, "used_fen": 128_800, "business_day": "2026-03-02" })
@@ -180,7 +183,8 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "loan_made",
         "loan",
-        "A purchase made a loan; its plan is version 1 of its schedule. The subsidy is what the merchant pays you beside it.",
+        "A loan was made for a purchase, with version 1 of its repayment schedule. `subsidy_fen` is the interest or fees that the \
+         merchant pays you instead of the customer.",
         || {
             json!({
                 "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
@@ -189,12 +193,12 @@ pub const KINDS: &[EventKind] = &[
                 "business_day": "2026-03-02" })
         },
     ),
-    funder("loan_voided", "loan", "A purchase was undone on its own day: the loan never was.", || {
+    funder("loan_voided", "loan", "A purchase was voided on its own business day, and its loan with it.", || {
         json!({
             "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
             "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "amount_fen": 128_800, "business_day": "2026-03-02" })
     }),
-    funder("plan_changed", "loan", "A loan has a new plan, after a refund, a payoff, or a payoff taken back.", || {
+    funder("plan_changed", "loan", "A loan has a new schedule after a refund, an early payoff or its reversal.", || {
         json!({
             "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
             "schedule_version": 2, "reason": "refund",
@@ -202,14 +206,15 @@ pub const KINDS: &[EventKind] = &[
             "business_day": "2026-03-10" })
     })
     .with_words(&[("reason", &["refund", "payoff", "restored"])]),
-    funder("repayment", "loan", "Money was received and allocated; one event for each loan that it paid.", || {
+    funder("repayment", "loan", "A repayment was allocated to a loan; one event for each loan that it paid.", || {
         repaid(1)
     })
     .with_words(&[("source", &["withholding", "transfer", "channel_file"])]),
     funder(
         "repayment_reversed",
         "loan",
-        "A repayment, which `reverses` names, turned out not to have come, or not for this loan: the same amounts below zero.",
+        "The repayment in `reverses` was reversed: its money did not come, or was not for this loan. The amounts are those of the \
+         repayment, with a minus sign.",
         || {
             let mut body = repaid(-1);
             body["repayment_id"] = json!("rep_0197f3c2a4b07cc39b1c2d3e4f50617e");
@@ -218,7 +223,7 @@ pub const KINDS: &[EventKind] = &[
         },
     )
     .with_words(&[("source", &["reversal"])]),
-    funder("overdue", "loan", "A billed installment passed its grace unpaid.", || {
+    funder("overdue", "loan", "A billed installment was not paid in full by the end of its grace period.", || {
         json!({
             "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
             "period": 1, "due_on": "2026-03-25", "unpaid_principal_fen": 42_933, "unpaid_interest_fen": 0,
@@ -227,7 +232,8 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "claim_due",
         "loan",
-        "A billed installment reached the day from which the guarantor may be claimed on; what is owed of it that day.",
+        "A billed installment reached the day from which you may claim on the guarantor. The amounts are what is outstanding of it \
+         on that day.",
         || {
             json!({
                 "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
@@ -238,7 +244,8 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "claim_paid",
         "loan",
-        "The guarantor has paid you what a claim asked for; `left_fen` is what is to come in for guarantors of this loan now.",
+        "The guarantor has paid you a claim; the amounts are those of the claim. `left_fen` is what guarantors have paid on the \
+         loan and not recovered yet.",
         || {
             json!({
                 "claim_id": "claim_0197f3c2a4b07cc39b1c2d3e4f50617f", "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175",
@@ -250,8 +257,8 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "claim_recovered",
         "loan",
-        "Of what a repayment or a refund brought on a loan, this belongs to the guarantor that has paid of it: you owe it on. Below zero \
-         where the repayment is taken back.",
+        "A repayment or a refund brought money in on a loan after its guarantor had paid: you owe `amount_fen` of it to the \
+         guarantor. It is negative if the repayment was reversed. `left_fen` is what is still to be recovered.",
         || {
             json!({
                 "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
@@ -263,8 +270,9 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "claim_reversed",
         "loan",
-        "A claim that you were told was paid had been booked wrongly: the guarantor has not paid it, and of what came in on the loan \
-         `recovered_fen` is yours and not to be owed on.",
+        "A claim that was reported as paid had been booked by mistake: the guarantor has not paid it. Of what was collected on the \
+         loan since, `recovered_fen` is yours and no longer owed to the guarantor. `left_fen` is what is still to be recovered for \
+         other claims.",
         || {
             json!({
                 "claim_id": "claim_0197f3c2a4b07cc39b1c2d3e4f50617f", "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175",
@@ -275,8 +283,8 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "charge_off",
         "loan",
-        "A loan was charged off in your book: what was receivable of it that day, and what of that guarantors had paid and not got back. It \
-         is owed and collected as before.",
+        "A loan was charged off in your book. The amounts are its receivables on that day; `covered_fen` is what guarantors have \
+         paid on it and not recovered. It is owed and collected as before.",
         || {
             json!({
                 "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
@@ -286,9 +294,9 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "refund",
         "loan",
-        "A merchant gave back part or all of a purchase. Of interest and fees that go back to the card, what had come in after the loan \
-         was charged off is told as recovered. `installments` says what left those that were billed: in the plan they stay as they were \
-         billed.",
+        "A merchant refunded part or all of a purchase. `installments` are the billed installments that it reduced; the repayment \
+         schedule keeps them as they were billed. `…_back_fen` goes back to the borrower's card, and `…_recovered_fen` is the part \
+         of it that was collected after the loan was charged off.",
         || {
             json!({
                 "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
@@ -307,7 +315,8 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "settlement_paid",
         "settlement",
-        "Your part of a merchant's settlement for `settled_day`, with what earlier days carried into it, was paid out of your reserve.",
+        "Your part of a merchant's settlement for `settled_day`, with what was carried into it from earlier days, was paid out of \
+         your reserve. `amount_fen` is negative if more was refunded than sold on your loans.",
         || {
             json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "settlement_id": "set_0197f3c2a4b07cc39b1c2d3e4f50617a",
@@ -315,7 +324,7 @@ pub const KINDS: &[EventKind] = &[
             "paid_on": "2026-03-03" })
         },
     ),
-    funder("remittance_paid", "remittance", "Collected money was paid to you: collected and subsidy, less our share.", || {
+    funder("remittance_paid", "remittance", "Money collected on your loans was paid to you.", || {
         json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "remittance_id": "rem_0197f3c2a4b07cc39b1c2d3e4f50617b",
             "amount_fen": 43_448, "collected_fen": 43_448, "subsidy_fen": 0, "share_fen": 0,
@@ -324,7 +333,8 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "settlement_reversed",
         "settlement",
-        "A payment of a merchant's settlement that you were told of was not made: your part of it is owed again.",
+        "A payment of a merchant's settlement that was reported with `settlement_paid` was not made. Your part of it is owed \
+         again.",
         || {
             json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "settlement_id": "set_0197f3c2a4b07cc39b1c2d3e4f50617a",
@@ -335,16 +345,16 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "remittance_reversed",
         "remittance",
-        "A payment of collected money that you were told of was not made: it is owed to you again.",
+        "A payment that was reported with `remittance_paid` was not made. The amount is owed to you again.",
         || {
             json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "remittance_id": "rem_0197f3c2a4b07cc39b1c2d3e4f50617b",
             "amount_fen": 43_448, "bank_reference": "B20260326-0001", "business_day": "2026-03-28" })
         },
     ),
-    funder("reserve_deposited", "funder", "A deposit was booked.", reserve_moved),
-    funder("reserve_withdrawn", "funder", "A withdrawal was booked.", reserve_moved),
-    funder("reserve_low", "funder", "The reserve fell below a low-water mark, or is below it on another day.", || {
+    funder("reserve_deposited", "funder", "A deposit was booked to your reserve.", reserve_moved),
+    funder("reserve_withdrawn", "funder", "A withdrawal was booked from your reserve.", reserve_moved),
+    funder("reserve_low", "funder", "Your reserve fell below a low-water mark, or is still below it a day later.", || {
         json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "available_fen": 9_500_000, "low_water_fen": 10_000_000,
             "runs_dry_on": "2026-03-09", "business_day": "2026-03-02" })
@@ -353,26 +363,26 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "advance_overdue",
         "funder",
-        "An advance was not repaid in time; purchases are refused until it is.",
+        "Your advance was not repaid in time. Purchases are refused until it is repaid.",
         || {
             json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "advance_fen": 120_000, "advance_since": "2026-03-02",
             "business_day": "2026-03-03" })
         },
     ),
-    merchant("payment_succeeded", "An order or a static code was paid.", || {
+    merchant("payment_succeeded", "A customer paid an order or a static code.", || {
         json!({
             "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176", "order_id": "code_0197f3c2a4b07cc39b1c2d3e4f50617c",
             "reference": "A-20260302-0001", "amount_fen": 128_800, "periods": 3, "business_day": "2026-03-02" })
     })
     .with_nullable(&["order_id", "reference"]),
-    merchant("purchase_voided", "A payment was undone on its own day.", || {
+    merchant("purchase_voided", "A payment was voided on its own business day.", || {
         json!({
             "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176", "order_id": "code_0197f3c2a4b07cc39b1c2d3e4f50617c",
             "reference": "A-20260302-0001", "amount_fen": 128_800, "business_day": "2026-03-02" })
     })
     .with_nullable(&["order_id", "reference"]),
-    merchant("refund_succeeded", "Part or all of a payment was given back.", || {
+    merchant("refund_succeeded", "Part or all of a payment was refunded.", || {
         json!({
             "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176", "order_id": "code_0197f3c2a4b07cc39b1c2d3e4f50617c",
             "reference": "A-20260302-0001", "refund_id": "ref_0197f3c2a4b07cc39b1c2d3e4f506178", "amount_fen": 28_800,

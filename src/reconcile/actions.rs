@@ -1,4 +1,4 @@
-//! Taking in daily files, and correcting what differs once a second person has confirmed it.
+//! Use cases of reconciliation: takes in a channel's daily file, and corrects a break once a second person has confirmed the proposal.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -19,7 +19,7 @@ use crate::partner::withholding::{self as channels, Answer, ChannelFailure, Chan
 use crate::repayment::{self, ChannelResult, Posted, ReversalRefusal};
 use crate::{borrower, business_day, credit, ledger, notice, overdue};
 
-/// Why a break is not corrected or changed as asked.
+/// Why a break was not corrected or changed as requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BreakRefusal {
     #[error("there is no such break")]
@@ -63,33 +63,33 @@ impl Refusal for BreakRefusal {
     }
 }
 
-/// What taking in one file did.
+/// The result of taking in one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     pub lines: u64,
-    /// Orders that were pending and that the file has ended.
+    /// Pending orders that the file has ended.
     pub resolved: Posted,
-    /// That were opened, or are over another amount than before.
+    /// Breaks that were opened, or whose amount was changed.
     pub breaks: u64,
 }
 
-/// Takes in a channel's file of a day: keeps it, ends our pending orders that are final in it, opens a break for each
-/// difference, and books what the channel settles. A file that was compared before changes nothing; until then the channel may hand
-/// out another one, and its last word counts.
+/// Takes in a channel's file of a day: stores it, ends our pending orders that are final in it, opens a break for each difference, and
+/// books what the channel settles. Until a file has been compared, the channel may replace it by another one, and the last one counts.
+/// Taking in a file again that was compared before books nothing twice.
 ///
 /// # Errors
-/// Where a file of other bytes was compared before, and failures of the database.
+/// If a file with other bytes was compared before, and failures of the database.
 pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) -> anyhow::Result<Compared> {
     let mut transaction = database::begin(&app.pool).await?;
-    keep(&mut transaction, key, bytes, file).await?;
+    store_file(&mut transaction, key, bytes, file).await?;
     transaction.commit().await?;
-    // The file is the channel's explicit word. Killed after this, the next run finds fewer pending and goes on.
+    // The file is an explicit answer of the channel. If the process is killed after this, the next run finds fewer pending orders.
     let resolved = resolve_pending(app, key).await?;
     let are_shared_lawfully = app.partners.has_batch_references(key.channel);
     let mut transaction = database::begin(&app.pool).await?;
     let now = app.clock.now();
     shared_store::lock_channel(&mut transaction, key.channel).await?;
-    // Before anything is compared, so that no other file takes its place meanwhile.
+    // Before anything is compared, so that no other file replaces this one meanwhile.
     let is_first = store::mark_compared(&mut transaction, key, now).await?;
     open_store::lock_breaks_named_paid(&mut transaction, key).await?;
     let today = business_day::store::hold_today(&mut transaction).await?;
@@ -104,7 +104,7 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     let comparison = Comparison { today, is_first };
     let mut breaks = taken_over + store::insert_breaks(&mut transaction, key, &found, comparison).await?;
     if is_first {
-        // What the channel has said meanwhile may stand where the file's own break would.
+        // A callback may have opened a break meanwhile, so that the file's own was not opened.
         breaks += open_store::take_over_amounts(&mut transaction, key).await?;
     }
     if breaks > 0 {
@@ -121,8 +121,8 @@ pub async fn take_in(app: &App, key: FileKey, bytes: &[u8], file: &DailyFile) ->
     Ok(Compared { lines: file.lines.len() as u64, resolved, breaks })
 }
 
-/// Where a file differs from our orders. Of money that people booked on the channel's word all that is booked counts, and not what the
-/// order itself collected.
+/// The differences between a file and our orders. If people booked money through an order on the channel's word, all that is booked is
+/// compared, instead of what the order itself collected.
 async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<Difference>> {
     let unpaid = posted_store::find_unpaid(&mut *connection, key).await?;
     let mut found = store::find_differing(connection, key).await?;
@@ -134,7 +134,7 @@ async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx::Re
     Ok(found)
 }
 
-async fn keep(connection: &mut PgConnection, key: FileKey, bytes: &[u8], file: &DailyFile) -> anyhow::Result<()> {
+async fn store_file(connection: &mut PgConnection, key: FileKey, bytes: &[u8], file: &DailyFile) -> anyhow::Result<()> {
     let sha256 = Sha256::digest(bytes);
     if store::keep_file(connection, key, &sha256, file).await? {
         store::delete_file_lines(connection, key).await?;
@@ -170,9 +170,9 @@ async fn resolve_pending(app: &App, key: FileKey) -> anyhow::Result<Posted> {
     repayment::post_results(app, &results).await
 }
 
-/// Asks a channel once more about orders that none of its files names. Its files name every order that it took on, so if it has no such
-/// order now either, nothing was taken, and another channel may be asked. Where it keeps silent, the order is asked about again when the
-/// next file comes. Should a later file name the order after all, that opens a break.
+/// Queries a channel once more about orders that none of its files names. Its files name every order that it accepted, so if it still
+/// answers that it has no such order, nothing was collected, and another channel may be tried. Without an answer, the order is queried
+/// again when the next file comes. If a later file names the order after all, that opens a break.
 async fn ask_about_absent(app: &App, channel: ChannelName, absent: &[(WithholdingId, LineId)]) -> Vec<ChannelResult> {
     let mut results = Vec::with_capacity(absent.len());
     for batch in absent.chunks(channels::ORDERS_MAX) {
@@ -187,7 +187,8 @@ async fn ask_about_absent(app: &App, channel: ChannelName, absent: &[(Withholdin
     results
 }
 
-/// What the channel's answer means for an order that no file names: if the channel has no such order, it was never taken on.
+/// What the channel's answer means for an order that no file names: if the channel has no such order, it never accepted it, and the order
+/// has failed.
 fn in_no_file(answer: Answer) -> Answer {
     match answer {
         Answer::Absent { .. } => Answer::Failed { failure: ChannelFailure::ChannelDown, code: "in_no_file".to_owned() },
@@ -199,9 +200,9 @@ fn in_no_file(answer: Answer) -> Answer {
     }
 }
 
-/// Has `person` look after an open break from now on, in the place of whoever did; what is proposed stays, and who may confirm it.
+/// Makes `person` the owner of an open break. The proposal stays, and with it who may confirm it.
 pub async fn take_break(app: &App, break_id: BreakId, person: &str) -> Outcome<Step, BreakRefusal> {
-    let person = named(person)?;
+    let person = required_name(person)?;
     let mut transaction = database::begin(&app.pool).await?;
     let taken = take(&mut transaction, app, break_id, person).await;
     database::end(transaction, taken).await
@@ -224,15 +225,15 @@ async fn take(
     Ok(Step::Applied)
 }
 
-/// Changes what is proposed for a break; whoever does so looks after it, too, and cannot be the one who confirms it. Returns the proposal's
-/// number.
+/// Changes the correction that is proposed for a break. `person` becomes its owner, too, and cannot confirm the proposal. Returns the
+/// proposal's number.
 pub async fn propose_correction(
     app: &App,
     break_id: BreakId,
     proposed: Correction,
     person: &str,
 ) -> Outcome<i32, BreakRefusal> {
-    let person = named(person)?;
+    let person = required_name(person)?;
     let mut transaction = database::begin(&app.pool).await?;
     open_break(&mut transaction, break_id).await?;
     let proposal_no = store::propose(&mut transaction, break_id, proposed, person).await?;
@@ -243,15 +244,16 @@ pub async fn propose_correction(
     Ok(proposal_no)
 }
 
-/// Does what is proposed for a break, on the word of a second person, who names the proposal that he has seen; and closes it.
+/// Carries out the proposed correction and closes the break. `person` must be another person than the one who proposed it, and names the
+/// proposal that they have seen.
 pub async fn confirm_break(app: &App, break_id: BreakId, proposal_no: i32, person: &str) -> Outcome<(), BreakRefusal> {
-    let person = named(person)?;
+    let person = required_name(person)?;
     let mut transaction = database::begin(&app.pool).await?;
     let corrected = correct(&mut transaction, app, Confirmation { break_id, proposal_no, person }).await;
     database::end(transaction, corrected).await
 }
 
-/// A second person's word on what is proposed for a break.
+/// A second person's confirmation of a proposal.
 struct Confirmation<'a> {
     break_id: BreakId,
     proposal_no: i32,
@@ -269,15 +271,14 @@ async fn correct(
         return Err(Fault::Refused(BreakRefusal::ProposalChanged));
     }
     match found.proposed {
-        // What the one books pays what is still owed first; what the other books goes back whole.
+        // `Post` pays what is still owed and owes the rest back; `Refund` pays all of it back.
         Correction::Post | Correction::Refund => book_missing(connection, app, &found).await?,
-        // The channel took the money that its file names, so that nothing has left the bank. Of what else is open over the order another
-        // break tells.
+        // The channel did take what its file names, so no money moves. Anything else that is open for the order has its own break.
         Correction::AskChannel if found.kind == BreakKind::SharedReference => {}
         Correction::AskChannel => settle_by_hand(connection, app, &found).await?,
         Correction::Reverse => {
             reverse(connection, app, &found, person).await?;
-            // What the channel's files pay for it beyond what is booked now, the channel has taken back.
+            // If the channel's files pay more for the order than is booked now, the surplus has gone back to the channel.
             if store::sum_open(connection, found.withholding_id).await?.is_negative() {
                 settle_by_hand(connection, app, &found).await?;
             }
@@ -285,16 +286,16 @@ async fn correct(
     }
     close(connection, &found, BreakStatus::Corrected, person, None).await?;
     if found.proposed == Correction::Reverse && found.theirs.is_zero() {
-        tell_rest(connection, &found).await?;
+        open_break_over_rest(connection, &found).await?;
     }
     let detail = json!({ "proposal_no": proposal_no, "correction": found.proposed });
     audit::record(connection, app, Act::new(Action::BreakCorrected, break_id, detail)).await?;
     Ok(())
 }
 
-/// Closes a break without a correction, with the reason.
+/// Closes a break without a correction. The reason is required.
 pub async fn dismiss_break(app: &App, break_id: BreakId, person: &str, reason: &str) -> Outcome<(), BreakRefusal> {
-    let (person, reason) = (named(person)?, reason.trim());
+    let (person, reason) = (required_name(person)?, reason.trim());
     if reason.is_empty() {
         return Err(Fault::Refused(BreakRefusal::ReasonMissing));
     }
@@ -306,12 +307,12 @@ pub async fn dismiss_break(app: &App, break_id: BreakId, person: &str, reason: &
     Ok(())
 }
 
-fn named(person: &str) -> Result<&str, Fault<BreakRefusal>> {
+fn required_name(person: &str) -> Result<&str, Fault<BreakRefusal>> {
     let person = person.trim();
     if person.is_empty() { Err(Fault::Refused(BreakRefusal::NameMissing)) } else { Ok(person) }
 }
 
-/// An open break whose correction somebody else than `person` proposed.
+/// An open break, locked, whose present correction was proposed by somebody other than `person`.
 async fn break_of_another(
     connection: &mut PgConnection,
     break_id: BreakId,
@@ -345,9 +346,9 @@ async fn close(
     }
 }
 
-/// Our order that a break is over, and its line, as they stand under the line's lock; `None` where the order is not ours, or was sent
-/// to another channel: money that one channel has for the other's order stands in suspense too. What became of the order since the
-/// break was opened counts, not what the break says of it.
+/// Locks the line of the order that a break is about, and loads both under the lock: the present state of the order counts, not its state
+/// when the break was opened. `None` if the order is not ours or was sent to another channel; money that one channel has for another
+/// channel's order is in suspense, too.
 async fn lock_order(
     connection: &mut PgConnection,
     found: &Break,
@@ -360,14 +361,14 @@ async fn lock_order(
     Ok(order.map(|order| (order, line)))
 }
 
-/// Records that people have settled with the channel what its files leave open, so that nothing of it is owed any more. An order
-/// that was pending over its amount has brought nothing.
+/// Records that people have settled with the channel what its files leave open, so that neither side owes anything for the order any
+/// more. An order that was pending because of its amount ends as failed: nothing was collected.
 async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break) -> Outcome<(), BreakRefusal> {
     let locked = lock_order(connection, found).await?;
     let when = When { business_day: business_day::store::hold_today(connection).await?, at: app.clock.now() };
     let posting = match locked {
         None => posting::suspense_returned(found, when),
-        // It is still to be sent, or its end is not known, and would be collected after that. Over its amount people say how it ends.
+        // A pending order may still be collected. Only if it is pending because of its amount, people say how it ends.
         Some((order, _)) if order.is_pending() && found.kind != BreakKind::AmountDiffers => {
             return Err(Fault::Refused(BreakRefusal::DoesNotFit));
         }
@@ -386,7 +387,7 @@ async fn settle_by_hand(connection: &mut PgConnection, app: &App, found: &Break)
     Ok(ledger::store::insert_postings(connection, &[posting]).await?)
 }
 
-/// Ends a pending order as two people say; `false` where its channel has ended it before.
+/// Ends a pending order with the answer that two people have confirmed; `false` if the channel has ended it meanwhile.
 async fn end_order(
     connection: &mut PgConnection,
     app: &App,
@@ -397,12 +398,12 @@ async fn end_order(
     repayment::post_confirmed(connection, app, &result).await
 }
 
-/// Takes back what was booked for the order, and books what the channel says that it took, if anything.
+/// Reverses what the order had collected, and books what the channel says that it took, if anything.
 async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person: &str) -> Outcome<(), BreakRefusal> {
     let locked = lock_order(connection, found).await?;
     let (order, line) = locked.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
-    // What was booked is owed again, and as much of the channel's money pays it. Anything beyond would have to go back to a card that
-    // nobody knows any more.
+    // After the reversal the booked amount is owed again, and as much of the channel's money pays it. Any surplus would have to be paid
+    // back to a card, and the cards of an erased borrower are not known any more.
     if found.theirs > order.collected() && borrower::is_erased(connection, line.borrower_id).await? {
         return Err(Fault::Refused(BreakRefusal::BorrowerErased));
     }
@@ -411,13 +412,13 @@ async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person
     if found.theirs.is_positive() && !repayment::receive_from_file(connection, app, &order, found.theirs).await? {
         return Err(Fault::Refused(BreakRefusal::BookedBefore));
     }
-    // Told last, once it is known what the other money leaves unpaid.
+    // Last, because only now it is known what the channel's money leaves unpaid.
     Ok(overdue::tell_passed(connection, app, order.line_id, &reopened).await?)
 }
 
-/// Tells by a break of its own what people booked beyond a success on its channel's word, once the success is taken back: that is another
-/// receipt, and may have gone back to the card already.
-async fn tell_rest(connection: &mut PgConnection, found: &Break) -> Outcome<(), BreakRefusal> {
+/// Opens a separate break over what people had booked beyond the order's success, once that success is reversed: it is a separate receipt,
+/// and may have been paid back to the card already.
+async fn open_break_over_rest(connection: &mut PgConnection, found: &Break) -> Outcome<(), BreakRefusal> {
     let rest = store::sum_open(connection, found.withholding_id).await?;
     if rest.is_positive() {
         let today = business_day::store::today(connection).await?;
@@ -426,17 +427,17 @@ async fn tell_rest(connection: &mut PgConnection, found: &Break) -> Outcome<(), 
     Ok(())
 }
 
-/// Books money that the channel took and we did not know of.
+/// Books money that the channel took and that is not booked yet.
 async fn book_missing(connection: &mut PgConnection, app: &App, found: &Break) -> Outcome<(), BreakRefusal> {
     let locked = lock_order(connection, found).await?;
     let (order, line) = locked.ok_or(Fault::Refused(BreakRefusal::DoesNotFit))?;
-    // The order may have ended since the break was opened: what it brought then is not missing, nor is what an earlier break of it
-    // booked, or what the channel has taken back by hand.
+    // The order may have ended since the break was opened: what it collected is not missing, nor is what an earlier break has booked, or
+    // what was returned to the channel by hand.
     let missing = found.theirs - store::sum_accounted(connection, found).await?;
     if !missing.is_positive() {
         return Err(Fault::Refused(BreakRefusal::DoesNotFit));
     }
-    // Only somebody who owes nothing is erased, so all of it would have to go back to a card that nobody knows any more.
+    // Only borrowers who owe nothing are erased, so all of it would have to be paid back to a card, which is not known any more.
     if borrower::is_erased(connection, line.borrower_id).await? {
         return Err(Fault::Refused(BreakRefusal::BorrowerErased));
     }
@@ -447,14 +448,14 @@ async fn book_missing(connection: &mut PgConnection, app: &App, found: &Break) -
         }
         false => repayment::receive_from_file(connection, app, &order, missing).await?,
         true if is_over_amount => end_paid(connection, app, found, &order).await?,
-        // Any other pending order is not corrected but resolved.
+        // Any other pending order gets its result from the channel, not by a correction.
         true => return Err(Fault::Refused(BreakRefusal::DoesNotFit)),
     };
     if booked { Ok(()) } else { Err(Fault::Refused(BreakRefusal::BookedBefore)) }
 }
 
-/// Ends a pending order with what its channel took. What that is beyond the order's amount is money that only the channel
-/// tells of.
+/// Ends a pending order with what its channel took. Anything beyond the order's amount is booked as money that only the channel reported.
+/// `false` if the order ended meanwhile, or such money was booked for it before.
 async fn end_paid(
     connection: &mut PgConnection,
     app: &App,

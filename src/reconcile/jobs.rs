@@ -1,4 +1,4 @@
-//! Fetching and comparing the channels' daily files.
+//! The job that fetches the channels' daily files and compares them with our orders.
 
 use chrono::{NaiveTime, TimeDelta};
 
@@ -11,12 +11,12 @@ use crate::business_day;
 use crate::notice;
 use crate::partner::withholding::{self as channels, ChannelName};
 
-/// How many days back a file that is missing is still asked for.
+/// How many days back a missing file is still requested.
 const DAYS_BACK: u32 = 30;
-/// A file comes in the night after its day; what is missing at noon is overdue.
+/// Measured from the beginning of the file's day: a file comes in the night after its day, and is overdue if missing at noon.
 const OVERDUE_AFTER: TimeDelta = TimeDelta::hours(36);
 
-/// What one run did.
+/// What one run of the job did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reconciled {
     pub files: u64,
@@ -24,15 +24,14 @@ pub struct Reconciled {
     /// Pending orders that a file has ended.
     pub resolved: u64,
     pub breaks: u64,
-    /// Files that could not be had or did not add up; asked for again by the next run.
+    /// Files that could not be fetched or did not add up; the next run requests them again.
     pub failed: u64,
 }
 
-/// Fetches and compares every channel's file of every ended day that has not been compared yet, and tells operators of those that are
-/// overdue.
+/// Fetches and compares every channel's file of each ended day that has not been compared yet, and notifies operators of overdue files.
 ///
 /// # Errors
-/// The first failure of our own, once all other files have been compared.
+/// The first failure of our own, after all other files have been compared.
 pub async fn fetch_channel_files(app: &App) -> anyhow::Result<Reconciled> {
     let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
     let mut done = Reconciled::default();
@@ -69,7 +68,7 @@ pub async fn fetch_channel_files(app: &App) -> anyhow::Result<Reconciled> {
     }
 }
 
-/// `None` where the file could not be had; that is the channel's failure, not ours, and it is asked again.
+/// `None` if the file could not be fetched: that is the channel's failure, not ours, and the file is requested again later.
 async fn fetch_and_compare(app: &App, channel: ChannelName, day: BusinessDay) -> anyhow::Result<Option<Compared>> {
     match channels::daily_file(&app.partners, channel, day).await {
         Ok((bytes, file)) => {

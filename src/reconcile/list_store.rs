@@ -1,4 +1,4 @@
-//! SQL of breaks as operators see them.
+//! SQL that lists breaks for operators.
 
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -7,39 +7,39 @@ use super::model::{BreakKind, BreakStatus, Correction};
 use crate::base::id::{BreakId, LineId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 
-/// A break, with our order that it is over as that stands now.
+/// A break, with the present state of our order that it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listed {
     pub break_id: BreakId,
     pub kind: BreakKind,
     pub status: BreakStatus,
-    /// Business days from its opening until today, or until its end.
+    /// Calendar days from its opening until today, or until it was closed.
     pub age_days: i32,
     pub channel: String,
     /// The day of the file, or of the order whose channel contradicted itself.
     pub business_day: BusinessDay,
     pub withholding_id: WithholdingId,
-    /// `None`, as the next, where the order is not ours.
+    /// `None` if the order is not ours; so is `order_status`.
     pub line_id: Option<LineId>,
     pub order_status: Option<String>,
     pub our_fen: Fen,
     pub their_fen: Fen,
     pub proposed: Correction,
-    /// Counts the proposals; whoever confirms one names it.
+    /// The number of the present proposal, which a confirmation has to name.
     pub proposal_no: i32,
     /// `comparison`, `callback`, or a person.
     pub proposed_by: String,
-    /// Who looks after it: whoever proposed its correction, until somebody else takes it.
+    /// Who is responsible for it: whoever proposed the present correction, until somebody else takes the break.
     pub owner: String,
     pub confirmed_by: Option<String>,
     pub note: Option<String>,
-    /// What the channel paid by hand to settle it; less than zero where it got that back.
+    /// What the channel paid by hand to settle it; negative if money went back to the channel.
     pub settled_fen: Fen,
     pub opened_on: BusinessDay,
     pub closed_on: Option<BusinessDay>,
 }
 
-/// What narrows a list down.
+/// Filters of a list of breaks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
     pub break_id: Option<BreakId>,

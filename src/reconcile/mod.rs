@@ -1,4 +1,5 @@
-//! Reconciliation (对账): comparing channels' daily files with our orders, and correcting what differs.
+//! Reconciliation (对账): compares channels' daily files with our withholding orders, and corrects the differences (breaks). Start with
+//! `model` (a break and its corrections), then `actions::take_in` (one file) and `actions::confirm_break` (one correction).
 
 pub mod model;
 pub mod posting;

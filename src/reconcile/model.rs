@@ -1,10 +1,10 @@
-//! Breaks: what a difference between a channel's file and our books is, and what would correct it.
+//! Breaks: the differences between a channel's daily file and our books, and the corrections that can be proposed for them.
 
 use crate::base::id::{BreakId, WithholdingId};
 use crate::base::{BusinessDay, Fen, words};
 use crate::partner::withholding::ChannelName;
 
-/// One difference, as it stands.
+/// One difference in its present state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Break {
     pub break_id: BreakId,
@@ -16,17 +16,17 @@ pub struct Break {
     pub ours: Fen,
     pub theirs: Fen,
     pub proposed: Correction,
-    /// Counts the proposals, so that the second person confirms the one that was shown.
+    /// The number of the present proposal, counted up by each new one; a confirmation names it, so that it confirms what was shown.
     pub proposal_no: i32,
     pub status: BreakStatus,
-    /// Who found it, the comparison or a callback, or the person who changed the proposal.
+    /// `comparison` or `callback`, whichever found the break, or the person who changed the proposal.
     pub proposed_by: String,
-    /// Who looks after it: whoever proposed its correction, until somebody else takes it.
+    /// Who is responsible for it: whoever proposed the present correction, until somebody else takes the break.
     pub owner: String,
     pub opened_on: BusinessDay,
 }
 
-/// What a comparison has found of one order.
+/// A difference that a comparison has found for one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Difference {
     pub kind: BreakKind,
@@ -40,21 +40,22 @@ words! {
     pub enum BreakKind {
         /// The file has an order that we never made, or never sent to this channel.
         MissingHere = "missing_here",
-        /// We hold a success that no file told of within a day, or have booked what a channel said of an order that failed.
+        /// Our order succeeded, but no file named it within a day; or people booked money for it on the channel's word, and the channel has
+        /// paid none of it.
         MissingThere = "missing_there",
         AmountDiffers = "amount_differs",
         WeFailedTheySucceeded = "we_failed_they_succeeded",
         WeSucceededTheyFailed = "we_succeeded_they_failed",
-        /// The channel's files name a success more than once, or once when it was paid by hand already, and took more by that than was
+        /// The channel's files name a success more than once, or once although it was paid by hand already, and the sum is more than was
         /// booked for it.
         NamedTwice = "named_twice",
-        /// The file names one payment for this order and for another one, so that one of them may not have been paid.
+        /// The file gives the same payment reference for this order and another one, so one of them may not have been paid.
         SharedReference = "shared_reference",
     }
 }
 
 impl BreakKind {
-    /// What the comparison proposes: what follows from the file if it is true, and where that is not clear, to ask the channel.
+    /// The correction that the comparison proposes: the one that is right if the file is true, or to ask the channel if that is not clear.
     pub fn first_proposal(self) -> Correction {
         match self {
             BreakKind::WeFailedTheySucceeded => Correction::Post,
@@ -72,16 +73,16 @@ words! {
     #[derive(Hash, clap::ValueEnum)]
     #[value(rename_all = "snake_case")]
     pub enum Correction {
-        /// Book what the channel took as far as it is still owed; the rest is owed back. An order that is pending, because its channel
-        /// named an amount that cannot be, ends as succeeded.
+        /// Book what the channel took as a repayment of what is still owed; the rest is owed back. An order that is pending because the
+        /// channel named an impossible amount ends as succeeded.
         Post = "post",
-        /// Book what the channel took; all of it goes back to the card, whatever is owed.
+        /// Book what the channel took, and pay all of it back to the card, whatever is owed.
         Refund = "refund",
-        /// A person settles it with the channel; confirming records that this was done. An order that waits because its channel named
-        /// an amount that cannot be ends as failed.
+        /// A person settles it with the channel; confirming records that this was done. An order that is pending because the channel
+        /// named an impossible amount ends as failed.
         #[value(alias = "ask-channel")]
         AskChannel = "ask_channel",
-        /// Take a booked success back; what the channel's files pay for it beyond what is booked then has gone back to the channel.
+        /// Reverse a booked success; what the channel's files pay for it beyond what is booked then counts as returned to the channel.
         Reverse = "reverse",
     }
 }
@@ -94,7 +95,7 @@ words! {
     }
 }
 
-/// What a channel keeps and what it owes us of one day, for one funder.
+/// One funder's share of a channel's daily file: `amount` is what the channel took, `cost` what it keeps of that for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelShare {
     pub funder_id: crate::base::id::FunderId,

@@ -1,12 +1,12 @@
-//! SQL of breaks that are open when a later file names their orders.
+//! SQL for breaks that are still open when a later file names their orders: they are locked, closed, or changed to the file's amount.
 
 use sqlx::PgConnection;
 
 use super::store::FileKey;
 use crate::base::BusinessDay;
 
-/// Locks the open breaks of orders that the file names as paid. Whoever corrects a break locks it first, too: so a correction is either
-/// done before the file is compared, and counts in the comparison, or waits until that is over. Call this before the business day is held.
+/// Locks the open breaks of orders that the file names as paid. A correction locks its break first, too. So it is either done before the
+/// file is compared, and counts in the comparison, or waits until the comparison is over. Call this before the business day is held.
 pub async fn lock_breaks_named_paid(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<()> {
     sqlx::query_scalar!(
         "select b.break_id
@@ -22,7 +22,7 @@ pub async fn lock_breaks_named_paid(connection: &mut PgConnection, key: FileKey)
     Ok(())
 }
 
-/// Closes the open breaks over successes that no file had named so far, and that this file names as paid. Returns how many.
+/// Closes the open `missing_there` breaks of orders that this file names as paid. Returns how many.
 pub async fn close_breaks_named_paid(
     connection: &mut PgConnection,
     key: FileKey,
@@ -43,9 +43,10 @@ pub async fn close_breaks_named_paid(
     Ok(closed.rows_affected())
 }
 
-/// Changes open breaks over what a channel had said of an order to the amount that its file names, because the channel pays what its file
-/// says. What was proposed for the former amount has to be proposed anew; what a comparison has proposed comes from a file already. Where
-/// another file names that order as well, nothing is changed: what the two pay together is a break of its own. Returns how many.
+/// Changes the amount of open breaks to the one that the file names, because the channel pays what its file says. That concerns breaks
+/// that a callback opened, or for which a person proposed something; a break whose proposal is a comparison's has its amount from a file
+/// already. A proposal for the former amount is dropped and has to be made anew. If another file names the order as well, nothing is
+/// changed: what the two pay together is a separate break. Returns how many were changed.
 pub async fn take_over_amounts(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<u64> {
     let taken_over = sqlx::query!(
         "update reconciliation_break b

@@ -1,4 +1,4 @@
-//! SQL of money that people booked on a channel's word, against what the channel has paid of it.
+//! SQL that compares money which people booked on a channel's word with what the channel has paid of it.
 
 use sqlx::PgConnection;
 
@@ -7,9 +7,10 @@ use super::store::FileKey;
 use crate::base::id::WithholdingId;
 use crate::base::{BusinessDay, Fen};
 
-/// Each final order through which people booked money on its channel's word, and of which the channel pays less than is booked: by its
-/// compared files and by hand, in all. It is looked at with each file that names it, and with the file of the day after the money was
-/// booked, whether an earlier file named it or not. What a break of the same two amounts has told of before is not told again.
+/// Finds final orders through which people booked money on the channel's word, and for which the channel has paid less than is booked;
+/// what it paid is the sum over its compared files and its payments by hand. An order is checked with each file that names it, and with
+/// the file of the day after the money was booked, even if an earlier file named it. A partial payment is reported only once: not if a
+/// break of the same two amounts exists already.
 pub async fn find_unpaid(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<Difference>> {
     sqlx::query_as!(
         Difference,
@@ -53,8 +54,8 @@ pub async fn find_unpaid(connection: &mut PgConnection, key: FileKey) -> sqlx::R
     .await
 }
 
-/// Opens a break over `rest`, which the channel has yet to pay of the money that is still booked through an order after one break has taken
-/// back what the order had collected; unless another break of the order is open, which tells of it.
+/// Opens a break over `rest`: money that is still booked through an order and unpaid by the channel, after the break `taken_back_by` has
+/// reversed what the order itself had collected. Does nothing if another break of the order is open, because that one covers it.
 pub async fn insert_rest(
     connection: &mut PgConnection,
     taken_back_by: &Break,

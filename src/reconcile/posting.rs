@@ -1,4 +1,4 @@
-//! How a channel's settlement of a day stands in the books.
+//! Postings of what a channel settles by its daily file or by hand.
 
 use uuid::Uuid;
 
@@ -9,14 +9,14 @@ use crate::ledger::posting::Legs;
 use crate::ledger::{Account, Posting};
 use crate::partner::withholding::ChannelName;
 
-/// Whose books money stands in that belongs to no funder: the house's own.
+/// The nil id, which stands for the house itself: money that belongs to no funder is booked under it.
 pub const HOUSE: FunderId = FunderId::from_uuid(Uuid::nil());
 
-/// The channel pays what it took, less what it keeps. One posting for each channel, day and funder, whose id follows from
-/// the three, so that a file cannot be booked twice.
+/// The channel pays what it took, less its cost. There is one posting for each channel, day and funder. Its id is derived from the three,
+/// so that a file cannot be booked twice.
 pub fn channel_settles(channel: ChannelName, file_of: BusinessDay, share: &ChannelShare, when: When) -> Posting {
     let posting_id = settles_id(channel, file_of, share.funder_id);
-    // What is not ours is owed to nobody that we know, so that it does not make up for what the channel owes us.
+    // Money for orders that are not ours goes to suspense, so that it does not offset what the channel owes us.
     let owed = if share.funder_id == HOUSE { Account::Suspense } else { Account::ChannelReceivable };
     Posting {
         posting_id,
@@ -39,7 +39,7 @@ fn settles_id(channel: ChannelName, file_of: BusinessDay, funder_id: FunderId) -
     Uuid::new_v5(&funder_id.uuid(), name.as_bytes())
 }
 
-/// A difference was settled with the channel by hand: it paid what was open (or got back what it had paid too much).
+/// A difference was settled with the channel by hand: it paid `open`, or, if `open` is negative, got back what it had paid too much.
 pub fn settled_by_hand(found: &Break, funder_id: FunderId, open: Fen, when: When) -> Posting {
     Posting {
         posting_id: found.break_id.uuid(),
@@ -54,7 +54,7 @@ pub fn settled_by_hand(found: &Break, funder_id: FunderId, open: Fen, when: When
     }
 }
 
-/// Money for an order that is not ours went back to the channel.
+/// Money for an order that is not ours was returned to the channel.
 pub fn suspense_returned(found: &Break, when: When) -> Posting {
     Posting {
         posting_id: found.break_id.uuid(),

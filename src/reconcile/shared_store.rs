@@ -1,4 +1,4 @@
-//! SQL of payments that a channel names more than once: for one order, or for several.
+//! SQL that finds payments which a channel names more than once: for one order, or for several.
 
 use sqlx::PgConnection;
 
@@ -8,9 +8,9 @@ use crate::base::Fen;
 use crate::base::id::WithholdingId;
 use crate::partner::withholding::ChannelName;
 
-/// Lets no other file of the channel be compared until the transaction ends: two that name one order, compared at the same moment by
-/// two nodes, would each not see the other, and neither would tell that the order is named twice. To be called before anything else
-/// is locked.
+/// Keeps other files of the channel from being compared until the transaction ends. Otherwise, if two files name one order and two nodes
+/// compare them at the same moment, neither sees the other file, and no break says that the order is named twice. Call this before
+/// anything else is locked.
 pub async fn lock_channel(connection: &mut PgConnection, channel: ChannelName) -> sqlx::Result<()> {
     sqlx::query_scalar!(
         r#"select true as "is_locked!" from pg_advisory_xact_lock(hashtextextended('channel files ' || $1, 0))"#,
@@ -21,8 +21,8 @@ pub async fn lock_channel(connection: &mut PgConnection, channel: ChannelName) -
     Ok(())
 }
 
-/// Each order that was paid more than once: the file names its success, another line (of any file) or a payment by hand has told of
-/// money for it too, and all of that together is more than was booked. Days do not matter: a file may come late.
+/// Finds orders that were paid more than once: the file names the order's success, another line (of any compared file) or a payment by
+/// hand brought money for it too, and the sum is more than was booked. The days do not matter, because a file may come late.
 pub async fn find_named_twice(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<Difference>> {
     sqlx::query_as!(
         Difference,
@@ -54,8 +54,9 @@ pub async fn find_named_twice(connection: &mut PgConnection, key: FileKey) -> sq
     .await
 }
 
-/// Each final order of ours whose success the file names by a reference that it gives to another order too. What the channel took for it
-/// is in doubt then, and stands as nothing. What has no digit but zeros names no payment: a dash, a filled field.
+/// Finds final orders of ours whose success the file names under a payment reference that it gives to another order too. What the channel
+/// took for such an order is in doubt, so `theirs` is zero. References without a digit from 1 to 9 are ignored, because they name no
+/// payment: a dash, or a field filled with zeros.
 pub async fn find_shared(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<Difference>> {
     sqlx::query_as!(
         Difference,

@@ -1,4 +1,4 @@
-//! SQL of daily files, their comparison with our orders, and breaks. The comparison is set-based.
+//! SQL of daily files, of their comparison with our orders, and of breaks. One statement compares a whole file.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -10,20 +10,20 @@ use crate::base::{BusinessDay, Fen};
 use crate::partner::withholding::{ChannelFailure, ChannelName, DailyFile};
 use crate::repayment::withholding::Failure;
 
-/// An order of ours that is pending, and the file's explicit word on it.
+/// One of our pending orders, and its result in the file.
 #[derive(Clone, Debug)]
 pub struct PendingInFile {
     pub withholding_id: WithholdingId,
     pub line_id: LineId,
-    /// `None` where it succeeded.
+    /// `None` if it succeeded.
     pub failure: Option<ChannelFailure>,
-    /// The channel's code, where it failed.
+    /// The channel's code; `None` if it succeeded.
     pub code: Option<String>,
     pub amount: Fen,
     pub channel_reference: String,
 }
 
-/// How a break ends, on whose word.
+/// How a break is closed, and by whom.
 #[derive(Clone, Copy, Debug)]
 pub struct Closing<'a> {
     pub status: BreakStatus,
@@ -32,23 +32,23 @@ pub struct Closing<'a> {
     pub today: BusinessDay,
 }
 
-/// When a file is compared.
+/// The circumstances of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct Comparison {
     pub today: BusinessDay,
-    /// Whether it was not compared before.
+    /// Whether the file is compared for the first time.
     pub is_first: bool,
 }
 
-/// What names one file.
+/// What identifies a daily file.
 #[derive(Clone, Copy, Debug)]
 pub struct FileKey {
     pub channel: ChannelName,
     pub day: BusinessDay,
 }
 
-/// Keeps a file's sums and hash, in the place of other bytes of that day that were not compared yet. `false` where these bytes are here
-/// already, or others were compared.
+/// Stores a file's sums and hash; they replace those of another file of that day that was not compared yet. `false` if a file with the same
+/// bytes is stored already, or one with other bytes was compared already.
 pub async fn keep_file(
     connection: &mut PgConnection,
     key: FileKey,
@@ -73,7 +73,7 @@ pub async fn keep_file(
     Ok(kept.rows_affected() == 1)
 }
 
-/// Whether the file that is kept of that day has these bytes.
+/// Whether the stored file of that day has these bytes.
 pub async fn has_bytes(connection: &mut PgConnection, key: FileKey, sha256: &[u8]) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select sha256 = $3 as "is_same!" from channel_file where channel = $1 and business_day = $2"#,
@@ -85,7 +85,7 @@ pub async fn has_bytes(connection: &mut PgConnection, key: FileKey, sha256: &[u8
     .await
 }
 
-/// Removes the lines of a file whose place another one takes.
+/// Deletes the lines of a file that is replaced by another one.
 pub async fn delete_file_lines(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from channel_file_line where channel = $1 and business_day = $2",
@@ -123,7 +123,8 @@ pub async fn insert_file_lines(connection: &mut PgConnection, key: FileKey, file
     Ok(())
 }
 
-/// The days from `from` on, before `today`, whose file of this channel has not been compared.
+/// The days from `from` until the day before `today` whose file of this channel has not been compared; days before the channel's first
+/// order are left out.
 pub async fn days_without_file(
     connection: &mut PgConnection,
     channel: ChannelName,
@@ -145,8 +146,8 @@ pub async fn days_without_file(
     .await
 }
 
-/// Orders that are pending here and explicitly final in the file, each once. Where the file names one twice and says the opposite, the
-/// success counts, so that nobody takes the money again; the comparison opens a break over the other line.
+/// Orders that are pending here and explicitly final in the file, each once. If the file names an order as both succeeded and failed, the
+/// success counts, so that the money is not collected again; the comparison opens a break for the other line.
 pub async fn load_pending(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<PendingInFile>> {
     sqlx::query_as!(
         PendingInFile,
@@ -164,9 +165,9 @@ pub async fn load_pending(connection: &mut PgConnection, key: FileKey) -> sqlx::
     .await
 }
 
-/// Orders sent on an earlier day that are still pending though no file tells of them: the channel never took them on. The file
-/// of the day they were sent and that of the day after must both be here, because what is sent late in the evening may stand
-/// in the next day's; a file of a later day does not stand in for one that is missing.
+/// Orders sent on an earlier day that are still pending although no file names them, so the channel probably never accepted them. The file
+/// of the day they were sent and that of the next day must both be stored, because an order that is sent late in the evening may be in
+/// the next day's file; a file of a later day does not replace a missing one.
 pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<(WithholdingId, LineId)>> {
     let rows = sqlx::query!(
         r#"select w.withholding_id as "withholding_id: WithholdingId", w.line_id as "line_id: LineId"
@@ -186,13 +187,14 @@ pub async fn load_absent(connection: &mut PgConnection, key: FileKey) -> sqlx::R
     Ok(rows.into_iter().map(|row| (row.withholding_id, row.line_id)).collect())
 }
 
-/// Where a file differs from our orders:
+/// Compares a file with our orders. These are differences:
 ///
 /// - a line that differs from our final order;
-/// - a line that names a success of an order that is still to be sent, as after a restore from a back-up;
-/// - a line that names a success of an order that is pending, which it would have ended unless its amount cannot be;
-/// - a success that became final on the day before the file's, and that no file names, from the day on which its order was
-///   sent to the file's day. (The order's own day may be earlier: an order that is rerouted keeps it.)
+/// - a line that names an order that we do not have, or that belongs to another channel, as succeeded;
+/// - a line that names an order as succeeded that we have yet to send, as after a restore from a back-up;
+/// - a line that names an order as succeeded that is still pending: it would have ended the order if its amount were possible;
+/// - an order that became final as succeeded on the day before the file's, and that no file names, from the day on which it was sent to
+///   the file's day. (The order's own day may be earlier: a rerouted order keeps it.)
 ///
 /// A line whose code means neither success nor failure is ignored.
 pub async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<Difference>> {
@@ -235,14 +237,14 @@ pub async fn find_differing(connection: &mut PgConnection, key: FileKey) -> sqlx
     .await
 }
 
-/// Opens a break for each difference, unless it has one already, and returns how many were opened.
+/// Opens a break for each difference that has none yet, and returns how many were opened.
 ///
-/// What people made of the channel's word before the file came does not stand in the way of what the file says otherwise: where it was
-/// over another amount, or they had dismissed it, or settled it with the channel without any money, or had taken back since what they had
-/// booked, there is a new break.
+/// A callback may have opened a break before the file came, and people may have closed it. It does not prevent a new break if its amount
+/// was another one. When the file is compared for the first time, it does not prevent one either if people dismissed it, settled it with
+/// the channel without any money, or have since reversed what they booked.
 ///
-/// A break over what the channel took for an order of ours may be of the order's day, and so of another one than the file's; that the
-/// channel names the order in several files is a break of its own.
+/// For differences between the channel's result and our order's, the day does not matter: the existing break may have the order's day
+/// instead of the file's. That the channel names an order in several files is a separate break.
 pub async fn insert_breaks(
     connection: &mut PgConnection,
     key: FileKey,
@@ -284,8 +286,8 @@ pub async fn insert_breaks(
     Ok(opened.rows_affected())
 }
 
-/// What the channel still owes us for an order (less than zero: we owe it): what was booked as collected through it, less
-/// what its files and people have settled.
+/// What the channel still owes us for an order; negative if we owe the channel. It is what was booked as collected through the order, less
+/// what the channel's compared files and settlements by hand have paid.
 pub async fn sum_open(connection: &mut PgConnection, withholding_id: WithholdingId) -> sqlx::Result<Fen> {
     sqlx::query_scalar!(
         r#"select (coalesce((select b.booked_fen from withholding_booked b
@@ -303,9 +305,9 @@ pub async fn sum_open(connection: &mut PgConnection, withholding_id: Withholding
     .await
 }
 
-/// What is known of the money that a channel took for a break's order: what is booked as collected through it, and what people have given
-/// back to the channel. Where instead the channel has paid by hand, that is no other money than what is booked; only what its files name
-/// several times is compared with all that it paid.
+/// How much of the money that a channel took for a break's order is accounted for: what is booked as collected through the order, and what
+/// was returned to the channel by hand. What the channel paid by hand is the money that is booked already, so it is left out; only for
+/// `named_twice` it is deducted, because there all that the channel paid is compared.
 pub async fn sum_accounted(connection: &mut PgConnection, found: &Break) -> sqlx::Result<Fen> {
     sqlx::query_scalar!(
         r#"select (coalesce((select b.booked_fen from withholding_booked b
@@ -321,7 +323,7 @@ pub async fn sum_accounted(connection: &mut PgConnection, found: &Break) -> sqlx
     .await
 }
 
-/// Keeps what was settled by hand.
+/// Stores the amount that was settled by hand.
 pub async fn save_settled(connection: &mut PgConnection, break_id: BreakId, settled: Fen) -> sqlx::Result<()> {
     sqlx::query!(
         "update reconciliation_break set settled_fen = $2 where break_id = $1",
@@ -333,9 +335,9 @@ pub async fn save_settled(connection: &mut PgConnection, break_id: BreakId, sett
     Ok(())
 }
 
-/// What the channel took and keeps of the day, by the funder whose lines were collected from. What is named twice counts twice,
-/// because the bank has it: the rest stands against what the channel owes us until its break is closed. It may keep something for
-/// what it did not take, too. Orders that are not ours belong to no funder: theirs is the nil id, the house's.
+/// Sums a file by the funder whose lines were collected from: what the channel took, and its cost. An order that is named twice counts
+/// twice, because the money of both is at the bank: the surplus is set against what the channel owes us until its break is closed. There
+/// may be a cost for failed orders, too. Orders that are not ours belong to no funder and have the nil id, which is the house's.
 pub async fn sum_by_funder(connection: &mut PgConnection, key: FileKey) -> sqlx::Result<Vec<ChannelShare>> {
     sqlx::query_as!(
         ChannelShare,
@@ -354,7 +356,7 @@ pub async fn sum_by_funder(connection: &mut PgConnection, key: FileKey) -> sqlx:
     .await
 }
 
-/// `false` where it was compared before, and so booked.
+/// Marks a file as compared; `false` if it was compared, and therefore booked, before.
 pub async fn mark_compared(connection: &mut PgConnection, key: FileKey, at: DateTime<Utc>) -> sqlx::Result<bool> {
     let marked = sqlx::query!(
         "update channel_file set compared_at = $3 where channel = $1 and business_day = $2 and compared_at is null",
@@ -367,7 +369,7 @@ pub async fn mark_compared(connection: &mut PgConnection, key: FileKey, at: Date
     Ok(marked.rows_affected() == 1)
 }
 
-/// A break, locked.
+/// Loads a break and locks it; `None` if there is none with this id.
 pub async fn lock_break(connection: &mut PgConnection, break_id: BreakId) -> sqlx::Result<Option<Break>> {
     let row = sqlx::query!(
         r#"select channel, business_day as "business_day: BusinessDay", kind as "kind: BreakKind",
@@ -400,7 +402,7 @@ pub async fn lock_break(connection: &mut PgConnection, break_id: BreakId) -> sql
     .transpose()
 }
 
-/// Ends an open break; the table refuses a person who confirms what is their own proposal.
+/// Closes an open break; `false` if it is not open. A constraint of the table refuses a person who confirms their own proposal.
 pub async fn close_break(
     connection: &mut PgConnection,
     break_id: BreakId,
@@ -420,8 +422,8 @@ pub async fn close_break(
     Ok(closed.rows_affected() == 1)
 }
 
-/// Changes what is proposed; whoever proposes it owns the break, too, and cannot confirm it. Returns the proposal's number, unless the
-/// break is closed.
+/// Changes the proposed correction; `person` becomes the break's owner, too, and cannot confirm it. Returns the proposal's number, or
+/// `None` if the break is closed.
 pub async fn propose(
     connection: &mut PgConnection,
     break_id: BreakId,
@@ -439,7 +441,7 @@ pub async fn propose(
     .await
 }
 
-/// Has somebody else look after a break, unless it is closed.
+/// Changes the owner of an open break; `false` if it is not open.
 pub async fn take(connection: &mut PgConnection, break_id: BreakId, owner: &str) -> sqlx::Result<bool> {
     let taken = sqlx::query!(
         "update reconciliation_break set owner = $2 where break_id = $1 and status = 'open'",

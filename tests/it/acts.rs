@@ -1,4 +1,4 @@
-//! What people do in tests with random input. Each act may be refused, and says whether it came through.
+//! Test helper: random actions of people in a town, each of them refused about as often as not.
 
 use fenqi::base::Fen;
 use fenqi::base::id::{LineId, LoanId, RepaymentId};

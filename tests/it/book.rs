@@ -1,5 +1,4 @@
-//! A small book: one line with one loan of three installments, inserted without a purchase, for tests of billing and
-//! collection.
+//! Test helper: a small book to collect from, which is one line with one loan of three installments, made without a purchase.
 
 use fenqi::app::App;
 use fenqi::base::id::{BorrowerId, CardId, FunderId, LineId, LoanId};

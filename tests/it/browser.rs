@@ -1,4 +1,4 @@
-//! A browser without a screen, against the real router: it keeps cookies, follows redirects, and fills in the forms of pages.
+//! Test helper: a browser without a screen. It keeps cookies, follows redirects and fills in a page's forms, against the real router.
 
 use std::collections::BTreeMap;
 

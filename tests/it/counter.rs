@@ -1,4 +1,4 @@
-//! A merchant's staff at their browsers.
+//! Test helper: the people of a merchant, in their browsers.
 
 use std::sync::Arc;
 

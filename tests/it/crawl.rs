@@ -1,4 +1,4 @@
-//! Opens pages as somebody would who follows every link.
+//! Test helper: opens every link on a set of pages, as a thorough visitor would.
 
 use std::collections::BTreeMap;
 

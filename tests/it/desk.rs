@@ -1,4 +1,4 @@
-//! A partner's system: it calls the API over HTTP, signs its requests, and accepts only signed answers.
+//! Test helper: a partner's system that calls the API over HTTP, signs its requests, and accepts only signed answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

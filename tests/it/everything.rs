@@ -1,4 +1,4 @@
-//! A house with at least one of everything that an operation of the API names, and the names of these.
+//! Test helper: a house that contains one of each object that an operation of the API can name, and the names of these objects.
 
 use std::collections::BTreeMap;
 

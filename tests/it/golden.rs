@@ -1,4 +1,4 @@
-//! The files of known answers, which lie in a folder beside the project.
+//! Test helper: reads the golden files (cases with known answers), which lie beside the project.
 
 use std::path::PathBuf;
 

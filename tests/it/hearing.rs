@@ -1,4 +1,4 @@
-//! Lets a test read the log that it causes, to look for what must not be logged.
+//! Test helper: captures the program's log while a test runs.
 
 use std::cell::RefCell;
 use std::sync::Once;

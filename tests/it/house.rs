@@ -1,4 +1,5 @@
-//! A house to test in: an app on an empty database, opened on a chosen business day with a clock that can be moved.
+//! Test helper: a house to test in, which is an app on an empty database, opened on a chosen business day, with a clock that can be
+//! moved.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The integrators' documents and sample clients: every command in them is run, as a newcomer would.
+//! The integrators' documents and sample clients work: every command in them is run, as a newcomer would.
 
 mod clients;
 

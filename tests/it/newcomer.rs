@@ -1,4 +1,4 @@
-//! Somebody who comes to the pages for the first time, and every step until they have a line.
+//! Test helper: a new borrower in a browser, and the steps from sign-in to a credit line.
 
 use std::sync::Arc;
 

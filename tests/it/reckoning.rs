@@ -1,5 +1,5 @@
-//! Checks the arithmetic that pages show: every sum in an element `.sum` must be right, and every other amount must lead to a
-//! page where it is explained.
+//! Test helper: recomputes the arithmetic of a page. What stands in `.sum` must be right, and any other amount must link to its
+//! explanation.
 
 use std::collections::{BTreeMap, BTreeSet};
 

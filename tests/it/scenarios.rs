@@ -1,4 +1,4 @@
-//! Every scenario file is a test of its own name: played in an empty database, to its clean end.
+//! Every scenario file runs as a test of its own name, in an empty database, and ends clean.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

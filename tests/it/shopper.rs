@@ -1,4 +1,4 @@
-//! A borrower with a browser: signed in, with a PIN and a line, in a town with a shop.
+//! Test helper: a borrower in a browser, signed in, with a PIN and a credit line, in a town with a shop.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A shop with customers, and a browser in which its owner or staff are signed in.
+//! Test helper: a shop with customers and an owner who looks at its sales, refunds and settlements in a browser.
 
 use std::sync::Arc;
 

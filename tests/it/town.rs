@@ -1,5 +1,5 @@
-//! A small town: a funder with a reserve, a shop, products on sale, and lines to buy on. All is made by the real use cases,
-//! except that lines are inserted, so that tests choose their days and limits.
+//! Test helper: a small town to live in, with a funder and its reserve, a shop, products on sale, and lines to buy on. All are made by the
+//! real use cases; only lines are written directly, so that a test can choose their days and limits.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Connections between a test and its database that fail as networks do.
+//! Test helper: a network connection between a test and its database that can go silent without being closed.
 
 use std::path::PathBuf;
 

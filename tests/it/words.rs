@@ -1,4 +1,5 @@
-//! Every page speaks both languages whole: the same keys, each used, each that is used there, and words for every refusal.
+//! Every page's texts are complete in both languages: the same keys, each of them used, every used key present, and a text for every
+//! refusal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

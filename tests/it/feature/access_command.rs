@@ -1,4 +1,4 @@
-//! `fenqi partner` as operators type it: whoever gives or takes access is named, and the history of it stays.
+//! `fenqi partner`: every grant and removal of access is stored with its author, and its history remains.
 
 use fenqi::partner::key::{Algorithm, PrivateKey, pem_encode};
 use serde_json::{Value, json};

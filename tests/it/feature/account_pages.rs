@@ -1,4 +1,4 @@
-//! What a borrower looks after: cards, PIN, agreements, sessions, the data that is kept, the account itself.
+//! A borrower's account pages: cards, PIN, agreements, sessions, stored data, and the account itself.
 
 use chrono::TimeDelta;
 use fenqi::base::id::BorrowerId;

@@ -1,4 +1,4 @@
-//! `fenqi merchant set-agreement` as operators type it: two people state it, and purchases before it stay as they were.
+//! `fenqi merchant set-agreement`: two people state the terms, and earlier purchases keep theirs.
 
 use sqlx::PgPool;
 

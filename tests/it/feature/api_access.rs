@@ -1,4 +1,4 @@
-//! Who gets in: signatures in both algorithms, keys that overlap and end, nonces over all nodes, addresses, rates, scopes.
+//! Access to the API: signatures in both algorithms, keys that overlap and end, nonces on all nodes, addresses, rate limits, scopes.
 
 use std::sync::Arc;
 

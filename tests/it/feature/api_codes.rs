@@ -1,4 +1,4 @@
-//! Codes of the API that a caller meets rarely, each provoked; and every code of the list is looked for by some test.
+//! Every problem code of the API is provoked by some test; the rare ones are provoked here.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Applications over the API: the funder decides what waits for a person, the risk partner answers late.
+//! The API for applications: a funder decides those that wait for a person, and a risk partner may answer late.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Daily files over the API: at their stated time, for their funder only, signed, whole or in parts.
+//! The API for daily files: available at the stated time, only to their funder, signed, whole or in parts.
 
 use fenqi::app::App;
 use fenqi::base::BusinessDay;

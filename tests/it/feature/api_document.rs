@@ -1,4 +1,4 @@
-//! The API's document says what every operation is, and nothing else.
+//! The OpenAPI document describes every operation of the API, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The document's examples: each is of its own schema, and what they show as a request is one.
+//! The examples in the OpenAPI document are valid under their schemas, and example requests are accepted.
 
 use chrono::{DateTime, NaiveDate};
 use fenqi::access::PartnerKind;

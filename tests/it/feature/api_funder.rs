@@ -1,4 +1,4 @@
-//! A funder's core over the API: loans and what becomes of them, the reserve and its orders, products by two keys.
+//! The API for a funder's core: loans and their history, the reserve and its orders, and products that two keys publish.
 
 use fenqi::access::actions::NewKey;
 use fenqi::base::Fen;

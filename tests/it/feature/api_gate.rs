@@ -1,5 +1,5 @@
-//! What the gate makes of whoever it let in, and of whoever it did not: every call is seen through, answered in our signature,
-//! written down under its partner, and its key kept or given back.
+//! The API gate finishes every call it admits, also if the caller is gone: the answer is signed, the call is logged under its partner,
+//! and its idempotency key is stored or released. Other calls are refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

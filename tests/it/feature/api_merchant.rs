@@ -1,4 +1,4 @@
-//! A merchant's cashier over the API: from an order to its settlement, refunds and voids, and nothing that is another's.
+//! The API for a merchant's cashier: from an order to its settlement, refunds and voids, and nothing of another merchant.
 
 use fenqi::access::PartnerKind;
 use fenqi::base::id::CodeId;

@@ -1,4 +1,4 @@
-//! What is asked for under one key comes about once, and is answered so: though the answer is lost, or comes too late to be waited for.
+//! Idempotency of the API: requests under one key take effect once and get the same answer, even if the first answer was lost or late.
 
 use std::time::Duration;
 

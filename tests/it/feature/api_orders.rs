@@ -1,4 +1,4 @@
-//! A merchant's orders over the API: each is made once, then paid, closed or expired; first answers again; bad input of every kind.
+//! The API for a merchant's orders: each is made once, then paid, closed or expired; repeated requests and every kind of bad input.
 
 use fenqi::access::answer_store::{KeptAnswer, keep_answers, release_key};
 use fenqi::access::{FirstAnswer, Keyed};

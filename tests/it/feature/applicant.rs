@@ -1,4 +1,4 @@
-//! An applicant for tests: registered, consents signed, card bound, as a person would do it.
+//! Test helper: an applicant who is registered, has signed the consents and bound a card, by the real use cases.
 
 use fenqi::app::App;
 use fenqi::base::Fen;

@@ -1,4 +1,4 @@
-//! `fenqi application` as operators type it: what waits for a person is listed with its facts, and decided once.
+//! `fenqi application`: applications that wait for a person are listed with their facts, and each is decided only once.
 
 use fenqi::base::id::ApplicationId;
 use fenqi::credit::ApplicationState;

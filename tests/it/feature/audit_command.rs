@@ -1,4 +1,4 @@
-//! The audit trail: what is typed is in it, it names nobody else, it is one chain, and what was done to it is found.
+//! The audit trail records every manual command, names nobody who did not act, is one hash chain, and tampering with it is found.
 
 use fenqi::app::App;
 use fenqi::audit::{self, Act, Action, Entry, Link, Misfit, Person, Search};

@@ -1,4 +1,5 @@
-//! The authoriser decides on what nobody has locked, where there is plenty of money: what changes meanwhile is noticed.
+//! The authoriser decides correctly without locking lines and the reserve first if there is plenty of money: changes that happen
+//! meanwhile are detected.
 
 use axum::extract::State;
 use fenqi::app::App;

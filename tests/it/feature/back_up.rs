@@ -1,4 +1,4 @@
-//! The commands for back-up and restore that the operators' document shows, typed as they stand there.
+//! The commands for back-up and restore in the operations manual work as they are printed there.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! Person numbers and working days against the files of known answers.
+//! ID numbers and working days agree with the golden cases.
 
 use fenqi::base::person::passes_luhn;
 use fenqi::base::{BusinessDay, CardNumber, CreditCode, ResidentId, WorkingCalendar};

@@ -1,4 +1,4 @@
-//! Bills, loans and repayments by the pages: what is owed and why, paying whole and in part, and honest words meanwhile.
+//! Bills, loans and repayments on the pages: what is owed and why, payment in whole and in part, and what a pending payment shows.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

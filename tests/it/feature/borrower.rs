@@ -1,4 +1,4 @@
-//! People, what they agree to, their cards, and their erasure.
+//! Borrowers are registered, sign agreements, bind cards, and can be erased.
 
 use chrono::TimeDelta;
 use fenqi::app::App;

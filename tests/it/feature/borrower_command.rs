@@ -1,4 +1,4 @@
-//! `fenqi borrower` as operators type it: an account is given another mobile, or closed, for an owner who cannot, by the owner's own rules.
+//! `fenqi borrower`: operators change the mobile of an account, or close it, for an owner who cannot, under the same rules as the owner.
 
 use fenqi::borrower::BorrowerRefusal;
 use fenqi::borrower::actions::{find_by_mobile, register};

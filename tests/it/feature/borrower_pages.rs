@@ -1,4 +1,4 @@
-//! How a borrower comes in: the application with its errors and answers.
+//! A borrower applies on the pages: the form, its errors, and each answer to the application.
 
 use chrono::TimeDelta;
 use fenqi::base::Fen;

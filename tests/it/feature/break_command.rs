@@ -1,4 +1,4 @@
-//! `fenqi break` as operators type it: what differs is shown, one person proposes, another confirms or dismisses.
+//! `fenqi break`: breaks are listed and shown, one person proposes a correction, and another one confirms or dismisses it.
 
 use chrono::TimeDelta;
 use fenqi::reconcile::fetch_channel_files;

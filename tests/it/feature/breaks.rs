@@ -1,4 +1,4 @@
-//! Breaks: what two people make of a difference between a channel and our books.
+//! Breaks are corrected or dismissed only by two people, and each correction books the right money.
 
 use fenqi::access::PartnerKind;
 use fenqi::base::Fen;

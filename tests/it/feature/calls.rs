@@ -1,5 +1,5 @@
-//! The interface log: every call in and out is found by partner, by everything it is about, by how it ended, and by time; bodies are
-//! masked, and what is older than the rule is removed.
+//! The interface log finds every call, in and out, by partner, object, outcome and time; its bodies are masked, and old calls are
+//! removed after the retention time.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `fenqi claim` as operators type it: asked once, paid on two people's word, withdrawn with a reason.
+//! `fenqi claim`: a claim is made once, paid if two people confirm it, and withdrawn with a reason.
 
 use serde_json::{Value, json};
 use sqlx::PgPool;

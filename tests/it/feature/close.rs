@@ -1,4 +1,4 @@
-//! The close beside those who buy and pay: it keeps none of them waiting. And what it posts of interest that became smaller.
+//! The daily close does not make purchases and repayments wait, and posts interest correctly where it became smaller.
 
 use fenqi::base::id::{LineId, WithholdingId};
 use fenqi::base::{AccountRange, BusinessDay, Fen};

@@ -1,4 +1,4 @@
-//! Closing the account by the pages: what stands against it, and the person who is not forgotten while it does.
+//! Closing an account on the pages: what prevents it, and that the person's data remains until it is possible.
 
 use fenqi::base::Fen;
 use fenqi::base::id::PayoutId;

@@ -1,4 +1,4 @@
-//! Applications from the first request to the line, decided by the scorecard, a partner, or a person.
+//! Applications from the request to the credit line, decided by the scorecard, a risk partner, or a person.
 
 use chrono::TimeDelta;
 use fenqi::app::App;

@@ -1,5 +1,5 @@
-//! Transactions on a slow wire: a caller that is gone before the server answered leaves nothing behind, and one that was answered
-//! holds nothing any more. And a machine that is gone itself, which is noticed.
+//! Transactions survive a slow or broken connection: a caller that gives up before the server answers leaves nothing behind, one that
+//! was answered holds no locks, and a database machine that disappears is noticed.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Daily files: the same bytes whenever they are made, and sums that foot to the ledger, day by day and over all days.
+//! Daily files are reproducible to the byte, and their sums foot to the ledger, for each day and over all days.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

@@ -1,4 +1,4 @@
-//! `fenqi demo --no-serve` as somebody types it: a story on files of one's own, its report, and what stands in its way.
+//! `fenqi demo --no-serve`: it plays its story, also on the user's own files, prints the report, and refuses what it cannot use.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

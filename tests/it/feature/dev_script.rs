@@ -1,4 +1,4 @@
-//! `./dev demo` as somebody types it from wherever they stand: what it builds and where, and which files are meant.
+//! `./dev demo` works from any directory: what it builds and where, and which files its arguments name.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! A funder's events in its own words: by its templates, at its own paths, and without the kinds that it does not want.
+//! A funder's templates turn events into its own names and shapes, send them to its own paths, and leave out unwanted kinds.
 
 use chrono::TimeDelta;
 use fenqi::outbox::jobs::{Summary, deliver_outbox};

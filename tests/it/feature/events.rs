@@ -1,4 +1,4 @@
-//! A funder's events: read by cursor without a gap, paused, replayed and given up by itself.
+//! A funder reads its events by cursor without a gap, and can pause, replay and give up delivery.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Breaks over what a channel's daily files say of money: of an order twice, of an order that is nobody's, or nothing at all.
+//! A channel's daily files open breaks for money that does not add up: an order that is named twice, one that is not ours, one that no
+//! file names, or a payment reference that two orders share; and each break is settled with the right bookings.
 
 use fenqi::base::Fen;
 use fenqi::base::id::{BreakId, WithholdingId};

@@ -1,4 +1,4 @@
-//! Funders and their reserves: money is booked once, nothing goes below what the advance allows.
+//! Funders' reserves: each deposit and withdrawal is booked once, and no balance falls below what the advance allows.
 
 use fenqi::base::id::FunderId;
 use fenqi::base::{BusinessDay, Fen};

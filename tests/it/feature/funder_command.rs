@@ -1,5 +1,4 @@
-//! `fenqi funder show` as operators type it: how a reserve came to where it is, until when it lasts, and what is unpaid; and
-//! `fenqi reserve`: whose deposit waits.
+//! `fenqi funder show` explains a reserve's balance, how long it lasts and what is unpaid; `fenqi reserve` lists whose deposit waits.
 
 use fenqi::base::Fen;
 use fenqi::funder;

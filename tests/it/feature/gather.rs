@@ -1,4 +1,4 @@
-//! Batches of questions that go to the database in turn: by whose connection each goes, and what is left of it.
+//! A gathered batch of queries passes its database connection on to one that waits for it, and otherwise back to the pool.
 
 use std::sync::Arc;
 

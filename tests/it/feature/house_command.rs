@@ -1,4 +1,4 @@
-//! A new house as an operator opens it, from an empty database to the end of its first day.
+//! An operator opens a new house by commands, from an empty database to the end of its first day.
 
 use std::process::{Command, Output, Stdio};
 

@@ -1,4 +1,4 @@
-//! The server over real HTTP: health, metrics, the start page, and what happens to bad requests.
+//! The server over real HTTP: health, metrics, the start page, and the handling of bad requests.
 
 use std::process::Stdio;
 use std::sync::Arc;

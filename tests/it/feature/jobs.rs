@@ -1,4 +1,4 @@
-//! The jobs engine: each job is one worker's at a time, comes back when its worker dies, and is enqueued once.
+//! The job engine runs each job in one worker at a time, retries it if its worker dies, and enqueues it only once.
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;

@@ -1,4 +1,5 @@
-//! Becoming a merchant by the pages: every field by its rule, left off and come back to, decided by an operator.
+//! A merchant's onboarding on the pages: every field is checked by its rule, the form can be interrupted and resumed, and an operator
+//! decides.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Every page in Chinese and in English: whole, with nothing of the other language in it but names and agreements.
+//! Every page is complete in Chinese and in English, and contains nothing of the other language except names and agreements.
 
 use chrono::TimeDelta;
 use fenqi::merchant::Role;

@@ -1,4 +1,4 @@
-//! The private PostgreSQL and the command line, through the real program.
+//! The program starts, shares, adopts and stops a private PostgreSQL, and a wrong start ends with one clear sentence.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! `fenqi line` as operators type it: who changed a line and why is kept, and shown again.
+//! `fenqi line`: each change of a line is stored with its author and reason, and can be listed.
 
 use fenqi::demo::identity;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What home, the counter and the bills say of lines: which of them can be used, why others cannot, and what will be due.
+//! The home page, the counter and the bills describe credit lines correctly: which can be used, why others cannot, and what will be due.
 
 use chrono::TimeDelta;
 use fenqi::borrower::{self, Agreement, Signature};

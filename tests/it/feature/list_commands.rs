@@ -1,4 +1,4 @@
-//! Lists of the program that end at so many rows: where there are more, they say so.
+//! List commands that print a limited number of rows say so if there are more.
 
 use sqlx::PgPool;
 

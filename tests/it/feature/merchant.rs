@@ -1,4 +1,4 @@
-//! Merchants: accepted by real check rules, paid through codes that cannot be guessed, changed or paid twice.
+//! Merchants are onboarded by the real check rules, and paid through codes that cannot be guessed, altered or paid twice.
 
 use fenqi::app::App;
 use fenqi::base::id::MerchantId;

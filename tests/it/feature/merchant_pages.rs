@@ -1,4 +1,4 @@
-//! The merchant's pages: sign-in, the choice between merchants, rights.
+//! The merchant's pages: sign-in, the choice between merchants, and rights.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Another mobile, given to an account on its own page: what proves it, what does not, and who is in the account afterwards.
+//! A borrower changes the account's mobile on its page: which proof is needed, which is not enough, and who can sign in afterwards.
 
 use chrono::TimeDelta;
 use fenqi::outbox::jobs::deliver_outbox;

@@ -1,4 +1,4 @@
-//! One module per feature.
+//! Tests of single features, one module for each.
 
 mod authoriser;
 mod slices;

@@ -1,4 +1,4 @@
-//! Notices: listed and read by their recipient, and told by short message where that is right.
+//! Notices reach their recipients: they are listed and marked as read, and sent by SMS where that is right.
 
 use chrono::TimeDelta;
 use fenqi::base::When;

@@ -1,4 +1,4 @@
-//! A merchant's cashier hears of payments, voids and refunds: signed, in order, until it has taken them.
+//! Payments, voids and refunds are notified to the merchant's cashier: signed, in order, and until it accepts them.
 
 use std::sync::Arc;
 

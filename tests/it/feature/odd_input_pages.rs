@@ -1,4 +1,4 @@
-//! Whatever is typed into whatever form: a clear page, the input kept, nothing lost and nothing doubled.
+//! Odd input in any form gets a clear page that keeps the input, and nothing is lost or done twice.
 
 use fenqi::base::id::LoanId;
 use fenqi::merchant::Role;

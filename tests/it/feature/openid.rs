@@ -1,4 +1,4 @@
-//! Identities in WeChat that lead to people: who signs in where two are linked, or one is led on, at the same moment.
+//! WeChat identities and accounts: who is signed in if two are linked, or one is linked to another account, at the same moment.
 
 use chrono::TimeDelta;
 use fenqi::borrower::openid_actions;

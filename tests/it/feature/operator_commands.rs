@@ -1,4 +1,4 @@
-//! Commands as somebody types them in a hurry: what is misspelt is said, and what a program reads is JSON.
+//! Operators' commands report misspelt input clearly, and print JSON for programs.
 
 use serde_json::{Value, json};
 use sqlx::PgPool;

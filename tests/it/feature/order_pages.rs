@@ -1,4 +1,4 @@
-//! Orders opened by hand at the counter: shown as a code, paid, closed, expired; bad input and second taps.
+//! Orders that are opened by hand on the merchant's pages: shown as a code, paid, closed, expired; bad input and double taps.
 
 use fenqi::base::id::CodeId;
 use fenqi::merchant::{self, Decision, Role};

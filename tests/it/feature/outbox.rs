@@ -1,4 +1,4 @@
-//! Delivery to the funder's core: at least once, in order per object, whatever the partner does.
+//! Messages are delivered to a funder's core at least once and in order for each object, whatever the core does.
 
 use std::time::Duration;
 

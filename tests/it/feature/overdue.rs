@@ -1,4 +1,5 @@
-//! Penalty against the file of known answers, and a payment that races with the close.
+//! Penalty agrees with the golden cases, a bill that is paid while the close looks for late ones freezes nothing, and a late loan is
+//! charged off once.
 
 use fenqi::base::id::LoanId;
 use fenqi::base::{AccountRange, BusinessDay, Fen, Rate};

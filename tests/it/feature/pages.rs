@@ -1,4 +1,4 @@
-//! What every page shares: languages, error pages, headers, cookies, and the refusal of posts from elsewhere.
+//! What all pages have in common: languages, error pages, headers, cookies, and the refusal of cross-site posts.
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

@@ -1,4 +1,5 @@
-//! Calling partners: what may be concluded from each ending, the breaker, the call log, whom we believe and who is called.
+//! Calls to partners: what each kind of ending may be taken to mean, the circuit breaker, the call log, whose signature counts, and who
+//! is called.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

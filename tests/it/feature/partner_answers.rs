@@ -1,4 +1,4 @@
-//! What a money channel's answer counts for when it cannot be read, though it is signed.
+//! A money channel's answer that is signed but unreadable counts as unknown, never as success or failure.
 
 use std::sync::Arc;
 

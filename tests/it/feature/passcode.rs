@@ -1,4 +1,4 @@
-//! Passcodes by SMS and the PIN: sent, throttled, good once; set, wrong, locked.
+//! SMS passcodes and the PIN: passcodes are throttled and valid once; a PIN is set, checked, and locked after wrong tries.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Payouts: each is paid once, whatever the channel answers or keeps to itself, and one that failed is sent again by a person.
+//! Each payout is paid only once, whatever the channel answers or omits, and a person can retry one that failed.
 
 use chrono::TimeDelta;
 use fenqi::app::App;

@@ -1,4 +1,4 @@
-//! Payments that the channel says otherwise of than before: nothing moves until two people have said what became of them, and nobody is
+//! If a channel contradicts its earlier answer about a payout, nothing is paid until two people have stated the outcome, and nobody is
 //! paid twice.
 
 use std::collections::BTreeMap;

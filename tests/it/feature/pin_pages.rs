@@ -1,4 +1,4 @@
-//! The PIN before what nobody does who only found the phone open: cards, data, the account itself.
+//! The PIN is required before anything that a stranger with the unlocked phone must not do: cards, personal data, the account itself.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fenqi::base::BusinessDay;

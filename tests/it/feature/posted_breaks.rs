@@ -1,4 +1,4 @@
-//! Money that two people booked on a channel's word, and of which its files pay less.
+//! If two people booked money on a channel's word and its files pay less, a break says so.
 
 use fenqi::base::id::WithholdingId;
 use fenqi::error::Fault;

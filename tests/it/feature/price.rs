@@ -1,4 +1,4 @@
-//! Annualised rates against Regulation Z, the European Commission, spreadsheets, the PBoC and our own tables.
+//! Annualised rates agree with Regulation Z, the European Commission's examples, spreadsheets, the PBoC and our golden tables.
 
 use fenqi::base::{BusinessDay, Fen};
 use fenqi::loan::price::{DatedFlow, Flow, Price, dated_rate, yearly_rate};

@@ -1,4 +1,5 @@
-//! What a loan costs, before and after it is agreed: plans whose payments differ, rates a year, the order of payments, the signed text.
+//! The pages state the price of a loan correctly before and after it is agreed: plans with different payments, annual rates, the order of
+//! payments, and the signed text.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;

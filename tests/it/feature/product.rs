@@ -1,4 +1,4 @@
-//! The product factory: shipped products hold, broken files are told field by field, versions never change.
+//! The product factory: the shipped products are valid, broken files are refused field by field, and published versions never change.
 
 use std::future::poll_fn;
 use std::task::Poll;

@@ -1,4 +1,5 @@
-//! The proof finds the dearest purchase that a product sells, between the amounts and beyond the days of its grid too.
+//! The proof of a product finds the purchase with the highest annualised rate, also between the amounts and beyond the days of its
+//! grid.
 
 use fenqi::product::{self, ProductRefusal};
 

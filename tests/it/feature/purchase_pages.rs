@@ -1,4 +1,4 @@
-//! Scan and pay by the pages: amounts, plans, the PIN, results, and everything that may go wrong at a counter.
+//! Scan to pay on the pages: amounts, plans, the PIN and results, and everything that may go wrong at a counter.
 
 use fenqi::base::Fen;
 use fenqi::base::id::ProductId;

@@ -1,4 +1,4 @@
-//! Purchase risk: every answer of the partner, its silence, what a crash leaves, callbacks, the order of checks, built-in rules.
+//! Purchase risk checks: every answer of the partner, its silence, crashes, callbacks, the order of checks, and built-in rules.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `fenqi quote` and `fenqi product check` as a person or a script runs them.
+//! `fenqi quote` and `fenqi product check`, as a person or a script runs them.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

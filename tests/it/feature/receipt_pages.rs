@@ -1,4 +1,5 @@
-//! Live receipts: told as they come, from whichever node, each once, also to a page that was away; ended with the session.
+//! Live receipts appear as payments happen, from any node and each once, also after the page was disconnected; they end with the
+//! session.
 
 use fenqi::base::id::PurchaseId;
 use fenqi::merchant::Role;

@@ -1,4 +1,4 @@
-//! Callbacks and daily files of the counterfeit channels: what is believed, what ends an order, what opens a break.
+//! Callbacks and daily files of the counterfeit channels: which are accepted, which end an order, and which open a break.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A merchant takes sales back by its pages: sees first what that does, then does it once.
+//! A merchant voids or refunds a sale on its pages: the effects are shown first, and the refund happens only once.
 
 use fenqi::base::Fen;
 use fenqi::merchant::actions::Judgement;

@@ -1,4 +1,4 @@
-//! Repayment: allocation against the file of known answers.
+//! The allocation of repayments agrees with the golden cases.
 
 use fenqi::base::Fen;
 use fenqi::bill::Parts;

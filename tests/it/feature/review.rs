@@ -1,4 +1,4 @@
-//! A person's look at what automation alone has refused: whoever is refused so may ask for it once, and what comes of it.
+//! A borrower whom automation alone refused may ask once for a review by a person: who may ask, and each outcome.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What keeps the pages safe: the word in every post, the content policy, cookies, sessions' lives, ways back.
+//! Security of the pages: CSRF tokens, the content security policy, cookies, session lifetimes, and safe redirects.
 
 use std::collections::BTreeMap;
 use std::path::Path;

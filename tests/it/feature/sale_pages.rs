@@ -1,4 +1,4 @@
-//! A merchant's purchases by its pages: searched, paged, downloaded, opened; messages and the printed code.
+//! A merchant's pages of sales: search, paging, download and the single sale; messages and the printed code.
 
 use fenqi::base::Fen;
 use fenqi::merchant::code::token;

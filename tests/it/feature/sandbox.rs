@@ -1,4 +1,4 @@
-//! The counterfeit world's control routes, as somebody on trial pulls them.
+//! The control routes of the counterfeit partners (`fenqi sandbox`) work as an integrator on trial uses them.
 
 use fenqi::base::Clock;
 use fenqi::sandbox::{self, Silence, World, WorldSettings};

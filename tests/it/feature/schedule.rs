@@ -1,4 +1,4 @@
-//! Schedules against every published and computed case, and their properties under random input.
+//! Schedules agree with every published and golden case, and keep their properties under random input.
 
 use fenqi::base::{Fen, Rate};
 use fenqi::loan::{DueDates, Installment, ScheduleRequest, schedule};

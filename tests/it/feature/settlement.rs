@@ -1,4 +1,4 @@
-//! Settlement: a day goes from gross to net, what is negative is carried on, and what came in is passed on to the funder.
+//! Settlement from gross to net: a negative net is carried forward, and collected money is remitted to the funder.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A merchant's settlements by its pages: months, days from gross to paid, what stands behind each figure, statements.
+//! A merchant's settlements on its pages: months, days from gross to paid, the lines of each figure, and statements.
 
 use fenqi::base::Fen;
 use fenqi::close::close_day;

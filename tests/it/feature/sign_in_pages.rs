@@ -1,4 +1,4 @@
-//! How somebody signs in: by mobile or inside WeChat, into no account but the own one, and back to where they were.
+//! Sign-in by mobile or inside WeChat leads only into the person's own account, and back to the page they came from.
 
 use chrono::TimeDelta;
 use fenqi::base::BusinessDay;

@@ -1,4 +1,4 @@
-//! Signatures in both directions: the published vectors, and what is believed of a request.
+//! Signatures in both directions agree with published test vectors, and only properly signed requests are accepted.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

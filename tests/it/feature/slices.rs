@@ -1,4 +1,5 @@
-//! Purchases held out of slices of a reserve: booked together, never more than there is, and all of it before anybody is refused.
+//! Purchases that are held from slices of a reserve are booked together; they never exceed the reserve, and use all of it before any is
+//! refused.
 
 use chrono::TimeDelta;
 use fenqi::access::PartnerKind;

@@ -1,4 +1,4 @@
-//! The people of a merchant by its pages: hired, given roles, removed; never without an owner.
+//! A merchant's staff on its pages: hired, given roles and removed, and the merchant always keeps an owner.
 
 use fenqi::merchant::{Role, staff_actions};
 use sqlx::PgPool;

@@ -1,5 +1,5 @@
-//! What is another's does not exist: every operation that names an object is walked with another partner's, and says what it says of
-//! one that nobody has.
+//! Another partner's objects are invisible: every operation that names an object answers for a foreign one as for one that does not
+//! exist.
 
 use std::collections::BTreeMap;
 

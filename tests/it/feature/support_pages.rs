@@ -1,4 +1,4 @@
-//! Whom people call: named where a page cannot help and where they look after their account, and nowhere if nobody was stated.
+//! The pages name the support contact wherever a page cannot help and on the account's pages, and nothing if none is configured.
 
 use fenqi::app::App;
 use fenqi::page::Support;

@@ -1,4 +1,4 @@
-//! What is changed behind the books' back of the days that funders were told of, and the sentence that it breaks.
+//! Identities detect tampering with the days that funders were told of: each change by plain SQL is among the findings.
 
 const DAY_FILES: &str = "a day's files are those that its manifest lists, with all their bytes";
 

@@ -1,4 +1,4 @@
-//! What is changed behind the books' back of single events, so that all sums by funder stay what they are, and the sentence that it breaks.
+//! Identities detect tampering with single events that leaves all sums by funder unchanged.
 
 const POSTED: &str = "what is sold, given back and repaid names its posting, on its line and to the fen";
 

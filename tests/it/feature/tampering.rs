@@ -1,5 +1,5 @@
-//! Every identity speaks: in a house that has lived, one thing is changed behind the books' back, and the sentence that it breaks is
-//! among those that are found.
+//! Every identity of `fenqi verify` detects its violation: in a house with a history one thing is changed by plain SQL, and the identity
+//! that it breaks is among the findings.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `fenqi transfer` as operators type it: what arrived is booked once, with who recorded it.
+//! `fenqi transfer`: a bank transfer is booked only once, with the name of whoever recorded it.
 
 use fenqi::demo::identity;
 use serde_json::{Value, json};

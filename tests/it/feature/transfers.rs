@@ -1,4 +1,4 @@
-//! Transfers that were recorded wrongly: two people take one back, once, and only what was shown to them.
+//! A wrongly recorded transfer is reversed by two people, only once, and only as it was shown to them.
 
 use fenqi::base::Fen;
 use fenqi::base::id::RepaymentId;

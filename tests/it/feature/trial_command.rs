@@ -1,4 +1,4 @@
-//! Commands in a trial house that lives on a day of its own: what they write bears its time, not the system's.
+//! In a trial house with a moved clock, commands store the house's time and not the system's.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fenqi::base::id::JobId;

@@ -1,4 +1,4 @@
-//! The identities themselves: each can be asked, and an empty house satisfies them all.
+//! The identities of `fenqi verify` hold in an empty house, and find what plain SQL has falsified.
 
 use fenqi::verify::store::{IDENTITIES, check};
 use fenqi::verify::{Finding, verify};

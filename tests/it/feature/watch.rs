@@ -1,4 +1,4 @@
-//! What operators hear of though nobody has asked for anything: partners that are down, and what ends by its date.
+//! Operators are notified, unasked, of partners that are down, of keys and calendars that end soon, and of work that is left lying.
 
 use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use fenqi::app::App;

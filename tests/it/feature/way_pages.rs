@@ -1,4 +1,4 @@
-//! Ways through the pages: out of WeChat's sign-in, back to what somebody was doing, on from an address that is none.
+//! Navigation of the pages: out of WeChat's sign-in, back to an interrupted action, and on from an unknown address.
 
 use chrono::TimeDelta;
 use fenqi::base::id::MerchantId;

@@ -1,4 +1,4 @@
-//! Subscription messages in WeChat: agreed to on the messages page, sent once for each consent, through a token that is kept.
+//! WeChat subscription messages: consent is given on the messages page, each consent allows one message, and the access token is cached.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! "Why this number": on the borrower's pages every amount leads to its arithmetic, and the arithmetic is true.
+//! "Why this number": every amount on the borrower's pages links to its arithmetic, and the arithmetic is right.
 
 use fenqi::base::day::MonthDay;
 use fenqi::base::{Fen, Rate};

@@ -1,4 +1,4 @@
-//! Collection from due day to money booked, through counterfeit channels: each way in which an answer can come.
+//! Withholding orders end and are booked correctly, from the due day to the ledger, for every kind of answer of a channel.
 
 use chrono::TimeDelta;
 use fenqi::base::id::{CardId, LoanId, WithholdingId};

@@ -1,4 +1,4 @@
-//! The funder's final word: what is put to it, what it may answer, and what its silence comes to.
+//! The funder's final decision on an approved application: what the funder is shown, what it may answer, and the default if it is silent.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The sample clients: what they believe, what they keep, and how they go on.
+//! The sample clients behave as integrators need: which answers and messages they accept, what they store, and how they resume after a
+//! failure.
 
 mod again;
 

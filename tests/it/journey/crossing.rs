@@ -1,5 +1,5 @@
-//! Events that cross: a purchase is given back while its money is being collected, or after it was paid off the same day; a loan
-//! is paid off while the close is about to bill it.
+//! Events that cross end with right books: a purchase is refunded while its money is being collected, or after it was paid off the same
+//! day; a loan is paid off while the close is about to bill it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Authorisation killed (SIGKILL) at many moments, on one node and on two: what was answered stands, every key has one
-//! outcome, and nothing is half-written.
+//! Authorisation survives SIGKILL at any moment, on one node and on two: what was answered is stored, every key has one outcome, and
+//! nothing is half-written.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

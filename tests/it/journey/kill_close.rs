@@ -1,4 +1,4 @@
-//! The close killed (SIGKILL) wherever it may stand: started again it finishes with the books of one that was left alone.
+//! A close that is killed (SIGKILL) at any point finishes when started again, with the same books as one that ran undisturbed.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,5 @@
-//! `fenqi work` killed (SIGKILL) a hundred times while it tells a core, in the core's own words, what a town lived through, and
-//! half of the core's calls fail: every event arrives, none before an earlier one of its loan.
+//! Delivery survives a hundred SIGKILLs of `fenqi work` while half of the core's calls fail: every event arrives, through the core's
+//! templates, and none before an earlier one of its loan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Child;

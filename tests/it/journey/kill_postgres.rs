@@ -1,4 +1,4 @@
-//! PostgreSQL itself killed (SIGKILL of the postmaster) during purchases: started again it holds what was answered.
+//! What was answered survives SIGKILL of PostgreSQL's postmaster during purchases.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! `fenqi work` killed (SIGKILL) while a partner works on its call: started again it pays and collects nothing twice.
+//! `fenqi work`, killed (SIGKILL) while a partner handles its call and started again, pays and collects nothing twice.
 
 use std::process::Child;
 use std::sync::Arc;

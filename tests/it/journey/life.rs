@@ -1,4 +1,4 @@
-//! One borrower's life from application to the last refund, over holidays, lateness and cure, to the fen.
+//! One borrower's life is right to the fen, from the application to the last refund, over holidays, lateness and cure.
 
 use std::sync::Arc;
 

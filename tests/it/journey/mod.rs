@@ -1,4 +1,4 @@
-//! Journeys: a house lives for weeks in a counterfeit world, and must end clean, whatever crosses and whoever is killed.
+//! Journeys: a house runs for weeks with counterfeit partners, and must end clean, whatever crosses and whichever process is killed.
 
 mod life;
 mod crossing;

@@ -1,4 +1,4 @@
-//! A moved clock passes over the ticks that can find nothing: here they are done all the same, and must change nothing.
+//! A moved clock may skip the ticks at which nothing is due: run all the same, they change nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 

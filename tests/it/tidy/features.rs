@@ -1,4 +1,4 @@
-//! Features among each other: in which order they may know each other, and by which door.
+//! Features use each other only in the stated order, and only through their front doors.
 
 use std::collections::{BTreeMap, BTreeSet};
 

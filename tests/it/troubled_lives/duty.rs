@@ -1,4 +1,4 @@
-//! The people on duty: what they do about breaks and payouts, as the runbook says.
+//! Test helper: the operators on duty, who settle breaks and payouts as the runbook says.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What happened to an order or a payout, for whoever has to find out why a life did not end well.
+//! Test helper: the history of an order or a payout, printed when a life did not end well.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

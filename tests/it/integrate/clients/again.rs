@@ -1,5 +1,5 @@
-//! The sample clients once more: after an answer that was lost or never ends, to a list's end, by our next key, and with a body that has
-//! none.
+//! The sample clients retry and page correctly: after a lost or endless answer, to the end of a list, with our next signing key, and for
+//! requests without a body.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -18,21 +18,21 @@ use crate::product::ShownCharges;
 use crate::product::shown::guarantee_name;
 use crate::{bill, borrower, ledger};
 
-/// What the button is pressed for.
+/// What the money is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum ButtonPurpose {
     /// Money towards bills that were cut.
     Bills { amount: Fen },
     /// The end of one loan, for what was quoted.
     Payoff { loan_id: LoanId, quoted: Fen },
 }
 
-/// One press of the button, confirmed with the PIN. Never logged, because it holds the PIN.
+/// A request to order money, confirmed with the PIN. Never logged, because it holds the PIN.
 #[derive(Clone)]
-pub struct Press {
+pub struct ButtonRequest {
     pub borrower_id: BorrowerId,
     pub line_id: LineId,
-    pub wish: Wish,
+    pub purpose: ButtonPurpose,
     pub card_id: Option<CardId>,
     /// The idempotency key: one key makes one order.
     pub key: String,
@@ -42,43 +42,47 @@ pub struct Press {
 
 /// Why nothing was ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PressRefusal {
+pub enum ButtonRefusal {
     #[error(transparent)]
     Pin(PinRefusal),
     #[error(transparent)]
     Repay(RepayRefusal),
 }
 
-impl Refusal for PressRefusal {
+impl Refusal for ButtonRefusal {
     fn code(&self) -> &'static str {
         match self {
-            PressRefusal::Pin(refusal) => refusal.code(),
-            PressRefusal::Repay(refusal) => refusal.code(),
+            ButtonRefusal::Pin(refusal) => refusal.code(),
+            ButtonRefusal::Repay(refusal) => refusal.code(),
         }
     }
 }
 
 /// Orders the money and has it sent at once. Repeating the key returns the same order, without checking the PIN.
-pub async fn press(app: &App, press: &Press) -> Outcome<WithholdingId, PressRefusal> {
-    if let Some(earlier) = find_by_key(app, press.borrower_id, &press.key).await? {
+pub async fn order_by_button(app: &App, request: &ButtonRequest) -> Outcome<WithholdingId, ButtonRefusal> {
+    if let Some(earlier) = find_by_key(app, request.borrower_id, &request.key).await? {
         return Ok(earlier.withholding_id);
     }
-    let checked = borrower::check_pin(app, press.borrower_id, &press.pin).await;
-    checked.map_err(|fault| fault.map_refusal(PressRefusal::Pin))?;
+    let checked = borrower::check_pin(app, request.borrower_id, &request.pin).await;
+    checked.map_err(|fault| fault.map_refusal(ButtonRefusal::Pin))?;
     let mut transaction = database::begin(&app.pool).await?;
-    let ordered = order(&mut transaction, app, press).await;
+    let ordered = order(&mut transaction, app, request).await;
     let ordered = database::end(transaction, ordered).await;
-    ordered.map_err(|fault| fault.map_refusal(PressRefusal::Repay))
+    ordered.map_err(|fault| fault.map_refusal(ButtonRefusal::Repay))
 }
 
 /// Orders the money, and enqueues a job that sends it: the borrower is waiting, and the next scheduled run is minutes away.
-async fn order(connection: &mut PgConnection, app: &App, press: &Press) -> Outcome<WithholdingId, RepayRefusal> {
-    let (line_id, card_id, idempotency_key) = (press.line_id, press.card_id, press.key.clone());
-    let order = match press.wish {
-        Wish::Bills { amount } => {
+async fn order(
+    connection: &mut PgConnection,
+    app: &App,
+    request: &ButtonRequest,
+) -> Outcome<WithholdingId, RepayRefusal> {
+    let (line_id, card_id, idempotency_key) = (request.line_id, request.card_id, request.key.clone());
+    let order = match request.purpose {
+        ButtonPurpose::Bills { amount } => {
             order_repayment(connection, app, &RepayRequest { line_id, amount, card_id, idempotency_key }).await?
         }
-        Wish::Payoff { loan_id, quoted } => {
+        ButtonPurpose::Payoff { loan_id, quoted } => {
             order_payoff(connection, app, &PayoffOrder { loan_id, line_id, quoted, card_id, idempotency_key }).await?
         }
     };

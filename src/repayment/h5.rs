@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::actions::{RepayRefusal, payoff_quote};
-use super::button_actions::{self as button, Press, PressRefusal, SettledItem, Wish};
+use super::button_actions::{self as button, ButtonPurpose, ButtonRefusal, ButtonRequest, SettledItem};
 use super::own_store::OwnOrder;
 use super::withholding::Failure;
 use crate::app::App;
@@ -136,12 +136,12 @@ pub async fn pay(
     form.forget("pin");
     let card_id = card(&mut form);
     if let (Some(amount), Some(pin), false) = (amount, pin, form.is_refused()) {
-        let wish = Wish::Bills { amount };
-        let press = Press { borrower_id, line_id, wish, card_id, key, pin };
-        match button::press(&app, &press).await {
+        let purpose = ButtonPurpose::Bills { amount };
+        let request = ButtonRequest { borrower_id, line_id, purpose, card_id, key, pin };
+        match button::order_by_button(&app, &request).await {
             Ok(withholding_id) => return Ok(to_order(withholding_id)),
-            Err(Fault::Refused(PressRefusal::Pin(refusal))) => borrower::refuse_pin(&mut form, "pin", refusal),
-            Err(Fault::Refused(PressRefusal::Repay(refusal))) => refuse(&mut form, refusal),
+            Err(Fault::Refused(ButtonRefusal::Pin(refusal))) => borrower::refuse_pin(&mut form, "pin", refusal),
+            Err(Fault::Refused(ButtonRefusal::Repay(refusal))) => refuse(&mut form, refusal),
             Err(failed) => return Err(failed.into()),
         }
     }
@@ -268,12 +268,12 @@ pub async fn pay_off(
     form.forget("pin");
     let card_id = card(&mut form);
     if let (Some(pin), false) = (pin, form.is_refused()) {
-        let wish = Wish::Payoff { loan_id: story.loan.loan_id, quoted };
-        let press = Press { borrower_id, line_id: story.loan.line_id, wish, card_id, key, pin };
-        match button::press(&app, &press).await {
+        let purpose = ButtonPurpose::Payoff { loan_id: story.loan.loan_id, quoted };
+        let request = ButtonRequest { borrower_id, line_id: story.loan.line_id, purpose, card_id, key, pin };
+        match button::order_by_button(&app, &request).await {
             Ok(withholding_id) => return Ok(to_order(withholding_id)),
-            Err(Fault::Refused(PressRefusal::Pin(refusal))) => borrower::refuse_pin(&mut form, "pin", refusal),
-            Err(Fault::Refused(PressRefusal::Repay(refusal))) => refuse(&mut form, refusal),
+            Err(Fault::Refused(ButtonRefusal::Pin(refusal))) => borrower::refuse_pin(&mut form, "pin", refusal),
+            Err(Fault::Refused(ButtonRefusal::Repay(refusal))) => refuse(&mut form, refusal),
             Err(failed) => return Err(failed.into()),
         }
     }
@@ -294,7 +294,7 @@ async fn payoff_page(
             story = find_story(app, borrower_id, &story.loan.loan_id.to_string()).await?;
             None
         }
-        Err(failed) => return Err(failed.map_refusal(PressRefusal::Repay).into()),
+        Err(failed) => return Err(failed.map_refusal(ButtonRefusal::Repay).into()),
     };
     let shown = |quote: &PayoffQuote| ShownCharges::of(story.plan(), quote.interest, quote.period_fee);
     let charges = quote.as_ref().map(shown).unwrap_or_default();

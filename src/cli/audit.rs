@@ -14,7 +14,7 @@ use crate::base::hex::{hex_decode, hex_encode};
 use crate::cli::line::filled;
 use crate::cli::{Sharing, find_database, set_up};
 use crate::database;
-use crate::verify::store::freeze_view;
+use crate::verify::store::begin_snapshot;
 
 /// Entries that are read at once; all are shown.
 const PAGE_ROWS: usize = 500;
@@ -140,7 +140,7 @@ async fn head(pool: &PgPool, is_json: bool) -> anyhow::Result<()> {
 
 async fn check(pool: &PgPool, kept: Link) -> anyhow::Result<()> {
     let mut transaction = database::begin(pool).await?;
-    freeze_view(&mut transaction).await?;
+    begin_snapshot(&mut transaction).await?;
     let misfit = audit::find_misfit(&mut transaction).await?;
     let is_there = audit::is_in_trail(&mut transaction, &kept).await?;
     transaction.commit().await?;

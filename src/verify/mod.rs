@@ -45,7 +45,7 @@ pub async fn verify(pool: &PgPool) -> sqlx::Result<Vec<Finding>> {
 /// As [`verify`], and calls `told` with the sentence of each identity before checking it.
 pub async fn verify_telling(pool: &PgPool, told: impl Fn(&'static str)) -> sqlx::Result<Vec<Finding>> {
     let mut transaction = database::begin(pool).await?;
-    store::freeze_view(&mut transaction).await?;
+    store::begin_snapshot(&mut transaction).await?;
     let (mut findings, mut booked) = (Vec::new(), None);
     for identity in store::IDENTITIES {
         told(identity.sentence);

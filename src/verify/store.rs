@@ -41,7 +41,7 @@ enum Exceptions {
 }
 
 /// Makes the transaction read one snapshot, so that all identities are checked on the same data.
-pub async fn freeze_view(connection: &mut PgConnection) -> sqlx::Result<()> {
+pub async fn begin_snapshot(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *connection).await?;
     // Each identity reads whole tables. After a busy day the planner's statistics are out of date, and nested loops would look up every
     // row.

@@ -18,9 +18,9 @@ pub enum Said {
     Refuse { code: String },
 }
 
-/// What a funder's word leads to.
+/// The result of judging a funder's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Judged {
     Decides(Verdict),
     /// The funder has said the same before: nothing changes.
     SaidBefore,
@@ -30,21 +30,21 @@ pub enum Heard {
 ///
 /// # Errors
 /// Why the word does not count: nobody waits for it, it came too late, or it lies outside the terms or the proposal.
-pub fn hear(application: &Application, terms: &Terms, said: Said, now: DateTime<Utc>) -> Result<Heard, ApplyRefusal> {
+pub fn judge(application: &Application, terms: &Terms, said: Said, now: DateTime<Utc>) -> Result<Judged, ApplyRefusal> {
     match application.status {
         ApplicationStatus::Submitted => Err(ApplyRefusal::NotReferred),
-        ApplicationStatus::Referred => hear_about_referred(application, terms, said).map(Heard::Decides),
-        ApplicationStatus::WithFunder => hear_about_proposal(application, terms, said, now).map(Heard::Decides),
+        ApplicationStatus::Referred => judge_referred(application, terms, said).map(Judged::Decides),
+        ApplicationStatus::WithFunder => judge_proposal(application, terms, said, now).map(Judged::Decides),
         ApplicationStatus::Approved | ApplicationStatus::Refused => match application.decided_by.as_deref() {
             Some(DEADLINE) => Err(ApplyRefusal::DecisionTooLate),
-            Some(by) if by.starts_with(FUNDER) && is_same(application, &said) => Ok(Heard::SaidBefore),
+            Some(by) if by.starts_with(FUNDER) && is_same(application, &said) => Ok(Judged::SaidBefore),
             Some(_) | None => Err(ApplyRefusal::NotReferred),
         },
     }
 }
 
-/// There is no proposal: the funder decides as any person would.
-fn hear_about_referred(application: &Application, terms: &Terms, said: Said) -> Result<Verdict, ApplyRefusal> {
+/// For a referred application there is no proposal: the funder decides as any person would.
+fn judge_referred(application: &Application, terms: &Terms, said: Said) -> Result<Verdict, ApplyRefusal> {
     match said {
         Said::Refuse { code } => Ok(Verdict::Refuse { reason: code, score: None }),
         Said::Approve { grade: Some(grade), limit: Some(limit) } => {
@@ -54,7 +54,7 @@ fn hear_about_referred(application: &Application, terms: &Terms, said: Said) -> 
     }
 }
 
-fn hear_about_proposal(
+fn judge_proposal(
     application: &Application,
     terms: &Terms,
     said: Said,

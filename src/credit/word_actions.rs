@@ -6,7 +6,7 @@ use super::actions::{lock_application, record, record_one};
 use super::application_store;
 use super::decision::{Decider, Decision};
 use super::model::{Applied, ApplyRefusal};
-use super::word::{self, Heard, Said};
+use super::word::{self, Judged, Said};
 use crate::app::App;
 use crate::base::id::{ApplicationId, BorrowerId};
 use crate::business_day;
@@ -27,18 +27,18 @@ pub struct FunderDecision {
 /// Takes the funder's word on an application that waits for it, or for any person. The same again changes nothing.
 pub async fn decide_as_funder(app: &App, decision: FunderDecision) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let applied = hear(&mut transaction, app, decision).await;
+    let applied = decide(&mut transaction, app, decision).await;
     database::end(transaction, applied).await
 }
 
-async fn hear(connection: &mut PgConnection, app: &App, decision: FunderDecision) -> Outcome<Applied, ApplyRefusal> {
+async fn decide(connection: &mut PgConnection, app: &App, decision: FunderDecision) -> Outcome<Applied, ApplyRefusal> {
     let today = business_day::store::hold_today(connection).await?;
     let application = lock_application(connection, (decision.borrower_id, decision.application_id)).await?;
     let product = app.catalogue.get(connection, application.product_id, application.product_version).await?;
-    let heard = word::hear(&application, &product.terms, decision.said, app.clock.now()).map_err(Fault::Refused)?;
-    let verdict = match heard {
-        Heard::Decides(verdict) => verdict,
-        Heard::SaidBefore => {
+    let judged = word::judge(&application, &product.terms, decision.said, app.clock.now()).map_err(Fault::Refused)?;
+    let verdict = match judged {
+        Judged::Decides(verdict) => verdict,
+        Judged::SaidBefore => {
             return Ok(Applied { application_id: application.application_id, state: application.state() });
         }
     };

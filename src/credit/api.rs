@@ -297,6 +297,6 @@ pub async fn decide_late(
         application_id: ApplicationId::from_uuid(application_id),
         verdict,
     };
-    let applied = late_actions::hear_late(&app, answer).await?;
+    let applied = late_actions::take_late_answer(&app, answer).await?;
     Ok(Json(LateResult { application_id, status: applied.state.status().name() }))
 }

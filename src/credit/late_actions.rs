@@ -27,13 +27,13 @@ pub struct LateAnswer {
 /// application waits for the hook, or waits for a person only because the hook was silent. The same answer again changes nothing;
 /// any other one is refused, and so is every answer after somebody else's decision. An application that the late answer refers to
 /// a person is decided by that person.
-pub async fn hear_late(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
+pub async fn take_late_answer(app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
-    let applied = hear(&mut transaction, app, answer).await;
+    let applied = decide(&mut transaction, app, answer).await;
     database::end(transaction, applied).await
 }
 
-async fn hear(connection: &mut PgConnection, app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
+async fn decide(connection: &mut PgConnection, app: &App, answer: LateAnswer) -> Outcome<Applied, ApplyRefusal> {
     let today = business_day::store::hold_today(connection).await?;
     let application = lock_application(connection, (answer.borrower_id, answer.application_id)).await?;
     if !application.was_asked_of(&answer.partner) {
@@ -46,7 +46,7 @@ async fn hear(connection: &mut PgConnection, app: &App, answer: LateAnswer) -> O
         let Decision { application, .. } = decision;
         return Ok(Applied { application_id: application.application_id, state: application.state() });
     }
-    if !decision.application.hears_late() {
+    if !decision.application.allows_late_answer() {
         return Err(Fault::Refused(ApplyRefusal::NotReferred));
     }
     match decision.transition() {

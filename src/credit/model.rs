@@ -302,7 +302,7 @@ impl Application {
 
     /// Whether a late answer of the hook may be put to [`super::decision::Decision::transition`]: not where
     /// a person was asked for any reason but the hook's silence.
-    pub fn hears_late(&self) -> bool {
+    pub fn allows_late_answer(&self) -> bool {
         match self.status {
             ApplicationStatus::Referred => self.referral.as_deref() == Some(HOOK_SILENT),
             // The transition tells whether the answer is too late.

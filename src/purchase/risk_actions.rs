@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::model::{PurchaseRequest, RequestRefusal};
 use super::risk_store::{self, NewQuestion, QuestionName};
 use super::store;
-use super::weighing::{Answer, Facts, Late, Question, RiskWord, Rules, Weighed, hear_late};
+use super::weighing::{Answer, Facts, Late, Question, RiskWord, Rules, Weighed, judge_late_answer};
 use crate::app::App;
 use crate::base::id::{self, LineId};
 use crate::database;
@@ -165,19 +165,19 @@ impl Refusal for LateRefusal {
 /// # Errors
 /// `QuestionUnknown` where this partner was not asked that question, and `TooLate` where another answer stands; the late one is kept as
 /// evidence.
-pub async fn hear(app: &App, late: LateAnswer) -> Outcome<(), LateRefusal> {
+pub async fn take_late_answer(app: &App, late: LateAnswer) -> Outcome<(), LateRefusal> {
     let now = app.clock.now();
     let named = QuestionName { line_id: late.line_id, question_id: late.question_id };
     let mut transaction = database::begin(&app.pool).await?;
     let standing = risk_store::find_standing(&mut transaction, named).await?;
     let standing = standing.filter(|standing| standing.was_asked_of(&late.partner));
     let standing = standing.ok_or(Fault::Refused(LateRefusal::QuestionUnknown))?;
-    let heard = hear_late(standing.answer.as_ref(), &late.answer);
-    match heard {
+    let judged = judge_late_answer(standing.answer.as_ref(), &late.answer);
+    match judged {
         Late::Counts => risk_store::save_answer(&mut transaction, named, &late.answer, "callback", now).await?,
         Late::SaidBefore => {}
         Late::TooLate => risk_store::note_late(&mut transaction, named, &late.answer, now).await?,
     }
     transaction.commit().await?;
-    if heard == Late::TooLate { Err(Fault::Refused(LateRefusal::TooLate)) } else { Ok(()) }
+    if judged == Late::TooLate { Err(Fault::Refused(LateRefusal::TooLate)) } else { Ok(()) }
 }

@@ -78,6 +78,6 @@ pub async fn decide_purchase_late(
     };
     let question_id = late.question_id;
     let (partner, line_id) = (caller.known.code.clone(), LineId::from_uuid(late.line_id));
-    risk_actions::hear(&app, LateAnswer { partner, line_id, question_id, answer }).await?;
+    risk_actions::take_late_answer(&app, LateAnswer { partner, line_id, question_id, answer }).await?;
     Ok(Json(LatePurchaseResult { question_id, status: "heard" }))
 }

@@ -230,8 +230,8 @@ pub enum Late {
     TooLate,
 }
 
-/// What becomes of a late answer, where `stored` is the one that counts so far.
-pub fn hear_late(stored: Option<&Answer>, late: &Answer) -> Late {
+/// What becomes of a late answer if `stored` is the one that counts so far.
+pub fn judge_late_answer(stored: Option<&Answer>, late: &Answer) -> Late {
     match stored {
         None => Late::Counts,
         Some(stored) if stored.word() == late.word() => Late::SaidBefore,
@@ -292,9 +292,9 @@ mod tests {
     #[test]
     fn the_first_answer_stands() {
         let refusal = Answer::Refuse { reason: "velocity".into() };
-        assert_eq!(hear_late(None, &refusal), Late::Counts);
-        assert_eq!(hear_late(Some(&refusal), &Answer::Refuse { reason: "other".into() }), Late::SaidBefore);
-        assert_eq!(hear_late(Some(&Answer::Silent), &Answer::Allow), Late::TooLate);
+        assert_eq!(judge_late_answer(None, &refusal), Late::Counts);
+        assert_eq!(judge_late_answer(Some(&refusal), &Answer::Refuse { reason: "other".into() }), Late::SaidBefore);
+        assert_eq!(judge_late_answer(Some(&Answer::Silent), &Answer::Allow), Late::TooLate);
     }
 
     #[test]

@@ -28,9 +28,9 @@ pub struct Entry {
     pub wanted: Option<Wanted>,
 }
 
-/// The key that a request takes once it is let in, if it has the scope that it needs.
+/// The idempotency key that a request takes once it is let in, if it has the scope that it needs.
 #[derive(Clone, Debug)]
-pub struct KeyWish {
+pub struct RequestedKey {
     pub key: String,
     pub request_sha256: [u8; 32],
     pub scope: Option<Scope>,
@@ -38,10 +38,10 @@ pub struct KeyWish {
     pub abandoned_after: TimeDelta,
 }
 
-impl KeyWish {
-    /// The wish of this partner; `None` if the scope was not granted to it.
+impl RequestedKey {
+    /// The key as this partner's; `None` if the scope was not granted to it.
     pub fn of(self, known: &Known, at: DateTime<Utc>) -> Option<Wanted> {
-        let KeyWish { key, request_sha256, scope, abandoned_after } = self;
+        let RequestedKey { key, request_sha256, scope, abandoned_after } = self;
         let is_granted = scope.is_none_or(|scope| known.scopes.contains(&scope));
         let keyed = Keyed { partner_id: known.partner_id, key, request_sha256 };
         is_granted.then(|| Wanted { keyed, at, abandoned_before: at - abandoned_after })

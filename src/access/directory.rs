@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::address::AddressRange;
-use super::admission::{Admission, Counted, Entry, KeyWish};
+use super::admission::{Admission, Counted, Entry, RequestedKey};
 use super::answer_store::{Keyed, Wanted};
 use super::answers::Answers;
 use super::model::{Believed, Denial, Known, KnownKey, Owner, Rate, Scope};
@@ -171,7 +171,7 @@ impl Directory {
         }
     }
 
-    /// Authenticates a request: checks signature, time, address, nonce and rate, and tells whose it is. `wish` is called only once the
+    /// Authenticates a request: checks signature, time, address, nonce and rate, and tells whose it is. `requested` is called only once the
     /// signature is right, and names the idempotency key to take; a caller that gets a key must later answer or release it.
     ///
     /// # Errors
@@ -180,7 +180,7 @@ impl Directory {
         &self,
         received: Received<'_>,
         address: IpAddr,
-        wish: impl FnOnce() -> Option<KeyWish> + Send,
+        requested: impl FnOnce() -> Option<RequestedKey> + Send,
     ) -> Outcome<Admitted, Denial> {
         let now = self.now();
         let admitted = match received.authorization(now) {
@@ -189,7 +189,7 @@ impl Directory {
                 if self.strangers.is_unknown(name, now) {
                     Err(refused(SignatureError::UnknownKey))
                 } else {
-                    let judged = self.judge(authorization, received, address, wish).await;
+                    let judged = self.judge(authorization, received, address, requested).await;
                     if matches!(judged, Err(Fault::Refused(Denial::Signature(SignatureError::UnknownKey)))) {
                         self.strangers.remember_unknown(name, now);
                     }
@@ -211,7 +211,7 @@ impl Directory {
         authorization: Authorization,
         received: Received<'_>,
         address: IpAddr,
-        wish: impl FnOnce() -> Option<KeyWish> + Send,
+        requested: impl FnOnce() -> Option<RequestedKey> + Send,
     ) -> Outcome<Admitted, Denial> {
         let now = self.now();
         let unknown = || refused(SignatureError::UnknownKey);
@@ -225,7 +225,7 @@ impl Directory {
             }
             Err(denial) => return Err(Fault::Refused(denial)),
         }
-        let wanted = wish().and_then(|wish| wish.of(&known, now));
+        let wanted = requested().and_then(|key| key.of(&known, now));
         let keyed = wanted.as_ref().map(|wanted| wanted.keyed.clone());
         let used = NonceUse { nonce: authorization.stamp.nonce.clone(), at: now };
         let counted = self.count(&known, used, wanted).await?;

@@ -137,11 +137,11 @@ async fn admit(gate: &Gate, arrived: &Arrived) -> Outcome<Admitted, Denial> {
         authorization: authorization_of(&arrived.headers),
         body: &arrived.body,
     };
-    let wish = || {
+    let requested = || {
         let sound = arrived.operation.filter(|operation| find_unread_input(*operation, arrived).is_none());
-        sound.and_then(|operation| idempotency::key_wish(operation, arrived))
+        sound.and_then(|operation| idempotency::requested_key(operation, arrived))
     };
-    gate.app.access.admit(received, arrived.address, wish).await
+    gate.app.access.admit(received, arrived.address, requested).await
 }
 
 /// Answers why a request is not let in. The answer is signed only if the request's own signature was right: signing costs more than

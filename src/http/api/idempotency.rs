@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::arrived::Arrived;
 use super::document::Operation;
 use crate::access::FirstAnswer;
-use crate::access::admission::KeyWish;
+use crate::access::admission::RequestedKey;
 use crate::access::answer_store::{self, KeptAnswer, Keyed, Unanswered, Wanted, note_unanswered};
 use crate::app::App;
 use crate::error::Attempt;
@@ -57,13 +57,13 @@ pub fn key_of(headers: &HeaderMap) -> Result<String, Problem> {
 }
 
 /// The key that a request takes in the statement that admits it; `None` if the operation needs none, or the key is missing or malformed.
-pub fn key_wish(operation: Operation, arrived: &Arrived) -> Option<KeyWish> {
+pub fn requested_key(operation: Operation, arrived: &Arrived) -> Option<RequestedKey> {
     if operation.is_reading {
         return None;
     }
     let key = key_of(&arrived.headers).ok()?;
     let (scope, abandoned_after) = (operation.scope, ABANDONED_AFTER);
-    Some(KeyWish { key, request_sha256: sha256_of(arrived), scope, abandoned_after })
+    Some(RequestedKey { key, request_sha256: sha256_of(arrived), scope, abandoned_after })
 }
 
 /// SHA-256 of the request, by which a repetition is told from another request under the same key. `If-Match` is part of it.

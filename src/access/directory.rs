@@ -119,7 +119,7 @@ impl Directory {
     /// `TooManyNotBelieved`.
     pub async fn look(&self, address: IpAddr, authorization: Option<&str>) -> Outcome<(), Denial> {
         let now = self.now();
-        if self.strangers.must_wait(address, None, now).is_none() {
+        if self.strangers.seconds_blocked(address, None, now).is_none() {
             return Ok(());
         }
         let mut known = named(authorization);
@@ -128,16 +128,16 @@ impl Directory {
         {
             known = None;
         }
-        self.look_beside_strangers(address, known).map_err(Fault::Refused)
+        self.check_not_blocked(address, known).map_err(Fault::Refused)
     }
 
     /// As [`Directory::look`], if it is known already which existing key the request names; `None` if it names none.
     ///
     /// # Errors
     /// `TooManyNotBelieved`.
-    pub fn look_beside_strangers(&self, address: IpAddr, known: Option<KeyName>) -> Result<(), Denial> {
-        let must_wait = self.strangers.must_wait(address, known, self.now());
-        must_wait.map_or(Ok(()), |reset_seconds| Err(Denial::TooManyNotBelieved { reset_seconds }))
+    pub fn check_not_blocked(&self, address: IpAddr, known: Option<KeyName>) -> Result<(), Denial> {
+        let blocked = self.strangers.seconds_blocked(address, known, self.now());
+        blocked.map_or(Ok(()), |reset_seconds| Err(Denial::TooManyNotBelieved { reset_seconds }))
     }
 
     /// Whether a partner has a key with that name, as of a moment ago. All names are read at once and cached, so that made-up names cost
@@ -154,7 +154,7 @@ impl Directory {
     }
 
     /// Counts a request that could not be authenticated, against its address and against the key that it named.
-    pub fn distrust(&self, address: IpAddr, authorization: Option<&str>) {
+    pub fn count_failure(&self, address: IpAddr, authorization: Option<&str>) {
         self.strangers.count(address, named(authorization), self.now());
     }
 
@@ -164,7 +164,7 @@ impl Directory {
         if denial.believed().is_some() || !denial.is_of_a_stranger() {
             return denial;
         }
-        match (self.look_beside_strangers(address, None), denial) {
+        match (self.check_not_blocked(address, None), denial) {
             (Err(waits), _) => waits,
             (Ok(()), Denial::Signature(SignatureError::UnknownKey)) => Denial::Signature(SignatureError::Wrong),
             (Ok(()), denial) => denial,
@@ -201,7 +201,7 @@ impl Directory {
         if let Err(Fault::Refused(denial)) = &admitted
             && denial.is_of_a_stranger()
         {
-            self.distrust(address, received.authorization);
+            self.count_failure(address, received.authorization);
         }
         admitted
     }

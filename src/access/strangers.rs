@@ -48,7 +48,7 @@ impl KeyName {
 impl Strangers {
     /// The seconds until requests from this address are looked at again; `None` if they are now. `key` is the existing key that the request
     /// names, if any.
-    pub fn must_wait(&self, address: IpAddr, key: Option<KeyName>, now: DateTime<Utc>) -> Option<i64> {
+    pub fn seconds_blocked(&self, address: IpAddr, key: Option<KeyName>, now: DateTime<Utc>) -> Option<i64> {
         let network = network_of(address);
         let is_full =
             is_full(&self.addresses, &network, now) && key.is_none_or(|key| is_full(&self.named, &(network, key), now));
@@ -128,14 +128,14 @@ mod tests {
     fn an_address_that_is_never_believed_is_looked_at_so_often_in_a_minute() {
         let (strangers, now) = (Strangers::default(), DateTime::UNIX_EPOCH + TimeDelta::seconds(10));
         for _ in 0..NOT_BELIEVED_MAX {
-            assert_eq!(strangers.must_wait(address("203.0.113.7"), None, now), None);
+            assert_eq!(strangers.seconds_blocked(address("203.0.113.7"), None, now), None);
             strangers.count(address("203.0.113.7"), None, now);
         }
-        assert_eq!(strangers.must_wait(address("203.0.113.7"), None, now), Some(50));
-        assert_eq!(strangers.must_wait(address("203.0.113.8"), None, now), None);
-        assert_eq!(strangers.must_wait(address("203.0.113.7"), None, now + TimeDelta::seconds(50)), None);
+        assert_eq!(strangers.seconds_blocked(address("203.0.113.7"), None, now), Some(50));
+        assert_eq!(strangers.seconds_blocked(address("203.0.113.8"), None, now), None);
+        assert_eq!(strangers.seconds_blocked(address("203.0.113.7"), None, now + TimeDelta::seconds(50)), None);
         strangers.count(address("203.0.113.7"), None, now + TimeDelta::seconds(50));
-        assert_eq!(strangers.must_wait(address("203.0.113.7"), None, now + TimeDelta::seconds(51)), None);
+        assert_eq!(strangers.seconds_blocked(address("203.0.113.7"), None, now + TimeDelta::seconds(51)), None);
     }
 
     #[test]
@@ -154,23 +154,23 @@ mod tests {
         let (shared, elsewhere) = (address("203.0.113.7"), address("203.0.113.8"));
         let (core, other) = (Some(KeyName::of("core", "C-1")), Some(KeyName::of("core", "C-2")));
         (0..NOT_BELIEVED_MAX).for_each(|_| strangers.count(shared, None, now));
-        assert_eq!(strangers.must_wait(shared, None, now), Some(60));
+        assert_eq!(strangers.seconds_blocked(shared, None, now), Some(60));
         for _ in 0..NOT_BELIEVED_MAX {
-            assert_eq!(strangers.must_wait(shared, core, now), None);
+            assert_eq!(strangers.seconds_blocked(shared, core, now), None);
             strangers.count(shared, core, now);
         }
-        assert_eq!(strangers.must_wait(shared, core, now), Some(60));
-        assert_eq!(strangers.must_wait(shared, other, now), None);
-        assert_eq!(strangers.must_wait(elsewhere, core, now), None);
-        assert_eq!(strangers.must_wait(shared, core, now + TimeDelta::seconds(60)), None);
+        assert_eq!(strangers.seconds_blocked(shared, core, now), Some(60));
+        assert_eq!(strangers.seconds_blocked(shared, other, now), None);
+        assert_eq!(strangers.seconds_blocked(elsewhere, core, now), None);
+        assert_eq!(strangers.seconds_blocked(shared, core, now + TimeDelta::seconds(60)), None);
     }
 
     #[test]
     fn addresses_of_one_network_are_one_stranger() {
         let (strangers, now) = (Strangers::default(), DateTime::UNIX_EPOCH);
         (0..NOT_BELIEVED_MAX).for_each(|last| strangers.count(address(&format!("2001:db8::{last:x}")), None, now));
-        assert!(strangers.must_wait(address("2001:db8::ffff:0:0:1"), None, now).is_some());
-        assert!(strangers.must_wait(address("2001:db8:0:1::1"), None, now).is_none());
+        assert!(strangers.seconds_blocked(address("2001:db8::ffff:0:0:1"), None, now).is_some());
+        assert!(strangers.seconds_blocked(address("2001:db8:0:1::1"), None, now).is_none());
     }
 
     #[test]

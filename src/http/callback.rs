@@ -31,7 +31,7 @@ pub async fn take(
     let authorization = sole(&parts.headers, header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let named = authorization.and_then(|header| app.partners.known_key(header));
     let named = named.map(|(mchid, serial_no)| KeyName::of(&mchid, &serial_no));
-    if let Err(denial) = app.access.look_beside_strangers(address, named) {
+    if let Err(denial) = app.access.check_not_blocked(address, named) {
         return Problem::from(&denial).into_response();
     }
     let received = Received {
@@ -49,7 +49,7 @@ pub async fn take(
         Ok(()) => book(&app, &partner, &body, &mut object).await,
         Err(Fault::Refused(error)) => {
             if Denial::Signature(error).is_of_a_stranger() {
-                app.access.distrust(address, authorization);
+                app.access.count_failure(address, authorization);
             }
             why_not = Some(error.code());
             Err(Problem::from(&app.access.told(Denial::Signature(error), address)))

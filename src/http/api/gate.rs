@@ -79,9 +79,9 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
     match arrive(&gate, Request::from_parts(parts, body)).await {
         Ok((arrived, request)) => to_the_end(handle(gate, arrived, request, next)).await,
         Err((arrived, problem)) => {
-            gate.app.access.distrust(address, authorization_of(&arrived.headers));
+            gate.app.access.count_failure(address, authorization_of(&arrived.headers));
             let why = problem.code;
-            let told = match gate.app.access.look_beside_strangers(address, None) {
+            let told = match gate.app.access.check_not_blocked(address, None) {
                 Ok(()) => problem.into_response(),
                 Err(waits) => denied_response(Fault::Refused(waits)),
             };

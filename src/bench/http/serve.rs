@@ -17,7 +17,7 @@ use crate::app::{App, Shared};
 use crate::base::id::FunderId;
 use crate::error::{Attempt, Fault};
 use crate::http::api::arrived::Arrived;
-use crate::http::api::gate::{Call, CalledBy, arrive, let_in, to_the_end, write_down};
+use crate::http::api::gate::{Call, CalledBy, answer_in_time, arrive, run_in_own_task, write_down};
 use crate::http::api::{Caller, Gate};
 use crate::http::{Problem, client_address};
 use crate::partner::key::{Algorithm, PrivateKey};
@@ -69,7 +69,7 @@ async fn unsigned_gate(
         return Problem::failed().into_response();
     }
     match arrive(&gate, extract::Request::from_parts(parts, body)).await {
-        Ok((arrived, request)) => to_the_end(handle(gate, core, arrived, request, next)).await,
+        Ok((arrived, request)) => run_in_own_task(handle(gate, core, arrived, request, next)).await,
         Err((arrived, problem)) => {
             let by = CalledBy::Nobody { why: problem.code };
             write_down(&gate.app, &arrived, by, problem.into_response()).await
@@ -93,7 +93,7 @@ async fn handle(gate: Gate, core: Arc<Known>, arrived: Arrived, request: extract
         taken: None,
     };
     let call = Arc::new(Call { gate, arrived, admitted });
-    let response = let_in(&call, request, next).await;
+    let response = answer_in_time(&call, request, next).await;
     write_down(&call.gate.app, &call.arrived, CalledBy::Partner(&call.admitted.known.code), response).await
 }
 

@@ -77,7 +77,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         return finish_problem(denied_response(denied), &request_id(&parts));
     }
     match arrive(&gate, Request::from_parts(parts, body)).await {
-        Ok((arrived, request)) => to_the_end(handle(gate, arrived, request, next)).await,
+        Ok((arrived, request)) => run_in_own_task(handle(gate, arrived, request, next)).await,
         Err((arrived, problem)) => {
             gate.app.access.count_failure(address, authorization_of(&arrived.headers));
             let why = problem.code;
@@ -98,7 +98,7 @@ async fn handle(gate: Gate, arrived: Arrived, request: Request, next: Next) -> R
         Err(denied) => return turn_away(&gate.app, &arrived, denied).await,
     };
     let call = Arc::new(Call { gate, arrived, admitted });
-    let response = let_in(&call, request, next).await;
+    let response = answer_in_time(&call, request, next).await;
     let response = sign_answer(&call, response).await;
     let Call { gate, arrived, admitted } = &*call;
     write_down(&gate.app, arrived, CalledBy::Partner(&admitted.known.code), response).await
@@ -107,7 +107,7 @@ async fn handle(gate: Gate, arrived: Arrived, request: Request, next: Next) -> R
 /// Answers in a task of its own, which runs to its end even if the caller hangs up. Otherwise it would be dropped half-way with the
 /// connection: an idempotency key would stay taken without an answer, or work would be done without its answer being kept, and would be
 /// done again on a retry.
-pub async fn to_the_end(answering: impl Future<Output = Response> + Send + 'static) -> Response {
+pub async fn run_in_own_task(answering: impl Future<Output = Response> + Send + 'static) -> Response {
     tokio::spawn(answering.in_current_span()).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a call was not answered");
         Problem::failed().into_response()
@@ -195,7 +195,7 @@ pub async fn arrive(gate: &Gate, request: Request) -> Result<(Arrived, Request),
 
 /// The answer to a request that was admitted, with rate limit headers. If it takes too long, the caller gets `timed_out`; a request that
 /// changes something still runs on, and its answer can be fetched by the same idempotency key.
-pub async fn let_in(call: &Arc<Call>, request: Request, next: Next) -> Response {
+pub async fn answer_in_time(call: &Arc<Call>, request: Request, next: Next) -> Response {
     let mut answering = Box::pin(answer(call.clone(), request, next));
     let patience = call.gate.patience.saturating_sub(call.arrived.started.elapsed());
     let response = match tokio::time::timeout(patience, &mut answering).await {

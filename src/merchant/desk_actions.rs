@@ -27,7 +27,7 @@ const REMEMBERED_MAX: usize = 10_000;
 #[derive(Clone)]
 pub struct OrderDesk {
     pool: PgPool,
-    wishes: Gatherer<Wish, Judged>,
+    to_open: Gatherer<OrderToOpen, Judged>,
 }
 
 /// The order that a request asks for, newly opened or as it was opened before.
@@ -39,16 +39,16 @@ pub struct OpenedOrder {
 }
 
 /// An order to be opened, and its code if it is.
-struct Wish {
+struct OrderToOpen {
     order: Order,
     code: Code,
     at: DateTime<Utc>,
     answer: Option<FirstAnswer>,
 }
 
-/// A wish, and what became of it.
+/// An order to open, and what became of it.
 struct Judged {
-    wish: Wish,
+    wanted: OrderToOpen,
     became: Became,
 }
 
@@ -64,8 +64,8 @@ impl OrderDesk {
     /// Starts the task that works on the queue; it ends when the last handle is dropped.
     pub fn start(pool: PgPool, catalogue: Catalogue) -> OrderDesk {
         let desk = Arc::new(Desk { pool: pool.clone(), catalogue, selling: Mutex::default() });
-        let wishes = Gatherer::start(move |wishes, left| open_all(desk.clone(), wishes, left));
-        OrderDesk { pool, wishes }
+        let to_open = Gatherer::start(move |to_open, left| open_all(desk.clone(), to_open, left));
+        OrderDesk { pool, to_open }
     }
 
     /// Opens an order that a merchant's own system asks for at `at`, unless nobody could pay it. An order that was opened
@@ -93,8 +93,9 @@ impl OrderDesk {
         let merchant_id = order.merchant_id;
         let code = Code { code_id: CodeId::mint(at), merchant_id, kind, status: CodeStatus::Open };
         let answer = answer(&code);
-        let judged = self.wishes.ask(Wish { order, code, at, answer }).await.context("an order could not be opened")?;
-        let Judged { wish: Wish { order, code, answer, .. }, became } = judged;
+        let judged =
+            self.to_open.ask(OrderToOpen { order, code, at, answer }).await.context("an order could not be opened")?;
+        let Judged { wanted: OrderToOpen { order, code, answer, .. }, became } = judged;
         if matches!(became, Became::Opened) {
             return Ok(OpenedOrder { code, answer });
         }
@@ -141,38 +142,38 @@ struct SoldAt {
 }
 
 /// Opens a batch: first by what this node remembers of the products on sale, then, for what is left, by reading them again.
-async fn open_all(desk: Arc<Desk>, wishes: Vec<Wish>, left: Left) -> anyhow::Result<Answered<Judged>> {
+async fn open_all(desk: Arc<Desk>, to_open: Vec<OrderToOpen>, left: Left) -> anyhow::Result<Answered<Judged>> {
     let mut connection = left.take(&desk.pool).await?;
-    let merchant_ids: BTreeSet<MerchantId> = wishes.iter().map(|wish| wish.order.merchant_id).collect();
+    let merchant_ids: BTreeSet<MerchantId> = to_open.iter().map(|wanted| wanted.order.merchant_id).collect();
     let mut opened = HashSet::new();
     if let Some(selling) = desk.remembered(&merchant_ids) {
-        let codes: Vec<NewOrderCode<'_>> = wishes.iter().filter_map(|wish| wish.new_code(&selling)).collect();
+        let codes: Vec<NewOrderCode<'_>> = to_open.iter().filter_map(|wanted| wanted.new_code(&selling)).collect();
         opened.extend(code_store::insert_order_codes(&mut connection, &codes, Some(&selling.seen)).await?);
     }
     // The rest was not opened by what this node remembers: other products are on sale by now, or the order is refused, or it
     // was opened before.
     let mut sold = HashSet::new();
-    if opened.len() < wishes.len()
+    if opened.len() < to_open.len()
         && let Some(selling) = desk.read_and_remember(&mut connection, &merchant_ids).await?
     {
-        let others = wishes.iter().filter(|wish| !opened.contains(&wish.code.code_id));
-        let codes: Vec<NewOrderCode<'_>> = others.filter_map(|wish| wish.new_code(&selling)).collect();
+        let others = to_open.iter().filter(|wanted| !opened.contains(&wanted.code.code_id));
+        let codes: Vec<NewOrderCode<'_>> = others.filter_map(|wanted| wanted.new_code(&selling)).collect();
         sold.extend(codes.iter().map(|one| one.code.code_id));
         opened.extend(code_store::insert_order_codes(&mut connection, &codes, None).await?);
     }
     let left = Left::of(connection, &desk.pool);
-    let judged = wishes.into_iter().map(|wish| {
-        let became = match opened.contains(&wish.code.code_id) {
+    let judged = to_open.into_iter().map(|wanted| {
+        let became = match opened.contains(&wanted.code.code_id) {
             true => Became::Opened,
-            false if sold.contains(&wish.code.code_id) => Became::NotOpened,
+            false if sold.contains(&wanted.code.code_id) => Became::NotOpened,
             false => Became::NotSold,
         };
-        Judged { wish, became }
+        Judged { wanted, became }
     });
     Ok(Answered { answers: judged.collect(), left })
 }
 
-impl Wish {
+impl OrderToOpen {
     /// The code that is opened if the order's amount is sold.
     fn new_code<'a>(&'a self, selling: &'a Selling) -> Option<NewOrderCode<'a>> {
         let SoldAt { category, amounts } = selling.merchants.get(&self.order.merchant_id)?;

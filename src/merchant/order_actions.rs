@@ -13,9 +13,9 @@ use crate::base::id::{CodeId, MerchantId};
 use crate::database;
 use crate::error::{Fault, Outcome, Step};
 
-/// An order as somebody at the counter wants it.
+/// A request by staff at the counter to open an order.
 #[derive(Clone, Debug)]
-pub struct HandOrderWish<'a> {
+pub struct HandOrderRequest<'a> {
     /// The id that the form was shown with, so that a form sent twice is one order.
     pub code_id: CodeId,
     pub by: &'a Staff,
@@ -25,44 +25,44 @@ pub struct HandOrderWish<'a> {
 }
 
 /// Opens an order. The same form sent twice opens one order.
-pub async fn open_by_hand(app: &App, wish: &HandOrderWish<'_>) -> Outcome<CodeId, CodeRefusal> {
+pub async fn open_by_hand(app: &App, request: &HandOrderRequest<'_>) -> Outcome<CodeId, CodeRefusal> {
     let now = app.clock.now();
-    let merchant_id = wish.by.merchant_id;
+    let merchant_id = request.by.merchant_id;
     let mut transaction = database::begin(&app.pool).await?;
-    if let Some(known) = order_store::find_hand_order(&mut transaction, merchant_id, wish.code_id).await? {
-        known.check_same(wish.amount, wish.description.as_deref()).map_err(Fault::Refused)?;
+    if let Some(known) = order_store::find_hand_order(&mut transaction, merchant_id, request.code_id).await? {
+        known.check_same(request.amount, request.description.as_deref()).map_err(Fault::Refused)?;
         return Ok(known.code_id);
     }
     require_active(&mut transaction, merchant_id).await?;
     let code = Code {
-        code_id: wish.code_id,
+        code_id: request.code_id,
         merchant_id,
         kind: CodeKind::Order {
-            amount: wish.amount,
+            amount: request.amount,
             // Not likely to be a reference that the merchant's own system chooses.
-            reference: format!("H-{}", token(wish.code_id)),
-            expires_at: (now + wish.waits.length()).trunc_subsecs(6),
+            reference: format!("H-{}", token(request.code_id)),
+            expires_at: (now + request.waits.length()).trunc_subsecs(6),
         },
         status: CodeStatus::Open,
     };
     if !code_store::insert_code(&mut transaction, &code, now).await? {
         // The same form, sent twice, has just been committed.
         drop(transaction);
-        let known = find_order(app, merchant_id, wish.code_id).await?;
+        let known = find_order(app, merchant_id, request.code_id).await?;
         let known = known.ok_or(Fault::Refused(CodeRefusal::UnknownCode))?;
-        known.check_same(wish.amount, wish.description.as_deref()).map_err(Fault::Refused)?;
+        known.check_same(request.amount, request.description.as_deref()).map_err(Fault::Refused)?;
         return Ok(known.code_id);
     }
     let order = NewHandOrder {
         merchant_id,
-        code_id: wish.code_id,
-        description: wish.description.as_deref(),
-        opened_by: wish.by.staff_id,
+        code_id: request.code_id,
+        description: request.description.as_deref(),
+        opened_by: request.by.staff_id,
         opened_at: now,
     };
     order_store::insert_hand_order(&mut transaction, &order).await?;
     transaction.commit().await?;
-    Ok(wish.code_id)
+    Ok(request.code_id)
 }
 
 /// The least and the greatest amount of one purchase, for each product that is sold at a merchant.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::code::token;
 use super::h5::MerchantSignedIn;
 use super::order::{DESCRIPTION_CHARS_MAX, HandOrder, OrderState, Waits, is_sold, parse_description};
-use super::order_actions::{self, HandOrderWish};
+use super::order_actions::{self, HandOrderRequest};
 use super::{CodeRefusal, Right, picture};
 use crate::app::App;
 use crate::base::Fen;
@@ -124,8 +124,8 @@ pub async fn open(
     let (Some(amount), Some(description), Some(waits)) = (amount, description, waits) else {
         return Ok(unprocessable(NewPage { page, form, signed_in, amounts }));
     };
-    let wish = HandOrderWish { code_id, by: &signed_in.staff, amount, description, waits };
-    match order_actions::open_by_hand(&app, &wish).await {
+    let request = HandOrderRequest { code_id, by: &signed_in.staff, amount, description, waits };
+    match order_actions::open_by_hand(&app, &request).await {
         Ok(code_id) => Ok(Redirect::to(&format!("/m/orders/{code_id}")).into_response()),
         Err(Fault::Refused(refusal)) => {
             if matches!(refusal, CodeRefusal::ReferenceTaken { .. }) {

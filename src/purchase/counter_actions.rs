@@ -3,7 +3,7 @@
 use super::authoriser::Authoriser;
 use super::decision::check_line;
 use super::model::{Decision, PurchaseRefusal, PurchaseRequest, Receipt, RequestRefusal};
-use super::offer::{self, Counter, PlanName, PlanOffer, Wish};
+use super::offer::{self, Counter, CounterAmount, PlanName, PlanOffer};
 use super::own_store::{self, OwnPurchase, OwnRefund};
 use super::store::Earlier;
 use crate::app::App;
@@ -81,11 +81,11 @@ pub async fn offer_plans(app: &App, at: AtCounter<'_>, amount: Fen) -> Outcome<V
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
     let products = app.catalogue.load_on_sale(&mut connection).await?;
-    let wish = Wish { counter: shop.counter_on(today), amount };
+    let asked = CounterAmount { counter: shop.counter_on(today), amount };
     let (mut refused, mut unusable) = (None, None);
     let mut plans = Vec::new();
     for line in lines {
-        match offer::offers(line, &products, wish) {
+        match offer::offers(line, &products, asked) {
             Ok(offered) => plans.extend(offered),
             // That a line cannot be used at all is told only if there is no other reason from another line.
             Err(refusal @ (PurchaseRefusal::LineEnded | PurchaseRefusal::LineNotActive)) => {
@@ -125,9 +125,9 @@ pub async fn former_plan(
     if known.is_on_sale && product.terms.is_valid_on(today) {
         return Ok(None);
     }
-    let wish = Wish { counter: shop.counter_on(today), amount };
+    let asked = CounterAmount { counter: shop.counter_on(today), amount };
     let line = lines.iter().find(|line| line.funder_id == product.funder_id);
-    Ok(line.and_then(|line| offer::offer(&product, line, wish, name.periods)))
+    Ok(line.and_then(|line| offer::offer(&product, line, asked, name.periods)))
 }
 
 /// Why a borrower can buy nothing at all at present.

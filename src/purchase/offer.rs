@@ -48,7 +48,7 @@ pub struct Counter<'a> {
 
 /// An amount that is to be paid at a counter.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
+pub struct CounterAmount<'a> {
     pub counter: Counter<'a>,
     pub amount: Fen,
 }
@@ -60,9 +60,9 @@ pub struct Wish<'a> {
 pub fn offers(
     line: &Line,
     products: &[Arc<ProductVersion>],
-    wish: Wish<'_>,
+    asked: CounterAmount<'_>,
 ) -> Result<Vec<PlanOffer>, PurchaseRefusal> {
-    let Wish { counter, amount } = wish;
+    let CounterAmount { counter, amount } = asked;
     check_line(line, counter.today)?;
     let sold_here: Vec<&Arc<ProductVersion>> =
         products.iter().filter(|product| is_sold_here(product, line, counter)).collect();
@@ -84,7 +84,7 @@ pub fn offers(
     if amount > line.available() {
         return Err(PurchaseRefusal::LineExceeded);
     }
-    let mut plans: Vec<PlanOffer> = sold_here.into_iter().flat_map(|product| plans_of(product, line, wish)).collect();
+    let mut plans: Vec<PlanOffer> = sold_here.into_iter().flat_map(|product| plans_of(product, line, asked)).collect();
     plans.sort_by_key(|plan| (plan.costs_borrower(), plan.name.product_id, plan.name.periods));
     if plans.is_empty() { Err(PurchaseRefusal::PlanNotOffered) } else { Ok(plans) }
 }
@@ -110,18 +110,18 @@ fn is_sold_to(product: &ProductVersion, line: &Line, today: BusinessDay) -> bool
     product.funder_id == line.funder_id && product.terms.is_valid_on(today) && grades.contains(&line.grade)
 }
 
-fn plans_of(product: &Arc<ProductVersion>, line: &Line, wish: Wish<'_>) -> Vec<PlanOffer> {
+fn plans_of(product: &Arc<ProductVersion>, line: &Line, asked: CounterAmount<'_>) -> Vec<PlanOffer> {
     let periods = product.terms.plans.iter().flat_map(|plan| plan.periods.iter().copied());
-    periods.filter_map(|periods| offer(product, line, wish, periods)).collect()
+    periods.filter_map(|periods| offer(product, line, asked, periods)).collect()
 }
 
 /// One plan of a product, whether the product is on sale or not; `None` where it has no such plan.
-pub fn offer(product: &Arc<ProductVersion>, line: &Line, wish: Wish<'_>, periods: u16) -> Option<PlanOffer> {
+pub fn offer(product: &Arc<ProductVersion>, line: &Line, asked: CounterAmount<'_>, periods: u16) -> Option<PlanOffer> {
     let request = QuoteRequest {
         grade: &line.grade,
         periods,
-        amount: wish.amount,
-        business_day: wish.counter.today,
+        amount: asked.amount,
+        business_day: asked.counter.today,
         statement_day: line.statement_day,
         due_day: line.due_day,
     };

@@ -180,8 +180,8 @@ async fn book(connection: &mut PgConnection, app: &App, paid: Paid<'_>) -> anyho
     let standing = ClaimedLoan { is_charged_off: loan.charged_off_on.is_some(), left };
     ledger::store::insert_postings(connection, &[posting::claim_paid(claim, standing, when)]).await?;
     let product = app.catalogue.get(connection, loan.product_id, loan.product_version).await?;
-    let told = posting::told(&product.terms.funder, claim, word, standing, when);
-    Ok(outbox::store::enqueue(connection, &[told]).await?)
+    let message = posting::paid_message(&product.terms.funder, claim, word, standing, when);
+    Ok(outbox::store::enqueue(connection, &[message]).await?)
 }
 
 async fn take_back_locked(
@@ -238,8 +238,8 @@ async fn book_reversal(connection: &mut PgConnection, app: &App, reversed: ToRev
     let undone = Undone { booked: &booked, is_charged_off: loan.charged_off_on.is_some(), came_in: &came_in };
     ledger::store::insert_postings(connection, &[posting::claim_reversed(claim, undone, when)]).await?;
     let product = app.catalogue.get(connection, loan.product_id, loan.product_version).await?;
-    let told = posting::told_reversed(&product.terms.funder, claim, undone, left, when);
-    Ok(outbox::store::enqueue(connection, &[told]).await?)
+    let message = posting::reversed_message(&product.terms.funder, claim, undone, left, when);
+    Ok(outbox::store::enqueue(connection, &[message]).await?)
 }
 
 /// Locks the line, then holds the business day: the locking order of every writer.

@@ -90,8 +90,8 @@ pub fn claim_reversed(claim: &Claim, undone: Undone<'_>, when: When) -> Posting 
     }
 }
 
-/// The message to the funder about a claim that is taken back; `left` is what is still to be recovered for guarantors of the loan.
-pub fn told_reversed(partner: &str, claim: &Claim, undone: Undone<'_>, left: Fen, when: When) -> Message {
+/// The message to the funder about the reversal of a paid claim; `left` is what is still to be recovered for guarantors of the loan.
+pub fn reversed_message(partner: &str, claim: &Claim, undone: Undone<'_>, left: Fen, when: When) -> Message {
     let Claim { claim_id, line_id, loan_id, asked, .. } = claim;
     Message {
         partner: partner.to_owned(),
@@ -111,7 +111,7 @@ pub fn told_reversed(partner: &str, claim: &Claim, undone: Undone<'_>, left: Fen
 }
 
 /// The message to the funder about a paid claim.
-pub fn told(partner: &str, claim: &Claim, word: &Stated, loan: ClaimedLoan, when: When) -> Message {
+pub fn paid_message(partner: &str, claim: &Claim, word: &Stated, loan: ClaimedLoan, when: When) -> Message {
     let Claim { claim_id, line_id, loan_id, asked, .. } = claim;
     Message {
         partner: partner.to_owned(),

@@ -340,7 +340,7 @@ pub(super) async fn record(
                 entries.push(entry);
                 (decision, to, Some(line.line_id))
             }
-            Some(_) => (decision.overtaken(), ApplicationStatus::Refused, None),
+            Some(_) => (decision.refused_for_open_line(), ApplicationStatus::Refused, None),
             None => (decision, to, None),
         };
         rows.push(decision.row(to, line_id, now));
@@ -434,7 +434,7 @@ async fn decide_as_person(
     let is_review = application.review.is_some();
     let decider = Decider::Person { name: decision.person, reason: decision.reason };
     let decision = Decision { application, product, verdict, decider };
-    if decision.was_heard() {
+    if decision.was_applied() {
         let Decision { application, .. } = decision;
         return Ok(Applied { application_id: application.application_id, state: application.state() });
     }

@@ -139,7 +139,7 @@ impl Decision {
     /// Whether this very verdict of the same decider was taken before, so that repeating it changes nothing: it decided the
     /// application, or put it before the funder or a person. So was an approval that was turned into a refusal because the
     /// borrower had got another line.
-    pub fn was_heard(&self) -> bool {
+    pub fn was_applied(&self) -> bool {
         let application = &self.application;
         let proposal = application.proposal.as_ref();
         let by = proposal.map(|proposal| proposal.by.as_str()).or(application.decided_by.as_deref());
@@ -198,7 +198,7 @@ impl Decision {
 
     /// This decision turned into a refusal, because the borrower has got a line with the same funder meanwhile.
     #[must_use]
-    pub fn overtaken(self) -> Decision {
+    pub fn refused_for_open_line(self) -> Decision {
         let score = match &self.verdict {
             Verdict::Approve { score, .. } | Verdict::Refuse { score, .. } => *score,
             Verdict::Refer { .. } => None,

@@ -42,7 +42,7 @@ async fn decide(connection: &mut PgConnection, app: &App, answer: LateAnswer) ->
     let product = app.catalogue.get(connection, application.product_id, application.product_version).await?;
     let verdict = answer.verdict.within(&product.terms, application.facts.limit_requested_fen);
     let decision = Decision { application, product, verdict, decider: Decider::LateHook };
-    if decision.was_heard() {
+    if decision.was_applied() {
         let Decision { application, .. } = decision;
         return Ok(Applied { application_id: application.application_id, state: application.state() });
     }

@@ -17,7 +17,7 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 use crate::app::App;
 use crate::jobs::{JobKind, NewJob, store};
 use crate::outbox;
-use crate::watch::jobs::keep_watch;
+use crate::watch::jobs::watch_repeatedly;
 
 /// One line of the timetable.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +81,8 @@ pub async fn run(app: &App, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     scheduler.start().await?;
     tokio::select! {
         () = outbox::jobs::deliver_until(app, stop) => {}
-        () = keep_up(app, LOOK_AGAIN) => {}
-        () = keep_watch(app, WATCH_AGAIN) => {}
+        () = catch_up_repeatedly(app, LOOK_AGAIN) => {}
+        () = watch_repeatedly(app, WATCH_AGAIN) => {}
     }
     scheduler.shutdown().await?;
     Ok(())
@@ -115,8 +115,8 @@ pub async fn catch_up(app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Catches up again and again, until it is dropped.
-pub async fn keep_up(app: &App, every: Duration) {
+/// Calls [`catch_up`] repeatedly, until it is dropped.
+pub async fn catch_up_repeatedly(app: &App, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         if let Err(error) = catch_up(app).await {

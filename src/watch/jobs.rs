@@ -18,7 +18,7 @@ use crate::{business_day, database, notice};
 
 /// Watches until it is dropped. This is not a job: what keeps jobs from running, such as a wrong clock, must not keep this
 /// from running.
-pub async fn keep_watch(app: &App, every: Duration) {
+pub async fn watch_repeatedly(app: &App, every: Duration) {
     loop {
         if let Err(error) = watch(app).await {
             tracing::error!("it could not be seen what goes wrong: {error:#}");
@@ -72,7 +72,7 @@ async fn watch_partners(app: &App, when: When) -> anyhow::Result<()> {
             }
         }
     }
-    store::forget_unseen(&mut transaction, when.at - UNSEEN_MAX).await?;
+    store::delete_unseen_outages(&mut transaction, when.at - UNSEEN_MAX).await?;
     notice::raise(&mut transaction, &told).await?;
     transaction.commit().await?;
     Ok(())

@@ -107,7 +107,7 @@ pub async fn end_outage(connection: &mut PgConnection, outage: Outage<'_>) -> sq
 }
 
 /// Deletes outages that no node has looked at since then: nobody calls these partners any more, so they would never end.
-pub async fn forget_unseen(connection: &mut PgConnection, since: DateTime<Utc>) -> sqlx::Result<()> {
+pub async fn delete_unseen_outages(connection: &mut PgConnection, since: DateTime<Utc>) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from partner_outage where partner in (
              select partner from partner_outage where seen_at < $1 for update skip locked)",

@@ -176,7 +176,7 @@ async fn what_no_tick_has_asked_for_is_asked_for_a_little_later(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     let keeping = {
         let app = app.clone();
-        tokio::spawn(async move { timetable::keep_up(&app, Duration::from_millis(20)).await })
+        tokio::spawn(async move { timetable::catch_up_repeatedly(&app, Duration::from_millis(20)).await })
     };
     for days in 1..=2 {
         house::until("every entry is enqueued", async || {

@@ -94,7 +94,7 @@ impl CallError {
     /// For calls that move money: turns a refusal without a readable code into `Unknown`. It may come from a proxy, even one that signs for
     /// the partner, so it does not prove that nothing was processed.
     #[must_use]
-    pub(super) fn unless_wordless(self) -> CallError {
+    pub(super) fn unknown_without_code(self) -> CallError {
         match self {
             CallError::Rejected { partner, status, code, .. } if code.trim().is_empty() => {
                 CallError::Unknown { partner, reason: format!("status {status} without a code") }
@@ -170,7 +170,7 @@ pub fn build_http() -> reqwest::Result<reqwest::Client> {
 /// # Errors
 /// If the TLS library cannot be set up.
 pub fn build_http_through(proxy: OutboundProxy) -> reqwest::Result<reqwest::Client> {
-    settled().proxy(reqwest::Proxy::custom(move |url| proxy.on_the_way_to(url))).build()
+    settled().proxy(reqwest::Proxy::custom(move |url| proxy.proxy_for(url))).build()
 }
 
 /// As [`build_http`], for addresses that others give us: host names are resolved only by `resolver`, which can refuse them.

@@ -12,7 +12,7 @@ pub struct OutboundProxy(Url);
 
 impl OutboundProxy {
     /// The proxy for a call to `url`; `None` if that is this machine.
-    pub(super) fn on_the_way_to(&self, url: &Url) -> Option<Url> {
+    pub(super) fn proxy_for(&self, url: &Url) -> Option<Url> {
         (!is_here(url)).then(|| self.0.clone())
     }
 }
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn everything_but_this_machine_is_called_through_the_proxy() {
         let proxy: OutboundProxy = "http://fenqi:secret@10.0.0.9:3128".parse().unwrap();
-        let through = |url: &str| proxy.on_the_way_to(&Url::parse(url).unwrap());
+        let through = |url: &str| proxy.proxy_for(&Url::parse(url).unwrap());
         for far in ["https://bank.example/v3", "https://10.1.2.3:8443", "https://localhost.example.com"] {
             assert_eq!(through(far).unwrap().as_str(), "http://fenqi:secret@10.0.0.9:3128/", "{far}");
         }

@@ -83,7 +83,7 @@ pub async fn pay(client: &Client, payments: Vec<Payment>) -> Result<Vec<Heard>, 
     };
     let orders = payments.into_iter().map(order).collect();
     let called = client.call(&operation, &PayRequest { orders }).await;
-    let answer: StatesAnswer = called.map_err(CallError::unless_wordless)?;
+    let answer: StatesAnswer = called.map_err(CallError::unknown_without_code)?;
     Ok(answer.states.into_iter().map(heard).collect())
 }
 

@@ -66,7 +66,7 @@ async fn send(partners: &Partners, channel: ChannelName, batch: &[Order]) -> Res
         ChannelName::Alpha => call(partners, channel, &operation, &alpha::batch(batch)).await.map(alpha::answers),
         ChannelName::Beta => call(partners, channel, &operation, &beta::batch(batch)).await.map(beta::answers),
     };
-    said.map_err(CallError::unless_wordless)
+    said.map_err(CallError::unknown_without_code)
 }
 
 /// What the result of a call means for each of its orders.

@@ -218,10 +218,10 @@ pub async fn decide(app: &App, judgement: &Judgement) -> Outcome<Step, MerchantR
         return Err(Fault::Failed(anyhow::anyhow!("a locked merchant changed its status")));
     }
     tell_applicant(&mut transaction, &change).await?;
-    let passed_over = pass_over(&mut transaction, &company, &change).await?;
+    let others = refuse_others(&mut transaction, &company, &change).await?;
     let detail = json!({ "before": before.name(), "after": after.name() });
     audit::record(&mut transaction, app, Act::new(Action::MerchantDecided, change.merchant_id, detail)).await?;
-    for merchant_id in passed_over {
+    for merchant_id in others {
         let (before, after) = (MerchantStatus::Submitted.name(), MerchantStatus::Refused.name());
         let detail = json!({ "before": before, "after": after, "accepted": change.merchant_id });
         audit::record(&mut transaction, app, Act::new(Action::MerchantDecided, merchant_id, detail)).await?;
@@ -239,7 +239,7 @@ async fn lock_company_of(connection: &mut PgConnection, merchant_id: MerchantId)
 }
 
 /// Refuses the company's other waiting applications, now that one is accepted, and tells their applicants; returns their ids.
-async fn pass_over(
+async fn refuse_others(
     connection: &mut PgConnection,
     company: &[MerchantRecord],
     accepted: &DecidedChange<'_>,
@@ -255,10 +255,10 @@ async fn pass_over(
     if others.is_empty() {
         return Ok(others);
     }
-    store::pass_over(connection, &others, accepted).await?;
+    store::refuse_others(connection, &others, accepted).await?;
     let when = When { business_day: business_day::store::today(connection).await?, at: accepted.at };
     for merchant_id in &others {
-        tell(connection, notices::passed_over(*merchant_id, when), *merchant_id, "merchant_refused").await?;
+        tell(connection, notices::other_accepted(*merchant_id, when), *merchant_id, "merchant_refused").await?;
     }
     Ok(others)
 }

@@ -21,7 +21,7 @@ pub fn agreement_changed(merchant_id: MerchantId, agreement: &Agreement, when: W
     Notice::to_merchant(merchant_id, "merchant_agreement_changed", body, when)
 }
 
-/// Tells whoever applied that another application of the same company was accepted, and this one therefore not.
-pub fn passed_over(merchant_id: MerchantId, when: When) -> Notice {
+/// The notice to an applicant that another application of the same company was accepted, and theirs therefore refused.
+pub fn other_accepted(merchant_id: MerchantId, when: When) -> Notice {
     Notice::to_merchant(merchant_id, "merchant_passed_over", json!({}), when)
 }

@@ -237,7 +237,7 @@ pub async fn update_status(connection: &mut PgConnection, change: &DecidedChange
 
 /// Refuses applications that still wait, with the events. Their `status_reason` stays empty: by that the pages know that
 /// another application of the company was accepted.
-pub async fn pass_over(
+pub async fn refuse_others(
     connection: &mut PgConnection,
     merchant_ids: &[MerchantId],
     accepted: &DecidedChange<'_>,

@@ -359,7 +359,7 @@ pub async fn erase(connection: &mut PgConnection, app: &App, borrower_id: Borrow
     openid_store::release(connection, borrower_id).await?;
     openid_store::delete(connection, borrower_id).await?;
     subscription_store::delete(connection, borrower_id).await?;
-    card_store::forget_numbers(connection, borrower_id).await?;
+    card_store::erase_number_hashes(connection, borrower_id).await?;
     session::end_all(connection, Subject::borrower(borrower_id)).await?;
     store::delete_person_key(connection, borrower_id).await?;
     Ok(())

@@ -100,7 +100,7 @@ pub enum Trying {
 impl Signing {
     /// The answer to a code that may not be sent to the channel any more, because the signing has expired, was tried too
     /// often, or has ended.
-    pub fn try_no_more(&self) -> Result<Trying, CardRefusal> {
+    pub fn outcome_without_try(&self) -> Result<Trying, CardRefusal> {
         match self.status {
             SigningStatus::Signed => Ok(Trying::AlreadySigned),
             SigningStatus::Refused | SigningStatus::Started => Err(CardRefusal::SigningEnded),
@@ -232,9 +232,9 @@ mod tests {
     fn a_late_code_finds_a_signed_card_signed_and_any_other_signing_ended() {
         let card_id = CardId::mint(DateTime::UNIX_EPOCH);
         let signing = |status| Signing { card_id, challenge: "c".into(), status };
-        assert_eq!(signing(SigningStatus::Signed).try_no_more(), Ok(Trying::AlreadySigned));
+        assert_eq!(signing(SigningStatus::Signed).outcome_without_try(), Ok(Trying::AlreadySigned));
         for status in [SigningStatus::Started, SigningStatus::Refused] {
-            assert_eq!(signing(status).try_no_more(), Err(CardRefusal::SigningEnded));
+            assert_eq!(signing(status).outcome_without_try(), Err(CardRefusal::SigningEnded));
         }
     }
 }

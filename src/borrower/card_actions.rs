@@ -280,7 +280,7 @@ async fn confirm(app: &App, codes: &[CardCode]) -> anyhow::Result<Confirmed> {
     let signings: HashMap<CardId, Signing> = signings.into_iter().map(|signing| (signing.card_id, signing)).collect();
     let tried = |code: &CardCode| {
         let signing = signings.get(&code.card_id).ok_or(CardRefusal::CardUnknown)?;
-        if counted.contains(&code.card_id) { Ok(Trying::AskChannel) } else { signing.try_no_more() }
+        if counted.contains(&code.card_id) { Ok(Trying::AskChannel) } else { signing.outcome_without_try() }
     };
     let tries: Vec<Result<Trying, CardRefusal>> = codes.iter().map(tried).collect();
     let asked: Vec<TypedCode> = codes

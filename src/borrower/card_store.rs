@@ -283,7 +283,7 @@ pub async fn lock_cards(connection: &mut PgConnection, borrower_id: BorrowerId) 
 
 /// Lets nobody find a borrower by a card number again: the blind index of each number is overwritten with the card's id, and
 /// signings are deleted.
-pub async fn forget_numbers(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
+pub async fn erase_number_hashes(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!("delete from card_signing where borrower_id = $1", borrower_id.uuid())
         .execute(&mut *connection)
         .await?;

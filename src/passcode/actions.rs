@@ -106,7 +106,7 @@ pub async fn check(app: &App, purpose: Purpose, mobile: &Mobile, code: &str) -> 
     if is_right {
         store::delete(&mut transaction, &mobile_hash, purpose).await?;
     } else {
-        store::count_wrong(&mut transaction, &mobile_hash, purpose).await?;
+        store::count_wrong_code(&mut transaction, &mobile_hash, purpose).await?;
     }
     transaction.commit().await?;
     if is_right { Ok(()) } else { Err(Fault::Refused(PasscodeRefusal::Wrong)) }

@@ -65,8 +65,12 @@ pub async fn put(connection: &mut PgConnection, passcode: &NewPasscode) -> sqlx:
     Ok(())
 }
 
-/// Counts a wrong try against a code.
-pub async fn count_wrong(connection: &mut PgConnection, mobile_hash: &[u8; 32], purpose: Purpose) -> sqlx::Result<()> {
+/// Counts a wrong code against a passcode.
+pub async fn count_wrong_code(
+    connection: &mut PgConnection,
+    mobile_hash: &[u8; 32],
+    purpose: Purpose,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "update passcode set codes_tried = codes_tried + 1 where mobile_hash = $1 and purpose = $2",
         mobile_hash,

@@ -55,8 +55,9 @@ async fn ensure_each_once(connection: &mut PgConnection, results: &[ChannelResul
         _ => 0,
     };
     let line_ids: Vec<Uuid> = results.iter().map(|result| result.line_id.uuid()).collect();
-    let amiss = store::count_amiss(connection, &line_ids, &results.iter().map(collected).collect::<Vec<_>>()).await?;
-    anyhow::ensure!(amiss == 0, "{amiss} of {} lines do not say what the channel said", results.len());
+    let differing =
+        store::count_differing(connection, &line_ids, &results.iter().map(collected).collect::<Vec<_>>()).await?;
+    anyhow::ensure!(differing == 0, "{differing} of {} lines do not say what the channel said", results.len());
     Ok(())
 }
 

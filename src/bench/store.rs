@@ -190,7 +190,7 @@ pub(super) async fn count_repayments(connection: &mut PgConnection) -> sqlx::Res
 
 /// Counts the lines whose books differ from the channel's answer: a success must have one repayment of that amount, completely
 /// allocated, and one journal entry that restores the line by its principal; a failure must have neither.
-pub(super) async fn count_amiss(
+pub(super) async fn count_differing(
     connection: &mut PgConnection,
     line_ids: &[Uuid],
     collected_fen: &[i64],

@@ -150,7 +150,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = match args {
-        Args::Deliver { trial: true, .. } => trial::open_told().await?,
+        Args::Deliver { trial: true, .. } => trial::open_as_trial().await?,
         _ => trial::open_any().await?,
     };
     match args {

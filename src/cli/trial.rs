@@ -41,7 +41,7 @@ pub async fn open_any() -> anyhow::Result<(App, Database)> {
 ///
 /// # Errors
 /// Where the configuration or the database cannot be used.
-pub async fn open_told() -> anyhow::Result<(App, Database)> {
+pub async fn open_as_trial() -> anyhow::Result<(App, Database)> {
     open_on_its_clock(&set_up()?).await
 }
 

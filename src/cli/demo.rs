@@ -159,7 +159,7 @@ async fn refuse_second_story(config: &Config, pool: &PgPool) -> anyhow::Result<(
     if !matches!(database::migrated(pool).await?, Migrated::Partly | Migrated::Fully) {
         return Ok(());
     }
-    let Some(today) = input::lived_until(pool).await? else { return Ok(()) };
+    let Some(today) = input::find_reached_day(pool).await? else { return Ok(()) };
     let way_out = match config.database_url {
         None => {
             // The program as it was called, because there may be no `fenqi` on the PATH (`./dev demo`).

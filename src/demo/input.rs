@@ -117,7 +117,7 @@ fn set_aside(side: &Path, header: &csv::StringRecord, bad: &[RowError]) -> Resul
 }
 
 /// The business day that was reached, if the database already contains a house.
-pub async fn lived_until(pool: &PgPool) -> anyhow::Result<Option<BusinessDay>> {
+pub async fn find_reached_day(pool: &PgPool) -> anyhow::Result<Option<BusinessDay>> {
     Ok(business_day::store::find_today(&mut *pool.acquire().await?).await?)
 }
 

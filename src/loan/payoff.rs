@@ -118,7 +118,7 @@ pub fn quote(request: &PayoffRequest<'_>) -> PayoffQuote {
 /// or `None` where everything was billed already.
 pub fn collapse(schedule: &Schedule, periods_billed: u16, quote: &PayoffQuote) -> Option<(Schedule, u16)> {
     let next = usize::from(periods_billed);
-    let mut collapsed = super::reduction::emptied(schedule, periods_billed);
+    let mut collapsed = super::reduction::without_unbilled(schedule, periods_billed);
     let before = next.checked_sub(1).map(|index| schedule.installments[index].due_on);
     let row = collapsed.installments.get_mut(next)?;
     let due_on = if before.is_none_or(|due_on| due_on < quote.day) { quote.day } else { row.due_on };

@@ -247,7 +247,7 @@ fn rescale(standing: &Standing<'_>, falls: &[Fen], day: BusinessDay) -> (Schedul
 }
 
 /// The schedule after which nothing more falls due: every unbilled row emptied (a full refund, a payoff).
-pub fn emptied(schedule: &Schedule, periods_billed: u16) -> Schedule {
+pub fn without_unbilled(schedule: &Schedule, periods_billed: u16) -> Schedule {
     let mut schedule = schedule.clone();
     for row in schedule.installments.iter_mut().skip(usize::from(periods_billed)) {
         *row = Installment { due_on: row.due_on, principal: Fen::ZERO, interest: Fen::ZERO, fee: Fen::ZERO };

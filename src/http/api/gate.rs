@@ -19,7 +19,7 @@ use super::answer::{denied_response, finish_problem, signed, whole, with_rate};
 use super::arrived::Arrived;
 use super::caller::Caller;
 use super::document::{Operation, Operations};
-use super::idempotency::{self, AnswerKept, Claim, Met};
+use super::idempotency::{self, AnswerKept, Claim, KeyState};
 use crate::access::{Admitted, Believed, Denial, address};
 use crate::app::{App, Shared};
 use crate::error::{Attempt, Fault, Outcome, Refusal as _};
@@ -290,21 +290,21 @@ async fn answer(call: Arc<Call>, mut request: Request, next: Next) -> Response {
         request.extensions_mut().insert(Caller::new(admitted, None, Attempt::First));
         return run(gate, next, request).await;
     }
-    let (claim, met) = match admitted.taken.clone() {
-        Some((keyed, attempt)) => (Claim::of(keyed), Ok(Met::Unanswered(attempt))),
+    let (claim, state) = match admitted.taken.clone() {
+        Some((keyed, attempt)) => (Claim::of(keyed), Ok(KeyState::Unanswered(attempt))),
         None => {
             let key = match idempotency::key_of(&arrived.headers) {
                 Ok(key) => key,
                 Err(problem) => return problem.into_response(),
             };
             let claim = Claim::new(admitted.known.partner_id, key, arrived);
-            let met = claim.meet(&gate.app).await;
-            (claim, met)
+            let state = claim.take_or_find(&gate.app).await;
+            (claim, state)
         }
     };
-    let attempt = match met {
-        Ok(Met::Unanswered(attempt)) => attempt,
-        Ok(Met::Answered(kept)) => return idempotency::replayed_response(kept),
+    let attempt = match state {
+        Ok(KeyState::Unanswered(attempt)) => attempt,
+        Ok(KeyState::Answered(kept)) => return idempotency::replayed_response(kept),
         Err(problem) => return problem.into_response(),
     };
     request.extensions_mut().insert(Caller::new(admitted, Some(claim.keyed().clone()), attempt));

@@ -142,8 +142,8 @@ pub fn first_response(answer: FirstAnswer) -> Response {
     response
 }
 
-/// What is found under a key.
-pub enum Met {
+/// The state of a key when a request comes.
+pub enum KeyState {
     /// The request was not answered before: do it, then call [`Claim::keep`] or [`Claim::release`].
     Unanswered(Attempt),
     /// The request was answered before, with this answer.
@@ -173,11 +173,11 @@ impl Claim {
     ///
     /// # Errors
     /// 409 if the key was used for another request, or the first request still runs; and failures of the database.
-    pub async fn meet(&self, app: &App) -> Result<Met, Problem> {
+    pub async fn take_or_find(&self, app: &App) -> Result<KeyState, Problem> {
         let now = app.access.now();
         let wanted = Wanted { keyed: self.keyed.clone(), at: now, abandoned_before: now - ABANDONED_AFTER };
         if let Some(attempt) = app.access.answers().take(wanted).await? {
-            return Ok(Met::Unanswered(attempt));
+            return Ok(KeyState::Unanswered(attempt));
         }
         let conflict = |code, detail: &str| Problem::new(StatusCode::CONFLICT, code, detail);
         let running = || Problem {
@@ -192,7 +192,7 @@ impl Claim {
             return Err(conflict("idempotency_key_reused", "This idempotency key was used for another request."));
         }
         let status = taken.status.ok_or_else(running)?;
-        Ok(Met::Answered(KeptAnswer {
+        Ok(KeyState::Answered(KeptAnswer {
             status,
             content_type: taken.content_type,
             location: taken.location,

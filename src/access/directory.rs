@@ -160,8 +160,8 @@ impl Directory {
 
     /// The reason that the caller is told when a request is not let in. A stranger must not learn which partners and keys exist: an unknown
     /// key is told as a wrong signature, and once the address has failed too often, every failure is told as that.
-    pub fn told(&self, denial: Denial, address: IpAddr) -> Denial {
-        if denial.believed().is_some() || !denial.is_of_a_stranger() {
+    pub fn refusal_to_show(&self, denial: Denial, address: IpAddr) -> Denial {
+        if denial.believed().is_some() || !denial.counts_against_address() {
             return denial;
         }
         match (self.check_not_blocked(address, None), denial) {
@@ -199,7 +199,7 @@ impl Directory {
             Err(error) => Err(refused(error)),
         };
         if let Err(Fault::Refused(denial)) = &admitted
-            && denial.is_of_a_stranger()
+            && denial.counts_against_address()
         {
             self.count_failure(address, received.authorization);
         }

@@ -208,7 +208,7 @@ impl Denial {
 
     /// Whether it counts against the address: the caller is not authenticated, calls from an address that is not allowed, or repeats a
     /// request that a partner has signed (which does not count against that partner's rate).
-    pub fn is_of_a_stranger(&self) -> bool {
+    pub fn counts_against_address(&self) -> bool {
         match self {
             Denial::Signature(
                 SignatureError::Malformed

@@ -48,11 +48,11 @@ pub async fn take(
     let booked = match believed {
         Ok(()) => book(&app, &partner, &body, &mut object).await,
         Err(Fault::Refused(error)) => {
-            if Denial::Signature(error).is_of_a_stranger() {
+            if Denial::Signature(error).counts_against_address() {
                 app.access.count_failure(address, authorization);
             }
             why_not = Some(error.code());
-            Err(Problem::from(&app.access.told(Denial::Signature(error), address)))
+            Err(Problem::from(&app.access.refusal_to_show(Denial::Signature(error), address)))
         }
         // Not a 401, after which a partner would stop calling until somebody has looked at the keys.
         Err(Fault::Failed(failure)) => Err(Problem::from(failure.context("a callback's nonce could not be kept"))),

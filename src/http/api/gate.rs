@@ -152,7 +152,7 @@ async fn turn_away(app: &App, arrived: &Arrived, denied: Fault<Denial>) -> Respo
         Fault::Failed(_) => None,
     };
     let why = code_of(&denied);
-    let told = denied.map_refusal(|denial| app.access.told(denial, arrived.address));
+    let told = denied.map_refusal(|denial| app.access.refusal_to_show(denial, arrived.address));
     let response = finish_problem(denied_response(told), &arrived.request_id);
     let Some(Believed { partner, algorithm }) = believed else {
         return write_down(app, arrived, CalledBy::Nobody { why }, response).await;

@@ -134,7 +134,7 @@ impl LiveReceipts {
             let (receipts, sums) = if is_new_day {
                 receipt_actions::begun(&self.app, merchant_id).await?
             } else {
-                receipt_actions::news(&self.app, merchant_id, rows).await?
+                receipt_actions::load_news(&self.app, merchant_id, rows).await?
             };
             // Noted only after everything was read, so that a failure loses nothing.
             if let Some(told) = told.get_mut(&merchant_id) {

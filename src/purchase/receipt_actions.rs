@@ -67,7 +67,7 @@ pub type Numbered = Vec<(i64, Vec<ReceiptLine>)>;
 
 /// What a page that shows `day` and was told up to `last_no` has missed, perhaps with some that it knows; `None` if it is more
 /// than `MISSED_MAX` notices.
-pub async fn missed(
+pub async fn load_missed(
     app: &App,
     merchant_id: MerchantId,
     day: BusinessDay,
@@ -124,7 +124,11 @@ pub async fn fresh(
 }
 
 /// The lines of what a merchant was told, with the day's sums.
-pub async fn news(app: &App, merchant_id: MerchantId, rows: Vec<TellingRow>) -> anyhow::Result<(Numbered, DaySums)> {
+pub async fn load_news(
+    app: &App,
+    merchant_id: MerchantId,
+    rows: Vec<TellingRow>,
+) -> anyhow::Result<(Numbered, DaySums)> {
     let mut connection = app.pool.acquire().await?;
     let sums = read_sums(&mut connection, merchant_id).await?;
     Ok((numbered(&mut connection, merchant_id, rows).await?, sums))

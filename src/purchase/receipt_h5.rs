@@ -136,7 +136,7 @@ impl Till {
         if shown.is_some_and(|day| day != today) {
             return Ok(Some(behind()));
         }
-        let Some(missed) = receipt_actions::missed(&self.app, merchant_id, today, self.last_no).await? else {
+        let Some(missed) = receipt_actions::load_missed(&self.app, merchant_id, today, self.last_no).await? else {
             return Ok(Some(behind()));
         };
         if missed.is_empty() {

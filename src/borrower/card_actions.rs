@@ -41,7 +41,7 @@ pub async fn request_code(app: &App, binding: CardBinding, address: Option<&str>
         address.map(|address| (PER_ADDRESS, address.to_owned())),
     ];
     let tries: Vec<(Window, String)> = tries.into_iter().flatten().collect();
-    match passcode::fit(app, &tries).await? {
+    match passcode::count_unless_full(app, &tries).await? {
         None => start_binding(app, binding).await,
         Some((full, _)) if full == PER_CARD => Err(Fault::Refused(CardRefusal::CodeTooSoon)),
         Some((_, until)) => Err(Fault::Refused(CardRefusal::TooManyCodes { until })),

@@ -124,7 +124,10 @@ pub async fn full_until(app: &App, window: Window, key: &str) -> anyhow::Result<
 /// Counts one more try, before it is made, against several windows at once. `Some` names the first window that is full, with
 /// the instant from which on it is not; then nothing is counted. Parallel tries under one key wait for each other here, on
 /// whichever node they are. A caller must give its windows in the same order every time.
-pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option<(Window, DateTime<Utc>)>> {
+pub async fn count_unless_full(
+    app: &App,
+    tries: &[(Window, String)],
+) -> anyhow::Result<Option<(Window, DateTime<Utc>)>> {
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     for (window, key) in tries {
@@ -138,7 +141,7 @@ pub async fn fit(app: &App, tries: &[(Window, String)]) -> anyhow::Result<Option
     Ok(None)
 }
 
-/// Takes back one try that [`full_until`] or [`fit`] has counted, because it was no failure.
+/// Takes back one try that [`full_until`] or [`count_unless_full`] has counted, because it was no failure.
 pub async fn take_back(app: &App, window: Window, key: &str) -> anyhow::Result<()> {
     Ok(store::uncount(&mut *app.pool.acquire().await?, window.kind, &key_hash(app, window, key)).await?)
 }

@@ -9,6 +9,6 @@ pub mod store;
 pub mod actions;
 pub mod h5;
 
-pub use actions::{check, fit, full_until, is_awaited, send, sweep, take_back};
+pub use actions::{check, count_unless_full, full_until, is_awaited, send, sweep, take_back};
 pub use h5::{SignInStep, is_proved, is_stranger_proved, send_if_asked, sign_in_step};
 pub use model::{Asking, PasscodeRefusal, Purpose, Window};

@@ -23,7 +23,7 @@ pub struct Contradiction {
 
 /// A channel's answer about an attempt that is known already, so that its repetition is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Told {
+pub struct KnownAnswer {
     pub payout_id: PayoutId,
     pub attempt_no: i16,
     /// The answer, in the channel's words.
@@ -127,7 +127,7 @@ pub async fn end(
 
 /// Payouts whose known answers are to be loaded, by which answers count as known.
 #[derive(Clone, Debug, Default)]
-pub struct ToldOf {
+pub struct KnownAnswersOf {
     /// Known: answers that people have settled since, including that a payment was booked under another reference.
     pub settled: Vec<Uuid>,
     /// Cancelled payouts. Known: answers since the cancellation.
@@ -136,10 +136,13 @@ pub struct ToldOf {
     pub held_back: Vec<Uuid>,
 }
 
-/// The known answers about attempts of these payouts; [`ToldOf`] says which count, for each list.
-pub async fn load_told(connection: &mut PgConnection, of: &ToldOf) -> sqlx::Result<BTreeSet<Told>> {
-    let told = sqlx::query_as!(
-        Told,
+/// The known answers about attempts of these payouts; [`KnownAnswersOf`] says which count, for each list.
+pub async fn load_known_answers(
+    connection: &mut PgConnection,
+    of: &KnownAnswersOf,
+) -> sqlx::Result<BTreeSet<KnownAnswer>> {
+    let known = sqlx::query_as!(
+        KnownAnswer,
         r#"select e.payout_id as "payout_id: PayoutId", e.attempt_no, e.detail as "says!"
            from payout_event e
            where e.payout_id = any($1::uuid[] || $2::uuid[] || $3::uuid[])
@@ -157,7 +160,7 @@ pub async fn load_told(connection: &mut PgConnection, of: &ToldOf) -> sqlx::Resu
     )
     .fetch_all(connection)
     .await?;
-    Ok(told.into_iter().collect())
+    Ok(known.into_iter().collect())
 }
 
 /// Stores contradicting answers about cancelled payouts, so that operators are told of each only once.

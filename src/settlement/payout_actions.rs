@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::contradiction_store::{self, Contradiction, Told, ToldOf};
+use super::contradiction_store::{self, Contradiction, KnownAnswer, KnownAnswersOf};
 use super::payout::{
     ASK_AGAIN_AFTER, Answer, Cancelling, ContradictionKind, Learned, PayoutKind, PayoutRefusal, PayoutStatus, Word,
     may_arrive,
@@ -105,8 +105,9 @@ async fn learn_together(
     let mut round = Round::new(when);
     for payout in &payouts {
         let Some(answer) = answers.get(&payout.payout_id).filter(counts) else { continue };
-        let told = || Told { payout_id: payout.payout_id, attempt_no: answer.attempt_no, says: says(payout, answer) };
-        if !known.is_empty() && known.contains(&told()) {
+        let this =
+            || KnownAnswer { payout_id: payout.payout_id, attempt_no: answer.attempt_no, says: says(payout, answer) };
+        if !known.is_empty() && known.contains(&this()) {
             round.tally.unchanged += 1;
         } else {
             round.take(payout, answer);
@@ -131,7 +132,7 @@ async fn load_known(
     connection: &mut PgConnection,
     payouts: &[Locked],
     answers: &BTreeMap<PayoutId, Answer>,
-) -> sqlx::Result<BTreeSet<Told>> {
+) -> sqlx::Result<BTreeSet<KnownAnswer>> {
     let may_be_settled = |payout: &&Locked| {
         let answer = answers.get(&payout.payout_id);
         answer.is_some_and(|answer| other_amount(payout, answer).is_some() || is_another_payment(payout, answer))
@@ -139,7 +140,7 @@ async fn load_known(
     let is_cancelled = |payout: &&Locked| payout.status == PayoutStatus::Cancelled;
     let is_held_back = |payout: &&Locked| payout.contradicted_attempt.is_some();
     let id = |payout: &Locked| payout.payout_id.uuid();
-    let of = ToldOf {
+    let of = KnownAnswersOf {
         settled: payouts.iter().filter(may_be_settled).map(id).collect(),
         cancelled: payouts.iter().filter(is_cancelled).map(id).collect(),
         held_back: payouts.iter().filter(is_held_back).map(id).collect(),
@@ -147,7 +148,7 @@ async fn load_known(
     if of.settled.is_empty() && of.cancelled.is_empty() && of.held_back.is_empty() {
         return Ok(BTreeSet::new());
     }
-    contradiction_store::load_told(connection, &of).await
+    contradiction_store::load_known_answers(connection, &of).await
 }
 
 /// What the answers of one transaction will write.

@@ -85,12 +85,12 @@ pub async fn day_of(
 #[derive(Clone, Debug)]
 pub struct DayStory {
     pub today: BusinessDay,
-    pub told: Told,
+    pub state: DayState,
 }
 
-/// What is known of a day.
+/// Whether a day is settled, still open, or without purchases and refunds.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum DayState {
     Settled {
         day: Box<SettledDay>,
         /// The earlier days whose negative amounts were taken into it, with those amounts.
@@ -114,21 +114,21 @@ pub async fn day(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow
     let days_off = |until: BusinessDay| app.calendar.days_off(day, until).unwrap_or_default();
     let open = |outlook: Outlook| {
         let days_off = outlook.pay_on.map(days_off).unwrap_or_default();
-        Told::Open { outlook, days_off }
+        DayState::Open { outlook, days_off }
     };
-    let told = if day == today {
+    let state = if day == today {
         open(outlook_actions::open_day(&mut connection, app, merchant_id, today).await?.outlook())
     } else {
         match day_store::list_days(&mut connection, merchant_id, day..=day).await?.pop() {
-            Some(settled) => Told::Settled {
+            Some(settled) => DayState::Settled {
                 carried: day_store::list_carried_into(&mut connection, merchant_id, settled.settlement_id).await?,
                 days_off: days_off(settled.pay_on),
                 day: Box::new(settled),
             },
-            None => unsettled(&mut connection, app, merchant_id, day).await?.map_or(Told::Quiet, open),
+            None => unsettled(&mut connection, app, merchant_id, day).await?.map_or(DayState::Quiet, open),
         }
     };
-    Ok(Some(DayStory { today, told }))
+    Ok(Some(DayStory { today, state }))
 }
 
 /// A page of the lines behind a figure.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::day::{DayLine, Figure, SettledDay};
-use super::day_actions::{self, DayStory, Lines, Month, Piece, Told, days_of_month};
+use super::day_actions::{self, DayState, DayStory, Lines, Month, Piece, days_of_month};
 use super::outlook::Outlook;
 use crate::app::App;
 use crate::base::id::{RefundId, SettlementId};
@@ -128,11 +128,11 @@ struct Figures {
     payable: Fen,
 }
 
-impl Told {
+impl DayState {
     /// `None` if nothing happened on the day.
     fn figures(&self) -> Option<Figures> {
         match self {
-            Told::Settled { day, .. } => Some(Figures {
+            DayState::Settled { day, .. } => Some(Figures {
                 gross: day.gross,
                 refunds: day.refunds,
                 fee: day.discount_fee,
@@ -141,7 +141,7 @@ impl Told {
                 carried_in: day.carried_in,
                 payable: day.payable,
             }),
-            Told::Open { outlook, .. } => Some(Figures {
+            DayState::Open { outlook, .. } => Some(Figures {
                 gross: outlook.gross,
                 refunds: outlook.refunds,
                 fee: outlook.discount_fee,
@@ -150,7 +150,7 @@ impl Told {
                 carried_in: outlook.carried_in,
                 payable: outlook.payable,
             }),
-            Told::Quiet => None,
+            DayState::Quiet => None,
         }
     }
 }
@@ -158,37 +158,37 @@ impl Told {
 impl DayPage {
     /// Whether the day has ended and its settlement is still being made.
     fn is_being_settled(&self) -> bool {
-        matches!(self.story.told, Told::Open { .. }) && self.day < self.story.today
+        matches!(self.story.state, DayState::Open { .. }) && self.day < self.story.today
     }
 
     /// Earlier days that were carried into this one.
     fn carried(&self) -> &[(BusinessDay, Fen)] {
-        match &self.story.told {
-            Told::Settled { carried, .. } => carried,
-            Told::Open { .. } | Told::Quiet => &[],
+        match &self.story.state {
+            DayState::Settled { carried, .. } => carried,
+            DayState::Open { .. } | DayState::Quiet => &[],
         }
     }
 
     fn settled(&self) -> Option<&SettledDay> {
-        match &self.story.told {
-            Told::Settled { day, .. } => Some(day),
-            Told::Open { .. } | Told::Quiet => None,
+        match &self.story.state {
+            DayState::Settled { day, .. } => Some(day),
+            DayState::Open { .. } | DayState::Quiet => None,
         }
     }
 
     /// The day on which it is to be paid; `None` if there is nothing to pay.
     fn pay_on(&self) -> Option<BusinessDay> {
-        match &self.story.told {
-            Told::Settled { day, .. } => Some(day.pay_on).filter(|_| day.payable.is_positive()),
-            Told::Open { outlook, .. } => outlook.pay_on.filter(|_| outlook.payable.is_positive()),
-            Told::Quiet => None,
+        match &self.story.state {
+            DayState::Settled { day, .. } => Some(day.pay_on).filter(|_| day.payable.is_positive()),
+            DayState::Open { outlook, .. } => outlook.pay_on.filter(|_| outlook.payable.is_positive()),
+            DayState::Quiet => None,
         }
     }
 
     fn days_off(&self) -> &[DaysOff] {
-        match &self.story.told {
-            Told::Settled { days_off, .. } | Told::Open { days_off, .. } => days_off,
-            Told::Quiet => &[],
+        match &self.story.state {
+            DayState::Settled { days_off, .. } | DayState::Open { days_off, .. } => days_off,
+            DayState::Quiet => &[],
         }
     }
 
@@ -268,7 +268,7 @@ pub async fn figure(
     let after = asked.after.as_deref().and_then(|after| Uuid::try_parse(after).ok());
     let of = MerchantDay { merchant_id: signed_in.merchant_id, day };
     let lines = day_actions::lines(&app, of, figure, after).await?;
-    let total = story.told.figures().map_or(Fen::ZERO, |figures| match figure {
+    let total = story.state.figures().map_or(Fen::ZERO, |figures| match figure {
         Figure::Gross => figures.gross,
         Figure::Refunds => -figures.refunds,
         Figure::Fee => -figures.fee,
@@ -288,7 +288,7 @@ pub async fn statement_of_day(
     signed_in.require(Right::SeeSettlements)?;
     let day: BusinessDay = typed_day(&day).map_err(|_| Problem::not_found())?;
     let found = day_actions::day(&app, signed_in.merchant_id, day).await?;
-    if !matches!(found, Some(DayStory { told: Told::Settled { .. }, .. })) {
+    if !matches!(found, Some(DayStory { state: DayState::Settled { .. }, .. })) {
         return Err(Problem::not_found());
     }
     statement(&app, page, &signed_in, day..=day, &format!("statement-{day}.csv")).await

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
-use super::receipt::{DaySums, Told};
+use super::receipt::{DaySums, ToldNumbers};
 use super::receipt_actions::{self, Numbered};
 use super::sale_actions;
 use crate::app::App;
@@ -103,7 +103,7 @@ impl LiveReceipts {
     async fn tell(
         &self,
         open: &HashMap<MerchantId, Channel>,
-        told: &mut HashMap<MerchantId, Told>,
+        told: &mut HashMap<MerchantId, ToldNumbers>,
         day: &mut Option<BusinessDay>,
     ) -> anyhow::Result<()> {
         let now = Instant::now();
@@ -112,7 +112,7 @@ impl LiveReceipts {
             let told = match told.entry(merchant_id) {
                 Entry::Occupied(told) => told.into_mut(),
                 Entry::Vacant(none) => {
-                    none.insert(Told::up_to(receipt_actions::beginning(&self.app, merchant_id).await?))
+                    none.insert(ToldNumbers::up_to(receipt_actions::beginning(&self.app, merchant_id).await?))
                 }
             };
             told.settle(now);

@@ -1,4 +1,4 @@
-//! Receipts at a counter, line by line: payments, voids and refunds. `Told` sees to it that none is missed although they are
+//! Receipts at a counter, line by line: payments, voids and refunds. `ToldNumbers` sees to it that none is missed although they are
 //! committed out of order.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -84,16 +84,16 @@ pub const LATE_MAX: Duration = Duration::from_secs(10);
 
 /// Which numbers have been told: all up to a floor, and single ones above it, where lower ones may still appear.
 #[derive(Debug)]
-pub struct Told {
+pub struct ToldNumbers {
     floor: i64,
     above: BTreeSet<i64>,
     recent: VecDeque<(Instant, i64)>,
 }
 
-impl Told {
+impl ToldNumbers {
     /// All numbers up to `floor` count as told.
-    pub fn up_to(floor: i64) -> Told {
-        Told { floor, above: BTreeSet::new(), recent: VecDeque::new() }
+    pub fn up_to(floor: i64) -> ToldNumbers {
+        ToldNumbers { floor, above: BTreeSet::new(), recent: VecDeque::new() }
     }
 
     /// Numbers up to here need not be read again.
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_number_that_appears_late_is_told_and_none_is_told_twice() {
         let start = Instant::now();
-        let mut told = Told::up_to(10);
+        let mut told = ToldNumbers::up_to(10);
         assert!(told.knows(9) && !told.knows(12));
         told.note(12, start);
         told.note(12, start);

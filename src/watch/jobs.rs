@@ -54,9 +54,9 @@ async fn watch_partners(app: &App, when: When) -> anyhow::Result<()> {
     let mut transaction = database::begin(&app.pool).await?;
     store::mark_seen(&mut transaction, &partners, when.at).await?;
     let mut told = Vec::new();
-    for heard in store::load_heard(&mut transaction, &partners).await? {
-        let outage = |since| Outage { partner: &heard.partner, since };
-        match heard.finding() {
+    for history in store::load_call_histories(&mut transaction, &partners).await? {
+        let outage = |since| Outage { partner: &history.partner, since };
+        match history.finding() {
             Finding::Nothing => {}
             Finding::Begun { since } => store::note_outage(&mut transaction, outage(since), when.at).await?,
             Finding::Down { since } => {

@@ -27,9 +27,9 @@ pub const CLOSE_TIME_MAX: TimeDelta = TimeDelta::hours(1);
 /// How long an applicant waits for a person's decision before operators are told.
 pub const APPLICATION_WAIT_MAX: TimeDelta = TimeDelta::days(1);
 
-/// What is known of a partner's answers: the outage that is noted, if any, and its latest calls.
+/// What the call log says of a partner: its outage, and its last calls that were answered or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct CallHistory {
     pub partner: String,
     /// When the noted outage began.
     pub outage_since: Option<DateTime<Utc>>,
@@ -68,7 +68,7 @@ pub enum Finding {
     },
 }
 
-impl Heard {
+impl CallHistory {
     /// What follows from the calls that were found.
     pub fn finding(&self) -> Finding {
         if let (Some(since), Some(at)) = (self.outage_since, self.answered_at)
@@ -115,8 +115,8 @@ mod tests {
     }
 
     /// Calls at these minutes came to nothing after one that was answered at minute 0.
-    fn silent(from: i64, until: i64) -> Heard {
-        Heard {
+    fn silent(from: i64, until: i64) -> CallHistory {
+        CallHistory {
             partner: "payout".to_owned(),
             outage_since: None,
             told_at: None,
@@ -130,28 +130,28 @@ mod tests {
     fn a_partner_that_answers_nothing_is_told_of_once_it_has_for_long() {
         assert_eq!(silent(10, 10).finding(), Finding::Begun { since: at(10) });
         assert_eq!(silent(10, 55).finding(), Finding::Down { since: at(10) });
-        let known = |until| Heard { outage_since: Some(at(10)), ..silent(10, until) };
+        let known = |until| CallHistory { outage_since: Some(at(10)), ..silent(10, until) };
         assert_eq!(known(54).finding(), Finding::Nothing);
         assert_eq!(known(55).finding(), Finding::Down { since: at(10) });
-        let told = Heard { told_at: Some(at(60)), ..known(300) };
+        let told = CallHistory { told_at: Some(at(60)), ..known(300) };
         assert_eq!(told.finding(), Finding::Nothing);
         // Whoever was never heard of is down as well, and who has not been called is not.
-        assert_eq!(Heard { answered_at: None, ..silent(10, 55) }.finding(), Finding::Down { since: at(10) });
-        let uncalled = Heard { silent_since: None, silent_until: None, ..silent(0, 0) };
+        assert_eq!(CallHistory { answered_at: None, ..silent(10, 55) }.finding(), Finding::Down { since: at(10) });
+        let uncalled = CallHistory { silent_since: None, silent_until: None, ..silent(0, 0) };
         assert_eq!(uncalled.finding(), Finding::Nothing);
     }
 
     #[test]
     fn an_outage_whose_first_calls_are_out_of_sight_began_when_it_was_found() {
-        let late = Heard { answered_at: None, outage_since: Some(at(10)), ..silent(50, 56) };
+        let late = CallHistory { answered_at: None, outage_since: Some(at(10)), ..silent(50, 56) };
         assert_eq!(late.finding(), Finding::Down { since: at(10) });
     }
 
     #[test]
     fn an_answer_ends_an_outage_whether_it_was_told_or_not() {
-        let over = Heard { outage_since: Some(at(10)), answered_at: Some(at(90)), ..silent(91, 91) };
+        let over = CallHistory { outage_since: Some(at(10)), answered_at: Some(at(90)), ..silent(91, 91) };
         assert_eq!(over.finding(), Finding::Over { since: at(10), at: at(90) });
-        let told = Heard { told_at: Some(at(60)), ..over };
+        let told = CallHistory { told_at: Some(at(60)), ..over };
         assert_eq!(told.finding(), Finding::Over { since: at(10), at: at(90) });
     }
 

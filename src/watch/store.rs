@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::model::{Heard, Outage};
+use super::model::{CallHistory, Outage};
 use crate::base::BusinessDay;
 use crate::base::id::{ApplicationId, JobId};
 use crate::partner::wechat;
@@ -20,13 +20,13 @@ const AT_ONE_ADDRESS: [&str; 4] = ["deliver_events", "send_messages", "submit_or
 /// is let in or that the address takes nothing; WeChat has codes of its own for this.
 ///
 /// Calls are logged as they end, so a call that began before an answered one says nothing about what came after that one.
-pub async fn load_heard(connection: &mut PgConnection, partners: &[&str]) -> sqlx::Result<Vec<Heard>> {
+pub async fn load_call_histories(connection: &mut PgConnection, partners: &[&str]) -> sqlx::Result<Vec<CallHistory>> {
     // A query of its own, so that the planner knows how few calls are looked through, and never scans the whole log.
     let last = sqlx::query_scalar!(r#"select coalesce(max(call_no), 0) as "last!" from partner_call"#)
         .fetch_one(&mut *connection)
         .await?;
     sqlx::query_as!(
-        Heard,
+        CallHistory,
         r#"select p.partner as "partner!", o.since as "outage_since?", o.told_at as "told_at?",
                   answered.called_at as "answered_at?", silent.since as "silent_since?", silent.until as "silent_until?"
            from unnest($1::text[]) as p(partner)

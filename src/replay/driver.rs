@@ -58,7 +58,7 @@ pub struct Bought {
 
 /// A purchase that somebody wants to make, by the names of a story.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct NamedPurchase {
     /// Names the purchase, and is its idempotency key.
     pub name: String,
     pub merchant: String,
@@ -311,26 +311,26 @@ impl Driver {
     pub async fn purchase(
         &mut self,
         line_id: LineId,
-        wish: &Wish,
+        wanted: &NamedPurchase,
         order_code: Option<CodeId>,
     ) -> anyhow::Result<Result<Bought, Refused>> {
-        let version = self.product(&wish.product)?;
+        let version = self.product(&wanted.product)?;
         let request = PurchaseRequest {
             line_id,
-            idempotency_key: wish.name.clone(),
-            merchant_id: self.merchant(&wish.merchant)?,
+            idempotency_key: wanted.name.clone(),
+            merchant_id: self.merchant(&wanted.merchant)?,
             order_code,
             product_id: version.product_id,
             product_version: version.version,
-            periods: wish.periods,
-            amount: wish.amount,
+            periods: wanted.periods,
+            amount: wanted.amount,
         };
         let answer = decide_one(self.app(), request).await;
         let receipt = refusal_as_answer(answer)?;
         Ok(receipt.and_then(|receipt| match receipt.decision {
             Decision::Authorised { loan_id } => {
                 let bought = Bought { purchase_id: receipt.purchase_id, loan_id, line_id };
-                self.purchases.insert(wish.name.clone(), bought);
+                self.purchases.insert(wanted.name.clone(), bought);
                 Ok(bought)
             }
             Decision::Refused(refusal) => Err(refusal.code()),

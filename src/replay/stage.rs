@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::books_store as store;
-use super::driver::{Bought, Driver, MerchantTerms, Refused, Wish, refusal_as_answer};
+use super::driver::{Bought, Driver, MerchantTerms, NamedPurchase, Refused, refusal_as_answer};
 use super::event::{ClaimStep, Event, Purchase, Verdict, with_statement_day};
 use crate::app::App;
 use crate::base::Fen;
@@ -49,7 +49,7 @@ pub struct Stage {
     pub folder: PathBuf,
     orders: BTreeMap<String, CodeId>,
     /// Names of all purchases that somebody wanted to make, including refused ones.
-    wishes: BTreeSet<String>,
+    wanted_purchases: BTreeSet<String>,
     /// The bank account of each merchant.
     accounts: BTreeMap<String, String>,
 }
@@ -65,7 +65,7 @@ pub struct NamedLine {
 
 impl Stage {
     pub fn new(driver: Driver, folder: PathBuf) -> Stage {
-        Stage { driver, folder, orders: BTreeMap::new(), wishes: BTreeSet::new(), accounts: BTreeMap::new() }
+        Stage { driver, folder, orders: BTreeMap::new(), wanted_purchases: BTreeSet::new(), accounts: BTreeMap::new() }
     }
 
     pub fn app(&self) -> &App {
@@ -108,7 +108,7 @@ impl Stage {
     /// If nobody wanted to buy anything under that name.
     pub fn find_bought(&self, name: &str) -> anyhow::Result<Option<Bought>> {
         match self.driver.bought(name) {
-            Err(_) if self.wishes.contains(name) => Ok(None),
+            Err(_) if self.wanted_purchases.contains(name) => Ok(None),
             bought => bought.map(Some),
         }
     }
@@ -342,15 +342,15 @@ impl Stage {
         // One line serves every product of its funder.
         let line = self.line(&format!("{borrower}/{product}")).or_else(|_| self.line(borrower))?;
         let order_code = order.as_deref().map(|order| self.order_code(order)).transpose()?;
-        let wish = Wish {
+        let wanted = NamedPurchase {
             name: name.clone(),
             merchant: merchant.clone(),
             product: product.clone(),
             amount: *amount,
             periods: *periods,
         };
-        self.wishes.insert(name.clone());
-        Ok(self.driver.purchase(line.line_id, &wish, order_code).await?.map(|_| ()))
+        self.wanted_purchases.insert(name.clone());
+        Ok(self.driver.purchase(line.line_id, &wanted, order_code).await?.map(|_| ()))
     }
 
     async fn refund(&self, purchase: &str, amount: Option<Fen>, key: &str) -> Done {

@@ -17,7 +17,7 @@ use fenqi::base::{BusinessDay, Fen};
 use fenqi::credit::{ApplicationState, CardHistory, CardMonth, RiskHook};
 use fenqi::ledger::Account;
 use fenqi::outbox::catalogue;
-use fenqi::replay::driver::{Driver, MerchantTerms, Wish};
+use fenqi::replay::driver::{Driver, MerchantTerms, NamedPurchase};
 use fenqi::replay::house::{House, HouseSettings};
 use fenqi::vault::Vault;
 use fenqi::verify::verify;
@@ -86,8 +86,8 @@ fn good_history() -> CardHistory {
     CardHistory { limit_fen: Fen::new(20_000_000), months: [month; 6] }
 }
 
-pub fn wish(name: &str, product: &str, fen: i64, periods: u16) -> Wish {
-    Wish {
+pub fn wish(name: &str, product: &str, fen: i64, periods: u16) -> NamedPurchase {
+    NamedPurchase {
         name: name.into(),
         merchant: "上海老王家居有限公司".into(),
         product: product.into(),

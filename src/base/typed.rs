@@ -99,7 +99,7 @@ pub fn plain_amount(amount: Fen) -> String {
 
 /// What the field holds after a key of the keypad (a digit, `00`, `.` or `back`) is pressed on `typed`. A key that would not
 /// leave an amount changes nothing.
-pub fn press(typed: &str, key: &str) -> String {
+pub fn after_key(typed: &str, key: &str) -> String {
     let mut next = typed.to_owned();
     match key {
         "back" => {
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn the_keypad_types_amounts_only() {
-        let keys = |keys: &[&str]| keys.iter().fold(String::new(), |typed, key| press(&typed, key));
+        let keys = |keys: &[&str]| keys.iter().fold(String::new(), |typed, key| after_key(&typed, key));
         assert_eq!(keys(&["1", "2", ".", "5", "0", "7"]), "12.50");
         assert_eq!(keys(&[".", "0", ".", "5"]), "0.05");
         assert_eq!(keys(&["00", "0", "5", "00"]), "500");

@@ -20,7 +20,7 @@ use super::result_h5::{to_earlier_result, to_result};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{self, BorrowerId};
-use crate::base::typed::{plain_amount, press, typed_amount};
+use crate::base::typed::{after_key, plain_amount, typed_amount};
 use crate::borrower;
 use crate::credit::{Line, open_lines};
 use crate::error::{Fault, Refusal};
@@ -206,7 +206,7 @@ impl Visit<'_> {
         let Some(typed) = asked.amount else { return self.blank().await };
         let typed: String = typed.chars().take(AMOUNT_CHARS_MAX).collect();
         if let Some(pressed) = asked.press {
-            let form = Form::filled([("amount", press(&typed, &pressed))]);
+            let form = Form::filled([("amount", after_key(&typed, &pressed))]);
             return Ok(self.keypad(form).await?.into_response());
         }
         let mut form = Form::filled([("amount", typed.trim().to_owned())]);

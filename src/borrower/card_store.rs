@@ -271,14 +271,9 @@ pub async fn find_signed_cards(
 
 /// All cards of a borrower, locked for a change.
 pub async fn lock_cards(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Card>> {
-    sqlx::query_as!(
-        Card,
-        r#"select card_id as "card_id: CardId", number_tail, agreement_number, status as "status: CardStatus", is_default
-           from bank_card where borrower_id = $1 order by card_id for update"#,
-        borrower_id.uuid()
-    )
-    .fetch_all(connection)
-    .await
+    // Read by a statement of its own: one that had to wait for the locks does not see the card that was bound meanwhile.
+    lock_cards_of(connection, &[borrower_id]).await?;
+    list_cards(connection, borrower_id).await
 }
 
 /// Lets nobody find a borrower by a card number again: the blind index of each number is overwritten with the card's id, and

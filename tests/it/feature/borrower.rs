@@ -6,6 +6,7 @@ use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, CardId};
 use fenqi::borrower::actions::{self, Signature};
 use fenqi::borrower::card::{CardBinding, CardCode, CardStatus};
+use fenqi::borrower::card_store::{self, SignedCard};
 use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, InTransit, Registration, card_actions, sum_in_transit};
 use fenqi::credit::consent_actions::take_back;
 use fenqi::credit::{ApplyRefusal, ApplyRequest, actions as credit_actions};
@@ -372,6 +373,29 @@ async fn the_last_card_stays_while_money_is_owed(pool: PgPool) {
     let third = bind(&app, borrower_id, identity::card_number(1, 0), identity::mobile(1)).await;
     assert_ne!(third, first);
     card_actions::set_default(&app, borrower_id, third).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_card_that_is_bound_while_the_default_one_is_given_up_takes_its_place(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let borrower_id = ready(&app, 1).await;
+    let first = card_actions::cards(&app, borrower_id).await.unwrap()[0].card_id;
+    let binding = CardBinding { borrower_id, number: identity::card_number(1, 1), mobile: identity::mobile(1) };
+    let second = card_actions::start_binding(&app, binding).await.unwrap();
+    // As `confirm_binding` does once the bank has said yes.
+    let mut bound = fenqi::database::begin(&app.pool).await.unwrap();
+    card_store::lock_cards_of(&mut bound, &[borrower_id]).await.unwrap();
+    let (agreement_number, signed_at) = ("AG-1".to_owned(), app.clock.now());
+    let signed = SignedCard { borrower_id, card_id: second, agreement_number, signed_at };
+    card_store::bind_signed(&mut bound, &[signed]).await.unwrap();
+    let (unbound, ()) = tokio::join!(card_actions::unbind(&app, borrower_id, first), async {
+        house::until_as_many_wait(&app.pool, 1).await;
+        bound.commit().await.unwrap();
+    });
+    unbound.unwrap();
+    let cards = card_actions::cards(&app, borrower_id).await.unwrap();
+    let default = cards.iter().find(|card| card.is_default);
+    assert_eq!(default.map(|card| card.card_id), Some(second));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::charge_off_actions::charge_off;
 use super::stage::Stage;
+use super::store;
 use super::told::{Late, Told, Unpaid};
 use crate::app::App;
 use crate::base::When;
@@ -13,8 +14,9 @@ use crate::bill::ReopenedBill;
 use crate::{bill, business_day, credit, notice, outbox};
 
 /// Catches up on the stages whose day passed while the `reopened` bills of a line counted as paid: tells of them, and charges off
-/// loans whose day for that has passed. The close cannot do it, because it looks at each stage on the stage's own day only. Bills
-/// that are paid again by now are left out. The caller's transaction holds the line.
+/// loans whose day for that has passed. The close cannot do it, because it looks at each stage on the stage's own day only; what it has
+/// still to tell of the day that ended last is left to it. Bills that are paid again by now are left out. The caller's transaction
+/// holds the line.
 pub async fn tell_passed(
     connection: &mut PgConnection,
     app: &App,
@@ -27,6 +29,7 @@ pub async fn tell_passed(
     let terms = &product.terms;
     let installments = bill::store::load_open_installments(connection, &[line.line_id.uuid()]).await?;
     let mut told = Told::new(When { business_day: today, at: app.clock.now() });
+    let looked_for = store::hold_looked_for(connection, today).await?;
     for bill in reopened {
         let mut unpaid = Vec::new();
         for billed in installments.iter().filter(|billed| billed.due_on() == bill.due_on) {
@@ -37,8 +40,8 @@ pub async fn tell_passed(
             continue;
         }
         let late = Late { line_id: line.line_id, borrower_id: line.borrower_id, due_on: bill.due_on };
-        // Stages before the payment were told by the close then, and today's stages will be told by today's close.
-        let has_passed = |stage: &Stage| (bill.paid_on..today).contains(&stage.day_of(terms, bill.due_on));
+        // Stages before the payment were told by the close then, and those of days whose late bills it has still to look for will be.
+        let has_passed = |stage: &Stage| (bill.paid_on..=looked_for).contains(&stage.day_of(terms, bill.due_on));
         for stage in Stage::ALL.into_iter().filter(has_passed) {
             told.reached(stage, late, &terms.funder, &unpaid);
         }

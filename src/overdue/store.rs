@@ -48,6 +48,24 @@ pub async fn cut_late(
     .await
 }
 
+/// The last day whose late bills the close has looked for, or begins to look for; `today` is held. A close that has not come so far waits
+/// there until the transaction ends, and then finds what it has left unpaid.
+pub async fn hold_looked_for(connection: &mut PgConnection, today: BusinessDay) -> sqlx::Result<BusinessDay> {
+    // The close plans each of its steps while it has this row locked.
+    let running = sqlx::query_scalar!(
+        r#"select business_day as "day: BusinessDay" from close_run where finished_at is null
+           order by business_day limit 1 for share"#
+    );
+    let yesterday = today.minus_days(1);
+    let Some(day) = running.fetch_optional(&mut *connection).await? else { return Ok(yesterday) };
+    // A statement of its own: one that had to wait for the row would not see what was planned meanwhile.
+    let is_planned = sqlx::query_scalar!(
+        r#"select exists (select from close_chunk where business_day = $1 and step = 'overdue') as "is_planned!""#,
+        day.date()
+    );
+    Ok(if is_planned.fetch_one(connection).await? { yesterday } else { day.minus_days(1) })
+}
+
 /// The unpaid bills of `range` that are due on a stage's due day of their line's version.
 pub async fn load_late_bills(
     connection: &mut PgConnection,

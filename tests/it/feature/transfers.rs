@@ -1,7 +1,7 @@
 //! A wrongly recorded transfer is reversed by two people, only once, and only as it was shown to them.
 
-use fenqi::base::Fen;
 use fenqi::base::id::RepaymentId;
+use fenqi::base::{AccountRange, BusinessDay, Fen};
 use fenqi::repayment::jobs::submit_withholdings;
 use fenqi::repayment::{
     self, PayoffOrder, Proposal, ReversalRefusal, TakeBackRefusal, Transfer, confirm_taking_back, propose_taking_back,
@@ -72,6 +72,29 @@ async fn money_that_comes_while_a_transfer_is_taken_back_is_kept(pool: PgPool) {
         other => panic!("{other:?}"),
     }
     book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_a_bill_that_is_owed_again_before_the_close_looks_for_late_ones_the_close_tells_once(pool: PgPool) {
+    let book = due(pool).await;
+    let transfer = record(&book, 103_600, "T-1").await;
+    let shown = propose(&book, transfer, "Li Na").await;
+    // The day on which the bill would be overdue ends, and its close stays where it began.
+    book.live_until("2026-03-01").await;
+    let day: BusinessDay = "2026-03-01".parse().unwrap();
+    let mut ending = fenqi::database::begin(&book.app.pool).await.unwrap();
+    assert!(fenqi::business_day::store::advance(&mut ending, day).await.unwrap());
+    let begun = "insert into close_run (business_day, started_at) values ('2026-03-01', now())";
+    sqlx::query(begun).execute(&mut *ending).await.unwrap();
+    ending.commit().await.unwrap();
+    book.set_time("2026-03-02", "00:05:00");
+    confirm_taking_back(&book.app, transfer, shown, "Wang Wei").await.unwrap();
+    let told = "select count(*) from outbox where partner = 'test-bank' and kind = 'overdue' and $1::uuid is not null";
+    assert_eq!(book.fen(told).await, [0]);
+    let mut closing = fenqi::database::begin(&book.app.pool).await.unwrap();
+    fenqi::overdue::close::run(&mut closing, &book.app, day, AccountRange::ALL).await.unwrap();
+    closing.commit().await.unwrap();
+    assert_eq!(book.fen(told).await, [1]);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -5,11 +5,8 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 
 use super::model::{BilledInstallment, Parts};
-use super::own_store::{
-    self, Loans, OwnBill, OwnInstallment, OwnLine, OwnLoan, OwnPayment, OwnPending, OwnSchedule, Which,
-};
+use super::own_store::{self, Loans, OwnBill, OwnInstallment, OwnLoan, OwnPayment, OwnPending, OwnSchedule, Which};
 use crate::app::App;
-use crate::base::day::MonthDay;
 use crate::base::id::{BorrowerId, LineId, LoanId};
 use crate::base::{BusinessDay, Fen};
 use crate::credit::Line;
@@ -159,9 +156,8 @@ const PAID_MONTHS: u32 = 120;
 /// A borrower's bills: every one that is open, and what was paid in ten years.
 pub async fn bills(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Bills> {
     let mut connection = app.pool.acquire().await?;
-    let lines = own_store::list_lines(&mut connection, borrower_id).await?;
+    let line_ids = own_store::list_lines(&mut connection, borrower_id).await?;
     let today = business_day::store::today(&mut connection).await?;
-    let line_ids = ids(&lines);
     let cut = own_store::list_bills(&mut connection, &line_ids, today.minus_months(PAID_MONTHS)).await?;
     let pending = own_store::list_pending(&mut connection, &line_ids).await?;
     let installments = installments(&mut connection, app, &line_ids, Which::default(), today).await?;
@@ -174,21 +170,17 @@ pub async fn bills(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Bills> 
         if bill.owed.is_positive() { open.push(bill) } else { past.push(bill) }
     }
     open.reverse();
+    let next_statement_on = own_store::find_next_statement(&mut connection, &line_ids).await?;
     Ok(Bills {
         owed: open.iter().map(|bill| bill.owed).sum(),
         late: open.iter().map(|bill| bill.late).sum(),
-        next_statement_on: next_statement(&lines, today),
+        // A day that has just ended, where its statements are being cut.
+        next_statement_on: next_statement_on.map(|day| day.max(today)),
         today,
         open,
         past,
         pending,
     })
-}
-
-fn next_statement(lines: &[OwnLine], today: BusinessDay) -> Option<BusinessDay> {
-    let used = lines.iter().filter(|line| line.is_used);
-    let days = used.filter_map(|line| u8::try_from(line.statement_day).ok().and_then(MonthDay::new));
-    days.map(|day| day.next_after(today.minus_days(1))).min()
 }
 
 /// The installments that fall due on a day, of all lines of a borrower.
@@ -199,14 +191,14 @@ pub async fn bill(app: &App, borrower_id: BorrowerId, due_on: BusinessDay) -> an
 /// What each of a borrower's lines owes today on bills that were cut; lines that owe nothing are left out.
 pub async fn owed_by_line(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<(LineId, Fen)>> {
     let mut connection = app.pool.acquire().await?;
-    let lines = own_store::list_lines(&mut connection, borrower_id).await?;
+    let line_ids = own_store::list_lines(&mut connection, borrower_id).await?;
     let today = business_day::store::today(&mut connection).await?;
-    let installments = installments(&mut connection, app, &ids(&lines), Which::default(), today).await?;
+    let installments = installments(&mut connection, app, &line_ids, Which::default(), today).await?;
     let owed = |line_id: LineId| {
         let of_line = installments.iter().filter(|one| one.own.billed.line_id == line_id);
         of_line.map(|one| one.owed.total()).sum::<Fen>()
     };
-    Ok(ids(&lines).into_iter().map(|id| (id, owed(id))).filter(|(_, owed)| owed.is_positive()).collect())
+    Ok(line_ids.into_iter().map(|id| (id, owed(id))).filter(|(_, owed)| owed.is_positive()).collect())
 }
 
 /// Everything that statements billed a borrower, paid or not, as of today.
@@ -216,9 +208,9 @@ pub async fn all_installments(app: &App, borrower_id: BorrowerId) -> anyhow::Res
 
 async fn installments_of(app: &App, borrower_id: BorrowerId, which: Which) -> anyhow::Result<Vec<InstallmentToday>> {
     let mut connection = app.pool.acquire().await?;
-    let lines = own_store::list_lines(&mut connection, borrower_id).await?;
+    let line_ids = own_store::list_lines(&mut connection, borrower_id).await?;
     let today = business_day::store::today(&mut connection).await?;
-    installments(&mut connection, app, &ids(&lines), which, today).await
+    installments(&mut connection, app, &line_ids, which, today).await
 }
 
 async fn installments(
@@ -246,8 +238,8 @@ pub async fn loans(
     limit: i64,
 ) -> anyhow::Result<Vec<OwnLoan>> {
     let mut connection = app.pool.acquire().await?;
-    let lines = own_store::list_lines(&mut connection, borrower_id).await?;
-    Ok(own_store::list_loans(&mut connection, &ids(&lines), Loans::Before(before), limit).await?)
+    let line_ids = own_store::list_lines(&mut connection, borrower_id).await?;
+    Ok(own_store::list_loans(&mut connection, &line_ids, Loans::Before(before), limit).await?)
 }
 
 /// One loan with everything that explains it.
@@ -282,8 +274,8 @@ impl LoanStory {
 
 /// A borrower's own loan; `None` where it is somebody else's, or does not exist.
 pub async fn loan(app: &App, borrower_id: BorrowerId, loan_id: LoanId) -> anyhow::Result<Option<LoanStory>> {
-    let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
-    story(app, &ids(&lines), loan_id).await
+    let line_ids = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
+    story(app, &line_ids, loan_id).await
 }
 
 /// Anybody's loan, for operators; `None` where it does not exist.
@@ -321,8 +313,4 @@ pub async fn entries(app: &App, loan: &OwnLoan, period: Option<i16>) -> anyhow::
 pub async fn payments(app: &App, loan: &OwnLoan, period: usize) -> anyhow::Result<Vec<OwnPayment>> {
     let Ok(period) = i16::try_from(period) else { return Ok(Vec::new()) };
     Ok(own_store::list_payments(&mut *app.pool.acquire().await?, loan, period).await?)
-}
-
-fn ids(lines: &[OwnLine]) -> Vec<LineId> {
-    lines.iter().map(|line| line.line_id).collect()
 }

@@ -11,21 +11,10 @@ use crate::loan::rescaling::Earlier;
 use crate::loan::{Installment, LoanStatus, Schedule, ScheduleReason};
 use crate::overdue::OverdueSpan;
 
-/// A line of a borrower, closed ones too: they may still owe.
-#[derive(Clone, Copy, Debug)]
-pub struct OwnLine {
-    pub line_id: LineId,
-    pub statement_day: i16,
-    /// Whether any of it is used, so that something will be billed.
-    pub is_used: bool,
-}
-
-/// All lines of a borrower.
-pub async fn list_lines(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<OwnLine>> {
-    sqlx::query_as!(
-        OwnLine,
-        r#"select line_id as "line_id: LineId", statement_day, used_fen > 0 as "is_used!"
-           from credit_line where borrower_id = $1 order by opened_at, line_id"#,
+/// All lines of a borrower, closed ones too: they may still owe.
+pub async fn list_lines(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<LineId>> {
+    sqlx::query_scalar!(
+        r#"select line_id as "line_id: LineId" from credit_line where borrower_id = $1 order by opened_at, line_id"#,
         borrower_id.uuid()
     )
     .fetch_all(connection)
@@ -423,6 +412,29 @@ pub async fn find_coming(connection: &mut PgConnection, line_ids: &[LineId]) -> 
     .fetch_all(connection)
     .await?;
     Ok(rows.first().map(|first| first.due_on).map(|due_on| Coming { due_on, rows }))
+}
+
+/// The first statement day of open loans on which something will be billed, by the current schedules; it has passed where that
+/// statement is just being cut. `None` where nothing is left to bill.
+pub async fn find_next_statement(
+    connection: &mut PgConnection,
+    line_ids: &[LineId],
+) -> sqlx::Result<Option<BusinessDay>> {
+    sqlx::query_scalar!(
+        // Period k is billed on the k-th statement day from the loan's first; no statement day is later than the 28th.
+        r#"select min((l.first_statement_on + make_interval(months => row.period::int - 1))::date) as "day?: BusinessDay"
+           from purchase p
+           join loan l on l.loan_id = p.loan_id and l.line_id = p.line_id and l.status = 'open'
+           join schedule s on s.line_id = l.line_id and s.loan_id = l.loan_id and s.version = l.schedule_version
+           cross join lateral unnest(s.principal_fen, s.interest_fen, s.fee_fen) with ordinality
+                as row(principal_fen, interest_fen, fee_fen, period)
+           where p.line_id = any($1) and row.principal_fen + row.interest_fen + row.fee_fen > 0
+             and not exists (select from bill_line b where b.line_id = l.line_id and b.loan_id = l.loan_id
+                             and b.period = row.period)"#,
+        &uuids(line_ids)
+    )
+    .fetch_one(connection)
+    .await
 }
 
 fn uuids(line_ids: &[LineId]) -> Vec<Uuid> {

@@ -8,7 +8,6 @@ use super::line::Line;
 use super::line_h5::why_unusable;
 use super::{actions, apply_h5};
 use crate::app::App;
-use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
 use crate::bill::own_store::{Coming, OwnPending};
 use crate::http::Problem;
@@ -54,16 +53,15 @@ pub async fn home(State(app): State<App>, page: Page, SignedIn(borrower_id): Sig
     let has_card = borrower::has_bound_card(&app, borrower_id).await?;
     let mut connection = app.pool.acquire().await?;
     // Those that are closed too: what is owed on them is owed still.
-    let all = bill::own_store::list_lines(&mut connection, borrower_id).await?;
+    let line_ids = bill::own_store::list_lines(&mut connection, borrower_id).await?;
     let today = business_day::store::today(&mut connection).await?;
     let unread = notice::store::count_unread(&mut connection, Audience::Borrower, Some(borrower_id.uuid())).await?;
-    let line_ids: Vec<LineId> = all.iter().map(|line| line.line_id).collect();
     let pending = bill::own_store::list_pending(&mut connection, &line_ids).await?;
     drop(connection);
     let outlook = repayment::outlook(&app, &line_ids).await?;
     let mut lines: Vec<LineCard> = open.iter().map(|line| LineCard::of(line, today)).collect();
     lines.sort_by_key(|line| line.unusable.is_some());
-    let has_closed = lines.is_empty() && !all.is_empty();
+    let has_closed = lines.is_empty() && !line_ids.is_empty();
     Ok(HomePage { page, lines, has_closed, has_applied, outlook, pending, has_card, unread })
 }
 

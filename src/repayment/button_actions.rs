@@ -151,7 +151,7 @@ pub async fn find_pending(
     let mut connection = app.pool.acquire().await?;
     let line_ids = match line_id {
         Some(line_id) => vec![line_id],
-        None => bill::list_lines(&mut connection, borrower_id).await?.iter().map(|line| line.line_id).collect(),
+        None => bill::list_lines(&mut connection, borrower_id).await?,
     };
     Ok(bill::list_pending(&mut connection, &line_ids).await?.pop())
 }

@@ -71,6 +71,21 @@ async fn what_is_owed_on_a_bill_is_told_however_many_are_later(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_next_bill_is_foretold_for_the_statement_that_asks_for_something(pool: PgPool) {
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
+    shopper.live_until("2026-03-05").await;
+    shopper.browser.get("/bills").await.shows("Nothing is owed now").hides("The next bill comes");
+    // Bought on the day of a statement, which has nothing of it.
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
+    shopper.town.buy(vec![wish]).await;
+    shopper.browser.get("/bills").await.shows("The next bill comes on 5 April 2026");
+    shopper.live_until("2026-03-06").await;
+    shopper.browser.get("/bills").await.shows("The next bill comes on 5 April 2026");
+    shopper.live_until("2026-04-05").await;
+    shopper.browser.get("/bills").await.shows("The next bill comes on 5 April 2026");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_order_by_the_button_is_there_with_the_job_that_sends_it_or_not_at_all(pool: PgPool) {
     let (mut shopper, _world, _) = billed(pool.clone()).await;
     let page = shopper.browser.get("/bills/pay").await;

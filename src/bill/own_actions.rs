@@ -105,7 +105,8 @@ impl InstallmentToday {
 #[derive(Clone, Debug)]
 pub struct Bill {
     pub due_on: BusinessDay,
-    pub billed: Fen,
+    /// All that it asks for as of today, paid or not: with the penalty so far, and less what refunds took off.
+    pub asked: Fen,
     /// When the last of it was paid; `None` while any is not.
     pub paid_on: Option<BusinessDay>,
     pub owed: Fen,
@@ -124,7 +125,7 @@ impl Bill {
         let paid_on: Option<Vec<BusinessDay>> = cut.iter().map(|bill| bill.paid_on).collect();
         Bill {
             due_on,
-            billed: cut.iter().map(|bill| bill.billed).sum(),
+            asked: inside.iter().map(|one| one.due()).sum(),
             paid_on: paid_on.and_then(|days| days.into_iter().max()),
             owed: inside.iter().map(|one| one.owed.total()).sum(),
             late,

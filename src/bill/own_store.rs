@@ -44,11 +44,10 @@ pub async fn list_pending(connection: &mut PgConnection, line_ids: &[LineId]) ->
     .await
 }
 
-/// One bill of a line, as it was cut.
+/// One bill of a line.
 #[derive(Clone, Debug)]
 pub struct OwnBill {
     pub due_on: BusinessDay,
-    pub billed: Fen,
     pub paid_on: Option<BusinessDay>,
 }
 
@@ -60,8 +59,7 @@ pub async fn list_bills(
 ) -> sqlx::Result<Vec<OwnBill>> {
     sqlx::query_as!(
         OwnBill,
-        r#"select due_on as "due_on: BusinessDay", principal_fen + interest_fen + fee_fen as "billed!: Fen",
-                  paid_on as "paid_on: BusinessDay"
+        r#"select due_on as "due_on: BusinessDay", paid_on as "paid_on: BusinessDay"
            from bill where line_id = any($1) and (status = 'open' or due_on >= $2) order by due_on desc, line_id"#,
         &uuids(line_ids),
         since.date()

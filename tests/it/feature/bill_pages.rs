@@ -86,6 +86,28 @@ async fn the_next_bill_is_foretold_for_the_statement_that_asks_for_something(poo
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_bill_of_the_past_shows_what_was_paid_and_not_what_a_refund_took_off(pool: PgPool) {
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
+    let plan = ("harbour-standard", 12);
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, plan);
+    let receipt = shopper.town.buy(vec![wish]).await.remove(0);
+    shopper.live_until("2026-03-06").await;
+    shopper.town.refund(&receipt, 120_000, "R-1").await;
+    // The interest that was billed stands.
+    let page = shopper.browser.get("/bills/pay").await;
+    submit(&mut shopper, page.shows("All of it, ¥8.60"), "/bills/pay", &[("how", "all")]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    let bills = shopper.browser.get("/bills").await;
+    bills.shows("Paid on 6 March 2026").shows("¥8.60").hides("¥104.72");
+    // Where nothing was paid of it at all, it is not said to be.
+    let taken_off = "update bill_line set interest_paid_fen = 0, interest_returned_fen = interest_fen";
+    sqlx::query(taken_off).execute(&shopper.town.app.pool).await.unwrap();
+    for path in ["/bills", "/bills/2026-03-25"] {
+        shopper.browser.get(path).await.shows("Nothing to pay").hides("Paid on").hides(">Paid</span>");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_order_by_the_button_is_there_with_the_job_that_sends_it_or_not_at_all(pool: PgPool) {
     let (mut shopper, _world, _) = billed(pool.clone()).await;
     let page = shopper.browser.get("/bills/pay").await;

@@ -56,6 +56,7 @@ struct ScheduleRow {
     total: Fen,
     /// The end of the key of its words: `paid`, `part`, `late`, `grace`, `billed`, `coming`, `gone`.
     state: &'static str,
+    /// What is left of `total`.
     owed: Fen,
 }
 

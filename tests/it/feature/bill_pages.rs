@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fenqi::base::Fen;
 use fenqi::base::id::{CardId, LineId, LoanId, WithholdingId};
+use fenqi::credit::closing_actions;
 use fenqi::repayment;
 use fenqi::sandbox::{Fault, Scripted, World};
 use sqlx::PgPool;
@@ -506,6 +507,23 @@ async fn what_is_late_says_so_with_its_penalty(pool: PgPool) {
     let why = shopper.browser.get(&format!("/loans/{loan}/periods/1")).await;
     why.shows("overdue principal ¥").shows("yuan-days × 11.18% a year ÷ 360 =").shows("3 days of grace");
     shopper.browser.get("/bills/pay").await.shows("Bind a bank card");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_left_of_a_payment_that_was_made_in_part_is_said_when_it_is_late_too(pool: PgPool) {
+    let (mut shopper, _world, loan) = billed(pool).await;
+    let page = shopper.browser.get("/bills/pay").await;
+    submit(&mut shopper, &page, "/bills/pay", &[("how", "part"), ("amount", "50")]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    let address = format!("/loans/{loan}");
+    shopper.browser.get(&address).await.shows("Paid in part").shows("¥54.72 left");
+    sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
+    for (day, state) in [("2026-03-27", ">In grace<"), ("2026-04-01", ">Late<")] {
+        shopper.live_until(day).await;
+        let owed = closing_actions::obstacles(&shopper.town.app, shopper.borrower_id).await.unwrap();
+        let left = owed.late + owed.billed;
+        shopper.browser.get(&address).await.shows(state).shows(&format!("¥{left} left"));
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

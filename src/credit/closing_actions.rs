@@ -65,7 +65,7 @@ pub async fn obstacles(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Obs
     let installments = bill::own_actions::all_installments(app, borrower_id).await?;
     let owes_anything = owes(app, borrower_id).await? == Owes::Something;
     let mut connection = app.pool.acquire().await?;
-    let lines = store::list_open_lines(&mut connection, borrower_id).await?;
+    let principal = store::sum_used(&mut connection, borrower_id).await?;
     let InTransit { in_flight, owed_back } = sum_in_transit(&mut connection, borrower_id).await?;
     let applicants = application_store::find_applicants(&mut connection, &[borrower_id]).await?;
     let left = |is_late: bool| {
@@ -73,7 +73,6 @@ pub async fn obstacles(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Obs
         of_kind.map(|one| one.owed.total()).sum::<Fen>()
     };
     let billed_principal: Fen = installments.iter().map(|one| one.owed.principal).sum();
-    let principal: Fen = lines.iter().map(|line| line.used).sum();
     Ok(Obstacles {
         late: left(true),
         billed: left(false),

@@ -151,6 +151,16 @@ pub async fn list_payers(
     .await
 }
 
+/// The unpaid principal of all lines of a borrower, closed ones too: what was paid on them may be owed again.
+pub async fn sum_used(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Fen> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(used_fen), 0)::bigint as "used!: Fen" from credit_line where borrower_id = $1"#,
+        borrower_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// A borrower's lines that are not closed, oldest first.
 pub async fn list_open_lines(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Vec<Line>> {
     let rows =

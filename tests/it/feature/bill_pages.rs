@@ -185,7 +185,7 @@ async fn take_over(shopper: &Shopper, second: LineId) {
 }
 
 /// A shopper with ¥104.72 billed on one line and ¥52.36 on another.
-async fn billed_twice(pool: PgPool) -> (Shopper, LineId) {
+pub(super) async fn billed_twice(pool: PgPool) -> (Shopper, LineId) {
     let (mut shopper, _world) = Shopper::open_in_world(pool).await;
     let wish = LineWish { limit_fen: 1_000_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
     let second = shopper.town.open_lines(1, wish).await.pop().unwrap();

@@ -17,7 +17,7 @@ use fenqi::settlement::{Ending, PaidBack, Settling};
 use fenqi::{purchase, repayment, settlement};
 use sqlx::PgPool;
 
-use super::bill_pages::{billed, submit};
+use super::bill_pages::{billed, billed_twice, submit};
 use super::house_command::Program;
 use crate::house;
 use crate::shopper::{PIN, Shopper};
@@ -161,6 +161,24 @@ async fn an_account_with_an_overdue_bill_says_so_when_it_is_to_be_closed(pool: P
     let obstacles = closing_actions::obstacles(&shopper.town.app, shopper.borrower_id).await.unwrap();
     assert!(obstacles.late > Fen::new(10_472), "penalty is in it: {obstacles:?}");
     shopper.browser.get("/me/close").await.shows("Overdue, with penalty interest until today").shows("¥1,103.88");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_is_owed_on_a_line_that_is_closed_stands_against_closing_the_account_whole(pool: PgPool) {
+    let (mut shopper, second) = billed_twice(pool).await;
+    // ¥1,800.00 of principal, of which the bills of both lines ask for ¥144.18 and ¥12.90 of interest.
+    let whole = ["¥157.08", "¥1,655.82", "¥1,812.90 is still unpaid"];
+    let page = shopper.browser.get("/me/close").await;
+    for amount in whole {
+        page.shows(amount);
+    }
+    // A payment on it was taken back after it was closed.
+    let close = sqlx::query("update credit_line set status = 'closed' where line_id = $1").bind(second);
+    close.execute(&shopper.town.app.pool).await.unwrap();
+    let page = shopper.browser.get("/me/close").await;
+    for amount in whole {
+        page.shows(amount);
+    }
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -98,7 +98,7 @@ pub async fn offer_plans(app: &App, at: AtCounter<'_>, amount: Fen) -> Outcome<V
     if plans.is_empty() { Err(Fault::Refused(refusal)) } else { Ok(plans) }
 }
 
-/// The least and the greatest amount of one purchase here; `None` where nothing is sold on these lines.
+/// The least and the greatest amount of one purchase here; `None` where nothing is sold on those of these lines that can be used.
 pub async fn bounds(app: &App, at: AtCounter<'_>) -> anyhow::Result<Option<(Fen, Fen)>> {
     let AtCounter { lines, shop } = at;
     let mut connection = app.pool.acquire().await?;
@@ -167,10 +167,13 @@ pub async fn check_lines(app: &App, lines: &[Line]) -> Outcome<(), LineRefusal> 
     Err(Fault::Refused(if have_ended { LineRefusal::Ended } else { LineRefusal::NotActive }))
 }
 
-/// The most that one purchase may come to today. It is made on one line and never split between two.
-pub async fn usable(app: &App, lines: &[Line]) -> anyhow::Result<Fen> {
-    let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
-    Ok(lines.iter().map(|line| line.usable_on(today)).max().unwrap_or_default())
+/// The most that is left for one purchase here on one of these lines; zero where nothing is sold on them.
+pub async fn usable(app: &App, at: AtCounter<'_>) -> anyhow::Result<Fen> {
+    let AtCounter { lines, shop } = at;
+    let mut connection = app.pool.acquire().await?;
+    let today = business_day::store::today(&mut connection).await?;
+    let products = app.catalogue.load_on_sale(&mut connection).await?;
+    Ok(offer::usable(lines, &products, shop.counter_on(today)))
 }
 
 /// An earlier answer to a key.

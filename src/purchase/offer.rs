@@ -89,11 +89,21 @@ pub fn offers(
     if plans.is_empty() { Err(PurchaseRefusal::PlanNotOffered) } else { Ok(plans) }
 }
 
-/// The least and the greatest amount of one purchase at a counter, over everything that is sold there on these lines; `None` where
-/// nothing is.
+/// The least and the greatest amount of one purchase at a counter, over everything that is sold there on those of these lines that
+/// can be used; `None` where nothing is.
 pub fn bounds(lines: &[Line], products: &[Arc<ProductVersion>], counter: Counter<'_>) -> Option<(Fen, Fen)> {
-    let sold = products.iter().filter(|product| lines.iter().any(|line| is_sold_here(product, line, counter)));
+    let takes = |product: &ProductVersion, line: &Line| {
+        check_line(line, counter.today).is_ok() && is_sold_here(product, line, counter)
+    };
+    let sold = products.iter().filter(|product| lines.iter().any(|line| takes(product, line)));
     sold.map(|product| product.terms.purchase.bounds()).reduce(wider)
+}
+
+/// The most that is left for one purchase at a counter on a line on which anything is sold there; zero where nothing is. A purchase
+/// is made on one line and never split between two.
+pub fn usable(lines: &[Line], products: &[Arc<ProductVersion>], counter: Counter<'_>) -> Fen {
+    let sold_on = lines.iter().filter(|line| products.iter().any(|product| is_sold_here(product, line, counter)));
+    sold_on.map(|line| line.usable_on(counter.today)).max().unwrap_or_default()
 }
 
 fn wider((least, most): (Fen, Fen), (low, high): (Fen, Fen)) -> (Fen, Fen) {

@@ -59,6 +59,7 @@ pub struct KeypadPage {
     token: String,
     merchant_name: String,
     key: String,
+    /// The most that is left for one purchase here.
     usable: Fen,
     /// The least and the greatest amount of one purchase; `None` where nothing is sold.
     bounds: Option<(Fen, Fen)>,
@@ -231,7 +232,7 @@ impl Visit<'_> {
     async fn keypad(self, form: Form) -> anyhow::Result<KeypadPage> {
         Ok(KeypadPage {
             form,
-            usable: counter::usable(self.app, &self.lines).await?,
+            usable: counter::usable(self.app, self.at()).await?,
             bounds: counter::bounds(self.app, self.at()).await?,
             merchant_name: self.shop.merchant.name,
             page: self.page,

@@ -122,6 +122,32 @@ async fn each_line_has_its_card_and_the_counter_says_what_one_of_them_allows(poo
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_counter_speaks_only_of_lines_that_can_be_used_there(pool: PgPool) {
+    let mut shopper = Shopper::open(pool).await;
+    let app = shopper.town.app.clone();
+    let wish = LineWish { limit_fen: 2_000_000, statement_day: 5, due_day: 25, expires_on: "2029-12-31" };
+    let second = shopper.town.open_lines(1, wish).await.pop().unwrap();
+    let funder_id = fenqi::funder::open_funder(&app, "other-bank", "Other Bank").await.unwrap();
+    let another = "update credit_line set borrower_id = $1, funder_id = $2 where line_id = $3";
+    let another = sqlx::query(another).bind(shopper.borrower_id).bind(funder_id).bind(second);
+    another.execute(&app.pool).await.unwrap();
+    // Its funder sells nothing here, however much is left on it.
+    let code = shopper.poster().await;
+    let keypad = shopper.browser.get(&code).await;
+    keypad.shows("¥10,000.00 available").hides("¥20,000.00").shows("One purchase: ¥10.00 to ¥50,000.00");
+    let text = include_str!("../../../products/standard.toml").replace("harbour-", "other-");
+    fenqi::product::publish(&app, &text.replace("max_fen = 5_000_000", "max_fen = 6_000_000")).await.unwrap();
+    let keypad = shopper.browser.get(&code).await;
+    keypad.shows("¥20,000.00 available").shows("One purchase: ¥10.00 to ¥60,000.00");
+    // Nor may a purchase be as much as it sells, where its line cannot be used.
+    let frozen = sqlx::query("update credit_line set status = 'frozen', frozen_for = 'operator' where line_id = $1");
+    frozen.bind(second).execute(&app.pool).await.unwrap();
+    let keypad = shopper.browser.get(&code).await;
+    keypad.shows("¥10,000.00 available").shows("One purchase: ¥10.00 to ¥50,000.00");
+    shopper.browser.get(&format!("{code}?amount=55000")).await.shows("which is ¥50,000.00");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_comes_is_foretold_and_days_of_grace_are_no_lateness(pool: PgPool) {
     let mut shopper = Shopper::open(pool).await;
     let plan = ("harbour-standard", 12);

@@ -26,6 +26,7 @@ pub struct OwnPurchase {
     pub loan_id: Option<LoanId>,
     pub business_day: BusinessDay,
     pub created_at: DateTime<Utc>,
+    /// When and how much the first period of its loan asks for, less what refunds took off; `None` where that is nothing.
     pub first_due_on: Option<BusinessDay>,
     pub first_payment: Option<Fen>,
     /// The merchant's static code that is open now, to try again by.
@@ -50,9 +51,16 @@ pub async fn find(
            from purchase p
            join credit_line l on l.line_id = p.line_id and l.borrower_id = $2
            join merchant m on m.merchant_id = p.merchant_id
+           left join loan n on n.line_id = p.line_id and n.loan_id = p.loan_id
            left join lateral (
-               select s.due_on[1] as due_on, s.principal_fen[1] + s.interest_fen[1] + s.fee_fen[1] as payment_fen
-               from schedule s where s.line_id = p.line_id and s.loan_id = p.loan_id and s.version = 1) s on true
+               select s.due_on[1] as due_on,
+                      coalesce(i.principal_fen + i.interest_fen + i.fee_fen
+                               - i.principal_returned_fen - i.interest_returned_fen - i.fee_returned_fen,
+                               s.principal_fen[1] + s.interest_fen[1] + s.fee_fen[1]) as payment_fen
+               from schedule s
+               left join bill_line i on i.line_id = s.line_id and i.loan_id = s.loan_id and i.period = 1
+               where s.line_id = n.line_id and s.loan_id = n.loan_id and s.version = n.schedule_version) s
+             on s.payment_fen > 0
            where p.purchase_id = $1"#,
         purchase_id.uuid(),
         borrower_id.uuid()

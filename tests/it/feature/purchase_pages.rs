@@ -39,6 +39,33 @@ async fn a_printed_code_is_paid_in_installments(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_first_payment_of_a_purchase_is_what_refunds_have_left_of_it(pool: PgPool) {
+    let mut shopper = Shopper::open(pool).await;
+    let plan = ("harbour-standard", 12);
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, plan);
+    let receipt = shopper.town.buy(vec![wish]).await.remove(0);
+    let address = format!("/purchases/{}", receipt.purchase_id);
+    shopper.browser.get(&address).await.shows("First payment").shows("¥104.72");
+    shopper.live_until("2026-03-03").await;
+    shopper.town.refund(&receipt, 60_000, "R-1").await;
+    let first = "select principal_fen[1] + interest_fen[1] + fee_fen[1] from schedule where version = 2";
+    let first = format!("¥{}", Fen::new(shopper.town.fen(first).await));
+    shopper.browser.get(&address).await.shows("First payment").shows(&first).hides("¥104.72");
+    // Once it is billed, its interest stands.
+    shopper.live_until("2026-03-06").await;
+    shopper.browser.get(&address).await.shows(&first);
+    shopper.town.refund(&receipt, 60_000, "R-2").await;
+    let interest = format!("¥{}", Fen::new(shopper.town.fen("select interest_fen from bill_line").await));
+    shopper.browser.get(&address).await.shows("First payment").shows(&interest).hides(&first);
+    let wish = shopper.town.wish(shopper.line_id, "K-2", 60_000, plan);
+    let receipt = shopper.town.buy(vec![wish]).await.remove(0);
+    shopper.live_until("2026-03-07").await;
+    shopper.town.refund(&receipt, 60_000, "R-3").await;
+    let nothing_left = shopper.browser.get(&format!("/purchases/{}", receipt.purchase_id)).await;
+    nothing_left.shows("was refunded on 7 March 2026").hides("First payment").hides("25 April 2026");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn amounts_that_are_none_are_refused_beside_the_field_and_kept(pool: PgPool) {
     let mut shopper = Shopper::open(pool).await;
     let code = shopper.poster().await;

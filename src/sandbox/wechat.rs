@@ -32,7 +32,7 @@ pub const TEMPLATES: &[(&str, &[(&str, &str)])] = &[
     ("bill_issued", &[("amount1", "{total}元"), ("date2", "{due_on}"), ("thing3", "可现在还款，或备足余额待扣款")]),
     ("due_soon", &[("amount1", "{owed}元"), ("date2", "{due_on}"), ("thing3", "请备足银行卡余额，或现在还款")]),
     ("overdue", &[("amount1", "{owed}元"), ("date2", "{due_on}"), ("thing3", "已逾期，请尽快还款")]),
-    ("withheld", &[("amount1", "{amount}元"), ("thing2", "还款成功，不用再做什么")]),
+    ("withheld", &[("amount1", "{amount}元"), ("thing2", "还款成功，是否还清请看账单")]),
     ("withholding_failed", &[("amount1", "{amount}元"), ("thing2", "扣款没有成功，请查看原因")]),
     ("limit_changed", &[("amount1", "{limit}元"), ("thing2", "您的额度有调整")]),
 ];

@@ -517,6 +517,9 @@ async fn what_is_left_of_a_payment_that_was_made_in_part_is_said_when_it_is_late
     repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
     let address = format!("/loans/{loan}");
     shopper.browser.get(&address).await.shows("Paid in part").shows("¥54.72 left");
+    // Nor do messages name a day of taking, which the product decides, or say that all is done.
+    let told = shopper.browser.get("/me/messages").await;
+    told.shows("¥104.72 falls due on 25 March 2026").shows("¥50.00 was taken from your card. Your bills say whether");
     sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
     for (day, state) in [("2026-03-27", ">In grace<"), ("2026-04-01", ">Late<")] {
         shopper.live_until(day).await;

@@ -140,9 +140,9 @@ notice-application_refused =
        *[false] { $day }: we are sorry, your application was not approved this time. { $reason }
     }
 notice-application_under_review = { $day }: your application is being looked at more closely, and you will be told the result. There is nothing for you to do.
-notice-bill_issued = Your bill is out: { $total_fen }, taken from your default card on { $due_on }. Pay it now, or have enough on the card by then.
-notice-due_soon = { $owed_fen } will be taken on { $due_on }. Have enough on your card by then, or pay now.
-notice-withheld = { $day }: { $amount_fen } was taken from your card. There is nothing more for you to do.
+notice-bill_issued = Your bill is out: { $total_fen } falls due on { $due_on } and is taken from your default card. Pay it now, or have enough on the card by then.
+notice-due_soon = { $owed_fen } falls due on { $due_on } and is taken from your card. Have enough on it by then, or pay now.
+notice-withheld = { $day }: { $amount_fen } was taken from your card. Your bills say whether anything is left to pay.
 notice-withholding_failed = { $day }: taking { $amount_fen } did not work. { $failure }
 notice-overdue = The bill due on { $due_on } is overdue: { $owed_fen } is owed, penalty interest until { $day } included. Pay soon; nothing more is added once it is paid.
 notice-card_invalid = { $day }: { $amount_fen } was to be taken, but the bank says that your card can no longer be charged. Nothing was taken. Bind it again or use another one.

@@ -134,9 +134,9 @@ notice-application_refused =
        *[false] { $day }：很抱歉，您的额度申请这次没有通过。{ $reason }
     }
 notice-application_under_review = { $day }：您的额度申请正在进一步审核，有结果会告诉您，您不用做什么。
-notice-bill_issued = 账单已出：{ $total_fen }，{ $due_on }从默认银行卡扣款。可以现在就还，或在那天前备足余额。
-notice-due_soon = { $due_on }将扣款 { $owed_fen }，请在那天前备足银行卡余额，或现在就还。
-notice-withheld = { $day }已从您的银行卡收到还款 { $amount_fen }，您不用再做什么。
+notice-bill_issued = 账单已出：{ $total_fen }，{ $due_on }到期，从默认银行卡扣款。可以现在就还，或在那天前备足余额。
+notice-due_soon = { $owed_fen } 于{ $due_on }到期，从银行卡扣款。请在那天前备足余额，或现在就还。
+notice-withheld = { $day }已从您的银行卡收到还款 { $amount_fen }。是否还有未还，请看账单。
 notice-withholding_failed = { $day }扣款 { $amount_fen } 没有成功。{ $failure }
 notice-overdue = { $due_on }到期的账单已逾期，还欠 { $owed_fen }（含罚息，计至 { $day }）。请尽快还款，还清后不再产生罚息。
 notice-card_invalid = { $day }要扣 { $amount_fen } 时，银行说您的卡不能再扣款，一分钱也没有扣。请重新绑定，或换一张卡。

@@ -154,6 +154,16 @@ async fn denied_and_paid_by_hand(town: &Town) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_the_timetable_has_not_sent_yet_is_not_said_to_be_with_the_bank(pool: PgPool) {
+    let (mut shopper, _world, _) = billed(pool).await;
+    shopper.live_until("2026-03-25").await;
+    let waiting = "select count(*) from withholding where status = 'created' and purpose = 'due' and is_pending";
+    assert_eq!(shopper.town.fen(waiting).await, 1, "made when the day began, to be sent at nine");
+    shopper.browser.get("/bills/pay").await.shows("All of it, ¥104.72").hides("is being collected");
+    shopper.browser.get("/me/close").await.shows("Billed and not overdue").hides("the bank has not said yet");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_account_with_an_overdue_bill_says_so_when_it_is_to_be_closed(pool: PgPool) {
     let (mut shopper, _world, _) = billed(pool).await;
     sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();

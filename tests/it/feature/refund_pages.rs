@@ -63,6 +63,16 @@ async fn what_is_shown_first_is_exactly_what_the_refund_does(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn no_day_of_payment_is_told_where_a_refund_leaves_nothing_to_pay(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let receipt = till.sell(30_000, STANDARD).await;
+    till.live_until("2026-03-03").await;
+    till.sell(30_000, STANDARD).await;
+    till.preview(&receipt, "299").await.shows("To be paid on 4 March 2026");
+    till.preview(&receipt, "300").await.has_status(200).hides("To be paid on").hides("taken off your next settlements");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_the_customer_has_repaid_goes_back_to_the_card(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let receipt = till.sell(120_000, STANDARD).await;

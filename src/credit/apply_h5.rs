@@ -230,10 +230,10 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
         ApplicationState::WithFunder => {
             Some(Standing::WithLender { answer_by: application.proposal.as_ref().map(|proposal| proposal.answer_by) })
         }
-        ApplicationState::Approved { line_id, grade, limit } => {
+        ApplicationState::Approved { line_id, grade, .. } => {
             let lines = actions::open_lines(app, application.borrower_id).await?;
             match lines.iter().find(|line| line.line_id == line_id) {
-                Some(line) => Some(approved(app, line, (grade, limit)).await?),
+                Some(line) => Some(approved(app, line, grade).await?),
                 None => None,
             }
         }
@@ -241,14 +241,14 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
     })
 }
 
-/// The state of an approval whose line is open: what was given, and whether it can be used now.
-async fn approved(app: &App, line: &Line, (grade, limit): (String, Fen)) -> anyhow::Result<Standing> {
+/// The state of an approval whose line is open: its limit as it is now, and whether it can be used now.
+async fn approved(app: &App, line: &Line, grade: String) -> anyhow::Result<Standing> {
     let mut connection = app.pool.acquire().await?;
     let product = app.catalogue.get(&mut connection, line.product_id, line.product_version).await?;
     let today = business_day::store::today(&mut connection).await?;
     drop(connection);
     Ok(Standing::Approved {
-        limit,
+        limit: line.limit,
         rates: price_range(&product.terms, &[grade], today),
         statement_day: line.statement_day.get(),
         due_day: line.due_day.get(),

@@ -39,6 +39,9 @@ async fn a_newcomer_signs_in_applies_and_has_a_line(pool: PgPool) {
     // Sent again, as by a second tap, it is the same application.
     let again = place.apply(&submit).await;
     again.is_at("/apply").shows("Your line is open");
+    // The limit may have changed since.
+    sqlx::query("update credit_line set limit_fen = 600000").execute(&place.app.pool).await.unwrap();
+    place.browser.get("/apply").await.is_at("/apply").shows("¥6,000.00").hides("¥8,000.00");
     // A line that cannot be used any more is not praised as open.
     let frozen = "update credit_line set status = 'frozen', frozen_for = 'operator'";
     sqlx::query(frozen).execute(&place.app.pool).await.unwrap();

@@ -82,20 +82,31 @@ pub async fn offer_plans(app: &App, at: AtCounter<'_>, amount: Fen) -> Outcome<V
     let today = business_day::store::today(&mut connection).await?;
     let products = app.catalogue.load_on_sale(&mut connection).await?;
     let asked = CounterAmount { counter: shop.counter_on(today), amount };
-    let (mut refused, mut unusable) = (None, None);
+    let mut refused: Option<PurchaseRefusal> = None;
     let mut plans = Vec::new();
     for line in lines {
         match offer::offers(line, &products, asked) {
             Ok(offered) => plans.extend(offered),
-            // That a line cannot be used at all is told only if there is no other reason from another line.
-            Err(refusal @ (PurchaseRefusal::LineEnded | PurchaseRefusal::LineNotActive)) => {
-                unusable = unusable.or(Some(refusal));
+            Err(refusal) => {
+                if refused.is_none_or(|former| weight(refusal) > weight(former)) {
+                    refused = Some(refusal);
+                }
             }
-            Err(refusal) => refused = refused.or(Some(refusal)),
         }
     }
-    let refusal = refused.or(unusable).unwrap_or(PurchaseRefusal::LineNotActive);
+    let refusal = refused.unwrap_or(PurchaseRefusal::LineNotActive);
     if plans.is_empty() { Err(Fault::Refused(refusal)) } else { Ok(plans) }
+}
+
+/// How much the refusal of one line says to somebody with several lines. That a line cannot be used at all is told only if there is
+/// no other reason from another line, and that an amount is out of bounds only if it is within those of no other line.
+fn weight(refusal: PurchaseRefusal) -> u8 {
+    match refusal {
+        PurchaseRefusal::LineEnded | PurchaseRefusal::LineNotActive => 0,
+        PurchaseRefusal::ProductNotOnSale | PurchaseRefusal::ProductNotForMerchant => 1,
+        PurchaseRefusal::AmountBelowMinimum | PurchaseRefusal::AmountAboveMaximum => 2,
+        _ => 3,
+    }
 }
 
 /// The least and the greatest amount of one purchase here; `None` where nothing is sold on those of these lines that can be used.

@@ -139,6 +139,9 @@ async fn the_counter_speaks_only_of_lines_that_can_be_used_there(pool: PgPool) {
     fenqi::product::publish(&app, &text.replace("max_fen = 5_000_000", "max_fen = 6_000_000")).await.unwrap();
     let keypad = shopper.browser.get(&code).await;
     keypad.shows("¥20,000.00 available").shows("One purchase: ¥10.00 to ¥60,000.00");
+    // Too much for what the one line is sold, and for what is left on the other one.
+    let refused = shopper.browser.get(&format!("{code}?amount=55000")).await;
+    refused.shows("more than you have available").hides("which is ¥60,000.00");
     // Nor may a purchase be as much as it sells, where its line cannot be used.
     let frozen = sqlx::query("update credit_line set status = 'frozen', frozen_for = 'operator' where line_id = $1");
     frozen.bind(second).execute(&app.pool).await.unwrap();

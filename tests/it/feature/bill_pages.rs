@@ -161,9 +161,9 @@ async fn a_part_is_paid_and_then_the_rest(pool: PgPool) {
     refused.has_status(422).shows("is being collected").hides("name=\"pin\"");
     assert_eq!(shopper.town.fen("select count(*) from job where kind = 'withhold'").await, 1);
     repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
-    // Only the principal in it can be spent again.
+    // Only the principal in it is used no more; whether that can be spent again, the line says.
     let paid = shopper.browser.get(&ordered.at).await;
-    paid.shows("Paid").shows("¥50.00").hides("http-equiv").shows("The principal in it is available");
+    paid.shows("Paid").shows("¥50.00").hides("http-equiv").shows("The principal in it no longer counts as used");
     shopper.browser.get("/bills/2026-03-25").await.shows("Paid").shows("Left");
     let page = shopper.browser.get("/bills/pay").await;
     let rest = submit(&mut shopper, &page, "/bills/pay", &[("how", "all")]).await;

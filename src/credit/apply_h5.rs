@@ -245,11 +245,14 @@ async fn find_standing(app: &App, application: &Application) -> anyhow::Result<O
 async fn approved(app: &App, line: &Line, grade: String) -> anyhow::Result<Standing> {
     let mut connection = app.pool.acquire().await?;
     let product = app.catalogue.get(&mut connection, line.product_id, line.product_version).await?;
+    // Terms that were published since are what is sold on it, and a product that was withdrawn is not sold at all.
+    let sold = app.catalogue.current(&mut connection, &product.terms.code).await?;
     let today = business_day::store::today(&mut connection).await?;
     drop(connection);
+    let sold = sold.filter(|sold| sold.terms.is_valid_on(today));
     Ok(Standing::Approved {
         limit: line.limit,
-        rates: price_range(&product.terms, &[grade], today),
+        rates: sold.and_then(|sold| price_range(&sold.terms, &[grade], today)),
         statement_day: line.statement_day.get(),
         due_day: line.due_day.get(),
         has_pin: borrower::has_pin(app, line.borrower_id).await?,

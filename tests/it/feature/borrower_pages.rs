@@ -42,6 +42,10 @@ async fn a_newcomer_signs_in_applies_and_has_a_line(pool: PgPool) {
     // The limit may have changed since.
     sqlx::query("update credit_line set limit_fen = 600000").execute(&place.app.pool).await.unwrap();
     place.browser.get("/apply").await.is_at("/apply").shows("¥6,000.00").hides("¥8,000.00");
+    // So may what is sold on it.
+    let dearer = include_str!("../../../products/standard.toml").replace("C = 0.135", "C = 0.141");
+    fenqi::product::publish(&place.app, &dearer).await.unwrap();
+    place.browser.get("/apply").await.is_at("/apply").shows("14.1%").hides("13.5%");
     // A line that cannot be used any more is not praised as open.
     let frozen = "update credit_line set status = 'frozen', frozen_for = 'operator'";
     sqlx::query(frozen).execute(&place.app.pool).await.unwrap();

@@ -29,7 +29,7 @@ pub async fn tell_passed(
     let terms = &product.terms;
     let installments = bill::store::load_open_installments(connection, &[line.line_id.uuid()]).await?;
     let mut told = Told::new(When { business_day: today, at: app.clock.now() });
-    let looked_for = store::hold_looked_for(connection, today).await?;
+    let looked_for = store::hold_looked_for(connection, line_id, today).await?;
     for bill in reopened {
         let mut unpaid = Vec::new();
         for billed in installments.iter().filter(|billed| billed.due_on() == bill.due_on) {
@@ -40,7 +40,7 @@ pub async fn tell_passed(
             continue;
         }
         let late = Late { line_id: line.line_id, borrower_id: line.borrower_id, due_on: bill.due_on };
-        // Stages before the payment were told by the close then, and those of days whose late bills it has still to look for will be.
+        // Stages before the payment were told by the close then, and those of days for which it has still to look at the line will be.
         let has_passed = |stage: &Stage| (bill.paid_on..=looked_for).contains(&stage.day_of(terms, bill.due_on));
         for stage in Stage::ALL.into_iter().filter(has_passed) {
             told.reached(stage, late, &terms.funder, &unpaid);

@@ -48,9 +48,14 @@ pub async fn cut_late(
     .await
 }
 
-/// The last day whose late bills the close has looked for, or begins to look for; `today` is held. A close that has not come so far waits
-/// there until the transaction ends, and then finds what it has left unpaid.
-pub async fn hold_looked_for(connection: &mut PgConnection, today: BusinessDay) -> sqlx::Result<BusinessDay> {
+/// The last day whose late bills the close has looked for among those of a line, or is looking for; the line and `today` are held. A
+/// close that has not come so far waits there, or leaves the line's chunk for later, until the transaction ends, and then finds what
+/// it has left unpaid.
+pub async fn hold_looked_for(
+    connection: &mut PgConnection,
+    line_id: LineId,
+    today: BusinessDay,
+) -> sqlx::Result<BusinessDay> {
     // The close plans each of its steps while it has this row locked.
     let running = sqlx::query_scalar!(
         r#"select business_day as "day: BusinessDay" from close_run where finished_at is null
@@ -63,7 +68,18 @@ pub async fn hold_looked_for(connection: &mut PgConnection, today: BusinessDay) 
         r#"select exists (select from close_chunk where business_day = $1 and step = 'overdue') as "is_planned!""#,
         day.date()
     );
-    Ok(if is_planned.fetch_one(connection).await? { yesterday } else { day.minus_days(1) })
+    if !is_planned.fetch_one(&mut *connection).await? {
+        return Ok(day.minus_days(1));
+    }
+    // A chunk in work is passed over: its worker may be waiting for the line.
+    let waiting = sqlx::query_scalar!(
+        "select chunk_no from close_chunk
+         where business_day = $1 and step = 'overdue' and $2 between line_from and line_to and done_at is null
+         for share skip locked",
+        day.date(),
+        line_id.uuid()
+    );
+    Ok(if waiting.fetch_optional(connection).await?.is_some() { day.minus_days(1) } else { yesterday })
 }
 
 /// The unpaid bills of `range` that are due on a stage's due day of their line's version.

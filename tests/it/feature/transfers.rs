@@ -76,16 +76,32 @@ async fn money_that_comes_while_a_transfer_is_taken_back_is_kept(pool: PgPool) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn of_a_bill_that_is_owed_again_before_the_close_looks_for_late_ones_the_close_tells_once(pool: PgPool) {
+    is_told_once_by_the_close(pool, &[BEGUN]).await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn of_a_bill_that_is_owed_again_before_the_close_comes_to_its_line_the_close_tells_once(pool: PgPool) {
+    let planned = "insert into close_chunk (business_day, step, chunk_no, line_from, line_to)
+                   values ('2026-03-01', 'overdue', 1, '00000000-0000-0000-0000-000000000000',
+                           'ffffffff-ffff-ffff-ffff-ffffffffffff')";
+    is_told_once_by_the_close(pool, &[BEGUN, planned]).await;
+}
+
+const BEGUN: &str = "insert into close_run (business_day, started_at) values ('2026-03-01', now())";
+
+/// A bill is paid, and owed again once the day has ended on which it would be overdue, while that day's close stands still after it
+/// has written `control_rows`.
+async fn is_told_once_by_the_close(pool: PgPool, control_rows: &[&'static str]) {
     let book = due(pool).await;
     let transfer = record(&book, 103_600, "T-1").await;
     let shown = propose(&book, transfer, "Li Na").await;
-    // The day on which the bill would be overdue ends, and its close stays where it began.
     book.live_until("2026-03-01").await;
     let day: BusinessDay = "2026-03-01".parse().unwrap();
     let mut ending = fenqi::database::begin(&book.app.pool).await.unwrap();
     assert!(fenqi::business_day::store::advance(&mut ending, day).await.unwrap());
-    let begun = "insert into close_run (business_day, started_at) values ('2026-03-01', now())";
-    sqlx::query(begun).execute(&mut *ending).await.unwrap();
+    for insert in control_rows {
+        sqlx::query(*insert).execute(&mut *ending).await.unwrap();
+    }
     ending.commit().await.unwrap();
     book.set_time("2026-03-02", "00:05:00");
     confirm_taking_back(&book.app, transfer, shown, "Wang Wei").await.unwrap();

@@ -87,15 +87,22 @@ pub async fn offer_plans(app: &App, at: AtCounter<'_>, amount: Fen) -> Outcome<V
     for line in lines {
         match offer::offers(line, &products, asked) {
             Ok(offered) => plans.extend(offered),
-            Err(refusal) => {
-                if refused.is_none_or(|former| weight(refusal) > weight(former)) {
-                    refused = Some(refusal);
-                }
-            }
+            Err(refusal) => refused = Some(refused.map_or(refusal, |former| closer(former, refusal))),
         }
     }
     let refusal = refused.unwrap_or(PurchaseRefusal::LineNotActive);
     if plans.is_empty() { Err(Fault::Refused(refusal)) } else { Ok(plans) }
+}
+
+/// Which of two lines' refusals is told. An amount that is too little for the one and too much for the other lies between what they are
+/// sold for, and within the bounds that a refusal names.
+fn closer(former: PurchaseRefusal, refusal: PurchaseRefusal) -> PurchaseRefusal {
+    match (former, refusal) {
+        (PurchaseRefusal::AmountBelowMinimum, PurchaseRefusal::AmountAboveMaximum)
+        | (PurchaseRefusal::AmountAboveMaximum, PurchaseRefusal::AmountBelowMinimum) => PurchaseRefusal::PlanNotOffered,
+        _ if weight(refusal) > weight(former) => refusal,
+        _ => former,
+    }
 }
 
 /// How much the refusal of one line says to somebody with several lines. That a line cannot be used at all is told only if there is
@@ -372,4 +379,26 @@ pub async fn bounds_asked(app: &App, purchase: &OwnPurchase) -> anyhow::Result<(
     let mut connection = app.pool.acquire().await?;
     let product = app.catalogue.get(&mut connection, purchase.product_id, purchase.product_version).await?;
     Ok(product.terms.purchase.bounds())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_lines_the_one_that_comes_closest_to_an_amount_says_why_it_is_refused() {
+        use PurchaseRefusal::{
+            AmountAboveMaximum, AmountBelowMinimum, LineExceeded, LineNotActive, PlanNotOffered, ProductNotOnSale,
+        };
+        let cases = [
+            (LineNotActive, ProductNotOnSale, ProductNotOnSale),
+            (ProductNotOnSale, AmountBelowMinimum, AmountBelowMinimum),
+            (AmountAboveMaximum, LineExceeded, LineExceeded),
+            // Too much for the one, too little for the other: it is no more than the most of both, nor less than the least.
+            (AmountAboveMaximum, AmountBelowMinimum, PlanNotOffered),
+        ];
+        for (one, other, told) in cases {
+            assert_eq!((closer(one, other), closer(other, one)), (told, told), "{one:?} and {other:?}");
+        }
+    }
 }

@@ -279,13 +279,11 @@ pub async fn list_schedules(
     Ok(versions.collect())
 }
 
-/// The versions before the last of these, with the day until which each stood. Payoffs are left out: one that is not the last version
-/// was taken back.
+/// The versions that refunds replaced, each with the day of its refund. A payoff that was taken back changed nothing in between: the
+/// schedule from before it stands again.
 pub fn earlier_versions(versions: &[OwnSchedule]) -> Vec<Earlier<'_>> {
-    let stood: Vec<&OwnSchedule> =
-        versions.iter().filter(|version| version.reason != ScheduleReason::Payoff.name()).collect();
-    let replaced = stood.windows(2).map(|step| Earlier { schedule: &step[0].schedule, until: step[1].business_day });
-    replaced.collect()
+    let refunds = versions.windows(2).filter(|step| step[1].reason == ScheduleReason::Refund.name());
+    refunds.map(|step| Earlier { schedule: &step[0].schedule, until: step[1].business_day }).collect()
 }
 
 /// An event on a loan: the source and the day by which its ledger entries are found.
@@ -437,4 +435,37 @@ pub async fn find_next_statement(
 
 fn uuids(line_ids: &[LineId]) -> Vec<Uuid> {
     line_ids.iter().map(|line_id| line_id.uuid()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refund_leaves_an_earlier_version_and_no_payoff_that_was_taken_back() {
+        let version = |reason: &str, day: &str, principal| {
+            let business_day: BusinessDay = day.parse().unwrap();
+            let (principal, zero) = (Fen::new(principal), Fen::ZERO);
+            let row = Installment { due_on: business_day, principal, interest: zero, fee: zero };
+            OwnSchedule { reason: reason.to_owned(), business_day, schedule: Schedule { installments: vec![row] } }
+        };
+        let versions = [
+            version("made", "2026-03-01", 900),
+            version("payoff", "2026-03-02", 0),
+            version("restored", "2026-03-03", 900),
+            version("refund", "2026-03-04", 700),
+            version("payoff", "2026-03-05", 0),
+            version("restored", "2026-03-06", 700),
+            version("refund", "2026-03-07", 600),
+        ];
+        let replaced = |versions: &[OwnSchedule]| {
+            let earlier = earlier_versions(versions).into_iter();
+            earlier.map(|one| (one.schedule.principal().get(), one.until.to_string())).collect::<Vec<_>>()
+        };
+        let (first, second) = ((900, "2026-03-04".to_owned()), (700, "2026-03-07".to_owned()));
+        // What comes next is the first refund, the second one, the third one.
+        assert!(replaced(&versions[..3]).is_empty());
+        assert_eq!(replaced(&versions[..6]), std::slice::from_ref(&first));
+        assert_eq!(replaced(&versions), [first, second]);
+    }
 }

@@ -13,7 +13,7 @@ use crate::product::terms::RefundOrder;
 pub struct Standing<'a> {
     /// The current schedule.
     pub schedule: &'a Schedule,
-    /// The versions before it, the first one first; without payoffs that were taken back.
+    /// The versions that earlier refunds replaced, the first one first.
     pub earlier: &'a [Earlier<'a>],
     /// Periods 1 to this number have been billed.
     pub periods_billed: u16,

@@ -4,11 +4,11 @@ use super::schedule::Schedule;
 use crate::base::money::round_half_up;
 use crate::base::{BusinessDay, Fen};
 
-/// A version of a schedule that another one has taken the place of.
+/// A version of a schedule that a refund replaced.
 #[derive(Clone, Copy, Debug)]
 pub struct Earlier<'a> {
     pub schedule: &'a Schedule,
-    /// The day from which the next one stands.
+    /// The day of that refund.
     pub until: BusinessDay,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Period<'a> {
     /// The due day before its own, or the day on which the loan was made.
     pub from: BusinessDay,
     pub due_on: BusinessDay,
-    /// The versions before the one that the refund finds, the first one first.
+    /// The versions that earlier refunds replaced, the first one first.
     pub earlier: &'a [Earlier<'a>],
     /// The business day of the refund.
     pub day: BusinessDay,
@@ -153,7 +153,7 @@ pub struct RescaledRow {
 /// A schedule before and after a refund.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduced<'a> {
-    /// The versions before `before`, the first one first.
+    /// The versions that earlier refunds replaced, the first one first.
     pub earlier: &'a [Earlier<'a>],
     pub before: &'a Schedule,
     pub after: &'a Schedule,

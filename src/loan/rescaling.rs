@@ -117,7 +117,8 @@ fn principal_from(schedule: &Schedule, index: usize) -> Fen {
 pub enum Rescaling {
     /// It is zero: no principal is left to bear it.
     Nothing,
-    /// By the first refund: old × (balance before × days before + balance after × the other days) ÷ (balance before × days).
+    /// By the first refund, or by a later one of an old version: old × (balance before × days before + balance after × the other days)
+    /// ÷ (balance before × days).
     Interest { old: Fen, balance_before: Fen, balance_after: Fen, days: i64, days_before: i64, new: Fen },
     /// By a later one: agreed × the sum of each balance × its days ÷ (the balance that it was agreed on × days).
     InterestAgain { agreed: Fen, balance: Fen, days: i64, borne: Vec<Borne>, new: Fen },
@@ -166,7 +167,8 @@ pub struct Reduced<'a> {
 }
 
 /// Explains what [`super::reduction::reduce`] did to the row at `index`, which was not billed on the refund's day. Where no
-/// principal is left at all, the interest is explained by that even if there was none.
+/// principal is left at all, the interest is explained by that even if there was none. Old versions, of when each refund scaled what the
+/// one before it had left, are explained as such.
 pub fn explain(reduced: Reduced<'_>, index: usize) -> RescaledRow {
     let Reduced { earlier, before, after, periods_billed, billed_on, made_on, day } = reduced;
     let billed = usize::from(periods_billed);
@@ -174,38 +176,64 @@ pub fn explain(reduced: Reduced<'_>, index: usize) -> RescaledRow {
         return RescaledRow::default();
     };
     let asked_fee = old.fee.is_positive();
-    if principal_from(after, billed).is_zero() {
+    let unbilled_after = principal_from(after, billed);
+    if unbilled_after.is_zero() {
         return RescaledRow { interest: Some(Rescaling::Nothing), fee: asked_fee.then_some(Rescaling::Nothing) };
     }
     let from = index.checked_sub(1).map_or(made_on, |last| before.installments[last].due_on);
     let (balance_before, balance_after) = (principal_from(before, index), principal_from(after, index));
     let period = Period { index, from, due_on: old.due_on, earlier, day, balance_before, balance_after };
-    let (agreed, balance) = period.agreed(old.interest);
-    let (days, new_interest) = (period.days(), new.interest);
-    let interest = match earlier.is_empty() {
-        true => {
-            let days_before = day.days_since(from).clamp(0, days);
-            Rescaling::Interest {
-                old: old.interest,
-                balance_before,
-                balance_after,
-                days,
-                days_before,
-                new: new_interest,
-            }
-        }
-        false => Rescaling::InterestAgain { agreed, balance, days, borne: period.borne(), new: new_interest },
+    let days = period.days();
+    let interest = if earlier.is_empty() || period.interest(old.interest) != new.interest {
+        let days_before = day.days_since(from).clamp(0, days);
+        Rescaling::Interest { old: old.interest, balance_before, balance_after, days, days_before, new: new.interest }
+    } else {
+        let (agreed, balance) = period.agreed(old.interest);
+        Rescaling::InterestAgain { agreed, balance, days, borne: period.borne(), new: new.interest }
     };
-    let fees = Fees::of(earlier, before, billed, billed_on);
+    let mut fees = Fees::of(earlier, before, billed, billed_on);
+    if fees.left(index, old.fee, unbilled_after) != new.fee {
+        fees = Fees::of(&[], before, billed, billed_on);
+    }
     let fee = match balance_after.is_zero() {
         true => Rescaling::Nothing,
         false => Rescaling::Fee {
             old: fees.at(index),
             balance_before: fees.unbilled,
-            balance_after: principal_from(after, billed),
+            balance_after: unbilled_after,
             new: new.fee,
             is_again: fees.is_again,
         },
     };
     RescaledRow { interest: old.interest.is_positive().then_some(interest), fee: asked_fee.then_some(fee) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schedule::Installment;
+    use super::*;
+
+    #[test]
+    fn a_second_refund_of_when_each_one_scaled_what_the_last_one_left_is_explained_as_such() {
+        let day = |text: &str| -> BusinessDay { text.parse().unwrap() };
+        let version = |principal: i64, interest: i64, fee: i64| {
+            let [principal, interest, fee] = [principal, interest, fee].map(Fen::new);
+            Schedule { installments: vec![Installment { due_on: day("2026-03-25"), principal, interest, fee }] }
+        };
+        let explained = |after: &Schedule| {
+            let (made, before) = (version(120_000, 1_080, 15), version(90_000, 833, 11));
+            let earlier = [Earlier { schedule: &made, until: day("2026-03-04") }];
+            let (made_on, day) = (day("2026-03-02"), day("2026-03-04"));
+            let reduced =
+                Reduced { earlier: &earlier, before: &before, after, periods_billed: 0, billed_on: None, made_on, day };
+            let RescaledRow { interest, fee } = explain(reduced, 0);
+            (interest.unwrap().amounts().map(Fen::get), fee.unwrap().amounts().map(Fen::get))
+        };
+        // 10.80 × (1,200.00 × 2 + 600.00 × 21) ÷ (1,200.00 × 23), and 0.15 × 600.00 ÷ 1,200.00.
+        let now = explained(&version(60_000, 587, 8));
+        assert_eq!(now, ([1_080, 120_000, 60_000, 587], [15, 120_000, 60_000, 8]));
+        // 8.33 × (900.00 × 2 + 600.00 × 21) ÷ (900.00 × 23), and 0.11 × 600.00 ÷ 900.00.
+        let then = explained(&version(60_000, 579, 7));
+        assert_eq!(then, ([833, 90_000, 60_000, 579], [11, 90_000, 60_000, 7]));
+    }
 }

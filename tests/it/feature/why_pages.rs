@@ -176,6 +176,11 @@ async fn a_guarantee_charge_has_arithmetic_of_its_own(pool: PgPool) {
     hold(&mut shopper).await;
     let changed = shopper.browser.get(&format!("/loans/{}/periods/2", loan_of(&receipts[0]))).await;
     changed.shows("interest before ¥").shows("guarantee charge before ¥3.60 × principal not billed");
+    // After one more, from what was agreed, and from what the charge was before both.
+    shopper.town.refund(&receipts[0], 10_000, "R-2").await;
+    hold(&mut shopper).await;
+    let changed = shopper.browser.get(&format!("/loans/{}/periods/2", loan_of(&receipts[0]))).await;
+    changed.shows("interest as agreed ¥").shows("guarantee charge before the refunds ¥3.60 × principal not billed");
     let loan = loan_of(&receipts[1]);
     let payoff = format!("/loans/{loan}/payoff");
     until_day(&mut shopper, "2026-03-26").await;

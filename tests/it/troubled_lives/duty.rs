@@ -187,7 +187,7 @@ impl Life {
         for (payout_id, is_contradicted, is_under_way) in waiting {
             if is_contradicted && is_under_way == Some(false) {
                 self.settle_payout(payout_id).await;
-            } else if !is_contradicted && (self.is_quiet || self.chance.random_bool(0.7)) {
+            } else if !is_contradicted && (self.is_diligent() || self.chance.random_bool(0.7)) {
                 let retried = settlement::retry_payout(&self.town.app, payout_id, "Li").await;
                 let Some(_) = unless_failed(retried) else {
                     panic!("not retried: {}", self.history_of(payout_id.uuid()).await);

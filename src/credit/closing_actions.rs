@@ -65,7 +65,7 @@ pub async fn obstacles(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Obs
     let installments = bill::own_actions::all_installments(app, borrower_id).await?;
     let owes_anything = owes(app, borrower_id).await? == Owes::Something;
     let mut connection = app.pool.acquire().await?;
-    let principal = store::sum_used(&mut connection, borrower_id).await?;
+    let principal = store::sum_used_by(&mut connection, borrower_id).await?;
     let InTransit { in_flight, owed_back } = sum_in_transit(&mut connection, borrower_id).await?;
     let applicants = application_store::find_applicants(&mut connection, &[borrower_id]).await?;
     let left = |is_late: bool| {

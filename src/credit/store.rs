@@ -152,7 +152,7 @@ pub async fn list_payers(
 }
 
 /// The unpaid principal of all lines of a borrower, closed ones too: what was paid on them may be owed again.
-pub async fn sum_used(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Fen> {
+pub async fn sum_used_by(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Fen> {
     sqlx::query_scalar!(
         r#"select coalesce(sum(used_fen), 0)::bigint as "used!: Fen" from credit_line where borrower_id = $1"#,
         borrower_id.uuid()

@@ -195,6 +195,17 @@ impl Life {
                 self.count("retried");
             }
         }
+        self.have_cancelled_sent_back().await;
+    }
+
+    /// If the bank paid a payout that was cancelled, it takes the money back: people are told of it once, and settle nothing.
+    async fn have_cancelled_sent_back(&mut self) {
+        let told = "select distinct payout_id, e.attempt_no from payout join payout_event e using (payout_id)
+                    where payout.status = 'cancelled' and e.status = 'contradicted'";
+        let told: Vec<(PayoutId, i16)> = sqlx::query_as(told).fetch_all(&self.town.app.pool).await.unwrap();
+        for (payout_id, attempt_no) in told {
+            lock(&self.world.payout).send_back(&format!("{payout_id}-{attempt_no}"));
+        }
     }
 
     /// If the bank paid several times, it takes all but one payment back; two people say which one stays, if any.

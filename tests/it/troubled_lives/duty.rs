@@ -26,6 +26,8 @@ struct OpenBreak {
     their_fen: i64,
     age: i32,
     is_pending: bool,
+    /// What the order asked for.
+    order_fen: i64,
     /// What was collected: by our books, by the channel's compared files, and by hand.
     booked_fen: i64,
     paid_fen: i64,
@@ -35,6 +37,7 @@ struct OpenBreak {
 const OPEN_BREAKS: &str = "
     select k.break_id, k.withholding_id, k.kind, k.their_fen, ($1::date - k.opened_on)::int as age,
            coalesce(w.status in ('created', 'submitted', 'unknown'), false) as is_pending,
+           coalesce(w.amount_fen, 0) as order_fen,
            coalesce((select b.booked_fen from withholding_booked b
                      where b.line_id = w.line_id and b.withholding_id = w.withholding_id::text), 0)::bigint as booked_fen,
            (select coalesce(sum(f.amount_fen), 0) from channel_file_line f
@@ -114,9 +117,12 @@ impl Life {
             lock(&self.world.withholding).set_charged(&number, Fen::new(found.booked_fen));
         }
         let mut charged_fen = lock(&self.world.withholding).charged(&number).get();
-        // At times they believe the channel's word without asking; what the channel has paid beyond that it takes back then.
+        // At times they believe the channel's word without asking; what the channel has paid beyond that it takes back then. Of a card that
+        // was charged twice they ask: a word is about one of the charges.
         let is_word = ["we_failed_they_succeeded", "we_succeeded_they_failed", "amount_differs"];
-        let is_word = is_word.contains(&found.kind.as_str()) && found.their_fen != found.booked_fen;
+        let is_word = is_word.contains(&found.kind.as_str())
+            && found.their_fen != found.booked_fen
+            && found.booked_fen <= found.order_fen;
         if is_word && !found.is_pending && !self.is_quiet && self.chance.random_bool(0.2) {
             charged_fen = found.their_fen;
             if found.paid_fen + found.by_hand_fen > charged_fen {

@@ -32,8 +32,12 @@ pub(super) const PUT_OFF: &str = "
     select 'payout ' || payout_id, 14, pay_on - (select today from business_day)
     from payout where status in ('created', 'submitted', 'unknown') and pay_on > (select today from business_day) + 14";
 
-/// Payments to people who have closed their account are left out: they may ask for their money at any time.
+/// A payment that was retried and refused again waits since the last refusal. Payments to people who have closed their account are left
+/// out: they may ask for their money at any time.
 pub(super) const REFUSED: &str = "
-    select payout_id as subject, 3 as expected, (select today from business_day) - pay_on as found
-    from payout where status = 'failed' and pay_on < (select today from business_day) - 3
+    select payout_id as subject, 3 as expected, refused.days as found
+    from payout cross join lateral (
+        select (select today from business_day) - coalesce(max((e.occurred_at at time zone 'Asia/Shanghai')::date), pay_on) as days
+        from payout_event e where e.payout_id = payout.payout_id and e.status = 'failed') refused
+    where payout.status = 'failed' and pay_on < (select today from business_day) - 3 and refused.days > 3
       and not exists (select from borrower where borrower_id = beneficiary_id and person_key_sealed is null)";

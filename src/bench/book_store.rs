@@ -54,7 +54,7 @@ pub(super) async fn insert_loans(
 async fn insert_bench_lines(connection: &mut PgConnection, parts: &[Part]) -> sqlx::Result<()> {
     sqlx::query(
         "create temporary table if not exists bench_line (
-             line_id uuid, loans int, first_statement_on date, due_on date[], is_billed boolean)",
+             line_id uuid primary key, loans int, first_statement_on date, due_on date[], is_billed boolean)",
     )
     .execute(&mut *connection)
     .await?;

@@ -231,11 +231,18 @@ pub async fn decide(app: &App, judgement: &Judgement) -> Outcome<Step, MerchantR
 }
 
 /// All applications of the same company, locked; empty where there is no such application.
-async fn lock_company_of(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<Vec<MerchantRecord>> {
-    match store::find_merchant(connection, merchant_id).await? {
-        Some(merchant) => store::lock_company(connection, &merchant.credit_code, Some(merchant_id)).await,
-        None => Ok(Vec::new()),
-    }
+///
+/// # Errors
+/// `CompanyCorrected` where the application came to name another company before it was locked: the other's applications are
+/// not locked, and whoever accepts has not seen them.
+async fn lock_company_of(
+    connection: &mut PgConnection,
+    merchant_id: MerchantId,
+) -> Outcome<Vec<MerchantRecord>, MerchantRefusal> {
+    let Some(merchant) = store::find_merchant(connection, merchant_id).await? else { return Ok(Vec::new()) };
+    let company = store::lock_company(connection, &merchant.credit_code, Some(merchant_id)).await?;
+    let is_one_company = company.iter().all(|filed| filed.credit_code == merchant.credit_code);
+    if is_one_company { Ok(company) } else { Err(Fault::Refused(MerchantRefusal::CompanyCorrected)) }
 }
 
 /// Refuses the company's other waiting applications, now that one is accepted, and tells their applicants; returns their ids.
@@ -244,13 +251,9 @@ async fn refuse_others(
     company: &[MerchantRecord],
     accepted: &DecidedChange<'_>,
 ) -> sqlx::Result<Vec<MerchantId>> {
-    // The company as read under the lock: the application may have been corrected since it was looked up.
-    let own = company.iter().find(|filed| filed.merchant_id == accepted.merchant_id);
-    let others = company.iter().filter(|filed| {
-        filed.status == MerchantStatus::Submitted
-            && filed.merchant_id != accepted.merchant_id
-            && own.is_some_and(|own| own.credit_code == filed.credit_code)
-    });
+    let others = company
+        .iter()
+        .filter(|filed| filed.status == MerchantStatus::Submitted && filed.merchant_id != accepted.merchant_id);
     let others: Vec<MerchantId> = others.map(|filed| filed.merchant_id).collect();
     if others.is_empty() {
         return Ok(others);

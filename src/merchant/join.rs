@@ -101,6 +101,7 @@ pub fn field_of(refusal: &MerchantRefusal) -> Option<&'static str> {
         MerchantRefusal::LatinMalformed => Some("latin_name"),
         MerchantRefusal::ContactMobile(_)
         | MerchantRefusal::DiscountRateOutOfBounds
+        | MerchantRefusal::CompanyCorrected
         | MerchantRefusal::UnknownMerchant
         | MerchantRefusal::NotPossibleNow { .. }
         | MerchantRefusal::ReasonMissing

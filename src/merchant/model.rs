@@ -237,6 +237,8 @@ pub enum MerchantRefusal {
     DiscountRateOutOfBounds,
     #[error("the company has a merchant account already, with other particulars")]
     AlreadyOnboarded,
+    #[error("the applicant has corrected the credit code meanwhile: look at the application again, and then decide")]
+    CompanyCorrected,
     #[error("there is no such merchant")]
     UnknownMerchant,
     #[error("this cannot be decided about a merchant that is {}", status.name())]
@@ -265,6 +267,7 @@ impl Refusal for MerchantRefusal {
             MerchantRefusal::LatinMalformed => "latin_name_malformed",
             MerchantRefusal::DiscountRateOutOfBounds => "discount_rate_out_of_bounds",
             MerchantRefusal::AlreadyOnboarded => "merchant_already_onboarded",
+            MerchantRefusal::CompanyCorrected => "merchant_company_corrected",
             MerchantRefusal::UnknownMerchant => "unknown_merchant",
             MerchantRefusal::NotPossibleNow { .. } => "merchant_not_possible_now",
             MerchantRefusal::ReasonMissing => "reason_missing",

@@ -139,6 +139,30 @@ async fn what_is_filed_while_an_acceptance_waits_is_refused_with_it(pool: PgPool
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_application_that_is_corrected_to_another_company_at_this_moment_is_not_accepted(pool: PgPool) {
+    let app = house::open(pool.clone(), "2026-03-02").await;
+    let merchant_id = merchant::onboard(&app, &onboarding()).await.unwrap();
+    // The other company has its one merchant account already.
+    let filed = "insert into merchant (merchant_id, name, credit_code, category, settlement_account_name, settlement_account_sealed,
+                                       settlement_account_tail, status, discount_rate, discount_returned_on_refund, created_at)
+                 select gen_random_uuid(), name, '91310000MA1FL4B27H', category, name, '', '0000', 'active', 0.01, true, now()
+                 from merchant";
+    sqlx::query(filed).execute(&pool).await.unwrap();
+    let mut other = fenqi::database::begin(&pool).await.unwrap();
+    let corrected = "update merchant set credit_code = '91310000MA1FL4B27H' where status = 'submitted'";
+    sqlx::query(corrected).execute(&mut *other).await.unwrap();
+    let accepting = judgement(merchant_id, Decision::Accept);
+    let (accepted, ()) = tokio::join!(merchant::decide(&app, &accepting), async {
+        house::until_somebody_waits(&pool).await;
+        other.commit().await.unwrap();
+    });
+    assert_eq!(town::refused(accepted), MerchantRefusal::CompanyCorrected);
+    // Looked at again, it is refused for what it is now.
+    let again = merchant::decide(&app, &accepting).await;
+    assert_eq!(town::refused(again), MerchantRefusal::AlreadyOnboarded);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn somebody_whose_name_or_mobile_does_not_open_hides_nothing_else_of_a_merchant(pool: PgPool) {
     let app = house::open(pool, "2026-03-02").await;
     let merchant_id = active(&app).await;

@@ -51,6 +51,7 @@ refusal-contact_mobile_wrong = The contact's mobile number is not right.
 refusal-latin_name_malformed = Name and city take only letters, digits, signs and blanks of the Latin alphabet, at most 25 for the name and 15 for the city.
 refusal-discount_rate_out_of_bounds = The fee rate is outside what is allowed.
 refusal-merchant_already_onboarded = The company with this business licence is a merchant here already.
+refusal-merchant_company_corrected = The credit code of this application has just been corrected. Look at it again before you decide.
 refusal-merchant_not_possible_now = This cannot be done while the merchant is in its present state.
 refusal-reason_missing = Give a reason.
 refusal-grade_not_allowed = This product is not open to your grade. Choose another plan.

@@ -51,6 +51,7 @@ refusal-contact_mobile_wrong = 联系人手机号不正确。
 refusal-latin_name_malformed = 英文名称和城市只能用英文字母、数字、符号和空格，名称最多 25 个，城市最多 15 个。
 refusal-discount_rate_out_of_bounds = 手续费率超出允许的范围。
 refusal-merchant_already_onboarded = 这张营业执照对应的企业已经入网。
+refusal-merchant_company_corrected = 这份申请的统一社会信用代码刚刚更正过，请重新查看后再决定。
 refusal-merchant_not_possible_now = 商户在当前状态下不能这样操作。
 refusal-reason_missing = 请写明理由。
 refusal-grade_not_allowed = 这个产品不适用于您的额度等级。请换一个方案。

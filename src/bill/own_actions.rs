@@ -157,8 +157,7 @@ const PAID_MONTHS: u32 = 120;
 /// A borrower's bills: every one that is open, and what was paid in ten years.
 pub async fn bills(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Bills> {
     let mut connection = app.pool.acquire().await?;
-    let line_ids = own_store::list_lines(&mut connection, borrower_id).await?;
-    let today = business_day::store::today(&mut connection).await?;
+    let (line_ids, today) = lines_and_today(&mut connection, borrower_id).await?;
     let cut = own_store::list_bills(&mut connection, &line_ids, today.minus_months(PAID_MONTHS)).await?;
     let pending = own_store::list_pending(&mut connection, &line_ids).await?;
     let installments = installments(&mut connection, app, &line_ids, Which::default(), today).await?;
@@ -192,8 +191,7 @@ pub async fn bill(app: &App, borrower_id: BorrowerId, due_on: BusinessDay) -> an
 /// What each of a borrower's lines owes today on bills that were cut; lines that owe nothing are left out.
 pub async fn owed_by_line(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<(LineId, Fen)>> {
     let mut connection = app.pool.acquire().await?;
-    let line_ids = own_store::list_lines(&mut connection, borrower_id).await?;
-    let today = business_day::store::today(&mut connection).await?;
+    let (line_ids, today) = lines_and_today(&mut connection, borrower_id).await?;
     let installments = installments(&mut connection, app, &line_ids, Which::default(), today).await?;
     let owed = |line_id: LineId| {
         let of_line = installments.iter().filter(|one| one.own.billed.line_id == line_id);
@@ -209,9 +207,17 @@ pub async fn all_installments(app: &App, borrower_id: BorrowerId) -> anyhow::Res
 
 async fn installments_of(app: &App, borrower_id: BorrowerId, which: Which) -> anyhow::Result<Vec<InstallmentToday>> {
     let mut connection = app.pool.acquire().await?;
-    let line_ids = own_store::list_lines(&mut connection, borrower_id).await?;
-    let today = business_day::store::today(&mut connection).await?;
+    let (line_ids, today) = lines_and_today(&mut connection, borrower_id).await?;
     installments(&mut connection, app, &line_ids, which, today).await
+}
+
+/// A borrower's lines, and the day as of which they are shown.
+async fn lines_and_today(
+    connection: &mut PgConnection,
+    borrower_id: BorrowerId,
+) -> sqlx::Result<(Vec<LineId>, BusinessDay)> {
+    let line_ids = own_store::list_lines(connection, borrower_id).await?;
+    Ok((line_ids, business_day::store::today(connection).await?))
 }
 
 async fn installments(

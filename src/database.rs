@@ -1,6 +1,7 @@
 //! The database: connecting, migrating, and scratch databases that are removed again.
 
 pub mod machine;
+pub mod halves;
 mod sealed_store;
 
 use std::time::Duration;

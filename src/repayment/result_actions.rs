@@ -17,7 +17,7 @@ use crate::base::id::{BorrowerId, LineId, LoanId, RepaymentId, WithholdingId};
 use crate::base::{BusinessDay, Fen};
 use crate::bill;
 use crate::borrower;
-use crate::database;
+use crate::database::{self, halves::Halves};
 use crate::notice::{self, Notice};
 use crate::partner::withholding::{Answer, ChannelFailure};
 
@@ -93,24 +93,15 @@ pub async fn post_results(app: &App, results: &[ChannelResult]) -> anyhow::Resul
 }
 
 async fn post_share(app: &App, share: &[ChannelResult]) -> anyhow::Result<Posted> {
-    let (mut posted, mut first_failure) = (Posted::default(), None);
-    let mut chunks: Vec<&[ChannelResult]> = share.chunks(CHUNK_RESULTS).rev().collect();
-    while let Some(chunk) = chunks.pop() {
-        match (post_chunk(app, chunk).await, chunk) {
-            (Ok(done), _) => posted += done,
-            (Err(failure), _) if !database::is_about_rows(&failure) => return Err(failure),
-            (Err(failure), [only]) => {
-                tracing::error!(order = %only.withholding_id, "what a channel said of it cannot be booked: {failure:#}");
-                first_failure.get_or_insert(failure);
-            }
-            // One order that cannot be booked must not hold up the others: halve the chunk until it is alone.
-            (Err(_), _) => {
-                let (first, second) = chunk.split_at(chunk.len() / 2);
-                chunks.extend([second, first]);
-            }
+    let mut posted = Posted::default();
+    let mut chunks = Halves::of(share.chunks(CHUNK_RESULTS));
+    while let Some(chunk) = chunks.take() {
+        match post_chunk(app, chunk).await {
+            Ok(done) => posted += done,
+            Err(failure) => chunks.failed(chunk, failure, |result| result.withholding_id)?,
         }
     }
-    first_failure.map_or(Ok(posted), Err)
+    chunks.end(posted)
 }
 
 async fn post_chunk(app: &App, results: &[ChannelResult]) -> anyhow::Result<Posted> {

@@ -22,7 +22,7 @@ use crate::base::id::{BorrowerId, FunderId, PayoutId, RepaymentId};
 use crate::base::{Fen, When};
 use crate::borrower;
 use crate::business_day;
-use crate::database;
+use crate::database::{self, halves::Halves};
 use crate::error::{Fault, Outcome, Step};
 use crate::funder::find_code;
 use crate::ledger;
@@ -66,26 +66,18 @@ pub async fn learn_in_time(
     answers: &BTreeMap<PayoutId, Answer>,
     until: DateTime<Utc>,
 ) -> anyhow::Result<Tally> {
-    let (mut tally, mut first_failure) = (Tally::default(), None);
-    let mut parts = vec![answers.clone()];
-    while let Some(mut part) = parts.pop() {
-        match learn_together(app, &part, until).await {
+    let mut tally = Tally::default();
+    let listed: Vec<(&PayoutId, &Answer)> = answers.iter().collect();
+    let mut parts = Halves::of(std::iter::once(listed.as_slice()));
+    while let Some(part) = parts.take() {
+        let of_part: BTreeMap<PayoutId, Answer> =
+            part.iter().map(|(payout_id, answer)| (**payout_id, (*answer).clone())).collect();
+        match learn_together(app, &of_part, until).await {
             Ok(learnt) => tally.add(learnt),
-            Err(failure) if !database::is_about_rows(&failure) => return Err(failure),
-            // One payout that cannot be booked must not hold up the others: halve the batch until it is alone.
-            Err(_) if part.len() > 1 => {
-                let middle = part.keys().nth(part.len() / 2).copied();
-                let second = middle.map(|middle| part.split_off(&middle)).unwrap_or_default();
-                parts.extend([second, part]);
-            }
-            Err(failure) => {
-                let payout = part.keys().next().map(PayoutId::to_string).unwrap_or_default();
-                tracing::error!(payout, "what the channel said of it cannot be booked: {failure:#}");
-                first_failure.get_or_insert(failure);
-            }
+            Err(failure) => parts.failed(part, failure, |(payout_id, _)| **payout_id)?,
         }
     }
-    first_failure.map_or(Ok(tally), Err)
+    parts.end(tally)
 }
 
 async fn learn_together(

@@ -49,8 +49,10 @@ pub async fn hold_back(
         "with held_back as (
              update payout p set contradicted_attempt = greatest(p.contradicted_attempt, c.attempt_no),
                     -- The amount may be put right by the channel, and what it has said of an earlier attempt stands beside it.
-                    contradiction = case when c.kind = 'amount_differs' and p.contradicted_attempt < c.attempt_no
-                                              and p.status <> 'succeeded' then p.contradiction else c.kind end,
+                    contradiction = case when c.kind = 'amount_differs' and p.status <> 'succeeded'
+                                              and (p.contradicted_attempt < c.attempt_no
+                                                   or p.contradiction <> 'amount_differs' and p.status <> 'failed')
+                                         then p.contradiction else c.kind end,
                     contradicted_on = coalesce(p.contradicted_on, $5),
                     proposed_reference = null, proposed_by = null,
                     query_at = case when p.status <> 'succeeded' then p.query_at end

@@ -51,8 +51,8 @@ pub struct Payment {
 pub struct ReopenedBill {
     pub line_id: LineId,
     pub due_on: BusinessDay,
-    /// The day on which it had been paid in full.
-    pub paid_on: BusinessDay,
+    /// The last day whose stages of lateness were told of it; `None` while none was.
+    pub told_until: Option<BusinessDay>,
 }
 
 impl Parts {

@@ -335,22 +335,18 @@ pub async fn mark_bills_paid(
     Ok(())
 }
 
-/// Opens bills again of which a payment was taken back; returns those that had been paid in full, with the day of it.
+/// Opens bills again of which a payment was taken back; returns those that had been paid in full.
 pub async fn reopen_bills(
     connection: &mut PgConnection,
     bills: &[(LineId, BusinessDay)],
 ) -> sqlx::Result<Vec<ReopenedBill>> {
     sqlx::query_as!(
         ReopenedBill,
-        r#"with paid as (
-               select b.line_id, b.due_on, b.paid_on
-               from (select distinct * from unnest($1::uuid[], $2::date[])) as again(line_id, due_on)
-               join bill b on b.line_id = again.line_id and b.due_on = again.due_on
-               where b.status = 'paid')
-           update bill set status = 'open', paid_on = null
-           from paid where bill.line_id = paid.line_id and bill.due_on = paid.due_on
-           returning paid.line_id as "line_id: LineId", paid.due_on as "due_on: BusinessDay",
-                     paid.paid_on as "paid_on!: BusinessDay""#,
+        r#"update bill b set status = 'open', paid_on = null
+           from unnest($1::uuid[], $2::date[]) as again(line_id, due_on)
+           where b.line_id = again.line_id and b.due_on = again.due_on and b.status = 'paid'
+           returning b.line_id as "line_id: LineId", b.due_on as "due_on: BusinessDay",
+                     b.told_until as "told_until: BusinessDay""#,
         &bills.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
         &bills.iter().map(|(_, due_on)| due_on.date()).collect::<Vec<NaiveDate>>(),
     )

@@ -14,9 +14,9 @@ use crate::bill::ReopenedBill;
 use crate::{bill, business_day, credit, notice, outbox};
 
 /// Catches up on the stages whose day passed while the `reopened` bills of a line counted as paid: tells of them, and charges off
-/// loans whose day for that has passed. The close cannot do it, because it looks at each stage on the stage's own day only; what it has
-/// still to tell of the day that ended last is left to it. Bills that are paid again by now are left out. The caller's transaction
-/// holds the line.
+/// loans whose day for that has passed. The close cannot do it, because it looks at each stage on the stage's own day only. Where the
+/// close of the last of these days has still to come to the line, it finds them told. Bills that are paid again by now are left out. The
+/// caller's transaction holds the line.
 pub async fn tell_passed(
     connection: &mut PgConnection,
     app: &App,
@@ -29,7 +29,7 @@ pub async fn tell_passed(
     let terms = &product.terms;
     let installments = bill::store::load_open_installments(connection, &[line.line_id.uuid()]).await?;
     let mut told = Told::new(When { business_day: today, at: app.clock.now() });
-    let looked_for = store::hold_looked_for(connection, line_id, today).await?;
+    let (yesterday, mut caught_up) = (today.minus_days(1), Vec::new());
     for bill in reopened {
         let mut unpaid = Vec::new();
         for billed in installments.iter().filter(|billed| billed.due_on() == bill.due_on) {
@@ -40,12 +40,15 @@ pub async fn tell_passed(
             continue;
         }
         let late = Late { line_id: line.line_id, borrower_id: line.borrower_id, due_on: bill.due_on };
-        // Stages before the payment were told by the close then, and those of days for which it has still to look at the line will be.
-        let has_passed = |stage: &Stage| (bill.paid_on..=looked_for).contains(&stage.day_of(terms, bill.due_on));
-        for stage in Stage::ALL.into_iter().filter(has_passed) {
-            told.reached(stage, late, &terms.funder, &unpaid);
+        for stage in Stage::ALL {
+            let day = stage.day_of(terms, bill.due_on);
+            if day <= yesterday && bill.told_until.is_none_or(|told_until| told_until < day) {
+                told.reached(stage, late, &terms.funder, &unpaid);
+                caught_up.push((line.line_id, bill.due_on));
+            }
         }
     }
+    store::mark_told(connection, &caught_up, yesterday).await?;
     // All open bills, not only the reopened ones: a bill that other loans kept open all along may hold a loan that owes again.
     for billed in installments {
         if Stage::ChargeOff.day_of(terms, billed.due_on()) < today {

@@ -66,17 +66,23 @@ pub async fn run(
     let mut told = Told::new(When { business_day: day, at: app.clock.now() });
     let mut to_freeze = HashMap::new();
     let installments = unpaid_by_bill(connection, app, &bills, day).await?;
-    for late in &bills {
-        let stage_day =
-            StageDay { product_id: late.product_id, product_version: late.product_version, due_on: late.due_on };
-        let Some(unpaid) = installments.get(&(late.line_id, late.due_on)) else { continue };
-        for (stage, product) in stages.get(&stage_day).into_iter().flatten() {
-            let reached = Late { line_id: late.line_id, borrower_id: late.borrower_id, due_on: late.due_on };
-            told.reached(*stage, reached, &product.terms.funder, unpaid);
-            if *stage == Stage::Freeze {
-                to_freeze.insert(late.line_id, product.clone());
+    let mut to_tell = Vec::new();
+    for late in bills.iter().filter(|late| installments.contains_key(&late.bill())) {
+        for (stage, product) in reached(&stages, late) {
+            match stage {
+                Stage::Freeze => {
+                    to_freeze.insert(late.line_id, product.clone());
+                }
+                Stage::Overdue | Stage::Claim | Stage::ChargeOff => to_tell.push((*stage, late, product)),
             }
         }
+    }
+    let late: Vec<(LineId, BusinessDay)> = to_tell.iter().map(|(_, late, _)| late.bill()).collect();
+    // Without the bills of which a payment was taken back since the day has ended: whoever did that has told of them.
+    let not_told = store::mark_told(connection, &late, day).await?;
+    for (stage, late, product) in to_tell.into_iter().filter(|(_, late, _)| not_told.contains(&late.bill())) {
+        let reached = Late { line_id: late.line_id, borrower_id: late.borrower_id, due_on: late.due_on };
+        told.reached(stage, reached, &product.terms.funder, &installments[&late.bill()]);
     }
     let frozen = freeze(connection, lines, &to_freeze, &mut told).await?;
     look_back(connection, app, &to_look_back, &mut told).await?;
@@ -97,6 +103,12 @@ async fn load_stages(connection: &mut PgConnection, app: &App, day: BusinessDay)
         }
     }
     Ok(stages)
+}
+
+/// The stages that a bill reaches.
+fn reached<'a>(stages: &'a Stages, late: &LateBill) -> &'a [(Stage, Arc<ProductVersion>)] {
+    let LateBill { product_id, product_version, due_on, .. } = *late;
+    stages.get(&StageDay { product_id, product_version, due_on }).map_or(&[], Vec::as_slice)
 }
 
 /// Freezes those of the locked lines that are `late`, in addition to any freeze for another reason. Returns how many.

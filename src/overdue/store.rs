@@ -1,5 +1,7 @@
 //! SQL of lateness: which unpaid bills reach a stage today (bills that reach none are not read), and what is unpaid in all.
 
+use std::collections::HashSet;
+
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -26,6 +28,13 @@ pub struct LateBill {
     pub due_on: BusinessDay,
 }
 
+impl LateBill {
+    /// The bill's key.
+    pub fn bill(&self) -> (LineId, BusinessDay) {
+        (self.line_id, self.due_on)
+    }
+}
+
 /// The first line of every chunk but the first, where each chunk holds about `chunk_rows` unpaid bills of these due days, or
 /// lines to be looked back at.
 pub async fn cut_late(
@@ -48,38 +57,27 @@ pub async fn cut_late(
     .await
 }
 
-/// The last day whose late bills the close has looked for among those of a line, or is looking for; the line and `today` are held. A
-/// close that has not come so far waits there, or leaves the line's chunk for later, until the transaction ends, and then finds what
-/// it has left unpaid.
-pub async fn hold_looked_for(
+/// Records that the stages up to `day` are told of these bills; returns those of which that of `day` was not. The caller holds their lines.
+pub async fn mark_told(
     connection: &mut PgConnection,
-    line_id: LineId,
-    today: BusinessDay,
-) -> sqlx::Result<BusinessDay> {
-    // The close plans each of its steps while it has this row locked.
-    let running = sqlx::query_scalar!(
-        r#"select business_day as "day: BusinessDay" from close_run where finished_at is null
-           order by business_day limit 1 for share"#
-    );
-    let yesterday = today.minus_days(1);
-    let Some(day) = running.fetch_optional(&mut *connection).await? else { return Ok(yesterday) };
-    // A statement of its own: one that had to wait for the row would not see what was planned meanwhile.
-    let is_planned = sqlx::query_scalar!(
-        r#"select exists (select from close_chunk where business_day = $1 and step = 'overdue') as "is_planned!""#,
-        day.date()
-    );
-    if !is_planned.fetch_one(&mut *connection).await? {
-        return Ok(day.minus_days(1));
+    bills: &[(LineId, BusinessDay)],
+    day: BusinessDay,
+) -> sqlx::Result<HashSet<(LineId, BusinessDay)>> {
+    if bills.is_empty() {
+        return Ok(HashSet::new());
     }
-    // A chunk in work is passed over: its worker may be waiting for the line.
-    let waiting = sqlx::query_scalar!(
-        "select chunk_no from close_chunk
-         where business_day = $1 and step = 'overdue' and $2 between line_from and line_to and done_at is null
-         for share skip locked",
-        day.date(),
-        line_id.uuid()
-    );
-    Ok(if waiting.fetch_optional(connection).await?.is_some() { day.minus_days(1) } else { yesterday })
+    let marked = sqlx::query!(
+        r#"update bill b set told_until = $3
+           from unnest($1::uuid[], $2::date[]) as late(line_id, due_on)
+           where b.line_id = late.line_id and b.due_on = late.due_on and (b.told_until is null or b.told_until < $3)
+           returning b.line_id as "line_id: LineId", b.due_on as "due_on: BusinessDay""#,
+        &bills.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
+        &bills.iter().map(|(_, due_on)| due_on.date()).collect::<Vec<NaiveDate>>(),
+        day.date()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(marked.into_iter().map(|row| (row.line_id, row.due_on)).collect())
 }
 
 /// The unpaid bills of `range` that are due on a stage's due day of their line's version.

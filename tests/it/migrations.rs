@@ -339,6 +339,27 @@ async fn lines_that_were_late_before_loans_were_written_off_are_looked_at_once(p
 }
 
 #[sqlx::test(migrations = false)]
+async fn of_bills_that_were_late_the_stages_before_they_were_paid_are_told(pool: PgPool) {
+    emptied(&pool).await;
+    fenqi::MIGRATOR.run_to(119, &pool).await.unwrap();
+    let bills = "insert into business_day (today) values ('2026-09-02');
+                 insert into close_run (business_day, started_at) values ('2026-09-01', now());
+                 insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status, paid_on)
+                 select gen_random_uuid(), due_on, due_on - 20, 1, 0, 0,
+                        case when paid_on is null then 'open' else 'paid' end, paid_on
+                 from (values (date '2026-01-25', date '2026-01-20'), ('2026-02-25', '2026-03-02'), ('2026-03-25', null),
+                              ('2026-08-25', '2026-09-02'), ('2026-09-01', null), ('2026-09-25', null))
+                      as made(due_on, paid_on)";
+    sqlx::raw_sql(bills).execute(&pool).await.unwrap();
+    database::migrate(&pool).await.unwrap();
+    let told: Vec<Option<String>> =
+        sqlx::query_scalar("select told_until::text from bill order by due_on").fetch_all(&pool).await.unwrap();
+    // The close of 1 September has not ended, and may have told nothing yet.
+    let until = |day: &str| Some(day.to_owned());
+    assert_eq!(told, [None, until("2026-03-01"), until("2026-08-31"), until("2026-08-31"), None, None]);
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_call_from_before_is_still_found_under_its_object_and_its_code(pool: PgPool) {
     emptied(&pool).await;
     fenqi::MIGRATOR.run_to(22, &pool).await.unwrap();

@@ -14,7 +14,7 @@ pub fn address(kind: &str, body: &Value) -> String {
         "card_invalid" => "/me/cards".to_owned(),
         "no_card" => "/me/cards/new".to_owned(),
         "purchase_voided" | "refund" => format!("/purchases/{}", named("purchase")),
-        "pin_changed" | "mobile_changed" => "/me/sessions".to_owned(),
+        "pin_changed" | "pin_reset" | "mobile_changed" => "/me/sessions".to_owned(),
         "line_closed" => "/apply".to_owned(),
         // A frozen line, a transfer, money returned or taken back: what is owed shows the rest.
         _ => "/bills".to_owned(),

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::actions::{self, Reach};
 use super::mobile_store::{self, GivenUp, NewChange};
 use super::model::BorrowerRefusal;
-use super::{openid_actions, store};
+use super::pin::mobile_kept_until;
+use super::{openid_actions, pin_store, store};
 use crate::app::App;
 use crate::audit::{self, Act, Action};
 use crate::base::id::{self, BorrowerId};
@@ -57,11 +58,21 @@ pub enum OwnWeChat {
 /// with, and both mobiles are told. Cards keep the mobiles that their banks know.
 ///
 /// # Errors
-/// Where the borrower is unknown, has this mobile already, or another account has it.
+/// Where the borrower is unknown, has this mobile already, or another account has it; and where the borrower states it too soon
+/// after the PIN was set anew.
 pub async fn change_mobile(app: &App, borrower_id: BorrowerId, new: &NewMobile) -> Outcome<(), BorrowerRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let changed = change_within(&mut transaction, app, borrower_id, new).await;
     database::end(transaction, changed).await
+}
+
+/// Until when a borrower cannot change the mobile, because the PIN was set anew; `None` where it can be changed now.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn kept_until(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let reset_at = pin_store::find_reset(&mut *app.pool.acquire().await?, borrower_id).await?;
+    Ok(mobile_kept_until(reset_at, app.clock.now()))
 }
 
 async fn change_within(
@@ -74,6 +85,13 @@ async fn change_within(
     // session is ended below.
     let people = store::lock_people(connection, &[borrower_id]).await?;
     let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
+    if let StatedBy::Borrower { .. } = new.stated_by {
+        // Setting a PIN locks the person as well, so that none is set anew at this moment.
+        let reset_at = pin_store::find_reset(connection, borrower_id).await?;
+        if let Some(until) = mobile_kept_until(reset_at, app.clock.now()) {
+            return Err(Fault::Refused(BorrowerRefusal::PinResetLately { until }));
+        }
+    }
     match actions::find_holder(connection, app, &new.mobile).await? {
         Some(holder) if holder == borrower_id => return Err(Fault::Refused(BorrowerRefusal::MobileUnchanged)),
         Some(_) => return Err(Fault::Refused(BorrowerRefusal::MobileOfAnother)),

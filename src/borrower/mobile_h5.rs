@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use chrono::TimeDelta;
 
 use super::actions;
-use super::mobile_actions::{NewMobile, OwnWeChat, StatedBy, change_mobile};
+use super::mobile_actions::{NewMobile, OwnWeChat, StatedBy, change_mobile, kept_until};
 use super::model::BorrowerRefusal;
 use super::pin_actions::has_pin;
 use super::pin_h5;
@@ -35,6 +35,8 @@ pub struct MobilePage {
     /// The present mobile.
     mobile: Mobile,
     has_pin: bool,
+    /// The PIN was set anew a short time ago: the form says until when the mobile cannot be changed, and asks for nothing.
+    is_kept: bool,
     /// A code is on its way to the mobile in the form.
     is_sent: bool,
 }
@@ -53,7 +55,12 @@ pub async fn show(State(app): State<App>, page: Page, SignedIn(id): SignedIn) ->
 
 async fn mobile_page(app: &App, page: Page, id: BorrowerId) -> Result<MobilePage, Problem> {
     let mobile = actions::profile(app, id).await?.mobile;
-    Ok(MobilePage { page, form: Form::default(), mobile, has_pin: has_pin(app, id).await?, is_sent: false })
+    let (mut form, kept_until) = (Form::default(), kept_until(app, id).await?);
+    if let Some(until) = kept_until {
+        form.refuse(&BorrowerRefusal::PinResetLately { until });
+    }
+    let (has_pin, is_kept) = (has_pin(app, id).await?, kept_until.is_some());
+    Ok(MobilePage { page, form, mobile, has_pin, is_kept, is_sent: false })
 }
 
 /// `POST /me/mobile`: the field `do` says whether a code is to be sent, or was entered, together with the PIN.
@@ -65,6 +72,9 @@ pub async fn change(
     mut form: Form,
 ) -> Result<Response, Problem> {
     let shown = mobile_page(&app, page, id).await?;
+    if shown.is_kept {
+        return Ok(shown.answer());
+    }
     let is_asking = form.value("do") == "send";
     let Some(mobile) = form.read("mobile_new", typed_mobile) else {
         if !is_asking {

@@ -145,6 +145,8 @@ pub enum BorrowerRefusal {
     MobileOfAnother,
     #[error("the account has this mobile already")]
     MobileUnchanged,
+    #[error("the PIN was set anew by a code: the mobile can be changed from {until} on")]
+    PinResetLately { until: DateTime<Utc> },
 }
 
 impl Refusal for BorrowerRefusal {
@@ -160,7 +162,12 @@ impl Refusal for BorrowerRefusal {
             BorrowerRefusal::MobileTaken => "mobile_taken",
             BorrowerRefusal::MobileOfAnother => "mobile_of_another",
             BorrowerRefusal::MobileUnchanged => "mobile_unchanged",
+            BorrowerRefusal::PinResetLately { .. } => "pin_reset_lately",
         }
+    }
+
+    fn until(&self) -> Option<DateTime<Utc>> {
+        if let BorrowerRefusal::PinResetLately { until } = self { Some(*until) } else { None }
     }
 }
 

@@ -11,6 +11,15 @@ pub const PIN_DIGITS: usize = 6;
 pub const FAILURES_MAX: i16 = 5;
 /// How long it stays locked, unless a new one is set.
 pub const LOCKED_FOR: TimeDelta = TimeDelta::hours(3);
+/// How long the borrower cannot change the mobile after the PIN was set anew by a code. Whoever holds the telephone gets that code, and may
+/// know how the ID number ends: an owner who misses the telephone has a day to have it blocked and to call, before the account is out of
+/// reach.
+pub const MOBILE_KEPT_FOR: TimeDelta = TimeDelta::hours(24);
+
+/// Until when the borrower cannot change the mobile, where that is still to come.
+pub fn mobile_kept_until(reset_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    reset_at.map(|reset_at| reset_at + MOBILE_KEPT_FOR).filter(|until| now < *until)
+}
 
 /// Six digits that a person chose. Never shown, never logged.
 #[derive(Clone, PartialEq, Eq)]
@@ -129,6 +138,15 @@ mod tests {
             assert_eq!(Pin::chosen(malformed, birth_on), Err(PinRefusal::Malformed), "{malformed}");
         }
         assert!(Pin::chosen("271828", birth_on).is_ok());
+    }
+
+    #[test]
+    fn the_mobile_is_kept_for_a_day_after_the_pin_was_set_anew() {
+        let reset_at = DateTime::UNIX_EPOCH;
+        let until = reset_at + MOBILE_KEPT_FOR;
+        assert_eq!(mobile_kept_until(Some(reset_at), until - TimeDelta::seconds(1)), Some(until));
+        assert_eq!(mobile_kept_until(Some(reset_at), until), None);
+        assert_eq!(mobile_kept_until(None, reset_at), None);
     }
 
     #[test]

@@ -9,13 +9,13 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use serde_json::json;
 
 use super::model::BorrowerRefusal;
-use super::pin::{Pin, PinRefusal, Tries};
-use super::pin_store::{self, StoredPin};
+use super::pin::{Pin, PinRefusal, Tries, mobile_kept_until};
+use super::pin_store::{self, NewHash, StoredPin};
 use super::store;
 use crate::apart::Apart;
 use crate::app::App;
-use crate::base::When;
 use crate::base::id::{BorrowerId, LineId};
+use crate::base::{BusinessDay, When};
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
@@ -78,6 +78,14 @@ impl Replaced {
             Replaced::Any => true,
         }
     }
+
+    /// Whether the PIN is set anew, without the former one.
+    fn is_reset(&self) -> bool {
+        match self {
+            Replaced::Nothing | Replaced::Former(_) => false,
+            Replaced::Any => true,
+        }
+    }
 }
 
 /// A PIN to set, and where it was typed.
@@ -89,8 +97,8 @@ pub struct NewPin<'a> {
 }
 
 /// Sets the PIN and lifts a lock. The caller has made sure who asks: by the former PIN, or by a passcode and the ID number.
-/// If there was a PIN before, the person is told of the change and signed out everywhere else, because somebody who knew the
-/// former PIN may be signed in there.
+/// If there was a PIN before, or it is set anew, the person is told of that and signed out everywhere else, because somebody
+/// who knew the former PIN may be signed in there.
 ///
 /// # Errors
 /// Why the PIN is not taken; `Wrong` where the present PIN is not the one to be replaced.
@@ -112,11 +120,18 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     if !new.replaced.allows(former.as_ref()) {
         return Err(Fault::Refused(PinRefusal::Wrong));
     }
-    pin_store::put(&mut transaction, borrower_id, &hash, now).await?;
-    if former.is_some() {
+    let reset_at = new.replaced.is_reset().then_some(now);
+    pin_store::put(&mut transaction, borrower_id, &NewHash { hash: &hash, set_at: now, reset_at }).await?;
+    if former.is_some() || reset_at.is_some() {
         session::end_all_but(&mut transaction, Subject::borrower(borrower_id), &new.token_hash).await?;
         let when = When { business_day: business_day::store::today(&mut transaction).await?, at: now };
-        let told = Notice::to_borrower(borrower_id, "pin_changed", json!({}), when);
+        let told = match mobile_kept_until(reset_at, now) {
+            Some(until) => {
+                let body = json!({ "mobile_on": BusinessDay::at(until) });
+                Notice::to_borrower(borrower_id, "pin_reset", body, when)
+            }
+            None => Notice::to_borrower(borrower_id, "pin_changed", json!({}), when),
+        };
         notice::raise(&mut transaction, &[told]).await?;
     }
     transaction.commit().await?;

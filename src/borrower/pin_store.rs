@@ -69,24 +69,35 @@ pub async fn keep_visit(
     Ok(kept.rows_affected() == 1)
 }
 
-/// Stores a PIN in place of any other, without tries or a lock.
-pub async fn put(
-    connection: &mut PgConnection,
-    borrower_id: BorrowerId,
-    hash: &str,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+/// A PIN to store.
+pub struct NewHash<'a> {
+    pub hash: &'a str,
+    pub set_at: DateTime<Utc>,
+    /// When it is set anew by a code; `None` for one that takes the place of the former one, or of none.
+    pub reset_at: Option<DateTime<Utc>>,
+}
+
+/// Stores a PIN in place of any other, without tries or a lock. When the PIN was last set anew stays known.
+pub async fn put(connection: &mut PgConnection, borrower_id: BorrowerId, new: &NewHash<'_>) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into pin (borrower_id, hash, set_at) values ($1, $2, $3)
+        "insert into pin (borrower_id, hash, set_at, reset_at) values ($1, $2, $3, $4)
          on conflict (borrower_id)
-         do update set hash = excluded.hash, failures = 0, locked_until = null, set_at = excluded.set_at",
+         do update set hash = excluded.hash, failures = 0, locked_until = null, set_at = excluded.set_at,
+                       reset_at = coalesce(excluded.reset_at, pin.reset_at)",
         borrower_id.uuid(),
-        hash,
-        now
+        new.hash,
+        new.set_at,
+        new.reset_at
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// When a borrower's PIN was last set anew by a code; `None` where it never was.
+pub async fn find_reset(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Option<DateTime<Utc>>> {
+    let reset_at = sqlx::query_scalar!("select reset_at from pin where borrower_id = $1", borrower_id.uuid());
+    Ok(reset_at.fetch_optional(connection).await?.flatten())
 }
 
 /// Whether a borrower has a PIN.

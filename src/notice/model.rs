@@ -28,7 +28,7 @@ impl Audience {
 }
 
 /// Kinds that a borrower is also told by SMS, each by the SMS partner's template of the same name.
-pub const SHORT_MESSAGES: [&str; 9] = [
+pub const SHORT_MESSAGES: [&str; 10] = [
     "application_approved",
     "application_refused",
     "application_under_review",
@@ -37,6 +37,7 @@ pub const SHORT_MESSAGES: [&str; 9] = [
     "withholding_failed",
     "card_invalid",
     "overdue",
+    "pin_reset",
     "mobile_changed",
 ];
 
@@ -53,7 +54,7 @@ pub const WECHAT_MESSAGES: [&str; 6] =
     ["bill_issued", "due_soon", "overdue", "withheld", "withholding_failed", "limit_changed"];
 
 /// Every kind of notice to borrowers, each with the fields of its body that its words need; the words stand in `web/locales`.
-pub const TO_BORROWERS: [(&str, &[&str]); 23] = [
+pub const TO_BORROWERS: [(&str, &[&str]); 24] = [
     ("application_approved", &["limit_fen"]),
     ("application_refused", &["reason", "review"]),
     ("application_under_review", &[]),
@@ -76,6 +77,7 @@ pub const TO_BORROWERS: [(&str, &[&str]); 23] = [
     ("transfer_taken_back", &["amount_fen"]),
     ("repayment_reversed", &["amount_fen"]),
     ("pin_changed", &[]),
+    ("pin_reset", &["mobile_on"]),
     ("mobile_changed", &[]),
 ];
 

@@ -1,6 +1,8 @@
 //! A borrower changes the account's mobile on its page: which proof is needed, which is not enough, and who can sign in afterwards.
 
 use chrono::TimeDelta;
+use fenqi::borrower::BorrowerRefusal;
+use fenqi::borrower::mobile_actions::{NewMobile, OwnWeChat, StatedBy, change_mobile};
 use fenqi::outbox::jobs::deliver_outbox;
 use fenqi::sandbox::Scripted;
 use fenqi::sandbox::world::lock;
@@ -10,6 +12,7 @@ use super::applicant;
 use crate::browser::{Browser, Shown};
 use crate::house;
 use crate::newcomer::{MOBILE, PIN, Place, open};
+use crate::town::refused;
 
 const NEW: &str = "13900139000";
 
@@ -38,8 +41,11 @@ fn templates_sent_to(place: &Place, mobile: &str) -> Vec<String> {
 /// The mobiles of cards, sealed, and how often the borrower's own was changed.
 async fn kept(place: &Place) -> (Vec<Vec<u8>>, i64) {
     let cards = sqlx::query_scalar("select mobile_sealed from bank_card order by card_id");
-    let changes = sqlx::query_scalar("select count(*) from mobile_change");
-    (cards.fetch_all(&place.app.pool).await.unwrap(), changes.fetch_one(&place.app.pool).await.unwrap())
+    (cards.fetch_all(&place.app.pool).await.unwrap(), kept_changes(place).await)
+}
+
+async fn kept_changes(place: &Place) -> i64 {
+    sqlx::query_scalar("select count(*) from mobile_change").fetch_one(&place.app.pool).await.unwrap()
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
@@ -142,6 +148,64 @@ async fn a_borrower_has_ten_codes_a_day_sent_to_whatever_mobiles(pool: PgPool) {
     assert!(lock(&place.world.sms).messages_to(NEW).is_empty());
     place.app.clock.set(place.app.clock.now() + TimeDelta::hours(24));
     change(&mut place, NEW).await.is_at("/me").shows("139****9000");
+}
+
+/// Sets another PIN by a code to the present mobile and the end of the ID number.
+async fn reset_pin(place: &mut Place, pin: &str) {
+    let page = place.browser.get("/me/pin/forgotten").await;
+    let sent = place.browser.submit(&page, "/me/pin/forgotten", &[("do", "send")]).await;
+    let code = place.code_sent_to(MOBILE);
+    let fields =
+        [("passcode", code.as_str()), ("id_last", "31002X"), ("pin_new", pin), ("pin_again", pin), ("do", "set")];
+    place.browser.submit(&sent, "/me/pin/forgotten", &fields).await.is_at("/me").shows("The payment PIN is set");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_set_the_pin_anew_by_a_code_waits_a_day_to_change_the_mobile(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let sent = ask(&mut place, NEW).await;
+    let of_new = place.code_sent_to(NEW);
+    reset_pin(&mut place, "161803").await;
+    let fields = [("mobile_new", NEW), ("passcode", of_new.as_str()), ("pin", "161803"), ("do", "change")];
+    let kept = place.browser.submit(&sent, "/me/mobile", &fields).await;
+    kept.has_status(422).shows("you may change the mobile number tomorrow at 10:00.").hides("name=\"mobile_new\"");
+    let messages = place.browser.get("/me/messages").await;
+    messages.shows("The mobile number cannot be changed here before 6 March 2026.").shows("href=\"/me/sessions\"");
+    deliver_outbox(&place.app).await.unwrap();
+    assert_eq!(templates_sent_to(&place, MOBILE).last().map(String::as_str), Some("pin_reset"));
+
+    // That whoever knows it chooses another PIN shortens nothing.
+    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(13));
+    let page = place.browser.get("/me/pin").await;
+    let fields = [("pin_former", "161803"), ("pin_new", PIN), ("pin_again", PIN)];
+    place.browser.submit(&page, "/me/pin", &fields).await.is_at("/me");
+    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(10));
+    place.browser.language = "zh-CN";
+    let kept = place.browser.get("/me/mobile").await;
+    kept.has_status(200).shows("今天 10:00 以后可以更换手机号").hides("name=\"pin\"").hides("value=\"send\"");
+    place.browser.get("/me/messages").await.shows("2026年3月6日之前不能自行更换手机号");
+    place.browser.language = "en";
+    place.app.clock.set(place.app.clock.now() + TimeDelta::hours(1));
+    change(&mut place, NEW).await.is_at("/me").shows("139****9000");
+    assert_eq!(kept_changes(&place).await, 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_operator_gives_another_mobile_at_once_though_the_pin_was_just_set_anew(pool: PgPool) {
+    let mut place = open(pool).await;
+    place.settle().await;
+    reset_pin(&mut place, "161803").await;
+    let borrower_id = place.borrower().await;
+    let state = async |stated_by| {
+        change_mobile(&place.app, borrower_id, &NewMobile { mobile: NEW.parse().unwrap(), stated_by }).await
+    };
+    let own = state(StatedBy::Borrower { token_hash: [0; 32], wechat: OwnWeChat::Proved }).await;
+    let until = place.app.clock.now() + TimeDelta::hours(24);
+    assert_eq!(refused(own), BorrowerRefusal::PinResetLately { until });
+    let (person, reason) = ("Li Na".to_owned(), "came with the ID card".to_owned());
+    state(StatedBy::Operator { person, reason }).await.unwrap();
+    assert_eq!(kept_changes(&place).await, 1);
 }
 
 /// Comes to the home page in the WeChat of `openid`.

@@ -109,6 +109,7 @@ refusal-pin_locked = Too many wrong PINs, so it is locked. You may try again { $
 refusal-registered_elsewhere = This ID number is registered with another mobile number. Sign in with that one; if you no longer have it, contact customer service.
 refusal-mobile_of_another = This mobile number signs in to another account. Type one that is yours alone; if this one is, contact customer service.
 refusal-mobile_unchanged = You sign in by this number already. Type the new one.
+refusal-pin_reset_lately = The payment PIN was set anew a short time ago. For your safety, you may change the mobile number { $until }. If you cannot wait, contact customer service.
 refusal-mobile_taken = Somebody else has registered with this mobile number in the meantime. Sign in with one that is yours alone.
 refusal-card_code_too_soon = The bank was asked for a code a moment ago. Wait a minute before you ask again.
 refusal-card_code_too_many = The bank was asked for too many codes. You may ask again { $until }.

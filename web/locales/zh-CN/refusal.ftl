@@ -109,6 +109,7 @@ refusal-pin_locked = 密码错误次数过多，支付密码已锁定。{ $until
 refusal-registered_elsewhere = 这个身份证号已用另一个手机号注册，请用那个手机号登录。如已停用该号码，请联系客服。
 refusal-mobile_of_another = 这个手机号正用于登录另一个账户。请填写只属于您自己的号码；如果它确实是您的，请联系客服。
 refusal-mobile_unchanged = 您现在就用这个手机号登录，请填写新的号码。
+refusal-pin_reset_lately = 支付密码不久前重新设置过。为了您的账户安全，{ $until } 以后可以更换手机号。如果急需更换，请联系客服。
 refusal-mobile_taken = 这个手机号已被另一个人用来注册。请用只属于您自己的手机号登录。
 refusal-card_code_too_soon = 刚刚已向银行获取过验证码，请等一分钟再试。
 refusal-card_code_too_many = 向银行获取验证码的次数太多了，{ $until } 以后可以再获取。

@@ -327,7 +327,7 @@ pub const KINDS: &[EventKind] = &[
     funder("remittance_paid", "remittance", "Money collected on your loans was paid to you.", || {
         json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "remittance_id": "rem_0197f3c2a4b07cc39b1c2d3e4f50617b",
-            "amount_fen": 43_448, "collected_fen": 43_448, "subsidy_fen": 0, "share_fen": 0,
+            "amount_fen": 43_448, "collected_fen": 43_448, "subsidy_fen": 0, "share_fen": 0, "collected_day": "2026-03-25",
             "bank_reference": "B20260326-0001", "paid_on": "2026-03-26" })
     }),
     funder(
@@ -349,7 +349,8 @@ pub const KINDS: &[EventKind] = &[
         || {
             json!({
             "funder_id": "fun_0197f3c2a4b07cc39b1c2d3e4f506179", "remittance_id": "rem_0197f3c2a4b07cc39b1c2d3e4f50617b",
-            "amount_fen": 43_448, "bank_reference": "B20260326-0001", "business_day": "2026-03-28" })
+            "amount_fen": 43_448, "collected_day": "2026-03-25", "bank_reference": "B20260326-0001",
+            "business_day": "2026-03-28" })
         },
     ),
     funder("reserve_deposited", "funder", "A deposit was booked to your reserve.", reserve_moved),

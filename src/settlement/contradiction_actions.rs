@@ -10,7 +10,7 @@ use super::notices;
 use super::payout::{ASK_AGAIN_AFTER, PayoutKind, PayoutRefusal, PayoutStatus};
 use super::payout_actions::{PaidPayout, becomes, book_paid, is_payee_forgotten};
 use super::payout_store::{self as store, Change, Locked};
-use super::posting;
+use super::{posting, remittance_store};
 use crate::app::App;
 use crate::audit::{self, Act, Action};
 use crate::base::When;
@@ -172,7 +172,10 @@ async fn messages(connection: &mut PgConnection, payout: &Locked, when: When) ->
         PayoutKind::Remittance => {
             let partner = find_code(connection, FunderId::from_uuid(payout.beneficiary_id)).await?;
             let bank_reference = payout.bank_reference.as_deref().context("a booked payout has its reference")?;
-            Ok(vec![notices::remittance_reversed(notices::Remitted { partner, payout, bank_reference }, when)])
+            let chain = remittance_store::load_paid_amounts(connection, &[payout.source_id]).await?.pop();
+            let collected_day = chain.context("a remittance was paid that is not there")?.collected_day;
+            let told = notices::Remitted { partner, payout, bank_reference, collected_day };
+            Ok(vec![notices::remittance_reversed(told, when)])
         }
         PayoutKind::Borrower => Ok(Vec::new()),
     }

@@ -6,8 +6,8 @@ use super::payout::PayoutKind;
 use super::payout_store::{Locked, PaidPart};
 use super::posting::RemittanceAmounts;
 use super::queue_store::Asked;
-use crate::base::When;
 use crate::base::id::{BorrowerId, FunderId, MerchantId, RemittanceId, SettlementId};
+use crate::base::{BusinessDay, When};
 use crate::notice::Notice;
 use crate::outbox::Message;
 
@@ -91,11 +91,13 @@ pub struct Remitted<'a> {
     pub payout: &'a Locked,
     /// The bank's reference of the payment.
     pub bank_reference: &'a str,
+    /// The business day whose collections it pays.
+    pub collected_day: BusinessDay,
 }
 
 /// The message to a funder that a remittance was paid to it.
 pub fn remittance_paid(told: Remitted<'_>, amounts: RemittanceAmounts, when: When) -> Message {
-    let Remitted { partner, payout, bank_reference } = told;
+    let Remitted { partner, payout, bank_reference, collected_day } = told;
     Message {
         partner,
         kind: "remittance_paid",
@@ -107,6 +109,7 @@ pub fn remittance_paid(told: Remitted<'_>, amounts: RemittanceAmounts, when: Whe
             "collected_fen": amounts.collected,
             "subsidy_fen": amounts.subsidy,
             "share_fen": amounts.share,
+            "collected_day": collected_day,
             "bank_reference": bank_reference,
             "paid_on": when.business_day,
         }),
@@ -116,7 +119,7 @@ pub fn remittance_paid(told: Remitted<'_>, amounts: RemittanceAmounts, when: Whe
 
 /// The message to a funder that a remittance was not paid after all.
 pub fn remittance_reversed(told: Remitted<'_>, when: When) -> Message {
-    let Remitted { partner, payout, bank_reference } = told;
+    let Remitted { partner, payout, bank_reference, collected_day } = told;
     Message {
         partner,
         kind: "remittance_reversed",
@@ -125,6 +128,7 @@ pub fn remittance_reversed(told: Remitted<'_>, when: When) -> Message {
             "funder_id": FunderId::from_uuid(payout.beneficiary_id),
             "remittance_id": RemittanceId::from_uuid(payout.source_id),
             "amount_fen": payout.amount,
+            "collected_day": collected_day,
             "bank_reference": bank_reference,
             "business_day": when.business_day,
         }),

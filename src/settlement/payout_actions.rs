@@ -349,7 +349,7 @@ pub(super) async fn book_paid(connection: &mut PgConnection, paid: &[PaidPayout]
             let by = paid.iter().find(|PaidPayout { payout, .. }| payout.source_id == chain.remittance_id);
             let PaidPayout { payout, bank_reference } = by.context("a remittance was paid by no payout")?;
             let partner = find_code(&mut *connection, FunderId::from_uuid(payout.beneficiary_id)).await?;
-            let told = notices::Remitted { partner, payout, bank_reference };
+            let told = notices::Remitted { partner, payout, bank_reference, collected_day: chain.collected_day };
             messages.push(notices::remittance_paid(told, chain.amounts(), when));
         }
     }

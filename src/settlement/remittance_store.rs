@@ -186,6 +186,8 @@ pub async fn mark_paid(connection: &mut PgConnection, paid: &[PaidSource], today
 pub struct PaidChain {
     pub remittance_id: Uuid,
     pub funder_id: FunderId,
+    /// The business day of the remittance itself, the last one whose collections are paid.
+    pub collected_day: BusinessDay,
     pub collected: Fen,
     pub subsidy: Fen,
     pub share: Fen,
@@ -202,12 +204,13 @@ pub async fn load_paid_amounts(connection: &mut PgConnection, remittance_ids: &[
     sqlx::query_as!(
         PaidChain,
         r#"with recursive chain as (
-               select remittance_id as paid_id, remittance_id, funder_id, collected_fen, subsidy_fen, share_fen
+               select remittance_id as paid_id, remittance_id, funder_id, business_day, collected_fen, subsidy_fen, share_fen
                from remittance where remittance_id = any($1)
                union all
-               select c.paid_id, r.remittance_id, r.funder_id, r.collected_fen, r.subsidy_fen, r.share_fen
+               select c.paid_id, r.remittance_id, r.funder_id, r.business_day, r.collected_fen, r.subsidy_fen, r.share_fen
                from chain c join remittance r on r.funder_id = c.funder_id and r.carried_into = c.remittance_id)
            select paid_id as "remittance_id!", funder_id as "funder_id!: FunderId",
+                  max(business_day) as "collected_day!: BusinessDay",
                   sum(collected_fen)::bigint as "collected!: Fen", sum(subsidy_fen)::bigint as "subsidy!: Fen",
                   sum(share_fen)::bigint as "share!: Fen"
            from chain group by 1, 2 order by 1"#,

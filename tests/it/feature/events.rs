@@ -529,6 +529,11 @@ async fn a_core_knows_from_events_what_every_installment_owes_and_what_came_besi
                      + (body ->> 'subsidy_fen')::bigint - (body ->> 'share_fen')::bigint";
     let told = "select sum((body ->> 'subsidy_fen')::bigint)::bigint from outbox where kind = 'remittance_paid'";
     assert_eq!((town.fen(wrong).await, town.fen(told).await), (0, remitted));
+    let of_its_day = "select count(*) from outbox o
+                      join remittance r on 'rem_' || replace(r.remittance_id::text, '-', '') = o.body ->> 'remittance_id'
+                      where o.kind = 'remittance_paid' and o.body ->> 'collected_day' = r.business_day::text";
+    let paid = town.fen("select count(*) from outbox where kind = 'remittance_paid'").await;
+    assert_eq!(town.fen(of_its_day).await, paid);
     crate::journey::told_as_documented(&town.app.pool).await;
     town.assert_whole("after refunds").await;
 }

@@ -1,13 +1,15 @@
 //! The loan (借据): what was agreed at purchase, and how much of its principal is still owed.
 
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::recourse::Recourse;
 use super::schedule::Schedule;
 use crate::base::day::MonthDay;
 use crate::base::id::{FunderId, LineId, LoanId, MerchantId, ProductId, PurchaseId};
-use crate::base::{BusinessDay, Fen, Rate, words};
+use crate::base::{BusinessDay, Fen, Rate, When, words};
+use crate::outbox::Message;
 
 /// One loan: what was agreed, which never changes, and how it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +94,22 @@ impl Loan {
         let row = |period: u16| schedule.installments.get(usize::from(period) - 1);
         let asks = |period: u16| row(period).is_some_and(|row| !row.total().is_zero());
         (1..=due).rev().find(|period| *period <= periods_cut || asks(*period)).unwrap_or_default()
+    }
+
+    /// The message to the funder's core that the loan has ended: only the house knows for certain that no penalty is owed on it either.
+    pub fn ended_message(&self, partner: &str, when: When) -> Message {
+        Message {
+            partner: partner.to_owned(),
+            kind: "loan_ended",
+            object_id: self.loan_id.uuid(),
+            body: json!({
+                "loan_id": self.loan_id,
+                "line_id": self.line_id,
+                "status": self.status.name(),
+                "business_day": when.business_day,
+            }),
+            created_at: when.at,
+        }
     }
 
     /// The statement day on which a period (from 1) is billed.

@@ -223,6 +223,18 @@ pub const KINDS: &[EventKind] = &[
         },
     )
     .with_words(&[("source", &["reversal"])]),
+    funder(
+        "loan_ended",
+        "loan",
+        "Nothing is owed on a loan any more, penalty interest included. `status` is `refunded` if refunds alone ended it. A later \
+         `repayment_reversed` makes the loan open again.",
+        || {
+            json!({
+                "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",
+                "status": "paid", "business_day": "2026-05-25" })
+        },
+    )
+    .with_words(&[("status", &["paid", "refunded"])]),
     funder("overdue", "loan", "A billed installment was not paid in full by the end of its grace period.", || {
         json!({
             "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172",

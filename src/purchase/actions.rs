@@ -171,7 +171,7 @@ async fn apply(
 ) -> AfterSale<RefundId> {
     let RefundPlan { effect, reduced } = plan;
     let refund_id = RefundId::mint(sale.now);
-    sale.save_loan(connection, &reduced).await?;
+    let has_ended = sale.save_loan(connection, &reduced).await?;
     let recorded = Refund {
         refund_id,
         line_id: sale.line.line_id,
@@ -194,6 +194,9 @@ async fn apply(
     }
     store::insert_refund(connection, &recorded).await?;
     sale.book_refund(connection, &recorded, &reduced.charges).await?;
+    if has_ended {
+        sale.tell_end(connection).await?;
+    }
     sale.cure(connection, reduced.account, refund_id).await?;
     let particulars =
         json!({ "refund_id": refund_id, "amount_fen": recorded.parts.amount, "business_day": sale.today });

@@ -337,8 +337,9 @@ impl LockedSale {
         open.billed.loan_id == self.loan.loan_id
     }
 
-    /// Writes the next schedule version, the billed installments that changed, and the loan.
-    pub(super) async fn save_loan(&mut self, connection: &mut PgConnection, reduced: &Reduced) -> sqlx::Result<()> {
+    /// Writes the next schedule version, the billed installments that changed, and the loan. Returns whether that has ended the loan.
+    pub(super) async fn save_loan(&mut self, connection: &mut PgConnection, reduced: &Reduced) -> sqlx::Result<bool> {
+        let was_open = self.loan.status == LoanStatus::Open;
         let account = &reduced.account;
         let changed: Vec<_> =
             account.installments.iter().filter(|open| open.touched).map(|open| &open.billed).collect();
@@ -369,7 +370,14 @@ impl LockedSale {
         let told = version.message(&self.product.terms.funder, self.now);
         loan::store::insert_schedule(connection, version).await?;
         outbox::store::enqueue(connection, &[told]).await?;
-        loan::store::save_loans(connection, std::slice::from_ref(&self.loan)).await
+        loan::store::save_loans(connection, std::slice::from_ref(&self.loan)).await?;
+        Ok(was_open && self.loan.status != LoanStatus::Open)
+    }
+
+    /// Tells the funder that the loan has ended.
+    pub(super) async fn tell_end(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        let told = self.loan.ended_message(&self.product.terms.funder, self.when());
+        outbox::store::enqueue(connection, &[told]).await
     }
 
     /// Pays the borrower what the refund owes back, books the refund, tells the funder, and restores the line. The refund itself is

@@ -17,7 +17,7 @@ use crate::base::{BusinessDay, Fen, When};
 use crate::credit::Line;
 use crate::credit::change::lines_changed;
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
-use crate::loan::{Loan, Schedule};
+use crate::loan::{Loan, LoanStatus, Schedule};
 use crate::settlement::{self, NewPayout, PaidBack, PayoutFor};
 use crate::{bill, business_day, credit, ledger, loan, notice, outbox};
 
@@ -159,11 +159,12 @@ impl Batch {
         receive: impl FnOnce(&mut LineAccount) -> Repayment,
     ) -> anyhow::Result<Repayment> {
         let account = account_mut(&mut self.accounts, line_id)?;
-        let entries_before = account.entries.len();
+        let (entries_before, open_before) = (account.entries.len(), open_loans(account));
         let repayment = receive(account);
         if let Some(open) = account.installments.iter().chain(&account.since.settled).next() {
             let partner = &open.product.terms.funder;
             self.messages.extend(repayment.messages(partner));
+            self.messages.extend(ended(account, &open_before, partner, repayment.when()));
             self.messages.extend(lines_changed(partner, &account.line, &account.entries[entries_before..]));
         }
         self.note(line_id, &repayment, card_id)?;
@@ -182,13 +183,17 @@ impl Batch {
         let line_id = payoff.loan.line_id;
         let product = app.catalogue.get(connection, payoff.loan.product_id, payoff.loan.product_version).await?;
         let account = account_mut(&mut self.accounts, line_id)?;
-        let entries_before = account.entries.len();
+        let (loan_id, entries_before) = (payoff.loan.loan_id, account.entries.len());
+        let mut open_before = open_loans(account);
+        // Nothing of it may be billed yet: then it is not among them.
+        open_before.extend((payoff.loan.status == LoanStatus::Open).then_some(loan_id));
         let (repayment, done) = account.receive_payoff(money, payoff, &product);
         let partner = product.terms.funder.clone();
         self.messages.extend(repayment.messages(&partner));
+        self.messages.extend(ended(account, &open_before, &partner, repayment.when()));
         self.messages.extend(lines_changed(&partner, &account.line, &account.entries[entries_before..]));
         let sufficed = !done.fell_short;
-        self.payoffs.push(PaidOff { line_id, loan_id: payoff.loan.loan_id, done, partner });
+        self.payoffs.push(PaidOff { line_id, loan_id, done, partner });
         self.note(line_id, &repayment, card_id)?;
         Ok(sufficed)
     }
@@ -303,6 +308,19 @@ impl Batch {
             business_day: self.today,
         })
     }
+}
+
+fn open_loans(account: &LineAccount) -> Vec<LoanId> {
+    let open = account.loans.iter().filter(|open| open.loan.status == LoanStatus::Open);
+    open.map(|open| open.loan.loan_id).collect()
+}
+
+/// The messages about loans that were open before a repayment and have ended by it. Money that counts from an earlier day may end one
+/// that it does not pay: less penalty has run on it then.
+fn ended(account: &LineAccount, open_before: &[LoanId], partner: &str, when: When) -> Vec<outbox::Message> {
+    let loans = account.loans.iter().map(|open| &open.loan);
+    let ended = loans.filter(|loan| loan.status != LoanStatus::Open && open_before.contains(&loan.loan_id));
+    ended.map(|loan| loan.ended_message(partner, when)).collect()
 }
 
 fn account_mut(accounts: &mut BTreeMap<LineId, LineAccount>, line_id: LineId) -> anyhow::Result<&mut LineAccount> {

@@ -166,9 +166,11 @@ async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
     let short = borrow_on_short_terms(&town).await;
     let line_id = town.open_lines(1, WISH).await[0];
     let wish = |key: &str| town.wish(line_id, key, 120_000, ("harbour-standard", 3));
-    let bought = town.buy(vec![wish("p-1"), wish("p-2")]).await;
+    let bought = town.buy(vec![wish("p-1"), wish("p-2"), wish("p-3")]).await;
     let _ = purchase::actions::void(&town.app, bought[1].purchase_id).await.unwrap();
     move_the_reserve_and_a_line(&town, line_id).await;
+    town.live_until("2026-01-06").await;
+    town.refund(&bought[2], 120_000, "r-0").await;
     town.live_until("2026-01-13").await;
     town.refund(&bought[0], 30_000, "r-1").await;
     town.live_until("2026-01-28").await;

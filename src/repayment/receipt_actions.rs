@@ -17,7 +17,7 @@ use crate::base::{BusinessDay, Fen, When};
 use crate::credit::Line;
 use crate::credit::change::lines_changed;
 use crate::loan::store::{ScheduleReason, ScheduleVersion};
-use crate::loan::{Loan, LoanStatus, Schedule};
+use crate::loan::{Loan, LoanStatus};
 use crate::settlement::{self, NewPayout, PaidBack, PayoutFor};
 use crate::{bill, business_day, credit, ledger, loan, notice, outbox};
 
@@ -40,12 +40,28 @@ struct OwedBack {
     amount: Fen,
 }
 
-/// A loan that was paid off, and the code of the partner that is sent its new schedule.
+/// A loan that was paid off.
 struct PaidOff {
     line_id: LineId,
     loan_id: LoanId,
     done: PayoffDone,
-    partner: String,
+    /// The version of its schedule from now on.
+    version: i32,
+}
+
+impl PaidOff {
+    /// The schedule that the payoff leaves, if it changed anything.
+    fn new_schedule(&self, today: BusinessDay) -> Option<ScheduleVersion<'_>> {
+        let schedule = self.done.schedule.as_ref()?;
+        Some(ScheduleVersion {
+            loan_id: self.loan_id,
+            line_id: self.line_id,
+            version: self.version,
+            reason: ScheduleReason::Payoff,
+            schedule,
+            business_day: today,
+        })
+    }
 }
 
 impl Batch {
@@ -188,12 +204,20 @@ impl Batch {
         // Nothing of it may be billed yet: then it is not among them.
         open_before.extend((payoff.loan.status == LoanStatus::Open).then_some(loan_id));
         let (repayment, done) = account.receive_payoff(money, payoff, &product);
-        let partner = product.terms.funder.clone();
-        self.messages.extend(repayment.messages(&partner));
-        self.messages.extend(ended(account, &open_before, &partner, repayment.when()));
-        self.messages.extend(lines_changed(&partner, &account.line, &account.entries[entries_before..]));
         let sufficed = !done.fell_short;
-        self.payoffs.push(PaidOff { line_id, loan_id, done, partner });
+        let version = match done.schedule {
+            Some(_) => next_version(account, loan_id)?,
+            None => payoff.loan.schedule_version,
+        };
+        let paid_off = PaidOff { line_id, loan_id, done, version };
+        let partner = product.terms.funder.as_str();
+        // The schedule comes first: the money pays what the new one asks for, which may be more than the earlier one did.
+        let schedule = paid_off.new_schedule(self.today);
+        self.messages.extend(schedule.map(|schedule| schedule.message(partner, self.now)));
+        self.messages.extend(repayment.messages(partner));
+        self.messages.extend(ended(account, &open_before, partner, repayment.when()));
+        self.messages.extend(lines_changed(partner, &account.line, &account.entries[entries_before..]));
+        self.payoffs.push(paid_off);
         self.note(line_id, &repayment, card_id)?;
         Ok(sufficed)
     }
@@ -219,7 +243,7 @@ impl Batch {
     }
 
     /// Writes everything that was received, one statement for each table. Returns the repayments.
-    pub async fn save(mut self, connection: &mut PgConnection) -> anyhow::Result<Vec<Repayment>> {
+    pub async fn save(self, connection: &mut PgConnection) -> anyhow::Result<Vec<Repayment>> {
         if self.repayments.is_empty() {
             return Ok(self.repayments);
         }
@@ -274,39 +298,16 @@ impl Batch {
         Ok(payouts.collect())
     }
 
-    async fn save_payoffs(&mut self, connection: &mut PgConnection) -> anyhow::Result<()> {
-        let payoffs = std::mem::take(&mut self.payoffs);
-        for PaidOff { line_id, loan_id, done, partner } in &payoffs {
-            if let Some(schedule) = &done.schedule {
-                let version = self.next_schedule_version(*line_id, *loan_id, schedule)?;
-                self.messages.push(version.message(partner, self.now));
-                loan::store::insert_schedule(&mut *connection, version).await?;
+    async fn save_payoffs(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        for paid_off in &self.payoffs {
+            if let Some(schedule) = paid_off.new_schedule(self.today) {
+                loan::store::insert_schedule(&mut *connection, schedule).await?;
             }
-            if let Some(bill_line) = &done.bill_line {
+            if let Some(bill_line) = &paid_off.done.bill_line {
                 bill::store::insert_payoff_line(&mut *connection, bill_line).await?;
             }
         }
         Ok(())
-    }
-
-    fn next_schedule_version<'a>(
-        &mut self,
-        line_id: LineId,
-        loan_id: LoanId,
-        schedule: &'a Schedule,
-    ) -> anyhow::Result<ScheduleVersion<'a>> {
-        let account = account_mut(&mut self.accounts, line_id)?;
-        let loan = account.loans.iter_mut().find(|open| open.loan.loan_id == loan_id);
-        let loan = &mut loan.with_context(|| format!("{loan_id} was not loaded"))?.loan;
-        loan.schedule_version += 1;
-        Ok(ScheduleVersion {
-            loan_id,
-            line_id,
-            version: loan.schedule_version,
-            reason: ScheduleReason::Payoff,
-            schedule,
-            business_day: self.today,
-        })
     }
 }
 
@@ -321,6 +322,14 @@ fn ended(account: &LineAccount, open_before: &[LoanId], partner: &str, when: Whe
     let loans = account.loans.iter().map(|open| &open.loan);
     let ended = loans.filter(|loan| loan.status != LoanStatus::Open && open_before.contains(&loan.loan_id));
     ended.map(|loan| loan.ended_message(partner, when)).collect()
+}
+
+/// Counts a loan's schedule one version further.
+fn next_version(account: &mut LineAccount, loan_id: LoanId) -> anyhow::Result<i32> {
+    let loan = account.loans.iter_mut().find(|open| open.loan.loan_id == loan_id);
+    let loan = &mut loan.with_context(|| format!("{loan_id} was not loaded"))?.loan;
+    loan.schedule_version += 1;
+    Ok(loan.schedule_version)
 }
 
 fn account_mut(accounts: &mut BTreeMap<LineId, LineAccount>, line_id: LineId) -> anyhow::Result<&mut LineAccount> {

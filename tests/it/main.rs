@@ -6,7 +6,7 @@
 //!
 //! Helpers, from the inside out: `house` opens an app on an empty database; `town` adds a funder, a shop, products and lines,
 //! and `book` instead a single loan; `browser`, `desk` and `wire` are a browser, a partner's system and a network; `shopper`,
-//! `newcomer`, `till` and `counter` are people who use them.
+//! `newcomer`, `till` and `counter` are people who use them. `funder_core` is a core system that hears what a house tells it.
 
 mod golden;
 mod hearing;
@@ -24,6 +24,7 @@ mod everything;
 mod counter;
 mod till;
 mod acts;
+mod funder_core;
 mod feature;
 mod journey;
 mod scenarios;

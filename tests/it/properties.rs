@@ -13,6 +13,7 @@ use rand::{Rng, SeedableRng};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::funder_core::assert_cores_know_their_books;
 use crate::town::{self, LineWish, Town, unless_failed};
 use crate::{acts, house};
 
@@ -262,6 +263,7 @@ async fn live_at_random(pool: PgPool, seed: u64, lines_of: &str, plans: &[SoldAs
                         + (select count(*) from payout where status in ('submitted', 'unknown'))";
     assert_eq!(town.fen(pending).await, 0);
     town.assert_whole("at the end").await;
+    assert_cores_know_their_books(&town.app.pool).await;
     assert!(crowd.done.iter().all(|times| *times > 0), "something never came through: {:?}", crowd.done);
     crowd.claims
 }

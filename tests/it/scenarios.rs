@@ -13,6 +13,7 @@ use fenqi::replay::script::{Command, Script};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
+use crate::funder_core::assert_cores_know_their_books;
 use crate::journey::{booked_as_documented, told_as_documented};
 
 fn folder() -> PathBuf {
@@ -33,6 +34,7 @@ async fn passes(pool: PgPool, name: &str) {
     assert!(played.met > 0, "{name} expects nothing");
     told_as_documented(&own).await;
     booked_as_documented(&own).await;
+    assert_cores_know_their_books(&own).await;
     own.close().await;
 }
 

@@ -27,6 +27,7 @@ use rand::{Rng, SeedableRng};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::funder_core::assert_cores_know_their_books;
 use crate::properties::assert_used_is_what_was_lent;
 use crate::town::{self, LineWish, SHOP_ACCOUNT, Town, unless_failed};
 use crate::{acts, house};
@@ -476,6 +477,7 @@ async fn live_through(pool: PgPool, seed: u64) {
     life.assert_cards_were_charged_what_is_booked().await;
     life.assert_payees_got_what_is_booked().await;
     life.assert_nobody_paid_too_much().await;
+    assert_cores_know_their_books(&life.town.app.pool).await;
     let of_breaks: u32 =
         life.settled.iter().filter(|(what, _)| !["payouts", "retried"].contains(what)).map(|(_, times)| times).sum();
     let is_troubled = of_breaks > 3 && life.settled.contains_key("payouts");

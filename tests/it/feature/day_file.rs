@@ -124,7 +124,7 @@ pub fn unpack(bytes: &[u8]) -> String {
 }
 
 /// The rows of a file as name and value, both as text.
-fn rows(name: FileName, bytes: &[u8]) -> Vec<Vec<(String, String)>> {
+pub fn rows(name: FileName, bytes: &[u8]) -> Vec<Vec<(String, String)>> {
     let text = unpack(bytes);
     match name.form {
         Form::Csv => {

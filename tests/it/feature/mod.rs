@@ -104,5 +104,5 @@ mod api_funder;
 mod api_gate;
 mod api_once;
 mod api_codes;
-mod day_file;
+pub mod day_file;
 mod api_day_file;

@@ -3,10 +3,12 @@
 use std::any::Any;
 use std::time::{Duration, Instant};
 
+use axum::body::{BodyDataStream, Bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use tracing::Instrument;
 
 use super::client_address::is_from_proxy;
@@ -16,6 +18,8 @@ use crate::base::id::RequestId;
 
 /// Far above any form or message of ours; nobody uploads files.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// How much of a body that is too large is read and dropped before it is refused.
+const DROPPED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Pages answer in milliseconds; after this long nobody waits any more.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
 pub const REQUEST_ID: &str = "x-request-id";
@@ -70,6 +74,34 @@ pub async fn limit(request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(_) => Problem::timed_out().into_response(),
     }
+}
+
+/// Reads a body; `None` as soon as it is too large, or if it breaks off.
+pub async fn read_body(pieces: &mut BodyDataStream) -> Option<Bytes> {
+    let mut read = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.ok()?;
+        if read.len() + piece.len() > BODY_BYTES_MAX {
+            return None;
+        }
+        read.extend_from_slice(&piece);
+    }
+    Some(Bytes::from(read))
+}
+
+/// Reads and drops the rest of a body that is refused, up to a limit and for so long. Many programs look for an answer only after they have
+/// sent everything; a connection that is closed before that is reset, and the answer is lost with it.
+pub async fn drop_rest(pieces: &mut BodyDataStream, patience: Duration) {
+    let dropping = async {
+        let mut dropped = 0;
+        while let Some(Ok(piece)) = pieces.next().await {
+            dropped += piece.len();
+            if dropped > DROPPED_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(patience, dropping).await.ok();
 }
 
 /// Turns a panic into a problem; it is logged like any failure.

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{MatchedPath, OriginalUri, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -25,7 +25,7 @@ use crate::app::{App, Shared};
 use crate::error::{Attempt, Fault, Outcome, Refusal as _};
 use crate::http::header::sole;
 use crate::http::health::Door;
-use crate::http::limits::{BODY_BYTES_MAX, REQUEST_TIME_MAX, ThisRequest, known_method, recover};
+use crate::http::limits::{REQUEST_TIME_MAX, ThisRequest, drop_rest, known_method, read_body, recover};
 use crate::http::problem::FieldProblem;
 use crate::http::{Problem, client_address};
 use crate::partner::call_record::Ended;
@@ -172,8 +172,12 @@ pub async fn arrive(gate: &Gate, request: Request) -> Result<(Arrived, Request),
     let app = &gate.app;
     let (started, called_at) = (Instant::now(), app.clock.now());
     let (parts, body) = request.into_parts();
-    let read = tokio::time::timeout(gate.patience, to_bytes(body, BODY_BYTES_MAX)).await;
-    let read = read.map_err(|_| Problem::timed_out()).and_then(|read| read.map_err(|_| Problem::body_too_large()));
+    let mut pieces = body.into_data_stream();
+    let read = tokio::time::timeout(gate.patience, read_body(&mut pieces)).await;
+    let read = read.map_err(|_| Problem::timed_out()).and_then(|read| read.ok_or_else(Problem::body_too_large));
+    if read.is_err() {
+        drop_rest(&mut pieces, gate.patience.saturating_sub(started.elapsed())).await;
+    }
     let route = parts.extensions.get::<MatchedPath>().map_or(String::new(), |path| path.as_str().to_owned());
     let arrived = Arrived {
         method: parts.method.clone(),

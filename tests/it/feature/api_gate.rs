@@ -144,6 +144,23 @@ async fn a_body_that_does_not_come_to_its_end_is_answered_in_our_form(pool: PgPo
     assert!(!problem["request_id"].as_str().unwrap().is_empty());
 }
 
+/// As most programs do. A connection that is closed before they have sent everything is reset, and they never see the answer.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_sends_far_too_much_and_only_then_listens_is_told_so(pool: PgPool) {
+    let (_, desk) = open(pool).await;
+    let body = vec![b' '; 10 << 20];
+    let head = format!(
+        "POST /api/v1{DRAFTS} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(desk.address.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("\"code\":\"body_too_large\""), "{answer}");
+}
+
 async fn served() -> &'static str {
     "everything about everybody"
 }

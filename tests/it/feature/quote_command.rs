@@ -54,6 +54,40 @@ fn plain_terms_are_answered_in_json() {
 }
 
 #[test]
+fn a_fee_a_period_is_a_guarantee_charge_beside_interest_and_the_price_of_a_flat_fee() {
+    let ask = |line: &str, object: &str| -> Value {
+        let single = fenqi(&words(line), "");
+        assert!(single.status.success(), "{}", String::from_utf8_lossy(&single.stderr));
+        assert_eq!(fenqi(&["quote", "--batch"], object).stdout, single.stdout, "the same as a line of a batch");
+        serde_json::from_slice(&single.stdout).unwrap()
+    };
+    let charged = ask(
+        &format!("{PLAIN} --fee-rate-per-period 0.006 --json"),
+        r#"{"method":"equal_installment","principal_fen":1000000,"periods":12,"annual_rate":0.14,"day_count":"monthly","start":"2026-01-15","first_due":"2026-02-10","fee_rate_per_period":0.006}"#,
+    );
+    let first = serde_json::json!({
+        "period": 1, "due_date": "2026-02-10", "principal_fen": 78_120, "interest_fen": 11_667, "fee_fen": 6_000,
+        "total_fen": 95_787, "balance_fen": 921_880
+    });
+    assert_eq!((&charged["rows"][0], &charged["total_fen"]), (&first, &Value::from(1_077_445 + 12 * 6_000)));
+    // FF-01 of the computed schedules.
+    let flat = "quote --method flat_fee --principal-fen 1000000 --periods 6 --start 2026-01-15";
+    let object =
+        r#"{"method":"flat_fee","principal_fen":1000000,"periods":6,"start":"2026-01-15","fee_rate_per_period":0.009}"#;
+    let priced = ask(&format!("{flat} --fee-rate-per-period 0.009 --json"), object);
+    let first = serde_json::json!({
+        "period": 1, "due_date": "2026-02-15", "principal_fen": 166_667, "interest_fen": 0, "fee_fen": 9_000,
+        "total_fen": 175_667, "balance_fen": 833_333
+    });
+    assert_eq!((&priced["rows"][0], &priced["total_fen"]), (&first, &Value::from(1_054_000)));
+    assert_eq!((&priced["apr_nominal"], &priced["apr_effective"]), (&"0.18283940".into(), &"0.19896713".into()));
+    // Without it a flat fee has no price.
+    let unpriced = fenqi(&words(flat), "");
+    assert_eq!(unpriced.status.code(), Some(2));
+    assert!(String::from_utf8(unpriced.stderr).unwrap().contains("--fee-rate-per-period is missing"));
+}
+
+#[test]
 fn what_is_not_said_falls_due_by_months_from_the_start_and_clears_under_the_actual_days() {
     let ask = |more: &str| -> Value {
         let plain = "quote --method equal_installment --principal-fen 1000000 --periods 12 --annual-rate 0.14 --json";

@@ -62,3 +62,26 @@ impl Callbacks {
         self.pending.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is called back at once of results that came in this order.
+    fn due(came: &[(&str, Option<Fault>)]) -> Vec<String> {
+        let (mut callbacks, now) = (Callbacks::default(), DateTime::UNIX_EPOCH);
+        for (body, fault) in came {
+            callbacks.add("payout", body.as_bytes().to_vec(), now, *fault);
+        }
+        callbacks.take_due(now).into_iter().map(|callback| String::from_utf8(callback.body).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_result_that_is_reordered_is_called_back_before_those_that_came_earlier() {
+        assert_eq!(due(&[("first", None), ("second", None), ("third", None)]), ["first", "second", "third"]);
+        assert_eq!(
+            due(&[("first", None), ("second", None), ("third", Some(Fault::Reorder))]),
+            ["third", "first", "second"]
+        );
+    }
+}

@@ -1,4 +1,7 @@
-//! The daily close does not make purchases and repayments wait, and posts interest correctly where it became smaller.
+//! The daily close does not make purchases and repayments wait, writes nothing for loans of which nothing is due, and posts interest
+//! correctly where it became smaller.
+
+use std::collections::BTreeMap;
 
 use fenqi::base::id::{LineId, WithholdingId};
 use fenqi::base::{AccountRange, BusinessDay, Fen};
@@ -8,10 +11,11 @@ use fenqi::jobs::{JobKind, dispatch};
 use fenqi::partner::withholding::Answer;
 use fenqi::repayment::{ChannelResult, Transfer, post_results, record_transfer};
 use fenqi::{bill, loan, repayment};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::book::{self, Book};
 use crate::house;
+use crate::tables::LIST_TABLES;
 use crate::town::{self, LineWish, Town};
 
 const PLAN: (&str, u16) = ("harbour-standard", 3);
@@ -244,4 +248,40 @@ async fn interest_that_an_older_house_has_posted_in_full_before_its_end_is_poste
                       and debit[1] = 205 and $1::uuid is not null";
     assert_eq!(book.fen(taken_back).await, [1_742]);
     assert_eq!(posted_by(&book, "2026-02-25").await, [3_600]);
+}
+
+/// How many rows of each table today's close writes, new or changed.
+async fn written_by_close(town: &Town) -> BTreeMap<String, i64> {
+    let since = town.fen("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint % 4294967296").await;
+    town.close_today().await;
+    let tables: Vec<String> = sqlx::query_scalar(LIST_TABLES).fetch_all(&town.app.pool).await.unwrap();
+    let counts = tables
+        .iter()
+        .map(|table| format!("select '{table}'::text, count(*) from {table} where xmin::text::bigint >= {since}"));
+    let counts = counts.collect::<Vec<_>>().join(" union all ");
+    let rows: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(counts)).fetch_all(&town.app.pool).await.unwrap();
+    rows.into_iter().filter(|(_, rows)| *rows > 0).collect()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_day_on_which_nothing_is_due_writes_the_same_whatever_the_number_of_loans(pool: PgPool) {
+    let town = town::found(house::open(pool, "2026-03-02").await, 10_000_000).await;
+    // No statement is cut before the 25th.
+    let wish = LineWish { limit_fen: 1_000_000, statement_day: 25, due_day: 15, expires_on: "2029-03-01" };
+    let lines = town.open_lines(40, wish).await;
+    let buy = async |lines: &[LineId]| {
+        town.buy(lines.iter().map(|line_id| town.wish(*line_id, "sofa", 60_000, PLAN)).collect()).await;
+        // What was bought is cleared at the end of its day.
+        town.close_today().await;
+        town.close_today().await;
+    };
+    buy(&lines[..4]).await;
+    let mut few = written_by_close(&town).await;
+    buy(&lines[4..]).await;
+    let mut many = written_by_close(&town).await;
+    // Interest runs by the dates that loans share: one span for those of the first day, and one for those of the other.
+    let spans = [&mut few, &mut many].map(|written| written.remove("interest_span"));
+    assert_eq!(spans, [Some(1), Some(2)]);
+    assert_eq!(many, few);
+    assert_eq!(many["posting"], 1, "the interest of all loans of the product: {many:?}");
 }

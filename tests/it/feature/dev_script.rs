@@ -1,7 +1,8 @@
-//! `./dev demo` works from any directory: what it builds and where, and which files its arguments name.
+//! `./dev demo` works from any directory: what it installs, what it builds and where, and which files its arguments name.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -39,6 +40,10 @@ fn put_program(path: &Path, script: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, format!("#!/usr/bin/env bash\n{script}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// Types `demo` with the arguments, in a folder elsewhere, where the script is reached by a link.
@@ -92,7 +97,7 @@ fn the_demo_is_built_in_its_clone_and_reads_the_callers_files() {
     assert_eq!((failed.status.code(), said(&failed.stdout)), (Some(1), String::new()));
 
     // Root may write everywhere.
-    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+    if !is_root() {
         let target = clone.join("target");
         fs::set_permissions(&target, fs::Permissions::from_mode(0o555)).unwrap();
         let refused = demo(&clone, &elsewhere, &[]);
@@ -100,6 +105,76 @@ fn the_demo_is_built_in_its_clone_and_reads_the_callers_files() {
         let sentence = format!("dev: {clone_shown}/target belongs to another user; work as that one, or in a clone");
         assert!(said(&refused.stderr).contains(&sentence), "{}", said(&refused.stderr));
         assert_eq!(refused.status.code(), Some(1));
+    }
+}
+
+/// What every Debian has, and `./dev demo` uses.
+const EVERYWHERE: [&str; 12] =
+    ["bash", "cut", "dirname", "env", "find", "head", "ln", "readlink", "sed", "sort", "tail", "true"];
+/// Anybody but root.
+const ORDINARY: u32 = 65_534;
+
+/// Leaves of a machine what is everywhere; nothing of its PostgreSQL is found, and nothing is written among its settings.
+fn strip(clone: &Path) {
+    let path = std::env::var_os("PATH").unwrap();
+    for program in EVERYWHERE {
+        let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file());
+        symlink(found.unwrap(), clone.join("bin").join(program)).unwrap();
+    }
+    for (program, script) in [("ls", "exit 2"), ("mkdir", ""), ("tee", "while read -r; do :; done")] {
+        put_program(&clone.join("bin").join(program), script);
+    }
+    if is_root() {
+        for place in ["", "bin", "target", "web/dist"] {
+            chown(clone.join(place), Some(ORDINARY), Some(ORDINARY)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn without_postgresql_it_is_installed_or_said_what_to_type() {
+    let place = Place::new("dev-install");
+    let clone = clone_below(&place.0.canonicalize().unwrap());
+    let (bin, asked) = (clone.join("bin"), clone.join("asked"));
+    strip(&clone);
+    let demo = |user: Option<u32>| {
+        let mut command = Command::new(bin.join("bash"));
+        command.arg(clone.join("dev")).arg("demo").current_dir(&clone).env_clear().env("PATH", &bin);
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
+        let done = command.output().unwrap();
+        (done.status.code(), said(&done.stdout), said(&done.stderr))
+    };
+    let ordinary = is_root().then_some(ORDINARY);
+    let missing = |what_to_do: &str| (Some(1), String::new(), format!("dev: postgresql is missing; {what_to_do}"));
+    assert_eq!(demo(ordinary), missing("install it with this system's package manager and try again"));
+
+    let apt_get = format!(
+        r#"printf '%s\n' "$*" >>'{asked}'
+[ "$1" != install ] || ln -s bash '{bin}/initdb'"#,
+        asked = asked.display(),
+        bin = bin.display()
+    );
+    put_program(&bin.join("apt-get"), &apt_get);
+    assert_eq!(demo(ordinary), missing("type as root: apt-get update && apt-get install -y postgresql"));
+    // It would ask for a password.
+    put_program(&bin.join("sudo"), "exit 1");
+    assert_eq!(demo(ordinary), missing("type: sudo apt-get update && sudo apt-get install -y postgresql"));
+    assert!(!asked.exists(), "nothing was installed");
+
+    let installed =
+        (Some(0), format!("built in {}/target\ndemo", clone.display()), "dev: installing postgresql".into());
+    let packages = "update -qq\ninstall -y -qq --no-install-recommends postgresql\n";
+    put_program(&bin.join("sudo"), "shift; exec \"$@\"");
+    assert_eq!(demo(ordinary), installed);
+    assert_eq!(fs::read_to_string(&asked).unwrap(), packages);
+    if is_root() {
+        for file in ["asked", "bin/initdb", "bin/sudo"] {
+            fs::remove_file(clone.join(file)).unwrap();
+        }
+        assert_eq!(demo(None), installed);
+        assert_eq!(fs::read_to_string(&asked).unwrap(), packages);
     }
 }
 

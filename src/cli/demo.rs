@@ -52,6 +52,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
     let config = set_up()?;
     if args.fresh {
         check_forgettable(&config)?;
@@ -92,30 +93,30 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let started = Instant::now();
     let times = story::live(&app, &house.world, &script).await?;
-    let foots = report(&app, &times, Cost::of(started.elapsed())).await?;
+    let lived = started.elapsed();
+    print_report(&app, &times).await?;
+    let findings = verify::verify_with_bar(&app.pool).await?;
+    println!("\n{}", Cost::of(lived, began.elapsed()));
+    verify::print(&findings);
+    if findings.is_empty() {
+        println!("verify: every identity holds.");
+    }
     if let Some(listener) = listener {
         serve(&house, listener).await?;
     }
     house.shut().await;
     app.pool.close().await;
     drop(database);
-    Ok(if foots { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints the report and whether the books foot, which it also returns.
-async fn report(app: &App, times: &Times, cost: Cost) -> anyhow::Result<bool> {
+async fn print_report(app: &App, times: &Times) -> anyhow::Result<()> {
     print!("{}", Report::gather(app).await?);
     println!("\nTime by part");
     for (part, took) in times.rows() {
         println!("  {part:<38} {:>8} ms", took.as_millis());
     }
-    println!("\n{cost}");
-    let findings = verify::verify_with_bar(&app.pool).await?;
-    verify::print(&findings);
-    if findings.is_empty() {
-        println!("verify: every identity holds.");
-    }
-    Ok(findings.is_empty())
+    Ok(())
 }
 
 async fn serve(house: &House, listener: TcpListener) -> anyhow::Result<()> {

@@ -29,7 +29,10 @@ pub struct Report {
 /// The time and memory that the run took.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    pub took: Duration,
+    /// Of the story alone.
+    pub story: Duration,
+    /// From the start of the command until the books were verified.
+    pub whole: Duration,
     /// The most memory that this process held.
     pub resident_peak_kib: u64,
 }
@@ -113,21 +116,22 @@ fn table(f: &mut fmt::Formatter<'_>, title: &str, counts: &[Count]) -> fmt::Resu
 
 impl Cost {
     /// The peak since the process began (`VmHWM`); zero if the system does not tell it.
-    pub fn of(took: Duration) -> Cost {
+    pub fn of(story: Duration, whole: Duration) -> Cost {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = peak.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|number| number.trim().parse().ok());
-        Cost { took, resident_peak_kib: kib.unwrap_or_default() }
+        Cost { story, whole, resident_peak_kib: kib.unwrap_or_default() }
     }
 }
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |took: Duration| format!("{}.{:01} s", took.as_secs(), took.subsec_millis() / 100);
         write!(
             f,
-            "The story took {}.{:01} s and at most {} MiB of memory in this process.",
-            self.took.as_secs(),
-            self.took.subsec_millis() / 100,
+            "The story took {}, the run until its books were verified {}; at most {} MiB were resident in this process.",
+            seconds(self.story),
+            seconds(self.whole),
             self.resident_peak_kib / 1_024
         )
     }

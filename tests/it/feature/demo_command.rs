@@ -17,6 +17,7 @@ use fenqi::replay::house::{House, HouseSettings};
 use fenqi::sandbox::FaultShares;
 use fenqi::vault::Vault;
 use fenqi::verify::verify;
+use rust_decimal::Decimal;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use super::house_command::Program;
@@ -172,12 +173,18 @@ async fn a_story_on_files_of_ones_own_is_reported_verified_and_not_told_twice(po
         "unknown results resolved",
         "Unpaid principal by days past due",
         "Breaks found",
-        "MiB",
         "verify: every identity holds.",
     ] {
         assert!(said.contains(told), "the report does not tell {told}:\n{said}");
     }
     assert!(!said.contains("Serving on"));
+    // What it cost is told once the books are verified, which is part of it.
+    let (_, cost) = said.split_once("\nThe story took ").unwrap();
+    let (story, rest) = cost.split_once(" s, the run until its books were verified ").unwrap();
+    let (whole, rest) = rest.split_once(" s; at most ").unwrap();
+    let mebibytes = rest.split(' ').next().unwrap();
+    let [story, whole, mebibytes] = [story, whole, mebibytes].map(|told| told.parse::<Decimal>().unwrap());
+    assert!(whole >= story && mebibytes.is_sign_positive() && !mebibytes.is_zero(), "{cost}");
     assert_told(&said, &pool).await;
     assert_eq!(fenqi.done(&["jobs", "list"]), "", "the story leaves nothing undone");
     let warned = "select count(*) from notice where kind = 'reserve_low'";

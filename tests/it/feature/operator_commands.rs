@@ -146,7 +146,7 @@ async fn how_a_core_is_told_is_changed_by_command(fenqi: &Program, pool: &PgPool
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn a_benchmark_writes_down_its_last_calls_before_its_database_goes(pool: PgPool) {
+async fn a_benchmark_writes_its_last_calls_down_tells_a_program_its_figure_and_leaves_no_database(pool: PgPool) {
     let fenqi = Program::on(&pool).await;
     for (nothing, allowed) in [
         (["authorise", "--runs", "0"], "0 is not in 1.."),
@@ -161,13 +161,26 @@ async fn a_benchmark_writes_down_its_last_calls_before_its_database_goes(pool: P
         assert!(told.contains(allowed), "{told}");
     }
     let few = ["bench", "http", "--runs", "1", "--reads", "64", "--purchases", "64", "--json"];
-    let told = fenqi.done_without_error(&few);
-    assert!(told.contains("signed order and confirmation"), "{told}");
+    assert!(ends_with_figure(&fenqi, &few, &["p50_ms", "p99_ms"]).contains("signed order and confirmation"));
+    // So few that the figures mean nothing, but what they count was checked.
+    let lines = ["bench", "collect", "--lines", "100", "--json"];
+    assert!(ends_with_figure(&fenqi, &lines, &["seconds", "rows"]).starts_with("collect, results posted "));
+    let quotes = ["bench", "quote", "--quotes", "500", "--json"];
+    assert!(ends_with_figure(&fenqi, &quotes, &["seconds"]).contains("quote --batch, JSON lines in and out"));
+    let left = "select datname::text from pg_database where datname like 'fenqi\\_bench\\_%'";
+    let left: Vec<String> = sqlx::query_scalar(left).fetch_all(&pool).await.unwrap();
+    assert!(left.is_empty(), "{left:?} were made by benchmarks, and are still there");
+}
+
+/// What a benchmark tells. Its last line is one figure in JSON, with numbers in these fields besides those that every one has.
+fn ends_with_figure(fenqi: &Program, command: &[&str], numbers: &[&str]) -> String {
+    let told = fenqi.done_without_error(command);
     let figure: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
     for field in ["name", "unit"] {
         assert!(figure[field].is_string(), "{field} is missing in {figure}");
     }
-    for field in ["value", "baseline", "ratio", "p50_ms", "p99_ms", "runs"] {
+    for field in ["value", "baseline", "ratio", "runs"].iter().chain(numbers) {
         assert!(figure[field].is_number(), "{field} is no number in {figure}");
     }
+    told
 }

@@ -1,6 +1,7 @@
 //! The documents agree with the program.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -20,7 +21,10 @@ use fenqi::partner::signature::{Identity, KeyRing};
 use fenqi::partner::wechat::WeChatSettings;
 use fenqi::purchase::PurchaseRefusal;
 use fenqi::router::api_document;
+use rust_decimal::Decimal;
 use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::golden;
 
 /// Of GB/T 32918, by which every library signs unless told otherwise.
 const IDENTIFIER: &str = "1234567812345678";
@@ -332,6 +336,46 @@ fn files(folder: &str, ending: &str) -> BTreeSet<String> {
     let entries = std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter_map(|name| name.strip_suffix(ending).map(str::to_owned)).collect()
+}
+
+/// Fitted anew on the real clients it is the same, byte for byte; and docs/RISK.md says of it what was measured then.
+#[test]
+fn the_scorecard_is_what_its_script_fits_and_as_good_as_is_said() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/products/scorecard/fit.py");
+    let clients = golden::shared().join("data/credit_clients.csv");
+    let fitted = Command::new("python3").arg(script).arg(clients).output().unwrap();
+    assert!(fitted.status.success(), "{}", String::from_utf8_lossy(&fitted.stderr));
+    let shipped = document("products/scorecard/scorecard.toml");
+    assert!(fitted.stdout == shipped.as_bytes(), "{}", String::from_utf8_lossy(&fitted.stdout));
+
+    let measured: Vec<Vec<&str>> = shipped.lines().map(|line| line.split_whitespace().collect()).collect();
+    let quality = |clients: &str| {
+        let words = measured.iter().find(|words| words.starts_with(&["#", clients, "clients"])).unwrap();
+        let after = |name: &str| words[words.iter().position(|word| *word == name).unwrap() + 1];
+        ["AUC", "Gini", "KS"].map(|name| {
+            let figure: Decimal = after(name).trim_end_matches([',', '.']).parse().unwrap();
+            figure.round_dp(3).to_string()
+        })
+    };
+    let mut rows = vec![
+        format!("| **held out** | **{}** |", quality("Held-out").join("** | **")),
+        format!("| training | {} |", quality("Training").join(" | ")),
+    ];
+    for words in &measured {
+        match words[..] {
+            ["#", grade, score, share, "%", defaulted, "%"] => {
+                rows.push(format!("| {grade} | {score} | {share} % | {defaulted} % |"));
+            }
+            ["#", "refused", share, "%", defaulted, "%"] => {
+                rows.push(format!("| refused | | {share} % | {defaulted} % |"));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(rows.len(), 8, "{rows:?}");
+    let told = document("docs/RISK.md");
+    let missing: Vec<String> = rows.into_iter().filter(|row| !told.contains(row)).collect();
+    assert!(missing.is_empty(), "docs/RISK.md lacks\n{}", missing.join("\n"));
 }
 
 #[test]

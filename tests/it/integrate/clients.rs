@@ -561,3 +561,13 @@ async fn the_python_client_forgets_nonces_that_are_too_old_to_come_again() {
     let output = run_in(&std::env::temp_dir(), "python3", &["-c", &program], b"").await;
     assert_eq!(said("python", &output), "['b']\n");
 }
+
+/// Whichever later one runs it here; and without any library beside it.
+#[tokio::test]
+async fn the_java_client_needs_no_more_than_a_jdk_17() {
+    let folder = house::directory("java-17");
+    let classes = folder.to_str().unwrap();
+    let compiler = ["-m", "jdk.compiler/com.sun.tools.javac.Main", "--release", "17", "-d", classes, JAVA];
+    said("the compiler", &run_in(&folder, "java", &compiler, b"").await);
+    std::fs::remove_dir_all(&folder).unwrap();
+}

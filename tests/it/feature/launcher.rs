@@ -134,11 +134,19 @@ async fn a_start_that_is_interrupted_leaves_no_server_behind() {
     assert_eq!(place.postmaster(), None);
 }
 
-#[test]
-fn a_server_started_by_hand_stays_until_it_is_stopped_by_hand() {
+#[tokio::test]
+async fn a_server_started_by_hand_stays_until_it_is_stopped_by_hand() {
     let place = Place::new("by-hand");
     let url = said(&place.run(&["db", "start"]).stdout);
     assert!(url.starts_with("postgres://fenqi@localhost:5432/fenqi?sslmode=disable&host="), "{url}");
+    // It loses nothing that it has said is written, and nobody else comes in.
+    let mut server = PgConnection::connect(&url).await.unwrap();
+    let told = "select array_agg(current_setting(name) order by name)
+                from unnest(array['fsync', 'full_page_writes', 'listen_addresses', 'synchronous_commit',
+                                  'unix_socket_permissions']) as name";
+    let told: Vec<String> = sqlx::query_scalar(told).fetch_one(&mut server).await.unwrap();
+    assert_eq!(told, ["on", "on", "", "on", "0700"]);
+    server.close().await.unwrap();
     assert!(place.run(&["migrate"]).status.success());
     assert!(place.postmaster().is_some());
     assert_eq!(said(&place.run(&["db", "url"]).stdout), url);

@@ -1,7 +1,9 @@
 //! The proof of a product finds the purchase with the highest annualised rate, also between the amounts and beyond the days of its
-//! grid.
+//! grid. The products that ship, each proven, are of every kind that is sold.
 
-use fenqi::product::{self, ProductRefusal};
+use fenqi::base::Rate;
+use fenqi::product::terms::{DayCount, Method, Plan};
+use fenqi::product::{self, ProductRefusal, file};
 
 use super::product::text;
 
@@ -45,4 +47,34 @@ fn a_plan_by_days_holds_its_cap_in_the_dearest_month() {
     assert!(told.starts_with("50000 fen in 2 periods, grade C, bought on 2031-07-01"), "{told}");
     assert!(told.contains("0.24067897 effective a year, above the cap of 0.24"), "{told}");
     assert!(product::check(&priced("0.132")).is_ok());
+}
+
+#[test]
+fn the_shipped_products_differ_in_kind() {
+    let is_by_grade = |plan: &Plan| plan.prices.len() > 1 && plan.prices.windows(2).all(|two| two[0] < two[1]);
+    let is = |plan: &Plan, method| plan.method == method;
+    let mut kinds = [
+        ("equal installments by grade", 0),
+        ("a flat fee of which the merchant pays a part", 0),
+        ("3, 6 and 12 periods without interest", 0),
+        ("equal principal by days over 365", 0),
+        ("interest first", 0),
+        ("all of it with the next bill", 0),
+    ];
+    for text in file::SHIPPED {
+        let (terms, _) = product::check(text).unwrap();
+        let plan = &terms.plans[0];
+        let found = [
+            is(plan, Method::EqualInstallment) && is_by_grade(plan) && plan.free_periods == 0,
+            is(plan, Method::FlatFee) && plan.subsidy_share > Rate::ZERO,
+            is(plan, Method::InterestFree) && plan.periods == [3, 6, 12],
+            is(plan, Method::EqualPrincipal) && plan.day_count == DayCount::Act365,
+            is(plan, Method::InterestFirst),
+            terms.plans.len() == 1 && plan.periods == [1],
+        ];
+        for ((_, products), is_found) in kinds.iter_mut().zip(found) {
+            *products += usize::from(is_found);
+        }
+    }
+    assert!(kinds.iter().all(|(_, products)| *products == 1), "{kinds:?}");
 }

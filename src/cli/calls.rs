@@ -35,7 +35,7 @@ pub struct Args {
     /// How many to show at most, the newest first
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     limit: i64,
-    /// One JSON object a line, with the masked bodies
+    /// One JSON object a line, with the masked bodies and the hash of the masked request
     #[arg(long)]
     json: bool,
 }

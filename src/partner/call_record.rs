@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use super::mask::masked;
+use super::mask::{masked, masked_sha256};
 use super::mentions::Mentions;
 use super::shape;
 
@@ -21,6 +20,7 @@ pub struct CallRecord {
     pub direction: &'static str,
     pub operation: String,
     pub call_key: String,
+    /// Of the masked body, whole.
     pub request_sha256: Vec<u8>,
     pub outcome: &'static str,
     pub http_status: Option<i16>,
@@ -67,7 +67,7 @@ impl CallRecord {
             direction: call.direction,
             operation: plain(call.operation),
             call_key: plain(call.call_key),
-            request_sha256: Sha256::digest(call.request).to_vec(),
+            request_sha256: masked_sha256(request.as_ref(), call.request.len()),
             outcome: call.outcome,
             http_status: call.http_status.and_then(|status| i16::try_from(status).ok()),
             duration_micros: i64::try_from(call.duration.as_micros()).unwrap_or(i64::MAX),

@@ -104,6 +104,8 @@ pub struct FoundCall {
     pub outcome: String,
     pub http_status: Option<i16>,
     pub duration_micros: i64,
+    /// Of the masked request, whole, in hexadecimal digits: calls with the same one asked for the same.
+    pub request_sha256: String,
     pub request_masked: String,
     pub response_masked: String,
     pub called_at: DateTime<Utc>,
@@ -119,15 +121,15 @@ pub async fn search_calls(connection: &mut PgConnection, search: &CallSearch) ->
     };
     sqlx::query_as!(
         FoundCall,
-        "select call_no, partner, direction, operation, call_key, outcome, http_status, duration_micros, request_masked,
-                response_masked, called_at, codes
-         from partner_call
-         where (cardinality($1::text[]) = 0 or partner = any($1)) and ($2::text is null or objects @> array[$2])
-               and ($3::text is null or codes @> array[$3])
-               and (not $8::bool or not (codes <@ array['ok', '200', '201']))
-               and ($4::timestamptz is null or called_at >= $4) and ($5::timestamptz is null or called_at < $5)
-               and ($6::bigint is null or call_no < $6)
-         order by call_no desc limit $7",
+        r#"select call_no, partner, direction, operation, call_key, outcome, http_status, duration_micros,
+                  encode(request_sha256, 'hex') as "request_sha256!", request_masked, response_masked, called_at, codes
+           from partner_call
+           where (cardinality($1::text[]) = 0 or partner = any($1)) and ($2::text is null or objects @> array[$2])
+                 and ($3::text is null or codes @> array[$3])
+                 and (not $8::bool or not (codes <@ array['ok', '200', '201']))
+                 and ($4::timestamptz is null or called_at >= $4) and ($5::timestamptz is null or called_at < $5)
+                 and ($6::bigint is null or call_no < $6)
+           order by call_no desc limit $7"#,
         &partners,
         // A text that cannot be a name becomes empty, which matches no call.
         search.key.as_deref().map(|key| object_name(key).unwrap_or_default()),

@@ -56,13 +56,14 @@ const BEFORE: i64 = 19;
 const FILLED: &[(&str, &str)] = &[
     ("partner_call", "objects"),
     ("partner_call", "codes"),
+    ("partner_call", "request_sha256"),
     ("channel_file_line", "code"),
     ("reserve", "low_water_version"),
     ("merchant", "discount_returned_before"),
     ("purchase", "discount_returned_on_refund"),
 ];
-/// Contents of required columns that were dropped since, as the program wrote them then.
-const DROPPED: &str = r#"{"payload": {}}"#;
+/// Contents of required columns that were dropped or emptied since, as the program wrote them then.
+const DROPPED: &str = r#"{"payload": {}, "request_sha256": "\\x00"}"#;
 /// Rows of partners, staff and passcodes, which that house does not write.
 const MORE_ROWS: &str = r"
     insert into api_partner (partner_id, code, kind, merchant_id, scopes, addresses, rate_per_minute, created_at)
@@ -176,6 +177,7 @@ async fn a_house_that_has_lived_comes_to_the_newest_migration_with_every_row(poo
     assert!(count("select count(*) from partner_call").await > 0);
     let unfound = "select count(*) from partner_call where cardinality(objects) <> 1 or cardinality(codes) = 0";
     assert_eq!(count(unfound).await, 0);
+    assert_eq!(count("select count(*) from partner_call where request_sha256 <> ''").await, 0, "they were of bodies");
     let transfers: Vec<(String, Option<String>)> =
         sqlx::query_as("select bank_reference, recorded_by from transfer_by_bank_reference order by 1")
             .fetch_all(&pool)

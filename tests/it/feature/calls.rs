@@ -497,6 +497,8 @@ async fn an_operator_searches_by_command_and_a_program_reads_what_is_found(pool:
         (&json!(404), &json!("loan_0197f3c2a4b07cc39b1c2d3e4f506172"))
     );
     assert_eq!(told["codes"], json!(["404", "not_found", "refused"]));
+    let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(told["request_sha256"], of_nothing, "it had no body");
     assert_eq!(search("2026-01-05T10:00:00+08:00", &[]), "", "before it");
     assert_eq!(fenqi.done(&["calls", "--key", ""]), "", "about nothing");
 }

@@ -14,6 +14,7 @@ use chrono::TimeDelta;
 use fenqi::access::Directory;
 use fenqi::access::strangers::NOT_BELIEVED_MAX;
 use fenqi::app::App;
+use fenqi::base::hex::hex_encode;
 use fenqi::base::id::{BorrowerId, CardId, ProductId};
 use fenqi::base::{Clock, Fen};
 use fenqi::borrower::card::CardCode;
@@ -30,6 +31,7 @@ use fenqi::purchase::counter_actions::Confirmation;
 use fenqi::purchase::offer::PlanName;
 use fenqi::sandbox::{self, Fault, FaultShares, Silence, World};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -59,6 +61,12 @@ async fn an_answer_is_a_result_and_the_call_is_logged(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
     assert_eq!(call(&app, &DELIVER).await.unwrap(), json!({ "results": [] }));
     assert_eq!(logged(&app).await, [("ok".to_owned(), Some(200))]);
+    let mut connection = app.pool.acquire().await.unwrap();
+    let found = search_calls(&mut connection, &CallSearch { limit: 10, ..Default::default() }).await.unwrap().remove(0);
+    assert_eq!((found.operation.as_str(), found.call_key.as_str()), (DELIVER.name, DELIVER.key));
+    assert_eq!(found.request_sha256, hex_encode(&Sha256::digest(br#"{"events":[]}"#)), "of what was sent");
+    assert_eq!(found.response_masked, r#"{"results":[]}"#);
+    assert!(found.duration_micros > 0);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -22,7 +22,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use super::house_command::Program;
 use super::launcher::{Place, closed_terminal, said, signal};
-use crate::house;
+use crate::{golden, house};
 
 /// Files of one test, removed at the end.
 struct Files(PathBuf);
@@ -30,11 +30,16 @@ struct Files(PathBuf);
 impl Files {
     /// The first rows of the project's own sample, in two files.
     fn new(name: &str, clients: usize, purchases: usize) -> Files {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo/sample");
+        Files::of(name, [(sample.join("clients.csv"), clients), (sample.join("purchases.csv"), purchases)])
+    }
+
+    /// The first rows of a file of clients and one of purchases.
+    fn of(name: &str, [clients, purchases]: [(PathBuf, usize); 2]) -> Files {
         let place = house::directory(&format!("demo-{name}"));
-        for (file, rows) in [("clients.csv", clients), ("purchases.csv", purchases)] {
-            let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo/sample").join(file);
-            let sample = std::fs::read_to_string(sample).unwrap();
-            let head: Vec<&str> = sample.lines().take(rows + 1).collect();
+        for (file, (whole, rows)) in [("clients.csv", clients), ("purchases.csv", purchases)] {
+            let whole = std::fs::read_to_string(whole).unwrap();
+            let head: Vec<&str> = whole.lines().take(rows + 1).collect();
             std::fs::write(place.join(file), head.join("\n") + "\n").unwrap();
         }
         Files(place)
@@ -202,6 +207,32 @@ async fn a_story_on_files_of_ones_own_is_reported_verified_and_not_told_twice(po
     sqlx::query(forget).execute(&pool).await.unwrap();
     assert!(fenqi.refused(&command).contains("already holds a house"));
     assert_eq!(database::migrated(&pool).await.unwrap(), Migrated::Partly);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn every_real_client_and_purchase_can_be_used_and_the_first_of_them_live_through_the_story(pool: PgPool) {
+    let data = golden::shared().join("data");
+    let [clients, purchases] = ["credit_clients.csv", "installment_purchases.csv"].map(|file| data.join(file));
+    let whole = input::Files { clients: Some(clients.clone()), purchases: Some(purchases.clone()), skip_bad: false };
+    let read = Input::read(&whole).unwrap();
+    assert_eq!((read.clients.len(), read.purchases.len()), (30_000, 76_795));
+    let most = read.purchases.iter().map(|purchase| purchase.periods).max();
+    assert_eq!(most, Some(24));
+
+    let files = Files::of("real", [(clients, 60), (purchases, 240)]);
+    let fenqi = Program::on(&pool).await;
+    let command = files.demo_of("60");
+    let said = fenqi.done(&command.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_told(&said, &pool).await;
+    // Some of what was really bought is sold by no product, and some of these people really paid nothing in their second month.
+    for happened in [
+        "select count(*) from purchase where status = 'refused'",
+        "select count(*) from withholding where status = 'succeeded'",
+        "select count(*) from withholding where failure = 'insufficient_funds'",
+    ] {
+        let count: i64 = sqlx::query_scalar(happened).fetch_one(&pool).await.unwrap();
+        assert!(count > 0, "{happened}: none\n{said}");
+    }
 }
 
 /// Orders to withhold with how often their result was called back and believed, and how often after it was known already.

@@ -1,8 +1,11 @@
-//! Every table is classified by how it would be spread over machines, and its keys allow that.
+//! Every table is classified by how it would be spread over machines, and its keys allow that. What is written once cannot be changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::house;
+use crate::town::{self, LineWish};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spread {
@@ -221,6 +224,25 @@ async fn foreign_keys_lead_to_reference_tables_and_what_names_a_line_is_cut_by_i
     }
     assert!(!keys.is_empty() && with_line.len() > NAMES_A_LINE.len());
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// What is written once, and one of its columns.
+const WRITTEN_ONCE: [(&str, &str); 4] =
+    [("posting", "event"), ("line_entry", "kind"), ("reserve_entry", "kind"), ("schedule", "version")];
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn books_journals_and_schedules_are_not_changed_by_any_statement(pool: PgPool) {
+    let town = town::found(house::open(pool, "2026-03-02").await, 10_000_000).await;
+    let wish = LineWish { limit_fen: 1_000_000, statement_day: 10, due_day: 30, expires_on: "2029-03-01" };
+    let line_id = town.open_lines(1, wish).await[0];
+    town.buy(vec![town.wish(line_id, "sofa", 60_000, ("harbour-standard", 3))]).await;
+    for (table, column) in WRITTEN_ONCE {
+        for change in [format!("update {table} set {column} = {column}"), format!("delete from {table}")] {
+            let refused = sqlx::query(AssertSqlSafe(change.clone())).execute(&town.app.pool).await;
+            let refused = refused.map(|done| done.rows_affected()).unwrap_err().to_string();
+            assert!(refused.contains(&format!("{table} is append-only")), "{change}: {refused}");
+        }
+    }
 }
 
 #[test]

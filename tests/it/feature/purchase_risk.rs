@@ -6,6 +6,8 @@ use chrono::TimeDelta;
 use fenqi::access::PartnerKind;
 use fenqi::base::Fen;
 use fenqi::base::id::{LineId, PurchaseId};
+use fenqi::credit::Change;
+use fenqi::credit::line_actions::{ManualChange, change_line};
 use fenqi::merchant::Order;
 use fenqi::partner::key::Algorithm;
 use fenqi::product;
@@ -319,8 +321,10 @@ async fn risk_is_looked_at_after_the_line_and_before_what_is_available(pool: PgP
     refuses();
     assert_eq!(place.refused("risk", 600_000).await, PurchaseRefusal::RefusedByRisk);
     assert_eq!(place.refused("available", 600_000).await, PurchaseRefusal::LineExceeded);
-    place.execute("update credit_line set limit_fen = 2000000").await;
-    place.execute("update line_entry set limit_change_fen = 2000000, limit_after_fen = 2000000").await;
+    let change = Change::Limit(Fen::new(2_000_000));
+    let raised =
+        ManualChange { line_id: place.line_id, change, person: "wang".into(), reason: "asked by phone".into() };
+    change_line(&place.town.app, raised).await.unwrap();
     refuses();
     assert_eq!(place.refused("risk-again", 1_500_000).await, PurchaseRefusal::RefusedByRisk);
     assert_eq!(place.refused("reserve", 1_500_000).await, PurchaseRefusal::ReserveExhausted);

@@ -3,3 +3,8 @@
 alter table partner_call drop column request_sha256;
 alter table partner_call add column request_sha256 bytea not null default '';
 alter table partner_call alter column request_sha256 drop default;
+
+-- Journals of lines and reserves, and schedules, are written once, as postings are.
+create trigger line_entry_append_only before update or delete on line_entry for each row execute function refuse_change();
+create trigger reserve_entry_append_only before update or delete on reserve_entry for each row execute function refuse_change();
+create trigger schedule_append_only before update or delete on schedule for each row execute function refuse_change();

@@ -497,3 +497,14 @@ async fn a_change_that_waits_for_its_line_does_not_keep_the_day_from_ending(pool
     assert!(is_free, "the day is held before the line");
     assert_eq!(changed.unwrap().status, LineStatus::Frozen(Freezes::of(Freeze::Operator)));
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn all_lines_of_a_borrower_are_found_without_reading_everybodys(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let mut transaction = fenqi::database::begin(&app.pool).await.unwrap();
+    // The table is so small that it would be read whole, however it is indexed.
+    sqlx::query("set local enable_seqscan = off").execute(&mut *transaction).await.unwrap();
+    let query = "explain select line_id from credit_line where borrower_id = '00000000-0000-0000-0000-000000000000'";
+    let plan: Vec<String> = sqlx::query_scalar(query).fetch_all(&mut *transaction).await.unwrap();
+    assert!(plan.iter().any(|step| step.contains("credit_line_by_borrower")), "{plan:#?}");
+}

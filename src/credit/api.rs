@@ -167,9 +167,9 @@ pub struct DecisionBody {
 /// Decide an application
 ///
 /// Approves or refuses an application that waits for your final decision (`with_funder`) or for a person's review (`referred`). An approval
-/// opens the credit line; if the borrower has another line with you by then, the application is refused with `line_open`. The same decision
-/// again changes nothing; a different one is refused with `application_not_referred`. After `answer_by` the product's default decision
-/// applies, and yours is refused with `decision_too_late`.
+/// opens the credit line; if the borrower has another line with you by then, or owes again on a closed one, the application is refused with
+/// `line_open`. The same decision again changes nothing; a different one is refused with `application_not_referred`. After `answer_by` the
+/// product's default decision applies, and yours is refused with `decision_too_late`.
 #[utoipa::path(post, path = "/funder/applications/{application_id}/decision", tag = "funder",
     request_body = DecisionBody, params(("application_id" = ApplicationId, Path)),
     responses((status = 200, description = "The application after your decision.", body = ApplicationView)),

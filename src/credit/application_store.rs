@@ -36,6 +36,7 @@ pub struct ApplicantRow {
     /// Hashes of the agreement texts signed, and not taken back.
     pub signed: Vec<Vec<u8>>,
     pub has_bound_card: bool,
+    /// Funders with whom a line is open, or was closed and owes again because a payment on it was taken back.
     pub lines_with: Vec<Uuid>,
     pub open_applications: Vec<Uuid>,
     /// When the latest application was made that was refused for a reason of the applicant's own. While a person reviews that
@@ -67,7 +68,11 @@ pub async fn find_applicants(
                   exists (select from bank_card k
                           where k.borrower_id = b.borrower_id and k.status = 'bound') as "has_bound_card!",
                   array(select l.funder_id from credit_line l
-                        where l.borrower_id = b.borrower_id and l.status <> 'closed') as "lines_with!",
+                        where l.borrower_id = b.borrower_id
+                              and (l.status <> 'closed' or l.used_fen > 0
+                                   or exists (select from schedule s
+                                                   join loan o on o.loan_id = s.loan_id and o.line_id = s.line_id
+                                              where s.line_id = l.line_id and o.status = 'open'))) as "lines_with!",
                   array(select a.product_id from application a
                         where a.borrower_id = b.borrower_id and a.status in ('submitted', 'referred', 'with_funder'))
                       as "open_applications!",
@@ -267,7 +272,8 @@ pub async fn find_overdue_words(
     Ok(rows.into_iter().map(|row| (row.borrower_id, row.application_id)).collect())
 }
 
-/// Opens lines; returns those that were opened. One is missing where its borrower got a line with the funder meanwhile.
+/// Opens lines; returns those that were opened. One is missing where its borrower got a line with the funder meanwhile, or owes
+/// again on one that was closed.
 pub async fn insert_lines(
     connection: &mut PgConnection,
     lines: &[Line],
@@ -282,6 +288,12 @@ pub async fn insert_lines(
                        $9::smallint[], $10::date[], $11::bigint[])
                 as l(line_id, borrower_id, funder_id, product_id, product_version, grade, limit_fen, statement_day, due_day,
                      expires_on, last_entry_no)
+           where not exists (select from credit_line c
+                             where c.borrower_id = l.borrower_id and c.funder_id = l.funder_id and c.status = 'closed'
+                               and (c.used_fen > 0
+                                    or exists (select from schedule s
+                                                    join loan o on o.loan_id = s.loan_id and o.line_id = s.line_id
+                                               where s.line_id = c.line_id and o.status = 'open')))
            on conflict do nothing returning line_id as "line_id: LineId""#,
         &lines.iter().map(|line| line.line_id.uuid()).collect::<Vec<Uuid>>(),
         &lines.iter().map(|line| line.borrower_id.uuid()).collect::<Vec<Uuid>>(),

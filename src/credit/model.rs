@@ -208,7 +208,7 @@ pub struct Applicant {
     /// Agreements whose present text was signed.
     pub signed: Vec<Agreement>,
     pub has_bound_card: bool,
-    /// Funders with whom a line is open.
+    /// Funders with whom a line is open, or was closed and owes again.
     pub lines_with: Vec<FunderId>,
     /// Products with an application that is not decided.
     pub open_applications: Vec<ProductId>,
@@ -362,7 +362,7 @@ pub enum ApplyRefusal {
     CardMissing,
     #[error("an application for this product is under way")]
     ApplicationOpen,
-    #[error("there is a line with this funder already")]
+    #[error("there is a line with this funder already, open or owing")]
     LineOpen,
     #[error("the last application was refused: the next one is taken {REAPPLY_AFTER} days after it was made")]
     RefusedLately,

@@ -7,7 +7,6 @@ use super::application_store;
 use super::decision::{Decider, Decision};
 use super::model::{Application, Applied, ApplyRefusal};
 use super::review::Asking;
-use super::store;
 use super::verdict::{BORROWER_ASKED, Verdict};
 use crate::app::App;
 use crate::base::BusinessDay;
@@ -61,7 +60,7 @@ pub async fn review_offer(app: &App, application: &Application) -> anyhow::Resul
     let today = business_day::store::today(&mut connection).await?;
     let taken_back = borrower::taken_back(&mut connection, application.borrower_id).await?;
     let product = app.catalogue.get(&mut connection, application.product_id, application.product_version).await?;
-    let lines = store::list_open_lines(&mut connection, application.borrower_id).await?;
-    let has_line = lines.iter().any(|line| line.funder_id == product.funder_id);
+    let row = application_store::find_applicants(&mut connection, &[application.borrower_id]).await?.pop();
+    let has_line = row.is_none_or(|row| row.lines_with.contains(&product.funder_id.uuid()));
     Ok(Some(until).filter(|until| today <= *until && taken_back.is_empty() && !has_line))
 }

@@ -411,6 +411,45 @@ async fn a_line_is_frozen_adjusted_and_closed_with_a_journal(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn who_owes_again_on_a_closed_line_gets_no_other_one_of_that_funder(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let product = standard_product(&app).await;
+    let close = async |borrower_id: BorrowerId| {
+        let line_id = super::applicant::approved(&app, borrower_id, product).await;
+        let closed = ManualChange { line_id, change: Change::Close, person: "wang".into(), reason: "asked".into() };
+        change_line(&app, closed).await.unwrap();
+    };
+    // As a payment leaves it that is taken back after the line was closed.
+    let owe_again = async |borrower_id: BorrowerId| {
+        let owed = "update credit_line set used_fen = 5 where status = 'closed' and borrower_id = $1";
+        sqlx::query(owed).bind(borrower_id.uuid()).execute(&app.pool).await.unwrap();
+    };
+    let again = |borrower_id, history| {
+        let wish = ApplyRequest { idempotency_key: "again".into(), ..request(borrower_id, product, history) };
+        actions::apply(&app, wish)
+    };
+    let (before, meanwhile) = (ready(&app, 1).await, ready(&app, 2).await);
+    close(before).await;
+    owe_again(before).await;
+    assert_eq!(refused(again(before, Some(steady())).await), ApplyRefusal::LineOpen);
+
+    close(meanwhile).await;
+    let applied = again(meanwhile, None).await.unwrap();
+    assert_eq!(applied.state, ApplicationState::Referred { reason: "no_history".into() });
+    owe_again(meanwhile).await;
+    let decision = PersonDecision {
+        borrower_id: meanwhile,
+        application_id: applied.application_id,
+        person: "wang".into(),
+        reason: "salary shown".into(),
+        verdict: PersonVerdict::Approve { grade: "C".into(), limit: Fen::new(500_000) },
+    };
+    let decided = actions::decide_referred(&app, decision).await.unwrap();
+    assert_eq!(decided.state, ApplicationState::Refused { reason: "line_open".into() });
+    assert_eq!(count(&app, "select count(*) from credit_line where status <> 'closed'").await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_line_expires_when_nothing_is_owed(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
     let product = standard_product(&app).await;

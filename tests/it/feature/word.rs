@@ -248,7 +248,7 @@ async fn an_approval_that_another_line_has_overtaken_is_heard_again_and_told_as_
     let borrower_id: BorrowerId = decided["borrower_id"].as_str().unwrap().parse().unwrap();
     shopper::sign_in(&mut browser, &place.app, borrower_id).await;
     let page = browser.get("/apply").await;
-    page.shows("You have a credit line already, and can use it.")
+    page.shows("You have a credit line with this lender already")
         .hides("You may apply again")
         .hides("questions about this decision");
 

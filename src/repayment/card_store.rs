@@ -26,15 +26,17 @@ pub async fn load_cards_to_charge(
 }
 
 /// Takes out of use the cards for which a channel refused these orders for good; they are no longer the default. The borrower has to
-/// see to them.
+/// see to them. A card that was bound anew after its order was sent stays: the order named the agreement before, and may be of another
+/// line than the one for which the card was taken out of use first.
 pub async fn mark_cards_invalid(connection: &mut PgConnection, refused: &[Withholding]) -> sqlx::Result<()> {
     sqlx::query!(
         "update bank_card set status = 'invalid', is_default = false
-         from unnest($1::uuid[], $2::uuid[]) as refused(borrower_id, card_id)
-         where bank_card.borrower_id = refused.borrower_id and bank_card.card_id = refused.card_id
-           and bank_card.status = 'bound'",
-        &refused.iter().map(|order| order.borrower_id.uuid()).collect::<Vec<Uuid>>(),
-        &refused.iter().map(|order| order.card_id.uuid()).collect::<Vec<Uuid>>()
+         from unnest($1::uuid[], $2::uuid[]) as refused(withholding_id, line_id)
+              join withholding w on w.withholding_id = refused.withholding_id and w.line_id = refused.line_id
+         where bank_card.borrower_id = w.borrower_id and bank_card.card_id = w.card_id
+           and bank_card.status = 'bound' and bank_card.agreement_signed_at <= w.submitted_at",
+        &refused.iter().map(|order| order.withholding_id.uuid()).collect::<Vec<Uuid>>(),
+        &refused.iter().map(|order| order.line_id.uuid()).collect::<Vec<Uuid>>()
     )
     .execute(connection)
     .await?;

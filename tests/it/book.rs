@@ -87,7 +87,7 @@ pub async fn keep(app: App) -> Book {
     let product_id = published.product_id.uuid();
     let card = "insert into bank_card (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed,
                                        agreement_number, agreement_signed_at, status, is_default)
-                values ($1, $2, '\\x00', '\\x01', '1234', '\\x00', 'AG-1', now(), 'bound', true)";
+                values ($1, $2, '\\x00', '\\x01', '1234', '\\x00', 'AG-1', '2026-01-10', 'bound', true)";
     run(&app.pool, card, &[borrower_id.uuid(), card_id.uuid()]).await;
     let line = "insert into credit_line (line_id, borrower_id, funder_id, product_id, product_version, grade, status,
                                          limit_fen, used_fen, statement_day, due_day, expires_on, last_entry_no, opened_at)

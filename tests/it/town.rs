@@ -143,7 +143,7 @@ impl Town {
                  values ($1, $2, $3, $5, $4, '1990-01-01', '310101', now())",
                 "insert into bank_card (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed,
                                         agreement_number, agreement_signed_at, status, is_default)
-                 values ($1, $2, $3, '', '0128', '', $4, now(), 'bound', true)",
+                 values ($1, $2, $3, '', '0128', '', $4, '2020-01-01', 'bound', true)",
                 "insert into credit_line (line_id, borrower_id, funder_id, product_id, product_version, grade, status,
                                           limit_fen, used_fen, statement_day, due_day, expires_on, last_entry_no, opened_at)
                  values ($1, $2, $3, $4, 1, 'A', 'active', $5, 0, $6, $7, $8, 1, now())",

@@ -309,6 +309,20 @@ async fn a_refused_card_is_taken_out_of_use_and_the_borrower_asked(pool: PgPool)
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_card_that_was_bound_anew_stays_whatever_is_said_of_its_former_agreement(pool: PgPool) {
+    let book = due(pool, vec![Scripted::answer("card_invalid").with(sandbox::Fault::TimeoutAfter)]).await;
+    submit_withholdings(&book.app).await.unwrap();
+    // An order of the holder's other line was refused first, and the card was bound again since.
+    let anew = "update bank_card set agreement_number = 'AG-2', agreement_signed_at = $1";
+    sqlx::query(anew).bind(book.app.clock.now() + TimeDelta::minutes(5)).execute(&book.app.pool).await.unwrap();
+    let ended = Answer::Failed { failure: ChannelFailure::CardInvalid, code: "AGREEMENT_ENDED".into() };
+    let result = result_of(&book, ended).await;
+    assert_eq!(repayment::post_results(&book.app, &[result]).await.unwrap().failed, 1);
+    let statuses = book.words("select status from bank_card where $1::uuid is not null").await;
+    assert_eq!(statuses, ["bound"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_answer_counts_once_however_often_and_wherever_it_comes(pool: PgPool) {
     let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]).await;
     submit_withholdings(&book.app).await.unwrap();

@@ -299,14 +299,19 @@ pub async fn taken_back(connection: &mut PgConnection, borrower_id: BorrowerId) 
     Ok(kinds.iter().filter_map(|kind| Agreement::from_name(kind)).collect())
 }
 
-/// Withdraws a person's consents of one kind; changes nothing where there are none.
+/// Withdraws a person's consents of one kind; changes nothing where there are none. A card that could not be bound without it is not
+/// bound by a code that is on its way either. The caller holds the person.
 pub async fn withdraw(
     connection: &mut PgConnection,
     borrower_id: BorrowerId,
     agreement: Agreement,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    store::withdraw_consents(connection, borrower_id, agreement.name(), now).await
+    store::withdraw_consents(&mut *connection, borrower_id, agreement.name(), now).await?;
+    if agreement == Agreement::Withholding || agreement.may_be_withdrawn() {
+        card_store::end_signings_of(connection, borrower_id).await?;
+    }
+    Ok(())
 }
 
 /// A person as shown to themselves.

@@ -84,15 +84,31 @@ pub async fn start_binding_many(
     Ok(results)
 }
 
-/// Stores signings, except those of people who were erased while the bank was asked.
-async fn save_signings(app: &App, mut signings: Vec<NewSigning>) -> sqlx::Result<()> {
+/// Stores signings, except those of people who were erased, or took a consent back, while the bank was asked.
+async fn save_signings(app: &App, signings: Vec<NewSigning>) -> sqlx::Result<()> {
+    let wishes: Vec<(BorrowerId, BlindIndex)> =
+        signings.iter().map(|signing| (signing.borrower_id, signing.number_hash)).collect();
     let borrower_ids: Vec<BorrowerId> = signings.iter().map(|signing| signing.borrower_id).collect();
     let mut transaction = database::begin(&app.pool).await?;
     let people = store::hold_people(&mut transaction, &borrower_ids).await?;
     let people: HashSet<BorrowerId> = people.into_iter().map(|person| person.borrower_id).collect();
-    signings.retain(|signing| people.contains(&signing.borrower_id));
-    card_store::insert_signings(&mut transaction, &signings).await?;
+    let states = find_states(&mut transaction, &wishes).await?;
+    let is_kept = |(signing, state): &(NewSigning, BindingState)| {
+        people.contains(&signing.borrower_id) && state.agreed && !state.taken_back
+    };
+    let kept: Vec<NewSigning> = signings.into_iter().zip(states).filter(is_kept).map(|(signing, _)| signing).collect();
+    card_store::insert_signings(&mut transaction, &kept).await?;
     transaction.commit().await
+}
+
+/// What decides on each pair of borrower and card number, in the given order.
+async fn find_states(
+    connection: &mut PgConnection,
+    wishes: &[(BorrowerId, BlindIndex)],
+) -> sqlx::Result<Vec<BindingState>> {
+    let may_be_withdrawn = Agreement::ALL.into_iter().filter(|agreement| agreement.may_be_withdrawn());
+    let consents: Vec<&str> = may_be_withdrawn.map(Agreement::name).collect();
+    card_store::find_binding_states(connection, wishes, &Agreement::Withholding.wording().sha256, &consents).await
 }
 
 /// A binding that passed our own checks.
@@ -111,10 +127,7 @@ async fn prepare(app: &App, bindings: &[CardBinding]) -> anyhow::Result<Vec<Resu
         .collect();
     let mut connection = app.pool.acquire().await?;
     let people = store::find_people(&mut connection, &borrower_ids).await?;
-    let agreement = Agreement::Withholding.wording();
-    let may_be_withdrawn = Agreement::ALL.into_iter().filter(|agreement| agreement.may_be_withdrawn());
-    let consents: Vec<&str> = may_be_withdrawn.map(Agreement::name).collect();
-    let states = card_store::find_binding_states(&mut connection, &wishes, &agreement.sha256, &consents).await?;
+    let states = find_states(&mut connection, &wishes).await?;
     drop(connection);
     let people: HashMap<BorrowerId, SealedPerson> =
         people.into_iter().map(|person| (person.borrower_id, person)).collect();

@@ -233,6 +233,17 @@ pub async fn end_signings(
     Ok(ended.rows_affected())
 }
 
+/// Ends the signings of a borrower that are under way, as refused.
+pub async fn end_signings_of(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update card_signing set status = 'refused' where borrower_id = $1 and status = 'started'",
+        borrower_id.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Deletes signings that were refused or came to nothing and expired before then; skips those that are locked at this moment.
 /// Returns how many.
 pub async fn delete_ended_signings(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<u64> {

@@ -531,6 +531,32 @@ async fn no_card_is_bound_under_an_agreement_that_was_taken_back(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_code_that_is_on_its_way_binds_no_card_once_a_consent_is_taken_back(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
+    let agreement = Agreement::PersonalInformation;
+    let binding = |borrower_id, number| {
+        let (number, mobile) = (identity::card_number(number, 0), identity::mobile(number));
+        card_actions::start_binding(&app, CardBinding { borrower_id, number, mobile })
+    };
+    let before = registered(&app, 1).await;
+    let card_id = binding(before, 1).await.unwrap();
+    take_back(&app, before, agreement).await.unwrap();
+    assert_eq!(refused(put(&app, (before, card_id), "000001").await), CardRefusal::SigningEnded);
+
+    // While the bank is asked for its code.
+    let meanwhile = registered(&app, 2).await;
+    let mut taking_back = fenqi::database::begin(&app.pool).await.unwrap();
+    fenqi::credit::application_store::hold_applicant(&mut taking_back, meanwhile).await.unwrap();
+    fenqi::borrower::withdraw(&mut taking_back, meanwhile, agreement, app.clock.now()).await.unwrap();
+    let (asked, ()) = tokio::join!(binding(meanwhile, 2), async {
+        house::until_as_many_wait(&app.pool, 1).await;
+        taking_back.commit().await.unwrap();
+    });
+    assert_eq!(refused(put(&app, (meanwhile, asked.unwrap()), "000002").await), CardRefusal::CardUnknown);
+    assert_eq!(count(&app, "select count(*) from bank_card").await, 0);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_agreement_that_is_tapped_twice_is_signed_once(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     let borrower_id = registered(&app, 1).await;

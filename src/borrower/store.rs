@@ -404,8 +404,8 @@ pub async fn load_open_business(connection: &mut PgConnection, borrower_id: Borr
 /// Money on its way from a borrower's cards, or back to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InTransit {
-    /// Being collected, with a result that is not known yet. An order of the timetable that was not sent yet is left out: it is only sent for
-    /// what is owed by then.
+    /// Being collected, with a result that is not known yet, or that the channel contradicts: until people have settled that, it may be
+    /// owed again, or owed back. An order of the timetable that was not sent yet is left out: it is only sent for what is owed by then.
     pub in_flight: Fen,
     /// Owed back to the borrower and not paid yet, including payouts that the channel has denied after we booked them.
     pub owed_back: Fen,
@@ -418,7 +418,13 @@ pub async fn sum_in_transit(connection: &mut PgConnection, borrower_id: Borrower
         r#"select (select coalesce(sum(w.amount_fen), 0)::bigint
                    from credit_line l join withholding w on w.line_id = l.line_id
                    where l.borrower_id = $1 and w.is_pending
-                     and not (w.status = 'created' and w.purpose = 'due')) as "in_flight!: Fen",
+                     and not (w.status = 'created' and w.purpose = 'due'))
+                  -- The same amount is said where it is not sure which of two orders it was paid for.
+                  + (select coalesce(sum(case b.our_fen - b.their_fen when 0 then b.our_fen
+                                              else abs(b.our_fen - b.their_fen) end), 0)::bigint
+                     from credit_line l join withholding w on w.line_id = l.line_id
+                          join reconciliation_break b on b.withholding_id = w.withholding_id
+                     where l.borrower_id = $1 and b.status = 'open' and not w.is_pending) as "in_flight!: Fen",
                   (select coalesce(sum(amount_fen), 0)::bigint
                     from payout
                     where kind = 'borrower' and beneficiary_id = $1

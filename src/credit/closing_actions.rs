@@ -29,7 +29,7 @@ pub struct Obstacles {
     pub billed: Fen,
     /// Principal that no bill has asked for yet.
     pub unbilled: Fen,
-    /// Being collected from a card, with a result that is not known yet.
+    /// Being collected from a card, with a result that is not known yet, or that its channel contradicts.
     pub in_flight: Fen,
     /// Owed to the person by refunds and overpayments, and not paid to the card yet.
     pub owed_back: Fen,

@@ -192,6 +192,34 @@ async fn what_is_owed_on_a_line_that_is_closed_stands_against_closing_the_accoun
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_payment_that_its_channel_denies_keeps_the_account_until_people_have_settled_that(pool: PgPool) {
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
+    let denied = "insert into withholding (withholding_id, line_id, borrower_id, purpose, idempotency_key, card_id, channel, amount_fen,
+                                           collected_fen, partial_allowed, attempt_no, status, business_day, created_at, submit_at)
+                  select gen_random_uuid(), line_id, borrower_id, 'button', 'K-1', gen_random_uuid(), 'alpha', 10472, 10472, false, 1,
+                         'succeeded', '2026-03-05', now(), now()
+                  from credit_line;
+                  insert into reconciliation_break (break_id, channel, business_day, kind, withholding_id, our_fen, their_fen,
+                                                    proposed, proposed_by, owner, status, opened_on)
+                  select gen_random_uuid(), channel, business_day, 'we_succeeded_they_failed', withholding_id, 10472, 0,
+                         'reverse', 'comparison', 'comparison', 'open', business_day
+                  from withholding";
+    let (app, person) = (shopper.town.app.clone(), shopper.borrower_id);
+    sqlx::raw_sql(denied).execute(&app.pool).await.unwrap();
+    // Taken back, it would be owed by somebody whom nobody knows; posted or refunded, it could be paid to no card.
+    let refused = closing_actions::close_account(&app, person).await;
+    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::MoneyInTransit))), "{refused:?}");
+    let status = "update credit_line set status = $1";
+    sqlx::query(status).bind("closed").execute(&app.pool).await.unwrap();
+    let refused = house::erase(&app, person).await;
+    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::MoneyInTransit))), "{refused:?}");
+    sqlx::query(status).bind("active").execute(&app.pool).await.unwrap();
+    shopper.browser.get("/me/close").await.shows("the bank has not said yet").shows("¥104.72");
+    sqlx::query("update reconciliation_break set status = 'dismissed'").execute(&app.pool).await.unwrap();
+    closing_actions::close_account(&app, person).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_application_that_waits_keeps_the_account_and_its_lines(pool: PgPool) {
     let (mut shopper, _world) = Shopper::open_in_world(pool).await;
     let insert = r#"insert into application (application_id, borrower_id, product_id, product_version, idempotency_key,

@@ -35,16 +35,38 @@ pub async fn register_many(
     app: &App,
     registrations: &[Registration],
 ) -> anyhow::Result<Vec<Result<BorrowerId, BorrowerRefusal>>> {
-    register_all(app, registrations, OtherMobile::Accept).await
+    register_all(app, registrations, How { other_mobile: OtherMobile::Accept, consents: &Consents::default() }).await
 }
 
 /// Registers a person who signed in with a mobile and now says who they are. Whoever knows only a name and an ID number must
 /// not get into that person's account, so an ID number that is registered with another mobile is refused. The mobile may have
 /// been proved weeks ago: it is not taken from somebody who was registered with it meanwhile, and who could then not sign in
-/// any more.
-pub async fn identify(app: &App, registration: Registration) -> Outcome<BorrowerId, BorrowerRefusal> {
-    let mut registered = register_all(app, &[registration], OtherMobile::Refuse).await?;
+/// any more. What the person agrees to is signed at the same time: nobody's identity is kept without it.
+pub async fn identify(
+    app: &App,
+    registration: Registration,
+    consents: &Consents,
+) -> Outcome<BorrowerId, BorrowerRefusal> {
+    let how = How { other_mobile: OtherMobile::Refuse, consents };
+    let mut registered = register_all(app, &[registration], how).await?;
     registered.remove(0).map_err(Fault::Refused)
+}
+
+/// What a person agrees to while saying who they are.
+#[derive(Clone, Debug, Default)]
+pub struct Consents {
+    /// Each with the SHA-256 of the text that was shown.
+    pub texts: Vec<(Agreement, [u8; 32])>,
+    /// The device, as its browser names itself.
+    pub device: String,
+}
+
+/// How people are registered.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    other_mobile: OtherMobile,
+    /// What each of them signs at the same time.
+    consents: &'a Consents,
 }
 
 /// What to do where an ID number is registered with another mobile.
@@ -59,12 +81,15 @@ enum OtherMobile {
 async fn register_all(
     app: &App,
     registrations: &[Registration],
-    other_mobile: OtherMobile,
+    how: How<'_>,
 ) -> anyhow::Result<Vec<Result<BorrowerId, BorrowerRefusal>>> {
     for _ in 0..TRIES_MAX {
         let mut transaction = database::begin(&app.pool).await?;
-        match try_register(&mut transaction, app, registrations, other_mobile).await {
+        match try_register(&mut transaction, app, registrations, how.other_mobile).await {
             Ok(Some(answers)) => {
+                if let Err(refusal) = sign_registered(&mut transaction, app, &answers, how.consents).await? {
+                    return Ok(vec![Err(refusal); answers.len()]);
+                }
                 transaction.commit().await?;
                 return Ok(answers);
             }
@@ -74,6 +99,31 @@ async fn register_all(
         }
     }
     anyhow::bail!("the same ID numbers or mobiles were registered elsewhere {TRIES_MAX} times at the same moment")
+}
+
+/// Has everybody who was registered sign what they agree to; the first refusal is the answer, and then nothing of this transaction may be
+/// kept.
+async fn sign_registered(
+    connection: &mut PgConnection,
+    app: &App,
+    registered: &[Result<BorrowerId, BorrowerRefusal>],
+    consents: &Consents,
+) -> sqlx::Result<Result<(), BorrowerRefusal>> {
+    let signed_by = |borrower_id: &BorrowerId| {
+        let (borrower_id, device) = (*borrower_id, &consents.device);
+        let texts = consents.texts.iter();
+        texts.map(move |&(agreement, text_sha256)| Signature {
+            borrower_id,
+            agreement,
+            text_sha256,
+            device: device.clone(),
+        })
+    };
+    let signatures: Vec<Signature> = registered.iter().flatten().flat_map(signed_by).collect();
+    if signatures.is_empty() {
+        return Ok(Ok(()));
+    }
+    Ok(sign_within(connection, app, &signatures).await?.into_iter().collect())
 }
 
 /// Answers each registration in order; `None` if another transaction has taken one of the ID numbers or mobiles since they
@@ -232,11 +282,22 @@ pub async fn sign(app: &App, signatures: &[Signature]) -> Outcome<(), BorrowerRe
 /// Records signatures; the answers are in the same order. Refused are those whose text is not the present one. Signing the
 /// same text again changes nothing.
 pub async fn sign_many(app: &App, signatures: &[Signature]) -> anyhow::Result<Vec<Result<(), BorrowerRefusal>>> {
+    let mut transaction = database::begin(&app.pool).await?;
+    let answers = sign_within(&mut transaction, app, signatures).await?;
+    transaction.commit().await?;
+    Ok(answers)
+}
+
+/// As [`sign_many`], in the caller's transaction.
+async fn sign_within(
+    connection: &mut PgConnection,
+    app: &App,
+    signatures: &[Signature],
+) -> sqlx::Result<Vec<Result<(), BorrowerRefusal>>> {
     let mut borrower_ids: Vec<BorrowerId> = signatures.iter().map(|signature| signature.borrower_id).collect();
     borrower_ids.dedup();
-    let mut transaction = database::begin(&app.pool).await?;
     // Locked, so that of two requests by a second tap the later one finds the agreement signed.
-    let held = store::lock_people(&mut transaction, &borrower_ids).await?;
+    let held = store::lock_people(connection, &borrower_ids).await?;
     let existing: std::collections::HashSet<BorrowerId> = held.into_iter().map(|person| person.borrower_id).collect();
     let now = app.clock.now();
     let mut consents: Vec<NewConsent> = Vec::with_capacity(signatures.len());
@@ -259,9 +320,8 @@ pub async fn sign_many(app: &App, signatures: &[Signature]) -> anyhow::Result<Ve
     };
     let answers = signatures.iter().map(answer).collect();
     let wordings = Agreement::ALL.map(|agreement| (agreement.name(), agreement.wording()));
-    store::keep_wordings(&mut transaction, &wordings).await?;
-    store::insert_consents(&mut transaction, &consents).await?;
-    transaction.commit().await?;
+    store::keep_wordings(connection, &wordings).await?;
+    store::insert_consents(connection, &consents).await?;
     Ok(answers)
 }
 

@@ -22,7 +22,7 @@ use crate::base::id::{self, BorrowerId, ProductId};
 use crate::base::person::{Mobile, ResidentId};
 use crate::base::typed::typed_resident_id;
 use crate::base::{BusinessDay, Fen};
-use crate::borrower::actions::{self as borrower_actions, Signature};
+use crate::borrower::actions::{self as borrower_actions, Consents, Signature};
 use crate::borrower::card::{Card, CardStatus};
 use crate::borrower::card_h5::{CardPage, CodePage};
 use crate::borrower::model::Profile;
@@ -346,15 +346,13 @@ struct Entering {
     openid: Option<String>,
 }
 
-/// Registers a person, signs what was agreed to, and signs the browser in.
+/// Registers a person with what was agreed to, and signs the browser in.
 async fn enter(app: &App, visit: &Visit, entering: Entering) -> Outcome<(), BorrowerRefusal> {
     let Entering { registration, consents, openid } = entering;
     let mobile = registration.mobile.clone();
-    let borrower_id = borrower_actions::identify(app, registration).await?;
+    let consents = Consents { texts: consents.to_vec(), device: visit.device.clone() };
+    let borrower_id = borrower_actions::identify(app, registration, &consents).await?;
     passcode::take_back(app, IDENTITY_TRIES, mobile.reveal()).await?;
-    let signature =
-        |(agreement, text_sha256)| Signature { borrower_id, agreement, text_sha256, device: visit.device.clone() };
-    borrower_actions::sign(app, &consents.map(signature)).await?;
     borrower::sign_in_identified(app, visit, Identified { borrower_id, mobile, openid }).await
 }
 

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{BorrowerId, CardId};
-use fenqi::borrower::actions::{self, Signature};
+use fenqi::borrower::actions::{self, Consents, Signature};
 use fenqi::borrower::card::{CardBinding, CardCode, CardStatus};
 use fenqi::borrower::card_store::{self, SignedCard};
 use fenqi::borrower::{Agreement, BorrowerRefusal, CardRefusal, InTransit, Registration, card_actions, sum_in_transit};
@@ -119,11 +119,11 @@ async fn of_two_who_say_at_the_same_moment_that_they_are_one_person_one_is_refus
     let stranger = Registration { mobile: identity::mobile(77), ..person.clone() };
     // Both look before either writes: nobody can write until both wait.
     let held_up = holding_up(&app, "borrower_by_id_number").await;
-    let (one, other, ()) =
-        tokio::join!(actions::identify(&app, person.clone()), actions::identify(&app, stranger.clone()), async {
-            house::until_as_many_wait(&app.pool, 2).await;
-            held_up.commit().await.unwrap();
-        });
+    let identify = async |registration| actions::identify(&app, registration, &Consents::default()).await;
+    let (one, other, ()) = tokio::join!(identify(person.clone()), identify(stranger.clone()), async {
+        house::until_as_many_wait(&app.pool, 2).await;
+        held_up.commit().await.unwrap();
+    });
     let (winner, loser, kept) = match one {
         Ok(winner) => (winner, other, &person.mobile),
         Err(_) => (other.unwrap(), one, &stranger.mobile),
@@ -132,7 +132,7 @@ async fn of_two_who_say_at_the_same_moment_that_they_are_one_person_one_is_refus
     assert_eq!(holder_of(&app, kept.reveal()).await, Some(winner), "the account stays with who came first");
     assert_eq!(count(&app, "select count(*) from borrower").await, 1);
     let again = Registration { mobile: kept.clone(), ..person };
-    assert_eq!(actions::identify(&app, again).await.unwrap(), winner);
+    assert_eq!(identify(again).await.unwrap(), winner);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

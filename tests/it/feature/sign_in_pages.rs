@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 use fenqi::base::BusinessDay;
 use fenqi::base::id::BorrowerId;
-use fenqi::borrower::{BorrowerRefusal, Registration, actions};
+use fenqi::borrower::actions::{self, Consents};
+use fenqi::borrower::{BorrowerRefusal, Registration};
 use fenqi::demo::identity;
 use fenqi::sandbox::{FaultShares, Scripted};
 use sqlx::PgPool;
@@ -66,15 +67,31 @@ async fn who_shares_a_telephone_takes_no_account_from_whoever_was_registered_wit
     let third = Registration { mobile: second.mobile.clone(), ..third };
     let mut held_up = fenqi::database::begin(&place.app.pool).await.unwrap();
     sqlx::raw_sql("lock table borrower_by_mobile in exclusive mode").execute(&mut *held_up).await.unwrap();
-    let (one, two, ()) =
-        tokio::join!(actions::identify(&place.app, second.clone()), actions::identify(&place.app, third), async {
-            house::until_as_many_wait(&place.app.pool, 2).await;
-            held_up.commit().await.unwrap();
-        });
+    let identify = async |registration| actions::identify(&place.app, registration, &Consents::default()).await;
+    let (one, two, ()) = tokio::join!(identify(second.clone()), identify(third), async {
+        house::until_as_many_wait(&place.app.pool, 2).await;
+        held_up.commit().await.unwrap();
+    });
     let (winner, loser) = if one.is_ok() { (one, two) } else { (two, one) };
     assert_eq!(town::refused(loser), BorrowerRefusal::MobileTaken);
     let holder = actions::find_by_mobile(&place.app, &second.mobile).await.unwrap();
     assert_eq!(holder, Some(winner.unwrap()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nobodys_identity_is_kept_without_the_consent_to_that(pool: PgPool) {
+    let mut place = open(pool).await;
+    let identity = place.sign_in(MOBILE).await;
+    // The house fails just as the consents are to be written.
+    let full = "alter table consent add constraint full_up check (false) not valid";
+    sqlx::raw_sql(full).execute(&place.app.pool).await.unwrap();
+    place.identify(&identity).await.has_status(500);
+    let kept: i64 = sqlx::query_scalar("select count(*) from borrower").fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(kept, 0);
+    sqlx::raw_sql("alter table consent drop constraint full_up").execute(&place.app.pool).await.unwrap();
+    place.identify(&identity).await;
+    let signed: i64 = sqlx::query_scalar("select count(*) from consent").fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(signed, 2);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

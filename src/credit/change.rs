@@ -138,15 +138,15 @@ pub fn lines_changed(funder_code: &str, line: &Line, entries: &[LineEntry]) -> V
 
 /// The notice to the borrower about a change; none where nothing changes for them.
 pub fn told(line: &Line, entry: &LineEntry) -> Vec<Notice> {
-    let kind = match (entry.kind, line.status) {
-        (EntryKind::Limit, _) => "limit_changed",
-        (EntryKind::Freeze, _) => "line_frozen",
-        (EntryKind::Unfreeze, LineStatus::Active) if !line.has_expired_on(entry.business_day) => "line_unfrozen",
-        (EntryKind::Close, _) => "line_closed",
-        // One of several freezes was lifted and the line is still frozen, or the line has expired meanwhile: either way it still
-        // cannot be used.
-        (EntryKind::Unfreeze, _) => return Vec::new(),
-        (EntryKind::Opened | EntryKind::Purchase | EntryKind::Void | EntryKind::Refund | EntryKind::Repayment, _) => {
+    let kind = match entry.kind {
+        EntryKind::Limit => "limit_changed",
+        EntryKind::Freeze => "line_frozen",
+        EntryKind::Unfreeze if line.usable_on(entry.business_day).is_positive() => "line_unfrozen",
+        EntryKind::Close => "line_closed",
+        // One of several freezes was lifted and the line is still frozen, or the line has expired meanwhile, or its limit was lowered to
+        // what is used or below: nothing can be bought on it all the same.
+        EntryKind::Unfreeze => return Vec::new(),
+        EntryKind::Opened | EntryKind::Purchase | EntryKind::Void | EntryKind::Refund | EntryKind::Repayment => {
             return Vec::new();
         }
     };
@@ -196,6 +196,17 @@ mod tests {
         };
         assert_eq!(told_on("2027-01-01"), ["line_unfrozen"]);
         assert!(told_on("2027-01-02").is_empty());
+    }
+
+    #[test]
+    fn lifting_the_freeze_of_a_line_with_nothing_left_is_not_told() {
+        let told_with = |used: i64| {
+            let mut line = line(LineStatus::Frozen(Freezes::of(Freeze::Overdue)), used);
+            let entry = line.apply(Change::Unfreeze(Freeze::Overdue), note()).unwrap().unwrap();
+            told(&line, &entry).len()
+        };
+        // Of a limit of 1,000.
+        assert_eq!([999, 1_000, 1_200].map(told_with), [1, 0, 0]);
     }
 
     #[test]

@@ -435,6 +435,13 @@ pub async fn find_by_mobile(app: &App, mobile: &Mobile) -> anyhow::Result<Option
     Ok(find_holder(&mut *app.pool.acquire().await?, app, mobile).await?)
 }
 
+/// The borrower who is registered with an ID number.
+pub async fn find_by_id_number(app: &App, number: &ResidentId) -> anyhow::Result<Option<BorrowerId>> {
+    let hash = app.vault.index(Indexed::IdNumber, number.reveal());
+    let found = store::find_by_id_numbers(&mut *app.pool.acquire().await?, &[hash]).await?;
+    Ok(found.first().map(|found| found.person.borrower_id))
+}
+
 /// As [`find_by_mobile`], in the caller's transaction.
 pub(super) async fn find_holder(
     connection: &mut PgConnection,

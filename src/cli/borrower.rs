@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::BusinessDay;
 use crate::base::id::BorrowerId;
-use crate::base::person::Mobile;
+use crate::base::person::{Mobile, ResidentId};
 use crate::borrower::mobile_actions::{Former, NewMobile, StatedBy, change_mobile, find_former};
 use crate::borrower::{self, BorrowerRefusal};
 use crate::cli::line::Who;
@@ -51,11 +51,14 @@ pub enum Args {
 #[derive(clap::Args)]
 pub struct Named {
     /// The borrower
-    #[arg(required_unless_present = "mobile")]
+    #[arg(required_unless_present_any = ["mobile", "id_number"])]
     borrower: Option<BorrowerId>,
     /// In place of the borrower, the mobile that signs in to the account
     #[arg(long, conflicts_with = "borrower")]
     mobile: Option<Mobile>,
+    /// In place of both, the ID number that the account is registered with, of somebody who does not know its mobile
+    #[arg(long, conflicts_with_all = ["borrower", "mobile"])]
+    id_number: Option<String>,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -69,9 +72,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn find(app: &App, named: &Named) -> anyhow::Result<BorrowerId> {
+    if let Some(number) = &named.id_number {
+        let number = ResidentId::parse(number, BusinessDay::at(app.clock.now()))?;
+        let found = borrower::actions::find_by_id_number(app, &number).await?;
+        return found.context("no borrower is registered with this ID number");
+    }
     match &named.mobile {
         Some(mobile) => borrower::actions::find_by_mobile(app, mobile).await?.context("no borrower has this mobile"),
-        None => named.borrower.context("name the borrower, or the mobile by --mobile"),
+        None => named.borrower.context("name the borrower, the mobile by --mobile, or the ID number by --id-number"),
     }
 }
 

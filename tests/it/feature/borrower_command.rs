@@ -1,8 +1,8 @@
 //! `fenqi borrower`: operators change the mobile of an account, or close it, for an owner who cannot, under the same rules as the owner.
 
-use fenqi::borrower::BorrowerRefusal;
-use fenqi::borrower::actions::{find_by_mobile, register};
+use fenqi::borrower::actions::{Consents, find_by_mobile, identify, register};
 use fenqi::borrower::mobile_actions::{NewMobile, StatedBy, change_mobile};
+use fenqi::borrower::{BorrowerRefusal, Registration};
 use fenqi::demo::identity;
 use fenqi::outbox::jobs::deliver_outbox;
 use fenqi::sandbox::world::lock;
@@ -121,6 +121,28 @@ fn stated(mobile: u64) -> NewMobile {
     let [_, person, _, reason] = WHO;
     let stated_by = StatedBy::Operator { person: person.to_owned(), reason: reason.to_owned() };
     NewMobile { mobile: identity::mobile(mobile), stated_by }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_account_is_found_by_the_id_number_of_somebody_who_does_not_know_its_mobile(pool: PgPool) {
+    let (app, _world) = house::open_in_world(pool.clone(), "2026-03-02").await;
+    let person = applicant::registration(&app, 7);
+    // A stranger knew the name and the ID number, and was here first.
+    let stranger = Registration { mobile: identity::mobile(8), ..person.clone() };
+    let taken = register(&app, stranger).await.unwrap();
+    let elsewhere = identify(&app, person.clone(), &Consents::default()).await;
+    assert_eq!(refused(elsewhere), BorrowerRefusal::RegisteredElsewhere);
+    let fenqi = Program::on(&pool).await;
+    let by_number = ["--id-number", person.resident_id.reveal()];
+    let close = [&["borrower", "close"][..], &by_number, &WHO].concat();
+    assert!(fenqi.done(&close).starts_with(&format!("the account of {taken} is closed")));
+    assert!(fenqi.refused(&close).contains("no borrower is registered with this ID number"));
+    let own = identify(&app, person.clone(), &Consents::default()).await.unwrap();
+    // Or it is the owner's, who has forgotten which mobile it was.
+    let change = [&["borrower", "change-mobile"][..], &by_number, &["--to", "13900000077"], &WHO].concat();
+    assert!(fenqi.done(&change).starts_with(&format!("{own} signs in by 139****0077 from now on")));
+    let wrong = [&["borrower", "close", "--id-number", "11010519491231002"][..], &WHO].concat();
+    assert!(fenqi.refused(&wrong).contains("17 digits and a check character"));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

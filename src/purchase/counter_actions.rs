@@ -332,8 +332,17 @@ pub async fn confirm(
         }
         answer => answer,
     };
-    let receipt = answer.map_err(|fault| fault.map_refusal(ConfirmRefusal::Request))?;
+    let receipt = answer.map_err(|fault| fault.map_refusal(undecided))?;
     Ok(receipt.purchase_id)
+}
+
+/// Why the authoriser decided nothing. The key may be another wish's though nothing is recorded under it: one that purchase risk was asked
+/// about, and that was not decided then.
+fn undecided(refusal: RequestRefusal) -> ConfirmRefusal {
+    match refusal {
+        RequestRefusal::KeyReused => ConfirmRefusal::PaidAnother,
+        refusal => ConfirmRefusal::Request(refusal),
+    }
 }
 
 async fn buy(

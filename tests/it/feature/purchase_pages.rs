@@ -6,11 +6,12 @@ use fenqi::funder::actions::BankMovement;
 use fenqi::merchant::actions::Judgement;
 use fenqi::merchant::{self, MerchantRefusal};
 use fenqi::purchase::Authoriser;
+use fenqi::purchase::weighing::RiskWord;
 use sqlx::PgPool;
 
 use crate::house;
 use crate::shopper::{PIN, Shopper, sign_in};
-use crate::town::{LineWish, Town, refused};
+use crate::town::{self, LineWish, Town, refused};
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_printed_code_is_paid_in_installments(pool: PgPool) {
@@ -341,6 +342,33 @@ async fn a_refused_purchase_says_why_and_is_tried_again_under_another_key(pool: 
     let again = shopper.browser.get(&asking.at).await;
     again.is_at(&format!("{code}/confirm"));
     assert_ne!(again.field("key"), asking.field("key"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn another_plan_than_the_one_that_risk_was_asked_about_is_bought_under_another_key(pool: PgPool) {
+    let mut shopper = Shopper::open(pool).await;
+    let rules = "[purchase_risk]\nask = \"rules\"\namount_per_day_max_fen = 200000\n";
+    let text = format!("{}\n{rules}", include_str!("../../../products/standard.toml"));
+    fenqi::product::publish(&shopper.town.app, &text).await.unwrap();
+    shopper.town = town::find(shopper.town.app.clone()).await;
+    let code = shopper.poster().await;
+    let action = format!("{code}/confirm");
+    let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
+    // As it is left where the business day ends, or a batch fails, between the answer and the decision.
+    let wish = shopper.town.wish(shopper.line_id, &asking.field("key"), 120_000, ("harbour-standard", 12));
+    let weighed = fenqi::purchase::risk_actions::weigh(&shopper.town.app, wish).await.unwrap();
+    assert_eq!(weighed.word, RiskWord::Allowed);
+    let product = shopper.town.product("harbour-standard");
+    let other = format!("{}.{}.6", product.product_id, product.version);
+    let other = format!("{action}?key={}&amount=1200&plan={other}", asking.field("key"));
+    let other = shopper.browser.get(&other).await;
+    assert_eq!(other.field("key"), asking.field("key"));
+    let refused = shopper.browser.submit(&other, &action, &[("pin", PIN)]).await;
+    refused.has_status(422).shows("check amount and plan and enter your PIN again");
+    assert_ne!(refused.field("key"), asking.field("key"));
+    assert_eq!(shopper.loans().await, 0);
+    shopper.browser.submit(&refused, &action, &[("pin", PIN)]).await.shows("Paid").shows("6 payments");
+    assert_eq!(shopper.loans().await, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

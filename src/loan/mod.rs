@@ -2,6 +2,7 @@
 //! the next version of a schedule, and `accrual` earns its interest day by day.
 
 pub mod accrual;
+mod apportionment;
 pub mod close;
 pub mod model;
 pub mod payoff;

@@ -3,6 +3,7 @@
 //! In these files an amount *falls* if it is taken off before it was paid, and goes *back* if it was paid and is returned to the
 //! card.
 
+use super::apportionment::{Takeable, divide};
 use super::rescaling::{Earlier, Fees, Period};
 use super::schedule::{Installment, Schedule};
 use crate::base::{BusinessDay, Fen};
@@ -101,9 +102,18 @@ pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
     let unbilled = &standing.schedule.installments[usize::from(standing.periods_billed)..];
 
     // Unpaid principal in order of due day: billed first, then unbilled.
-    let mut unpaid: Vec<Fen> = standing.billed.iter().map(|billed| billed.unpaid().principal).collect();
-    unpaid.extend(unbilled.iter().map(|row| row.principal));
-    let falls = distribute(&unpaid, fall.amount, fall.order);
+    let of_billed = |billed: &Billed| {
+        let agreed = standing.agreed_principal(usize::from(billed.period));
+        Takeable { left: billed.unpaid().principal, whole: (agreed - billed.paid.principal).or_zero() }
+    };
+    let of_unbilled = |(period, row): (usize, &Installment)| Takeable {
+        left: row.principal,
+        whole: standing.agreed_principal(period),
+    };
+    let periods = usize::from(standing.periods_billed) + 1..;
+    let billed = standing.billed.iter().map(of_billed);
+    let unpaid: Vec<Takeable> = billed.chain(periods.zip(unbilled).map(of_unbilled)).collect();
+    let falls = divide(&unpaid, fall.amount, fall.order);
     let (billed_falls, unbilled_falls) = falls.split_at(standing.billed.len());
     let billed = leave_billed(standing, billed_falls, fall);
 
@@ -119,9 +129,10 @@ pub fn reduce(standing: &Standing<'_>, fall: Fall) -> Reduction {
 /// What leaves the billed installments. `falls` is the unpaid principal that falls of each. Paid principal that is owed back is
 /// distributed over them in the same order, so that interest and fees leave with it.
 fn leave_billed(standing: &Standing<'_>, falls: &[Fen], fall: Fall) -> Vec<BilledFall> {
-    let kept: Vec<Fen> = standing.billed.iter().map(|billed| billed.kept().principal).collect();
+    let kept = |billed: &Billed| Takeable { left: billed.kept().principal, whole: billed.paid.principal };
+    let kept: Vec<Takeable> = standing.billed.iter().map(kept).collect();
     let backs = match fall.returns_billed_interest {
-        true => distribute(&kept, fall.owed_back, fall.order),
+        true => divide(&kept, fall.owed_back, fall.order),
         false => vec![Fen::ZERO; kept.len()],
     };
     let leaving = standing.billed.iter().zip(falls.iter().zip(backs)).map(|(billed, (fallen, back))| {
@@ -136,6 +147,14 @@ fn leave_billed(standing: &Standing<'_>, falls: &[Fen], fall: Fall) -> Vec<Bille
         }
     });
     leaving.filter(|leaving| !leaving.fell.is_zero() || !leaving.back.is_zero()).collect()
+}
+
+impl Standing<'_> {
+    /// The principal of a period (from 1) before all refunds.
+    fn agreed_principal(&self, period: usize) -> Fen {
+        let agreed = self.earlier.first().map_or(self.schedule, |version| version.schedule);
+        period.checked_sub(1).and_then(|index| agreed.installments.get(index)).map_or(Fen::ZERO, |row| row.principal)
+    }
 }
 
 impl Billed {
@@ -179,34 +198,6 @@ impl Billed {
         let amounts = |interest, fee| Amounts { principal: Fen::ZERO, interest, fee };
         (amounts(interest.0, fee.0), amounts(interest.1, fee.1))
     }
-}
-
-/// Distributes `amount` over `unpaid` (in order of due days); never more than there is.
-fn distribute(unpaid: &[Fen], amount: Fen, order: RefundOrder) -> Vec<Fen> {
-    let total: Fen = unpaid.iter().copied().sum();
-    let amount = amount.min(total);
-    let mut falls = vec![Fen::ZERO; unpaid.len()];
-    match order {
-        RefundOrder::LastFirst => {
-            let mut left = amount;
-            for (fallen, principal) in falls.iter_mut().zip(unpaid).rev() {
-                *fallen = left.min(*principal);
-                left -= *fallen;
-            }
-        }
-        RefundOrder::Proportional if total.is_positive() => {
-            // Cumulative shares, so that the parts sum to the amount whatever the rounding of each.
-            let (mut principal_so_far, mut fallen_so_far) = (Fen::ZERO, Fen::ZERO);
-            for (fallen, principal) in falls.iter_mut().zip(unpaid) {
-                principal_so_far += *principal;
-                let target = amount.share(principal_so_far.get(), total.get());
-                *fallen = (target - fallen_so_far).min(*principal);
-                fallen_so_far += *fallen;
-            }
-        }
-        RefundOrder::Proportional => {}
-    }
-    falls
 }
 
 /// The schedule with `falls` taken off its unbilled rows and their interest and fee scaled; and the interest and fees waived by
@@ -377,20 +368,36 @@ mod tests {
         assert_eq!(how, Some(Rescaling::InterestAgain { agreed, balance, days: 31, borne: borne.to_vec(), new }));
     }
 
+    /// The schedule after a refund is made a hundred times.
+    fn after_a_hundred(schedule: &Schedule, refund: Fall) -> Schedule {
+        let mut stood = vec![schedule.clone()];
+        for _ in 0..100 {
+            let (found, before) = stood.split_last().unwrap();
+            let earlier: Vec<Earlier<'_>> =
+                before.iter().map(|schedule| Earlier { schedule, until: refund.day }).collect();
+            let standing = Standing { earlier: &earlier, ..standing(found, &[]) };
+            let next = reduce(&standing, refund).schedule;
+            stood.push(next);
+        }
+        stood.pop().unwrap()
+    }
+
     #[test]
     fn refunds_too_small_to_move_a_fen_of_a_charge_move_it_together() {
         let mut schedule = three_periods();
         schedule.installments.iter_mut().for_each(|row| row.fee = Fen::new(9));
-        let (mut stood, until) = (vec![schedule.clone()], day("2026-01-26"));
-        for _ in 0..100 {
-            let (found, before) = stood.split_last().unwrap();
-            let earlier: Vec<Earlier<'_>> = before.iter().map(|schedule| Earlier { schedule, until }).collect();
-            let standing = Standing { earlier: &earlier, ..standing(found, &[]) };
-            let next = reduce(&standing, fall(15, RefundOrder::LastFirst, "2026-01-26")).schedule;
-            stood.push(next);
-        }
-        let once = reduce(&standing(&schedule, &[]), fall(1_500, RefundOrder::LastFirst, "2026-01-26"));
-        assert_eq!(stood.last(), Some(&once.schedule));
+        let of = |amount| fall(amount, RefundOrder::LastFirst, "2026-01-26");
+        let once = reduce(&standing(&schedule, &[]), of(1_500));
+        assert_eq!(after_a_hundred(&schedule, of(15)), once.schedule);
+    }
+
+    #[test]
+    fn refunds_of_a_fen_each_fall_in_proportion_as_one_of_all_of_them_does() {
+        let schedule = three_periods();
+        let of = |amount| fall(amount, RefundOrder::Proportional, "2026-01-26");
+        let once = reduce(&standing(&schedule, &[]), of(100)).schedule;
+        assert_eq!(after_a_hundred(&schedule, of(1)), once);
+        assert_eq!(once.installments.iter().map(|row| row.principal.get()).collect::<Vec<_>>(), [967, 967, 966]);
     }
 
     #[test]
@@ -475,14 +482,6 @@ mod tests {
         let paid = amounts(0, 20, 0);
         let later = Billed { refunded_before: Fen::new(1_000), ..first(paid, paid) };
         assert_eq!(returning(&later, 1_000, 0, 1_000), (Amounts::default(), amounts(0, 10, 0)));
-    }
-
-    #[test]
-    fn a_proportional_fall_sums_exactly() {
-        let falls =
-            distribute(&[Fen::new(333), Fen::new(333), Fen::new(334)], Fen::new(100), RefundOrder::Proportional);
-        assert_eq!(falls.iter().copied().sum::<Fen>(), Fen::new(100));
-        assert_eq!(falls, [Fen::new(33), Fen::new(34), Fen::new(33)]);
     }
 
     #[test]

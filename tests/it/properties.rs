@@ -19,10 +19,11 @@ use crate::{acts, house};
 
 /// How many days are lived at random: every line is billed twice, and late bills freeze lines.
 const DAYS: u32 = 55;
-/// Beside the town's own products: some that return billed interest, or a billed fee a period, with a refund; under one of them interest
-/// bears penalty.
-const RETURNING: [&str; 4] = [
+/// Beside the town's own products: some that return billed interest, or a billed fee a period, with a refund; under one of them a refund
+/// falls in proportion, and under another interest bears penalty.
+const RETURNING: [&str; 5] = [
     include_str!("../scenarios/interest-falls.toml"),
+    include_str!("../scenarios/in-proportion.toml"),
     include_str!("../scenarios/flat-fee.toml"),
     include_str!("../scenarios/guaranteed.toml"),
     include_str!("../scenarios/penalty-on-interest.toml"),
@@ -31,6 +32,8 @@ const RETURNING: [&str; 4] = [
 type SoldAs = (&'static str, u16);
 /// Interest and a fee at once; on lines of this product a guarantor may be claimed on after days, and loans are written off after weeks.
 const GUARANTEED: [SoldAs; 2] = [("harbour-guaranteed", 3), ("harbour-guaranteed", 6)];
+/// Refunds of these fall on every unpaid installment.
+const IN_PROPORTION: [SoldAs; 2] = [("harbour-in-proportion", 3), ("harbour-in-proportion", 12)];
 const PLANS: [SoldAs; 8] = [
     ("harbour-standard", 2),
     ("harbour-standard", 6),
@@ -282,6 +285,11 @@ async fn anything_in_another_order_keeps_every_identity(pool: PgPool) {
 async fn anything_that_is_done_to_interest_and_a_fee_at_once_keeps_every_identity(pool: PgPool) {
     let claims = live_at_random(pool, 3, "harbour-guaranteed", &GUARANTEED).await;
     assert!(claims > 2, "{claims} claims were asked");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn anything_that_is_done_to_loans_refunded_in_proportion_keeps_every_identity(pool: PgPool) {
+    live_at_random(pool, 4, "harbour-in-proportion", &IN_PROPORTION).await;
 }
 
 /// 64 tills on two nodes ask for everything at the same time, each purchase twice: once on either node.

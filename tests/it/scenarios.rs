@@ -89,6 +89,7 @@ scenarios! {
     void "void",
     refund_before_payout "refund-before-payout",
     refund_in_parts "refund-in-parts",
+    refund_in_proportion "refund-in-proportion",
     refund_after_taken_back "refund-after-taken-back",
     refund_after_payout "refund-after-payout",
     refund_after_repaying "refund-after-repaying",

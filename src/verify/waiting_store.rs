@@ -14,12 +14,18 @@ pub(super) const UNANSWERED: &str = "
     from application
     where status = 'with_funder' and (answer_by at time zone 'Asia/Shanghai')::date < (select today from business_day) - 1";
 
+/// A payment that people retried is pending since then, and not since the day on which it was to be paid first.
 pub(super) const PENDING: &str = "
     select 'withholding ' || withholding_id as subject, 3 as expected, (select today from business_day) - business_day as found
     from withholding where is_pending and business_day < (select today from business_day) - 3
     union all
-    select 'payout ' || payout_id, 3, (select today from business_day) - pay_on
-    from payout where status in ('created', 'submitted', 'unknown') and pay_on < (select today from business_day) - 3";
+    select 'payout ' || payout_id, 3, pending.days
+    from payout cross join lateral (
+        select (select today from business_day)
+               - greatest(pay_on, max((e.occurred_at at time zone 'Asia/Shanghai')::date)) as days
+        from payout_event e where e.payout_id = payout.payout_id and e.status = 'retried') pending
+    where payout.status in ('created', 'submitted', 'unknown') and pay_on < (select today from business_day) - 3
+      and pending.days > 3";
 
 /// No holidays are longer than half of these 14 days, so nothing is ordered for a later day. Something with a later day would block the
 /// collection from its line, or would not be paid, and [`PENDING`] would not find it for a long time.

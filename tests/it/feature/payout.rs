@@ -406,13 +406,23 @@ async fn a_payment_that_the_channel_refused_and_nobody_mended_is_found(pool: PgP
     let street = with_a_payout(pool).await;
     street.script(Scripted::answer("account_closed"));
     assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().failed, 1);
-    let found = async || {
+    let found = async |identity: &str| {
         let findings = fenqi::verify::verify(&street.app.pool).await.unwrap();
-        findings.iter().filter(|finding| finding.identity.contains("the channel refused")).count()
+        findings.iter().filter(|finding| finding.identity.contains(identity)).count()
     };
-    assert_eq!(found().await, 0);
-    sqlx::query("update business_day set today = today + 4").execute(&street.app.pool).await.unwrap();
-    assert_eq!(found().await, 1);
+    let pass_days = async || {
+        sqlx::query("update business_day set today = today + 4").execute(&street.app.pool).await.unwrap();
+        street.wait(4 * 24 * 60);
+    };
+    assert_eq!(found("the channel refused").await, 0);
+    pass_days().await;
+    assert_eq!(found("the channel refused").await, 1);
+    // Sent again, it waits for the channel since then.
+    let payout_id = PayoutId::from_uuid(street.payouts().await[0].0);
+    assert_eq!(settlement::retry_payout(&street.app, payout_id, "operator:li").await.unwrap(), Step::Applied);
+    assert_eq!((found("the channel refused").await, found("is pending for more").await), (0, 0));
+    pass_days().await;
+    assert_eq!(found("is pending for more").await, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -284,13 +284,14 @@ async fn save_terms(connection: &mut PgConnection, reserve: &Reserve) -> sqlx::R
 /// `RowNotFound` when there is no such funder.
 pub async fn forecast_reserve(
     connection: &mut PgConnection,
+    app: &App,
     funder_id: FunderId,
     today: BusinessDay,
 ) -> sqlx::Result<Forecast> {
     let reserve = store::find_reserve(&mut *connection, funder_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let from = today.minus_days(forecast::DAYS);
     let used = store::sum_net_use(connection, funder_id, from, today).await?;
-    Ok(forecast::forecast(reserve.usable(), used, today))
+    Ok(forecast::forecast(&reserve, used, today, &app.calendar))
 }
 
 /// Enters into the reserve's journal what purchases have used by slices since it was last locked.

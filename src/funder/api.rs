@@ -129,7 +129,8 @@ pub struct ForecastView {
     /// Amount by which purchases, less voids and refunds, draw the reserve down on an average business day, in fen; 0 or negative if they do
     /// not.
     pub net_use_a_day_fen: Fen,
-    /// The first business day whose purchases the reserve would not cover in full; null if it is not drawn down.
+    /// The first business day whose purchases the reserve would not cover in full; null if it is not drawn down. An advance counts only until it
+    /// is due, since without a deposit it is not repaid.
     pub runs_dry_on: Option<BusinessDay>,
 }
 
@@ -142,7 +143,7 @@ pub struct ForecastView {
 pub async fn show_forecast(State(app): State<App>, caller: FunderCaller) -> Result<Json<ForecastView>, Problem> {
     let mut connection = app.pool.acquire().await?;
     let today = business_day::store::today(&mut connection).await?;
-    let forecast = actions::forecast_reserve(&mut connection, caller.funder_id, today).await?;
+    let forecast = actions::forecast_reserve(&mut connection, &app, caller.funder_id, today).await?;
     Ok(Json(ForecastView { net_use_a_day_fen: forecast.net_use_a_day, runs_dry_on: forecast.runs_dry_on }))
 }
 

@@ -49,7 +49,7 @@ async fn watch(app: &App, funder_id: FunderId) -> anyhow::Result<bool> {
     let today = business_day::store::hold_today(&mut transaction).await?;
     let when = When { business_day: today, at: app.clock.now() };
     // Summed before the lock, so that purchases do not wait for it.
-    let forecast = forecast_reserve(&mut transaction, funder_id, today).await?;
+    let forecast = forecast_reserve(&mut transaction, app, funder_id, today).await?;
     let mut reserve = lock_reserve(&mut transaction, funder_id, when).await?;
     let tell = reserve.note_low_water(today);
     store::save_reserve(&mut transaction, &reserve, &[]).await?;

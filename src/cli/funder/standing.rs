@@ -47,7 +47,7 @@ impl Standing {
         let unpaid = overdue::store::list_unpaid(&mut connection, Some(funder.funder_id)).await?;
         Ok(Standing {
             today,
-            forecast: funder::actions::forecast_reserve(&mut connection, funder.funder_id, today).await?,
+            forecast: funder::actions::forecast_reserve(&mut connection, app, funder.funder_id, today).await?,
             advance_due_on: reserve.advance_since.and_then(|since| app.calendar.next_working_day(since).ok()),
             outstanding: credit::store::sum_used(&mut connection, funder.funder_id).await?,
             unpaid: overdue::by_bucket(&unpaid, today),

@@ -88,7 +88,7 @@ async fn a_reserve_is_used_by_what_was_held_in_the_two_weeks_before_today_less_w
     let funder_id = funder::open_funder(&app, "hui-feng", "Hui Feng").await.unwrap();
     let mut connection = app.pool.acquire().await.unwrap();
     let today: BusinessDay = "2026-03-16".parse().unwrap();
-    let never = funder::actions::forecast_reserve(&mut connection, funder_id, today).await.unwrap();
+    let never = funder::actions::forecast_reserve(&mut connection, &app, funder_id, today).await.unwrap();
     assert_eq!((never.net_use_a_day, never.runs_dry_on), (Fen::ZERO, None));
     let journal = [
         ("deposit", "2026-03-01", 50_000_i64),
@@ -111,6 +111,6 @@ async fn a_reserve_is_used_by_what_was_held_in_the_two_weeks_before_today_less_w
         entry.execute(&mut *connection).await.unwrap();
     }
     // 1,000 − 100 − 60 + 560 in fourteen days.
-    let forecast = funder::actions::forecast_reserve(&mut connection, funder_id, today).await.unwrap();
+    let forecast = funder::actions::forecast_reserve(&mut connection, &app, funder_id, today).await.unwrap();
     assert_eq!((forecast.net_use_a_day, forecast.runs_dry_on), (Fen::new(100), Some(today)));
 }

@@ -44,6 +44,8 @@ pub struct Attempt {
     /// The account, card or registered code that it pays.
     pub account: String,
     pub amount_fen: i64,
+    /// What the payee reads.
+    pub remark: String,
     /// Where it is paid.
     pub bank_reference: Option<String>,
 }
@@ -152,6 +154,7 @@ impl Entry {
             order_key: self.order.order_key.clone(),
             account: account_of(&self.order.payee).to_owned(),
             amount_fen: self.order.amount_fen,
+            remark: self.order.remark.clone(),
             bank_reference: self.bank_reference.clone(),
         }
     }

@@ -127,7 +127,7 @@ async fn submit(app: &App, claimed: &[Claimed], send_by: SendBy<'_>) -> BTreeMap
         let word = match pay_to(app, payout) {
             Some(pay_to) => {
                 let key = order_key(payout.payout_id, payout.attempt_no);
-                payments.push(Payment { key, amount: payout.amount, pay_to, remark: remark(payout.kind) });
+                payments.push(Payment { key, amount: payout.amount, pay_to, remark: remark(payout) });
                 Word::Silence
             }
             None => not_paid(payout, "payee_missing".to_owned()),
@@ -232,12 +232,14 @@ fn parse_order_key(key: &str) -> Option<(PayoutId, i16)> {
     Some((payout_id.parse().ok()?, attempt_no.parse().ok()?))
 }
 
-fn remark(kind: PayoutKind) -> &'static str {
-    match kind {
+/// What the payee reads beside the payment: also which day it is for, because after days off several days are paid on one.
+fn remark(payout: &Claimed) -> String {
+    let kind = match payout.kind {
         PayoutKind::Settlement => "settlement",
         PayoutKind::Remittance => "remittance",
         PayoutKind::Borrower => "refund",
-    }
+    };
+    payout.business_day.map_or_else(|| kind.to_owned(), |day| format!("{kind} {day}"))
 }
 
 /// The payee; `None` if there is none: no bound card, or sealed data that cannot be opened.

@@ -16,6 +16,8 @@ pub struct Claimed {
     pub beneficiary_id: Uuid,
     pub attempt_no: i16,
     pub amount: Fen,
+    /// The day that a settlement or a remittance is for.
+    pub business_day: Option<BusinessDay>,
     /// A merchant's account name, or a funder's code.
     pub payee_name: Option<String>,
     /// A merchant's account, or a borrower's card.
@@ -56,11 +58,14 @@ pub async fn claim_to_submit(connection: &mut PgConnection, claim: Claim) -> sql
                insert into payout_event (payout_id, attempt_no, status, occurred_at)
                select payout_id, attempt_no, status, $4 from claimed)
            select c.payout_id as "payout_id: PayoutId", c.kind as "kind: PayoutKind", c.beneficiary_id, c.attempt_no,
-                  c.amount_fen as "amount: Fen", coalesce(m.settlement_account_name, f.code) as payee_name,
+                  c.amount_fen as "amount: Fen", coalesce(s.business_day, r.business_day) as "business_day?: BusinessDay",
+                  coalesce(m.settlement_account_name, f.code) as payee_name,
                   coalesce(m.settlement_account_sealed, card.number_sealed) as number_sealed,
                   b.name_sealed as "name_sealed?", b.person_key_sealed, earlier.sent_at as "sent_at?",
                   earlier.denied_at as "denied_at?"
            from claimed c
+           left join settlement s on c.kind = 'settlement' and s.settlement_id = c.source_id
+           left join remittance r on c.kind = 'remittance' and r.remittance_id = c.source_id
            left join merchant m on c.kind = 'settlement' and m.merchant_id = c.beneficiary_id
            left join funder f on c.kind = 'remittance' and f.funder_id = c.beneficiary_id
            left join borrower b on c.kind = 'borrower' and b.borrower_id = c.beneficiary_id

@@ -16,7 +16,7 @@ pub struct Payment {
     pub amount: Fen,
     pub pay_to: PayTo,
     /// Shown on the payee's bank statement.
-    pub remark: &'static str,
+    pub remark: String,
 }
 
 /// Whom to pay.
@@ -119,7 +119,7 @@ fn order(payment: Payment) -> Order {
         PayTo::Card { name, number } => Payee::Card { name, number },
         PayTo::Registered { code } => Payee::Registered { code },
     };
-    Order { order_key: payment.key, amount_fen: payment.amount.get(), payee, remark: payment.remark.to_owned() }
+    Order { order_key: payment.key, amount_fen: payment.amount.get(), payee, remark: payment.remark }
 }
 
 fn heard(state: OrderState) -> Heard {

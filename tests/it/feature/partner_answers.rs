@@ -93,7 +93,7 @@ async fn a_payout_is_neither_paid_nor_refused_by_what_cannot_be_read(pool: PgPoo
         key: key.to_owned(),
         amount: Fen::new(100),
         pay_to: PayTo::Registered { code: "harbour-bank".into() },
-        remark: "remittance",
+        remark: "remittance".to_owned(),
     };
     for case in UNREADABLE {
         let app = house::with_partners(&house, &[settings("payout", case).await]);

@@ -258,6 +258,18 @@ async fn money_is_paid_after_the_spring_festival(pool: PgPool) {
     let expected = calendar.next_working_day("2026-02-14".parse().unwrap()).unwrap();
     assert_eq!(street.settlement("2026-02-14").await.pay_on, expected);
     assert!(expected > "2026-02-20".parse().unwrap(), "{expected} lies after the holiday");
+
+    // What is sold on the days off is paid with it, and the shop reads at its bank which payment is for which day.
+    street.sell(20_000, 120, 0).await;
+    while street.today().await < expected {
+        street.close().await;
+    }
+    assert_eq!(settlement::submit_payouts(&street.app).await.unwrap().paid, 2);
+    let mut read: Vec<_> =
+        lock(&street.world.payout).attempts().into_iter().map(|paid| (paid.remark, paid.amount_fen)).collect();
+    read.sort();
+    let of_days = [("2026-02-14", 9_940), ("2026-02-15", 19_880)].map(|(day, fen)| (format!("settlement {day}"), fen));
+    assert_eq!(read, of_days);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -471,9 +471,7 @@ identities! {
 
     "a day's files are those that its manifest lists, with all their bytes": part_store::DAY_FILES,
 
-    "the files of a day are made within three days":
-        "select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found from funder_day
-         where made_at is null and business_day < (select today from business_day) - 3",
+    "the files of a day are made within three days": waiting_store::UNMADE,
 
     "every message was delivered, is tried again, or was discarded with a reason": told_store::GIVEN_UP,
 
@@ -497,4 +495,6 @@ identities! {
     "no order to collect or pay is put off for more than a fortnight": waiting_store::PUT_OFF,
 
     "no payment that the channel refused waits for a person for more than three days": waiting_store::REFUSED,
+
+    "no payment that the channel contradicts itself about waits for two people for more than a week": waiting_store::CONTRADICTED,
 }

@@ -47,3 +47,13 @@ pub(super) const REFUSED: &str = "
         from payout_event e where e.payout_id = payout.payout_id and e.status = 'failed') refused
     where payout.status = 'failed' and pay_on < (select today from business_day) - 3 and refused.days > 3
       and not exists (select from borrower where borrower_id = beneficiary_id and person_key_sealed is null)";
+
+/// Operators are told of such a payment once, and its payee may not have the money. More days than after a refusal, because the channel
+/// has to find out what became of it, and a later attempt comes to its end first.
+pub(super) const CONTRADICTED: &str = "
+    select payout_id as subject, 7 as expected, (select today from business_day) - contradicted_on as found
+    from payout where contradicted_attempt is not null and contradicted_on < (select today from business_day) - 7";
+
+pub(super) const UNMADE: &str = "
+    select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found from funder_day
+    where made_at is null and business_day < (select today from business_day) - 3";

@@ -503,6 +503,15 @@ async fn a_booked_payment_over_another_amount_is_for_people(pool: PgPool) {
     assert!(matches!(refused, Err(Fault::Refused(PayoutRefusal::AmountDiffers { .. }))), "{refused:?}");
     assert_eq!((standing(&town).await.as_str(), town.fen(NOTICES).await), ("succeeded amount_differs", 1));
     town.assert_whole("while the channel names another amount").await;
+    // It is told of once, so verify tells of it if nobody has settled it for a week.
+    let found_after = async |days: i32| {
+        let pass = sqlx::query("update business_day set today = today + $1").bind(days);
+        pass.execute(&town.app.pool).await.unwrap();
+        let findings = fenqi::verify::verify(&town.app.pool).await.unwrap();
+        findings.iter().filter(|finding| finding.identity.contains("contradicts itself")).count()
+    };
+    assert_eq!(found_after(7).await, 0);
+    assert_eq!(found_after(1).await, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

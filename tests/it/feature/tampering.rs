@@ -545,6 +545,10 @@ const TAMPERED: &[(&str, &str)] = &[
         "no payment that the channel refused waits for a person for more than three days",
         "alter table payout drop constraint payout_check, drop constraint payout_check1; update payout set status = 'failed', pay_on = '2020-01-01'",
     ),
+    (
+        "no payment that the channel contradicts itself about waits for two people for more than a week",
+        "update payout set contradicted_attempt = 1, contradiction = 'named_twice', contradicted_on = '2020-01-01'",
+    ),
     ("the audit trail is one chain up to its head", "update audit_head set entry_no = entry_no + 1"),
     ("the audit trail is one chain up to its head", "delete from audit_head"),
 ];

@@ -88,9 +88,35 @@ impl<R: Refusal> std::fmt::Display for Fault<R> {
 
 impl<R: Refusal> std::error::Error for Fault<R> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // What a fault is displayed as is the refusal or the failure itself, so that its causes are theirs: whoever prints a whole chain
+        // says each sentence once.
         match self {
-            Fault::Refused(refusal) => Some(refusal),
+            Fault::Refused(refusal) => refusal.source(),
             Fault::Failed(failure) => failure.source(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("this is not for sale")]
+    struct NotForSale;
+
+    impl Refusal for NotForSale {
+        fn code(&self) -> &'static str {
+            "not_for_sale"
+        }
+    }
+
+    #[test]
+    fn a_fault_that_is_taken_for_an_error_is_said_once() {
+        let refused = anyhow::Error::from(Fault::Refused(NotForSale));
+        assert_eq!(format!("{refused:#}"), "this is not for sale");
+        let failure = anyhow::anyhow!("the disk is full").context("nothing was kept");
+        let failed = anyhow::Error::from(Fault::<NotForSale>::Failed(failure));
+        assert_eq!(format!("{failed:#}"), "nothing was kept: the disk is full");
     }
 }

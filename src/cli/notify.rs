@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::base::id::MerchantId;
 use crate::cli::by::By;
+use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::merchant::notify_actions::{Wanted, set_notify_url};
 use crate::partner::key::Algorithm;
@@ -29,7 +30,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = trial::open_any().await?;
     let wanted = Wanted { url: args.url.as_deref().filter(|_| !args.off), algorithm: args.algorithm };
-    match set_notify_url(&app.by(args.by.person()), args.merchant, wanted).await?.address {
+    let set = set_notify_url(&app.by(args.by.person()), args.merchant, wanted).await;
+    match set.map_err(look_at("fenqi merchant list"))?.address {
         Some(address) => println!("{} is notified at {}", args.merchant, address.url),
         None => println!("{} is not notified", args.merchant),
     }

@@ -13,6 +13,7 @@ use crate::audit::Person;
 use crate::base::counted;
 use crate::cli::by::By;
 use crate::cli::line::filled;
+use crate::cli::look_at::look_at;
 use crate::cli::typed::moment;
 use crate::cli::{template, trial};
 use crate::error::Attempt;
@@ -28,6 +29,7 @@ use crate::text_file;
 
 /// Failed messages that are read at once; all are shown.
 const PAGE_ROWS: usize = 500;
+const LIST: &str = "fenqi outbox list";
 /// How many of the last actions are shown: enough to see why delivery is paused or failing.
 const DONE_MAX: i64 = 10;
 
@@ -169,7 +171,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Discard { message_no, reason, by } => {
             let partner = partner_of(&app, message_no).await?;
             let (app, asked) = (app.by(Person::typed(&by)), Asked { partner: &partner, by: &by });
-            actions::discard(&app, asked, Discard { message_no, reason: &reason }, Attempt::First).await?;
+            let discard = Discard { message_no, reason: &reason };
+            actions::discard(&app, asked, discard, Attempt::First).await.map_err(look_at(LIST))?;
             println!("message {message_no} is discarded");
         }
         Args::Pause { partner, by } => {
@@ -351,7 +354,7 @@ async fn run_replay(app: &App, replay: ReplayArgs) -> anyhow::Result<()> {
     if let Some(message_no) = replay.message_no {
         let partner = partner_of(app, message_no).await?;
         let asked = Asked { partner: &partner, by };
-        actions::retry(app, asked, message_no, Attempt::First).await?;
+        actions::retry(app, asked, message_no, Attempt::First).await.map_err(look_at(LIST))?;
         println!("message {message_no} is delivered next");
         return Ok(());
     }
@@ -392,7 +395,6 @@ async fn partner_of(app: &App, message_no: i64) -> anyhow::Result<String> {
 
 fn no_message(message_no: i64) -> String {
     format!(
-        "there is no message {message_no}, or it ended longer ago than messages_kept_days says; `fenqi outbox list` shows those \
-         that failed"
+        "there is no message {message_no}, or it ended longer ago than messages_kept_days says; `{LIST}` shows those that failed"
     )
 }

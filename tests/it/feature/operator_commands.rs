@@ -51,6 +51,19 @@ async fn a_partner_whose_name_is_misspelt_is_not_said_to_be_paused(pool: PgPool)
     let told = fenqi.done(&show);
     assert!(told.contains(": discarded, attempts 1") && told.contains("by Li Na: entered by hand"), "{told}");
     assert!(told.contains(&format!("replay of {number} by Li Na")), "{told}");
+    // Each sentence is said once, with where to look.
+    let not_failed = "error: the event has not failed, or was delivered or discarded; see `fenqi outbox list`\n";
+    let number = number.as_str();
+    for again in [
+        &["outbox", "discard", number, "--reason", "once more", "--by", "Li Na"][..],
+        &["outbox", "replay", number, "--by", "Li Na"],
+    ] {
+        let refused = fenqi.refused(again);
+        assert!(refused.ends_with(not_failed), "{refused}");
+    }
+    let turned_round = ["outbox", "replay", "--partner", "harbour-bank", "--from-no", "2", "--to-no", "1"];
+    let refused = fenqi.refused(&turned_round);
+    assert_eq!(refused.matches("a range needs two numbers").count(), 1, "{refused}");
     assert_eq!(house::did(&pool, "delivery_changed").await, ["Li Na"; 6], "four pauses, a replay of one, a discard");
 }
 

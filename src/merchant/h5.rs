@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use rust_decimal::Decimal;
 
 use super::MerchantStatus;
-use super::agreement_actions;
+use super::join_store;
 use super::staff::{Right, Role, Staff};
 use super::staff_actions::{self, StaffAt};
 use crate::app::App;
@@ -149,24 +149,26 @@ pub struct MorePage {
     page: Page,
     signed_in: MerchantSignedIn,
     /// Shown only to those who may see settlements.
-    price: Option<Price>,
+    terms: Option<Terms>,
 }
 
-/// What the merchant has agreed to pay.
-struct Price {
+/// What the merchant has agreed to pay, and where it is paid to.
+struct Terms {
     discount_rate: Decimal,
     is_returned: bool,
+    account_tail: String,
 }
 
 /// `GET /m/more`
 pub async fn more(State(app): State<App>, page: Page, signed_in: MerchantSignedIn) -> Result<MorePage, Problem> {
-    let mut price = None;
+    let mut terms = None;
     if signed_in.rights.may_see_settlements() {
-        let agreement = agreement_actions::find_agreement(&app, signed_in.merchant_id).await?;
-        price = agreement.map(|agreement| Price {
-            discount_rate: agreement.discount_rate.fraction(),
-            is_returned: agreement.discount_returned_on_refund,
+        let merchant = join_store::find_application(&mut *app.pool.acquire().await?, signed_in.merchant_id).await?;
+        terms = merchant.map(|merchant| Terms {
+            discount_rate: merchant.discount_rate,
+            is_returned: merchant.discount_returned_on_refund,
+            account_tail: merchant.account_tail,
         });
     }
-    Ok(MorePage { page, signed_in, price })
+    Ok(MorePage { page, signed_in, terms })
 }

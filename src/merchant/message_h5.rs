@@ -59,13 +59,13 @@ pub async fn messages(
 }
 
 impl MessagesPage {
-    /// Where a message leads: the purchase, the day or the price that it is about.
+    /// Where a message leads: the purchase, the day, the price or the account that it is about.
     fn address(&self, message: &Raised) -> Option<String> {
         let text = |name: &str| message.body.get(name).and_then(|value| value.as_str());
         let single = || message.body.get("purchases").and_then(|all| all.as_array()).filter(|all| all.len() == 1);
         let purchase = text("purchase").or_else(|| single()?.first()?.as_str());
         match message.kind.as_str() {
-            "merchant_agreement_changed" => Some("/m/more".to_owned()),
+            "merchant_account_changed" | "merchant_agreement_changed" => Some("/m/more".to_owned()),
             kind if OF_SETTLEMENTS.contains(&kind) => {
                 text("source").map(|settlement| format!("/m/settlements/{settlement}"))
             }

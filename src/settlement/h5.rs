@@ -200,6 +200,11 @@ impl DayPage {
         })
     }
 
+    /// Whether the money has not come when it should have, so that somebody may want to call.
+    fn is_missed(&self) -> bool {
+        self.settled().is_some_and(|day| day.money().is_bad() || (self.is_late() && day.paid_on.is_none()))
+    }
+
     /// Days off in words: `3月7日至3月8日周末`.
     fn why(&self, off: &DaysOff) -> String {
         let why = match &off.why {

@@ -184,7 +184,7 @@ async fn an_owner_sees_what_was_agreed_and_a_cashier_does_not(pool: PgPool) {
     hire(&place.app, place.merchant_id, "13700137000", Role::Cashier).await;
     let mut cashier = Browser::open(&place.app).await;
     counter::sign_in(&mut cashier, &place.world, "13700137000").await.is_at("/m");
-    cashier.get("/m/more").await.has_status(200).hides("0.45%").hides("Discount fee");
+    cashier.get("/m/more").await.has_status(200).hides("0.45%").hides("Discount fee").hides("Settlement account");
     let told = place.browser.get("/m/messages").await;
     told.shows("the discount fee is 0.45%, and stays when a purchase is refunded").shows("<a href=\"/m/more\">See</a>");
     cashier.get("/m/messages").await.has_status(200).hides("0.45%");
@@ -205,5 +205,7 @@ async fn a_merchant_is_told_of_another_account_on_its_pages_and_by_sms(pool: PgP
     };
     assert_eq!(state("Li Na").await, 0, "one person's word changes nothing");
     assert_eq!(state("Wang Wei").await, 1);
-    place.browser.get("/m/messages").await.shows("which ends in 0123").shows("call customer service at once");
+    let told = place.browser.get("/m/messages").await;
+    told.shows("which ends in 0123").shows("call customer service at once").shows("<a href=\"/m/more\">See</a>");
+    place.browser.get("/m/more").await.shows("Settlement account").shows("···· 0123");
 }

@@ -140,8 +140,23 @@ async fn where_the_money_is_is_worded_honestly(pool: PgPool) {
         .unwrap();
     let page = till.browser.get("/m/settlements/2026-03-02").await;
     page.shows("Payment stuck").shows("check your settlement account").hides("account closed");
+    page.shows("<a href=\"/m/more\">See your settlement account</a>");
+    till.browser.get("/m/more").await.shows("···· 3456");
     sqlx::query("update business_day set today = '2026-03-04'").execute(&till.town.app.pool).await.unwrap();
     till.browser.get("/m/settlements/2026-03-02").await.shows("Later than expected");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn money_that_came_late_is_not_said_to_be_awaited(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    till.sell(120_000, STANDARD).await;
+    till.live_until("2026-03-03").await;
+    sqlx::query("update business_day set today = '2026-03-04'").execute(&till.town.app.pool).await.unwrap();
+    let late = till.browser.get("/m/settlements/2026-03-02").await;
+    late.shows("We are on it with the bank").hides("It was paid later than expected");
+    assert_eq!(fenqi::settlement::submit_payouts(&till.town.app).await.unwrap().paid, 1);
+    let paid = till.browser.get("/m/settlements/2026-03-02").await;
+    paid.shows("It was paid later than expected").hides("We are on it with the bank");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

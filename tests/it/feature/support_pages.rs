@@ -3,8 +3,8 @@
 use fenqi::app::App;
 use fenqi::page::Support;
 use fenqi::purchase::{Authoriser, Decision};
-use fenqi::repayment;
 use fenqi::sandbox::{Fault, Scripted};
+use fenqi::{repayment, settlement};
 use sqlx::PgPool;
 
 use super::bill_pages::{billed, submit};
@@ -94,4 +94,18 @@ async fn a_merchant_finds_the_number_under_more_and_where_nothing_can_be_sold(po
     answered.get("/m").await.is_at("/m").hides("tel:");
     sqlx::query("update merchant set status = 'suspended'").execute(&till.town.app.pool).await.unwrap();
     names_the_number(answered.get("/m").await.shows("does not take payments at present"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_merchant_whose_money_has_not_come_finds_the_number(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    till.sell(120_000, ("harbour-standard", 12)).await;
+    till.live_until("2026-03-03").await;
+    let app = till.town.app.clone();
+    let mut answered = answered(&app, &till.browser).await;
+    let day = "/m/settlements/2026-03-02";
+    answered.get(day).await.shows("To be paid").hides("tel:");
+    till.world.script("payout", None, vec![Scripted::answer("account_closed")]);
+    assert_eq!(settlement::submit_payouts(&app).await.unwrap().failed, 1);
+    names_the_number(answered.get(day).await.shows("Payment stuck"));
 }

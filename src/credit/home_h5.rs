@@ -5,7 +5,7 @@ use askama_web::WebTemplate;
 use axum::extract::State;
 
 use super::line::Line;
-use super::line_h5::why_unusable;
+use super::line_h5::{FROZEN_OVERDUE, why_unusable};
 use super::{actions, apply_h5};
 use crate::app::App;
 use crate::base::{BusinessDay, Fen};
@@ -76,6 +76,11 @@ impl HomePage {
         let Outlook { late_since, grace_until, next, coming, .. } = &self.outlook;
         let is_due = late_since.is_some() || grace_until.is_some() || next.is_some() || coming.is_some();
         is_due && !self.has_card
+    }
+
+    /// Whether somebody who cannot use a line is told whom to call: not where paying what is late, as the page says, is all there is to do.
+    fn may_call(&self, line: &LineCard) -> bool {
+        self.outlook.late_since.is_none() || line.unusable != Some(FROZEN_OVERDUE)
     }
 
     fn bill(&self, due_on: &BusinessDay) -> String {

@@ -20,6 +20,9 @@ use crate::product::ProductVersion;
 use crate::product::terms::WithholdingTerms;
 use crate::{bill, business_day, funder};
 
+/// The key of the words for a line that is frozen for lateness alone, and usable again once that is paid.
+pub(super) const FROZEN_OVERDUE: &str = "line-frozen-overdue";
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Asked {
@@ -110,7 +113,7 @@ pub(super) fn why_unusable(line: &Line, today: BusinessDay) -> Option<&'static s
         LineStatus::Closed => Some("line-closed"),
         LineStatus::Active | LineStatus::Frozen(_) if line.has_expired_on(today) => Some("line-expired"),
         LineStatus::Active => None,
-        LineStatus::Frozen(reasons) if reasons == Freezes::of(Freeze::Overdue) => Some("line-frozen-overdue"),
+        LineStatus::Frozen(reasons) if reasons == Freezes::of(Freeze::Overdue) => Some(FROZEN_OVERDUE),
         // Paying alone will not unfreeze it, so the words must not say that it does.
         LineStatus::Frozen(reasons) if reasons.contains(Freeze::Overdue) => Some("line-frozen-overdue-and-other"),
         LineStatus::Frozen(_) => Some("line-frozen-other"),

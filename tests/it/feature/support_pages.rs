@@ -9,9 +9,9 @@ use sqlx::PgPool;
 
 use super::bill_pages::{billed, submit};
 use crate::browser::{Browser, Shown};
-use crate::newcomer;
 use crate::shopper::Shopper;
 use crate::till::Till;
+use crate::{counter, newcomer};
 
 /// The same browser before the same house, which has stated whom people call.
 async fn answered(app: &App, browser: &Browser) -> Browser {
@@ -58,6 +58,24 @@ async fn a_borrower_finds_the_number_under_me_and_on_pages_that_refuse_or_fail(p
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_borrower_finds_the_number_where_paying_alone_does_not_help(pool: PgPool) {
+    let mut shopper = Shopper::open(pool).await;
+    let app = shopper.town.app.clone();
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
+    shopper.town.buy(vec![wish]).await;
+    sqlx::query("update bank_card set status = 'invalid'").execute(&app.pool).await.unwrap();
+    shopper.live_until("2026-04-01").await;
+    sqlx::query("update credit_line set status = 'frozen', frozen_for = 'overdue'").execute(&app.pool).await.unwrap();
+    let mut answered = answered(&app, &shopper.browser).await;
+    answered.get("/home").await.shows("Once it is paid, it can.").hides("tel:");
+    for frozen_for in ["overdue,operator", "operator"] {
+        let frozen = sqlx::query("update credit_line set frozen_for = $1").bind(frozen_for);
+        frozen.execute(&app.pool).await.unwrap();
+        names_the_number(answered.get("/home").await.shows("Overdue").hides("Once it is paid, it can."));
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_payment_of_which_nothing_is_known_names_the_number_and_one_that_is_paid_does_not(pool: PgPool) {
     let (mut shopper, world, _) = billed(pool).await;
     world.script("withholding_a", None, vec![Scripted::answer("success").with(Fault::TimeoutAfter)]);
@@ -85,6 +103,20 @@ async fn an_applicant_who_is_refused_finds_the_number(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_comes_no_further_with_an_application_finds_the_number(pool: PgPool) {
+    let mut place = newcomer::open(pool).await;
+    place.browser = answered(&place.app, &place.browser).await;
+    let identity = place.sign_in(newcomer::MOBILE).await;
+    names_the_number(identity.shows("First, who you are"));
+    let card = place.identify(&identity).await;
+    card.shows("Bind a bank card").hides("tel:");
+    place.world.script("card_signing", None, vec![Scripted::answer("refused")]);
+    let fields = [("card_number", newcomer::CARD), ("card_mobile", newcomer::MOBILE), ("agree_withholding", "yes")];
+    let refused = place.browser.submit(&card, "/me/cards/new", &fields).await;
+    names_the_number(refused.has_status(422).shows("The bank did not accept this card"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_merchant_finds_the_number_under_more_and_where_nothing_can_be_sold(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let mut answered = answered(&till.town.app, &till.browser).await;
@@ -93,7 +125,14 @@ async fn a_merchant_finds_the_number_under_more_and_where_nothing_can_be_sold(po
     names_the_number(&answered.get("/m/nowhere").await);
     answered.get("/m").await.is_at("/m").hides("tel:");
     sqlx::query("update merchant set status = 'suspended'").execute(&till.town.app.pool).await.unwrap();
-    names_the_number(answered.get("/m").await.shows("does not take payments at present"));
+    for path in ["/m", "/m/orders", "/m/orders/new"] {
+        names_the_number(answered.get(path).await.shows("does not take payments at present"));
+    }
+    // So does whoever cannot sign in, or works for nobody here.
+    answered.cookies.clear();
+    names_the_number(answered.get("/m/sign-in").await.is_at("/m/sign-in"));
+    let company = counter::sign_in(&mut answered, &till.world, "13700137000").await;
+    names_the_number(company.is_at("/m/join").shows("Is the company with us already?"));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

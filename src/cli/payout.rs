@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::audit::Person;
 use crate::base::counted;
-use crate::base::id::{MerchantId, PayoutId};
+use crate::base::id::{LineId, MerchantId, PayoutId};
 use crate::cli::line::one_line;
 use crate::cli::listed::{ASKED_MAX, cut, say_cut};
 use crate::cli::look_at::look_at;
@@ -36,6 +36,9 @@ pub enum Args {
         /// Only those of one merchant's settlements
         #[arg(long, value_name = "MERCHANT")]
         merchant: Option<MerchantId>,
+        /// Only those that give money of one line back to its borrower's card
+        #[arg(long, value_name = "LINE")]
+        line: Option<LineId>,
         /// Only those that are older than this one
         #[arg(long, value_name = "PAYOUT")]
         before: Option<PayoutId>,
@@ -72,12 +75,13 @@ pub enum Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
-        Args::List { failed, pending, contradicted, merchant: merchant_id, before, json } => {
+        Args::List { failed, pending, contradicted, merchant: merchant_id, line: line_id, before, json } => {
             let wanted = Wanted {
                 failed_only: failed,
                 pending_only: pending,
                 contradicted_only: contradicted,
                 merchant_id,
+                line_id,
                 before,
             };
             list(&app, wanted, json).await?;

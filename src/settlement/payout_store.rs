@@ -394,6 +394,8 @@ pub struct Wanted {
     pub contradicted_only: bool,
     /// Only those that pay this merchant's settlements.
     pub merchant_id: Option<MerchantId>,
+    /// Only those that give money of this line back to its borrower's card.
+    pub line_id: Option<LineId>,
     /// Only those that are older than this one.
     pub before: Option<PayoutId>,
 }
@@ -424,6 +426,7 @@ pub async fn list_payouts(connection: &mut PgConnection, wanted: Wanted, limit: 
              and (status in ('created', 'submitted', 'unknown') or not $5)
              and ($6::uuid is null
                   or (created_at, payout_id) < (select b.created_at, b.payout_id from payout b where b.payout_id = $6))
+             and ($7::uuid is null or line_id = $7)
            order by created_at desc, payout_id desc limit $3"#,
         wanted.failed_only,
         wanted.contradicted_only,
@@ -431,6 +434,7 @@ pub async fn list_payouts(connection: &mut PgConnection, wanted: Wanted, limit: 
         wanted.merchant_id.map(MerchantId::uuid),
         wanted.pending_only,
         wanted.before.map(PayoutId::uuid),
+        wanted.line_id.map(LineId::uuid),
     )
     .fetch_all(connection)
     .await

@@ -27,6 +27,10 @@ async fn a_transfer_pays_what_is_due_and_is_booked_once(pool: PgPool) {
     book.assert_whole().await;
 
     let nowhere = format!("line_{}", "0".repeat(32));
+    // Whoever asks for the rest is told how it stands.
+    let of = |line: &str| fenqi.done(&["payout", "list", "--line", line]);
+    assert!(of(&line).contains(&format!("  borrower    {line}  1.00 yuan  attempt 1  created\n")), "{}", of(&line));
+    assert_eq!(of(&nowhere), "");
     let more = ["--amount-fen", "1", "--reference", "B-2", "--by", "Li Na"];
     let unknown = fenqi.refused(&[&["transfer", "record", nowhere.as_str()][..], &more].concat());
     assert!(unknown.contains("there is no line"), "{unknown}");

@@ -87,6 +87,15 @@ pub fn typed_resident_id(text: &str, today: BusinessDay) -> Result<ResidentId, &
     ResidentId::parse(&plain_number(text), today).map_err(NumberError::code)
 }
 
+/// A code as a short message holds it, or as people type it in full-width digits.
+///
+/// # Errors
+/// The code of the message shown beside the field, if nothing but blanks and dashes was typed.
+pub fn typed_code(text: &str) -> Result<String, &'static str> {
+    let plain = plain_number(text);
+    if plain.is_empty() { Err("missing") } else { Ok(plain) }
+}
+
 /// A number in half-width digits, without the blanks and dashes that make it readable.
 pub fn plain_number(text: &str) -> String {
     text.chars().map(narrow).filter(|letter| !letter.is_whitespace() && !matches!(letter, '-' | '－')).collect()
@@ -227,6 +236,14 @@ mod tests {
         let id = typed_resident_id("110105 19491231 002x", today).unwrap();
         assert_eq!(id.reveal(), "11010519491231002X");
         assert_eq!(typed_resident_id("110105194912310021", today).unwrap_err(), "resident_id_check");
+    }
+
+    #[test]
+    fn a_code_is_read_in_digits_of_either_width() {
+        for typed in ["138000", "１３８０００", "138 000"] {
+            assert_eq!(typed_code(typed).as_deref(), Ok("138000"));
+        }
+        assert_eq!(typed_code("- -"), Err("missing"));
     }
 
     #[test]

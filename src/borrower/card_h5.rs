@@ -15,7 +15,7 @@ use super::{Agreement, CardRefusal, pin_h5};
 use crate::app::App;
 use crate::base::id::{BorrowerId, CardId};
 use crate::base::person::Mobile;
-use crate::base::typed::{typed_card_number, typed_mobile};
+use crate::base::typed::{typed_card_number, typed_code, typed_mobile};
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::page::back::{interrupted, path_of_ours, with_next};
@@ -222,7 +222,7 @@ pub async fn confirm(
             Err(fault) => again(&app, page, form, awaiting, fault),
         };
     }
-    let code = form.read("card_code", |text| Ok(text.to_owned()));
+    let code = form.read("card_code", typed_code);
     form.forget("card_code");
     if let Some(code) = code {
         let code = CardCode { borrower_id, card_id, code };

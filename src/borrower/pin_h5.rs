@@ -15,6 +15,7 @@ use super::pin_actions::{NewPin, Replaced, check_former, check_pin, has_pin, set
 use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
+use crate::base::typed::plain_number;
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::page::back::{interrupted, path_of_ours};
@@ -254,7 +255,7 @@ async fn is_id_end(app: &App, id: BorrowerId, typed: &str, form: &mut Form) -> R
         return Ok(false);
     }
     let number = actions::profile(app, id).await?.resident_id;
-    let typed = typed.to_ascii_uppercase();
+    let typed = plain_number(typed).to_ascii_uppercase();
     let is_end = typed.len() == ID_LAST_DIGITS && number.reveal().ends_with(&typed);
     if is_end {
         passcode::take_back(app, ID_TRIES, &id.to_string()).await?;

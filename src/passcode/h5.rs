@@ -4,7 +4,7 @@ use super::actions::{check, full_until, is_awaited, send, take_back, uncount_ask
 use super::model::{Asking, PasscodeRefusal, Purpose, WRONG_PER_ADDRESS};
 use crate::app::App;
 use crate::base::person::Mobile;
-use crate::base::typed::typed_mobile;
+use crate::base::typed::{typed_code, typed_mobile};
 use crate::error::{Fault, Refusal};
 use crate::page::Form;
 use crate::page::visit::ClientAddress;
@@ -50,7 +50,7 @@ async fn note_wait(app: &App, purpose: Purpose, mobile: &Mobile, form: &mut Form
 pub async fn is_proved(app: &App, asking: &Asking, form: &mut Form) -> anyhow::Result<bool> {
     let Asking { purpose, mobile, address } = asking;
     note_wait(app, *purpose, mobile, form).await?;
-    let Some(code) = form.read("passcode", |text| Ok(text.to_owned())) else { return Ok(false) };
+    let Some(code) = form.read("passcode", typed_code) else { return Ok(false) };
     if form.is_refused() {
         return Ok(false);
     }

@@ -6,7 +6,7 @@ use fenqi::borrower;
 use sqlx::PgPool;
 
 use crate::browser::Shown;
-use crate::newcomer::{ID_NUMBER, MOBILE, PIN, Place, open};
+use crate::newcomer::{CARD, ID_NUMBER, MOBILE, PIN, Place, open};
 
 /// A settled borrower with a second card; returns the address of that card, without what is done to it.
 async fn with_two_cards(pool: PgPool) -> (Place, String) {
@@ -41,6 +41,25 @@ async fn take(place: &mut Place, step: &(String, Vec<(&'static str, &'static str
 async fn cards(place: &Place) -> Vec<(String, String, bool)> {
     let cards = sqlx::query_as("select number_tail, status, is_default from bank_card order by card_id");
     cards.fetch_all(&place.app.pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn codes_and_the_end_of_an_id_number_are_taken_in_digits_of_either_width(pool: PgPool) {
+    let mut place = open(pool).await;
+    let page = place.browser.get("/sign-in").await;
+    let sent = place.browser.submit(&page, "/sign-in", &[("mobile", MOBILE), ("do", "send")]).await;
+    let wide = |digit: char| char::from_u32(u32::from(digit) - u32::from('0') + u32::from('０')).unwrap();
+    let code: String = place.code_sent_to(MOBILE).chars().map(wide).collect();
+    let fields = [("mobile", MOBILE), ("passcode", code.as_str()), ("do", "sign_in")];
+    let identity = place.browser.submit(&sent, "/sign-in", &fields).await;
+    let card = place.identify(&identity).await;
+    let fields = [("card_number", CARD), ("card_mobile", MOBILE), ("agree_withholding", "yes")];
+    let asked = place.browser.submit(&card, "/me/cards/new", &fields).await;
+    let fields = [("card_code", "１３８０００"), ("do", "confirm")];
+    place.browser.submit(&asked, "/me/cards/code", &fields).await.shows("Consumer credit line agreement");
+    let page = place.browser.get("/me/pin").await;
+    let fields = [("id_last", "３１００２x"), ("pin_new", PIN), ("pin_again", PIN)];
+    place.browser.submit(&page, "/me/pin", &fields).await.is_at("/me").shows("The payment PIN is set");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -202,8 +202,8 @@ fn told(language: Language, key: &str) -> String {
 }
 
 /// How a sentence begins in English that says what to do, or that there is nothing to do.
-const ENGLISH_ASKS: [&str; 17] = [
-    "Ask ", "Bind ", "Choose ", "Go on ", "If ", "Look ", "Lower ", "Nothing ", "Open ", "Please ", "Raise ",
+const ENGLISH_ASKS: [&str; 18] = [
+    "Ask ", "Bind ", "Choose ", "Go on ", "If ", "Look ", "Lower ", "Make ", "Nothing ", "Open ", "Please ", "Raise ",
     "Refund ", "Scan ", "Try ", "Type ", "Undo ", "Wait ",
 ];
 
@@ -247,6 +247,19 @@ fn every_refusal_of_a_purchase_an_application_a_refund_or_a_repayment_is_told_in
         }
     }
     assert!(idle.is_empty(), "these say why, but not what to do: {idle:#?}");
+}
+
+#[test]
+fn what_a_shop_or_an_account_is_refused_says_what_to_do() {
+    let of_staff = codes_of("src/merchant/staff.rs", "StaffRefusal").into_iter().map(|code| format!("refusal-{code}"));
+    let others = ["merchant_already_onboarded", "code_of_another_merchant", "still_owing"];
+    let others = others.map(|code| format!("refusal-{code}")).into_iter();
+    let keys: Vec<String> = of_staff.chain(others).chain(["problem-body_too_large".to_owned()]).collect();
+    assert!(keys.len() > 7, "{keys:?}");
+    for (key, language) in keys.iter().flat_map(|key| Language::ALL.map(|language| (key, language))) {
+        let told = told(language, key);
+        assert!(says_what_to_do(language, &told), "{key} in {}: {told}", language.tag());
+    }
 }
 
 #[test]

@@ -28,9 +28,11 @@ const BY_CHARS_MAX: usize = 64;
 /// Why access is not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccessRefusal {
-    #[error("there is no partner {0}")]
+    #[error("there is no partner {0}; `fenqi partner list` shows those that there are")]
     UnknownPartner(String),
-    #[error("there is a partner {0} already")]
+    #[error(
+        "there is a partner {0} already: `fenqi partner list` shows its terms, and `fenqi partner grant` changes them"
+    )]
     PartnerExists(String),
     #[error("a partner's name has 2 to 32 lower-case letters, digits and hyphens")]
     CodeMalformed,
@@ -38,7 +40,7 @@ pub enum AccessRefusal {
         "a funder's partner is added with its funder's code as owner, a merchant's with the merchant's id, a risk partner without"
     )]
     OwnerMissing,
-    #[error("there is no funder or merchant {0}")]
+    #[error("there is no funder or merchant {0}; `fenqi partner owners` lists them")]
     UnknownOwner(String),
     #[error("the scope {0} is not for a partner of this kind")]
     ScopeOfAnotherKind(&'static str),
@@ -64,7 +66,7 @@ pub enum AccessRefusal {
     HeldByAnother,
     #[error("a key whose end is past lets nobody in; name a later one")]
     KeyEnded,
-    #[error("there is no key {0} that could be revoked")]
+    #[error("there is no key {0} that could be revoked; `fenqi partner list` shows each partner's keys")]
     UnknownKey(String),
     #[error("who changes access is named in 1 to {BY_CHARS_MAX} characters")]
     ByMalformed,

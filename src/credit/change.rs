@@ -38,8 +38,10 @@ pub enum LineRefusal {
     LineClosed,
     #[error("the line is in use: it can be closed when everything is paid")]
     LineInUse,
-    #[error("the limit must lie between zero and the product's highest")]
-    LimitOutOfBounds,
+    #[error("the limit must not be below zero")]
+    LimitBelowZero,
+    #[error("the limit must lie between zero and the product's highest, {highest} yuan")]
+    LimitAboveHighest { highest: Fen },
 }
 
 impl Refusal for LineRefusal {
@@ -48,7 +50,7 @@ impl Refusal for LineRefusal {
             LineRefusal::LineUnknown => "line_unknown",
             LineRefusal::LineClosed => "line_closed",
             LineRefusal::LineInUse => "line_in_use",
-            LineRefusal::LimitOutOfBounds => "limit_out_of_bounds",
+            LineRefusal::LimitBelowZero | LineRefusal::LimitAboveHighest { .. } => "limit_out_of_bounds",
         }
     }
 }
@@ -79,7 +81,7 @@ impl Line {
             }
             (Change::Limit(limit), LineStatus::Active | LineStatus::Frozen(_)) => {
                 if limit.is_negative() {
-                    return Err(LineRefusal::LimitOutOfBounds);
+                    return Err(LineRefusal::LimitBelowZero);
                 }
                 let change = limit - self.limit;
                 Ok((!change.is_zero()).then(|| self.note(EntryKind::Limit, change, note)))

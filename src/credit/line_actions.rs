@@ -61,9 +61,10 @@ pub(super) async fn change_locked(
 ) -> Outcome<Line, LineRefusal> {
     let Locked { mut line, day } = locked;
     let product = app.catalogue.get(connection, line.product_id, line.product_version).await?;
+    let highest = product.terms.line.limit_max_fen;
     match manual.change {
-        Change::Limit(limit) if limit > product.terms.line.limit_max_fen => {
-            return Err(Fault::Refused(LineRefusal::LimitOutOfBounds));
+        Change::Limit(limit) if limit > highest => {
+            return Err(Fault::Refused(LineRefusal::LimitAboveHighest { highest }));
         }
         Change::Limit(_) | Change::Freeze(_) | Change::Unfreeze(_) | Change::Close => {}
     }

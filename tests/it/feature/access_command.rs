@@ -192,6 +192,11 @@ async fn access_is_not_changed_by_nobody(pool: PgPool) {
     assert!(fenqi.misspelt(&[&add[..], &["Chen\nWei"]].concat()).contains("it must stand on one line"));
     assert!(fenqi.refused(&["partner", "history", "our-risk"]).contains("there is no partner our-risk"));
     fenqi.done(&[&add[..], &["Li Na"]].concat());
+    // Whoever has mistyped a name at night is told where the right ones stand.
+    let revoke = |partner| ["partner", "key", "revoke", partner, "R-1", "--by", "Li Na"];
+    for refused in [fenqi.refused(&revoke("my-risk")), fenqi.refused(&revoke("our-risk"))] {
+        assert!(refused.contains("`fenqi partner list` shows"), "{refused}");
+    }
     for command in [
         &["partner", "add", "other-risk", "--kind", "risk"][..],
         &["partner", "key", "add", "our-risk", "--serial", "R-1", "--public-key", "-", "--holder", "Chen"],

@@ -394,7 +394,7 @@ async fn a_line_is_frozen_adjusted_and_closed_with_a_journal(pool: PgPool) {
     assert_eq!(change(Change::Unfreeze(Freeze::Operator)).await.unwrap().status, LineStatus::Active);
     assert_eq!(change(Change::Limit(Fen::new(1_000_000))).await.unwrap().limit, Fen::new(1_000_000));
     let beyond = change(Change::Limit(Fen::new(20_000_001))).await;
-    assert_eq!(refused(beyond), LineRefusal::LimitOutOfBounds);
+    assert_eq!(refused(beyond), LineRefusal::LimitAboveHighest { highest: Fen::new(20_000_000) });
     sqlx::query("update credit_line set used_fen = 5").execute(&app.pool).await.unwrap();
     assert_eq!(refused(change(Change::Close).await), LineRefusal::LineInUse);
     sqlx::query("update credit_line set used_fen = 0").execute(&app.pool).await.unwrap();

@@ -38,7 +38,7 @@ async fn a_limit_is_set_within_the_products_and_a_line_in_use_is_not_closed(pool
     let fenqi = Program::on(&pool).await;
     let line = book.line_id.to_string();
     let limit = |fen| [&["line", "limit", line.as_str(), "--limit-fen", fen][..], &WHO].concat();
-    assert!(fenqi.refused(&limit("20000001")).contains("the product's highest"));
+    assert!(fenqi.refused(&limit("20000001")).contains("the product's highest, 200,000.00 yuan"));
     assert!(fenqi.done(&limit("200000")).contains("is active: limit 2,000.00 yuan, used 3,000.00"));
     let close = [&["line", "close", line.as_str()][..], &WHO].concat();
     assert!(fenqi.refused(&close).contains("the line is in use"));

@@ -63,6 +63,13 @@ impl ResultPage {
     }
 }
 
+impl OwnRefund {
+    /// Whether the bank has refused to send it back to the card, which may need another card.
+    fn is_stuck(&self) -> bool {
+        self.status.as_deref() == Some("failed")
+    }
+}
+
 pub(super) fn to_result(purchase_id: PurchaseId) -> Response {
     Redirect::to(&format!("/purchases/{purchase_id}")).into_response()
 }

@@ -93,6 +93,29 @@ async fn a_payment_of_which_nothing_is_known_names_the_number_and_one_that_is_pa
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_refund_that_no_card_took_leads_to_the_cards_and_to_the_number(pool: PgPool) {
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 120_000, ("harbour-standard", 12));
+    let receipt = shopper.town.buy(vec![wish]).await.remove(0);
+    let Decision::Authorised { loan_id } = receipt.decision else { panic!("{receipt:?}") };
+    shopper.live_until("2026-03-03").await;
+    let payoff = format!("/loans/{loan_id}/payoff");
+    let page = shopper.browser.get(&payoff).await;
+    submit(&mut shopper, &page, &payoff, &[]).await;
+    repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();
+    shopper.town.refund(&receipt, 110_000, "R-1").await;
+    let app = shopper.town.app.clone();
+    let mut answered = answered(&app, &shopper.browser).await;
+    let bought = format!("/purchases/{}", receipt.purchase_id);
+    answered.get(&bought).await.shows("is on its way back to your card").hides("/me/cards").hides("tel:");
+    let failed = "update payout set status = 'failed', failure = 'account_closed' where kind = 'borrower'";
+    sqlx::query(failed).execute(&app.pool).await.unwrap();
+    let stuck = answered.get(&bought).await;
+    stuck.shows("could not be sent back to your card yet").shows("<a href=\"/me/cards\">Bank cards</a>");
+    names_the_number(&stuck);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_applicant_who_is_refused_finds_the_number(pool: PgPool) {
     let mut place = newcomer::open(pool).await;
     let last = place.come_to_submit().await;

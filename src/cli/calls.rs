@@ -53,26 +53,44 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         before_no: args.before,
         limit: args.limit,
     };
-    for call in store::search_calls(&mut *app.pool.acquire().await?, &search).await? {
+    let mut connection = app.pool.acquire().await?;
+    let found = store::search_calls(&mut connection, &search).await?;
+    for call in &found {
         if args.json {
-            println!("{}", serde_json::to_string(&call)?);
-            continue;
+            println!("{}", serde_json::to_string(call)?);
+        } else {
+            print(call);
         }
-        let status = call.http_status.map_or("-".to_owned(), |status| status.to_string());
-        let codes = further_codes(&call, &status);
-        println!(
-            "{} {} {} {} {} {} {status}{codes} {} ms {}",
-            call.call_no,
-            call.called_at.to_rfc3339(),
-            call.direction,
-            call.partner,
-            call.operation,
-            call.outcome,
-            call.duration_micros / 1_000,
-            call.call_key,
-        );
+    }
+    if let Some(partner) = search.partner
+        && found.is_empty()
+    {
+        // Whoever has mistyped a name at night must not believe that the partner is silent.
+        let any =
+            CallSearch { partner: Some(partner.clone()), risk_code: search.risk_code, limit: 1, ..Default::default() };
+        if store::search_calls(&mut connection, &any).await?.is_empty() {
+            eprintln!(
+                "the log has no call at all of {partner}; `fenqi partner list`, `fenqi funder list` and the partners file have the names"
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print(call: &FoundCall) {
+    let status = call.http_status.map_or("-".to_owned(), |status| status.to_string());
+    let codes = further_codes(call, &status);
+    println!(
+        "{} {} {} {} {} {} {status}{codes} {} ms {}",
+        call.call_no,
+        call.called_at.to_rfc3339(),
+        call.direction,
+        call.partner,
+        call.operation,
+        call.outcome,
+        call.duration_micros / 1_000,
+        call.call_key,
+    );
 }
 
 /// The codes of the answer, without the outcome and the HTTP status, which are shown anyway.

@@ -501,4 +501,12 @@ async fn an_operator_searches_by_command_and_a_program_reads_what_is_found(pool:
     assert_eq!(told["request_sha256"], of_nothing, "it had no body");
     assert_eq!(search("2026-01-05T10:00:00+08:00", &[]), "", "before it");
     assert_eq!(fenqi.done(&["calls", "--key", ""]), "", "about nothing");
+    // A partner that is misspelt is told from one that was not called.
+    let misspelt = fenqi.remarked(&["calls", "--partner", "harbor-bank"]);
+    assert!(
+        misspelt.contains("no call at all of harbor-bank") && misspelt.contains("fenqi partner list"),
+        "{misspelt}"
+    );
+    let quiet = fenqi.remarked(&["calls", "--partner", "harbour-bank", "--from", "2026-01-06T00:00:00+08:00"]);
+    assert!(!quiet.contains("no call at all"), "{quiet}");
 }

@@ -9,6 +9,7 @@ use crate::audit::Person;
 use crate::base::BusinessDay;
 use crate::base::id::BorrowerId;
 use crate::base::person::{Mobile, ResidentId};
+use crate::bill::own_store;
 use crate::borrower::mobile_actions::{Former, NewMobile, StatedBy, change_mobile, find_former};
 use crate::borrower::{self, BorrowerRefusal};
 use crate::cli::line::Who;
@@ -124,9 +125,38 @@ async fn close(app: &App, named: &Named, who: Who) -> anyhow::Result<()> {
     }
     let app = app.by(Person::typed(&who.by));
     let closing = Closing { person: who.by, reason: who.reason };
-    closing_actions::close_for(&app, borrower_id, &closing).await.map_err(Fault::into_error)?;
+    match closing_actions::close_for(&app, borrower_id, &closing).await {
+        Ok(()) => {}
+        Err(Fault::Refused(refusal)) => bail!("{refusal}{}", against(&app, borrower_id).await?),
+        Err(fault) => return Err(fault.into_error()),
+    }
     println!(
         "the account of {borrower_id} is closed: its lines have ended, and nothing here tells any more who it was"
     );
     Ok(())
+}
+
+/// What keeps an account from being closed, and the command that shows more of it, as the end of a sentence; empty where nothing does.
+async fn against(app: &App, borrower_id: BorrowerId) -> anyhow::Result<String> {
+    let obstacles = closing_actions::obstacles(app, borrower_id).await?;
+    let amounts = [
+        (obstacles.owed(), "owed"),
+        (obstacles.in_flight, "being collected"),
+        (obstacles.owed_back, "on the way back to the card"),
+    ];
+    let amounts = amounts.iter().filter(|(amount, _)| amount.is_positive());
+    let mut told: Vec<String> = amounts.map(|(amount, what)| format!("{amount} yuan {what}")).collect();
+    if obstacles.owes_anything && !obstacles.owed().is_positive() {
+        told.push("interest that no bill has asked for yet".to_owned());
+    }
+    if obstacles.is_applying {
+        told.push("an application that is not decided".to_owned());
+    }
+    if told.is_empty() {
+        return Ok(String::new());
+    }
+    let lines = own_store::list_lines(&mut *app.pool.acquire().await?, borrower_id).await?;
+    let shown: Vec<String> = lines.iter().map(|line_id| format!("`fenqi line show {line_id}`")).collect();
+    let see = if shown.is_empty() { String::new() } else { format!("; see {}", shown.join(", ")) };
+    Ok(format!(": {}{see}", told.join(", ")))
 }

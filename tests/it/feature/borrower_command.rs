@@ -26,7 +26,8 @@ async fn an_account_is_closed_for_an_owner_who_cannot_unless_something_is_owed(p
     let close = [&["borrower", "close", "--mobile", mobile.as_str()][..], &WHO].concat();
 
     sqlx::query("update credit_line set used_fen = 1").execute(&pool).await.unwrap();
-    assert!(fenqi.refused(&close).contains("money owed cannot be closed"));
+    let owing = format!("money owed cannot be closed: 0.01 yuan owed; see `fenqi line show {line_id}`");
+    assert!(fenqi.refused(&close).contains(&owing), "{}", fenqi.refused(&close));
     assert!(house::did(&pool, "person_erased").await.is_empty(), "what is refused leaves nothing");
     sqlx::query("update credit_line set used_fen = 0").execute(&pool).await.unwrap();
 

@@ -129,6 +129,21 @@ async fn bad_input_is_refused_beside_its_field_and_kept(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_shop_for_which_nothing_is_on_sale_is_told_so_before_anybody_types(pool: PgPool) {
+    let mut till = Till::open(pool, "2026-03-02").await;
+    let nothing = "No installment plan is on sale for this shop";
+    let form = till.browser.get("/m/orders/new").await;
+    form.shows("One purchase: ").hides(nothing);
+    for code in ["harbour-standard", "harbour-free", "harbour-shared-fee"] {
+        fenqi::product::withdraw(&till.town.app, code, 1).await.unwrap();
+    }
+    till.browser.get("/m/orders/new").await.shows(nothing).hides("One purchase: ");
+    let fields = [("amount", "10"), ("description", ""), ("waits", "30m")];
+    let refused = till.browser.submit(&form, "/m/orders/new", &fields).await;
+    refused.has_status(422).shows(nothing).shows("No plan is for this amount");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_form_sent_twice_is_one_order_and_another_order_is_opened_only_when_it_is_asked_for_again(pool: PgPool) {
     let mut till = Till::open(pool, "2026-03-02").await;
     let form = till.browser.get("/m/orders/new").await;

@@ -92,6 +92,7 @@ sell-title = Orders
 sell-what = A code for one sale: the amount is filled in, and it is paid once.
 sell-new = New order
 sell-none = No order has been opened here yet.
+sell-nothing = No installment plan is on sale for this shop at present, so that no customer could pay an order. Please contact customer service.
 sell-amount = Amount (yuan)
 field-description = What for (optional)
 hint-description = For your own record, at most 40 characters

@@ -92,6 +92,7 @@ sell-title = 收款单
 sell-what = 为一笔交易生成收款码：金额已填好，只能付一次。
 sell-new = 新建收款单
 sell-none = 还没有收款单。
+sell-nothing = 目前没有可供本店使用的分期方案，开了收款单顾客也无法付款。请联系客服。
 sell-amount = 金额（元）
 field-description = 事由（选填）
 hint-description = 供本店查看，最多 40 个字

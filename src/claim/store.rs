@@ -272,12 +272,9 @@ pub struct Listed {
     pub taken_back_on: Option<BusinessDay>,
 }
 
-/// Claims, the newest first; only those with the status `only`, if one is given.
-pub async fn list_claims(
-    connection: &mut PgConnection,
-    only: Option<ClaimStatus>,
-    limit: i64,
-) -> sqlx::Result<Vec<Listed>> {
+/// Claims, the newest first. Those that wait, if only these are wanted, are those that were not paid or withdrawn, and those of which one
+/// person has said that they were booked wrongly.
+pub async fn list_claims(connection: &mut PgConnection, waiting_only: bool, limit: i64) -> sqlx::Result<Vec<Listed>> {
     sqlx::query_as!(
         Listed,
         r#"select c.claim_id as "claim_id: ClaimId", c.line_id as "line_id: LineId", c.loan_id as "loan_id: LoanId",
@@ -287,8 +284,10 @@ pub async fn list_claims(
                   c.confirmed_by, c.paid_on as "paid_on: BusinessDay", c.withdrawn_by,
                   c.withdrawn_on as "withdrawn_on: BusinessDay", c.reason, c.take_back_stated_by, c.take_back_reason,
                   c.taken_back_by, c.taken_back_on as "taken_back_on: BusinessDay"
-           from claim c where $1::text is null or c.status = $1 order by c.claim_id desc limit $2"#,
-        only.map(ClaimStatus::name),
+           from claim c
+           where not $1 or c.status = 'asked' or (c.status = 'paid' and c.take_back_stated_by is not null)
+           order by c.claim_id desc limit $2"#,
+        waiting_only,
         limit
     )
     .fetch_all(connection)

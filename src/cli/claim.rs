@@ -21,7 +21,7 @@ const LIST: &str = "fenqi claim list";
 pub enum Args {
     /// List claims, newest last, at most five hundred, with what became of them
     List {
-        /// Only those that were not paid or withdrawn
+        /// Only those that were not paid or withdrawn, and those that a second person is to take back
         #[arg(long)]
         open: bool,
         /// One JSON object a line
@@ -75,7 +75,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `_database` lives.
     let (app, _database) = trial::open_any().await?;
     match args {
-        Args::List { open, json } => list(&app, open.then_some(ClaimStatus::Asked), json).await?,
+        Args::List { open, json } => list(&app, open, json).await?,
         Args::Ask { loan, by } => {
             let app = app.by(Person::typed(&by));
             let asked = claim::ask(&app, loan, &by).await.map_err(look_at(LIST))?;
@@ -116,9 +116,9 @@ async fn take_back(app: &App, claim: ClaimId, word: &BookedWrongly) -> anyhow::R
     Ok(())
 }
 
-async fn list(app: &App, only: Option<ClaimStatus>, is_json: bool) -> anyhow::Result<()> {
+async fn list(app: &App, waiting_only: bool, is_json: bool) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
-    let mut claims = claim::list_claims(&mut connection, only, ASKED_MAX).await?;
+    let mut claims = claim::list_claims(&mut connection, waiting_only, ASKED_MAX).await?;
     let has_older = cut(&mut claims);
     for listed in claims.iter().rev() {
         if is_json {

@@ -24,7 +24,7 @@ use crate::error::Step;
 use crate::merchant::actions::{AccountChange, Judgement, StatedAccount, find_stated_account};
 use crate::merchant::agreement_store;
 use crate::merchant::code_actions::{CodeForms, code_forms};
-use crate::merchant::join_store::{self, ApplicationRow};
+use crate::merchant::join_store::{self, ApplicationRow, Wanted};
 use crate::merchant::staff::parse_staff_name;
 use crate::merchant::staff_actions::{self, Hiring, StaffChange, StaffShown};
 use crate::merchant::{self, AccountStep, Decision, MerchantStatus, Role, picture};
@@ -41,6 +41,9 @@ pub enum Args {
         /// Only those with this status
         #[arg(long)]
         status: Option<MerchantStatus>,
+        /// Only those of which somebody has stated another account or fee, and a second person has not
+        #[arg(long)]
+        proposed: bool,
         /// Go on after this one
         #[arg(long)]
         after: Option<MerchantId>,
@@ -154,7 +157,9 @@ pub struct Coding {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
-        Args::List { status, after, json } => list(&app, status, after, json).await?,
+        Args::List { status, proposed, after, json } => {
+            list(&app, Wanted { status, proposed_only: proposed, after, ..Wanted::default() }, json).await?;
+        }
         Args::Show { merchant, json } => show(&app, merchant, json).await?,
         Args::Add(stated) => adding::add(&app, stated).await?,
         Args::Approve(deciding) => decide(&app, deciding, Decision::Accept).await?,
@@ -198,19 +203,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(
-    app: &App,
-    status: Option<MerchantStatus>,
-    after: Option<MerchantId>,
-    is_json: bool,
-) -> anyhow::Result<()> {
+async fn list(app: &App, wanted: Wanted, is_json: bool) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
-    let mut rows = join_store::list_applications(&mut connection, status, after, LISTED_MAX as i64 + 1).await?;
+    let mut rows = join_store::list_applications(&mut connection, wanted, LISTED_MAX as i64 + 1).await?;
     let has_more = cut_at(&mut rows, LISTED_MAX);
     if is_json {
         println!("{}", serde_json::Value::from_iter(rows.iter().map(particulars)));
     } else {
-        print_list(&rows, status);
+        print_list(&rows, wanted);
     }
     if let Some(last) = rows.last().filter(|_| has_more) {
         say_cut(&format!("there are more; the same with --after {} lists them", last.merchant_id), is_json);
@@ -218,7 +218,7 @@ async fn list(
     Ok(())
 }
 
-fn print_list(rows: &[ApplicationRow], status: Option<MerchantStatus>) {
+fn print_list(rows: &[ApplicationRow], wanted: Wanted) {
     for row in rows {
         println!(
             "{}  {:<9}  {}  {}  {}",
@@ -230,7 +230,8 @@ fn print_list(rows: &[ApplicationRow], status: Option<MerchantStatus>) {
         );
     }
     if rows.is_empty() {
-        println!("no merchant{}", status.map_or_else(String::new, |status| format!(" is {}", status.name())));
+        let is = wanted.status.map_or_else(String::new, |status| format!(" is {}", status.name()));
+        println!("no merchant{is}{}", if wanted.proposed_only { " waits for a second person" } else { "" });
     }
 }
 

@@ -123,25 +123,26 @@ pub async fn find_application(
     connection: &mut PgConnection,
     merchant_id: MerchantId,
 ) -> sqlx::Result<Option<ApplicationRow>> {
-    let mut found = list(connection, Some(merchant_id), None, None, 1).await?;
-    Ok(found.pop())
+    let wanted = Wanted { merchant_id: Some(merchant_id), ..Wanted::default() };
+    Ok(list_applications(connection, wanted, 1).await?.pop())
 }
 
-/// Merchants after `after` in the order of their applications, of one status or of all.
+/// Filters of the list of merchants.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// Only this one.
+    pub merchant_id: Option<MerchantId>,
+    pub status: Option<MerchantStatus>,
+    /// Only those of which one person has stated another account or agreement, and a second one has not.
+    pub proposed_only: bool,
+    /// Only those that applied later than this one.
+    pub after: Option<MerchantId>,
+}
+
+/// Merchants in the order of their applications.
 pub async fn list_applications(
     connection: &mut PgConnection,
-    status: Option<MerchantStatus>,
-    after: Option<MerchantId>,
-    limit: i64,
-) -> sqlx::Result<Vec<ApplicationRow>> {
-    list(connection, None, status, after, limit).await
-}
-
-async fn list(
-    connection: &mut PgConnection,
-    merchant_id: Option<MerchantId>,
-    status: Option<MerchantStatus>,
-    after: Option<MerchantId>,
+    wanted: Wanted,
     limit: i64,
 ) -> sqlx::Result<Vec<ApplicationRow>> {
     sqlx::query_as!(
@@ -153,11 +154,13 @@ async fn list(
            from merchant
            where ($1::uuid is null or merchant_id = $1) and ($2::text is null or status = $2)
                  and ($3::uuid is null or merchant_id > $3)
+                 and (account_proposed_by is not null or agreement_proposed_by is not null or not $5)
            order by merchant_id limit $4"#,
-        merchant_id.map(MerchantId::uuid),
-        status as Option<MerchantStatus>,
-        after.map(MerchantId::uuid),
+        wanted.merchant_id.map(MerchantId::uuid),
+        wanted.status as Option<MerchantStatus>,
+        wanted.after.map(MerchantId::uuid),
         limit,
+        wanted.proposed_only,
     )
     .fetch_all(connection)
     .await

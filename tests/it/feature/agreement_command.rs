@@ -44,8 +44,12 @@ async fn purchases_before_another_agreement_are_refunded_by_their_own(pool: PgPo
     assert!(state("0.004", "li  na").contains("once somebody else"));
     assert!(state("0.005", "Wang Wei").contains("once somebody else"));
     assert!(state("0.004", "Li Na").contains("once somebody else"));
+    // Whoever is to be the second finds it without being told which merchant it is.
+    let proposed = || fenqi.done(&["merchant", "list", "--proposed"]);
+    assert!(proposed().starts_with(&merchant) && proposed().lines().count() == 1, "{}", proposed());
     let meanwhile = buy("meanwhile").await;
     assert!(state("0.004", "Wang Wei").contains("pays what Li Na stated from its next purchase on"));
+    assert_eq!(proposed(), "no merchant waits for a second person\n");
     let after = buy("after").await;
     // 0.006 × 100,000, and 0.004 × 100,000.
     let fees = pairs(&pool, "select idempotency_key, discount_fee_fen from purchase order by 1").await;

@@ -122,7 +122,10 @@ async fn what_was_booked_wrongly_is_taken_back_by_two_the_last_one_first(pool: P
             stated.contains(&format!(r"fenqi claim take-back {id} --reason 'another loan'\''s' --by NAME")),
             "{stated}"
         );
-        assert!(typed(&["claim", "list"]).contains("said to be booked wrongly by Li Na: another loan's"));
+        // What waits for a second person is open, and a claim that was paid is not.
+        let open = typed(&["claim", "list", "--open"]);
+        assert!(open.starts_with(id.as_str()) && open.lines().count() == 1, "{open}");
+        assert!(open.contains("said to be booked wrongly by Li Na: another loan's"), "{open}");
         assert!(fenqi.refused(&take_back("li  na")).contains("a second person has to say the same"));
         assert!(typed(&take_back("Wang Wei")).contains("is taken back and booked"));
         assert!(fenqi.refused(&take_back("Wang Wei")).contains("the claim was taken back; ask anew"));

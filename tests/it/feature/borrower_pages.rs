@@ -204,6 +204,7 @@ async fn an_application_may_be_refused_reviewed_or_decided_late(pool: PgPool) {
         .get("/apply")
         .await
         .shows("Being decided")
+        .shows("href=\"/apply\">Look again")
         .shows("hx-get=\"/apply/state\"")
         .shows("http-equiv=\"refresh\"");
 }

@@ -113,6 +113,7 @@ async fn a_newcomer_applies_is_accepted_and_owns_the_merchant(pool: PgPool) {
     unticked.has_status(422).shows("Please fill this in");
     let state = place.browser.submit(&submit, "/m/join/submit", &[("confirm_join", "yes")]).await;
     state.is_at("/m/join").shows("Under review").shows("hx-get=\"/m/join/state\"");
+    state.shows("href=\"/m/join\">Look again");
     assert_eq!(place.part().await, (204, String::new()), "nothing changes while nobody decides");
     place.browser.get("/m").await.is_at("/m/join").shows("Under review");
     // Sent again, as by a second tap or from another tab, it is the same application.

@@ -20,7 +20,7 @@ async fn open_order(till: &mut Till, amount: &str) -> String {
         .shows("三人沙发")
         .shows("<svg")
         .shows("Can be paid until 2 March 2026");
-    shown.shows("hx-trigger=\"every 2s\"");
+    shown.shows("hx-trigger=\"every 2s\"").shows(&format!("href=\"{}\">Look again", shown.at));
     shown.at.clone()
 }
 

@@ -12,7 +12,7 @@ use crate::audit::{self, Entry, Link, Search, store};
 use crate::base::BusinessDay;
 use crate::base::hex::{hex_decode, hex_encode};
 use crate::cli::line::filled;
-use crate::cli::{Sharing, find_database, set_up};
+use crate::cli::{Sharing, find_database, say_if_no_house, set_up};
 use crate::database;
 use crate::verify::store::begin_snapshot;
 
@@ -69,6 +69,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // The private PostgreSQL, if it is ours, runs as long as `database` lives.
     let database = find_database(&config, Sharing::Shared).await?;
     let pool = database::open(&database.url, 1).await?;
+    say_if_no_house(&database, &pool).await?;
     match args {
         Args::List(wanted) => list(&pool, &wanted).await?,
         Args::Head { json } => head(&pool, json).await?,

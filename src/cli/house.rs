@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::audit::{self, Act, Action};
-use crate::base::BusinessDay;
+use crate::base::{BusinessDay, Clock};
 use crate::business_day::store;
 use crate::cli::by::By;
-use crate::cli::open_house;
+use crate::cli::{Sharing, find_database, open_app, set_up};
 use crate::database;
 
 #[derive(clap::Subcommand)]
@@ -26,8 +26,10 @@ pub enum Args {
 
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args::Open { date, by } = args;
-    let (app, _database) = open_house().await?;
-    let app = app.by(by.person());
+    let config = set_up()?;
+    // The private PostgreSQL, if it is ours, runs as long as `database` lives.
+    let database = find_database(&config, Sharing::Shared).await?;
+    let app = open_app(&config, &database, Clock::System).await?.by(by.person());
     // A mistyped day without known working days could never be closed, nor opened again.
     app.calendar.next_working_day(date).context("the house is not opened")?;
     let mut transaction = database::begin(&app.pool).await?;

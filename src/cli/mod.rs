@@ -52,7 +52,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use opening::{
-    Database, Sharing, app_on, ensure_open, find_database, open_app, open_house, refuse_new_key, set_up,
+    Database, Sharing, app_on, ensure_open, find_database, open_app, open_house, refuse_new_key, say_if_no_house,
+    set_up,
 };
 pub use stop::stop_signal;
 

@@ -129,7 +129,23 @@ pub async fn open_house() -> anyhow::Result<(App, Database)> {
     let config = set_up()?;
     let database = find_database(&config, Sharing::Shared).await?;
     let app = open_app(&config, &database, Clock::System).await?;
+    say_if_no_house(&database, &app.pool).await?;
     Ok((app, database))
+}
+
+/// Says on standard error that the private PostgreSQL holds no house: whoever types a command outside of the house's shell must not believe
+/// that nothing waits, or fails, where the command prints nothing.
+///
+/// # Errors
+/// Failures of the database.
+pub async fn say_if_no_house(database: &Database, pool: &PgPool) -> anyhow::Result<()> {
+    if database.server.is_some() && business_day::store::find_today(&mut *pool.acquire().await?).await?.is_none() {
+        eprintln!(
+            "DATABASE_URL is not set, and the private PostgreSQL that is used without it holds no house; type commands in the \
+             house's shell (docs/OPERATIONS.md)"
+        );
+    }
+    Ok(())
 }
 
 /// Checks that the house has been opened.

@@ -18,7 +18,7 @@ use crate::audit::Person;
 use crate::base::Clock;
 use crate::cli::line::one_line;
 use crate::cli::typed::moment;
-use crate::cli::{Sharing, apply, check_risk, find_database, notify, open_app, pay_order, set_up};
+use crate::cli::{Sharing, apply, check_risk, find_database, notify, open_app, pay_order, say_if_no_house, set_up};
 use crate::error::{Fault, Step};
 use crate::partner::key::{Algorithm, PrivateKey, PublicKey, pem_encode};
 use crate::text_file;
@@ -211,6 +211,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = set_up()?;
     let database = find_database(&config, Sharing::Shared).await?;
     let app = open_app(&config, &database, Clock::System).await?;
+    say_if_no_house(&database, &app.pool).await?;
     match args {
         Args::Add(add) => add_partner(&app, add).await?,
         Args::Key(key) => change_keys(&app, key).await?,

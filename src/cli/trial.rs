@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveTime, Utc};
 use crate::app::App;
 use crate::base::{BusinessDay, Clock};
 use crate::business_day;
-use crate::cli::{Database, Sharing, app_on, find_database, open_app, set_up};
+use crate::cli::{Database, Sharing, app_on, find_database, open_app, say_if_no_house, set_up};
 use crate::config::Config;
 use crate::outbox::event_store;
 use crate::partner;
@@ -52,6 +52,7 @@ fn has_own_partners(config: &Config) -> bool {
 async fn open_on_its_clock(config: &Config) -> anyhow::Result<(App, Database)> {
     let database = find_database(config, Sharing::Shared).await?;
     let app = open_app(config, &database, Clock::System).await?;
+    say_if_no_house(&database, &app.pool).await?;
     match house_time(&app).await? {
         None => Ok((app, database)),
         // A new app, so that the partners' breakers and the call log use this clock too.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use sqlx::PgPool;
 
-use crate::cli::{Sharing, find_database, progress, set_up};
+use crate::cli::{Sharing, find_database, progress, say_if_no_house, set_up};
 use crate::database;
 use crate::verify::store::IDENTITIES;
 use crate::verify::{Finding, verify_telling};
@@ -20,6 +20,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = set_up()?;
     let database = find_database(&config, Sharing::Shared).await?;
     let pool = database::open(&database.url, 1).await?;
+    say_if_no_house(&database, &pool).await?;
     let findings = verify_with_bar(&pool).await?;
     pool.close().await;
     if args.json {

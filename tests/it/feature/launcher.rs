@@ -134,6 +134,23 @@ async fn a_start_that_is_interrupted_leaves_no_server_behind() {
     assert_eq!(place.postmaster(), None);
 }
 
+#[test]
+fn a_command_that_finds_no_house_because_it_is_typed_outside_of_its_shell_says_so() {
+    let place = Place::new("no-house");
+    assert!(place.run(&["db", "start"]).status.success());
+    let lists =
+        [&["jobs", "list"][..], &["payout", "list", "--failed"], &["notices"], &["partner", "list"], &["verify"]];
+    for list in lists {
+        let told = said(&place.run(list).stderr);
+        assert!(told.contains("holds no house; type commands in the house's shell"), "{list:?}: {told}");
+    }
+    let opened = place.run(&["house", "open", "--date", "2026-03-02"]);
+    assert!(opened.status.success() && !said(&opened.stderr).contains("holds no house"), "{}", said(&opened.stderr));
+    for list in lists {
+        assert!(!said(&place.run(list).stderr).contains("holds no house"), "{list:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_server_started_by_hand_stays_until_it_is_stopped_by_hand() {
     let place = Place::new("by-hand");

@@ -16,7 +16,7 @@ pub mod api;
 pub use close::cut_of_line;
 pub use given_back_store::{BilledParts, add_given_back, load_billed_parts, load_recovered};
 pub use loan_h5::find_story;
-pub use model::{BilledInstallment, Parts, Payment, ReopenedBill};
+pub use model::{BilledInstallment, Parts, Payment};
 pub use own_actions::{LoanStory, all_installments, owed_by_line};
 pub use own_store::{
     Coming, OwnPending, earlier_versions, find_coming, list_lines, list_outstanding, list_pending, list_schedules,

@@ -46,15 +46,6 @@ pub struct Payment {
     pub fen_days: i128,
 }
 
-/// A bill that was paid in full, and is open again because a payment was taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReopenedBill {
-    pub line_id: LineId,
-    pub due_on: BusinessDay,
-    /// The last day whose stages of lateness were told of it; `None` while none was.
-    pub told_until: Option<BusinessDay>,
-}
-
 impl Parts {
     /// The sum of all four parts.
     pub fn total(&self) -> Fen {

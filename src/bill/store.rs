@@ -4,7 +4,7 @@ use chrono::{Datelike, NaiveDate};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{BilledInstallment, Parts, ReopenedBill};
+use super::model::{BilledInstallment, Parts};
 use crate::base::id::{LineId, LoanId, ProductId};
 use crate::base::{AccountRange, BusinessDay, Fen, Rate, When};
 use crate::overdue::OverdueSpan;
@@ -335,23 +335,18 @@ pub async fn mark_bills_paid(
     Ok(())
 }
 
-/// Opens bills again of which a payment was taken back; returns those that had been paid in full.
-pub async fn reopen_bills(
-    connection: &mut PgConnection,
-    bills: &[(LineId, BusinessDay)],
-) -> sqlx::Result<Vec<ReopenedBill>> {
-    sqlx::query_as!(
-        ReopenedBill,
-        r#"update bill b set status = 'open', paid_on = null
-           from unnest($1::uuid[], $2::date[]) as again(line_id, due_on)
-           where b.line_id = again.line_id and b.due_on = again.due_on and b.status = 'paid'
-           returning b.line_id as "line_id: LineId", b.due_on as "due_on: BusinessDay",
-                     b.told_until as "told_until: BusinessDay""#,
+/// Opens bills again of which a payment was taken back, where they had been paid in full.
+pub async fn reopen_bills(connection: &mut PgConnection, bills: &[(LineId, BusinessDay)]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update bill b set status = 'open', paid_on = null
+         from unnest($1::uuid[], $2::date[]) as again(line_id, due_on)
+         where b.line_id = again.line_id and b.due_on = again.due_on and b.status = 'paid'",
         &bills.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
-        &bills.iter().map(|(_, due_on)| due_on.date()).collect::<Vec<NaiveDate>>(),
+        &bills.iter().map(|(_, due_on)| due_on.date()).collect::<Vec<NaiveDate>>()
     )
-    .fetch_all(connection)
-    .await
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Installments of a line that statements have billed, paid or not, by loan and period.

@@ -11,10 +11,11 @@ use super::charge_off_actions::{charge_off, look_back};
 use super::charge_off_store::take_look_back;
 use super::stage::Stage;
 use super::store::{self, LateBill, StageDay};
-use super::told::{Late, Told, Unpaid};
+use super::told::{Late, Told, Unpaid, reaching};
 use crate::app::App;
 use crate::base::id::LineId;
 use crate::base::{AccountRange, BusinessDay, When};
+use crate::bill::BilledInstallment;
 use crate::credit::change::{Change, Note, line_changed};
 use crate::credit::{self, Freeze, Line};
 use crate::product::ProductVersion;
@@ -22,6 +23,17 @@ use crate::{bill, notice, outbox};
 
 /// For each due day and product version: the stages that its unpaid bills reach at the end of the day being closed.
 type Stages = HashMap<StageDay, Vec<(Stage, Arc<ProductVersion>)>>;
+
+/// A bill that reaches a stage to tell of at the end of the day being closed.
+struct Reached<'a> {
+    stage: Stage,
+    late: &'a LateBill,
+    /// Of its line.
+    product: &'a ProductVersion,
+    of_bill: &'a [Unpaid],
+    /// Those of the bill that reach the stage.
+    unpaid: Vec<&'a Unpaid>,
+}
 
 /// A late bill is told to its borrower and funder, and its line is locked, changed and journalled: as much work as billing this
 /// many loans. In chunks of full size the late bills of a day would often be one chunk, and all workers but one idle.
@@ -66,24 +78,25 @@ pub async fn run(
     let mut told = Told::new(When { business_day: day, at: app.clock.now() });
     let mut to_freeze = HashMap::new();
     let installments = unpaid_by_bill(connection, app, &bills, day).await?;
-    let mut to_tell = Vec::new();
-    for late in bills.iter().filter(|late| installments.contains_key(&late.bill())) {
-        for (stage, product) in reached(&stages, late) {
+    let mut reached = Vec::new();
+    for late in &bills {
+        let Some(of_bill) = installments.get(&late.bill()) else { continue };
+        for (stage, product) in stages_of(&stages, late) {
+            let unpaid = reaching(*stage, &product.terms, of_bill, &(day..=day));
+            if unpaid.is_empty() {
+                continue;
+            }
             match stage {
                 Stage::Freeze => {
                     to_freeze.insert(late.line_id, product.clone());
                 }
-                Stage::Overdue | Stage::Claim | Stage::ChargeOff => to_tell.push((*stage, late, product)),
+                Stage::Overdue | Stage::Claim | Stage::ChargeOff => {
+                    reached.push(Reached { stage: *stage, late, product, of_bill, unpaid });
+                }
             }
         }
     }
-    let late: Vec<(LineId, BusinessDay)> = to_tell.iter().map(|(_, late, _)| late.bill()).collect();
-    // Without the bills of which a payment was taken back since the day has ended: whoever did that has told of them.
-    let not_told = store::mark_told(connection, &late, day).await?;
-    for (stage, late, product) in to_tell.into_iter().filter(|(_, late, _)| not_told.contains(&late.bill())) {
-        let reached = Late { line_id: late.line_id, borrower_id: late.borrower_id, due_on: late.due_on };
-        told.reached(stage, reached, &product.terms.funder, &installments[&late.bill()]);
-    }
+    tell(connection, &reached, &mut told).await?;
     let frozen = freeze(connection, lines, &to_freeze, &mut told).await?;
     look_back(connection, app, &to_look_back, &mut told).await?;
     let charged_off = charge_off(connection, &mut told).await?;
@@ -106,9 +119,30 @@ async fn load_stages(connection: &mut PgConnection, app: &App, day: BusinessDay)
 }
 
 /// The stages that a bill reaches.
-fn reached<'a>(stages: &'a Stages, late: &LateBill) -> &'a [(Stage, Arc<ProductVersion>)] {
+fn stages_of<'a>(stages: &'a Stages, late: &LateBill) -> &'a [(Stage, Arc<ProductVersion>)] {
     let LateBill { product_id, product_version, due_on, .. } = *late;
     stages.get(&StageDay { product_id, product_version, due_on }).map_or(&[], Vec::as_slice)
+}
+
+/// Tells of the stages that are reached. What was told already is left out: a payment was taken back since the day has ended, and whoever
+/// did that has told of it.
+async fn tell(connection: &mut PgConnection, reached: &[Reached<'_>], told: &mut Told) -> anyhow::Result<()> {
+    let day = told.when.business_day;
+    let bills: Vec<(LineId, BusinessDay)> = reached.iter().map(|one| one.late.bill()).collect();
+    let of_people = store::mark_people_told(connection, &bills, day).await?;
+    let installments: Vec<&BilledInstallment> =
+        reached.iter().flat_map(|one| &one.unpaid).map(|unpaid| &unpaid.billed).collect();
+    let of_funder = store::mark_funder_told(connection, &installments, day).await?;
+    for Reached { stage, late, product, of_bill, unpaid } in reached {
+        if of_people.contains_key(&late.bill()) {
+            let late = Late { line_id: late.line_id, borrower_id: late.borrower_id, due_on: late.due_on };
+            told.tell_people(*stage, late, &reaching(*stage, &product.terms, *of_bill, &(..=day)));
+        }
+        let is_untold = |one: &&Unpaid| of_funder.contains_key(&(one.billed.loan_id, one.billed.period));
+        let untold: Vec<&Unpaid> = unpaid.iter().copied().filter(is_untold).collect();
+        told.tell_funder(*stage, &product.terms.funder, &untold);
+    }
+    Ok(())
 }
 
 /// Freezes those of the locked lines that are `late`, in addition to any freeze for another reason. Returns how many.

@@ -1,14 +1,15 @@
 //! SQL of lateness: which unpaid bills reach a stage today (bills that reach none are not read), and what is unpaid in all.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::bucket::UnpaidOf;
-use crate::base::id::{BorrowerId, FunderId, LineId, ProductId};
+use crate::base::id::{BorrowerId, FunderId, LineId, LoanId, ProductId};
 use crate::base::{AccountRange, BusinessDay, Fen};
+use crate::bill::BilledInstallment;
 
 /// A due day whose unpaid bills reach a stage, for the lines of one product version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,27 +58,60 @@ pub async fn cut_late(
     .await
 }
 
-/// Records that the stages up to `day` are told of these bills; returns those of which that of `day` was not. The caller holds their lines.
-pub async fn mark_told(
+/// Records that people are told of the stages of these bills up to `day`. Returns those of which they had not been told so far, each with
+/// the last day whose stages they had been told of. The caller holds the lines.
+pub async fn mark_people_told(
     connection: &mut PgConnection,
     bills: &[(LineId, BusinessDay)],
     day: BusinessDay,
-) -> sqlx::Result<HashSet<(LineId, BusinessDay)>> {
+) -> sqlx::Result<BTreeMap<(LineId, BusinessDay), Option<BusinessDay>>> {
     if bills.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(BTreeMap::new());
     }
     let marked = sqlx::query!(
         r#"update bill b set told_until = $3
-           from unnest($1::uuid[], $2::date[]) as late(line_id, due_on)
-           where b.line_id = late.line_id and b.due_on = late.due_on and (b.told_until is null or b.told_until < $3)
-           returning b.line_id as "line_id: LineId", b.due_on as "due_on: BusinessDay""#,
+           from (select b.line_id, b.due_on, b.told_until
+                 from unnest($1::uuid[], $2::date[]) as late(line_id, due_on)
+                 join bill b on b.line_id = late.line_id and b.due_on = late.due_on
+                 where b.told_until is null or b.told_until < $3) as before
+           where b.line_id = before.line_id and b.due_on = before.due_on
+           returning b.line_id as "line_id!: LineId", b.due_on as "due_on!: BusinessDay",
+                     before.told_until as "told_until?: BusinessDay""#,
         &bills.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
         &bills.iter().map(|(_, due_on)| due_on.date()).collect::<Vec<NaiveDate>>(),
         day.date()
     )
     .fetch_all(connection)
     .await?;
-    Ok(marked.into_iter().map(|row| (row.line_id, row.due_on)).collect())
+    Ok(marked.into_iter().map(|row| ((row.line_id, row.due_on), row.told_until)).collect())
+}
+
+/// Records that the funder is told of the stages of these installments up to `day`. Returns those of which it had not been told so far, by
+/// loan and period, each with the last day whose stages it had been told of. The caller holds the lines.
+pub async fn mark_funder_told(
+    connection: &mut PgConnection,
+    installments: &[&BilledInstallment],
+    day: BusinessDay,
+) -> sqlx::Result<BTreeMap<(LoanId, i16), Option<BusinessDay>>> {
+    if installments.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let marked = sqlx::query!(
+        r#"update bill_line i set told_until = $4
+           from (select i.line_id, i.loan_id, i.period, i.told_until
+                 from unnest($1::uuid[], $2::uuid[], $3::smallint[]) as late(line_id, loan_id, period)
+                 join bill_line i on i.line_id = late.line_id and i.loan_id = late.loan_id and i.period = late.period
+                 where i.told_until is null or i.told_until < $4) as before
+           where i.line_id = before.line_id and i.loan_id = before.loan_id and i.period = before.period
+           returning i.loan_id as "loan_id!: LoanId", i.period as "period!", before.told_until as "told_until?: BusinessDay""#,
+        &installments.iter().map(|billed| billed.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &installments.iter().map(|billed| billed.loan_id.uuid()).collect::<Vec<Uuid>>(),
+        &installments.iter().map(|billed| billed.period).collect::<Vec<i16>>(),
+        day.date()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(marked.into_iter().map(|row| ((row.loan_id, row.period), row.told_until)).collect())
 }
 
 /// The unpaid bills of `range` that are due on a stage's due day of their line's version.

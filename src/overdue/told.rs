@@ -1,6 +1,7 @@
 //! Notices and events about late bills: to borrowers, operators and funders.
 
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 
 use serde_json::json;
 
@@ -38,6 +39,17 @@ impl Unpaid {
     }
 }
 
+/// Those of `unpaid` that owe anything and reach a stage at the close of one of these days; `terms` are those of their line.
+pub(super) fn reaching<'a>(
+    stage: Stage,
+    terms: &Terms,
+    unpaid: impl IntoIterator<Item = &'a Unpaid>,
+    days: &impl RangeBounds<BusinessDay>,
+) -> Vec<&'a Unpaid> {
+    let reaches = |one: &&Unpaid| days.contains(&stage.day_of(terms, one.billed.due_on()));
+    unpaid.into_iter().filter(|one| !one.owed.is_zero()).filter(reaches).collect()
+}
+
 /// What is to be told, and which loans are to be charged off, collected first and written together at the end.
 #[derive(Debug)]
 pub struct Told {
@@ -60,28 +72,35 @@ impl Told {
         Told { when, notices: Vec::new(), messages: Vec::new(), to_charge_off: BTreeMap::new() }
     }
 
-    /// Adds what is told of a bill that has reached a stage. A freeze is not told here: the change of the line tells it.
-    pub fn reached(&mut self, stage: Stage, late: Late, funder: &str, unpaid: &[Unpaid]) {
+    /// Tells the borrower or the operators of a bill whose `unpaid` installments have reached a stage by now. A freeze is not told
+    /// here: the change of the line tells it.
+    pub(super) fn tell_people(&mut self, stage: Stage, late: Late, unpaid: &[&Unpaid]) {
         match stage {
-            Stage::Overdue => self.tell_overdue(late, funder, unpaid),
+            Stage::Overdue => self.tell_borrower(late, unpaid),
             Stage::Freeze => {}
-            Stage::Claim => {
-                self.tell_operators(late, "claim_due");
-                self.tell_claim_due(funder, unpaid);
-            }
-            Stage::ChargeOff => {
-                self.tell_operators(late, "charge_off_due");
-                self.mark_for_charge_off(funder, unpaid);
-            }
+            Stage::Claim => self.tell_operators(late, "claim_due"),
+            Stage::ChargeOff => self.tell_operators(late, "charge_off_due"),
         }
     }
 
-    /// Tells the borrower once per bill, and the funder once per loan in it, even where only interest is unpaid (an
-    /// interest-first plan bills its principal last).
-    fn tell_overdue(&mut self, late: Late, funder: &str, unpaid: &[Unpaid]) {
+    /// Tells the funder of installments that have reached a stage, once per loan, and marks the loans for charge-off at that stage.
+    pub(super) fn tell_funder(&mut self, stage: Stage, funder: &str, unpaid: &[&Unpaid]) {
+        match stage {
+            Stage::Overdue => self.tell_overdue(funder, unpaid),
+            Stage::Freeze => {}
+            Stage::Claim => self.tell_claim_due(funder, unpaid),
+            Stage::ChargeOff => self.mark_for_charge_off(funder, unpaid),
+        }
+    }
+
+    fn tell_borrower(&mut self, late: Late, unpaid: &[&Unpaid]) {
         let owed: Fen = unpaid.iter().map(|unpaid| unpaid.owed.total()).sum();
         let body = json!({ "line": late.line_id, "due_on": late.due_on, "owed_fen": owed });
         self.notices.push(Notice::to_borrower(late.borrower_id, "overdue", body, self.when));
+    }
+
+    /// Tells the funder once per loan, even where only interest is unpaid (an interest-first plan bills its principal last).
+    fn tell_overdue(&mut self, funder: &str, unpaid: &[&Unpaid]) {
         let of_loans = unpaid.iter().filter(|unpaid| unpaid.owed.receivable().is_positive());
         self.messages.extend(of_loans.map(|Unpaid { billed, owed }| Message {
             partner: funder.to_owned(),
@@ -102,9 +121,8 @@ impl Told {
     }
 
     /// Tells the funder, once per loan in the bill, what the guarantor may be asked for.
-    fn tell_claim_due(&mut self, funder: &str, unpaid: &[Unpaid]) {
-        let owing = unpaid.iter().filter(|unpaid| !unpaid.owed.is_zero());
-        self.messages.extend(owing.map(|Unpaid { billed, owed }| Message {
+    fn tell_claim_due(&mut self, funder: &str, unpaid: &[&Unpaid]) {
+        self.messages.extend(unpaid.iter().map(|Unpaid { billed, owed }| Message {
             partner: funder.to_owned(),
             kind: "claim_due",
             object_id: billed.loan_id.uuid(),
@@ -124,7 +142,7 @@ impl Told {
     }
 
     /// Marks every loan in the bill that owes more than penalty for charge-off.
-    pub(super) fn mark_for_charge_off(&mut self, funder: &str, unpaid: &[Unpaid]) {
+    pub(super) fn mark_for_charge_off(&mut self, funder: &str, unpaid: &[&Unpaid]) {
         let owing = unpaid.iter().filter(|unpaid| unpaid.owed.receivable().is_positive());
         let of_loans = owing.map(|Unpaid { billed, .. }| {
             (billed.loan_id, ToChargeOff { line_id: billed.line_id, funder: funder.to_owned() })
@@ -176,7 +194,8 @@ mod tests {
             due_on: unpaid[0].billed.due_on(),
         };
         let mut told = Told::new(when);
-        told.reached(Stage::Overdue, late, "harbour-bank", &unpaid);
+        told.tell_people(Stage::Overdue, late, &unpaid.each_ref());
+        told.tell_funder(Stage::Overdue, "harbour-bank", &unpaid.each_ref());
         let fen = |message: &Message| {
             ["principal", "interest", "fee"].map(|part| message.body[format!("unpaid_{part}_fen")].as_i64().unwrap())
         };
@@ -191,15 +210,10 @@ mod tests {
         let mut told = Told::new(when);
         let penalty = Parts { penalty: Fen::new(7), ..Parts::default() };
         let owing = [unpaid(2, Parts { interest: Fen::new(1), ..penalty }), unpaid(3, penalty)];
-        let late = Late {
-            line_id: owing[0].billed.line_id,
-            borrower_id: BorrowerId::from_uuid(Uuid::from_u128(4)),
-            due_on: owing[0].billed.due_on(),
-        };
-        told.reached(Stage::ChargeOff, late, "harbour-bank", &owing);
-        told.reached(Stage::ChargeOff, late, "harbour-bank", &owing);
+        told.tell_funder(Stage::ChargeOff, "harbour-bank", &owing.each_ref());
+        told.tell_funder(Stage::ChargeOff, "harbour-bank", &owing.each_ref());
         let due: Vec<_> = told.to_charge_off.into_iter().collect();
-        let once = ToChargeOff { line_id: late.line_id, funder: "harbour-bank".to_owned() };
+        let once = ToChargeOff { line_id: owing[0].billed.line_id, funder: "harbour-bank".to_owned() };
         assert_eq!(due, [(owing[0].billed.loan_id, once)]);
     }
 }

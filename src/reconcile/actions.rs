@@ -408,12 +408,12 @@ async fn reverse(connection: &mut PgConnection, app: &App, found: &Break, person
         return Err(Fault::Refused(BreakRefusal::BorrowerErased));
     }
     let taken_back = repayment::take_back(connection, app, &order, person).await;
-    let reopened = taken_back.map_err(|fault| fault.map_refusal(BreakRefusal::NotReversed))?;
+    taken_back.map_err(|fault| fault.map_refusal(BreakRefusal::NotReversed))?;
     if found.theirs.is_positive() && !repayment::receive_from_file(connection, app, &order, found.theirs).await? {
         return Err(Fault::Refused(BreakRefusal::BookedBefore));
     }
     // Last, because only now it is known what the channel's money leaves unpaid.
-    Ok(overdue::tell_passed(connection, app, order.line_id, &reopened).await?)
+    Ok(overdue::tell_passed(connection, app, order.line_id).await?)
 }
 
 /// Opens a separate break over what people had booked beyond the order's success, once that success is reversed: it is a separate receipt,

@@ -9,7 +9,6 @@ use super::{notices, posting, reversal_store, store};
 use crate::app::App;
 use crate::base::id::{BorrowerId, LoanId, RepaymentId};
 use crate::base::{BusinessDay, When};
-use crate::bill::ReopenedBill;
 use crate::credit::Line;
 use crate::credit::change::lines_changed;
 use crate::error::{Fault, Outcome};
@@ -30,19 +29,16 @@ pub(super) struct ToReverse<'a> {
 pub(super) struct Reversed {
     pub reversal: Repayment,
     pub borrower_id: BorrowerId,
-    /// The bills that had been paid and are open again.
-    pub reopened: Vec<ReopenedBill>,
 }
 
-/// Reverses what was booked for an order, and ends the order as reversed, in the caller's transaction. Returns the bills that had been
-/// paid and are open again: the caller first books whatever money came instead, and then reports the stages of lateness that those
-/// bills have passed meanwhile.
+/// Reverses what was booked for an order, and ends the order as reversed, in the caller's transaction. The caller first books whatever
+/// money came instead, and then tells of the stages of lateness that have passed while what is owed again counted as paid.
 pub async fn take_back(
     connection: &mut PgConnection,
     app: &App,
     order: &Withholding,
     person: &str,
-) -> Outcome<Vec<ReopenedBill>, ReversalRefusal> {
+) -> Outcome<(), ReversalRefusal> {
     let line_id = order.line_id;
     let line = credit::store::lock_lines(connection, &[line_id]).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
     let today = business_day::store::hold_today(connection).await?;
@@ -64,8 +60,7 @@ pub async fn take_back(
     let reversed = reverse(connection, app, line, ToReverse { original: &original, person, when }).await;
     let reversed = reversed.map_err(|fault| fault.map_refusal(|refusal| refusal.of_order(order.purpose)))?;
     let told = notices::repayment_reversed(reversed.borrower_id, &reversed.reversal);
-    notice::raise(connection, &[told]).await?;
-    Ok(reversed.reopened)
+    Ok(notice::raise(connection, &[told]).await?)
 }
 
 /// Reverses a repayment on bills, loans, line and books, in the caller's transaction, which holds the line and the business day. If it
@@ -106,8 +101,8 @@ pub(super) async fn reverse(
     let taken_back = TakenBack { reversal_id, person: person.to_owned(), when };
     let reversal = account.take_back(&Repayment { recourse, ..original.clone() }, taken_back, &of_line.terms);
     let unsaved = Unsaved { account: &account, reversal: &reversal, restored, partner };
-    let reopened = save(connection, unsaved).await?;
-    Ok(Reversed { reversal, borrower_id, reopened })
+    save(connection, unsaved).await?;
+    Ok(Reversed { reversal, borrower_id })
 }
 
 /// Loans that the money had paid off get their earlier schedule back. Returns the messages to the funder.
@@ -175,12 +170,12 @@ struct Unsaved<'a> {
     partner: &'a str,
 }
 
-async fn save(connection: &mut PgConnection, unsaved: Unsaved<'_>) -> anyhow::Result<Vec<ReopenedBill>> {
+async fn save(connection: &mut PgConnection, unsaved: Unsaved<'_>) -> anyhow::Result<()> {
     let Unsaved { account, reversal, restored, partner } = unsaved;
     let installments: Vec<_> = account.installments.iter().map(|open| &open.billed).collect();
     bill::store::save_installments(connection, &installments).await?;
     let bills: Vec<_> = installments.iter().map(|billed| (billed.line_id, billed.due_on())).collect();
-    let reopened = bill::store::reopen_bills(connection, &bills).await?;
+    bill::store::reopen_bills(connection, &bills).await?;
     let loans: Vec<Loan> = account.loans.iter().map(|open| open.loan.clone()).collect();
     loan::store::save_loans(connection, &loans).await?;
     credit::store::save_lines(connection, std::slice::from_ref(&account.line), &account.entries).await?;
@@ -192,6 +187,5 @@ async fn save(connection: &mut PgConnection, unsaved: Unsaved<'_>) -> anyhow::Re
     messages.extend(restored);
     messages.extend(lines_changed(partner, &account.line, &account.entries));
     notice::raise(connection, &account.told()).await?;
-    outbox::store::enqueue(connection, &messages).await?;
-    Ok(reopened)
+    Ok(outbox::store::enqueue(connection, &messages).await?)
 }

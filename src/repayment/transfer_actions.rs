@@ -84,7 +84,7 @@ async fn take_back(
     }
     let told = notices::transfer_taken_back(reversed.borrower_id, &reversed.reversal);
     notice::raise(connection, &[told]).await?;
-    overdue::tell_passed(connection, app, line_id, &reversed.reopened).await?;
+    overdue::tell_passed(connection, app, line_id).await?;
     let detail = json!({ "proposal_no": proposal_no, "reversal_id": reversal_id });
     audit::record(connection, app, Act::new(Action::TransferTakenBack, repayment_id, detail)).await?;
     Ok(reversed.reversal)

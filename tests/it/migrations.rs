@@ -353,12 +353,31 @@ async fn of_bills_that_were_late_the_stages_before_they_were_paid_are_told(pool:
                               ('2026-08-25', '2026-09-02'), ('2026-09-01', null), ('2026-09-25', null))
                       as made(due_on, paid_on)";
     sqlx::raw_sql(bills).execute(&pool).await.unwrap();
+    // One installment of each was paid three days after it was due, and another with the bill.
+    let installments = "insert into bill_line (line_id, loan_id, period, due_on, principal_fen, interest_fen, fee_fen, principal_paid_fen)
+                        select line_id, line_id, period, due_on, 1, 0, 0,
+                               case when period = 1 and due_on < '2026-09-01' or paid_on is not null then 1 else 0 end
+                        from bill cross join (values (1), (2)) as of_bill(period);
+                        insert into repayment (repayment_id, line_id, funder_id, source, source_reference, amount_fen, loan_ids, periods,
+                                               principal_fen, interest_fen, fee_fen, penalty_fen, business_day, received_at)
+                        select gen_random_uuid(), line_id, gen_random_uuid(), 'transfer', period::text, 1, array[loan_id],
+                               array[period], array[1], array[0], array[0], array[0],
+                               case when period = 1 then due_on + 3 else paid_on end, now()
+                        from bill_line join bill using (line_id, due_on) where principal_paid_fen > 0";
+    sqlx::raw_sql(installments).execute(&pool).await.unwrap();
     database::migrate(&pool).await.unwrap();
     let told: Vec<Option<String>> =
         sqlx::query_scalar("select told_until::text from bill order by due_on").fetch_all(&pool).await.unwrap();
     // The close of 1 September has not ended, and may have told nothing yet.
     let until = |day: &str| Some(day.to_owned());
     assert_eq!(told, [None, until("2026-03-01"), until("2026-08-31"), until("2026-08-31"), None, None]);
+    let told = async |period: i16| -> Vec<Option<String>> {
+        let told = "select told_until::text from bill_line where period = $1 order by due_on";
+        sqlx::query_scalar(told).bind(period).fetch_all(&pool).await.unwrap()
+    };
+    let paid_before = [None, until("2026-02-27"), until("2026-03-27"), until("2026-08-27"), None, None];
+    assert_eq!(told(1).await, paid_before);
+    assert_eq!(told(2).await, [None, until("2026-03-01"), until("2026-08-31"), until("2026-08-31"), None, None]);
 }
 
 #[sqlx::test(migrations = false)]

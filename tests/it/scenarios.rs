@@ -111,6 +111,7 @@ scenarios! {
     late_on_another_product "late-on-another-product",
     taken_back_late "taken-back-late",
     taken_back_on_stage_day "taken-back-on-stage-day",
+    two_loans_owed_again "two-loans-owed-again",
     transfer_twice "transfer-twice",
     transfer_taken_back "transfer-taken-back",
     left_over_denied "left-over-denied",

@@ -300,6 +300,8 @@ async fn book_from_file(
         batch.give_back(line_id, money, Some(order.card_id))?;
     } else {
         batch.receive(line_id, money, Some(order.card_id))?;
+        // Until now the borrower was told at most that the order had failed.
+        notice::raise(connection, &[notices::withheld(order, amount, batch.when())]).await?;
     }
     batch.save(connection).await?;
     Ok(true)

@@ -145,7 +145,7 @@ fn parts_due(terms: &Terms, day: BusinessDay, loans: i64) -> [Part; 3] {
     let statement_before = day.minus_days(DAYS_TO_DUE - 1);
     [
         part(lines - late, day, day.plus_days(DAYS_TO_DUE)),
-        part(late, day.minus_months(1), Stage::Freeze.due_on(terms, day)),
+        part(late, day.minus_months(1), Stage::Freeze.due_on(terms, terms.penalty.grace_days, day)),
         part(lines / DUE_TOMORROW_EVERY, statement_before, day.next()),
     ]
 }

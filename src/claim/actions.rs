@@ -280,10 +280,11 @@ async fn owed(
     let line_ids: [Uuid; 1] = [line.line_id.uuid()];
     let mut owed = Parts::default();
     for billed in bill::store::load_due_installments(connection, &line_ids, today).await? {
-        if billed.loan_id != loan_id || Stage::Claim.day_of(&of_line.terms, billed.due_on()) >= today {
+        let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
+        let grace_days = product.terms.penalty.grace_days;
+        if billed.loan_id != loan_id || Stage::Claim.day_of(&of_line.terms, grace_days, billed.due_on()) >= today {
             continue;
         }
-        let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
         owed += Unpaid::new(billed, &product.terms, today).owed;
     }
     Ok(owed)

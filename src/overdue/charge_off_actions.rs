@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::charge_off_store as store;
 use super::stage::Stage;
-use super::told::{Told, Unpaid};
+use super::told::{Told, Unpaid, reaching};
 use crate::app::App;
 use crate::base::id::{LineId, LoanId, ProductId};
 use crate::credit::Line;
@@ -48,11 +48,11 @@ pub(super) async fn look_back(
     for billed in bill::store::load_open_installments(connection, &line_ids).await? {
         let (product_id, version) = product_of[&billed.line_id];
         let of_line = app.catalogue.get(connection, product_id, version).await?;
-        if Stage::ChargeOff.day_of(&of_line.terms, billed.due_on()) <= told.when.business_day {
-            let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
-            let unpaid = Unpaid::new(billed, &product.terms, told.when.business_day);
-            told.mark_for_charge_off(&of_line.terms.funder, &[unpaid]);
-        }
+        let product = app.catalogue.get(connection, billed.product_id, billed.product_version).await?;
+        let day = told.when.business_day;
+        let unpaid = Unpaid::new(billed, &product.terms, day);
+        let due = reaching(Stage::ChargeOff, &of_line.terms, [&unpaid], &(..=day));
+        told.mark_for_charge_off(&of_line.terms.funder, &due);
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::credit::{self, Freeze, Line};
 use crate::product::ProductVersion;
 use crate::{bill, notice, outbox};
 
-/// For each due day and product version: the stages that its unpaid bills reach at the end of the day being closed.
+/// For each due day and product version: the stages that its unpaid bills may reach at the end of the day being closed.
 type Stages = HashMap<StageDay, Vec<(Stage, Arc<ProductVersion>)>>;
 
 /// A bill that reaches a stage to tell of at the end of the day being closed.
@@ -57,7 +57,7 @@ pub async fn plan(
     Ok(AccountRange::cut_at(&starts))
 }
 
-/// Does what the stages ask for at the end of `day`. Only bills that reach a stage on that day are read, so that the work does
+/// Does what the stages ask for at the end of `day`. Only bills that may reach a stage on that day are read, so that the work does
 /// not grow with the number of loans; and, once, those of lines that were late before the house charged loans off.
 pub async fn run(
     connection: &mut PgConnection,
@@ -105,20 +105,26 @@ pub async fn run(
     Ok(frozen + charged_off + (told.notices.len() + told.messages.len()) as u64)
 }
 
-/// The due days whose unpaid bills reach a stage at the end of `day`.
+/// The due days whose unpaid bills may reach a stage at the end of `day`: a line's terms say when, but a loan on it may have been made
+/// under any others, with more days of grace.
 async fn load_stages(connection: &mut PgConnection, app: &App, day: BusinessDay) -> anyhow::Result<Stages> {
+    let products = app.catalogue.load_all(connection).await?;
+    let graces: BTreeSet<u16> = products.iter().map(|product| product.terms.penalty.grace_days).collect();
     let mut stages = Stages::new();
-    for product in app.catalogue.load_all(connection).await? {
+    for product in products {
         for stage in Stage::ALL {
-            let due_on = stage.due_on(&product.terms, day);
-            let stage_day = StageDay { product_id: product.product_id, product_version: product.version, due_on };
-            stages.entry(stage_day).or_default().push((stage, product.clone()));
+            let due_days: BTreeSet<BusinessDay> =
+                graces.iter().map(|grace_days| stage.due_on(&product.terms, *grace_days, day)).collect();
+            for due_on in due_days {
+                let stage_day = StageDay { product_id: product.product_id, product_version: product.version, due_on };
+                stages.entry(stage_day).or_default().push((stage, product.clone()));
+            }
         }
     }
     Ok(stages)
 }
 
-/// The stages that a bill reaches.
+/// The stages that a bill may reach.
 fn stages_of<'a>(stages: &'a Stages, late: &LateBill) -> &'a [(Stage, Arc<ProductVersion>)] {
     let LateBill { product_id, product_version, due_on, .. } = *late;
     stages.get(&StageDay { product_id, product_version, due_on }).map_or(&[], Vec::as_slice)

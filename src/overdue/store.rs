@@ -11,7 +11,7 @@ use crate::base::id::{BorrowerId, FunderId, LineId, LoanId, ProductId};
 use crate::base::{AccountRange, BusinessDay, Fen};
 use crate::bill::BilledInstallment;
 
-/// A due day whose unpaid bills reach a stage, for the lines of one product version.
+/// A due day whose unpaid bills may reach a stage, for the lines of one product version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StageDay {
     pub product_id: ProductId,
@@ -19,7 +19,7 @@ pub struct StageDay {
     pub due_on: BusinessDay,
 }
 
-/// An unpaid bill that reaches a stage.
+/// An unpaid bill that may reach a stage.
 #[derive(Clone, Copy, Debug)]
 pub struct LateBill {
     pub line_id: LineId,

@@ -27,6 +27,8 @@ pub struct Late {
 pub struct Unpaid {
     pub billed: BilledInstallment,
     pub owed: Parts,
+    /// Those of its own loan.
+    pub grace_days: u16,
 }
 
 impl Unpaid {
@@ -35,7 +37,7 @@ impl Unpaid {
     pub fn new(billed: BilledInstallment, terms: &Terms, day: BusinessDay) -> Unpaid {
         let rule = PenaltyRule::new(&terms.penalty, billed.annual_rate);
         let owed = billed.owed_on(&rule, day);
-        Unpaid { billed, owed }
+        Unpaid { billed, owed, grace_days: rule.grace_days() }
     }
 }
 
@@ -46,7 +48,7 @@ pub(super) fn reaching<'a>(
     unpaid: impl IntoIterator<Item = &'a Unpaid>,
     days: &impl RangeBounds<BusinessDay>,
 ) -> Vec<&'a Unpaid> {
-    let reaches = |one: &&Unpaid| days.contains(&stage.day_of(terms, one.billed.due_on()));
+    let reaches = |one: &&Unpaid| days.contains(&stage.day_of(terms, one.grace_days, one.billed.due_on()));
     unpaid.into_iter().filter(|one| !one.owed.is_zero()).filter(reaches).collect()
 }
 
@@ -102,7 +104,7 @@ impl Told {
     /// Tells the funder once per loan, even where only interest is unpaid (an interest-first plan bills its principal last).
     fn tell_overdue(&mut self, funder: &str, unpaid: &[&Unpaid]) {
         let of_loans = unpaid.iter().filter(|unpaid| unpaid.owed.receivable().is_positive());
-        self.messages.extend(of_loans.map(|Unpaid { billed, owed }| Message {
+        self.messages.extend(of_loans.map(|Unpaid { billed, owed, .. }| Message {
             partner: funder.to_owned(),
             kind: "overdue",
             object_id: billed.loan_id.uuid(),
@@ -122,7 +124,7 @@ impl Told {
 
     /// Tells the funder, once per loan in the bill, what the guarantor may be asked for.
     fn tell_claim_due(&mut self, funder: &str, unpaid: &[&Unpaid]) {
-        self.messages.extend(unpaid.iter().map(|Unpaid { billed, owed }| Message {
+        self.messages.extend(unpaid.iter().map(|Unpaid { billed, owed, .. }| Message {
             partner: funder.to_owned(),
             kind: "claim_due",
             object_id: billed.loan_id.uuid(),
@@ -178,7 +180,7 @@ mod tests {
             product_version: 1,
             annual_rate: Rate::ZERO,
         };
-        Unpaid { billed, owed }
+        Unpaid { billed, owed, grace_days: 3 }
     }
 
     #[test]
@@ -215,5 +217,24 @@ mod tests {
         let due: Vec<_> = told.to_charge_off.into_iter().collect();
         let once = ToChargeOff { line_id: owing[0].billed.line_id, funder: "harbour-bank".to_owned() };
         assert_eq!(due, [(owing[0].billed.loan_id, once)]);
+    }
+
+    #[test]
+    fn each_installment_reaches_a_stage_on_its_own_day_if_it_owes_anything() {
+        let mut terms = crate::product::file::parse(crate::product::file::SHIPPED[0]).unwrap();
+        terms.overdue.freeze_day = 4;
+        let owes = Parts { principal: Fen::new(100), ..Parts::default() };
+        let in_grace = Unpaid { grace_days: 7, ..unpaid(3, owes) };
+        let all = [unpaid(2, owes), in_grace, unpaid(4, Parts::default())];
+        let day = |text: &str| text.parse::<BusinessDay>().unwrap();
+        let reached = |stage, first, last| {
+            let reaching = reaching(stage, &terms, &all, &(day(first)..=day(last)));
+            reaching.into_iter().map(|one| one.billed.loan_id.uuid().as_u128()).collect::<Vec<_>>()
+        };
+        for stage in [Stage::Overdue, Stage::Freeze] {
+            assert_eq!(reached(stage, "2026-03-29", "2026-03-29"), [2], "{stage:?}");
+            assert_eq!(reached(stage, "2026-04-02", "2026-04-02"), [3], "{stage:?}");
+            assert_eq!(reached(stage, "2026-03-29", "2026-04-02"), [2, 3], "{stage:?}");
+        }
     }
 }

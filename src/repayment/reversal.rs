@@ -139,7 +139,8 @@ impl LineAccount {
     fn freeze_if_too_late(&mut self, terms: &Terms, note: Note) {
         let day = note.when.business_day;
         let is_too_late = |open: &OpenInstallment| {
-            Stage::Freeze.day_of(terms, open.billed.due_on()) <= day && !open.owed_on(day).is_zero()
+            let frozen_on = Stage::Freeze.day_of(terms, open.rule.grace_days(), open.billed.due_on());
+            frozen_on <= day && !open.owed_on(day).is_zero()
         };
         if !self.installments.iter().any(is_too_late) {
             return;

@@ -109,6 +109,8 @@ scenarios! {
     told "told",
     cards "cards",
     late_on_another_product "late-on-another-product",
+    late_after_longer_grace "late-after-longer-grace",
+    owed_again_in_longer_grace "owed-again-in-longer-grace",
     taken_back_late "taken-back-late",
     taken_back_on_stage_day "taken-back-on-stage-day",
     two_loans_owed_again "two-loans-owed-again",

@@ -316,10 +316,10 @@ impl LineAccount {
         }
     }
 
-    /// Lifts the freeze for lateness once nothing is late on the day of `note`, which names the cause. Other reasons for a freeze stay.
+    /// Lifts the freeze for lateness once nothing past its grace owes on the day of `note`, which names the cause. Other freezes stay.
     pub fn unfreeze_if_cured(&mut self, note: Note) {
         let day = note.when.business_day;
-        let late = |open: &OpenInstallment| open.billed.due_on() < day && !open.owed_on(day).is_zero();
+        let late = |one: &OpenInstallment| one.rule.is_overdue(one.billed.due_on(), day) && !one.owed_on(day).is_zero();
         if !self.line.status.is_frozen_for(Freeze::Overdue) || self.installments.iter().any(late) {
             return;
         }

@@ -60,6 +60,7 @@ scenarios! {
     part_overdue "part-overdue",
     penalty_on_interest "penalty-on-interest",
     two_bills_late "two-bills-late",
+    unfrozen_in_grace "unfrozen-in-grace",
     missing_in_file "missing-in-file",
     taken_back "taken-back",
     refund_in_flight "refund-in-flight",

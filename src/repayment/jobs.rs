@@ -137,23 +137,27 @@ async fn claim(app: &App, calls: Calls, after: Place) -> anyhow::Result<Claimed>
     let sent: Vec<(WithholdingId, Fen)> = orders.iter().map(|order| (order.withholding_id, order.amount)).collect();
     queue_store::mark_submitted(&mut transaction, &sent, now, now + FIRST_QUERY_AFTER).await?;
     store::end_created(&mut transaction, &superseded, Failure::Superseded, now).await?;
-    end_unneeded(&mut transaction, &unneeded, now).await?;
-    store::end_created(&mut transaction, &no_card, Failure::Channel(ChannelFailure::CardInvalid), now).await?;
+    end_and_tell(&mut transaction, &unneeded, Failure::Superseded, now).await?;
+    end_and_tell(&mut transaction, &no_card, Failure::Channel(ChannelFailure::CardInvalid), now).await?;
     transaction.commit().await?;
     let line_ids = claimed.iter().map(|order| (order.withholding_id, order.line_id)).collect();
     Ok(Claimed { at: now, seen: claimed.len(), last, orders, line_ids })
 }
 
-/// Ends borrowers' orders that ask for more than is owed now, and tells the borrowers.
-async fn end_unneeded(connection: &mut PgConnection, unneeded: &[Uuid], now: DateTime<Utc>) -> anyhow::Result<()> {
-    if unneeded.is_empty() {
+/// Ends borrowers' own orders that are not sent, and tells the borrowers.
+async fn end_and_tell(
+    connection: &mut PgConnection,
+    unsent: &[Uuid],
+    failure: Failure,
+    now: DateTime<Utc>,
+) -> anyhow::Result<()> {
+    if unsent.is_empty() {
         return Ok(());
     }
-    store::end_created(&mut *connection, unneeded, Failure::Superseded, now).await?;
+    store::end_created(&mut *connection, unsent, failure, now).await?;
     let when = When { business_day: business_day::store::today(&mut *connection).await?, at: now };
-    let orders = store::load_withholdings(&mut *connection, unneeded).await?;
-    let told: Vec<_> =
-        orders.iter().map(|order| notices::withholding_failed(order, Failure::Superseded, when)).collect();
+    let orders = store::load_withholdings(&mut *connection, unsent).await?;
+    let told: Vec<_> = orders.iter().map(|order| notices::withholding_failed(order, failure, when)).collect();
     Ok(notice::raise(connection, &told).await?)
 }
 

@@ -323,6 +323,18 @@ async fn a_card_that_was_bound_anew_stays_whatever_is_said_of_its_former_agreeme
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_borrower_whose_card_is_gone_before_their_order_is_sent_is_told(pool: PgPool) {
+    let book = due(pool, vec![]).await;
+    button(&book, 50_000, "k1").await.unwrap();
+    let unbound = "update bank_card set status = 'unbound', is_default = false";
+    sqlx::query(unbound).execute(&book.app.pool).await.unwrap();
+    assert_eq!(submit_withholdings(&book.app).await.unwrap(), repayment::Posted::default());
+    assert_eq!(book.orders().await, ["alpha failed superseded 103600 0", "alpha failed card_invalid 50000 0"]);
+    let told = "select body->>'failure' from notice where kind = 'withholding_failed' and $1::uuid is not null";
+    assert_eq!(book.words(told).await, ["card_invalid"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_answer_counts_once_however_often_and_wherever_it_comes(pool: PgPool) {
     let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]).await;
     submit_withholdings(&book.app).await.unwrap();

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::slice;
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
@@ -20,6 +21,7 @@ use crate::error::Attempt;
 use crate::funder;
 use crate::merchant::notification::merchant_of;
 use crate::outbox::actions::{self, Asked, Discard, Replay};
+use crate::outbox::completion::complete;
 use crate::outbox::control_store::{Done, Standing};
 use crate::outbox::jobs::{deliver_outbox, deliver_to_one};
 use crate::outbox::template::Template;
@@ -316,7 +318,12 @@ async fn status(app: &App, partner: &str, is_json: bool) -> anyhow::Result<()> {
 async fn show(app: &App, message_no: i64, is_json: bool) -> anyhow::Result<()> {
     let mut connection = app.pool.acquire().await?;
     let message = control_store::find_message(&mut connection, message_no).await?;
-    let message = message.with_context(|| no_message(message_no))?;
+    let mut message = message.with_context(|| no_message(message_no))?;
+    // Its body is shown as it is told.
+    if let Some(mut told) = event_store::find(&mut connection, &message.partner, message_no).await? {
+        complete(&mut connection, slice::from_mut(&mut told)).await?;
+        message.body = serde_json::from_str(&told.body)?;
+    }
     let done = control_store::list_done(&mut connection, &message.partner, Some(message_no), DONE_MAX).await?;
     if is_json {
         println!("{}", json!({ "message": message, "done": done }));

@@ -25,6 +25,6 @@ pub use recourse::{BookedRecourse, Recourse};
 pub use recourse_store::{add_claim_paid, give_up_recourse, insert_recourse, load_came_in, load_recourse};
 pub use schedule::{DueDates, Installment, Schedule, ScheduleError, ScheduleRequest};
 pub use store::{
-    ScheduleReason, ScheduleVersion, current_schedule, ends_in_payoff, has_paid_off, insert_schedule, load_loans,
-    lock_loans, save_loans,
+    ScheduleReason, ScheduleVersion, current_schedule, ends_in_payoff, first_schedules, has_paid_off, insert_schedule,
+    load_loans, lock_loans, save_loans,
 };

@@ -1,6 +1,7 @@
 //! Schedules: which amounts fall due when. Pure arithmetic on whole fen.
 
 use chrono::Datelike;
+use serde::Serialize;
 
 use crate::base::day::MonthDay;
 use crate::base::{BusinessDay, Fen, Rate};
@@ -26,6 +27,16 @@ pub struct Installment {
     pub interest: Fen,
     /// The flat fee per period, shown to the borrower as interest; or the guarantee charge beside interest, shown as that.
     pub fee: Fen,
+}
+
+/// A row of a schedule as a funder's core is told it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ToldInstallment {
+    period: u16,
+    due_on: BusinessDay,
+    principal_fen: Fen,
+    interest_fen: Fen,
+    fee_fen: Fen,
 }
 
 /// What a schedule is computed from.
@@ -250,6 +261,18 @@ impl Schedule {
     /// Everything that is paid over all periods.
     pub fn total(&self) -> Fen {
         self.installments.iter().map(Installment::total).sum()
+    }
+
+    /// The whole schedule, from its first period on, as a funder's core is told it.
+    pub fn told(&self) -> Vec<ToldInstallment> {
+        let told = |(period, row): (u16, &Installment)| ToldInstallment {
+            period,
+            due_on: row.due_on,
+            principal_fen: row.principal,
+            interest_fen: row.interest,
+            fee_fen: row.fee,
+        };
+        (1..).zip(&self.installments).map(told).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! SQL of loans and their schedules.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -27,15 +29,6 @@ pub struct ScheduleVersion<'a> {
 impl ScheduleVersion<'_> {
     /// The message to the funder's core: the whole plan from its first period on.
     pub fn message(&self, partner: &str, at: DateTime<Utc>) -> Message {
-        let rows = (1..).zip(&self.schedule.installments).map(|(period, row): (u16, _)| {
-            json!({
-                "period": period,
-                "due_on": row.due_on,
-                "principal_fen": row.principal,
-                "interest_fen": row.interest,
-                "fee_fen": row.fee,
-            })
-        });
         Message {
             partner: partner.to_owned(),
             kind: "plan_changed",
@@ -45,7 +38,7 @@ impl ScheduleVersion<'_> {
                 "line_id": self.line_id,
                 "schedule_version": self.version,
                 "reason": self.reason.name(),
-                "installments": rows.collect::<Vec<_>>(),
+                "installments": self.schedule.told(),
                 "business_day": self.business_day,
             }),
             created_at: at,
@@ -157,9 +150,38 @@ pub async fn current_schedule(connection: &mut PgConnection, loan: &Loan) -> sql
     )
     .fetch_one(connection)
     .await?;
-    let amounts = row.principal_fen.iter().zip(&row.interest_fen).zip(&row.fee_fen);
-    let installments = row
-        .due_on
+    Ok(schedule(&row.due_on, [&row.principal_fen, &row.interest_fen, &row.fee_fen]))
+}
+
+/// The first schedules of loans, by the loan; without those that are not there. They are never changed.
+pub async fn first_schedules(
+    connection: &mut PgConnection,
+    loans: &[(LineId, LoanId)],
+) -> sqlx::Result<HashMap<LoanId, Schedule>> {
+    let (line_ids, loan_ids): (Vec<Uuid>, Vec<Uuid>) =
+        loans.iter().map(|(line_id, loan_id)| (line_id.uuid(), loan_id.uuid())).unzip();
+    let rows = sqlx::query!(
+        r#"select s.loan_id as "loan_id!: LoanId", s.due_on as "due_on!: Vec<BusinessDay>", s.principal_fen as "principal_fen!",
+                  s.interest_fen as "interest_fen!", s.fee_fen as "fee_fen!"
+           from unnest($1::uuid[], $2::uuid[]) as made(line_id, loan_id)
+           cross join lateral (
+               select loan_id, due_on, principal_fen, interest_fen, fee_fen from schedule
+               where line_id = made.line_id and loan_id = made.loan_id and version = 1 limit 1) s"#,
+        &line_ids,
+        &loan_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    let found = rows
+        .into_iter()
+        .map(|row| (row.loan_id, schedule(&row.due_on, [&row.principal_fen, &row.interest_fen, &row.fee_fen])));
+    Ok(found.collect())
+}
+
+/// A schedule from its columns: due days, then principal, interest and fee of each row.
+fn schedule(due_on: &[BusinessDay], [principal, interest, fee]: [&[i64]; 3]) -> Schedule {
+    let amounts = principal.iter().zip(interest).zip(fee);
+    let installments = due_on
         .iter()
         .zip(amounts)
         .map(|(due_on, ((principal, interest), fee))| Installment {
@@ -169,7 +191,7 @@ pub async fn current_schedule(connection: &mut PgConnection, loan: &Loan) -> sql
             fee: Fen::new(*fee),
         })
         .collect();
-    Ok(Schedule { installments })
+    Schedule { installments }
 }
 
 /// Whether the loan's current schedule was written by a payoff.

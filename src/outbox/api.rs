@@ -8,12 +8,14 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::actions::EventRefusal;
-use super::carrier::funder::{render, version};
+use super::carrier::funder::{body_of_event, version};
 use super::catalogue::{self, Audience};
+use super::completion::complete;
 use super::event_store::{self, SCAN_MAX};
 use super::kept_store;
 use super::model::Stretch;
@@ -80,7 +82,7 @@ pub struct EventView {
     pub occurred_at: DateTime<Utc>,
     /// The event's data, in the platform's format or, with `mapped`, as your template makes it; null if your template fails on it.
     #[schema(value_type = Object, example = json!({ "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "principal_fen": 128_800 }))]
-    pub body: Value,
+    pub body: Box<RawValue>,
     /// Version of your template that made the body; null if no template was used.
     #[schema(example = json!(null))]
     pub template_version: Option<i32>,
@@ -129,11 +131,12 @@ pub async fn list_events(
     let up_to_no = store::advance_horizon(&mut connection).await?;
     let limit = params.limit.0;
     let stretch = Stretch { after_no: after, up_to_no };
-    let rows = event_store::list(&mut connection, &partner, stretch, limit).await?;
+    let mut rows = event_store::list(&mut connection, &partner, stretch, limit).await?;
     let forgotten = kept_store::find_forgotten(&mut connection, &partner).await?;
     if let Some(forgotten) = forgotten.filter(|forgotten| after < forgotten.up_to_no) {
         return Err(Fault::Refused(EventRefusal::NotKept(forgotten)).into());
     }
+    complete(&mut connection, &mut rows).await?;
     let templates = match params.mapped {
         true => template_store::active(&mut connection, &partner).await?.templates,
         false => HashMap::new(),
@@ -157,13 +160,9 @@ pub async fn list_events(
 
 fn view(row: &Waiting, templates: &HashMap<String, Saved>) -> EventView {
     let saved = templates.get(&row.kind);
-    let body = match saved {
-        Some(saved) => render(row, &saved.template).map_err(|refusal| refusal.to_string()),
-        None => Ok(row.body.clone()),
-    };
-    let (body, template_error) = match body {
-        Ok(text) => (serde_json::from_str(&text).unwrap_or_default(), None),
-        Err(why) => (Value::Null, Some(why)),
+    let (body, template_error) = match body_of_event(row, saved.map(|saved| &saved.template)) {
+        Ok(body) => (body, None),
+        Err(why) => (RawValue::NULL.to_owned(), Some(why.to_string())),
     };
     EventView {
         event_no: row.message_no,

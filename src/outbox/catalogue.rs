@@ -190,6 +190,10 @@ pub const KINDS: &[EventKind] = &[
                 "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "purchase_id": "pur_0197f3c2a4b07cc39b1c2d3e4f506176",
                 "line_id": "line_0197f3c2a4b07cc39b1c2d3e4f506172", "merchant_id": "mer_0197f3c2a4b07cc39b1c2d3e4f506177",
                 "product": "harbour-standard", "product_version": 1, "periods": 3, "principal_fen": 128_800, "subsidy_fen": 0,
+                "installments": [
+                    { "period": 1, "due_on": "2026-03-25", "principal_fen": 42_933, "interest_fen": 0, "fee_fen": 515 },
+                    { "period": 2, "due_on": "2026-04-25", "principal_fen": 42_933, "interest_fen": 0, "fee_fen": 515 },
+                    { "period": 3, "due_on": "2026-05-25", "principal_fen": 42_934, "interest_fen": 0, "fee_fen": 515 }],
                 "business_day": "2026-03-02" })
         },
     ),

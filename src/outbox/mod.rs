@@ -3,8 +3,8 @@
 //!
 //! Start with `model` (what a message is, retries, batch sizes). A feature calls [`store::enqueue`]. `jobs` decides whose
 //! turn it is, `run` delivers to one partner, and `carrier` knows how each kind of partner is called. `horizon` lets readers
-//! wait for messages whose transactions are still open, `catalogue` lists the kinds of events, `template` maps them to a
-//! funder's own form, and `actions` is what people do: pause, resume, replay, discard.
+//! wait for messages whose transactions are still open, `catalogue` lists the kinds of events, `completion` adds what their rows
+//! leave out, `template` maps them to a funder's own form, and `actions` is what people do: pause, resume, replay, discard.
 
 pub mod catalogue;
 mod body_shape;
@@ -17,6 +17,7 @@ pub mod template_store;
 pub mod event_store;
 pub mod control_store;
 pub mod kept_store;
+pub mod completion;
 pub mod carrier;
 pub mod jobs;
 mod run;

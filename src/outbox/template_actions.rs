@@ -1,10 +1,13 @@
 //! Use cases of templates: save the next version, and try one on a past event without sending anything.
 
+use std::slice;
+
 use serde_json::json;
 
 use super::actions::{EventRefusal, not_found};
 use super::carrier::funder::body_of_call;
 use super::catalogue::{self, Audience, EventKind};
+use super::completion::complete;
 use super::event_store;
 use super::template::{Telling, Template, TemplateRefusal};
 use super::template_store::{self as store, Active, NewVersion, Version};
@@ -96,9 +99,10 @@ pub async fn preview(
     given: Option<&Template>,
 ) -> Outcome<Preview, EventRefusal> {
     let mut connection = app.pool.acquire().await?;
-    let Some(message) = event_store::find(&mut connection, funder_code, event_no).await? else {
+    let Some(mut message) = event_store::find(&mut connection, funder_code, event_no).await? else {
         return Err(Fault::Refused(not_found(&mut connection, funder_code, event_no).await?));
     };
+    complete(&mut connection, slice::from_mut(&mut message)).await?;
     let Active { mut templates, not_told } = store::active(&mut connection, funder_code).await?;
     drop(connection);
     let (template, template_version) = match (given, templates.remove(&message.kind)) {

@@ -271,8 +271,7 @@ struct NewLoan<'a> {
     event: Event,
 }
 
-/// The message to the funder's core about a new loan. It leaves out the schedule, which follows from the terms and can be asked
-/// for.
+/// The message to the funder's core about a new loan. It leaves out the schedule, which is added when it is told.
 fn loan_made(product: &ProductVersion, new: NewLoan<'_>) -> Message {
     let NewLoan { loan_id, request, subsidy, event } = new;
     Message {

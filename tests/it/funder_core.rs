@@ -137,7 +137,7 @@ pub async fn assert_cores_know_their_books(pool: &PgPool) {
         sqlx::query_as("select funder_id, code from funder").fetch_all(pool).await.unwrap();
     for (funder_id, code) in funders {
         let house = books::read(pool, funder_id).await;
-        let told = Told::read(pool, funder_id, &code).await;
+        let told = Told::read(pool, &code).await;
         let core = told.until(house.today);
         assert_same(&format!("{code} by its events"), &core.book.standing(), &house.standing);
         assert_same(&format!("{code} by its events, in detail"), &core.details(house.today), &house.details);

@@ -8,12 +8,13 @@
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use super::{Batch, Carried, Fate, Fates, Manner, failure, singly};
 use crate::app::App;
 use crate::outbox::catalogue;
+use crate::outbox::completion::complete;
 use crate::outbox::store::Waiting;
 use crate::outbox::template::{Template, TemplateEvent, TemplateRefusal};
 use crate::outbox::template_store::{self, Active, Saved};
@@ -27,9 +28,12 @@ use crate::partner::{CallError, Client};
 /// Sends a batch in order, without the kinds that the core does not want. An object with an event that goes to a path of its
 /// own has all its events sent one by one.
 pub async fn carry(app: &App, client: &Client, batch: Batch<'_>, manner: Manner<'_>) -> anyhow::Result<Carried> {
-    let Active { templates, not_told } = template_store::active(&mut *app.pool.acquire().await?, batch.partner).await?;
-    let (untold, told): (Vec<Waiting>, Vec<Waiting>) =
+    let mut connection = app.pool.acquire().await?;
+    let Active { templates, not_told } = template_store::active(&mut connection, batch.partner).await?;
+    let (untold, mut told): (Vec<Waiting>, Vec<Waiting>) =
         batch.messages.iter().cloned().partition(|message| not_told.contains(&message.kind));
+    complete(&mut connection, &mut told).await?;
+    drop(connection);
     let has_path = |message: &&Waiting| templates.get(&message.kind).is_some_and(|saved| saved.template.path.is_some());
     let alone: HashSet<Uuid> = told.iter().filter(has_path).map(|message| message.object_id).collect();
     let (single, together): (Vec<Waiting>, Vec<Waiting>) =
@@ -115,11 +119,7 @@ async fn carry_one(client: &Client, templates: &Templates, message: &Waiting) ->
 /// # Errors
 /// Why the template cannot render it.
 fn event(message: &Waiting, template: Option<&Template>) -> Result<Outgoing, TemplateRefusal> {
-    let body = match template {
-        // A funder's template may write a field twice: what is sent is the JSON that it parses to.
-        Some(template) => to_raw_value(&serde_json::from_str::<Value>(&render(message, template)?)?)?,
-        None => serde_json::from_str(&message.body)?,
-    };
+    let body = body_of_event(message, template)?;
     Ok(Outgoing {
         event_no: message.message_no,
         kind: message.kind.clone(),
@@ -127,6 +127,18 @@ fn event(message: &Waiting, template: Option<&Template>) -> Result<Outgoing, Tem
         object_id: message.object_id,
         occurred_at: message.created_at,
         body,
+    })
+}
+
+/// An event's body, in our form or as its template renders it.
+///
+/// # Errors
+/// Why the template cannot render it.
+pub fn body_of_event(message: &Waiting, template: Option<&Template>) -> Result<Box<RawValue>, TemplateRefusal> {
+    Ok(match template {
+        // A funder's template may write a field twice: what is told is the JSON that it parses to.
+        Some(template) => to_raw_value(&serde_json::from_str::<Value>(&render(message, template)?)?)?,
+        None => serde_json::from_str(&message.body)?,
     })
 }
 
@@ -167,7 +179,7 @@ fn about(messages: &[&Waiting]) -> Vec<String> {
 }
 
 /// Renders a message with a template.
-pub fn render(message: &Waiting, template: &Template) -> Result<String, TemplateRefusal> {
+fn render(message: &Waiting, template: &Template) -> Result<String, TemplateRefusal> {
     let body: Value = serde_json::from_str(&message.body).unwrap_or_default();
     let told = TemplateEvent {
         event_no: message.message_no,

@@ -222,3 +222,57 @@ async fn a_template_without_a_path_gives_the_body_in_the_batch(pool: PgPool) {
         .collect::<Vec<_>>();
     assert_eq!(told, [json!({ "amt": "100000.00", "ref": "D-1" })]);
 }
+
+/// The rows of a loan's first plan, as an event tells them.
+async fn first_plan(desk: &Desk, loan_id: &Value) -> Value {
+    let path = format!("/funder/loans/{}/plans", loan_id.as_str().unwrap());
+    let plan = desk.get(&path).await.ok()["items"][0].clone();
+    assert_eq!((&plan["version"], &plan["reason"]), (&json!(1), &json!("made")));
+    let row = |place: usize| {
+        let of = |column: &str| &plan[column][place];
+        json!({
+            "period": place + 1, "due_on": of("due_on"), "principal_fen": of("principal_fen"),
+            "interest_fen": of("interest_fen"), "fee_fen": of("fee_fen") })
+    };
+    (0..plan["due_on"].as_array().unwrap().len()).map(row).collect()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_new_loan_is_told_with_its_first_plan_in_the_same_bytes_whenever_that_is(pool: PgPool) {
+    let (town, desk, world) = open(pool).await;
+    let line_id = town.open_lines(1, WISH).await[0];
+    let bought = town.buy(vec![town.wish(line_id, "p-1", 120_000, ("harbour-standard", 3))]).await;
+    let pulled = async |mapped: bool| {
+        let events = desk.get(&format!("/events?limit=200&mapped={mapped}")).await.ok()["items"].clone();
+        events.as_array().unwrap().iter().find(|event| event["kind"] == "loan_made").unwrap().clone()
+    };
+    let told = pulled(false).await;
+    let preview = format!("/events/{}/preview", told["event_no"]);
+    let tried = async |key: &str| desk.post(&preview, key, &json!({})).await.ok()["body"].as_str().unwrap().to_owned();
+    let sent = tried("v-1").await;
+    assert_eq!(serde_json::from_str::<Value>(&sent).unwrap()["events"][0]["body"], told["body"]);
+    assert_eq!(told["body"]["installments"], first_plan(&desk, &told["body"]["loan_id"]).await);
+    assert_eq!(town.fen("select count(*) from outbox where body ? 'installments'").await, 0, "no row holds it");
+
+    // Another plan changes nothing of it, however it is told.
+    town.live_until("2026-01-07").await;
+    town.refund(&bought[0], 30_000, "r-1").await;
+    assert_eq!(town.fen("select count(*) from schedule where version = 2").await, 1);
+    assert_eq!((pulled(false).await, tried("v-2").await), (told.clone(), sent));
+    deliver_outbox(&town.app).await.unwrap();
+    let loan_id: Uuid = told["object_id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(lock(&world.funder_core).events_of(loan_id)[0].body, told["body"]);
+
+    // Nor once it is replayed, by a template at a path of its own.
+    let text = "{\"plan\": [{% for row in body.installments %}{\"no\": {{ row.period }}, \"due\": {{ row.due_on }}, \
+                \"amt\": {{ row.principal_fen }}}{% if not loop.last %},{% endif %}{% endfor %}]}";
+    save(&desk, "loan_made", "t-1", 0, &json!({ "path": "/loan/made", "text": text })).await.ok();
+    let range = json!({ "from_no": told["event_no"], "to_no": told["event_no"] });
+    desk.post("/events/replays", "r-2", &range).await.ok();
+    assert_eq!(deliver_outbox(&town.app).await.unwrap().delivered, 1);
+    let rows = told["body"]["installments"].as_array().unwrap().iter();
+    let rows = rows.map(|row| json!({ "no": row["period"], "due": row["due_on"], "amt": row["principal_fen"] }));
+    let expected = json!({ "plan": rows.collect::<Vec<Value>>() });
+    assert_eq!(pulled(true).await["body"], expected);
+    assert_eq!(lock(&world.funder_core).own_calls(), [("/loan/made".to_owned(), expected)]);
+}

@@ -1,24 +1,24 @@
 //! The core that hears events alone.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use fenqi::base::BusinessDay;
 use fenqi::base::day::MonthDay;
+use fenqi::outbox::store::Waiting;
 use serde_json::Value;
 use sqlx::PgPool;
-use uuid::Uuid;
 
 use super::{Book, Loan, PARTS, Standing};
+use crate::journey::told_to;
 
 /// A schedule: due day, and principal, interest and fee of each installment.
 type Rows = Vec<(String, [i64; 3])>;
 
-/// What a funder's core was told, and what it has asked for.
+/// What a funder's core was told.
 pub struct Told {
     /// Kinds and bodies. Those about one object stand in their order; the objects stand backwards, because there is no order among them.
     events: Vec<(String, Value)>,
-    /// The first schedule of each loan: `loan_made` does not hold it, so a core reads it once.
-    first: BTreeMap<String, Rows>,
 }
 
 /// A core that has taken events.
@@ -56,22 +56,11 @@ struct LoanDetails {
 }
 
 impl Told {
-    pub async fn read(pool: &PgPool, funder_id: Uuid, partner: &str) -> Told {
-        let events = "select kind, body from outbox where partner = $1 order by object_id desc, message_no";
-        let events = sqlx::query_as(events).bind(partner).fetch_all(pool).await.unwrap();
-        let first =
-            "select 'loan_' || replace(s.loan_id::text, '-', ''), s.due_on::text[], s.principal_fen, s.interest_fen,
-                            s.fee_fen
-                     from schedule s join loan l on l.loan_id = s.loan_id and l.line_id = s.line_id
-                     where s.version = 1 and l.funder_id = $1";
-        let first: Vec<(String, Vec<String>, Vec<i64>, Vec<i64>, Vec<i64>)> =
-            sqlx::query_as(first).bind(funder_id).fetch_all(pool).await.unwrap();
-        let rows =
-            |(loan_id, due_on, principal, interest, fee): (String, Vec<String>, Vec<i64>, Vec<i64>, Vec<i64>)| {
-                let row = |(place, due_on): (usize, String)| (due_on, [principal[place], interest[place], fee[place]]);
-                (loan_id, due_on.into_iter().enumerate().map(row).collect())
-            };
-        Told { events, first: first.into_iter().map(rows).collect() }
+    pub async fn read(pool: &PgPool, partner: &str) -> Told {
+        let mut events = told_to(pool, partner).await;
+        events.sort_by_key(|event| (Reverse(event.object_id), event.message_no));
+        let told = |event: Waiting| (event.kind, serde_json::from_str(&event.body).unwrap());
+        Told { events: events.into_iter().map(told).collect() }
     }
 
     /// The core that has taken the events of all business days up to this one.
@@ -80,7 +69,7 @@ impl Told {
         for (kind, body) in self.events.iter().filter(|(_, body)| day_of(body) <= last) {
             match kind.as_str() {
                 "line_opened" | "line_changed" => core.take_line(body),
-                "loan_made" => core.take_loan(body, &self.first[text(&body["loan_id"])]),
+                "loan_made" => core.take_loan(body),
                 "reserve_deposited" => core.book.available += fen(&body["amount_fen"]),
                 "reserve_withdrawn" => core.book.available -= fen(&body["amount_fen"]),
                 "settlement_paid" | "settlement_reversed" | "remittance_paid" | "remittance_reversed" => {
@@ -123,6 +112,14 @@ fn rows(body: &Value) -> impl Iterator<Item = (i64, &Value)> {
     body["installments"].as_array().unwrap().iter().map(|row| (fen(&row["period"]), row))
 }
 
+/// The whole schedule in an event.
+fn planned(body: &Value) -> Rows {
+    let planned: Rows = rows(body).map(|(_, row)| (text(&row["due_on"]).to_owned(), parts(row, "_fen"))).collect();
+    let periods = rows(body).map(|(period, _)| period);
+    assert!(periods.eq(1..=i64::try_from(planned.len()).unwrap()), "{body}");
+    planned
+}
+
 impl Core {
     fn take_line(&mut self, body: &Value) {
         let line_id = text(&body["line_id"]).to_owned();
@@ -138,21 +135,22 @@ impl Core {
         }
     }
 
-    fn take_loan(&mut self, body: &Value, first: &Rows) {
+    fn take_loan(&mut self, body: &Value) {
         let (loan_id, made_on) = (text(&body["loan_id"]).to_owned(), day_of(body));
         let (principal, subsidy) = (fen(&body["principal_fen"]), fen(&body["subsidy_fen"]));
         let mut loan = Loan { line_id: text(&body["line_id"]).to_owned(), principal, ..Loan::default() };
-        loan.reschedule(1, first.clone());
+        let first = planned(body);
         assert_eq!(fen(&body["periods"]), i64::try_from(first.len()).unwrap(), "{body}");
         let details = LoanDetails {
             made_on,
             subsidy,
             status: "open".to_owned(),
             left: 0,
-            plans: vec![(made_on, totals(first))],
+            plans: vec![(made_on, totals(&first))],
             ended: Vec::new(),
             came_in: Vec::new(),
         };
+        loan.reschedule(1, first);
         self.book.available -= principal;
         self.came_in.entry(made_on).or_default()[1] += subsidy;
         assert!(self.book.loans.insert(loan_id.clone(), loan).is_none(), "made twice: {body}");
@@ -208,7 +206,7 @@ impl Core {
     }
 
     fn reschedule(&mut self, body: &Value) {
-        let planned: Rows = rows(body).map(|(_, row)| (text(&row["due_on"]).to_owned(), parts(row, "_fen"))).collect();
+        let planned = planned(body);
         self.details_of(body).plans.push((day_of(body), totals(&planned)));
         self.loan(body).reschedule(fen(&body["schedule_version"]), planned);
     }

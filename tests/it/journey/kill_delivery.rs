@@ -40,7 +40,12 @@ const END_LIMIT: Duration = Duration::from_secs(600);
 /// How the core wants to be told of a loan: each kind on a path of its own, and of some what else it has.
 fn template(kind: &str) -> Template {
     let more = match kind {
-        "loan_made" => r#", "loanAmt": {{ body.principal_fen | yuan }}, "terms": {{ body.periods }}"#,
+        "loan_made" => {
+            r#", "loanAmt": {{ body.principal_fen | yuan }}, "terms": {{ body.periods }},
+               "plan": [{% for row in body.installments %}
+                   { "due": {{ row.due_on | day("%Y%m%d") }}, "prin": {{ row.principal_fen | yuan }} }
+                   {%- if not loop.last %},{% endif %}{% endfor %}]"#
+        }
         "repayment" => {
             r#", "amt": {{ body.amount_fen | yuan }}, "chan": {{ body.source | code({"withholding": "01"}, other="99") }},
                "rows": [{% for row in body.installments %}

@@ -131,12 +131,11 @@ impl Config {
             wechat: wechat(&values)?,
             is_trial: values.optional("sandbox_url", |_: &String| true)?.is_some(),
             delivery: DeliverySettings {
-                pause: Duration::from_millis(
-                    values.required("delivery_pause_ms", |pause| (10..=60_000).contains(pause))?,
-                ),
+                pause: Duration::from_millis(values.required("delivery_pause_ms", |ms| (10..=60_000).contains(ms))?),
                 delay_first: TimeDelta::milliseconds(
                     values.required("delivery_retry_ms", |delay| (10..=3_600_000).contains(delay))?,
                 ),
+                ..DeliverySettings::default()
             },
             risk_hook: RiskHook::configured(&values.required("risk_hook", |hook: &String| RiskHook::is_name(hook))?)?,
             trusted_proxies: values

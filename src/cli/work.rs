@@ -15,7 +15,8 @@ use crate::http;
 use crate::jobs::worker::run_workers;
 use crate::timetable;
 
-/// How long a job may take to end once we are told to stop. After that it is cut off, and repeated when its lease ends.
+/// How long a job, or a run of deliveries, may take to end once we are told to stop. After that it is cut off; a job is repeated
+/// when its lease ends.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Where the address to listen on is set, if not on the command line; named in errors.
 const LISTEN_SETTING: &str = "FENQI_WORK_LISTEN";

@@ -1,6 +1,7 @@
 //! Delivery: whose turn it is, with at most one deliverer for each partner in the whole house.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
 
 use futures_util::{StreamExt as _, stream};
 use sqlx::Postgres;
@@ -9,6 +10,8 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::carrier::Carrier;
+use super::model::Turn;
+use super::run::Ended;
 use super::{run, store};
 use crate::app::App;
 use crate::merchant::notification::merchant_of;
@@ -19,7 +22,8 @@ pub use super::run::Summary;
 /// connection, and now and then another one.
 const PARTNERS_AT_ONCE: u32 = 4;
 
-/// Delivers until `stop` says true. Each partner has runs of its own, so that a silent one does not hold up the others.
+/// Delivers until `stop` says true. Each partner has runs of its own, which make room after a time, so that neither a silent nor
+/// a slow one holds up the others.
 pub async fn deliver_until(app: &App, mut stop: watch::Receiver<bool>) {
     let mut turns = Turns::default();
     while !*stop.borrow() {
@@ -50,7 +54,7 @@ pub async fn deliver_until(app: &App, mut stop: watch::Receiver<bool>) {
 /// place: there are many, at addresses of their own choice, and funders' cores and borrowers must not wait for slow ones.
 #[derive(Default)]
 struct Turns {
-    runs: JoinSet<anyhow::Result<Summary>>,
+    runs: JoinSet<anyhow::Result<Ended>>,
     under_way: HashMap<Id, String>,
     others: VecDeque<String>,
     merchants: VecDeque<String>,
@@ -60,20 +64,23 @@ impl Turns {
     /// Queues the partners with waiting messages, unless they are queued or being delivered to already.
     async fn line_up(&mut self, app: &App) -> anyhow::Result<()> {
         let waiting = store::partners_waiting(&mut *app.pool.acquire().await?, app.clock.now()).await?;
-        for partner in waiting {
-            let queue = if merchant_of(&partner).is_some() { &mut self.merchants } else { &mut self.others };
-            if !queue.contains(&partner) && !self.under_way.values().any(|running| *running == partner) {
-                queue.push_back(partner);
-            }
-        }
+        waiting.into_iter().for_each(|partner| self.queue(partner));
         Ok(())
+    }
+
+    fn queue(&mut self, partner: String) {
+        let queue = if merchant_of(&partner).is_some() { &mut self.merchants } else { &mut self.others };
+        if !queue.contains(&partner) && !self.under_way.values().any(|running| *running == partner) {
+            queue.push_back(partner);
+        }
     }
 
     /// Starts runs as long as there is a free place and somebody to fill it.
     fn start(&mut self, app: &App) {
         while let Some(partner) = self.next(partners_at_once(app)) {
             let (app, name) = (app.clone(), partner.clone());
-            let run = self.runs.spawn(async move { deliver_to(&app, &name).await });
+            let turn = Turn::Until(Instant::now() + app.delivery.turn);
+            let run = self.runs.spawn(async move { deliver_to(&app, &name, turn).await });
             self.under_way.insert(run.id(), partner);
         }
     }
@@ -88,11 +95,13 @@ impl Turns {
         self.others.pop_front().or_else(|| if has_place { self.merchants.pop_front() } else { None })
     }
 
-    /// Frees the place of a run that has ended, and logs its failure.
-    fn note(&mut self, ended: Result<(Id, anyhow::Result<Summary>), JoinError>) {
+    /// Frees the place of a run that has ended, and logs its failure. A partner whose turn was over stands in line again, behind
+    /// those that wait.
+    fn note(&mut self, ended: Result<(Id, anyhow::Result<Ended>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let partner = self.under_way.remove(&id).unwrap_or_default();
         match ended {
+            Ok((_, Ok(run))) if run.is_cut => self.queue(partner),
             Ok((_, Ok(_))) => {}
             Ok((_, Err(error))) => tracing::error!(partner, "messages could not be delivered: {error:#}"),
             Err(error) => tracing::error!(partner, %error, "a run ended unexpectedly"),
@@ -120,11 +129,11 @@ pub async fn deliver_outbox(app: &App) -> anyhow::Result<Summary> {
     let partners = store::partners_waiting(&mut *app.pool.acquire().await?, app.clock.now()).await?;
     let (merchants, others): (Vec<String>, Vec<String>) =
         partners.into_iter().partition(|partner| merchant_of(partner).is_some());
-    let runs =
-        stream::iter(others.into_iter().chain(merchants)).map(|partner| async move { deliver_to(app, &partner).await });
+    let runs = stream::iter(others.into_iter().chain(merchants))
+        .map(|partner| async move { deliver_to(app, &partner, Turn::ToTheEnd).await });
     let runs = runs.buffer_unordered(partners_at_once(app));
-    let done: Vec<anyhow::Result<Summary>> = runs.collect().await;
-    done.into_iter().try_fold(Summary::default(), |sum, run| run.map(|run| sum + run))
+    let done: Vec<anyhow::Result<Ended>> = runs.collect().await;
+    done.into_iter().try_fold(Summary::default(), |sum, run| run.map(|run| sum + run.summary))
 }
 
 /// Delivers what is due to one partner, once.
@@ -134,15 +143,15 @@ pub async fn deliver_outbox(app: &App) -> anyhow::Result<Summary> {
 pub async fn deliver_to_one(app: &App, partner: &str) -> anyhow::Result<Summary> {
     // A partner that is not configured is an error at once, and is not noted as down.
     let _carrier = Carrier::find(app, partner)?;
-    deliver_to(app, partner).await
+    Ok(deliver_to(app, partner, Turn::ToTheEnd).await?.summary)
 }
 
-/// Delivers what is due to a partner, unless another node or task does.
-async fn deliver_to(app: &App, partner: &str) -> anyhow::Result<Summary> {
-    let Some(mut hold) = Hold::take(app, partner).await? else { return Ok(Summary::default()) };
-    let delivered = run::deliver_due(app, &mut hold.connection, partner).await;
+/// Delivers what is due to a partner, as far as the turn allows, unless another node or task does.
+async fn deliver_to(app: &App, partner: &str, turn: Turn) -> anyhow::Result<Ended> {
+    let Some(mut hold) = Hold::take(app, partner).await? else { return Ok(Ended::default()) };
+    let ended = run::deliver_due(app, &mut hold.connection, partner, turn).await;
     hold.give_back(partner).await?;
-    delivered
+    ended
 }
 
 /// The sole right to deliver to a partner: a session lock of a connection. It ends with the connection, and so with a node

@@ -1,6 +1,6 @@
 //! What a message is, when a failed one is tried again, and how many go into one call.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -34,11 +34,37 @@ pub struct DeliverySettings {
     pub pause: Duration,
     /// The first delay after a failure; each further one is twice as long, up to a day.
     pub delay_first: TimeDelta,
+    /// After this time a partner's run makes room for others that wait. Well below a minute, for which a node that is told to
+    /// stop waits for runs under way: of a batch that is cut off everything is sent again.
+    pub turn: Duration,
 }
 
 impl Default for DeliverySettings {
     fn default() -> DeliverySettings {
-        DeliverySettings { pause: Duration::from_secs(2), delay_first: TimeDelta::seconds(5) }
+        DeliverySettings {
+            pause: Duration::from_secs(2),
+            delay_first: TimeDelta::seconds(5),
+            turn: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How long a run for one partner may go on.
+#[derive(Clone, Copy, Debug)]
+pub enum Turn {
+    /// Until nothing is due any more.
+    ToTheEnd,
+    /// Until then at the longest: a partner that takes messages slowly, and always has more of them waiting, would never make
+    /// room for others.
+    Until(Instant),
+}
+
+impl Turn {
+    pub fn is_over(self) -> bool {
+        match self {
+            Turn::ToTheEnd => false,
+            Turn::Until(end) => Instant::now() >= end,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::carrier::{Batch, Carried, Carrier, Failure, Fate, Fates, Manner};
-use super::model::{AfterFailure, Pace};
+use super::model::{AfterFailure, Pace, Turn};
 use super::store::{self, Failed, Waiting};
 use crate::app::App;
 use crate::partner::shape;
@@ -38,16 +38,24 @@ impl Add for Summary {
     }
 }
 
-/// Delivers what is due to a partner; nothing while it is paused or left alone. The caller makes sure that nobody else
-/// delivers to it meanwhile.
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ended {
+    pub summary: Summary,
+    /// Its turn was over, and there may be more that is due.
+    pub is_cut: bool,
+}
+
+/// Delivers what is due to a partner, as far as the turn allows and one batch at least; nothing while it is paused or left
+/// alone. The caller makes sure that nobody else delivers to it meanwhile.
 ///
 /// # Errors
 /// Failures of the database; the partner's own are noted with its messages.
-pub async fn deliver_due(app: &App, connection: &mut PgConnection, partner: &str) -> anyhow::Result<Summary> {
+pub async fn deliver_due(app: &App, connection: &mut PgConnection, partner: &str, turn: Turn) -> anyhow::Result<Ended> {
     let state = store::find_partner(connection, partner).await?;
     let now = app.clock.now();
     if state.as_ref().is_some_and(|state| state.paused_at.is_some() || state.is_left_alone(now)) {
-        return Ok(Summary::default());
+        return Ok(Ended::default());
     }
     store::prefer_indexes(connection).await?;
     let there_since = state.as_ref().filter(|state| state.failures == 0).map(|state| state.next_attempt_at);
@@ -59,15 +67,16 @@ pub async fn deliver_due(app: &App, connection: &mut PgConnection, partner: &str
                 carrier.try_again(since);
             }
             let pace = if failures > 0 { Pace::trial() } else { Pace::new() };
-            let mut run = Run { app, carrier, connection, partner, failures, pace, summary: Summary::default() };
+            let ended = Ended::default();
+            let mut run = Run { app, carrier, connection, partner, failures, pace, turn, ended };
             run.deliver().await?;
-            Ok(run.summary)
+            Ok(run.ended)
         }
         Err(error) => {
             tracing::warn!(partner, %error, "messages wait for a partner that is not configured");
             let failures = failures.saturating_add(1);
             store::save_partner(connection, partner, failures, now + app.delivery.open_for(failures)).await?;
-            Ok(Summary::default())
+            Ok(Ended::default())
         }
     }
 }
@@ -81,7 +90,8 @@ struct Run<'a> {
     /// Runs in a row that found the partner down, as stored with the partner.
     failures: i16,
     pace: Pace,
-    summary: Summary,
+    turn: Turn,
+    ended: Ended,
 }
 
 /// Where the run goes on.
@@ -112,7 +122,7 @@ impl Run<'_> {
             true => store::advance_horizon(self.connection).await?,
             false => store::find_horizon(self.connection).await?,
         };
-        if self.deliver_failed(began).await? && self.deliver_fresh(settled_no).await? {
+        if self.deliver_failed(began).await? && (self.ended.is_cut || self.deliver_fresh(settled_no).await?) {
             // If nothing was due or could be sent, nothing was learnt about the partner, and its failures stay as they are.
             // But if no waiting message will ever be tried, the failures are forgotten, and the next message finds out
             // whether the partner is up.
@@ -146,6 +156,10 @@ impl Run<'_> {
             if self.send(batch).await? == Progress::Stopped {
                 return Ok(false);
             }
+            if self.turn.is_over() {
+                self.ended.is_cut = true;
+                return Ok(true);
+            }
         }
     }
 
@@ -166,6 +180,10 @@ impl Run<'_> {
                 Progress::Again => {}
                 Progress::Stopped => return Ok(false),
             }
+            if self.turn.is_over() {
+                self.ended.is_cut = true;
+                return Ok(true);
+            }
         }
     }
 
@@ -173,7 +191,7 @@ impl Run<'_> {
     async fn send(&mut self, mut batch: Vec<Waiting>) -> anyhow::Result<Progress> {
         let last_no = batch.last().map_or(0, |message| message.message_no);
         let together = Batch { partner: self.partner, messages: &batch };
-        let carried = carry(self.app, self.carrier, together, self.pace.patience()).await?;
+        let carried = carry(self.app, self.carrier, together, (self.pace.patience(), self.turn)).await?;
         let Some(broken) = carried.broken else {
             // If no message of the batch was sent, nothing was learnt about the partner.
             if carried.fates.is_empty() || carried.fates.values().any(Fate::is_heard) {
@@ -234,7 +252,7 @@ impl Run<'_> {
         store::mark_undeliverable(self.connection, &undeliverable, self.app.clock.now()).await?;
         store::mark_not_told(self.connection, &not_told, self.app.clock.now()).await?;
         store::mark_delivered(self.connection, &delivered, self.app.clock.now()).await?;
-        self.summary.delivered += (delivered.len() + undeliverable.len() + not_told.len()) as u64;
+        self.ended.summary.delivered += (delivered.len() + undeliverable.len() + not_told.len()) as u64;
         if !delivered.is_empty() {
             self.note_answering().await?;
         }
@@ -263,8 +281,8 @@ impl Run<'_> {
         if died > 0 {
             tracing::error!(partner = self.partner, died, "messages are given up; see `fenqi outbox list`");
         }
-        self.summary.failed += failed.len() as u64;
-        self.summary.died += died;
+        self.ended.summary.failed += failed.len() as u64;
+        self.ended.summary.died += died;
         Ok(store::mark_failed(self.connection, &failed).await?)
     }
 }
@@ -274,22 +292,32 @@ fn kept(error: &str) -> String {
     shape::kept(error).chars().take(ERROR_CHARS_MAX).collect()
 }
 
-/// Sends a batch, and checks meanwhile whether the partner is paused, because hundreds of calls may take minutes.
-async fn carry(app: &App, carrier: Carrier<'_>, batch: Batch<'_>, patience: u32) -> anyhow::Result<Carried> {
-    let is_paused = AtomicBool::new(false);
-    let manner = Manner { patience, is_paused: &is_paused };
+/// Sends a batch, and checks meanwhile whether the partner is paused or its turn is over, because hundreds of calls may take
+/// minutes.
+async fn carry(
+    app: &App,
+    carrier: Carrier<'_>,
+    batch: Batch<'_>,
+    (patience, turn): (u32, Turn),
+) -> anyhow::Result<Carried> {
+    let is_stopped = AtomicBool::new(false);
+    let manner = Manner { patience, is_stopped: &is_stopped };
     tokio::select! {
         carried = carrier.carry(app, batch, manner) => carried,
-        never = look_for_pause(app, batch.partner, &is_paused) => match never {},
+        never = look_whether_to_stop(app, batch.partner, turn, &is_stopped) => match never {},
     }
 }
 
-async fn look_for_pause(app: &App, partner: &str, is_paused: &AtomicBool) -> Infallible {
+async fn look_whether_to_stop(app: &App, partner: &str, turn: Turn, is_stopped: &AtomicBool) -> Infallible {
     loop {
         tokio::time::sleep(app.delivery.pause).await;
+        if turn.is_over() {
+            is_stopped.store(true, Ordering::Relaxed);
+            return std::future::pending().await;
+        }
         let found = async { store::find_partner(&mut *app.pool.acquire().await?, partner).await };
         match found.await {
-            Ok(state) => is_paused.store(state.is_some_and(|state| state.paused_at.is_some()), Ordering::Relaxed),
+            Ok(state) => is_stopped.store(state.is_some_and(|state| state.paused_at.is_some()), Ordering::Relaxed),
             Err(error) => tracing::warn!(partner, %error, "it could not be seen whether a partner is paused"),
         }
     }

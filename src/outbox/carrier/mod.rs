@@ -109,8 +109,8 @@ pub struct Batch<'a> {
 pub struct Manner<'a> {
     /// How many unanswered calls in a row mean that the partner is down.
     pub patience: u32,
-    /// Set when the partner is paused meanwhile: then no other call begins.
-    pub is_paused: &'a AtomicBool,
+    /// Set when the partner is paused meanwhile, or its turn is over: then no other call begins.
+    pub is_stopped: &'a AtomicBool,
 }
 
 /// What became of a batch.
@@ -134,7 +134,7 @@ pub enum Fate {
     NotTold,
     /// Not sent or not taken, because an earlier message of its object was not taken.
     Held,
-    /// Not sent, because the partner was paused meanwhile; treated as if it had not been in the batch.
+    /// Not sent, because the partner was paused meanwhile, or its turn was over; treated as if it had not been in the batch.
     Left,
     /// It cannot be sent at present, such as where its template cannot render it: no call was made.
     Unserved(String),

@@ -16,7 +16,7 @@ const OBJECTS_AT_ONCE: usize = 8;
 pub type Understanding = fn(&CallError) -> Failure;
 
 /// Calls `call` for each message. A failure holds back the later messages of its object. The rest of the batch is left once
-/// `manner.patience` calls in a row were not answered, nobody is there, or the partner is paused.
+/// `manner.patience` calls in a row were not answered, nobody is there, the partner is paused, or its turn is over.
 pub async fn carry<'a, C, F>(batch: &'a [Waiting], manner: Manner<'_>, understand: Understanding, call: C) -> Carried
 where
     C: Fn(&'a Waiting) -> F,
@@ -74,7 +74,7 @@ where
             // This message and the following ones are left out: as if they had not been in the batch.
             return (fates, error);
         }
-        if state.manner.is_paused.load(Ordering::Relaxed) {
+        if state.manner.is_stopped.load(Ordering::Relaxed) {
             fates.extend(std::iter::once(message).chain(rest).map(|message| (message.message_no, Fate::Left)));
             return (fates, error);
         }
@@ -126,15 +126,15 @@ mod tests {
             next_attempt_at: DateTime::UNIX_EPOCH,
         };
         let batch: Vec<Waiting> = (1..=4).map(message).collect();
-        let is_paused = &AtomicBool::new(false);
+        let is_stopped = &AtomicBool::new(false);
         let call = |message: &Waiting| {
             let is_second = message.message_no == 2;
             async move {
-                is_paused.fetch_or(is_second, Ordering::Relaxed);
+                is_stopped.fetch_or(is_second, Ordering::Relaxed);
                 Ok(Fate::Delivered)
             }
         };
-        let carried = carry(&batch, Manner { patience: 3, is_paused }, |_| Failure::Silence, call).await;
+        let carried = carry(&batch, Manner { patience: 3, is_stopped }, |_| Failure::Silence, call).await;
         let expected = [(1, Fate::Delivered), (2, Fate::Delivered), (3, Fate::Left), (4, Fate::Left)];
         assert_eq!(carried.fates, Fates::from(expected));
         assert!(carried.broken.is_none());

@@ -1,15 +1,17 @@
 //! Payments, voids and refunds are notified to the merchant's cashier: signed, in order, and until it accepts them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use fenqi::access::PLATFORM;
+use fenqi::app::App;
 use fenqi::base::id::CodeId;
 use fenqi::error::Fault;
 use fenqi::merchant::notification;
 use fenqi::merchant::notify_actions::{NotifyRefusal, Wanted, set_notify_url};
-use fenqi::outbox::jobs::{Summary, deliver_outbox};
-use fenqi::outbox::{Message, store};
+use fenqi::outbox::jobs::{Summary, deliver_outbox, deliver_until};
+use fenqi::outbox::{DeliverySettings, Message, store};
 use fenqi::partner::key::Algorithm;
 use fenqi::purchase::PurchaseRequest;
 use fenqi::sandbox::world::lock;
@@ -335,4 +337,39 @@ async fn whatever_a_cashier_answers_is_kept_in_a_form_that_can_be_kept(pool: PgP
     let failed = desk.get("/merchant/notifications/failures").await.ok();
     let why = failed["items"][0]["last_error"].as_str().unwrap().to_owned();
     assert!(why.contains("nox") && why.len() <= 500, "{why}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_cashier_that_has_much_to_hear_makes_room_for_a_core_on_a_node_with_one_place(pool: PgPool) {
+    let (town, desk, world, url) = open(pool).await;
+    set_url(&desk, "u-1", json!({ "url": url })).await.ok();
+    let message = |partner: String, kind: &'static str, object: u128| Message {
+        partner,
+        kind,
+        object_id: Uuid::from_u128(object),
+        body: json!({ "order_id": object.to_string(), "reference": object.to_string() }),
+        created_at: town.app.clock.now(),
+    };
+    let cashier = notification::partner(town.merchant_id);
+    let many: Vec<Message> = (1..=2_000).map(|order| message(cashier.clone(), "payment_succeeded", order)).collect();
+    store::enqueue(&mut town.app.pool.acquire().await.unwrap(), &many).await.unwrap();
+    // A third of its connections are places.
+    let (pause, turn) = (Duration::from_millis(20), Duration::from_millis(100));
+    let delivery = DeliverySettings { pause, turn, ..DeliverySettings::default() };
+    let node = App { delivery, ..house::with_connections(&town.app, 4).await };
+    let pool = node.pool.clone();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let delivering = tokio::spawn(async move { deliver_until(&node, stopped).await });
+    house::until("the cashier is told", async || !taken(&world).is_empty()).await;
+    let told = message("harbour-bank".to_owned(), "reserve_deposited", 1);
+    store::enqueue(&mut town.app.pool.acquire().await.unwrap(), &[told]).await.unwrap();
+    let untold = "select count(*) from outbox where partner = 'harbour-bank' and delivered_at is null";
+    house::until("the core is told", async || town.fen(untold).await == 0).await;
+    let untold = "select count(*) from outbox where partner like 'merchant:%' and delivered_at is null";
+    assert!(town.fen(untold).await > 0, "the core waited until the cashier had heard everything");
+    // And the cashier has its turn again.
+    house::until("the cashier is told everything", async || town.fen(untold).await == 0).await;
+    stop.send(true).unwrap();
+    delivering.await.unwrap();
+    pool.close().await;
 }

@@ -52,17 +52,29 @@ pub async fn carry(app: &App, client: &Client, batch: Batch<'_>, manner: Manner<
 
 type Templates = HashMap<String, Saved>;
 
-/// Sends events in one call. One that its template cannot render is not sent, and the later ones of its object are held back.
+/// The most bytes in a call to `/events`: many gateways take a megabyte and no more.
+const CALL_BYTES_MAX: usize = 900_000;
+/// More than what stands around a body.
+const AROUND_BYTES_MAX: usize = 300;
+
+/// Sends events in one call, as many as there is room for. One that its template cannot render is not sent, and the later ones
+/// of its object are held back.
 async fn carry_together(client: &Client, templates: &Templates, batch: &[Waiting]) -> Carried {
     let (mut events, mut fates) = (Vec::with_capacity(batch.len()), Fates::new());
-    let (mut mapped, mut refused) = (Vec::new(), HashSet::new());
-    for message in batch {
+    let (mut mapped, mut refused, mut room) = (Vec::new(), HashSet::new(), CALL_BYTES_MAX);
+    for (place, message) in batch.iter().enumerate() {
         // Rendering may take long: other tasks get a turn between two of hundreds.
         tokio::task::yield_now().await;
         let saved = templates.get(&message.kind);
         let verdict = match event(message, saved.map(|saved| &saved.template)) {
             _ if refused.contains(&message.object_id) => Fate::Held,
             Ok(event) => {
+                let bytes = event.body.get().len() + AROUND_BYTES_MAX;
+                if bytes > room && !events.is_empty() {
+                    fates.extend(batch[place..].iter().map(|message| (message.message_no, Fate::Left)));
+                    break;
+                }
+                room = room.saturating_sub(bytes);
                 events.push(event);
                 mapped.extend(saved.map(|_| message));
                 continue;

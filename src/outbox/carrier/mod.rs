@@ -134,7 +134,8 @@ pub enum Fate {
     NotTold,
     /// Not sent or not taken, because an earlier message of its object was not taken.
     Held,
-    /// Not sent, because the partner was paused meanwhile, or its turn was over; treated as if it had not been in the batch.
+    /// Not sent, because the partner was paused meanwhile, its turn was over, or the call was full; treated as if it had not been
+    /// in the batch.
     Left,
     /// It cannot be sent at present, such as where its template cannot render it: no call was made.
     Unserved(String),

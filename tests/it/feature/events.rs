@@ -106,6 +106,21 @@ async fn what_is_pushed_is_also_pulled_in_the_same_order(pool: PgPool) {
     crate::journey::told_as_documented(&town.app.pool).await;
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_call_is_no_larger_than_gateways_take_and_what_it_has_no_room_for_follows(pool: PgPool) {
+    let (town, _, world) = open(pool).await;
+    deliver_outbox(&town.app).await.unwrap();
+    let note = "备".repeat(30_000);
+    let large = |object: u128| Message { body: json!({ "note": note }), ..message(&town, object) };
+    let messages: Vec<Message> = (1..=14).chain([1]).map(large).collect();
+    store::enqueue(&mut town.app.pool.acquire().await.unwrap(), &messages).await.unwrap();
+    let before = lock(&world.funder_core).calls();
+    assert_eq!(deliver_outbox(&town.app).await.unwrap(), Summary { delivered: 15, failed: 0, died: 0 });
+    let core = lock(&world.funder_core);
+    assert_eq!(core.calls() - before, 2);
+    assert!(core.out_of_order().is_empty());
+}
+
 const STANDARD: &str = include_str!("../../../products/standard.toml");
 
 /// A borrower applies for a product on which claims are due within days, is approved, and buys.

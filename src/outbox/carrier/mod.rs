@@ -65,7 +65,7 @@ impl Carrier<'_> {
         match self {
             Carrier::Funder(client) => funder::carry(app, client, batch, manner).await,
             Carrier::Sms(client) => sms::carry(app, client, batch.messages).await,
-            Carrier::WeChat(wechat) => wechat::carry(app, wechat, batch.messages).await,
+            Carrier::WeChat(wechat) => wechat::carry(app, wechat, batch.messages, manner).await,
             Carrier::Merchant(merchant_id) => merchant::carry(app, merchant_id, batch, manner).await,
         }
     }

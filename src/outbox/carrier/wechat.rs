@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 use chrono::Datelike as _;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 
-use super::{Broken, Carried, Failure, Fate, Fates, sms};
+use super::{Broken, Carried, Failure, Fate, Fates, Manner, sms};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::BorrowerId;
@@ -21,14 +22,14 @@ use crate::partner::wechat::{self, Sending, WeChat, WeChatError};
 const CALLS_AT_ONCE: usize = 8;
 
 /// Sends a batch. After the first call that WeChat does not answer, or refuses in a way that concerns all of our messages, no
-/// other call begins.
+/// other call begins; nor once `manner` says so.
 ///
 /// # Errors
 /// A failure of our own.
-pub async fn carry(app: &App, wechat: &WeChat, batch: &[Waiting]) -> anyhow::Result<Carried> {
+pub async fn carry(app: &App, wechat: &WeChat, batch: &[Waiting], manner: Manner<'_>) -> anyhow::Result<Carried> {
     let borrower_ids: Vec<BorrowerId> = batch.iter().map(borrower).collect();
     let wanting = subscription_actions::find_wanting(app, &borrower_ids).await?;
-    let run = Run { app, wechat, wanting, ended: OnceLock::new() };
+    let run = Run { app, wechat, wanting, manner, ended: OnceLock::new() };
     let mut by_borrower: BTreeMap<BorrowerId, Vec<&Waiting>> = BTreeMap::new();
     for message in batch {
         by_borrower.entry(borrower(message)).or_default().push(message);
@@ -66,17 +67,22 @@ struct Run<'a> {
     wechat: &'a WeChat,
     /// WeChat identities, by borrower and kind.
     wanting: HashMap<(BorrowerId, String), String>,
+    manner: Manner<'a>,
     /// The error after which no other call is begun.
     ended: OnceLock<WeChatError>,
 }
 
 impl Run<'_> {
-    /// Sends one borrower's messages in order, until a call ends the run; returns those that were sent, and what became of them.
+    /// Sends one borrower's messages in order, until a call ends the run; returns what became of those that were sent or left.
     async fn tell<'m>(&self, messages: Vec<&'m Waiting>) -> Vec<(&'m Waiting, Fate)> {
         let mut told = Vec::with_capacity(messages.len());
         for message in messages {
             if self.ended.get().is_some() {
                 break;
+            }
+            if self.manner.is_stopped.load(Ordering::Relaxed) {
+                told.push((message, Fate::Left));
+                continue;
             }
             match self.send(message).await {
                 Ok(fate) => told.push((message, fate)),

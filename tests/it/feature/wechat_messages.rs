@@ -1,6 +1,7 @@
 //! WeChat subscription messages: consent is given on the messages page, each consent allows one message, and the access token is cached.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use fenqi::app::App;
@@ -8,6 +9,8 @@ use fenqi::base::When;
 use fenqi::base::id::BorrowerId;
 use fenqi::borrower::{openid_actions, subscription_actions};
 use fenqi::notice::{self, Notice};
+use fenqi::outbox::DeliverySettings;
+use fenqi::outbox::actions::{self, Asked};
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
 use fenqi::partner::store::{CallSearch, search_calls};
 use fenqi::partner::wechat::client::page_signature;
@@ -201,6 +204,24 @@ async fn what_wechat_will_not_take_is_not_tried_for_ever_and_its_silence_loses_n
     deliver_outbox(&place.app).await.unwrap();
     assert_eq!(place.waiting().await, 0);
     assert!(lock(&place.world.wechat).messages_to("o-other").is_empty());
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_pause_ends_a_batch_between_two_messages(pool: PgPool) {
+    let place = open(pool).await;
+    place.allow(1).await;
+    for _ in 0..200 {
+        place.raise("withheld").await;
+    }
+    let delivery = DeliverySettings { pause: Duration::from_millis(5), ..DeliverySettings::default() };
+    let app = App { delivery, ..place.app.clone() };
+    let (delivered, ()) = tokio::join!(deliver_outbox(&app), async {
+        house::until("the first is told", async || !place.told().is_empty()).await;
+        let _ = actions::pause(&app, Asked { partner: "wechat", by: "li" }).await.unwrap();
+    });
+    assert_eq!(delivered.unwrap().failed, 0);
+    let (told, waiting) = (i64::try_from(place.told().len()).unwrap(), place.waiting().await);
+    assert!(waiting > 0 && told + waiting == 200, "{told} are told, {waiting} wait");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -175,6 +175,16 @@ async fn kinds_told(town: &Town) -> BTreeSet<String> {
     kinds.fetch_all(&town.app.pool).await.unwrap().into_iter().collect()
 }
 
+/// Nobody collects any more: bills stay unpaid until the guarantor may be claimed on, and the loan is written off.
+async fn live_until_claimable(town: &Town) {
+    for _ in 0..70 {
+        if kinds_told(town).await.contains("claim_due") {
+            break;
+        }
+        town.close_today().await;
+    }
+}
+
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
     let (town, desk, world) = open(pool).await;
@@ -189,13 +199,7 @@ async fn every_kind_of_event_is_told_when_it_happens(pool: PgPool) {
     town.live_until("2026-01-13").await;
     town.refund(&bought[0], 30_000, "r-1").await;
     town.live_until("2026-01-28").await;
-    // Nobody collects any more: bills stay unpaid until the guarantor may be claimed on, and the loan is written off.
-    for _ in 0..70 {
-        if kinds_told(&town).await.contains("claim_due") {
-            break;
-        }
-        town.close_today().await;
-    }
+    live_until_claimable(&town).await;
     // Those of a product that asks the funder, of a broken advance and of a success that was none have tests of their own.
     pay_as_guarantor(&town, short).await;
     let elsewhere = [

@@ -98,6 +98,9 @@ words! {
         PayoutRetried = "payout_retried",
         PayoutEndingStated = "payout_ending_stated",
         PayoutSettled = "payout_settled",
+        PayoutsHeld = "payouts_held",
+        ReleaseStated = "release_stated",
+        PayoutsReleased = "payouts_released",
         JobRetried = "job_retried",
         DeliveryChanged = "delivery_changed",
         TemplateSaved = "template_saved",
@@ -124,7 +127,10 @@ impl Action {
             | Action::LinkSet
             | Action::StaffHired
             | Action::StaffRemoved
-            | Action::NotifyAddressSet => "merchant",
+            | Action::NotifyAddressSet
+            | Action::PayoutsHeld
+            | Action::ReleaseStated
+            | Action::PayoutsReleased => "merchant",
             Action::ApplicationDecided => "application",
             Action::LineChanged => "line",
             Action::MobileChanged | Action::PersonErased => "borrower",

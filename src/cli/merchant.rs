@@ -2,6 +2,7 @@
 
 mod adding;
 mod agreeing;
+mod holding;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ use crate::merchant::join_store::{self, ApplicationRow, Wanted};
 use crate::merchant::staff::parse_staff_name;
 use crate::merchant::staff_actions::{self, Hiring, StaffChange, StaffShown};
 use crate::merchant::{self, AccountStep, Decision, MerchantStatus, Role, picture};
+use crate::settlement::hold_store::find_hold;
 use crate::settlement::store::{Owed, find_owed};
 
 /// Rows that are listed at most; `--after` shows the next ones.
@@ -41,9 +43,12 @@ pub enum Args {
         /// Only those with this status
         #[arg(long)]
         status: Option<MerchantStatus>,
-        /// Only those of which somebody has stated another account or fee, and a second person has not
+        /// Only those of which somebody has stated another account or fee, or the release of payouts, and a second person has not
         #[arg(long)]
         proposed: bool,
+        /// Only those whose payouts are held
+        #[arg(long)]
+        held: bool,
         /// Go on after this one
         #[arg(long)]
         after: Option<MerchantId>,
@@ -71,6 +76,10 @@ pub enum Args {
     Resume(Deciding),
     /// End a merchant; what it sold is settled as usual
     Close(Deciding),
+    /// Pay a merchant nothing for a time: its days are settled as usual, and no payout is sent
+    HoldPayouts(holding::Args),
+    /// State that a merchant is to be paid again; it is once somebody else states the same
+    ReleasePayouts(holding::Args),
     /// State another settlement account for a merchant; it is paid to that once somebody else states the same
     SetAccount {
         /// By its id in `fenqi merchant list`
@@ -157,8 +166,9 @@ pub struct Coding {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
-        Args::List { status, proposed, after, json } => {
-            list(&app, Wanted { status, proposed_only: proposed, after, ..Wanted::default() }, json).await?;
+        Args::List { status, proposed, held, after, json } => {
+            let wanted = Wanted { merchant_id: None, status, proposed_only: proposed, held_only: held, after };
+            list(&app, wanted, json).await?;
         }
         Args::Show { merchant, json } => show(&app, merchant, json).await?,
         Args::Add(stated) => adding::add(&app, stated).await?,
@@ -167,6 +177,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Suspend(deciding) => decide(&app, deciding, Decision::Suspend).await?,
         Args::Resume(deciding) => decide(&app, deciding, Decision::Resume).await?,
         Args::Close(deciding) => decide(&app, deciding, Decision::Close).await?,
+        Args::HoldPayouts(stated) => holding::hold(&app, stated).await?,
+        Args::ReleasePayouts(stated) => holding::release(&app, stated).await?,
         Args::SetAccount { merchant: merchant_id, number: account_number, by: changed_by } => {
             let app = app.by(Person::typed(&changed_by));
             let change = AccountChange { merchant_id, account_number, changed_by };
@@ -231,7 +243,8 @@ fn print_list(rows: &[ApplicationRow], wanted: Wanted) {
     }
     if rows.is_empty() {
         let is = wanted.status.map_or_else(String::new, |status| format!(" is {}", status.name()));
-        println!("no merchant{is}{}", if wanted.proposed_only { " waits for a second person" } else { "" });
+        let waits = if wanted.proposed_only { " waits for a second person" } else { "" };
+        println!("no merchant{is}{waits}{}", if wanted.held_only { " has its payouts held" } else { "" });
     }
 }
 
@@ -251,6 +264,7 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     let events = join_store::list_events(&mut connection, merchant_id).await?;
     let proposal = agreement_store::find_proposal(&mut connection, merchant_id).await?;
     let owed = find_owed(&mut connection, merchant_id).await?;
+    let hold = find_hold(&mut connection, merchant_id).await?;
     let same_company = join_store::list_same_company(&mut connection, merchant_id).await?;
     drop(connection);
     let people = staff_actions::show_staff(app, merchant_id).await?;
@@ -271,6 +285,7 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
         shown["account_proposed"] = stated
             .map_or(serde_json::Value::Null, |StatedAccount { tail, by }| json!({ "account_tail": tail, "by": by }));
         shown["owed_fen"] = json!(owed_fen(owed));
+        shown["payouts_held"] = holding::in_json(hold.as_ref());
         shown["same_company"] = serde_json::Value::from_iter(
             same_company
                 .iter()
@@ -303,6 +318,7 @@ async fn show(app: &App, merchant_id: MerchantId, is_json: bool) -> anyhow::Resu
     if let Some(Owed { amount, business_day }) = owed {
         println!("    owes {amount} yuan of {business_day}, which its next settlement takes off");
     }
+    holding::print(hold.as_ref());
     print_people(&people);
     println!("    applied {}", day(row.created_at));
     for event in &events {

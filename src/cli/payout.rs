@@ -14,6 +14,7 @@ use crate::cli::listed::{ASKED_MAX, cut, say_cut};
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
 use crate::error::{Fault, Step};
+use crate::settlement::hold_store;
 use crate::settlement::payout::{ContradictionKind, PayoutRefusal};
 use crate::settlement::payout_store::{self, Listed, Wanted};
 use crate::settlement::{self, Ending, Settling};
@@ -33,6 +34,9 @@ pub enum Args {
         /// Only those that the channel contradicts itself about, which wait for `settle`
         #[arg(long)]
         contradicted: bool,
+        /// Only those that are not sent since their merchant's payouts are held
+        #[arg(long)]
+        held: bool,
         /// Only those of one merchant's settlements
         #[arg(long, value_name = "MERCHANT")]
         merchant: Option<MerchantId>,
@@ -75,11 +79,12 @@ pub enum Args {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     match args {
-        Args::List { failed, pending, contradicted, merchant: merchant_id, line: line_id, before, json } => {
+        Args::List { failed, pending, contradicted, held, merchant: merchant_id, line: line_id, before, json } => {
             let wanted = Wanted {
                 failed_only: failed,
                 pending_only: pending,
                 contradicted_only: contradicted,
+                held_only: held,
                 merchant_id,
                 line_id,
                 before,
@@ -89,6 +94,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Args::Retry { payout, by } => {
             let app = app.by(Person::typed(&by));
             match settlement::retry_payout(&app, payout, &by).await.map_err(look_at(LIST))? {
+                Step::Applied if is_held(&app, payout).await? => {
+                    println!("{payout} is sent again once its merchant's payouts are released");
+                }
                 Step::Applied => println!("{payout} is sent again with the next payouts"),
                 Step::AlreadyApplied => println!("{payout} waits to be sent again already; nothing changed"),
             }
@@ -104,6 +112,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn is_held(app: &App, payout_id: PayoutId) -> anyhow::Result<bool> {
+    let held = hold_store::load_held(&mut *app.pool.acquire().await?, &[payout_id]).await?;
+    Ok(held.contains_key(&payout_id))
 }
 
 async fn list(app: &App, wanted: Wanted, is_json: bool) -> anyhow::Result<()> {
@@ -129,7 +142,8 @@ fn print(payout: &Listed, is_json: bool) {
         println!(
             "{}",
             json!({ "payout_id": payout_id, "kind": kind, "payee": payee, "amount_fen": amount, "status": status,
-                    "failure": failure, "pay_on": pay_on, "attempt_no": attempt_no, "contradicted_attempt": payout.contradicted_attempt,
+                    "failure": failure, "pay_on": pay_on, "attempt_no": attempt_no, "is_held": payout.is_held,
+                    "contradicted_attempt": payout.contradicted_attempt,
                     "contradiction": payout.contradiction.map(ContradictionKind::name), "age_days": payout.contradicted_days,
                     "proposed": proposed(payout), "proposed_reference": payout.proposed_reference,
                     "proposed_by": payout.proposed_by })
@@ -137,8 +151,11 @@ fn print(payout: &Listed, is_json: bool) {
         return;
     }
     let why = failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
-    let held = contradicted(payout);
-    println!("{payout_id}  {pay_on}  {kind:<10}  {payee}  {amount} yuan  attempt {attempt_no}  {status}{why}{held}");
+    let held = if payout.is_held { "  held with its merchant's payouts" } else { "" };
+    let said = contradicted(payout);
+    println!(
+        "{payout_id}  {pay_on}  {kind:<10}  {payee}  {amount} yuan  attempt {attempt_no}  {status}{why}{held}{said}"
+    );
 }
 
 /// The payee, named as other commands take it: `merchant`, `funder` or `line`.

@@ -87,7 +87,8 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<String, Pro
         gauge!("fenqi_outbox_partners", "state" => state).set(count as f64);
     }
     gauge!("fenqi_withholdings_pending").set(waiting.withholdings_pending as f64);
-    gauge!("fenqi_payouts_pending").set(waiting.payouts_pending as f64);
+    gauge!("fenqi_payouts_pending").set((waiting.payouts_pending - waiting.payouts_held) as f64);
+    gauge!("fenqi_payouts_held").set(waiting.payouts_held as f64);
     for reserve in reserves {
         gauge!("fenqi_reserve_available_fen", "funder" => reserve.code.clone()).set(reserve.available_fen as f64);
         gauge!("fenqi_reserve_held_fen", "funder" => reserve.code).set(reserve.held_fen as f64);

@@ -9,7 +9,7 @@ pub async fn oldest_unfinished_close(connection: &mut PgConnection) -> sqlx::Res
     sqlx::query_scalar!("select min(started_at) from close_run where finished_at is null").fetch_one(connection).await
 }
 
-/// Counts of what waits, each from a partial index.
+/// Counts of what waits, each from a partial index, but for the payouts that are held: merchants with such payouts are few.
 pub struct Waiting {
     pub business_day: Option<NaiveDate>,
     pub jobs_ready: i64,
@@ -24,6 +24,8 @@ pub struct Waiting {
     pub partners_down: i64,
     pub withholdings_pending: i64,
     pub payouts_pending: i64,
+    /// Part of those that are pending.
+    pub payouts_held: i64,
 }
 
 pub async fn count_waiting(connection: &mut PgConnection) -> sqlx::Result<Waiting> {
@@ -39,7 +41,10 @@ pub async fn count_waiting(connection: &mut PgConnection) -> sqlx::Result<Waitin
                   (select count(*) from outbox_partner where paused_at is not null) as "partners_paused!",
                   (select count(*) from partner_outage where told_at is not null) as "partners_down!",
                   (select count(*) from withholding where is_pending) as "withholdings_pending!",
-                  (select count(*) from payout where status in ('created', 'submitted', 'unknown')) as "payouts_pending!""#
+                  (select count(*) from payout where status in ('created', 'submitted', 'unknown')) as "payouts_pending!",
+                  (select count(*) from payout_hold h join settlement s on s.merchant_id = h.merchant_id
+                   join payout p on p.kind = 'settlement' and p.source_id = s.settlement_id
+                   where p.status = 'created') as "payouts_held!""#
     )
     .fetch_one(connection)
     .await

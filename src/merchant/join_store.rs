@@ -133,8 +133,10 @@ pub struct Wanted {
     /// Only this one.
     pub merchant_id: Option<MerchantId>,
     pub status: Option<MerchantStatus>,
-    /// Only those of which one person has stated another account or agreement, and a second one has not.
+    /// Only those of which one person has stated another account or agreement, or the release of payouts, and a second one has not.
     pub proposed_only: bool,
+    /// Only those whose payouts are held.
+    pub held_only: bool,
     /// Only those that applied later than this one.
     pub after: Option<MerchantId>,
 }
@@ -154,13 +156,16 @@ pub async fn list_applications(
            from merchant
            where ($1::uuid is null or merchant_id = $1) and ($2::text is null or status = $2)
                  and ($3::uuid is null or merchant_id > $3)
-                 and (account_proposed_by is not null or agreement_proposed_by is not null or not $5)
+                 and (account_proposed_by is not null or agreement_proposed_by is not null
+                      or merchant_id in (select h.merchant_id from payout_hold h where h.release_stated_by is not null) or not $5)
+                 and (merchant_id in (select h.merchant_id from payout_hold h) or not $6)
            order by merchant_id limit $4"#,
         wanted.merchant_id.map(MerchantId::uuid),
         wanted.status as Option<MerchantStatus>,
         wanted.after.map(MerchantId::uuid),
         limit,
         wanted.proposed_only,
+        wanted.held_only,
     )
     .fetch_all(connection)
     .await

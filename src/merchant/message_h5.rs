@@ -11,9 +11,15 @@ use crate::http::Problem;
 use crate::notice::{self, Audience, Raised};
 use crate::page::Page;
 
-/// The kinds that only those may see who may see settlements: what was paid out, to which account, and at which fee.
-const OF_SETTLEMENTS: [&str; 4] =
-    ["settlement_paid", "settlement_reversed", "merchant_account_changed", "merchant_agreement_changed"];
+/// The kinds that only those may see who may see settlements: what was paid out or is held, to which account, and at which fee.
+const OF_SETTLEMENTS: [&str; 6] = [
+    "settlement_paid",
+    "settlement_reversed",
+    "merchant_account_changed",
+    "merchant_agreement_changed",
+    "merchant_payouts_held",
+    "merchant_payouts_released",
+];
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -66,6 +72,7 @@ impl MessagesPage {
         let purchase = text("purchase").or_else(|| single()?.first()?.as_str());
         match message.kind.as_str() {
             "merchant_account_changed" | "merchant_agreement_changed" => Some("/m/more".to_owned()),
+            "merchant_payouts_held" | "merchant_payouts_released" => Some("/m/settlements".to_owned()),
             kind if OF_SETTLEMENTS.contains(&kind) => {
                 text("source").map(|settlement| format!("/m/settlements/{settlement}"))
             }

@@ -52,4 +52,4 @@ pub use h5::MerchantSignedIn;
 pub use model::{Category, Decision, MerchantDay, MerchantRefusal, MerchantStatus};
 pub use notification::Payment;
 pub use staff::{Right, Role};
-pub use store::{MerchantTerms, find_other_link, load_merchants};
+pub use store::{MerchantEvent, MerchantTerms, find_other_link, insert_event, load_merchants, lock_status};

@@ -235,6 +235,31 @@ pub async fn update_status(connection: &mut PgConnection, change: &DecidedChange
     Ok(done.rows_affected() == 1)
 }
 
+/// What somebody has decided about a merchant that leaves its status as it is.
+#[derive(Debug)]
+pub struct MerchantEvent<'a> {
+    pub merchant_id: MerchantId,
+    pub decision: &'static str,
+    pub decided_by: &'a str,
+    pub reason: &'a str,
+    pub at: DateTime<Utc>,
+}
+
+/// Writes the event of such a decision.
+pub async fn insert_event(connection: &mut PgConnection, event: &MerchantEvent<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into merchant_event (merchant_id, decision, decided_by, reason, occurred_at) values ($1, $2, $3, $4, $5)",
+        event.merchant_id.uuid(),
+        event.decision,
+        event.decided_by,
+        event.reason,
+        event.at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Refuses applications that still wait, with the events. Their `status_reason` stays empty: by that the pages know that
 /// another application of the company was accepted.
 pub async fn refuse_others(

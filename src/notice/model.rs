@@ -82,7 +82,7 @@ pub const TO_BORROWERS: [(&str, &[&str]); 24] = [
 ];
 
 /// Every kind of notice to merchants.
-pub const TO_MERCHANTS: [&str; 10] = [
+pub const TO_MERCHANTS: [&str; 12] = [
     "merchant_accepted",
     "merchant_refused",
     "merchant_passed_over",
@@ -93,6 +93,8 @@ pub const TO_MERCHANTS: [&str; 10] = [
     "purchase_voided",
     "merchant_account_changed",
     "merchant_agreement_changed",
+    "merchant_payouts_held",
+    "merchant_payouts_released",
 ];
 
 /// Every kind of notice to funders; their cores are also sent events, see `outbox`.

@@ -28,6 +28,8 @@ pub struct SettledDay {
     pub bank_reference: Option<String>,
     /// The state of its payout; `None` if nothing is paid.
     pub payout: Option<PayoutStatus>,
+    /// Whether the merchant's payouts are held.
+    pub is_held: bool,
     /// The day whose settlement took in a negative amount of this one.
     pub carried_into_day: Option<BusinessDay>,
 }
@@ -41,6 +43,8 @@ pub enum MoneyState {
     AtBank,
     /// Refused by the bank; the platform's operators look into it.
     Stuck,
+    /// Not sent, since the platform holds the merchant's payouts.
+    Held,
     Paid,
     /// Negative; waits for the next settlement.
     Waiting,
@@ -58,6 +62,9 @@ impl SettledDay {
             (PayableStatus::Carried, _) if self.carried_into_day.is_some() => MoneyState::TakenOff,
             (PayableStatus::Carried, _) => MoneyState::Waiting,
             (PayableStatus::ToPay, Some(PayoutStatus::Submitted | PayoutStatus::Unknown)) => MoneyState::AtBank,
+            (PayableStatus::ToPay, Some(PayoutStatus::Created | PayoutStatus::Failed)) if self.is_held => {
+                MoneyState::Held
+            }
             (PayableStatus::ToPay, Some(PayoutStatus::Failed)) => MoneyState::Stuck,
             // A settlement's payout is never cancelled.
             (
@@ -74,6 +81,7 @@ impl MoneyState {
             MoneyState::ToPay => "to_pay",
             MoneyState::AtBank => "at_bank",
             MoneyState::Stuck => "stuck",
+            MoneyState::Held => "held",
             MoneyState::Paid => "paid",
             MoneyState::Waiting => "waiting",
             MoneyState::TakenOff => "taken_off",
@@ -87,6 +95,10 @@ impl MoneyState {
     }
 
     pub fn is_bad(self) -> bool {
+        matches!(self, MoneyState::Stuck | MoneyState::Held)
+    }
+
+    pub fn is_stuck(self) -> bool {
         self == MoneyState::Stuck
     }
 }
@@ -156,6 +168,7 @@ mod tests {
             paid_on: None,
             bank_reference: None,
             payout,
+            is_held: false,
             carried_into_day: None,
         }
     }
@@ -171,5 +184,15 @@ mod tests {
         assert_eq!(carried.money(), MoneyState::Waiting);
         let taken = SettledDay { carried_into_day: Some("2026-03-04".parse().unwrap()), ..carried };
         assert_eq!(taken.money(), MoneyState::TakenOff);
+    }
+
+    #[test]
+    fn a_hold_keeps_back_what_is_not_on_its_way() {
+        let held = |payout| SettledDay { is_held: true, ..day(PayableStatus::ToPay, Some(payout)) }.money();
+        assert_eq!(held(PayoutStatus::Created), MoneyState::Held);
+        assert_eq!(held(PayoutStatus::Failed), MoneyState::Held);
+        assert_eq!(held(PayoutStatus::Submitted), MoneyState::AtBank);
+        let paid = SettledDay { is_held: true, ..day(PayableStatus::Paid, Some(PayoutStatus::Succeeded)) };
+        assert_eq!(paid.money(), MoneyState::Paid);
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::day::{DayLine, Figure, SettledDay};
 use super::outlook::Outlook;
-use super::{day_store, outlook_actions};
+use super::{day_store, hold_store, outlook_actions};
 use crate::app::App;
 use crate::base::id::{MerchantId, SettlementId};
 use crate::base::{BusinessDay, DaysOff, Fen};
@@ -26,6 +26,8 @@ const CHUNK_LINES: i64 = 1_000;
 pub struct Month {
     pub first: BusinessDay,
     pub today: BusinessDay,
+    /// Whether the merchant's payouts are held.
+    pub is_held: bool,
     /// Settled days, the newest first.
     pub days: Vec<SettledDay>,
     /// The open day, and the day before if it is not settled yet, as far as they are in this month.
@@ -46,7 +48,8 @@ pub async fn month(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyh
     if month.contains(&ended) && days.first().is_none_or(|day| day.business_day != ended) {
         open.extend(unsettled(&mut connection, app, merchant_id, ended).await?);
     }
-    Ok(Month { first: *month.start(), today, days, open })
+    let is_held = hold_store::is_held(&mut connection, merchant_id).await?;
+    Ok(Month { first: *month.start(), today, is_held, days, open })
 }
 
 /// A day that has ended and has no settlement yet; `None` if nothing happened on it, because then it never gets one.
@@ -85,6 +88,8 @@ pub async fn day_of(
 #[derive(Clone, Debug)]
 pub struct DayStory {
     pub today: BusinessDay,
+    /// Whether the merchant's payouts are held.
+    pub is_held: bool,
     pub state: DayState,
 }
 
@@ -128,7 +133,8 @@ pub async fn day(app: &App, merchant_id: MerchantId, day: BusinessDay) -> anyhow
             None => unsettled(&mut connection, app, merchant_id, day).await?.map_or(DayState::Quiet, open),
         }
     };
-    Ok(Some(DayStory { today, state }))
+    let is_held = hold_store::is_held(&mut connection, merchant_id).await?;
+    Ok(Some(DayStory { today, is_held, state }))
 }
 
 /// A page of the lines behind a figure.

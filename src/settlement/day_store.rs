@@ -25,7 +25,9 @@ pub async fn list_days(
                   s.subsidy_fen as "subsidy: Fen", s.net_fen as "net: Fen", s.carried_in_fen as "carried_in: Fen",
                   s.payable_fen as "payable: Fen", s.status as "status: PayableStatus",
                   s.pay_on as "pay_on: BusinessDay", s.paid_on as "paid_on: BusinessDay", s.bank_reference,
-                  p.status as "payout?: PayoutStatus", i.business_day as "carried_into_day?: BusinessDay"
+                  p.status as "payout?: PayoutStatus",
+                  exists (select from payout_hold h where h.merchant_id = s.merchant_id) as "is_held!",
+                  i.business_day as "carried_into_day?: BusinessDay"
            from settlement s
            left join payout p on p.kind = 'settlement' and p.source_id = s.settlement_id
            left join settlement i on i.settlement_id = s.carried_into

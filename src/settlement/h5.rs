@@ -11,7 +11,7 @@ use futures_util::{Stream, TryStreamExt};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::day::{DayLine, Figure, SettledDay};
+use super::day::{DayLine, Figure, MoneyState, SettledDay};
 use super::day_actions::{self, DayState, DayStory, Lines, Month, Piece, days_of_month};
 use super::outlook::Outlook;
 use crate::app::App;
@@ -176,10 +176,18 @@ impl DayPage {
         }
     }
 
-    /// The day on which it is to be paid; `None` if there is nothing to pay.
+    /// Whether nothing is paid for an open day until the merchant's payouts are released.
+    fn is_open_and_held(&self) -> bool {
+        self.story.is_held && matches!(self.story.state, DayState::Open { .. })
+    }
+
+    /// The day on which it is to be paid; `None` if there is nothing to pay, or nobody knows because it is held.
     fn pay_on(&self) -> Option<BusinessDay> {
         match &self.story.state {
-            DayState::Settled { day, .. } => Some(day.pay_on).filter(|_| day.payable.is_positive()),
+            DayState::Settled { day, .. } => {
+                Some(day.pay_on).filter(|_| day.payable.is_positive() && day.money() != MoneyState::Held)
+            }
+            DayState::Open { .. } if self.story.is_held => None,
             DayState::Open { outlook, .. } => outlook.pay_on.filter(|_| outlook.payable.is_positive()),
             DayState::Quiet => None,
         }
@@ -192,11 +200,11 @@ impl DayPage {
         }
     }
 
-    /// Whether it was paid, or is still unpaid, after the day on which it should have been.
+    /// Whether it was paid, or is still unpaid and not held, after the day on which it should have been.
     fn is_late(&self) -> bool {
         self.settled().is_some_and(|day| {
             let done_on = day.paid_on.unwrap_or(self.story.today);
-            day.payable.is_positive() && done_on > day.pay_on
+            day.payable.is_positive() && day.money() != MoneyState::Held && done_on > day.pay_on
         })
     }
 

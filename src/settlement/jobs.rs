@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::hold_store;
 use super::notices;
 use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, QUERIES_BEFORE_NOTICE, Word, may_arrive};
 use super::payout_actions::{self, PayoutAnswer, Tally};
@@ -31,8 +32,8 @@ const HEARD_WITHIN: TimeDelta = TimeDelta::minutes(2);
 /// The most rounds of one run of a job. The next run does the rest, so that one job cannot occupy its worker for ever.
 const ROUNDS_MAX: usize = 1_000;
 
-/// Sends every payout whose day has come, in batches. Each is marked before the call, so that after a crash it is asked about, and
-/// never sent as if it were new.
+/// Sends every payout whose day has come, in batches, but those of merchants whose payouts are held. Each is marked before the call, so
+/// that after a crash it is asked about, and never sent as if it were new.
 pub async fn submit_payouts(app: &App) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     for _ in 0..ROUNDS_MAX {
@@ -113,6 +114,7 @@ async fn claim(app: &App) -> anyhow::Result<Vec<Claimed>> {
     let mut transaction = database::begin(&app.pool).await?;
     let today = business_day::store::today(&mut transaction).await?;
     let claim = Claim { today, now, query_at: now + FIRST_QUERY_AFTER, limit: PAYMENTS_MAX as i64 };
+    hold_store::keep_holds_out(&mut transaction).await?;
     let claimed = store::claim_to_submit(&mut transaction, claim).await?;
     transaction.commit().await?;
     Ok(claimed)

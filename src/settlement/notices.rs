@@ -59,6 +59,16 @@ pub fn taken_back(payout: &Locked, when: When) -> Option<Notice> {
     }
 }
 
+/// Tells a merchant that nothing is paid to it for the time being. Why stays with the operators: the reason may name people.
+pub fn payouts_held(merchant_id: MerchantId, when: When) -> Notice {
+    Notice::to_merchant(merchant_id, "merchant_payouts_held", json!({}), when)
+}
+
+/// Tells a merchant that it is paid again.
+pub fn payouts_released(merchant_id: MerchantId, when: When) -> Notice {
+    Notice::to_merchant(merchant_id, "merchant_payouts_released", json!({}), when)
+}
+
 /// Asks operators to call a channel that has given no outcome of a payout for a long time, or keeps answering that it never received
 /// it.
 pub fn still_unknown(asked: &Asked, when: When) -> Notice {

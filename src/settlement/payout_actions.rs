@@ -15,7 +15,7 @@ use super::payout::{
 };
 use super::payout_store::{self as store, Change, Locked, PaidSource};
 use super::posting::{self, FunderAmount};
-use super::{notices, remittance_store};
+use super::{hold_store, notices, remittance_store};
 use crate::app::App;
 use crate::audit::{self, Act, Action};
 use crate::base::id::{BorrowerId, FunderId, PayoutId, RepaymentId};
@@ -94,7 +94,7 @@ async fn learn_together(
     let is_late = app.clock.now() >= until;
     let counts = |answer: &&Answer| !is_late || matches!(answer.word, Word::Succeeded { .. });
     let known = load_known(&mut transaction, &payouts, answers).await?;
-    let mut round = Round::new(when);
+    let mut round = Round::new(when, hold_store::load_held(&mut transaction, &ids).await?);
     for payout in &payouts {
         let Some(answer) = answers.get(&payout.payout_id).filter(counts) else { continue };
         let this =
@@ -146,6 +146,8 @@ async fn load_known(
 /// What the answers of one transaction will write.
 struct Round {
     when: When,
+    /// Payouts that are held with their merchant's, and when each was last claimed to be sent.
+    held: BTreeMap<PayoutId, Option<DateTime<Utc>>>,
     changes: Vec<Change>,
     paid: Vec<PaidPayout>,
     contradictions: Vec<Contradiction>,
@@ -156,9 +158,10 @@ struct Round {
 }
 
 impl Round {
-    fn new(when: When) -> Round {
+    fn new(when: When, held: BTreeMap<PayoutId, Option<DateTime<Utc>>>) -> Round {
         Round {
             when,
+            held,
             changes: Vec::new(),
             paid: Vec::new(),
             contradictions: Vec::new(),
@@ -188,13 +191,7 @@ impl Round {
             }
             Learned::Wait => self.wait(payout, None),
             Learned::HeldUp { why } => self.wait(payout, Some(why)),
-            // Not sent again while people have an earlier attempt to settle; the earlier request may still arrive, so it is asked
-            // about.
-            Learned::SendAgain
-                if payout.is_earlier_contradicted() && may_arrive(payout.sent_at, Some(self.when.at)) =>
-            {
-                self.wait(payout, None);
-            }
+            Learned::SendAgain if self.may_arrive_unsent(payout) => self.wait(payout, None),
             Learned::SendAgain => {
                 self.tally.waiting += 1;
                 self.changes.push(becomes(payout, PayoutStatus::Created));
@@ -205,6 +202,14 @@ impl Round {
                 self.contradict(payout, answer, kind);
             }
         }
+    }
+
+    /// Whether a payout is not sent again, since people have an earlier attempt to settle or hold its merchant's payouts, and its last
+    /// request may still arrive, so that it is asked about.
+    fn may_arrive_unsent(&self, payout: &Locked) -> bool {
+        let contradicted = payout.is_earlier_contradicted().then_some(payout.sent_at);
+        let sent_at = self.held.get(&payout.payout_id).copied().or(contradicted);
+        sent_at.is_some_and(|sent_at| may_arrive(sent_at, Some(self.when.at)))
     }
 
     /// Leaves a payout to be asked about later; `held_up` says why nothing was sent this time.

@@ -375,6 +375,8 @@ pub struct Listed {
     pub failure: Option<String>,
     pub pay_on: BusinessDay,
     pub attempt_no: i16,
+    /// Whether it is not sent because its merchant's payouts are held.
+    pub is_held: bool,
     /// The attempt that the channel contradicts itself about, until people have settled it; how, and for how many business days.
     pub contradicted_attempt: Option<i16>,
     pub contradiction: Option<ContradictionKind>,
@@ -392,6 +394,8 @@ pub struct Wanted {
     pub pending_only: bool,
     /// Only those that people have to settle.
     pub contradicted_only: bool,
+    /// Only those that are held with their merchant's.
+    pub held_only: bool,
     /// Only those that pay this merchant's settlements.
     pub merchant_id: Option<MerchantId>,
     /// Only those that give money of this line back to its borrower's card.
@@ -417,10 +421,14 @@ pub async fn list_payouts(connection: &mut PgConnection, wanted: Wanted, limit: 
                   case when kind = 'settlement' then beneficiary_id end as "merchant_id?: MerchantId",
                   (select f.code from funder f where kind = 'remittance' and f.funder_id = beneficiary_id) as "funder?",
                   line_id as "line_id: LineId", amount_fen as "amount: Fen", status, failure,
-                  pay_on as "pay_on: BusinessDay", attempt_no, contradicted_attempt,
+                  pay_on as "pay_on: BusinessDay", attempt_no, held.is_held as "is_held!", contradicted_attempt,
                   contradiction as "contradiction: ContradictionKind",
                   (select today from business_day) - contradicted_on as contradicted_days, proposed_reference, proposed_by
-           from payout where (status = 'failed' or not $1) and (contradicted_attempt is not null or not $2)
+           from payout
+           cross join lateral (
+               select kind = 'settlement' and status in ('created', 'failed')
+                      and beneficiary_id in (select h.merchant_id from payout_hold h) as is_held) held
+           where (status = 'failed' or not $1) and (contradicted_attempt is not null or not $2) and (held.is_held or not $8)
              and ($4::uuid is null
                   or kind = 'settlement' and source_id in (select s.settlement_id from settlement s where s.merchant_id = $4))
              and (status in ('created', 'submitted', 'unknown') or not $5)
@@ -435,6 +443,7 @@ pub async fn list_payouts(connection: &mut PgConnection, wanted: Wanted, limit: 
         wanted.pending_only,
         wanted.before.map(PayoutId::uuid),
         wanted.line_id.map(LineId::uuid),
+        wanted.held_only,
     )
     .fetch_all(connection)
     .await

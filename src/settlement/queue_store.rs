@@ -41,14 +41,15 @@ pub struct Claim {
 }
 
 /// Marks payouts whose day has come as submitted, before they are sent, and returns them with their payees. Payouts that the channel
-/// contradicts itself about are left out, since they may have been paid. A payout that is sent again under its key keeps its number of
-/// queries.
+/// contradicts itself about are left out, since they may have been paid, and so are those of merchants whose payouts are held; for these
+/// [`keep_holds_out`](super::hold_store::keep_holds_out) comes first. A payout that is sent again under its key keeps its number of queries.
 pub async fn claim_to_submit(connection: &mut PgConnection, claim: Claim) -> sqlx::Result<Vec<Claimed>> {
     sqlx::query_as!(
         Claimed,
         r#"with due as (
                select payout_id from payout
                where status = 'created' and pay_on <= $1 and contradicted_attempt is null
+                 and not exists (select from payout_hold h where kind = 'settlement' and h.merchant_id = beneficiary_id)
                order by pay_on, payout_id limit $2 for update skip locked),
            claimed as (
                update payout p set status = 'submitted', query_at = $3

@@ -482,9 +482,7 @@ identities! {
 
     "days are closed one after another, each to its end": part_store::CLOSES,
 
-    "no close that began is left unfinished for a later day":
-        "select business_day as subject, 1 as expected, 0 as found from close_run
-         where finished_at is null and business_day < (select today from business_day) - 1",
+    "no close that began is left unfinished for a later day": waiting_store::UNFINISHED,
 
     "no application waits for the risk hook for more than a day": waiting_store::UNDECIDED,
 
@@ -493,6 +491,8 @@ identities! {
     "no order to collect or pay is pending for more than three days": waiting_store::PENDING,
 
     "no order to collect or pay is put off for more than a fortnight": waiting_store::PUT_OFF,
+
+    "no merchant's payouts are held for more than thirty days": waiting_store::HELD,
 
     "no payment that the channel refused waits for a person for more than three days": waiting_store::REFUSED,
 

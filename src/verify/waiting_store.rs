@@ -14,7 +14,8 @@ pub(super) const UNANSWERED: &str = "
     from application
     where status = 'with_funder' and (answer_by at time zone 'Asia/Shanghai')::date < (select today from business_day) - 1";
 
-/// A payment that people retried is pending since then, and not since the day on which it was to be paid first.
+/// A payment that people retried is pending since then, and not since the day on which it was to be paid first. One that is held with its
+/// merchant's is not pending until they are released; one that is on its way all the same is.
 pub(super) const PENDING: &str = "
     select 'withholding ' || withholding_id as subject, 3 as expected, (select today from business_day) - business_day as found
     from withholding where is_pending and business_day < (select today from business_day) - 3
@@ -22,10 +23,23 @@ pub(super) const PENDING: &str = "
     select 'payout ' || payout_id, 3, pending.days
     from payout cross join lateral (
         select (select today from business_day)
-               - greatest(pay_on, max((e.occurred_at at time zone 'Asia/Shanghai')::date)) as days
+               - greatest(pay_on, max((e.occurred_at at time zone 'Asia/Shanghai')::date),
+                          (select max((m.occurred_at at time zone 'Asia/Shanghai')::date) from merchant_event m
+                           where m.merchant_id = beneficiary_id and m.decision = 'release_payouts')) as days
         from payout_event e where e.payout_id = payout.payout_id and e.status = 'retried') pending
     where payout.status in ('created', 'submitted', 'unknown') and pay_on < (select today from business_day) - 3
-      and pending.days > 3";
+      and pending.days > 3
+      and (status <> 'created' or beneficiary_id not in (select merchant_id from payout_hold))";
+
+/// Thirty days after a payment is due is the longest that the rules for acquirers (银行卡收单业务管理办法) leave for paying a merchant.
+pub(super) const HELD: &str = "
+    select h.merchant_id as subject, 30 as expected,
+           (select today from business_day) - (h.held_at at time zone 'Asia/Shanghai')::date as found
+    from payout_hold h
+    where (h.held_at at time zone 'Asia/Shanghai')::date < (select today from business_day) - 30
+      and exists (select from settlement s join payout p on p.kind = 'settlement' and p.source_id = s.settlement_id
+                  where s.merchant_id = h.merchant_id and p.status in ('created', 'failed')
+                    and p.pay_on <= (select today from business_day))";
 
 /// No holidays are longer than half of these 14 days, so nothing is ordered for a later day. Something with a later day would block the
 /// collection from its line, or would not be paid, and [`PENDING`] would not find it for a long time.
@@ -53,6 +67,11 @@ pub(super) const REFUSED: &str = "
 pub(super) const CONTRADICTED: &str = "
     select payout_id as subject, 7 as expected, (select today from business_day) - contradicted_on as found
     from payout where contradicted_attempt is not null and contradicted_on < (select today from business_day) - 7";
+
+/// The close of yesterday may still be on.
+pub(super) const UNFINISHED: &str = "
+    select business_day as subject, 1 as expected, 0 as found from close_run
+    where finished_at is null and business_day < (select today from business_day) - 1";
 
 pub(super) const UNMADE: &str = "
     select funder_id || ' ' || business_day as subject, 1 as expected, 0 as found from funder_day

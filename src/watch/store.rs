@@ -148,10 +148,12 @@ pub async fn list_ending_keys(
     .await
 }
 
-/// Whether any payout that is due waits to be sent.
+/// Whether any payout that is due waits to be sent, but those of merchants whose payouts are held.
 pub async fn has_payouts_due(connection: &mut PgConnection, today: BusinessDay) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"select exists (select from payout where status = 'created' and pay_on <= $1) as "has!""#,
+        r#"select exists (select from payout where status = 'created' and pay_on <= $1
+                            and not exists (select from payout_hold h
+                                            where kind = 'settlement' and h.merchant_id = beneficiary_id)) as "has!""#,
         today.date()
     )
     .fetch_one(connection)

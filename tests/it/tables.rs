@@ -96,6 +96,7 @@ const TABLES: &[(&str, Spread)] = &[
     ("partner_outage", Local),
     ("payout", Local),
     ("payout_event", Local),
+    ("payout_hold", Local),
     ("reconciliation_break", Local),
     ("remittance", Local),
     ("onboarding_draft", LookUp),

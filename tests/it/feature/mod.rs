@@ -85,6 +85,7 @@ mod review;
 mod settlement;
 mod payout;
 mod payout_breaks;
+mod payout_holds;
 mod purchase_risk;
 mod withholding;
 mod reconcile;

@@ -542,6 +542,12 @@ const TAMPERED: &[(&str, &str)] = &[
          where withholding_id = (select withholding_id from withholding limit 1)",
     ),
     (
+        "no merchant's payouts are held for more than thirty days",
+        "insert into payout_hold (merchant_id, held_by, reason, held_at)
+         select beneficiary_id, 'Li', 'goods', '2020-01-01' from payout where kind = 'settlement' limit 1;
+         update payout set status = 'created', bank_reference = null",
+    ),
+    (
         "no payment that the channel refused waits for a person for more than three days",
         "alter table payout drop constraint payout_check, drop constraint payout_check1; update payout set status = 'failed', pay_on = '2020-01-01'",
     ),

@@ -16,5 +16,7 @@ merchant-notice-merchant_agreement_changed =
         [returned] Your agreement was changed: from the next purchase on the discount fee is { $discount_rate }, and comes back when a purchase is refunded
        *[kept] Your agreement was changed: from the next purchase on the discount fee is { $discount_rate }, and stays when a purchase is refunded
     }
+merchant-notice-merchant_payouts_held = What is to be paid to you is held back from now on. Each day is settled as before. Call customer service to learn more
+merchant-notice-merchant_payouts_released = You are paid again: what was held back and is due goes to your account with the next payments
 merchant-notice-other = You have a new message
 shop-desk = Shop

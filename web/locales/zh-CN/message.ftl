@@ -16,5 +16,7 @@ merchant-notice-merchant_agreement_changed =
         [returned] 您的协议已变更：从下一笔交易起，每笔手续费为 { $discount_rate }，退款时退还
        *[kept] 您的协议已变更：从下一笔交易起，每笔手续费为 { $discount_rate }，退款时不退还
     }
+merchant-notice-merchant_payouts_held = 平台从现在起暂时停止向您打款，每天照常结算。请联系客服了解情况
+merchant-notice-merchant_payouts_released = 平台已恢复向您打款，暂停期间到期的款项会随下一批打款打到您的账户
 merchant-notice-other = 您有一条新消息
 shop-desk = 门店

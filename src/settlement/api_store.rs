@@ -32,6 +32,8 @@ pub struct SettlementView {
     pub status: String,
     /// The day on which it is to be paid: the first working day after the business day (T+1).
     pub pay_on: BusinessDay,
+    /// Whether it is not paid on that day but later, because the platform holds what it has to pay to you.
+    pub is_held: bool,
     /// The day on which it was paid; null until then.
     pub paid_on: Option<BusinessDay>,
     /// The bank's reference of the payment; null until it is paid.
@@ -66,7 +68,11 @@ pub async fn list_settlements(
                   gross_fen as "gross_fen: Fen", refunds_fen as "refunds_fen: Fen",
                   discount_fee_fen as "discount_fee_fen: Fen", subsidy_fen as "subsidy_fen: Fen",
                   net_fen as "net_fen: Fen", carried_in_fen as "carried_in_fen: Fen", payable_fen as "payable_fen: Fen",
-                  status, pay_on as "pay_on: BusinessDay", paid_on as "paid_on: BusinessDay", bank_reference
+                  status, pay_on as "pay_on: BusinessDay",
+                  exists (select from payout_hold h
+                          join payout p on p.kind = 'settlement' and p.source_id = settlement.settlement_id
+                          where h.merchant_id = settlement.merchant_id and p.status in ('created', 'failed')) as "is_held!",
+                  paid_on as "paid_on: BusinessDay", bank_reference
            from settlement
            where merchant_id = $1 and ($2::uuid is null or settlement_id = $2) and ($3::date is null or business_day > $3)
                  and ($4::date is null or business_day = $4)

@@ -31,7 +31,8 @@ pub(super) const PENDING: &str = "
       and pending.days > 3
       and (status <> 'created' or beneficiary_id not in (select merchant_id from payout_hold))";
 
-/// Thirty days after a payment is due is the longest that the rules for acquirers (银行卡收单业务管理办法) leave for paying a merchant.
+/// The rules for acquirers (银行卡收单业务管理办法) leave thirty days for paying a merchant. They are counted from the hold, which is when its
+/// first payment began to wait.
 pub(super) const HELD: &str = "
     select h.merchant_id as subject, 30 as expected,
            (select today from business_day) - (h.held_at at time zone 'Asia/Shanghai')::date as found

@@ -4,6 +4,7 @@ use fenqi::access::PartnerKind;
 use fenqi::base::id::CodeId;
 use fenqi::partner::key::Algorithm;
 use fenqi::purchase::PurchaseRequest;
+use fenqi::settlement::{self, HoldStatement};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -145,6 +146,23 @@ async fn a_day_without_sales_has_no_settlement_and_one_before_a_holiday_is_paid_
         let quiet = desk.get(&format!("{list}?business_day=2026-02-15")).await.ok();
         assert_eq!(quiet["items"], json!([]), "{list}");
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_settlement_says_that_its_payment_is_held(pool: PgPool) {
+    let (town, desk) = open(pool).await;
+    let made = desk.post("/merchant/orders", "o-1", &order("A-1", 128_800)).await.ok();
+    pay(&town, &made, "p-1").await;
+    town.close_today().await;
+    let is_held = async || desk.get("/merchant/settlements").await.ok()["items"][0]["is_held"].clone();
+    assert_eq!(is_held().await, json!(false));
+    let stated = HoldStatement {
+        merchant_id: town.merchant_id,
+        by: "Li Na".to_owned(),
+        reason: "the goods never came".to_owned(),
+    };
+    let _ = settlement::hold_payouts(&town.app, &stated).await.unwrap();
+    assert_eq!(is_held().await, json!(true));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -70,7 +70,7 @@ pub enum Args {
     Approve(Deciding),
     /// Refuse an application; the reason is shown to the applicant, who may correct it and apply again
     Refuse(Deciding),
-    /// Let an active merchant sell no more, for a time
+    /// Let an active merchant sell no more, for a time; what it sold is paid as usual, unless its payouts are held
     Suspend(Deciding),
     /// Let a suspended merchant sell again
     Resume(Deciding),

@@ -29,6 +29,7 @@ use crate::purchase::authoriser::decide_one;
 use crate::purchase::{Decision, PurchaseRequest};
 use crate::repayment::{self, PayoffOrder, RepayRequest, Transfer};
 use crate::sandbox::{Matcher, Scripted};
+use crate::settlement::{self, HoldStatement};
 use crate::{merchant, outbox, product, timetable};
 
 /// What a refused use case says: its stable code.
@@ -351,6 +352,27 @@ impl Driver {
         let purchase_id = self.bought(purchase)?.purchase_id;
         let request = RefundRequest { purchase_id, amount, idempotency_key: key.to_owned() };
         Ok(refusal_as_answer(after_sale::refund(self.app(), request).await)?.map(|_| ()))
+    }
+
+    /// A person holds a merchant's payouts.
+    pub async fn hold_payouts(&self, merchant: &str, by: &str) -> anyhow::Result<Result<(), Refused>> {
+        let stated = self.of_payouts(merchant, by)?;
+        Ok(refusal_as_answer(settlement::hold_payouts(self.app(), &stated).await)?.map(|_| ()))
+    }
+
+    /// Two people release them.
+    pub async fn release_payouts(&self, merchant: &str, both: [&str; 2]) -> anyhow::Result<Result<(), Refused>> {
+        let mut done = Ok(());
+        for by in both {
+            let stated = self.of_payouts(merchant, by)?;
+            done = refusal_as_answer(settlement::release_payouts(self.app(), &stated).await)?.map(|_| ());
+        }
+        Ok(done)
+    }
+
+    fn of_payouts(&self, merchant: &str, by: &str) -> anyhow::Result<HoldStatement> {
+        let merchant_id = self.merchant(merchant)?;
+        Ok(HoldStatement { merchant_id, by: by.to_owned(), reason: "scenario".to_owned() })
     }
 
     /// The borrower presses the button; the channel is asked at once.

@@ -46,6 +46,13 @@ pub enum Event {
     Resume {
         merchant: String,
     },
+    HoldPayouts {
+        merchant: String,
+    },
+    /// Two people release them.
+    ReleasePayouts {
+        merchant: String,
+    },
     /// Somebody signs up, if the name is new, and applies; the risk partner answers `risk`, or not at all (`None`).
     Apply {
         borrower: String,

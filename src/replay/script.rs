@@ -220,6 +220,8 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
         "merchant" => merchant(words)?,
         "suspend" => Event::Suspend { merchant: words.name("the merchant")? },
         "resume" => Event::Resume { merchant: words.name("the merchant")? },
+        "hold-payouts" => Event::HoldPayouts { merchant: words.name("the merchant")? },
+        "release-payouts" => Event::ReleasePayouts { merchant: words.name("the merchant")? },
         "apply" => {
             let borrower = words.name("the borrower")?;
             let product = words.named_value("product")?;

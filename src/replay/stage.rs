@@ -158,6 +158,10 @@ impl Stage {
             }
             Event::Suspend { merchant } => self.judge(merchant, merchant::Decision::Suspend).await,
             Event::Resume { merchant } => self.judge(merchant, merchant::Decision::Resume).await,
+            Event::HoldPayouts { merchant } => self.driver.hold_payouts(merchant, OPERATOR).await,
+            Event::ReleasePayouts { merchant } => {
+                self.driver.release_payouts(merchant, [OPERATOR, SECOND_OPERATOR]).await
+            }
             Event::Apply { borrower, product, risk } => self.apply(borrower, product, risk.as_ref()).await,
             Event::Decide { borrower, verdict } => self.decide(borrower, verdict).await,
             Event::Review { borrower } => self.review(borrower).await,

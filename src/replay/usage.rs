@@ -10,6 +10,8 @@ pub const USAGES: &[(&str, &str)] = &[
     ("merchant", "merchant NAME [category=CATEGORY] discount=RATE [discount-returned=yes|no]"),
     ("suspend", "suspend MERCHANT"),
     ("resume", "resume MERCHANT"),
+    ("hold-payouts", "hold-payouts MERCHANT"),
+    ("release-payouts", "release-payouts MERCHANT"),
     ("apply", "apply BORROWER product=PRODUCT (grade=GRADE limit=AMOUNT | refused=CODE | silent)"),
     ("decide", "decide BORROWER (grade=GRADE limit=AMOUNT | refused=CODE)"),
     ("review", "review BORROWER"),

@@ -1,6 +1,6 @@
 //! Clearing, settlement, payout and remittance: what each merchant and funder is owed for a business day, and its payment, exactly
 //! once. Start with `model` (a merchant's settlement), `remittance` (a funder's) and `payout` (the payment through the channel);
-//! `close` and `remittance_close` make them at the end of a day, and `jobs` pays them.
+//! `close` and `remittance_close` make them at the end of a day, and `jobs` pays them, but no merchant with a `hold`.
 
 pub mod payable;
 pub mod model;

@@ -199,14 +199,14 @@ pub async fn save_changes(connection: &mut PgConnection, changes: &[Change], now
              update payout p set status = c.after, attempt_no = c.attempt_no, failure = c.failure,
                     bank_reference = c.bank_reference, query_at = c.query_at,
                     queries = case when c.after = 'succeeded' or p.attempt_no < c.attempt_no then 0 else p.queries end,
-                     final_at = case when c.after in ('succeeded', 'failed', 'cancelled') then $8::timestamptz end,
-                     contradicted_attempt = case when c.after <> 'succeeded' or p.contradicted_attempt < c.attempt_no
-                                                      or p.contradiction <> 'amount_differs' then p.contradicted_attempt end,
-                     contradiction = case when c.after <> 'succeeded' then p.contradiction
-                                          when p.contradicted_attempt < c.attempt_no or p.contradiction <> 'amount_differs'
-                                               then 'named_twice' end,
-                     contradicted_on = case when c.after <> 'succeeded' or p.contradicted_attempt < c.attempt_no
-                                                 or p.contradiction <> 'amount_differs' then p.contradicted_on end,
+                    final_at = case when c.after in ('succeeded', 'failed', 'cancelled') then $8::timestamptz end,
+                    contradicted_attempt = case when c.after <> 'succeeded' or p.contradicted_attempt < c.attempt_no
+                                                     or p.contradiction <> 'amount_differs' then p.contradicted_attempt end,
+                    contradiction = case when c.after <> 'succeeded' then p.contradiction
+                                         when p.contradicted_attempt < c.attempt_no or p.contradiction <> 'amount_differs'
+                                              then 'named_twice' end,
+                    contradicted_on = case when c.after <> 'succeeded' or p.contradicted_attempt < c.attempt_no
+                                                or p.contradiction <> 'amount_differs' then p.contradicted_on end,
                     proposed_reference = case when c.after <> 'succeeded' then p.proposed_reference end,
                     proposed_by = case when c.after <> 'succeeded' then p.proposed_by end
              from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $9::text[])

@@ -98,6 +98,7 @@ scenarios! {
     holiday "holiday",
     payouts "payouts",
     payout_denied "payout-denied",
+    payouts_held "payouts-held",
     two_funders "two-funders",
     reserve_dry "reserve-dry",
     advance "advance",

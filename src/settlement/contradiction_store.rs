@@ -30,14 +30,10 @@ pub struct KnownAnswer {
     pub says: String,
 }
 
-/// Holds payouts back until people have settled them, and writes an event row for each. An earlier proposal is dropped, and the channel
-/// is no longer asked about a payout that is booked as paid. A payout that is held back already keeps its first day. Returns how many
-/// were held back.
-pub async fn hold_back(
-    connection: &mut PgConnection,
-    contradictions: &[Contradiction],
-    when: When,
-) -> sqlx::Result<u64> {
+/// Opens contradictions, each with an event row: their payouts wait until people have settled them. An earlier proposal is dropped, and
+/// the channel is no longer asked about a payout that is booked as paid. A payout that is contradicted already keeps its first day.
+/// Returns how many were opened.
+pub async fn open(connection: &mut PgConnection, contradictions: &[Contradiction], when: When) -> sqlx::Result<u64> {
     if contradictions.is_empty() {
         return Ok(0);
     }
@@ -46,7 +42,7 @@ pub async fn hold_back(
     let kind: Vec<ContradictionKind> = contradictions.iter().map(|found| found.kind).collect();
     let says: Vec<&str> = contradictions.iter().map(|found| found.says.as_str()).collect();
     let done = sqlx::query!(
-        "with held_back as (
+        "with opened as (
              update payout p set contradicted_attempt = greatest(p.contradicted_attempt, c.attempt_no),
                     -- The amount may be put right by the channel, and what it has said of an earlier attempt stands beside it.
                     contradiction = case when c.kind = 'amount_differs' and p.status <> 'succeeded'
@@ -60,7 +56,7 @@ pub async fn hold_back(
              where p.payout_id = c.payout_id
              returning p.payout_id, c.attempt_no, c.says)
          insert into payout_event (payout_id, attempt_no, status, detail, occurred_at)
-         select payout_id, attempt_no, 'contradicted', says, $4 from held_back",
+         select payout_id, attempt_no, 'contradicted', says, $4 from opened",
         &payout_id,
         &attempt_no,
         &says as &[&str],
@@ -134,8 +130,8 @@ pub struct KnownAnswersOf {
     pub settled: Vec<Uuid>,
     /// Cancelled payouts. Known: answers since the cancellation.
     pub cancelled: Vec<Uuid>,
-    /// Payouts that are held back. Known: answers that people still have to settle.
-    pub held_back: Vec<Uuid>,
+    /// Contradicted payouts. Known: answers that people still have to settle.
+    pub contradicted: Vec<Uuid>,
 }
 
 /// The known answers about attempts of these payouts; [`KnownAnswersOf`] says which count, for each list.
@@ -158,7 +154,7 @@ pub async fn load_known_answers(
                                      where o.payout_id = e.payout_id and o.status = 'settled' and o.event_no > e.event_no))"#,
         &of.settled,
         &of.cancelled,
-        &of.held_back
+        &of.contradicted
     )
     .fetch_all(connection)
     .await?;

@@ -107,8 +107,8 @@ async fn learn_together(
     }
     let changed = store::save_changes(&mut transaction, &round.changes, now).await?;
     anyhow::ensure!(changed == round.changes.len() as u64, "a locked payout changed its status");
-    let held_back = contradiction_store::hold_back(&mut transaction, &round.contradictions, when).await?;
-    anyhow::ensure!(held_back == round.contradictions.len() as u64, "a locked payout changed its status");
+    let opened = contradiction_store::open(&mut transaction, &round.contradictions, when).await?;
+    anyhow::ensure!(opened == round.contradictions.len() as u64, "a locked payout changed its status");
     contradiction_store::note_of_cancelled(&mut transaction, &round.of_cancelled, now).await?;
     book_paid(&mut transaction, &round.paid, when).await?;
     notice::raise(&mut transaction, &round.notices).await?;
@@ -119,7 +119,7 @@ async fn learn_together(
 /// Answers that are known already and change nothing. For a payment of another amount, those that people have settled since: the
 /// callback about such a payment is always refused, so the channel keeps sending it. The same for another payment of the present
 /// attempt than the one that people found to be booked: the channel is asked about that attempt for days. For cancelled payouts all
-/// answers that operators were told of, and for payouts that are held back all that people still have to settle.
+/// answers that operators were told of, and for contradicted payouts all that people still have to settle.
 async fn load_known(
     connection: &mut PgConnection,
     payouts: &[Locked],
@@ -130,14 +130,14 @@ async fn load_known(
         answer.is_some_and(|answer| other_amount(payout, answer).is_some() || is_another_payment(payout, answer))
     };
     let is_cancelled = |payout: &&Locked| payout.status == PayoutStatus::Cancelled;
-    let is_held_back = |payout: &&Locked| payout.contradicted_attempt.is_some();
+    let is_contradicted = |payout: &&Locked| payout.contradicted_attempt.is_some();
     let id = |payout: &Locked| payout.payout_id.uuid();
     let of = KnownAnswersOf {
         settled: payouts.iter().filter(may_be_settled).map(id).collect(),
         cancelled: payouts.iter().filter(is_cancelled).map(id).collect(),
-        held_back: payouts.iter().filter(is_held_back).map(id).collect(),
+        contradicted: payouts.iter().filter(is_contradicted).map(id).collect(),
     };
-    if of.settled.is_empty() && of.cancelled.is_empty() && of.held_back.is_empty() {
+    if of.settled.is_empty() && of.cancelled.is_empty() && of.contradicted.is_empty() {
         return Ok(BTreeSet::new());
     }
     contradiction_store::load_known_answers(connection, &of).await
@@ -151,7 +151,7 @@ struct Round {
     changes: Vec<Change>,
     paid: Vec<PaidPayout>,
     contradictions: Vec<Contradiction>,
-    /// Contradictions of cancelled payouts, which need not be held back.
+    /// Contradictions of cancelled payouts, which nobody has to settle.
     of_cancelled: Vec<Contradiction>,
     notices: Vec<Notice>,
     tally: Tally,
@@ -226,9 +226,9 @@ impl Round {
         self.changes.push(change);
     }
 
-    /// Holds a payout back until people have settled it; what is booked stays booked until then. A cancelled payout is only reported. A denial
-    /// is not reported again in other words; but another payment is, of the same attempt as well, and so is an answer about another attempt,
-    /// because that may have been paid, too.
+    /// Leaves a payout to people, who settle it; what is booked stays booked until then. A cancelled payout is only reported. A denial is not
+    /// reported again in other words; but another payment is, of the same attempt as well, and so is an answer about another attempt, because
+    /// that may have been paid, too.
     fn contradict(&mut self, payout: &Locked, answer: &Answer, kind: ContradictionKind) {
         let attempt_no = answer.attempt_no;
         let stands = payout.contradicted_attempt == Some(attempt_no) && payout.contradiction == Some(kind);

@@ -23,8 +23,6 @@ struct ErrorPage {
     words: String,
     /// The page of a form that had expired, to open it again.
     again: Option<String>,
-    /// The page that the link below leads to.
-    way_back: &'static str,
     status: u16,
     request_id: Option<String>,
 }
@@ -57,8 +55,8 @@ pub async fn show(State(app): State<Shared>, request: Request, next: Next) -> Re
         return response;
     };
     let again = response.extensions().get::<FormsPage>().filter(|_| problem.code == PAGE_STALE);
-    let again = again.map(|FormsPage(address)| path_of_ours(address, "/").to_owned());
     let mut visit = Visit::read(&app, &parts);
+    let again = again.map(|FormsPage(address)| path_of_ours(address, visit.home).to_owned());
     if let Some(address) = &again {
         visit.address.clone_from(address);
     }
@@ -67,7 +65,6 @@ pub async fn show(State(app): State<Shared>, request: Request, next: Next) -> Re
     let page = ErrorPage {
         again,
         words: words.unwrap_or_else(|| "problem-failed".to_owned()),
-        way_back: if parts.uri.path() == "/m" || parts.uri.path().starts_with("/m/") { "/m" } else { "/" },
         status: response.status().as_u16(),
         request_id: given_id(&parts),
         page: Page::of(visit),

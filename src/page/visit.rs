@@ -50,6 +50,8 @@ pub struct Visit {
     pub address: String,
     /// The browser's `User-Agent`, cut.
     pub device: String,
+    /// The page that a way back leads to: the borrower's home or the shop's, which lead to a sign-in where nobody is signed in.
+    pub home: &'static str,
     /// The key of words to show once, set by the previous page.
     pub flash: Option<String>,
     /// The time of the request, by the app's clock.
@@ -76,6 +78,7 @@ impl Visit {
             language,
             in_wechat: agent.contains("MicroMessenger"),
             address: own_address(&parts.uri),
+            home: home_of(parts.uri.path()),
             device: agent.chars().filter(|letter| !letter.is_control()).take(200).collect(),
             flash: cookie(headers, FLASH).filter(|key| key.starts_with("flash-") && language.knows(key)),
             now: app.clock.now(),
@@ -102,6 +105,7 @@ impl Visit {
             language,
             in_wechat: false,
             address: "/".to_owned(),
+            home: home_of("/"),
             device: String::new(),
             flash: None,
             now: app.clock.now(),
@@ -255,6 +259,16 @@ async fn with_word(visit: &mut Visit, request: Request) -> Result<Request, Probl
 fn own_address(uri: &Uri) -> String {
     let asked = uri.path_and_query().filter(|_| path_of_ours(uri.path(), "") == uri.path());
     asked.map_or_else(|| "/".to_owned(), ToString::to_string)
+}
+
+/// Whose home a page belongs to, by its path. The start page is the operator's, and is the home of nothing but itself.
+fn home_of(path: &str) -> &'static str {
+    match path {
+        "/" => "/",
+        "/m" => "/m",
+        _ if path.starts_with("/m/") => "/m",
+        _ => "/home",
+    }
 }
 
 /// The name of the cookie that holds a session's token.

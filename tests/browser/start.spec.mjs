@@ -2,7 +2,7 @@
 import { expect, test } from "@playwright/test";
 import { look } from "./look.mjs";
 
-test("the start page speaks both languages and comes back from an error", async ({ page }) => {
+test("the start page speaks both languages, and an error leads home", async ({ page }) => {
   await page.goto("/");
   await expect(page.locator("html")).toHaveAttribute("lang", "zh-CN");
   await look(page, "start-zh");
@@ -11,6 +11,6 @@ test("the start page speaks both languages and comes back from an error", async 
   await look(page, "start-en");
   await page.goto("/nowhere");
   await look(page, "error-en");
-  await page.getByRole("link", { name: "To the start page" }).click();
-  await expect(page).toHaveURL("/");
+  await page.getByRole("link", { name: "To the home page" }).click();
+  await expect(page).toHaveURL(/\/sign-in\?next=\/home$/);
 });

@@ -26,10 +26,34 @@ async fn a_page_speaks_the_language_that_the_browser_asks_for_and_keeps_the_one_
 async fn a_browser_gets_a_page_with_a_way_back_and_a_program_a_problem_document(pool: PgPool) {
     let mut browser = Browser::open(&house::open(pool, "2026-03-05").await).await;
     let page = browser.get("/nowhere?lang=zh-CN").await;
-    page.has_status(404).shows("这个地址没有页面").shows("href=\"/\"");
+    page.has_status(404).shows("这个地址没有页面").shows("href=\"/home\"");
     let address = format!("{}/nowhere", browser.address);
     let answer = reqwest::get(address).await.unwrap();
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_borrower_is_led_home_a_shop_to_its_own_and_only_the_operator_to_the_start_page(pool: PgPool) {
+    let mut browser = Browser::open(&house::open(pool, "2026-03-05").await).await;
+    let pages = [
+        ("/", "/"),
+        ("/sign-in", "/home"),
+        ("/nowhere", "/home"),
+        ("/q/nothing", "/home"),
+        ("/merchants", "/home"),
+        ("/m/sign-in", "/m"),
+        ("/m/nowhere", "/m"),
+    ];
+    for (path, home) in pages {
+        let page = browser.get(path).await;
+        page.shows(&format!("<a class=\"brand\" href=\"{home}\">"));
+        if home != "/" {
+            page.hides("href=\"/\"");
+        }
+    }
+    // Nobody is signed in, and both homes lead to their sign-ins.
+    browser.get("/home").await.has_status(200).is_at("/sign-in");
+    browser.get("/m").await.has_status(200).is_at("/m/sign-in");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

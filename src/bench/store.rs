@@ -24,7 +24,7 @@ pub(super) struct IdleLines {
     pub expires_on: BusinessDay,
 }
 
-/// Opens lines with their first journal entries.
+/// Opens lines with their first journal entries, each with a card to withhold from.
 pub(super) async fn insert_lines(
     connection: &mut PgConnection,
     book: BookOf,
@@ -37,7 +37,11 @@ pub(super) async fn insert_lines(
                select gen_random_uuid(), gen_random_uuid(), $1, $2, 1, 'A', 'active', $4, 1 + number % 28, 1 + (number + 20) % 28,
                       $7, 1, $6
                from generate_series(1, $3) as number
-               returning line_id, limit_fen
+               returning line_id, borrower_id, limit_fen
+           ), card as (
+               insert into bank_card (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed,
+                                      agreement_number, agreement_signed_at, status, is_default)
+               select borrower_id, gen_random_uuid(), '\x00', '\x00', '0000', '\x00', 'bench', $6, 'bound', true from opened
            ), journaled as (
                insert into line_entry (line_id, entry_no, kind, used_change_fen, limit_change_fen, used_after_fen,
                                        limit_after_fen, business_day, occurred_at)
@@ -79,8 +83,7 @@ pub(super) async fn insert_merchants(
     .await
 }
 
-/// Signs the borrowers of lines in, each with a card to pay by. The session of a line is stored under the SHA-256 of the token at the
-/// line's place.
+/// Signs the borrowers of lines in. The session of a line is stored under the SHA-256 of the token at the line's place.
 pub(super) async fn sign_in(
     connection: &mut PgConnection,
     lines: &[LineId],
@@ -89,16 +92,9 @@ pub(super) async fn sign_in(
 ) -> sqlx::Result<()> {
     let line_ids: Vec<Uuid> = lines.iter().map(|line_id| line_id.uuid()).collect();
     sqlx::query!(
-        "with person as (
-             select l.borrower_id, m.token_hash
-             from unnest($1::uuid[], $2::bytea[]) as m(line_id, token_hash) join credit_line l on l.line_id = m.line_id
-         ), card as (
-             insert into bank_card (borrower_id, card_id, number_sealed, number_hash, number_tail, mobile_sealed,
-                                    agreement_number, agreement_signed_at, status, is_default)
-             select borrower_id, gen_random_uuid(), '\\x00', token_hash, '0000', '\\x00', 'bench', $3, 'bound', true from person
-         )
-         insert into session (token_hash, kind, session_id, subject_id, device, created_at, last_seen_at, expires_at)
-         select token_hash, 'borrower', gen_random_uuid(), borrower_id, 'bench', $3, $3, $3 + interval '7 days' from person",
+        "insert into session (token_hash, kind, session_id, subject_id, device, created_at, last_seen_at, expires_at)
+         select m.token_hash, 'borrower', gen_random_uuid(), l.borrower_id, 'bench', $3::timestamptz, $3, $3 + interval '7 days'
+         from unnest($1::uuid[], $2::bytea[]) as m(line_id, token_hash) join credit_line l on l.line_id = m.line_id",
         &line_ids,
         token_hashes,
         at

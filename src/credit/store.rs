@@ -1,5 +1,7 @@
 //! SQL of lines and their journal.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -55,6 +57,8 @@ macro_rules! line_of {
 pub struct LinesToday {
     pub today: BusinessDay,
     pub lines: Vec<Line>,
+    /// Those of the lines whose borrower has a card to withhold from.
+    pub chargeable: HashSet<LineId>,
     /// Each with whether it is on sale.
     pub versions: Vec<FoundVersion>,
 }
@@ -90,8 +94,10 @@ pub async fn find_lines_today(
     versions: &[(ProductId, i32)],
 ) -> sqlx::Result<Option<LinesToday>> {
     let rows = select_lines!(
-        // The same in every row; the database looks it up once.
-        and r#", (select today from business_day) as "today!: BusinessDay",
+        // What does not depend on the line is the same in every row; the database looks it up once.
+        and r#", exists (select from bank_card k
+                         where k.borrower_id = credit_line.borrower_id and k.status = 'bound') as "is_chargeable!",
+                 (select today from business_day) as "today!: BusinessDay",
                  array(select (select v.withdrawn_at is null from product_version v
                                where v.product_id = asked.product_id and v.version = asked.version)
                        from unnest($2::uuid[], $3::int[]) with ordinality as asked(product_id, version, place)
@@ -110,8 +116,22 @@ pub async fn find_lines_today(
         Some(FoundVersion { product_id: *product_id, version: *version, is_on_sale: (*is_on_sale)? })
     });
     let versions = found.collect();
+    let chargeable = rows.iter().filter(|row| row.is_chargeable).map(|row| row.line_id).collect();
     let lines: sqlx::Result<Vec<Line>> = rows.into_iter().map(|row| line_of!(row)).collect();
-    Ok(Some(LinesToday { today, lines: lines?, versions }))
+    Ok(Some(LinesToday { today, lines: lines?, chargeable, versions }))
+}
+
+/// Those of these lines whose borrower has a card to withhold from.
+pub async fn find_chargeable(connection: &mut PgConnection, line_ids: &[LineId]) -> sqlx::Result<Vec<LineId>> {
+    let line_ids: Vec<Uuid> = line_ids.iter().map(|line_id| line_id.uuid()).collect();
+    sqlx::query_scalar!(
+        r#"select line_id as "line_id: LineId" from credit_line
+           where line_id = any($1)
+             and exists (select from bank_card k where k.borrower_id = credit_line.borrower_id and k.status = 'bound')"#,
+        &line_ids
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// What is used of all lines of a funder: the unpaid principal of its loans. Reads every line: for reports.
@@ -132,7 +152,7 @@ pub struct Payer {
     pub grade: String,
 }
 
-/// A few active lines with room for `amount`, or those of the borrower who is named.
+/// A few active lines with room for `amount` and a card to withhold from, or those of the borrower who is named, card or not.
 pub async fn list_payers(
     connection: &mut PgConnection,
     amount: Fen,
@@ -142,7 +162,8 @@ pub async fn list_payers(
         Payer,
         r#"select line_id as "line_id: LineId", product_id as "product_id: ProductId", product_version, grade
            from credit_line
-           where status = 'active' and limit_fen - used_fen >= $1 and ($2::uuid is null or borrower_id = $2)
+           where status = 'active' and limit_fen - used_fen >= $1 and (borrower_id = $2 or $2::uuid is null
+                 and exists (select from bank_card k where k.borrower_id = credit_line.borrower_id and k.status = 'bound'))
            order by line_id limit 20"#,
         amount.get(),
         borrower_id.map(BorrowerId::uuid),

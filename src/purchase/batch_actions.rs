@@ -5,7 +5,7 @@
 //! slice last ([`try_unlocked`]). If something has changed, or the slice has not enough, the batch first locks what it needs, the
 //! whole reserve included, then reads and decides, and leases new slices of what is left ([`try_locked`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, PgTransaction, Postgres};
@@ -189,8 +189,8 @@ async fn try_unlocked(
     let Connections { deciding, reading, .. } = connections;
     let first = async {
         let found = credit::find_lines_today(deciding, &line_ids(requests), &versions(requests)).await?;
-        let Some(LinesToday { today, lines, versions }) = found else { return anyhow::Ok(None) };
-        Ok(Some((today, lines, listings(app, deciding, versions).await?)))
+        let Some(LinesToday { today, lines, chargeable, versions }) = found else { return anyhow::Ok(None) };
+        Ok(Some((today, lines, chargeable, listings(app, deciding, versions).await?)))
     };
     let beside = async {
         let keys = keys(requests);
@@ -200,7 +200,7 @@ async fn try_unlocked(
     };
     let (first, (shops, earlier)) =
         if requests.len() < READ_BESIDE_MIN { (first.await?, beside.await?) } else { tokio::try_join!(first, beside)? };
-    let Some((today, lines, products)) = first else {
+    let Some((today, lines, chargeable, products)) = first else {
         // Without a line there is no earlier answer either.
         return Ok(Some(requests.iter().map(|_| Err(Fault::Refused(RequestRefusal::UnknownLine))).collect()));
     };
@@ -211,7 +211,7 @@ async fn try_unlocked(
     // again.
     let spent = read_spent(deciding, &bounded_lines(requests, &products), today).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
-    let read = Read { today, lines, codes, earlier, merchants, products, reserves, spent };
+    let read = Read { today, lines, chargeable, codes, earlier, merchants, products, reserves, spent };
     let (mut batch, answers) = decide_in_order(app, read, requests);
     if !batch.written.purchases.is_empty() {
         let holds = batch.written.held.iter().map(|(funder_id, Held { first, amount })| Hold {
@@ -245,13 +245,13 @@ async fn try_locked(
         anyhow::Ok((earlier, merchants, listings(app, reading, versions).await?))
     };
     let ((earlier, merchants, products), locked) = tokio::try_join!(beside, begin_locked(deciding, requests))?;
-    let Locked { mut transaction, lines, codes, today } = locked;
+    let Locked { mut transaction, lines, chargeable, codes, today } = locked;
     let wanted = wanted_of_reserves(requests, &products);
     let when = When { business_day: today, at: app.clock.now() };
     let spent = read_spent(&mut transaction, &bounded_lines(requests, &products), today).await?;
     let reserves = lock_reserves(&mut transaction, wanted.into_keys(), when).await?;
     let seen: HashMap<LineId, i64> = lines.iter().map(|line| (line.line_id, line.last_entry_no)).collect();
-    let read = Read { today, lines, codes, earlier, merchants, products, reserves, spent };
+    let read = Read { today, lines, chargeable, codes, earlier, merchants, products, reserves, spent };
     let (mut batch, answers) = decide_in_order(app, read, requests);
     if batch.written.purchases.is_empty() {
         // Merely dropped, the transaction would keep its locks until the connection is used again.
@@ -284,6 +284,7 @@ async fn try_locked(
 struct Read {
     today: BusinessDay,
     lines: Vec<Line>,
+    chargeable: HashSet<LineId>,
     codes: Vec<Code>,
     earlier: Earlier,
     merchants: HashMap<MerchantId, MerchantTerms>,
@@ -303,6 +304,7 @@ fn decide_in_order(app: &App, read: Read, requests: &[Weighed]) -> (Batch, Vec<A
         today: read.today,
         now: app.clock.now(),
         lines: read.lines.into_iter().map(|line| (line.line_id, line)).collect(),
+        chargeable: read.chargeable,
         reserves: read.reserves,
         merchants: read.merchants,
         products: read.products,
@@ -435,6 +437,7 @@ fn versions(requests: &[Weighed]) -> Vec<(ProductId, i32)> {
 struct Locked<'a> {
     transaction: PgTransaction<'a>,
     lines: Vec<Line>,
+    chargeable: HashSet<LineId>,
     codes: Vec<Code>,
     today: BusinessDay,
 }
@@ -443,12 +446,13 @@ struct Locked<'a> {
 async fn begin_locked<'a>(connection: &'a mut PgConnection, requests: &[Weighed]) -> anyhow::Result<Locked<'a>> {
     let mut transaction = connection.begin().await?;
     let lines = credit::store::lock_lines(&mut transaction, &line_ids(requests)).await?;
+    let chargeable = credit::store::find_chargeable(&mut transaction, &line_ids(requests)).await?;
     let codes = match code_ids(requests) {
         none if none.is_empty() => Vec::new(),
         code_ids => merchant::code_store::lock_codes(&mut transaction, &code_ids).await?,
     };
     let today = business_day::store::hold_today(&mut transaction).await?;
-    Ok(Locked { transaction, lines, codes, today })
+    Ok(Locked { transaction, lines, chargeable: chargeable.into_iter().collect(), codes, today })
 }
 
 fn distinct<T: Ord>(ids: impl Iterator<Item = T>) -> Vec<T> {

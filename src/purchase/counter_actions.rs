@@ -304,7 +304,8 @@ impl Refusal for ConfirmRefusal {
 }
 
 /// Buys on one of the borrower's lines: the PIN is checked, then the authoriser decides. The same key is answered as it was the first
-/// time, without the PIN, because nothing new happens.
+/// time, without the PIN, because nothing new happens. Without a card that can be charged nothing is asked, for the authoriser would refuse
+/// under the key for good, and the same page is to buy once a card is bound.
 pub async fn confirm(
     app: &App,
     authoriser: &Authoriser,
@@ -316,6 +317,9 @@ pub async fn confirm(
         return if is_same { Ok(earlier.purchase_id()) } else { Err(Fault::Refused(ConfirmRefusal::PaidAnother)) };
     }
     let chosen = find_shown(app, at, confirmation).await?;
+    if !borrower::has_bound_card(app, confirmation.borrower_id).await? {
+        return Err(Fault::Refused(ConfirmRefusal::NotOffered(PurchaseRefusal::NoCard)));
+    }
     let checked = borrower::check_pin(app, confirmation.borrower_id, &confirmation.pin).await;
     checked.map_err(|fault| fault.map_refusal(ConfirmRefusal::Pin))?;
     // One line decides once what is asked of it under a key. Of several, the one that was asked first alone decides, though it may take its

@@ -1,7 +1,7 @@
 //! The decision on a batch of purchases: a pure function over what was read for it, locked or not. `Batch::decide` takes one
 //! purchase; its checks are in `check_and_hold`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -27,6 +27,8 @@ pub struct Batch {
     pub today: BusinessDay,
     pub now: DateTime<Utc>,
     pub lines: HashMap<LineId, Line>,
+    /// The lines whose borrower has a card to withhold from.
+    pub chargeable: HashSet<LineId>,
     pub reserves: HashMap<FunderId, Reserve>,
     pub merchants: HashMap<MerchantId, MerchantTerms>,
     pub products: HashMap<(ProductId, i32), Listing>,
@@ -129,6 +131,9 @@ impl Batch {
         }
         let quote = self.check_product(request, listing, merchant, line)?;
         check_line(line, self.today)?;
+        if !self.chargeable.contains(&request.line_id) {
+            return Err(PurchaseRefusal::NoCard);
+        }
         if line.purchases_made_on(self.today) >= listing.product.terms.purchase.per_day_max {
             return Err(PurchaseRefusal::TooManyPurchases);
         }

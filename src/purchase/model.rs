@@ -81,6 +81,8 @@ pub enum PurchaseRefusal {
     LineEnded,
     #[error("the credit line is not active")]
     LineNotActive,
+    #[error("the borrower has no bank card that can be charged")]
+    NoCard,
     #[error("too many purchases today")]
     TooManyPurchases,
     #[error("the risk check refused this purchase")]
@@ -96,7 +98,7 @@ pub enum PurchaseRefusal {
 }
 
 impl PurchaseRefusal {
-    pub const ALL: [PurchaseRefusal; 15] = [
+    pub const ALL: [PurchaseRefusal; 16] = [
         PurchaseRefusal::MerchantNotActive,
         PurchaseRefusal::OrderNotPayable,
         PurchaseRefusal::ProductNotOnSale,
@@ -106,6 +108,7 @@ impl PurchaseRefusal {
         PurchaseRefusal::AmountAboveMaximum,
         PurchaseRefusal::LineEnded,
         PurchaseRefusal::LineNotActive,
+        PurchaseRefusal::NoCard,
         PurchaseRefusal::TooManyPurchases,
         PurchaseRefusal::RefusedByRisk,
         PurchaseRefusal::RiskSilent,
@@ -131,6 +134,7 @@ impl Refusal for PurchaseRefusal {
             PurchaseRefusal::AmountAboveMaximum => "amount_above_maximum",
             PurchaseRefusal::LineEnded => "line_ended",
             PurchaseRefusal::LineNotActive => "line_not_active",
+            PurchaseRefusal::NoCard => "no_card",
             PurchaseRefusal::TooManyPurchases => "too_many_purchases",
             PurchaseRefusal::RefusedByRisk => "refused_by_risk",
             PurchaseRefusal::RiskSilent => "risk_silent",

@@ -8,9 +8,11 @@ use chrono::TimeDelta;
 
 use super::closed_h5::said;
 use super::counter_actions as counter;
+use super::model::PurchaseRefusal;
 use super::own_store::{OwnPurchase, OwnRefund};
 use crate::app::App;
 use crate::base::id::PurchaseId;
+use crate::error::Refusal;
 use crate::http::Problem;
 use crate::merchant::code::token;
 use crate::page::session::SignedIn;
@@ -52,6 +54,12 @@ pub async fn result(
 }
 
 impl ResultPage {
+    /// Where a card is bound first, with the way back to the counter; `None` where that was not the reason.
+    fn card_first(&self) -> Option<String> {
+        let is_for_card = self.purchase.refusal.as_deref() == Some(PurchaseRefusal::NoCard.code());
+        is_for_card.then(|| self.page.way("/me/cards/new", self.again.as_deref().unwrap_or("/home")))
+    }
+
     /// Where what goes back to the card is, with its amount as `{ $amount }`; `None` where nothing does.
     fn back(&self, refund: &OwnRefund) -> Option<Said> {
         let said = match (refund.status.as_deref()?, refund.sent_at) {

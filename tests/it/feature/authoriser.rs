@@ -75,6 +75,35 @@ async fn a_line_that_has_ended_is_refused_by_a_code_of_its_own(pool: PgPool) {
     assert_eq!(town.fen("select count(*) from loan").await, 1);
 }
 
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn nothing_is_lent_that_no_card_can_be_charged_for(pool: PgPool) {
+    let town = shopping(pool).await;
+    let lines = town.open_lines(2, WISH).await;
+    let authoriser = Authoriser::start(town.app.clone());
+    let ask = async |line: usize, key: &str| {
+        let wish = town.wish(lines[line], key, 10_000, ("harbour-standard", 3));
+        authoriser.authorise(wish).await.unwrap().decision
+    };
+    let now = async |status: &str| {
+        let set = "update bank_card set status = $1, is_default = $1 = 'bound'
+                   where borrower_id = (select borrower_id from credit_line where line_id = $2)";
+        sqlx::query(set).bind(status).bind(lines[0]).execute(&town.app.pool).await.unwrap();
+    };
+    let refused = Decision::Refused(PurchaseRefusal::NoCard);
+    // The first locks first; once anything is bought, the rest is decided without locks.
+    now("unbound").await;
+    assert_eq!(ask(0, "locked").await, refused);
+    assert!(matches!(ask(1, "p-1").await, Decision::Authorised { .. }), "somebody else's card is there");
+    assert_eq!(ask(0, "unlocked").await, refused);
+    now("invalid").await;
+    assert_eq!(ask(0, "invalid").await, refused, "the bank has refused it for good");
+    now("bound").await;
+    assert!(matches!(ask(0, "p-2").await, Decision::Authorised { .. }));
+    assert_eq!(ask(0, "locked").await, refused, "one key, one answer");
+    assert_eq!(town.fen("select count(*) from purchase where refusal = 'no_card'").await, 3);
+    assert_eq!(town.fen("select count(*) from loan").await, 2);
+}
+
 /// Asks for all of these at once, and hears in one word what becomes of each.
 async fn heard(authoriser: &Authoriser, asked: Vec<PurchaseRequest>) -> Vec<&'static str> {
     let answers = futures_util::future::join_all(asked.into_iter().map(|wish| authoriser.authorise(wish))).await;

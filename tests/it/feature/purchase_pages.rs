@@ -2,11 +2,12 @@
 
 use fenqi::base::Fen;
 use fenqi::base::id::ProductId;
+use fenqi::borrower::card_actions;
 use fenqi::funder::actions::BankMovement;
 use fenqi::merchant::actions::Judgement;
 use fenqi::merchant::{self, MerchantRefusal};
-use fenqi::purchase::Authoriser;
 use fenqi::purchase::weighing::RiskWord;
+use fenqi::purchase::{Authoriser, Decision, PurchaseRefusal};
 use sqlx::PgPool;
 
 use crate::house;
@@ -211,15 +212,39 @@ async fn a_wrong_pin_buys_nothing_and_a_missing_one_leads_to_setting_it(pool: Pg
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn whoever_has_no_card_that_can_be_charged_is_told_before_it_is_agreed_to(pool: PgPool) {
-    let mut shopper = Shopper::open(pool).await;
+async fn whoever_has_no_card_that_can_be_charged_binds_one_first_and_comes_back_to_the_same_purchase(pool: PgPool) {
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
+    let app = shopper.town.app.clone();
     let code = shopper.poster().await;
-    let words = "None of your bank cards can be charged";
+    let action = format!("{code}/confirm");
+    let words = "Bind a bank card first";
     let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
     asking.shows("name=\"pin\"").hides(words);
-    sqlx::query("update bank_card set status = 'invalid'").execute(&shopper.town.app.pool).await.unwrap();
-    let asking = shopper.ask(&code, "?amount=100", "harbour-standard", 3).await;
-    asking.shows(words).shows(&format!("href=\"/me/cards/new?next={code}/confirm%3F"));
+    // Nothing is owed, so that the only card can be unbound while the page stands open.
+    let card_id = card_actions::cards(&app, shopper.borrower_id).await.unwrap()[0].card_id;
+    card_actions::unbind(&app, shopper.borrower_id, card_id).await.unwrap();
+    let late = shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await;
+    late.has_status(422).shows("There is no card that can be charged").shows("/me/cards/new?next=");
+    let without = shopper.browser.get(&asking.at).await;
+    without.has_status(200).shows(words).shows("¥100.00").hides("name=\"pin\"");
+    assert_eq!(shopper.town.fen("select count(*) from purchase").await, 0, "the key is still free");
+    // Whatever asks past the page is refused for good, and its result leads to the cards as well.
+    let wish = shopper.town.wish(shopper.line_id, "K-1", 10_000, ("harbour-standard", 3));
+    let receipt = Authoriser::start(app.clone()).authorise(wish).await.unwrap();
+    assert_eq!(receipt.decision, Decision::Refused(PurchaseRefusal::NoCard));
+    let result = shopper.browser.get(&format!("/purchases/{}", receipt.purchase_id)).await;
+    result.shows("Not paid").shows(&format!("href=\"/me/cards/new?next={code}\""));
+
+    let new = shopper.browser.get(&without.link("/me/cards/new")).await;
+    let fields = [("card_number", "6217000000000014"), ("card_mobile", "13800138000"), ("agree_withholding", "yes")];
+    let sent = shopper.browser.submit(&new, "/me/cards/new", &fields).await;
+    let bound = shopper.browser.submit(&sent, "/me/cards/code", &[("card_code", "138000"), ("do", "confirm")]).await;
+    bound.is_at(&action).shows("The card is bound").shows("¥100.00").shows("name=\"pin\"");
+    for name in ["key", "plan", "amount"] {
+        assert_eq!(bound.field_of(&action, name), asking.field_of(&action, name), "{name}");
+    }
+    shopper.browser.submit(&bound, &action, &[("pin", PIN)]).await.shows("Paid");
+    assert_eq!(shopper.loans().await, 1);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

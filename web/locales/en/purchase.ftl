@@ -67,6 +67,7 @@ confirm-expires = Order expires
 confirm-other-plan = Another plan
 confirm-consent = By entering your PIN you borrow by this plan to pay { $merchant }, and agree that it is repaid from your bank card as it falls due.
 confirm-pay = Pay { $amount }
+confirm-no-card = Bind a bank card first: what falls due is taken from it. Then you come back to this payment, with its amount and plan.
 confirm-lost = The network is gone, and it is not known yet whether you have paid. Asking again for the same payment; you will not pay twice.
 confirm-asking = Paying, one moment.
 confirm-give-up = Still no connection. Check your network and press the button again: the same payment succeeds only once.

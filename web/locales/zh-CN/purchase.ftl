@@ -64,6 +64,7 @@ confirm-expires = 订单有效期至
 confirm-other-plan = 换个方案
 confirm-consent = 输入支付密码即表示：您同意按以上方案借款，用于向{ $merchant }付款，并从绑定的银行卡按期还款。
 confirm-pay = 确认付款 { $amount }
+confirm-no-card = 付款前请先绑定一张银行卡，以后每期还款从这张卡扣。绑好后会回到这笔付款，金额和方案都还在。
 confirm-lost = 网络断了，付款结果还不清楚。正在用同一笔付款再次询问，不会重复付款。
 confirm-asking = 正在付款，请稍候。
 confirm-give-up = 还是连不上。请检查网络后再点一次“确认付款”：同一笔付款只会成功一次。

@@ -106,7 +106,7 @@ const CONNECTIONS: u32 = 8;
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = set_up()?;
     let since = progress::clock("Measuring");
-    let say = |figure: &Figure| since.suspend(|| println!("{}", figure.line()));
+    let say = |figure: &Figure| progress::print_above(&since, &figure.line());
     let figure = match args.bench {
         Bench::Quote { quotes } => bench_quote(quotes.into(), &say)?,
         needs_database => bench_on_database(&config, needs_database, &say).await?,

@@ -61,7 +61,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         bar.set_message(scenario.path.display().to_string());
         let played = play_one(&database.url, scenario).await?;
         failed += usize::from(played.failure.is_some());
-        bar.suspend(|| print_played(&scenario.path, &played, args.json));
+        progress::print_above(&bar, &told(&scenario.path, &played, args.json));
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -105,17 +105,19 @@ fn print_mistake(file: &str, mistake: &Mistake, is_json: bool) {
     }
 }
 
-fn print_played(path: &Path, played: &Played, is_json: bool) {
+/// What became of a scenario.
+fn told(path: &Path, played: &Played, is_json: bool) -> String {
     let (file, Played { met, failure }) = (path.display().to_string(), played);
     match failure {
-        None if is_json => println!("{}", json!({ "file": file, "passed": true, "expectations": met })),
-        None => println!("{file}: passed, {}", counted(*met, "expectation")),
-        Some(Failure { line, text, expected, found }) if is_json => println!(
-            "{}",
-            json!({ "file": file, "passed": false, "line": line, "text": text, "expected": expected, "found": found })
-        ),
+        None if is_json => json!({ "file": file, "passed": true, "expectations": met }).to_string(),
+        None => format!("{file}: passed, {}", counted(*met, "expectation")),
+        Some(Failure { line, text, expected, found }) if is_json => {
+            let failed = json!({
+                "file": file, "passed": false, "line": line, "text": text, "expected": expected, "found": found });
+            failed.to_string()
+        }
         Some(Failure { line, text, expected, found }) => {
-            println!("{file}:{line}: {text}\n  expected: {expected}\n  found:    {found}");
+            format!("{file}:{line}: {text}\n  expected: {expected}\n  found:    {found}")
         }
     }
 }

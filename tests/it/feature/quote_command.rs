@@ -300,7 +300,10 @@ fn every_shipped_product_has_an_english_name() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_fault_and_a_full_disk_is_one_in_a_sentence() {
     let line = format!("{PLAIN} --json");
-    for arguments in [words(&line), vec!["product", "check", "products/standard.toml"], vec!["quote", "--batch"]] {
+    let check = vec!["product", "check", "products/standard.toml"];
+    // It draws a bar beside what it prints.
+    let bench = vec!["bench", "quote", "--quotes", "500"];
+    for arguments in [words(&line), check, vec!["quote", "--batch"], bench] {
         let run = |stdout: Stdio| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_fenqi"));
             command.args(&arguments).current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -3,6 +3,7 @@
 pub mod machine;
 pub mod halves;
 mod sealed_store;
+mod scratch_store;
 
 use std::time::Duration;
 
@@ -292,22 +293,28 @@ impl Claim {
     }
 }
 
-/// A database of its own for one run (a benchmark, a replay), removed at the end.
+/// A database of its own for one run (a benchmark, a replay), removed at the end, also of a run that is interrupted; what a run leaves that
+/// was killed, the next one removes.
 pub struct Scratch {
     pub pool: PgPool,
     options: PgConnectOptions,
+    is_removed: bool,
 }
 
 impl Scratch {
-    /// Creates and migrates `fenqi_<label>_<process>` beside the database of `url`.
+    /// Creates and migrates `fenqi_<label>_<process>_<number>` beside the database of `url`, once those that earlier runs have left there
+    /// are removed.
     pub async fn create(url: &str, label: &str, connections: u32) -> anyhow::Result<Scratch> {
         let options = parse(url)?;
         let mut server = first_connection(&options).await?;
         refuse_old_server(&mut server).await?;
-        let name = Scratch::create_unique(&mut server, label).await?;
+        scratch_store::drop_left_behind(&mut server, label).await;
+        let name = scratch_store::create_unique(&mut server, label).await?;
         let options = options.database(&name);
+        // A connection is never closed for its age or for being idle: a scratch database that has none counts as left behind.
+        let pool = pool_of(connections).idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
         // From here on `Drop` removes the database, also if the migration below fails.
-        let scratch = Scratch { pool: pool_of(connections).connect_lazy_with(options.clone()), options };
+        let scratch = Scratch { pool: pool.connect_lazy_with(options.clone()), options, is_removed: false };
         server.close().await?;
         migrate(&scratch.pool).await?;
         Ok(scratch)
@@ -327,26 +334,12 @@ impl Scratch {
     }
 
     /// Removes the database; dropping does the same but only logs a failure.
-    pub async fn remove(self) -> anyhow::Result<()> {
+    pub async fn remove(mut self) -> anyhow::Result<()> {
         self.pool.close().await;
-        self.drop_database().await
-    }
-
-    async fn create_unique(server: &mut PgConnection, label: &str) -> anyhow::Result<String> {
-        for attempt in 0..100 {
-            let name = format!("fenqi_{label}_{}_{attempt}", std::process::id());
-            let create = sqlx::raw_sql(AssertSqlSafe(format!("create database {} {FOR_US}", quote(&name))));
-            match create.execute(&mut *server).await {
-                Ok(_) => return Ok(name),
-                Err(error) if has_code(&error, DATABASE_EXISTS) => continue,
-                Err(error) => {
-                    return Err(error).context(
-                        "cannot create a scratch database; the database's user needs the right to (alter role … createdb)",
-                    );
-                }
-            }
-        }
-        bail!("a hundred scratch databases of this process exist already; drop those named fenqi_{label}_…")
+        let removed = self.drop_database().await;
+        // Interrupted before this, it is still there, and dropping removes it.
+        self.is_removed = removed.is_ok();
+        removed
     }
 
     async fn drop_database(&self) -> anyhow::Result<()> {
@@ -360,8 +353,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Removed already, or never finished being made.
-        if self.pool.is_closed() {
+        if self.is_removed {
             return;
         }
         // An interrupted run gets here outside of any task; the thread has a runtime of its own to wait in.
@@ -372,7 +364,8 @@ impl Drop for Scratch {
             scope.spawn(remove).join()
         });
         if !matches!(removed, Ok(Ok(()))) {
-            tracing::error!("the scratch database {} was left behind", self.options.get_database().unwrap_or_default());
+            let name = self.options.get_database().unwrap_or_default();
+            tracing::error!("the scratch database {name} was left behind; the next run removes it");
         }
     }
 }

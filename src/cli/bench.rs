@@ -1,4 +1,5 @@
-//! `fenqi bench`: measures speed on data of its own in a scratch database, which is removed afterwards.
+//! `fenqi bench`: measures speed on data of its own in a scratch database, which is removed afterwards; what a killed run leaves is removed
+//! by the next one.
 
 use std::io::Write;
 use std::ops::RangeInclusive;

@@ -511,6 +511,42 @@ async fn a_scratch_database_is_gone_after_its_run_and_after_a_run_that_was_dropp
     is_gone(&address).await;
 }
 
+/// A run that is killed removes nothing; one that works at this moment on another machine is told by its connections, on this one by its
+/// process.
+#[sqlx::test(migrations = false)]
+async fn a_scratch_database_of_a_killed_run_is_removed_by_the_next_one_and_one_in_use_is_not(pool: PgPool) {
+    // Processes that no machine has: their numbers end before.
+    let (left, used) = ("fenqi_killed_99999998_0", "fenqi_killed_99999999_0");
+    let begun = format!("fenqi_killed_{}_99", std::os::unix::process::parent_id());
+    let others = "fenqi_killed_99999998";
+    let all = [left, used, &begun, others];
+    let run = async |command: &str, name: &str| {
+        let statement = format!("{command} {name}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await.unwrap();
+    };
+    for name in all {
+        run("drop database if exists", name).await;
+        run("create database", name).await;
+    }
+    let url = std::env::var("DATABASE_URL").unwrap();
+    let working = database::connect(&house::other_database(&url, used), 1).await.unwrap();
+    let scratch = database::Scratch::create(&url, "killed", 1).await.unwrap();
+    let there: Vec<String> =
+        sqlx::query_scalar("select datname::text from pg_database where datname = any($1) order by datname")
+            .bind(all.map(str::to_owned).to_vec())
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    scratch.remove().await.unwrap();
+    working.close().await;
+    for name in [used, &begun, others] {
+        run("drop database", name).await;
+    }
+    let mut kept = [used, &begun, others];
+    kept.sort_unstable();
+    assert_eq!(there, kept);
+}
+
 /// # Panics
 /// If there is a database, or another reason why nobody comes to it.
 async fn is_gone(address: &str) {

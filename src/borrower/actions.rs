@@ -395,8 +395,9 @@ pub async fn owes(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Owes> {
 }
 
 /// Erases a person: the key is deleted, so that nothing sealed under it can be read again, and nobody finds them by ID
-/// number, mobile or card any more. All their sessions end. Lines, loans and books stay, without a name. A caller that holds
-/// the business day must have locked the person's lines before it.
+/// number, mobile or card any more. Their cards are unbound: whatever is found to be owed later, nobody could be told that one was
+/// charged. All their sessions end. Lines, loans and books stay, without a name. A caller that holds the business day must have locked
+/// the person's lines before it.
 pub async fn erase(connection: &mut PgConnection, app: &App, borrower_id: BorrowerId) -> Outcome<(), BorrowerRefusal> {
     let owes = store::hold_debts(connection, borrower_id).await?;
     // Persons are locked after lines and the business day: whoever applies holds the day while they wait for the person.
@@ -424,7 +425,7 @@ pub async fn erase(connection: &mut PgConnection, app: &App, borrower_id: Borrow
     openid_store::release(connection, borrower_id).await?;
     openid_store::delete(connection, borrower_id).await?;
     subscription_store::delete(connection, borrower_id).await?;
-    card_store::erase_number_hashes(connection, borrower_id).await?;
+    card_store::erase_cards(connection, borrower_id).await?;
     session::end_all(connection, Subject::borrower(borrower_id)).await?;
     store::delete_person_key(connection, borrower_id).await?;
     Ok(())

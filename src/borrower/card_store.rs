@@ -287,15 +287,18 @@ pub async fn lock_cards(connection: &mut PgConnection, borrower_id: BorrowerId) 
     list_cards(connection, borrower_id).await
 }
 
-/// Lets nobody find a borrower by a card number again: the blind index of each number is overwritten with the card's id, and
-/// signings are deleted.
-pub async fn erase_number_hashes(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
+/// Lets nobody find a borrower by a card number again, or charge a card: the blind index of each number is overwritten with the card's
+/// id, each card is unbound, and signings are deleted.
+pub async fn erase_cards(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<()> {
     sqlx::query!("delete from card_signing where borrower_id = $1", borrower_id.uuid())
         .execute(&mut *connection)
         .await?;
-    sqlx::query!("update bank_card set number_hash = uuid_send(card_id) where borrower_id = $1", borrower_id.uuid())
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "update bank_card set number_hash = uuid_send(card_id), status = 'unbound', is_default = false where borrower_id = $1",
+        borrower_id.uuid()
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -428,8 +428,11 @@ async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
                      select sha256('token'), 'borrower', gen_random_uuid(), borrower_id, 'test', now(), now(), 'infinity'
                      from borrower";
     sqlx::query(signed_in).execute(&app.pool).await.unwrap();
+    let charged = "select count(*) from bank_card where status <> 'unbound' or is_default";
+    assert_eq!(count(&app, charged).await, 1);
     house::erase(&app, borrower_id).await.unwrap();
 
+    assert_eq!(count(&app, charged).await, 0, "nobody could be told that a card was charged");
     let card = app.vault.index(fenqi::vault::Indexed::CardNumber, identity::card_number(1, 0).reveal());
     let found = "select (select count(*) from bank_card where number_hash = $1) + (select count(*) from card_signing)
                         + (select count(*) from session)";

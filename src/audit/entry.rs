@@ -84,6 +84,7 @@ words! {
         PersonErased = "person_erased",
         TransferRecorded = "transfer_recorded",
         TakingBackProposed = "taking_back_proposed",
+        TransferKept = "transfer_kept",
         TransferTakenBack = "transfer_taken_back",
         ClaimAsked = "claim_asked",
         ClaimPaymentStated = "claim_payment_stated",
@@ -134,7 +135,10 @@ impl Action {
             Action::ApplicationDecided => "application",
             Action::LineChanged => "line",
             Action::MobileChanged | Action::PersonErased => "borrower",
-            Action::TransferRecorded | Action::TakingBackProposed | Action::TransferTakenBack => "repayment",
+            Action::TransferRecorded
+            | Action::TakingBackProposed
+            | Action::TransferKept
+            | Action::TransferTakenBack => "repayment",
             Action::BreakTaken | Action::CorrectionProposed | Action::BreakCorrected | Action::BreakDismissed => {
                 "break"
             }

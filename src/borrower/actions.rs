@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::agreement::Agreement;
 use super::card::Owes;
 use super::model::{BorrowerRefusal, Person, Profile, Registering, Registration, SignedAgreement, register as decide};
-use super::store::{self, BlindIndex, InTransit, NewConsent, NewPerson, SealedPerson};
+use super::store::{self, BlindIndex, NewConsent, NewPerson, SealedPerson};
 use super::{card_store, openid_store, pin_store, subscription_store};
 use crate::app::App;
 use crate::base::BusinessDay;
@@ -408,8 +408,7 @@ pub async fn erase(connection: &mut PgConnection, app: &App, borrower_id: Borrow
         return Err(Fault::Refused(BorrowerRefusal::StillOwing));
     }
     // Money that is owed back could not be paid any more: the card's number is not readable after this.
-    let InTransit { in_flight, owed_back } = store::sum_in_transit(connection, borrower_id).await?;
-    if in_flight.is_positive() || owed_back.is_positive() {
+    if store::sum_in_transit(connection, borrower_id).await?.is_some() {
         return Err(Fault::Refused(BorrowerRefusal::MoneyInTransit));
     }
     // An erased person could not be told the decision.

@@ -133,7 +133,10 @@ pub enum BorrowerRefusal {
     AgreementOutdated,
     #[error("an account with an open line or money owed cannot be closed")]
     StillOwing,
-    #[error("money is being collected, or on its way back to the card: the account stays until that has ended")]
+    #[error(
+        "money is being collected, is on its way back to the card, or came by a transfer that may be taken back: the account \
+         stays until that has ended"
+    )]
     MoneyInTransit,
     #[error("an application has not been decided yet")]
     ApplicationOpen,

@@ -401,7 +401,7 @@ pub async fn load_open_business(connection: &mut PgConnection, borrower_id: Borr
     .await
 }
 
-/// Money on its way from a borrower's cards, or back to them.
+/// Money on its way from a borrower's cards, or back to them, or of which people have still to settle whose it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InTransit {
     /// Being collected, with a result that is not known yet, or that the channel contradicts: until people have settled that, it may be
@@ -409,6 +409,15 @@ pub struct InTransit {
     pub in_flight: Fen,
     /// Owed back to the borrower and not paid yet, including payouts that the channel has denied after we booked them.
     pub owed_back: Fen,
+    /// Came by transfers that somebody has proposed to take back: until that is confirmed or withdrawn, it may be owed again.
+    pub in_question: Fen,
+}
+
+impl InTransit {
+    /// Whether there is any such money.
+    pub fn is_some(&self) -> bool {
+        self.in_flight.is_positive() || self.owed_back.is_positive() || self.in_question.is_positive()
+    }
 }
 
 /// Sums a borrower's money in transit, in fen.
@@ -428,7 +437,11 @@ pub async fn sum_in_transit(connection: &mut PgConnection, borrower_id: Borrower
                   (select coalesce(sum(amount_fen), 0)::bigint
                     from payout
                     where kind = 'borrower' and beneficiary_id = $1
-                      and (status not in ('succeeded', 'cancelled') or contradicted_attempt is not null)) as "owed_back!: Fen""#,
+                      and (status not in ('succeeded', 'cancelled') or contradicted_attempt is not null)) as "owed_back!: Fen",
+                  (select coalesce(sum(r.amount_fen), 0)::bigint
+                    from credit_line l join repayment r on r.line_id = l.line_id and r.source = 'transfer'
+                         join transfer_by_bank_reference t on t.repayment_id = r.repayment_id
+                    where l.borrower_id = $1 and t.proposed_by is not null and t.reversal_id is null) as "in_question!: Fen""#,
         borrower_id.uuid()
     )
     .fetch_one(connection)

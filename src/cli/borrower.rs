@@ -143,6 +143,7 @@ async fn against(app: &App, borrower_id: BorrowerId) -> anyhow::Result<String> {
         (obstacles.owed(), "owed"),
         (obstacles.in_flight, "being collected"),
         (obstacles.owed_back, "on the way back to the card"),
+        (obstacles.in_question, "by a transfer that may be taken back"),
     ];
     let amounts = amounts.iter().filter(|(amount, _)| amount.is_positive());
     let mut told: Vec<String> = amounts.map(|(amount, what)| format!("{amount} yuan {what}")).collect();

@@ -46,6 +46,15 @@ pub enum Args {
         #[arg(long, value_parser = one_line)]
         by: String,
     },
+    /// Withdraw the proposal to take a transfer back: it stands
+    Keep {
+        /// By its id in `fenqi transfer list`
+        #[arg(value_name = "TRANSFER")]
+        transfer: RepaymentId,
+        /// Who withdraws it
+        #[arg(long, value_parser = one_line)]
+        by: String,
+    },
     /// List recorded transfers, newest last, at most five hundred, with what is proposed for them or became of them
     List {
         /// One JSON object a line
@@ -92,6 +101,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 -reversal.taken().total(),
                 -reversal.excess
             );
+        }
+        Args::Keep { transfer, by } => {
+            repayment::keep_transfer(&app.by(Person::typed(&by)), transfer).await.map_err(look_at(LIST))?;
+            println!("{transfer} stands, and nothing is proposed for it any more");
         }
         Args::List { json } => list(&app, json).await?,
     }

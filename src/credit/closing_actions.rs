@@ -33,6 +33,8 @@ pub struct Obstacles {
     pub in_flight: Fen,
     /// Owed to the person by refunds and overpayments, and not paid to the card yet.
     pub owed_back: Fen,
+    /// Came by transfers that somebody has proposed to take back, and is owed again if that is confirmed.
+    pub in_question: Fen,
     /// Whether anything is owed at all. It may be interest alone that no bill has asked for yet, which is in none of the amounts.
     pub owes_anything: bool,
     /// Whether an application waits for its decision.
@@ -53,7 +55,7 @@ impl Obstacles {
         if self.owed().is_positive() || self.owes_anything {
             return Err(BorrowerRefusal::StillOwing);
         }
-        if self.in_flight.is_positive() || self.owed_back.is_positive() {
+        if self.in_flight.is_positive() || self.owed_back.is_positive() || self.in_question.is_positive() {
             return Err(BorrowerRefusal::MoneyInTransit);
         }
         if self.is_applying { Err(BorrowerRefusal::ApplicationOpen) } else { Ok(()) }
@@ -66,7 +68,7 @@ pub async fn obstacles(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Obs
     let owes_anything = owes(app, borrower_id).await? == Owes::Something;
     let mut connection = app.pool.acquire().await?;
     let principal = store::sum_used_by(&mut connection, borrower_id).await?;
-    let InTransit { in_flight, owed_back } = sum_in_transit(&mut connection, borrower_id).await?;
+    let InTransit { in_flight, owed_back, in_question } = sum_in_transit(&mut connection, borrower_id).await?;
     let applicants = application_store::find_applicants(&mut connection, &[borrower_id]).await?;
     let left = |is_late: bool| {
         let of_kind = installments.iter().filter(move |one| one.is_late() == is_late);
@@ -79,6 +81,7 @@ pub async fn obstacles(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Obs
         unbilled: (principal - billed_principal).or_zero(),
         in_flight,
         owed_back,
+        in_question,
         owes_anything,
         is_applying: applicants.iter().any(|applicant| !applicant.open_applications.is_empty()),
     })

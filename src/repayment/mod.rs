@@ -45,5 +45,5 @@ pub use reversal::ReversalRefusal;
 pub use reversal_actions::take_back;
 pub use store::{find_pending, load_withholdings};
 pub use transfer::{Proposal, TakeBackRefusal};
-pub use transfer_actions::{confirm_taking_back, propose_taking_back};
+pub use transfer_actions::{confirm_taking_back, keep_transfer, propose_taking_back};
 pub use withholding::Withholding;

@@ -96,6 +96,18 @@ impl Transferred {
         if self.is_taken_back { Err(TakeBackRefusal::TakenBack) } else { Ok(self.proposal_no + 1) }
     }
 
+    /// Checks whether there is a proposal that can be withdrawn, so that the transfer stands.
+    ///
+    /// # Errors
+    /// If nothing is proposed, or the transfer was taken back already.
+    pub fn keep(&self) -> Result<(), TakeBackRefusal> {
+        match &self.proposal {
+            _ if self.is_taken_back => Err(TakeBackRefusal::TakenBack),
+            None => Err(TakeBackRefusal::NotProposed),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Checks whether `by` may confirm the proposal that was shown under `proposal_no`.
     ///
     /// # Errors
@@ -135,8 +147,18 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_proposed_can_be_withdrawn() {
+        assert_eq!(proposed(1).keep(), Ok(()));
+        let withdrawn = Transferred { proposal: None, ..proposed(1) };
+        assert_eq!(withdrawn.keep(), Err(TakeBackRefusal::NotProposed));
+        assert_eq!(withdrawn.confirm(1, "Wang Wei"), Err(TakeBackRefusal::NotProposed));
+        assert_eq!(withdrawn.next_proposal(), Ok(2), "nobody confirms another one under its number");
+    }
+
+    #[test]
     fn what_was_taken_back_is_neither_proposed_nor_confirmed_again() {
         let taken_back = Transferred { is_taken_back: true, ..proposed(1) };
+        assert_eq!(taken_back.keep(), Err(TakeBackRefusal::TakenBack));
         assert_eq!(taken_back.confirm(1, "Wang Wei"), Err(TakeBackRefusal::TakenBack));
         assert_eq!(taken_back.next_proposal(), Err(TakeBackRefusal::TakenBack));
         assert_eq!(proposed(1).next_proposal(), Ok(2));

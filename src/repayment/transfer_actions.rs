@@ -35,6 +35,18 @@ pub async fn propose_taking_back(
     Ok(proposal_no)
 }
 
+/// Withdraws the proposal to take a transfer back, by anybody: the transfer stands.
+pub async fn keep_transfer(app: &App, repayment_id: RepaymentId) -> Outcome<(), TakeBackRefusal> {
+    let mut transaction = database::begin(&app.pool).await?;
+    let transfer = lock_transfer(&mut transaction, repayment_id).await?;
+    transfer.keep().map_err(Fault::Refused)?;
+    transfer_store::withdraw_proposal(&mut transaction, repayment_id).await?;
+    let act = Act::new(Action::TransferKept, repayment_id, json!({ "proposal_no": transfer.proposal_no }));
+    audit::record(&mut transaction, app, act).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
 /// Takes a transfer back. The second person names the proposal that they were shown. What the transfer had paid is owed again, its
 /// excess is not paid back, and its bank reference can be recorded again. Returns the reversal.
 pub async fn confirm_taking_back(

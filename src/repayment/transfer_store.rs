@@ -83,6 +83,18 @@ pub async fn save_proposal(
     Ok(())
 }
 
+/// Withdraws the proposal to take a transfer back; the caller holds the transfer's lock.
+pub async fn withdraw_proposal(connection: &mut PgConnection, repayment_id: RepaymentId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update transfer_by_bank_reference set proposed_by = null, reason = null
+         where repayment_id = $1 and reversal_id is null",
+        repayment_id.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Marks a transfer as taken back; `false` if it was already. A constraint refuses it if the proposer confirms.
 pub async fn mark_taken_back(
     connection: &mut PgConnection,
@@ -115,7 +127,7 @@ pub struct Recorded {
     pub recorded_by: Option<String>,
     pub business_day: BusinessDay,
     pub received_at: DateTime<Utc>,
-    /// Counts the proposals to take it back; 0 before the first.
+    /// Counts the proposals to take it back, withdrawn ones too; 0 before the first.
     pub proposal_no: i32,
     pub proposed_by: Option<String>,
     /// Why it is taken back.

@@ -422,7 +422,7 @@ async fn an_erased_person_cannot_be_read_or_found(pool: PgPool) {
     sqlx::query(denied).execute(&app.pool).await.unwrap();
     assert_eq!(refused(house::erase(&app, borrower_id).await), BorrowerRefusal::MoneyInTransit);
     let in_transit = sum_in_transit(&mut app.pool.acquire().await.unwrap(), borrower_id).await.unwrap();
-    assert_eq!(in_transit, InTransit { in_flight: Fen::ZERO, owed_back: Fen::new(1_200) });
+    assert_eq!(in_transit, InTransit { in_flight: Fen::ZERO, owed_back: Fen::new(1_200), in_question: Fen::ZERO });
     sqlx::query("delete from payout").execute(&app.pool).await.unwrap();
     let signed_in = "insert into session (token_hash, kind, session_id, subject_id, device, created_at, last_seen_at, expires_at)
                      select sha256('token'), 'borrower', gen_random_uuid(), borrower_id, 'test', now(), now(), 'infinity'

@@ -9,7 +9,7 @@ use fenqi::credit::line_actions::{ManualChange, change_line};
 use fenqi::error::{Fault as Refused, Step};
 use fenqi::purchase::actions::RefundRequest;
 use fenqi::purchase::model::AfterSaleRefusal;
-use fenqi::repayment::{RepayRefusal, Transfer};
+use fenqi::repayment::{Proposal, RepayRefusal, Transfer, keep_transfer, propose_taking_back};
 use fenqi::sandbox::{Fault, Scripted};
 use fenqi::settlement::payout::{Answer, PayoutRefusal, Word};
 use fenqi::settlement::payout_actions::PayoutAnswer;
@@ -217,6 +217,36 @@ async fn a_payment_that_its_channel_denies_keeps_the_account_until_people_have_s
     shopper.browser.get("/me/close").await.shows("the bank has not said yet").shows("¥104.72");
     sqlx::query("update reconciliation_break set status = 'dismissed'").execute(&app.pool).await.unwrap();
     closing_actions::close_account(&app, person).await.unwrap();
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_transfer_that_may_be_taken_back_keeps_the_account_until_people_have_settled_that(pool: PgPool) {
+    let (mut shopper, _world) = Shopper::open_in_world(pool).await;
+    let (app, person, line_id) = (shopper.town.app.clone(), shopper.borrower_id, shopper.line_id);
+    fenqi::product::publish(&app, include_str!("../../../products/pay-next-bill.toml")).await.unwrap();
+    shopper.town.products = app.catalogue.load_on_sale(&mut app.pool.acquire().await.unwrap()).await.unwrap();
+    let wish = shopper.town.wish(line_id, "K-1", 10_000, ("harbour-next-bill", 1));
+    shopper.town.buy(vec![wish]).await;
+    shopper.live_until("2026-03-06").await;
+    let amount = Fen::new(10_000);
+    let transfer = Transfer { line_id, amount, bank_reference: "T-1".into(), operator: "Li Na".into() };
+    let paid = repayment::record_transfer(&app, &transfer).await.unwrap();
+    assert_eq!(closing_actions::obstacles(&app, person).await.unwrap().check(), Ok(()));
+    let proposal = Proposal { by: "Li Na".into(), reason: "somebody else's".into() };
+    propose_taking_back(&app, paid.repayment_id, &proposal).await.unwrap();
+    // Confirmed afterwards, it would be owed by somebody whom nobody knows.
+    let refused = closing_actions::close_account(&app, person).await;
+    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::MoneyInTransit))), "{refused:?}");
+    shopper.browser.get("/me/close").await.shows("still being checked by us").shows("¥100.00");
+    let account = person.to_string();
+    let close = ["borrower", "close", &account, "--by", "Li Na", "--reason", "asked for it"];
+    let told = Program::on(&app.pool).await.refused(&close);
+    assert!(told.contains("100.00 yuan by a transfer that may be taken back"), "{told}");
+    sqlx::query("update credit_line set status = 'closed'").execute(&app.pool).await.unwrap();
+    let refused = house::erase(&app, person).await;
+    assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::MoneyInTransit))), "{refused:?}");
+    keep_transfer(&app, paid.repayment_id).await.unwrap();
+    house::erase(&app, person).await.unwrap();
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -57,11 +57,20 @@ async fn a_transfer_that_was_recorded_wrongly_is_taken_back_by_two_operators_and
     assert!(listed.contains("to be taken back, proposal 1 of Li Na: two digits the wrong way round"), "{listed}");
     assert!(fenqi.refused(&confirm("1", "li  na")).contains("whoever proposed to take the transfer back"));
     assert!(fenqi.refused(&confirm("2", "Wang Wei")).contains("another proposal has taken the place"));
+    // Withdrawn, it is confirmed no more, and the next one has a number of its own.
+    let keep = ["transfer", "keep", id, "--by", "Wang Wei"];
+    assert!(fenqi.done(&keep).contains(&format!("{id} stands")));
+    assert!(fenqi.refused(&keep).contains("nobody has proposed"));
+    assert!(fenqi.refused(&confirm("1", "Wang Wei")).contains("nobody has proposed"));
+    assert!(!fenqi.done(&["transfer", "list"]).contains("taken back"));
+    assert!(fenqi.done(&take_back).contains(&format!("fenqi transfer confirm {id} --proposal 2 --by NAME")));
+    assert!(fenqi.refused(&confirm("1", "Wang Wei")).contains("another proposal has taken the place"));
     assert_eq!(book.fen("select count(*) from repayment where line_id = $1").await, [1]);
 
-    let taken_back = fenqi.done(&confirm("1", "Wang Wei"));
+    let taken_back = fenqi.done(&confirm("2", "Wang Wei"));
     assert!(taken_back.contains("1,036.00 yuan are owed again, 270.00 do not go back"), "{taken_back}");
-    assert!(fenqi.refused(&confirm("1", "Wang Wei")).contains("was taken back already"));
+    assert!(fenqi.refused(&confirm("2", "Wang Wei")).contains("was taken back already"));
+    assert!(fenqi.refused(&keep).contains("was taken back already"));
     assert!(fenqi.refused(&take_back).contains("was taken back already"));
     assert!(fenqi.done(&["transfer", "list"]).contains("taken back by Li Na and Wang Wei: two digits"));
     let booked = fenqi.done(&record("103600"));
@@ -71,7 +80,8 @@ async fn a_transfer_that_was_recorded_wrongly_is_taken_back_by_two_operators_and
     let unknown = fenqi.refused(&["transfer", "take-back", &nowhere, "--by", "Li Na", "--reason", "twice"]);
     assert!(unknown.contains("no transfer was recorded under this id"), "{unknown}");
     assert_eq!(house::did(&pool, "transfer_recorded").await, ["Li Na", "Li Na"]);
-    assert_eq!(house::did(&pool, "taking_back_proposed").await, ["Li Na"]);
+    assert_eq!(house::did(&pool, "taking_back_proposed").await, ["Li Na", "Li Na"]);
+    assert_eq!(house::did(&pool, "transfer_kept").await, ["Wang Wei"]);
     assert_eq!(house::did(&pool, "transfer_taken_back").await, ["Wang Wei"]);
     book.assert_whole().await;
 }

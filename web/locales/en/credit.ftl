@@ -127,6 +127,7 @@ close-unbilled = Principal not billed yet
 close-unbilled-how = What is not billed yet can be paid off early from its loan, with interest and charges as agreed.
 close-in-flight = Being collected, the bank has not said yet
 close-owed-back = Owed back to you, not on your card yet
+close-in-question = Paid by bank transfer, still being checked by us
 close-open = A loan is still open: it has interest that no bill has asked for yet. The account can be closed once that is paid.
 close-applying = An application waits for its decision. The account can be closed after that.
 close-warning = This cannot be undone. Records that the law asks us to keep are kept without your identity.

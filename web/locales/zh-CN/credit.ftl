@@ -127,6 +127,7 @@ close-unbilled = 未出账本金
 close-unbilled-how = 未出账的借款可以在借款详情里提前结清，利息和费用按合同计算。
 close-in-flight = 正在扣款，等银行结果
 close-owed-back = 应退给您、还没到银行卡
+close-in-question = 银行转账还款，我们还在核对
 close-open = 还有借款没有结清：有未出账的利息，出账还清后才能注销。
 close-applying = 还有一份额度申请没有结果，有了结果才能注销。
 close-warning = 注销不能撤回。法律要求保留的交易记录会去除身份信息后保存。

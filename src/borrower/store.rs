@@ -367,10 +367,12 @@ pub async fn hold_debts(connection: &mut PgConnection, borrower_id: BorrowerId) 
     )
     .fetch_all(&mut *connection)
     .await?;
-    // All principal may be repaid while interest or penalty is still owed; the loan stays open for these.
+    // All principal may be repaid while interest or penalty is still owed; the loan stays open for these. The loans of a line are found
+    // through their schedules, whose key begins with the line; that of loans does not.
     let has_open_loan = sqlx::query_scalar!(
-        r#"select exists (select from loan join credit_line using (line_id)
-                          where borrower_id = $1 and loan.status = 'open') as "open!""#,
+        r#"select exists (select from credit_line l join schedule s on s.line_id = l.line_id
+                               join loan o on o.loan_id = s.loan_id and o.line_id = s.line_id
+                          where l.borrower_id = $1 and o.status = 'open') as "open!""#,
         borrower_id.uuid()
     )
     .fetch_one(connection)

@@ -410,9 +410,15 @@ pub async fn cards(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Vec<Car
     Ok(card_store::list_cards(&mut *app.pool.acquire().await?, borrower_id).await?)
 }
 
+/// The card that is charged first: the default, or the oldest bound one if there is no default.
+pub async fn card_to_charge(app: &App, borrower_id: BorrowerId) -> anyhow::Result<Option<Card>> {
+    let bound = cards(app, borrower_id).await?.into_iter().filter(|card| card.status == CardStatus::Bound);
+    Ok(bound.min_by_key(|card| !card.is_default))
+}
+
 /// Whether money can be taken from any of a borrower's cards.
 pub async fn has_bound_card(app: &App, borrower_id: BorrowerId) -> anyhow::Result<bool> {
-    Ok(cards(app, borrower_id).await?.iter().any(|card| card.status == CardStatus::Bound))
+    Ok(card_to_charge(app, borrower_id).await?.is_some())
 }
 
 /// Makes a bound card the one that is charged first.

@@ -36,7 +36,7 @@ pub use actions::{
 };
 pub use agreement::Agreement;
 pub use card::{Card, CardRefusal};
-pub use card_actions::{awaiting_code, cards, forget_signings, has_bound_card};
+pub use card_actions::{awaiting_code, card_to_charge, cards, forget_signings, has_bound_card};
 pub use card_h5::{CardPage, CodePage};
 pub use card_store::lock_cards_of;
 pub use me_h5::find_signed;

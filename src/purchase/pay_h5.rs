@@ -92,7 +92,8 @@ pub struct ConfirmPage {
     lender: String,
     rows: Vec<RowWords>,
     has_pin: bool,
-    has_card: bool,
+    /// The last digits of the card that it is repaid from; `None` where one must be bound first.
+    card_tail: Option<String>,
 }
 
 impl ConfirmPage {
@@ -342,7 +343,7 @@ impl Visit<'_> {
         let mut shown = ConfirmPage {
             rows: words::rows(&self.page, &plan.request, &plan.quote.gross_schedule(), &plan.quote.subsidies),
             has_pin: borrower::has_pin(self.app, self.borrower_id).await?,
-            has_card: borrower::has_bound_card(self.app, self.borrower_id).await?,
+            card_tail: borrower::card_to_charge(self.app, self.borrower_id).await?.map(|card| card.number_tail),
             expires_at: expiry(&self.shop),
             merchant_name: self.shop.merchant.name,
             page: self.page,

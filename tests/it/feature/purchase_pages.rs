@@ -26,6 +26,12 @@ async fn a_printed_code_is_paid_in_installments(pool: PgPool) {
     plans.shows("a year (simple)").shows("(compound, IRR)").hides("handling fee");
     let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
     asking.shows("¥1,200.00").shows("Annual rate (simple)").shows("8.6%").shows("balance ¥1,200.00 × 8.6% a year ÷ 12");
+    // When, and from which card, stands beside how much; what is agreed to is read before the PIN is entered.
+    asking.shows("Repaid from the card").shows("ending in 0128");
+    let order =
+        ["Each payment", "First payment due", "Interest in all", "This is a loan", "name=\"pin\"", "Pay ¥1,200.00"];
+    let places = order.map(|words| asking.text.find(words).unwrap_or_else(|| panic!("the page does not show {words}")));
+    assert!(places.is_sorted(), "{places:?}");
     let action = format!("{code}/confirm");
     let result = shopper.browser.submit(&asking, &action, &[("pin", PIN)]).await;
     result.shows("Paid").shows("¥1,200.00").shows("12 payments").shows("25 March 2026");

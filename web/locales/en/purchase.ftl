@@ -45,7 +45,7 @@ plan-changed-gone =
         [one] Your plan to pay all at once is no longer sold.
        *[other] Your plan of { $periods } payments is no longer sold.
     }
-plan-details = Every payment
+plan-details = How much is due, and when
 plan-column-period = No.
 plan-column-due = Due on
 plan-column-payment = Payment
@@ -63,9 +63,10 @@ rate-effective = Annual rate (compound, IRR)
 confirm-subsidy = Paid by the merchant
 confirm-subsidy-by = { $subsidy } of the interest
 confirm-first-due = First payment due
+confirm-card = Repaid from the card
 confirm-expires = Order expires
 confirm-other-plan = Another plan
-confirm-consent = By entering your PIN you borrow by this plan to pay { $merchant }, and agree that it is repaid from your bank card as it falls due.
+confirm-consent = This is a loan, to be repaid as it falls due. By entering your PIN you borrow by this plan to pay { $merchant }, and agree that it is repaid from your bank card as it falls due.
 confirm-pay = Pay { $amount }
 confirm-no-card = Bind a bank card first: what falls due is taken from it. Then you come back to this payment, with its amount and plan.
 confirm-lost = The network is gone, and it is not known yet whether you have paid. Asking again for the same payment; you will not pay twice.
@@ -93,7 +94,7 @@ result-back-under-way = { $amount } is on its way back to your card. When it sho
 result-back-sent = { $amount } was sent back to your card on { $time }. When it shows depends on your bank.
 result-back-failed = { $amount } could not be sent back to your card yet; we are seeing to it. Please make sure that a bank card of yours is bound.
 result-number = Number
-result-show-merchant = The merchant has been told.
+result-show-merchant = The merchant has been told; you can show this page to the cashier.
 result-done = Done
 result-see-loan = See the loan
 result-again = Try again

@@ -42,7 +42,7 @@ plan-changed-gone =
         [1] 您选的一次付清方案不再提供。
        *[other] 您选的 { $periods } 期方案不再提供。
     }
-plan-details = 每期还款
+plan-details = 看每期还多少、哪天还
 plan-column-period = 期数
 plan-column-due = 还款日
 plan-column-payment = 应还
@@ -60,9 +60,10 @@ rate-effective = 年化利率（复利，IRR）
 confirm-subsidy = 商户贴息
 confirm-subsidy-by = 商户承担 { $subsidy }
 confirm-first-due = 首期还款日
+confirm-card = 还款银行卡
 confirm-expires = 订单有效期至
 confirm-other-plan = 换个方案
-confirm-consent = 输入支付密码即表示：您同意按以上方案借款，用于向{ $merchant }付款，并从绑定的银行卡按期还款。
+confirm-consent = 这是一笔借款，以后要按期归还。输入支付密码即表示：您同意按以上方案借款，用于向{ $merchant }付款，并从绑定的银行卡按期还款。
 confirm-pay = 确认付款 { $amount }
 confirm-no-card = 付款前请先绑定一张银行卡，以后每期还款从这张卡扣。绑好后会回到这笔付款，金额和方案都还在。
 confirm-lost = 网络断了，付款结果还不清楚。正在用同一笔付款再次询问，不会重复付款。
@@ -90,7 +91,7 @@ result-back-under-way = { $amount } 正在退回您的银行卡，到账时间�
 result-back-sent = { $amount } 已于 { $time } 退回您的银行卡，到账时间以银行为准。
 result-back-failed = { $amount } 还没有退回您的银行卡，我们正在处理。请确认已绑定银行卡。
 result-number = 交易号
-result-show-merchant = 商户已经收到付款通知。
+result-show-merchant = 商户已经收到付款通知，可以让收银员看这一页。
 result-done = 完成
 result-see-loan = 看借款详情
 result-again = 重新付款

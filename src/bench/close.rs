@@ -118,8 +118,13 @@ async fn live_until_close(world: &World, eve: BusinessDay, loans: i64) -> anyhow
     let payers = TRANSFERS.min(lines_due_tomorrow.div_euclid(2).max(1));
     for bill in book_store::list_open_bills(&mut connection, day.next(), payers).await? {
         let (line_id, amount) = (bill.line_id, bill.amount);
-        let transfer =
-            Transfer { line_id, amount, bank_reference: format!("bench-{line_id}"), operator: "bench".into() };
+        let transfer = Transfer {
+            line_id,
+            amount,
+            bank_reference: format!("bench-{line_id}"),
+            received_on: None,
+            operator: "bench".into(),
+        };
         record_transfer(&world.app, &transfer).await.map_err(Fault::into_error)?;
     }
     store::settle_down(&mut connection).await?;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use crate::app::App;
 use crate::audit::Person;
-use crate::base::Fen;
 use crate::base::id::RepaymentId;
+use crate::base::{BusinessDay, Fen};
 use crate::cli::line::{self, one_line};
 use crate::cli::listed::{ASKED_MAX, OLDER, cut, say_cut};
 use crate::cli::look_at::look_at;
@@ -73,6 +73,9 @@ pub struct Record {
     /// The bank's reference; booked once, whichever line it is recorded for
     #[arg(long, value_parser = bank_reference)]
     reference: String,
+    /// When the bank had the money, if that was before today: no penalty runs from then on on what it pays; up to 31 days back
+    #[arg(long, value_name = "DAY")]
+    received_on: Option<BusinessDay>,
     /// Who records it
     #[arg(long, value_parser = name)]
     by: String,
@@ -114,13 +117,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn record(app: &App, wanted: Record) -> anyhow::Result<()> {
     let line_id = line::find_line(app, &wanted.named).await?;
     let (app, amount) = (app.by(Person::typed(&wanted.by)), Fen::new(wanted.amount_fen));
-    let transfer = Transfer { line_id, amount, bank_reference: wanted.reference, operator: wanted.by };
+    let Record { reference: bank_reference, received_on, by: operator, .. } = wanted;
+    let transfer = Transfer { line_id, amount, bank_reference, received_on, operator };
     let repayment = repayment::record_transfer(&app, &transfer).await.map_err(not_booked)?;
     println!(
-        "{} books {amount} yuan on {line_id}: {} pay what is due, {} go back to the borrower",
+        "{} books {amount} yuan on {line_id}: {} pay what is due, {} go back to the borrower, as of {}",
         repayment.repayment_id,
         repayment.taken().total(),
-        repayment.excess
+        repayment.excess,
+        repayment.value_on
     );
     Ok(())
 }
@@ -145,8 +150,10 @@ fn print(recorded: &Recorded) {
     let Recorded { repayment_id, line_id, bank_reference, amount_fen, excess_fen, recorded_by, business_day, .. } =
         recorded;
     let person = recorded_by.as_deref().unwrap_or("somebody");
+    let received = recorded.received_on.map_or_else(String::new, |day| format!("  received {day}"));
     println!(
-        "{repayment_id}  {business_day}  {line_id}  {bank_reference}  {amount_fen} yuan, {excess_fen} back  by {person}{}",
+        "{repayment_id}  {business_day}  {line_id}  {bank_reference}  {amount_fen} yuan, {excess_fen} back{received}  by \
+         {person}{}",
         taken_back(recorded)
     );
 }

@@ -421,7 +421,7 @@ fn repaid(sign: i64) -> Value {
         "amount_fen": sign * 43_448,
         "installments": [{
             "period": 1, "principal_fen": sign * 42_933, "interest_fen": 0, "fee_fen": sign * 515, "penalty_fen": 0 }],
-        "business_day": "2026-03-25" })
+        "business_day": "2026-03-25", "value_on": "2026-03-25" })
 }
 
 fn reserve_moved() -> Value {

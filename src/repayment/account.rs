@@ -15,7 +15,6 @@ use crate::credit::{EntryKind, Freeze, Line, LineEntry};
 use crate::loan::recourse::CameBy;
 use crate::loan::{BookedRecourse, Loan, LoanStatus, Recourse};
 use crate::notice::Notice;
-use crate::outbox::Message;
 use crate::overdue::PenaltyRule;
 use crate::product::ProductVersion;
 
@@ -121,7 +120,10 @@ pub struct Repayment {
     pub recovered: Fen,
     /// In a reversal: what was paid on loans before they were charged off, which is a loss now.
     pub charged_off_again: Fen,
+    /// The day on which it is booked.
     pub business_day: BusinessDay,
+    /// The day that it counts from; before `business_day` if the money was back-dated.
+    pub value_on: BusinessDay,
     pub received_at: DateTime<Utc>,
 }
 
@@ -277,6 +279,7 @@ impl LineAccount {
             recovered,
             charged_off_again: Fen::ZERO,
             business_day: money.today,
+            value_on: money.value_on,
             received_at: money.at,
         }
     }
@@ -358,17 +361,6 @@ impl Repayment {
         self.items.iter().map(|item| item.taken).sum()
     }
 
-    /// Messages to the funder's core: one for each loan, because their order is kept by loan.
-    pub fn messages(&self, partner: &str) -> Vec<Message> {
-        // Money for several bills pays a loan once in each, and not always the oldest first.
-        let mut items = self.items.clone();
-        items.sort_by_key(|item| (item.loan_id, item.period));
-        let paid = items.chunk_by(|one, next| one.loan_id == next.loan_id).map(|items| self.message(partner, items));
-        let (came_by, when) = (CameBy::Repayment(self.repayment_id), self.when());
-        let recovered = self.recourse.iter().map(|of| of.message(partner, self.line_id, came_by, when));
-        paid.chain(recovered).collect()
-    }
-
     /// The guarantors' parts, as they are stored.
     pub(super) fn booked_recourse(&self) -> impl Iterator<Item = BookedRecourse> {
         self.recourse.iter().map(|recourse| BookedRecourse {
@@ -376,39 +368,6 @@ impl Repayment {
             came_by: CameBy::Repayment(self.repayment_id),
             recourse: *recourse,
             business_day: self.business_day,
-        })
-    }
-
-    fn message(&self, partner: &str, items: &[RepaymentItem]) -> Message {
-        let mut body = serde_json::json!({
-            "repayment_id": self.repayment_id,
-            "line_id": self.line_id,
-            "loan_id": items[0].loan_id,
-            "source": self.source.stored(),
-            "amount_fen": items.iter().map(|item| item.taken.total()).sum::<Fen>(),
-            "business_day": self.business_day,
-            "installments": items.iter().map(RepaymentItem::message_body).collect::<Vec<_>>(),
-        });
-        let kind = match &self.source {
-            Source::Reversal { of, .. } => {
-                body["reverses"] = serde_json::json!(of);
-                "repayment_reversed"
-            }
-            Source::Withholding(_) | Source::Transfer { .. } | Source::ChannelFile(_) => "repayment",
-        };
-        let object_id = items[0].loan_id.uuid();
-        Message { partner: partner.to_owned(), kind, object_id, body, created_at: self.received_at }
-    }
-}
-
-impl RepaymentItem {
-    fn message_body(&self) -> serde_json::Value {
-        serde_json::json!({
-            "period": self.period,
-            "principal_fen": self.taken.principal,
-            "interest_fen": self.taken.interest,
-            "fee_fen": self.taken.fee,
-            "penalty_fen": self.taken.penalty,
         })
     }
 }
@@ -446,55 +405,5 @@ pub(super) fn add(items: &mut Vec<RepaymentItem>, item: RepaymentItem) {
     match items.iter_mut().find(|earlier| (earlier.loan_id, earlier.period) == (item.loan_id, item.period)) {
         Some(earlier) => earlier.taken += item.taken,
         None => items.push(item),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use uuid::Uuid;
-
-    #[test]
-    fn a_funder_is_told_once_of_each_loan_that_money_for_several_bills_paid() {
-        let (one, other) = (LoanId::from_uuid(Uuid::from_u128(1)), LoanId::from_uuid(Uuid::from_u128(2)));
-        let item = |loan_id, period, fen| RepaymentItem {
-            loan_id,
-            period,
-            taken: Parts { principal: Fen::new(fen), ..Parts::default() },
-        };
-        let at = DateTime::UNIX_EPOCH;
-        let repayment = Repayment {
-            repayment_id: RepaymentId::mint(at),
-            line_id: LineId::mint(at),
-            funder_id: FunderId::mint(at),
-            source: Source::Transfer { bank_reference: "B1".into(), operator: "Li".into() },
-            amount: Fen::new(1_111),
-            items: vec![item(one, 2, 10), item(other, 1, 100), item(one, 1, 1_000), item(other, 2, 1)],
-            excess: Fen::ZERO,
-            recourse: Vec::new(),
-            recovered: Fen::ZERO,
-            charged_off_again: Fen::ZERO,
-            business_day: "2026-05-01".parse().unwrap(),
-            received_at: at,
-        };
-        let told = repayment.messages("bank");
-        let summed: Vec<_> =
-            told.iter().map(|message| (message.object_id, message.body["amount_fen"].as_i64())).collect();
-        assert_eq!(summed, [(one.uuid(), Some(1_010)), (other.uuid(), Some(101))]);
-        let period = |told: &serde_json::Value| told["period"].as_i64();
-        let periods =
-            |message: &Message| message.body["installments"].as_array().unwrap().iter().map(period).collect::<Vec<_>>();
-        assert_eq!(told.iter().map(periods).collect::<Vec<_>>(), [[Some(1), Some(2)], [Some(1), Some(2)]]);
-        assert!(told.iter().all(|message| message.kind == "repayment" && message.body["reverses"].is_null()));
-
-        let source = Source::Reversal {
-            of: repayment.repayment_id,
-            taken_from: Box::new(repayment.source),
-            person: "Li".into(),
-        };
-        let back = Repayment { repayment_id: RepaymentId::mint(at), source, ..repayment };
-        let reverses = |message: &Message| (message.kind, message.body["reverses"].clone());
-        let expected = ("repayment_reversed", serde_json::json!(repayment.repayment_id));
-        assert_eq!(back.messages("bank").iter().map(reverses).collect::<Vec<_>>(), [expected.clone(), expected]);
     }
 }

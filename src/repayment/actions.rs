@@ -1,19 +1,22 @@
 //! Use cases of collection: the borrower's button, early payoff, transfers that an operator records, and money that only a channel's
 //! daily file reports.
 
+use chrono::NaiveDate;
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::account::{Money, Repayment, Source};
+use super::back_dated::BackDated;
 use super::receipt_actions::{Batch, load_payoff_loan};
 use super::store::{self, NewWithholding};
+use super::transfer::days_received;
 use super::transfer_store::NewTransfer;
 use super::withholding::{Failure, Purpose, State, Withholding};
 use super::{card_store, notices, transfer_store};
 use crate::app::App;
 use crate::audit::{self, Act, Action};
-use crate::base::Fen;
 use crate::base::id::{CardId, LineId, LoanId, RepaymentId, WithholdingId};
+use crate::base::{BusinessDay, Fen};
 use crate::borrower;
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
@@ -45,11 +48,13 @@ pub enum RepayRefusal {
     BorrowerErased,
     #[error("the key was used for another request")]
     KeyReused,
+    #[error("a transfer that is recorded now was received between {first} and {last}")]
+    NotReceivedThen { first: BusinessDay, last: BusinessDay },
 }
 
 impl RepayRefusal {
     /// One value of each variant, in the order of declaration.
-    pub const ALL: [RepayRefusal; 9] = [
+    pub const ALL: [RepayRefusal; 10] = [
         RepayRefusal::CollectionInProgress,
         RepayRefusal::NothingDue,
         RepayRefusal::MoreThanOwed { owed: Fen::ZERO },
@@ -59,6 +64,10 @@ impl RepayRefusal {
         RepayRefusal::NoCard,
         RepayRefusal::BorrowerErased,
         RepayRefusal::KeyReused,
+        RepayRefusal::NotReceivedThen {
+            first: BusinessDay::new(NaiveDate::MIN),
+            last: BusinessDay::new(NaiveDate::MAX),
+        },
     ];
 }
 
@@ -74,6 +83,7 @@ impl Refusal for RepayRefusal {
             RepayRefusal::NoCard => "no_card",
             RepayRefusal::BorrowerErased => "borrower_erased",
             RepayRefusal::KeyReused => "key_reused",
+            RepayRefusal::NotReceivedThen { .. } => "not_received_then",
         }
     }
 }
@@ -107,6 +117,8 @@ pub struct Transfer {
     pub amount: Fen,
     /// Each reference is booked once, whichever line it is recorded for.
     pub bank_reference: String,
+    /// The day on which the bank had the money: its value date. `None`: today.
+    pub received_on: Option<BusinessDay>,
     pub operator: String,
 }
 
@@ -195,8 +207,8 @@ pub(super) async fn order_payoff(
     order(connection, app, &batch, &asked).await
 }
 
-/// Books a transfer that reached the platform's account; what no installment can take is paid back. A bank reference is booked only
-/// once, over all lines.
+/// Books a transfer that reached the platform's account; what no installment can take is paid back. It is booked today, and no penalty
+/// runs on what it pays from the day on which the bank had it. A bank reference is booked only once, over all lines.
 pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repayment, RepayRefusal> {
     if !transfer.amount.is_positive() {
         return Err(Fault::Refused(RepayRefusal::NoAmount));
@@ -204,12 +216,14 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     let mut transaction = database::begin(&app.pool).await?;
     let line_id = transfer.line_id;
     let mut batch = Batch::lock(&mut transaction, app, &[line_id]).await?;
+    let value_on = value_date(&mut transaction, transfer, batch.today).await?;
     let repayment_id = RepaymentId::mint(batch.now);
     let new = NewTransfer {
         bank_reference: &transfer.bank_reference,
         line_id,
         repayment_id,
         recorded_by: &transfer.operator,
+        received_on: transfer.received_on,
     };
     if !transfer_store::claim_bank_reference(&mut transaction, &new).await? {
         return Err(Fault::Refused(RepayRefusal::KeyReused));
@@ -218,14 +232,12 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     batch.load(&mut transaction, app, &[line_id.uuid()]).await?;
     let source =
         Source::Transfer { bank_reference: transfer.bank_reference.clone(), operator: transfer.operator.clone() };
-    let money = Money {
-        repayment_id,
-        source,
-        amount: transfer.amount,
-        value_on: batch.today,
-        today: batch.today,
-        at: batch.now,
-    };
+    if value_on < batch.today {
+        let back_dated = BackDated { line_id, value_on, source: source.clone() };
+        batch.load_since(&mut transaction, app, &[back_dated]).await?;
+    }
+    let (amount, today, at) = (transfer.amount, batch.today, batch.now);
+    let money = Money { repayment_id, source, amount, value_on, today, at };
     let borrower_id = batch.account(line_id)?.line.borrower_id;
     let card_id = card_store::load_cards_to_charge(&mut transaction, &[borrower_id.uuid()]).await?.remove(&borrower_id);
     let repayment = batch.receive(line_id, money, card_id)?;
@@ -234,10 +246,25 @@ pub async fn record_transfer(app: &App, transfer: &Transfer) -> Outcome<Repaymen
     }
     batch.save(&mut transaction).await?;
     notice::raise(&mut transaction, &[notices::transfer_received(borrower_id, &repayment)]).await?;
-    let detail = json!({ "line_id": line_id, "amount_fen": transfer.amount });
+    let detail = json!({ "line_id": line_id, "amount_fen": transfer.amount, "value_on": value_on });
     audit::record(&mut transaction, app, Act::new(Action::TransferRecorded, repayment_id, detail)).await?;
     transaction.commit().await?;
     Ok(repayment)
+}
+
+/// The day that a transfer counts from.
+async fn value_date(
+    connection: &mut PgConnection,
+    transfer: &Transfer,
+    today: BusinessDay,
+) -> Outcome<BusinessDay, RepayRefusal> {
+    let Some(received_on) = transfer.received_on else { return Ok(today) };
+    let days = days_received(transfer_store::find_opened_on(connection, transfer.line_id).await?, today);
+    if days.contains(&received_on) {
+        Ok(received_on)
+    } else {
+        Err(Fault::Refused(RepayRefusal::NotReceivedThen { first: *days.start(), last: *days.end() }))
+    }
 }
 
 /// Books money that only a channel's daily file reported, in the caller's transaction. It pays what is still owed; the rest is paid
@@ -283,7 +310,7 @@ async fn book_from_file(
         return Ok(false);
     }
     batch.load(connection, app, &[line_id.uuid()]).await?;
-    batch.load_since(connection, app, &[order]).await?;
+    batch.load_since(connection, app, &[BackDated::of_order(order)]).await?;
     let money = Money {
         repayment_id: RepaymentId::mint(batch.now),
         source,

@@ -41,6 +41,8 @@ pub struct RepaymentView {
     pub excess_fen: Fen,
     /// The business day on which it was booked.
     pub business_day: BusinessDay,
+    /// The day that it counts from: penalty interest runs on what it paid until then. Before `business_day` if it became known late.
+    pub value_on: BusinessDay,
     pub received_at: DateTime<Utc>,
 }
 
@@ -67,7 +69,8 @@ pub async fn list_repayments(
                   amount_fen as "amount_fen: Fen", loan_ids as "loan_ids: Vec<LoanId>", periods,
                   principal_fen as "principal_fen: Vec<Fen>", interest_fen as "interest_fen: Vec<Fen>",
                   fee_fen as "fee_fen: Vec<Fen>", penalty_fen as "penalty_fen: Vec<Fen>",
-                  excess_fen as "excess_fen: Fen", business_day as "business_day: BusinessDay", received_at
+                  excess_fen as "excess_fen: Fen", business_day as "business_day: BusinessDay",
+                  value_date(repayment) as "value_on!: BusinessDay", received_at
            from repayment
            where funder_id = $1 and ($2::uuid is null or repayment_id = $2) and ($3::date is null or business_day = $3)
                  and ($4::uuid is null or line_id = $4) and ($5::uuid is null or repayment_id > $5)

@@ -1,6 +1,6 @@
-//! Back-dated money: it counts from an earlier day (its value date), because its channel reported it late. Penalty that has run since
-//! then on what it pays, or would have paid, was never due and is given back. Three questions are answered, in the order of
-//! [`LineAccount::receive`]:
+//! Back-dated money: it counts from an earlier day (its value date), because its channel reported it late, or because an operator
+//! recorded a transfer after the day on which the bank had it. Penalty that has run since then on what it pays, or would have paid, was
+//! never due and is given back. Three questions are answered, in the order of [`LineAccount::receive`]:
 //!
 //! 1. How much of each installment was unpaid on each day since ([`Unpaid`])? Other money was paid or reversed, or principal fell by a
 //!    refund.
@@ -11,11 +11,41 @@
 //! Penalty is counted in fen-days (see [`crate::overdue::OverdueSpan`]). An example: 600 fen fall due on the 10th and are paid on the
 //! 20th, which makes 6,000 fen-days. If 400 of them turn out to have come on the 12th, 8 × 400 are taken off, and 2,800 are left.
 
-use super::account::{LeftOver, LineAccount, Money, OpenInstallment, RepaymentItem, add};
+use super::account::{LeftOver, LineAccount, Money, OpenInstallment, RepaymentItem, Source, add};
 use super::unpaid::{Idle, PaidSince, Spare, Unpaid};
+use super::withholding::Withholding;
+use crate::base::id::LineId;
 use crate::base::{BusinessDay, Fen};
 use crate::bill::Parts;
 use crate::product::terms::PenaltyBase;
+
+/// Back-dated money that is about to be booked.
+#[derive(Clone, Debug)]
+pub struct BackDated {
+    pub line_id: LineId,
+    pub value_on: BusinessDay,
+    pub source: Source,
+}
+
+impl BackDated {
+    /// What an order collected; it counts from the order's day.
+    pub fn of_order(order: &Withholding) -> BackDated {
+        BackDated {
+            line_id: order.line_id,
+            value_on: order.business_day,
+            source: Source::Withholding(order.withholding_id),
+        }
+    }
+
+    /// The stored sources under which the same money, by its reference, may have been booked before.
+    pub(super) fn booked_as(&self) -> &'static [&'static str] {
+        match self.source {
+            Source::Withholding(_) | Source::ChannelFile(_) => &["withholding", "channel_file"],
+            Source::Transfer { .. } => &["transfer"],
+            Source::Reversal { .. } => &["reversal"],
+        }
+    }
+}
 
 impl OpenInstallment {
     /// Whether `paid` changed this installment's penalty base.
@@ -161,7 +191,6 @@ mod tests {
 
     use chrono::DateTime;
 
-    use super::super::account::Source;
     use super::super::unpaid::tests::{day, paid_at_last, paid_on};
     use super::*;
     use crate::base::id::{FunderId, RepaymentId};

@@ -6,6 +6,7 @@ pub mod withholding;
 pub mod attempt;
 pub mod allocation;
 pub mod account;
+pub mod message;
 pub mod unpaid;
 pub mod back_dated;
 pub mod payoff;

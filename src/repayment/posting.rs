@@ -83,6 +83,7 @@ mod tests {
             recovered: Fen::ZERO,
             charged_off_again: Fen::ZERO,
             business_day: "2026-09-22".parse().unwrap(),
+            value_on: "2026-09-22".parse().unwrap(),
             received_at: chrono::DateTime::UNIX_EPOCH,
         }
     }

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::{LineAccount, Money, OpenInstallment, OpenLoan, Repayment, Since};
+use super::back_dated::BackDated;
 use super::payoff::{PayoffDone, PayoffLoan};
-use super::withholding::Withholding;
 use super::{posting, store};
 use crate::app::App;
 use crate::base::id::{CardId, LineId, LoanId};
@@ -120,21 +120,20 @@ impl Batch {
         self.accounts.get(&line_id).with_context(|| format!("{line_id} does not exist"))
     }
 
-    /// Loads what has changed on the lines of orders that were reported late, since each order's business day. Usually nothing has,
-    /// which a single query tells.
+    /// Loads what has changed on the lines of back-dated money, since its value date. Usually nothing has, which a single query tells.
     pub async fn load_since(
         &mut self,
         connection: &mut PgConnection,
         app: &App,
-        late: &[&Withholding],
+        late: &[BackDated],
     ) -> anyhow::Result<()> {
         let changed = store::list_changed_since(&mut *connection, late).await?;
-        for order in late {
-            let line_id = order.line_id;
+        for money in late {
+            let line_id = money.line_id;
             if !changed.contains(&line_id) {
                 continue;
             }
-            let paid = store::load_paid_since(&mut *connection, order).await?;
+            let paid = store::load_paid_since(&mut *connection, money).await?;
             let open = &self.account(line_id)?.installments;
             let is_open = |(loan_id, period): (LoanId, i16)| {
                 open.iter().any(|open| open.billed.loan_id == loan_id && open.billed.period == period)
@@ -151,7 +150,7 @@ impl Batch {
                     settled.push(open);
                 }
             }
-            let idle = store::load_idle(&mut *connection, line_id, order.business_day).await?;
+            let idle = store::load_idle(&mut *connection, line_id, money.value_on).await?;
             let account = account_mut(&mut self.accounts, line_id)?;
             account.since = Since { paid, settled, idle };
         }

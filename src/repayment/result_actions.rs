@@ -7,6 +7,7 @@ use anyhow::Context;
 use uuid::Uuid;
 
 use super::account::{Money, Source};
+use super::back_dated::BackDated;
 use super::payoff::PayoffLoan;
 use super::receipt_actions::{Batch, load_payoff_loan};
 use super::store::{self, NewWithholding, Outcome};
@@ -222,7 +223,7 @@ impl Chunk {
             if let Answer::Succeeded { .. } = result.answer {
                 line_ids.push(order.line_id.uuid());
                 if order.business_day < self.batch.today {
-                    late.push(order);
+                    late.push(BackDated::of_order(order));
                 }
                 if let Purpose::Payoff(loan_id) = order.purpose {
                     bill::store::enter_schedules(&mut *connection).await?;

@@ -122,6 +122,7 @@ impl LineAccount {
             recovered: -original.recovered,
             charged_off_again,
             business_day: today,
+            value_on: today,
             received_at: when.at,
         }
     }
@@ -209,6 +210,7 @@ mod tests {
                 recovered: Fen::ZERO,
                 charged_off_again: Fen::ZERO,
                 business_day: "2026-01-12".parse().unwrap(),
+                value_on: "2026-01-12".parse().unwrap(),
                 received_at: at,
             };
             let when = When { business_day: "2026-01-18".parse().unwrap(), at };

@@ -18,7 +18,8 @@ macro_rules! select_repayments {
             RepaymentRow,
             r#"select repayment_id as "repayment_id: RepaymentId", funder_id as "funder_id: FunderId", amount_fen as "amount: Fen",
                       loan_ids as "loan_ids: Vec<LoanId>", periods, principal_fen, interest_fen, fee_fen, penalty_fen,
-                      excess_fen as "excess: Fen", business_day as "business_day: BusinessDay", received_at,
+                      excess_fen as "excess: Fen", business_day as "business_day: BusinessDay",
+                      value_date(r) as "value_on!: BusinessDay", received_at,
                       (select coalesce(sum(case when leg.debit = $1 then leg.amount_fen else -leg.amount_fen end), 0)::bigint
                        from posting p
                        cross join lateral unnest(p.debit, p.credit, p.amount_fen) as leg(debit, credit, amount_fen)
@@ -96,6 +97,7 @@ struct RepaymentRow {
     excess: Fen,
     recovered: Fen,
     business_day: BusinessDay,
+    value_on: BusinessDay,
     received_at: DateTime<Utc>,
 }
 
@@ -123,6 +125,7 @@ impl RepaymentRow {
             recovered: self.recovered,
             charged_off_again: Fen::ZERO,
             business_day: self.business_day,
+            value_on: self.value_on,
             received_at: self.received_at,
         }
     }

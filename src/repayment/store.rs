@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::{Repayment, Source};
+use super::back_dated::BackDated;
 use super::unpaid::{Idle, PaidSince};
 use super::withholding::{Contradiction, Failure, Purpose, State, Withholding};
 use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
@@ -276,9 +277,9 @@ pub async fn has_repayment(connection: &mut PgConnection, line_id: LineId, sourc
     Ok(found.fetch_optional(connection).await?.is_some())
 }
 
-/// The lines of orders that were reported late on which the penalty base may have changed since the order's day; also if it was paid in
-/// time and that payment was reversed since.
-pub async fn list_changed_since(connection: &mut PgConnection, late: &[&Withholding]) -> sqlx::Result<HashSet<LineId>> {
+/// The lines of back-dated money on which the penalty base may have changed since its value date; also if it was paid in time and that
+/// payment was reversed since.
+pub async fn list_changed_since(connection: &mut PgConnection, late: &[BackDated]) -> sqlx::Result<HashSet<LineId>> {
     if late.is_empty() {
         return Ok(HashSet::new());
     }
@@ -288,30 +289,25 @@ pub async fn list_changed_since(connection: &mut PgConnection, late: &[&Withhold
            cross join lateral (select 1 as one from bill_line i
                                where i.line_id = asked.line_id and i.origin = 'statement'
                                  and i.fen_days_to > asked.day limit 1) changed"#,
-        &late.iter().map(|order| order.line_id.uuid()).collect::<Vec<Uuid>>(),
-        &late.iter().map(|order| order.business_day.date()).collect::<Vec<NaiveDate>>()
+        &late.iter().map(|money| money.line_id.uuid()).collect::<Vec<Uuid>>(),
+        &late.iter().map(|money| money.value_on.date()).collect::<Vec<NaiveDate>>()
     )
     .fetch_all(connection)
     .await?;
     Ok(changed.into_iter().collect())
 }
 
-/// Changes of late installments after an order's day: payments with a later value date, refunds and reversals.
-pub async fn load_paid_since(connection: &mut PgConnection, order: &Withholding) -> sqlx::Result<Vec<PaidSince>> {
+/// Changes of late installments after the value date of back-dated money: payments with a later one, refunds and reversals.
+pub async fn load_paid_since(connection: &mut PgConnection, money: &BackDated) -> sqlx::Result<Vec<PaidSince>> {
     sqlx::query_as!(
         PaidSince,
         r#"select paid.loan_id as "loan_id!: LoanId", paid.period as "period!", paid.value_on as "value_on!: BusinessDay",
                   paid.principal_fen as "principal!: Fen", paid.interest_fen as "interest!: Fen", paid.is_own as "is_own!"
-           from (select part.loan_id, part.period, part.principal_fen, part.interest_fen,
-                        coalesce((select w.business_day from withholding w
-                                  where w.line_id = r.line_id
-                                    and w.withholding_id = case when r.source in ('withholding', 'channel_file')
-                                                                then r.source_reference::uuid end),
-                                 r.business_day) as value_on,
+           from (select part.loan_id, part.period, part.principal_fen, part.interest_fen, value_date(r) as value_on,
                         r.source = 'reversal'
                             and exists (select from repayment o
                                         where o.line_id = r.line_id and o.repayment_id::text = r.source_reference
-                                          and o.source in ('withholding', 'channel_file') and o.source_reference = $3) as is_own
+                                          and o.source = any($4) and o.source_reference = $3 and value_date(o) <= $2) as is_own
                  from repayment r
                  cross join lateral unnest(r.loan_ids, r.periods, r.principal_fen, r.interest_fen)
                       as part(loan_id, period, principal_fen, interest_fen)
@@ -326,9 +322,10 @@ pub async fn load_paid_since(connection: &mut PgConnection, order: &Withholding)
            join bill_line i on i.line_id = $1 and i.loan_id = paid.loan_id and i.period = paid.period
                            and i.origin = 'statement' and i.fen_days_to > $2
            where paid.value_on > $2 and (paid.principal_fen <> 0 or paid.interest_fen <> 0)"#,
-        order.line_id.uuid(),
-        order.business_day.date(),
-        order.withholding_id.uuid().to_string()
+        money.line_id.uuid(),
+        money.value_on.date(),
+        money.source.reference(),
+        money.booked_as() as &[&str]
     )
     .fetch_all(connection)
     .await
@@ -351,12 +348,12 @@ pub async fn count_left_over(connection: &mut PgConnection, line_ids: &[Uuid]) -
 pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: BusinessDay) -> sqlx::Result<Vec<Idle>> {
     sqlx::query_as!(
         Idle,
-        r#"select idle.amount_fen as "amount!: Fen", w.business_day as "from!: BusinessDay", idle.until as "until!: BusinessDay",
+        r#"select idle.amount_fen as "amount!: Fen", counts.since as "from!: BusinessDay", idle.until as "until!: BusinessDay",
                   case when r.source = 'withholding' and w.purpose = 'payoff' and not w.fell_short then w.loan_id end as "pays_off: LoanId"
            from repayment r
-           join withholding w on w.line_id = r.line_id
+           cross join lateral (select value_date(r) as since) counts
+           left join withholding w on w.line_id = r.line_id
              and w.withholding_id = case when r.source in ('withholding', 'channel_file') then r.source_reference::uuid end
-             and w.business_day < r.business_day
            cross join lateral (
                select r.excess_fen as amount_fen, r.business_day as until
                union all
@@ -365,7 +362,8 @@ pub async fn load_idle(connection: &mut PgConnection, line_id: LineId, day: Busi
                     as part(loan_id, period, principal_fen, interest_fen, fee_fen, penalty_fen)
                join bill_line i on i.line_id = r.line_id and i.loan_id = part.loan_id and i.period = part.period
                                and i.origin = 'statement') idle
-           where r.line_id = $1 and r.business_day > $2 and idle.amount_fen > 0 and idle.until > w.business_day"#,
+           where r.line_id = $1 and r.business_day > $2 and counts.since < r.business_day and idle.amount_fen > 0
+             and idle.until > counts.since"#,
         line_id.uuid(),
         day.date()
     )

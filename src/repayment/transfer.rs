@@ -1,9 +1,22 @@
-//! Taking back a transfer that was recorded wrongly: one person proposes it, and another one confirms what was shown.
+//! Recorded transfers: from which days one may count, and taking back what was recorded wrongly: one person proposes it, and another
+//! one confirms what was shown.
+
+use std::ops::RangeInclusive;
 
 use super::reversal::ReversalRefusal;
 use crate::access::is_same_holder;
+use crate::base::BusinessDay;
 use crate::base::id::PayoutId;
 use crate::error::Refusal;
+
+/// How many days before it is recorded a transfer may have come: a month, so that one that is only found when the bank's statement of
+/// the month is compared still counts from its own day. An older date is more likely mistyped, and waives penalty on one person's word.
+const RECEIVED_DAYS_MAX: u32 = 31;
+
+/// The days on which the bank may have had a transfer that is recorded `today`, for a line that was opened on `opened_on`.
+pub fn days_received(opened_on: BusinessDay, today: BusinessDay) -> RangeInclusive<BusinessDay> {
+    today.minus_days(RECEIVED_DAYS_MAX).max(opened_on)..=today
+}
 
 /// A recorded transfer, as it stands to be taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +148,14 @@ mod tests {
             proposal: Some(Proposal { by: "Li Na".into(), reason: "another line's".into() }),
             is_taken_back: false,
         }
+    }
+
+    #[test]
+    fn a_transfer_counts_from_a_day_of_the_last_month_on_which_there_was_a_line() {
+        let day = |text: &str| text.parse::<BusinessDay>().unwrap();
+        let days = days_received(day("2026-01-01"), day("2026-03-29"));
+        assert_eq!((*days.start(), *days.end()), (day("2026-02-26"), day("2026-03-29")));
+        assert_eq!(*days_received(day("2026-03-02"), day("2026-03-29")).start(), day("2026-03-02"));
     }
 
     #[test]

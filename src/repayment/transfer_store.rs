@@ -15,21 +15,34 @@ pub struct NewTransfer<'a> {
     pub line_id: LineId,
     pub repayment_id: RepaymentId,
     pub recorded_by: &'a str,
+    /// `None` if it counts from today.
+    pub received_on: Option<BusinessDay>,
 }
 
 /// Claims a transfer's bank reference, once over all lines; `false` if it is booked already and was not taken back.
 pub async fn claim_bank_reference(connection: &mut PgConnection, new: &NewTransfer<'_>) -> sqlx::Result<bool> {
     let claimed = sqlx::query!(
-        "insert into transfer_by_bank_reference (bank_reference, line_id, repayment_id, recorded_by) values ($1, $2, $3, $4)
-         on conflict do nothing",
+        "insert into transfer_by_bank_reference (bank_reference, line_id, repayment_id, recorded_by, received_on)
+         values ($1, $2, $3, $4, $5) on conflict do nothing",
         new.bank_reference,
         new.line_id.uuid(),
         new.repayment_id.uuid(),
-        new.recorded_by
+        new.recorded_by,
+        new.received_on.map(BusinessDay::date)
     )
     .execute(connection)
     .await?;
     Ok(claimed.rows_affected() == 1)
+}
+
+/// The day on which a line was opened.
+pub async fn find_opened_on(connection: &mut PgConnection, line_id: LineId) -> sqlx::Result<BusinessDay> {
+    sqlx::query_scalar!(
+        r#"select business_day as "business_day: BusinessDay" from line_entry where line_id = $1 order by entry_no limit 1"#,
+        line_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// The line that a transfer was recorded for.
@@ -126,6 +139,8 @@ pub struct Recorded {
     /// `None` if it was not recorded.
     pub recorded_by: Option<String>,
     pub business_day: BusinessDay,
+    /// The day on which the bank had it, from which it counts; `None` if it counts from `business_day`.
+    pub received_on: Option<BusinessDay>,
     pub received_at: DateTime<Utc>,
     /// Counts the proposals to take it back, withdrawn ones too; 0 before the first.
     pub proposal_no: i32,
@@ -143,8 +158,8 @@ pub async fn list_transfers(connection: &mut PgConnection, limit: i64) -> sqlx::
         Recorded,
         r#"select r.repayment_id as "repayment_id: RepaymentId", r.line_id as "line_id: LineId", t.bank_reference,
                   r.amount_fen as "amount_fen: Fen", r.excess_fen as "excess_fen: Fen", t.recorded_by,
-                  r.business_day as "business_day: BusinessDay", r.received_at, t.proposal_no, t.proposed_by, t.reason,
-                  t.confirmed_by, t.reversal_id as "reversal_id: RepaymentId"
+                  r.business_day as "business_day: BusinessDay", t.received_on as "received_on: BusinessDay", r.received_at,
+                  t.proposal_no, t.proposed_by, t.reason, t.confirmed_by, t.reversal_id as "reversal_id: RepaymentId"
            from transfer_by_bank_reference t
            join repayment r on r.repayment_id = t.repayment_id and r.line_id = t.line_id
            order by r.received_at desc, r.repayment_id desc limit $1"#,

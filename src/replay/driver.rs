@@ -27,7 +27,7 @@ use crate::product::actions::PublishedVersion;
 use crate::purchase::actions::{self as after_sale, RefundRequest};
 use crate::purchase::authoriser::decide_one;
 use crate::purchase::{Decision, PurchaseRequest};
-use crate::repayment::{self, PayoffOrder, RepayRequest, Transfer};
+use crate::repayment::{self, PayoffOrder, RepayRequest};
 use crate::sandbox::{Matcher, Scripted};
 use crate::settlement::{self, HoldStatement};
 use crate::{merchant, outbox, product, timetable};
@@ -395,23 +395,6 @@ impl Driver {
         let ordered = refusal_as_answer(repayment::early_payoff(self.app(), &order).await)?;
         self.collect().await?;
         Ok(ordered.map(|_| quoted))
-    }
-
-    /// An operator records a transfer that arrived for a line.
-    pub async fn transfer(
-        &self,
-        borrower: &str,
-        product: &str,
-        amount: Fen,
-        bank_reference: &str,
-    ) -> anyhow::Result<Result<(), Refused>> {
-        let transfer = Transfer {
-            line_id: self.line(borrower, product)?,
-            amount,
-            bank_reference: bank_reference.to_owned(),
-            operator: "operator".to_owned(),
-        };
-        Ok(refusal_as_answer(repayment::record_transfer(self.app(), &transfer).await)?.map(|_| ()))
     }
 
     /// Prescribes how `partner` answers the next requests about the borrower's card.

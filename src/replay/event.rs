@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::words::parse_amount;
-use crate::base::{Fen, Rate};
+use crate::base::{BusinessDay, Fen, Rate};
 use crate::reconcile::Correction;
 use crate::sandbox::{Fault, Scripted};
 
@@ -106,6 +106,8 @@ pub enum Event {
         line: String,
         amount: Fen,
         reference: Option<String>,
+        /// When the bank had it; `None`: today.
+        received_on: Option<BusinessDay>,
     },
     /// Reverses the line's `nth` repayment, which must be a transfer: one person proposes it, another confirms.
     TakeBack {

@@ -251,6 +251,7 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
             line: words.name("the borrower")?,
             amount: words.amount("the amount")?,
             reference: words.value("reference").map(str::to_owned),
+            received_on: words.value("received").map(parse_day).transpose()?,
         },
         "take-back" => Event::TakeBack { line: words.name("the borrower")?, nth: words.nth()? },
         "claim" => claim(words)?,

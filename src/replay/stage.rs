@@ -27,7 +27,7 @@ use crate::merchant::actions::{AccountChange, Judgement};
 use crate::partner::client::ATTEMPTS_MAX;
 use crate::partner::withholding::ChannelName;
 use crate::reconcile::Correction;
-use crate::repayment::Proposal;
+use crate::repayment::{Proposal, Transfer};
 use crate::sandbox::{Matcher, Scripted, payout, risk};
 use crate::settlement::Ending;
 use crate::{claim, funder, merchant, product, reconcile, repayment, settlement, text_file};
@@ -177,10 +177,11 @@ impl Stage {
                 self.driver.repay(&borrower, &product, *amount).await
             }
             Event::PayOff { purchase } => Ok(self.driver.pay_off(purchase).await?.map(|_| ())),
-            Event::Transfer { line, amount, reference: given } => {
-                let NamedLine { borrower, product, .. } = self.line(line)?;
-                let reference = given.as_ref().unwrap_or(&reference);
-                self.driver.transfer(&borrower, &product, *amount, reference).await
+            Event::Transfer { line, amount, reference: given, received_on } => {
+                let (line_id, bank_reference) = (self.line(line)?.line_id, given.clone().unwrap_or(reference));
+                let (amount, received_on, operator) = (*amount, *received_on, "operator".to_owned());
+                let transfer = Transfer { line_id, amount, bank_reference, received_on, operator };
+                done_or_refused(repayment::record_transfer(self.app(), &transfer).await)
             }
             Event::TakeBack { line, nth } => self.take_back(line, *nth).await,
             Event::Claim { purchase, step } => self.claim(purchase, step, &reference).await,

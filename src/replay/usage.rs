@@ -27,7 +27,7 @@ pub const USAGES: &[(&str, &str)] = &[
     ("refund", "refund PURCHASE AMOUNT|all"),
     ("repay", "repay BORROWER AMOUNT"),
     ("pay-off", "pay-off PURCHASE"),
-    ("transfer", "transfer BORROWER AMOUNT [reference=TEXT]"),
+    ("transfer", "transfer BORROWER AMOUNT [reference=TEXT] [received=DATE]"),
     ("take-back", "take-back BORROWER [N]"),
     ("claim", "claim PURCHASE asked|paid|withdrawn|taken-back [reference=TEXT]"),
     ("bind", "bind BORROWER"),

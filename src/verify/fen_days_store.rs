@@ -92,10 +92,7 @@ pub async fn find_other_fen_days(connection: &mut PgConnection, identity: &'stat
            where i.fen_days <> i.fen_days_ran
              and i.principal_returned_fen = i.principal_fell and i.interest_returned_fen = i.interest_fell
              and (select count(*) from repayment r
-                  left join withholding w on w.line_id = r.line_id
-                       and w.withholding_id = case when r.source in ('withholding', 'channel_file')
-                                                   then r.source_reference::uuid end
-                  where r.line_id = i.line_id and (r.source = 'reversal' or w.business_day < r.business_day)) = 0
+                  where r.line_id = i.line_id and (r.source = 'reversal' or value_date(r) < r.business_day)) = 0
            order by 1 limit $5"#,
         &product_ids,
         &versions,

@@ -28,9 +28,11 @@ pub async fn refund(town: &Town, sale: &Receipt, (amount, idempotency_key): (Fen
     unless_failed(actions::refund(&town.app, request).await).is_some()
 }
 
-/// Records a transfer for a line, with its bank reference; returns the repayment.
+/// Records a transfer for a line, with its bank reference, half of them some days after the bank had it; returns the repayment.
 pub async fn transfer(town: &Town, line_id: LineId, (amount, bank_reference): (Fen, String)) -> Option<RepaymentId> {
-    let transfer = Transfer { line_id, amount, bank_reference, operator: "Li".into() };
+    let days_ago = u32::try_from(amount.get() % 16).unwrap();
+    let received_on = if days_ago < 8 { None } else { Some(town.today().await.minus_days(days_ago)) };
+    let transfer = Transfer { line_id, amount, bank_reference, received_on, operator: "Li".into() };
     let recorded = unless_failed(record_transfer(&town.app, &transfer).await);
     recorded.map(|repayment| repayment.repayment_id)
 }

@@ -103,8 +103,13 @@ async fn live(pool: PgPool) {
     // Five days late: 30,000 × 0.0005 a day × 5.
     for (amount, bank_reference, excess) in [(30_075, "T-1", 0), (5_000, "T-2", 5_000)] {
         let (line_id, amount) = (lines[1], Fen::new(amount));
-        let transfer =
-            Transfer { line_id, amount, bank_reference: bank_reference.to_owned(), operator: "Li Na".to_owned() };
+        let transfer = Transfer {
+            line_id,
+            amount,
+            bank_reference: bank_reference.to_owned(),
+            received_on: None,
+            operator: "Li Na".to_owned(),
+        };
         assert_eq!(record_transfer(&app, &transfer).await.unwrap().excess, Fen::new(excess));
     }
     let found = sqlx::query_scalar("select break_id from reconciliation_break").fetch_one(&app.pool).await.unwrap();

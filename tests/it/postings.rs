@@ -136,6 +136,7 @@ fn repaid(source: Source, taken: Parts, excess: Fen) -> Repayment {
         recovered: Fen::ZERO,
         charged_off_again: Fen::ZERO,
         business_day: event().when.business_day,
+        value_on: event().when.business_day,
         received_at: event().when.at,
     }
 }

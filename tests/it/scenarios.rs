@@ -118,6 +118,7 @@ scenarios! {
     two_loans_owed_again "two-loans-owed-again",
     transfer_twice "transfer-twice",
     transfer_taken_back "transfer-taken-back",
+    transfer_recorded_late "transfer-recorded-late",
     left_over_denied "left-over-denied",
     billed_interest_falls "billed-interest-falls",
     billed_interest_parts "billed-interest-parts",

@@ -72,8 +72,13 @@ async fn statements_that_are_being_cut_keep_nobody_waiting_but_a_refund(pool: Pg
     }
 
     at_once("a purchase", town.buy(vec![town.wish(lines[0], "a-1", 20_000, PLAN)])).await;
-    let transfer =
-        Transfer { line_id: lines[1], amount: Fen::new(10_000), bank_reference: "B-1".into(), operator: "Li".into() };
+    let transfer = Transfer {
+        line_id: lines[1],
+        amount: Fen::new(10_000),
+        bank_reference: "B-1".into(),
+        received_on: None,
+        operator: "Li".into(),
+    };
     at_once("a transfer", record_transfer(&town.app, &transfer)).await.unwrap();
     assert_eq!(at_once("a result", post_results(&town.app, &[answer])).await.unwrap().succeeded, 1);
 

@@ -114,7 +114,7 @@ async fn closing_the_account_names_everything_that_is_owed_either_way(pool: PgPo
     assert!(matches!(refused, Err(Refused::Refused(AfterSaleRefusal::CustomerErased))), "{refused:?}");
     purchase::actions::refund(&shopper.town.app, rest("R-1", 110_000)).await.expect("it was made before");
     let (line_id, bank_reference, operator) = (shopper.line_id, "T-1".to_owned(), "Li Na".to_owned());
-    let transfer = Transfer { line_id, amount: Fen::new(100), bank_reference, operator };
+    let transfer = Transfer { line_id, amount: Fen::new(100), bank_reference, received_on: None, operator };
     let refused = repayment::record_transfer(&shopper.town.app, &transfer).await;
     assert!(matches!(refused, Err(Refused::Refused(RepayRefusal::BorrowerErased))), "{refused:?}");
     shopper.town.assert_whole("after an account was closed").await;

@@ -166,7 +166,7 @@ async fn pay_as_guarantor(town: &Town, line_id: LineId) {
         claim::pay(&town.app, claim_id, &word).await.unwrap();
     }
     let (bank_reference, operator) = ("T-1".into(), "Li Na".into());
-    let transfer = Transfer { line_id, amount: Fen::new(100), bank_reference, operator };
+    let transfer = Transfer { line_id, amount: Fen::new(100), bank_reference, received_on: None, operator };
     repayment::record_transfer(&town.app, &transfer).await.unwrap();
 }
 

@@ -567,7 +567,8 @@ async fn what_went_back_to_a_card_is_not_paid_again_where_it_is_entered_again_af
     // Nothing is due, so that all of it goes back.
     let record = async |reference: &str| {
         let (line_id, amount) = (shopper.line_id, Fen::new(5_000));
-        let transfer = Transfer { line_id, amount, bank_reference: reference.into(), operator: "Li Na".into() };
+        let transfer =
+            Transfer { line_id, amount, bank_reference: reference.into(), received_on: None, operator: "Li Na".into() };
         repayment::record_transfer(app, &transfer).await.unwrap();
         settlement::submit_payouts(app).await.unwrap().paid
     };

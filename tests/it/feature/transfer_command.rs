@@ -38,6 +38,25 @@ async fn a_transfer_pays_what_is_due_and_is_booked_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_transfer_that_came_before_today_is_recorded_as_of_its_day(pool: PgPool) {
+    let book = book::keep(house::open(pool.clone(), "2026-02-05").await).await;
+    book.live_until("2026-03-02").await;
+    let fenqi = Program::on(&pool).await;
+    let line = book.line_id.to_string();
+    let record = |day| {
+        let what = ["transfer", "record", &line, "--amount-fen", "103600", "--reference", "B-1", "--by", "Li Na"];
+        [&what[..], &["--received-on", day]].concat()
+    };
+    let never = fenqi.refused(&record("2026-03-03"));
+    assert!(never.contains("was received between 2026-01-30 and 2026-03-02"), "{never}");
+    let booked = fenqi.done(&record("2026-02-28"));
+    assert!(booked.contains("1,036.00 pay what is due, 0.00 go back to the borrower, as of 2026-02-28"), "{booked}");
+    let told: Value = serde_json::from_str(&fenqi.done(&["transfer", "list", "--json"])).unwrap();
+    assert_eq!((&told["business_day"], &told["received_on"]), (&json!("2026-03-02"), &json!("2026-02-28")));
+    assert!(fenqi.done(&["transfer", "list"]).contains("0.00 back  received 2026-02-28  by Li Na"));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_transfer_that_was_recorded_wrongly_is_taken_back_by_two_operators_and_recorded_again(pool: PgPool) {
     let book = book::keep(house::open(pool.clone(), "2026-02-05").await).await;
     book.live_until("2026-02-25").await;

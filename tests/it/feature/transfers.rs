@@ -1,10 +1,12 @@
-//! A wrongly recorded transfer is reversed by two people, only once, and only as it was shown to them.
+//! A transfer counts from the day on which the bank had it. A wrongly recorded one is reversed by two people, only once, and only as it
+//! was shown to them.
 
 use fenqi::base::id::RepaymentId;
 use fenqi::base::{AccountRange, BusinessDay, Fen};
 use fenqi::repayment::jobs::submit_withholdings;
 use fenqi::repayment::{
-    self, PayoffOrder, Proposal, ReversalRefusal, TakeBackRefusal, Transfer, confirm_taking_back, propose_taking_back,
+    self, PayoffOrder, Proposal, RepayRefusal, ReversalRefusal, TakeBackRefusal, Transfer, confirm_taking_back,
+    propose_taking_back,
 };
 use fenqi::settlement::PaidBack;
 use sqlx::PgPool;
@@ -23,13 +25,68 @@ async fn due(pool: PgPool) -> Book {
 
 async fn record(book: &Book, fen: i64, bank_reference: &str) -> RepaymentId {
     let (line_id, amount) = (book.line_id, Fen::new(fen));
-    let transfer = Transfer { line_id, amount, bank_reference: bank_reference.into(), operator: "Li Na".into() };
+    let transfer = Transfer {
+        line_id,
+        amount,
+        bank_reference: bank_reference.into(),
+        received_on: None,
+        operator: "Li Na".into(),
+    };
     repayment::record_transfer(&book.app, &transfer).await.unwrap().repayment_id
 }
 
 async fn propose(book: &Book, repayment_id: RepaymentId, by: &str) -> i32 {
     let proposal = Proposal { by: by.into(), reason: "another line's".into() };
     propose_taking_back(&book.app, repayment_id, &proposal).await.unwrap()
+}
+
+/// Every posting of days that were closed by 2 March 2026.
+const CLOSED_BOOKS: &str = "select md5(string_agg(p::text, ' ' order by p.posting_id)) from posting p
+                            where p.business_day < '2026-03-02' and $1::uuid is not null";
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_transfer_counts_from_the_day_on_which_the_bank_had_it_and_is_booked_today(pool: PgPool) {
+    let book = due(pool).await;
+    book.live_until("2026-03-02").await;
+    let status = "select status || coalesce(' ' || frozen_for, '') from credit_line where line_id = $1";
+    assert_eq!(book.words(status).await, ["frozen overdue"]);
+    let closed_before = book.words(CLOSED_BOOKS).await;
+    let (line_id, amount) = (book.line_id, Fen::new(103_600));
+    let received = |day: &str| {
+        let (bank_reference, operator) = ("T-1".to_owned(), "Li Na".to_owned());
+        Transfer { line_id, amount, bank_reference, received_on: Some(day.parse().unwrap()), operator }
+    };
+    let days = ("2026-01-30".parse().unwrap(), "2026-03-02".parse().unwrap());
+    for wrong in ["2026-01-29", "2026-03-03"] {
+        let recorded = repayment::record_transfer(&book.app, &received(wrong)).await;
+        assert_eq!(refused(recorded), RepayRefusal::NotReceivedThen { first: days.0, last: days.1 });
+    }
+    // On the fifth day 500 fen of penalty have run; the bank had the money on the third, which was within grace.
+    let repaid = repayment::record_transfer(&book.app, &received("2026-02-28")).await.unwrap();
+    assert_eq!((repaid.taken().total(), repaid.taken().penalty, repaid.excess), (amount, Fen::ZERO, Fen::ZERO));
+    assert_eq!(book.words(status).await, ["active"]);
+    assert_eq!(book.words("select paid_on::text from bill where line_id = $1").await, ["2026-03-02"]);
+    let told = "select concat_ws(' ', body ->> 'business_day', body ->> 'value_on') from outbox
+                where kind = 'repayment' and $1::uuid is not null";
+    assert_eq!(book.words(told).await, ["2026-03-02 2026-02-28"]);
+    assert_eq!(book.words(CLOSED_BOOKS).await, closed_before);
+    book.assert_whole().await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn penalty_that_was_paid_while_an_earlier_transfer_was_not_recorded_goes_back(pool: PgPool) {
+    let book = due(pool).await;
+    book.live_until("2026-03-02").await;
+    // The borrower pays once more, with penalty; then the transfer of the due day is found.
+    record(&book, 104_100, "T-2").await;
+    let (line_id, amount, received_on) = (book.line_id, Fen::new(60_000), Some("2026-02-25".parse().unwrap()));
+    let found = Transfer { line_id, amount, bank_reference: "T-1".into(), received_on, operator: "Li Na".into() };
+    let repaid = repayment::record_transfer(&book.app, &found).await.unwrap();
+    // Of 100,000 late fen it could have paid 60,000, so that 300 of the 500 were not due; nor what ran on as much as goes back.
+    assert_eq!((repaid.taken().penalty, repaid.excess), (Fen::new(-302), Fen::new(60_302)));
+    assert_eq!(book.fen("select penalty_paid_fen from bill_line where line_id = $1").await, [198]);
+    assert_eq!(book.fen("select amount_fen from payout where line_id = $1").await, [60_302]);
+    book.assert_whole().await;
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

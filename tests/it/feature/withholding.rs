@@ -82,8 +82,13 @@ async fn nothing_else_collects_while_the_answer_is_unknown_and_then_it_succeeds(
     let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]).await;
     assert_eq!(submit_withholdings(&book.app).await.unwrap().unknown, 1);
     assert_eq!(refused(button(&book, 1_000, "k1").await), RepayRefusal::CollectionInProgress);
-    let transfer =
-        Transfer { line_id: book.line_id, amount: Fen::new(5), bank_reference: "B1".into(), operator: "Li".into() };
+    let transfer = Transfer {
+        line_id: book.line_id,
+        amount: Fen::new(5),
+        bank_reference: "B1".into(),
+        received_on: None,
+        operator: "Li".into(),
+    };
     assert_eq!(refused(repayment::record_transfer(&book.app, &transfer).await), RepayRefusal::CollectionInProgress);
     assert_eq!(retry_withholdings(&book.app).await.unwrap(), 0);
     // Too early to ask; a minute later the channel says what became of it.
@@ -539,7 +544,8 @@ async fn idle_since(book: &Book, day: &str) -> Vec<(Fen, BusinessDay, Option<Loa
 async fn a_payoff_that_falls_short_was_there_for_no_loan_before_another(pool: PgPool) {
     let book = due(pool, vec![Scripted::answer("success").with(sandbox::Fault::TimeoutAfter)]).await;
     let (line_id, loan_id, amount) = (book.line_id, book.loan_id, Fen::new(103_600));
-    let transfer = Transfer { line_id, amount, bank_reference: "B1".into(), operator: "Li Na".into() };
+    let transfer =
+        Transfer { line_id, amount, bank_reference: "B1".into(), received_on: None, operator: "Li Na".into() };
     let paid = repayment::record_transfer(&book.app, &transfer).await.unwrap();
     let quoted = repayment::payoff_quote(&book.app, line_id, loan_id).await.unwrap().total();
     assert_eq!(quoted, Fen::new(202_000));
@@ -576,6 +582,7 @@ async fn a_late_line_is_frozen_and_active_again_once_penalty_and_all_is_paid(poo
         line_id: book.line_id,
         amount: Fen::new(104_200),
         bank_reference: "B1".into(),
+        received_on: None,
         operator: "Li".into(),
     };
     let repayment = repayment::record_transfer(&book.app, &transfer).await.unwrap();

@@ -198,7 +198,7 @@ async fn prepare(pool: PgPool) -> String {
 
 async fn pay_by_transfer(town: &Town, line_id: LineId) {
     let (bank_reference, operator) = (format!("B-{line_id}"), "Li".to_owned());
-    let transfer = Transfer { line_id, amount: Fen::new(12_345), bank_reference, operator };
+    let transfer = Transfer { line_id, amount: Fen::new(12_345), bank_reference, received_on: None, operator };
     record_transfer(&town.app, &transfer).await.unwrap();
 }
 

@@ -94,6 +94,7 @@ refusal-loan_not_open = This loan has ended. Nothing more has to be paid on it.
 refusal-quote_changed = The amount has just changed. Look at the new one before you confirm.
 refusal-no_card = There is no card that can be charged. Bind one first.
 refusal-key_reused = Something else was already sent from this page, and what it shows now was not. Look at it again before you send it.
+refusal-not_received_then = The transfer cannot count from that day. Look at the day on the bank's statement: at most 31 days ago, and not before the line was opened.
 refusal-passcode_too_soon = A code was sent a moment ago. Wait a minute before you ask for another.
 refusal-passcode_too_many = Too many codes were asked for. You may ask again { $until }.
 refusal-passcode_too_many_wrong = Too many codes from your network were not right. You may try again { $until }.

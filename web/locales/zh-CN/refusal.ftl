@@ -94,6 +94,7 @@ refusal-loan_not_open = 这笔借款已经结束。无需再还。
 refusal-quote_changed = 应还金额刚刚有变化。请看过新的金额后再确认。
 refusal-no_card = 没有可以扣款的银行卡。请先绑定一张。
 refusal-key_reused = 这个页面已经提交过另一次操作，现在显示的这次还没有提交。请核对后再提交。
+refusal-not_received_then = 该转账不能从这一天起计。请核对银行对账单上的到账日期：须在最近31天内，且不早于额度开立日。
 refusal-passcode_too_soon = 验证码刚刚发过，请等一分钟再获取。
 refusal-passcode_too_many = 获取验证码的次数太多了，{ $until } 以后可以再获取。
 refusal-passcode_too_many_wrong = 您所在的网络输错验证码的次数太多了，{ $until } 以后可以再试。

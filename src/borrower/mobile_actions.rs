@@ -59,14 +59,14 @@ pub enum OwnWeChat {
 ///
 /// # Errors
 /// Where the borrower is unknown, has this mobile already, or another account has it; and where the borrower states it too soon
-/// after the PIN was set anew.
+/// after the first PIN was set, or another one by a code.
 pub async fn change_mobile(app: &App, borrower_id: BorrowerId, new: &NewMobile) -> Outcome<(), BorrowerRefusal> {
     let mut transaction = database::begin(&app.pool).await?;
     let changed = change_within(&mut transaction, app, borrower_id, new).await;
     database::end(transaction, changed).await
 }
 
-/// Until when a borrower cannot change the mobile, because the PIN was set anew; `None` where it can be changed now.
+/// Until when a borrower cannot change the mobile, because a PIN was set without a former one; `None` where it can be changed now.
 ///
 /// # Errors
 /// Failures of the database.
@@ -86,7 +86,7 @@ async fn change_within(
     let people = store::lock_people(connection, &[borrower_id]).await?;
     let person = people.first().ok_or(Fault::Refused(BorrowerRefusal::BorrowerUnknown))?;
     if let StatedBy::Borrower { .. } = new.stated_by {
-        // Setting a PIN locks the person as well, so that none is set anew at this moment.
+        // Setting a PIN locks the person as well, so that none is set at this moment.
         let reset_at = pin_store::find_reset(connection, borrower_id).await?;
         if let Some(until) = mobile_kept_until(reset_at, app.clock.now()) {
             return Err(Fault::Refused(BorrowerRefusal::PinResetLately { until }));

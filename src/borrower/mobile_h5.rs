@@ -35,7 +35,7 @@ pub struct MobilePage {
     /// The present mobile.
     mobile: Mobile,
     has_pin: bool,
-    /// The PIN was set anew a short time ago: the form says until when the mobile cannot be changed, and asks for nothing.
+    /// A PIN was set a short time ago without a former one: the form says until when the mobile cannot be changed, and asks for nothing.
     is_kept: bool,
     /// A code is on its way to the mobile in the form.
     is_sent: bool,

@@ -148,7 +148,7 @@ pub enum BorrowerRefusal {
     MobileOfAnother,
     #[error("the account has this mobile already")]
     MobileUnchanged,
-    #[error("the PIN was set anew by a code: the mobile can be changed from {until} on")]
+    #[error("the PIN was set a short time ago: the mobile can be changed from {until} on")]
     PinResetLately { until: DateTime<Utc> },
 }
 

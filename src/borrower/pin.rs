@@ -11,9 +11,9 @@ pub const PIN_DIGITS: usize = 6;
 pub const FAILURES_MAX: i16 = 5;
 /// How long it stays locked, unless a new one is set.
 pub const LOCKED_FOR: TimeDelta = TimeDelta::hours(3);
-/// How long the borrower cannot change the mobile after the PIN was set anew by a code. Whoever holds the telephone gets that code, and may
-/// know how the ID number ends: an owner who misses the telephone has a day to have it blocked and to call, before the account is out of
-/// reach.
+/// How long the borrower cannot change the mobile after a PIN was set without a former one. Whoever holds the telephone gets its codes, or
+/// is signed in on it, and may know how the ID number ends: an owner who misses the telephone has a day to have it blocked and to call,
+/// before the account is out of reach.
 pub const MOBILE_KEPT_FOR: TimeDelta = TimeDelta::hours(24);
 
 /// Until when the borrower cannot change the mobile, where that is still to come.

@@ -79,11 +79,19 @@ impl Replaced {
         }
     }
 
-    /// Whether the PIN is set anew, without the former one.
+    /// Whether the PIN is set anew, by a passcode.
     fn is_reset(&self) -> bool {
         match self {
             Replaced::Nothing | Replaced::Former(_) => false,
             Replaced::Any => true,
+        }
+    }
+
+    /// Whether it is set by somebody who has not given a former one, so that the mobile is kept for a day.
+    fn keeps_mobile(&self) -> bool {
+        match self {
+            Replaced::Nothing | Replaced::Any => true,
+            Replaced::Former(_) => false,
         }
     }
 }
@@ -96,7 +104,8 @@ pub struct NewPin<'a> {
     pub replaced: Replaced,
 }
 
-/// Sets the PIN and lifts a lock. The caller has made sure who asks: by the former PIN, or by a passcode and the ID number.
+/// Sets the PIN and lifts a lock. The caller has made sure who asks: by the former PIN, by a passcode and the ID number, or for the first
+/// one by the ID number alone.
 /// If there was a PIN before, or it is set anew, the person is told of that and signed out everywhere else, because somebody
 /// who knew the former PIN may be signed in there.
 ///
@@ -120,9 +129,9 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     if !new.replaced.allows(former.as_ref()) {
         return Err(Fault::Refused(PinRefusal::Wrong));
     }
-    let reset_at = new.replaced.is_reset().then_some(now);
+    let reset_at = new.replaced.keeps_mobile().then_some(now);
     pin_store::put(&mut transaction, borrower_id, &NewHash { hash: &hash, set_at: now, reset_at }).await?;
-    if former.is_some() || reset_at.is_some() {
+    if former.is_some() || new.replaced.is_reset() {
         session::end_all_but(&mut transaction, Subject::borrower(borrower_id), &new.token_hash).await?;
         let when = When { business_day: business_day::store::today(&mut transaction).await?, at: now };
         let told = match mobile_kept_until(reset_at, now) {

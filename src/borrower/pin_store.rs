@@ -73,11 +73,11 @@ pub async fn keep_visit(
 pub struct NewHash<'a> {
     pub hash: &'a str,
     pub set_at: DateTime<Utc>,
-    /// When it is set anew by a code; `None` for one that takes the place of the former one, or of none.
+    /// When it is set without the former one; `None` for one that takes the place of a former one that was given.
     pub reset_at: Option<DateTime<Utc>>,
 }
 
-/// Stores a PIN in place of any other, without tries or a lock. When the PIN was last set anew stays known.
+/// Stores a PIN in place of any other, without tries or a lock. When one was last set without a former one stays known.
 pub async fn put(connection: &mut PgConnection, borrower_id: BorrowerId, new: &NewHash<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into pin (borrower_id, hash, set_at, reset_at) values ($1, $2, $3, $4)
@@ -94,7 +94,7 @@ pub async fn put(connection: &mut PgConnection, borrower_id: BorrowerId, new: &N
     Ok(())
 }
 
-/// When a borrower's PIN was last set anew by a code; `None` where it never was.
+/// When a borrower's PIN was last set without a former one; `None` where there is none, or that was not kept.
 pub async fn find_reset(connection: &mut PgConnection, borrower_id: BorrowerId) -> sqlx::Result<Option<DateTime<Utc>>> {
     let reset_at = sqlx::query_scalar!("select reset_at from pin where borrower_id = $1", borrower_id.uuid());
     Ok(reset_at.fetch_optional(connection).await?.flatten())

@@ -1,7 +1,7 @@
 // A borrower outside WeChat: applies, is approved or refused, sets a PIN, looks after cards, data and sessions.
 import { expect, test } from "@playwright/test";
 import { inBothLanguages, look, picture } from "./look.mjs";
-import { approved, faults, fillIn, newcomer, passcode, script, setPin, signIn } from "./people.mjs";
+import { approved, daysBefore, faults, fillIn, moveTo, newcomer, passcode, script, setPin, signIn, today } from "./people.mjs";
 import { chinese as say } from "./words.mjs";
 
 test("a newcomer applies, is approved, and looks after the account", async ({ page }) => {
@@ -82,6 +82,11 @@ test("whoever has another mobile signs in by it from then on", async ({ page }) 
   test.setTimeout(180_000);
   const person = await approved(page, 106);
   const { mobile } = newcomer(107);
+  // Whoever has just set the first PIN waits a day.
+  await page.goto("/me/mobile");
+  await expect(page.getByLabel(say("field-mobile_new"))).toHaveCount(0);
+  await look(page, "mobile-kept-zh");
+  await moveTo(page, daysBefore(await today(page), -2));
   await page.goto("/me");
   await page.getByRole("link", { name: say("mobile-title") }).click();
   await inBothLanguages(page, "mobile");

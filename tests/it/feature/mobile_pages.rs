@@ -16,6 +16,15 @@ use crate::town::refused;
 
 const NEW: &str = "13900139000";
 
+/// A borrower with a line and a PIN, which was set the day before.
+async fn settled(pool: PgPool) -> Place {
+    let mut place = open(pool).await;
+    place.settle().await;
+    let the_day_before = "update pin set reset_at = reset_at - interval '1 day'";
+    sqlx::query(the_day_before).execute(&place.app.pool).await.unwrap();
+    place
+}
+
 /// Has a code sent to another mobile.
 async fn ask(place: &mut Place, mobile: &str) -> Shown {
     let page = place.browser.get("/me/mobile").await;
@@ -50,8 +59,7 @@ async fn kept_changes(place: &Place) -> i64 {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_new_mobile_opens_the_account_and_whoever_holds_the_former_one_is_somebody_new(pool: PgPool) {
-    let mut place = open(pool).await;
-    place.settle().await;
+    let mut place = settled(pool).await;
     let (cards, _) = kept(&place).await;
     place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
     let own = std::mem::replace(&mut place.browser, Browser::open(&place.app).await);
@@ -101,8 +109,7 @@ async fn a_new_mobile_opens_the_account_and_whoever_holds_the_former_one_is_some
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_does_not_prove_the_new_mobile_or_is_of_another_account_changes_nothing(pool: PgPool) {
-    let mut place = open(pool).await;
-    place.settle().await;
+    let mut place = settled(pool).await;
     let (cards, _) = kept(&place).await;
     let taken = applicant::registration(&place.app, 7).mobile;
     applicant::registered(&place.app, 7).await;
@@ -133,8 +140,7 @@ async fn what_does_not_prove_the_new_mobile_or_is_of_another_account_changes_not
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_borrower_has_ten_codes_a_day_sent_to_whatever_mobiles(pool: PgPool) {
-    let mut place = open(pool).await;
-    place.settle().await;
+    let mut place = settled(pool).await;
     for number in 0..10 {
         let mobile = format!("137000000{number:02}");
         let sent = ask(&mut place, &mobile).await;
@@ -162,8 +168,7 @@ async fn reset_pin(place: &mut Place, pin: &str) {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn whoever_set_the_pin_anew_by_a_code_waits_a_day_to_change_the_mobile(pool: PgPool) {
-    let mut place = open(pool).await;
-    place.settle().await;
+    let mut place = settled(pool).await;
     let sent = ask(&mut place, NEW).await;
     let of_new = place.code_sent_to(NEW);
     reset_pin(&mut place, "161803").await;
@@ -192,9 +197,28 @@ async fn whoever_set_the_pin_anew_by_a_code_waits_a_day_to_change_the_mobile(poo
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn an_operator_gives_another_mobile_at_once_though_the_pin_was_just_set_anew(pool: PgPool) {
+async fn whoever_set_the_first_pin_waits_a_day_to_change_the_mobile(pool: PgPool) {
     let mut place = open(pool).await;
     place.settle().await;
+    let kept = place.browser.get("/me/mobile").await;
+    kept.has_status(200).shows("you may change the mobile number tomorrow at 10:00.").hides("name=\"mobile_new\"");
+    let own = NewMobile {
+        mobile: NEW.parse().unwrap(),
+        stated_by: StatedBy::Borrower { token_hash: [0; 32], wechat: OwnWeChat::Proved },
+    };
+    let until = place.app.clock.now() + TimeDelta::hours(24);
+    let changed = change_mobile(&place.app, place.borrower().await, &own).await;
+    assert_eq!(refused(changed), BorrowerRefusal::PinResetLately { until });
+    let told = "select count(*) from notice where kind in ('pin_reset', 'pin_changed')";
+    let told: i64 = sqlx::query_scalar(told).fetch_one(&place.app.pool).await.unwrap();
+    assert_eq!(told, 0, "there was none before");
+    place.app.clock.set(until);
+    change(&mut place, NEW).await.is_at("/me").shows("139****9000");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_operator_gives_another_mobile_at_once_though_the_pin_was_just_set_anew(pool: PgPool) {
+    let mut place = settled(pool).await;
     reset_pin(&mut place, "161803").await;
     let borrower_id = place.borrower().await;
     let state = async |stated_by| {
@@ -217,8 +241,7 @@ async fn come(place: &mut Place, openid: &str) -> Shown {
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_wechat_that_whoever_holds_the_former_mobile_has_linked_opens_the_account_no_more(pool: PgPool) {
-    let mut place = open(pool).await;
-    place.settle().await;
+    let mut place = settled(pool).await;
     let borrower_id = place.borrower().await;
     house::link_openid(&place.app, borrower_id, "o-stranger").await.unwrap();
     change(&mut place, NEW).await.is_at("/me");
@@ -232,8 +255,7 @@ async fn a_wechat_that_whoever_holds_the_former_mobile_has_linked_opens_the_acco
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn whoever_has_no_pin_sets_one_before_another_mobile(pool: PgPool) {
-    let mut place = open(pool).await;
-    place.settle().await;
+    let mut place = settled(pool).await;
     sqlx::query("delete from pin").execute(&place.app.pool).await.unwrap();
     let page = place.browser.get("/me/mobile").await;
     page.shows("Please set one first").shows("href=\"/me/pin?next=/me/mobile\"").hides("name=\"pin\"");

@@ -18,8 +18,8 @@ use crate::base::id::RequestId;
 
 /// Far above any form or message of ours; nobody uploads files.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
-/// How much of a body that is too large is read and dropped before it is refused.
-const DROPPED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How much of a body that is too large is read and dropped before it is refused. The proxy of docs/OPERATIONS.md lets as much through.
+pub const DROPPED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Pages answer in milliseconds; after this long nobody waits any more.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
 pub const REQUEST_ID: &str = "x-request-id";

@@ -10,6 +10,7 @@ use fenqi::credit::{Freeze, Freezes, LineStatus};
 use fenqi::day_file::Table;
 use fenqi::day_file::row::columns;
 use fenqi::error::Refusal;
+use fenqi::http::limits::{BODY_BYTES_MAX, DROPPED_BYTES_MAX};
 use fenqi::jobs::JobKind;
 use fenqi::ledger::Account;
 use fenqi::loan::ScheduleReason;
@@ -43,6 +44,17 @@ pub fn toml_of_operations(words: &str) -> String {
     let operations = document("docs/OPERATIONS.md");
     let mut blocks = operations.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.find(|block| block.contains(words)).unwrap().to_owned()
+}
+
+/// Otherwise the proxy would answer for the house, in HTML.
+#[test]
+fn the_proxy_lets_bodies_through_that_a_node_refuses_itself() {
+    let operations = document("docs/OPERATIONS.md");
+    let (_, size) = operations.split_once("client_max_body_size ").unwrap();
+    let mebibytes: usize = size.split_once("m;").unwrap().0.parse().unwrap();
+    assert_eq!(mebibytes * 1024 * 1024, DROPPED_BYTES_MAX);
+    let told = format!("above {} KiB", BODY_BYTES_MAX / 1024);
+    assert!(operations.contains(&told), "{told}");
 }
 
 #[test]

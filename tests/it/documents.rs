@@ -17,6 +17,7 @@ use fenqi::loan::ScheduleReason;
 use fenqi::notice::{TO_BORROWERS, TO_FUNDERS, TO_MERCHANTS, TO_OPERATORS, WECHAT_MESSAGES};
 use fenqi::outbox::catalogue::{self, Audience};
 use fenqi::partner::PartnerSettings;
+use fenqi::partner::breaker::BreakerSettings;
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::{Identity, KeyRing};
 use fenqi::partner::wechat::WeChatSettings;
@@ -212,6 +213,23 @@ fn whoever_is_told_a_thing_by_a_notice_is_documented() {
         let row = runbook.lines().find(|line| line.starts_with(&begins)).unwrap();
         let listed: BTreeSet<&str> = row.split('`').skip(1).step_by(2).collect();
         assert_eq!(listed, kinds.iter().copied().collect::<BTreeSet<&str>>(), "{recipient}");
+    }
+}
+
+#[test]
+fn what_the_runbook_says_of_a_silent_risk_partner_is_what_the_program_does_and_logs() {
+    let runbook = document("docs/RUNBOOK.md");
+    let logged = [
+        ("src/purchase/risk_actions.rs", "the risk hook is silent about a purchase"),
+        ("src/partner/client.rs", "it kept failing and is left alone for a while"),
+    ];
+    for (source, words) in logged {
+        assert!(document(source).contains(words) && runbook.contains(&format!("`{words}`")), "{source}: {words}");
+    }
+    let BreakerSettings { failures_max, open_for } = BreakerSettings::DEFAULT;
+    assert_eq!((failures_max, open_for.num_seconds()), (10, 10));
+    for told in ["After ten calls in a row without an answer", "for ten seconds that node asks nothing"] {
+        assert!(runbook.contains(told), "{told}");
     }
 }
 

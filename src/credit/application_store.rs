@@ -78,14 +78,15 @@ pub async fn find_applicants(
                       as "open_applications!",
                   (select max(a.created_at) from application a
                    where a.borrower_id = b.borrower_id
-                         and (a.status = 'refused' and (a.refusal <> $2 or a.decided_by is distinct from $3)
+                         and (a.status = 'refused' and a.refusal <> $5 and (a.refusal <> $2 or a.decided_by is distinct from $3)
                                   and (a.decided_by is distinct from $4 or a.review_asked_at is not null)
                               or a.status = 'referred' and a.review_asked_at is not null)) as refused_at
            from borrower b where b.borrower_id = any($1) and b.person_key_sealed is not null"#,
         &ids,
         OwnReason::FunderSilent.code(),
         DEADLINE,
-        BORROWER
+        BORROWER,
+        OwnReason::LineOpen.code()
     )
     .fetch_all(connection)
     .await

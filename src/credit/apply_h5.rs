@@ -16,7 +16,6 @@ use super::line::Line;
 use super::line_h5::why_unusable;
 use super::model::{Application, ApplicationState, ApplyRefusal, ApplyRequest, check_age};
 use super::review_h5::ReviewOffer;
-use super::verdict::OwnReason;
 use crate::app::App;
 use crate::base::id::{self, BorrowerId, ProductId};
 use crate::base::person::{Mobile, ResidentId};
@@ -265,11 +264,12 @@ async fn refused(app: &App, application: &Application, reason: String) -> anyhow
     let again_on = application.again_on();
     // The business day, on which applications are taken: it ends with its close, and not at midnight.
     let today = business_day::store::today(&mut *app.pool.acquire().await?).await?;
-    if today >= again_on {
+    let has_line = application.is_overtaken() && !actions::open_lines(app, application.borrower_id).await?.is_empty();
+    // Whoever has that line would only be refused again, and is told so for as long as of any refusal.
+    let shown_until = if has_line { application.bars_until() } else { again_on };
+    if today >= shown_until {
         return Ok(None);
     }
-    let is_overtaken = reason == OwnReason::LineOpen.code();
-    let has_line = is_overtaken && !actions::open_lines(app, application.borrower_id).await?.is_empty();
     let again_on = Some(again_on).filter(|_| !has_line);
     let review = ReviewOffer::of(app, application).await?;
     let (is_reviewed, is_withdrawn) = (application.is_reviewed(), application.is_withdrawn());

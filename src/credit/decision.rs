@@ -148,7 +148,7 @@ impl Decision {
             Verdict::Approve { grade, limit, .. } => {
                 let limit_then = proposal.map(|proposal| proposal.limit).or(application.limit);
                 let is_same = application.grade.as_ref() == Some(grade) && limit_then == Some(*limit);
-                is_theirs && (is_same || application.refusal.as_deref() == Some(OwnReason::LineOpen.code()))
+                is_theirs && (is_same || application.is_overtaken())
             }
             Verdict::Refuse { reason, .. } => {
                 is_theirs && proposal.is_none() && application.refusal.as_ref() == Some(reason)

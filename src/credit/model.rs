@@ -313,16 +313,6 @@ impl Application {
         }
     }
 
-    /// The day from which another application is taken after this one was refused. Where nobody has to wait, it is the next day,
-    /// so that the refusal is shown until this one is over.
-    pub fn again_on(&self) -> BusinessDay {
-        let need_not_wait = self.is_unanswered() || (self.is_withdrawn() && self.review.is_none());
-        match self.decided_at.filter(|_| need_not_wait) {
-            Some(at) => BusinessDay::at(at).next(),
-            None => BusinessDay::at(self.created_at).plus_days(REAPPLY_AFTER),
-        }
-    }
-
     pub fn state(&self) -> ApplicationState {
         let reason = |reason: &Option<String>| reason.clone().unwrap_or_default();
         match self.status {

@@ -1,8 +1,8 @@
-//! Review by a person of what automation alone has refused (个人信息保护法, article 24): who may ask for it, for which refusals, and
-//! until when.
+//! After a refusal: from when on another application is taken, and review by a person of what automation alone has refused
+//! (个人信息保护法, article 24): who may ask for it, for which refusals, and until when.
 
 use super::decision::{BORROWER, PARTNER, SCORECARD};
-use super::model::{Applicant, Application, ApplicationStatus, ApplyRefusal, check_age};
+use super::model::{Applicant, Application, ApplicationStatus, ApplyRefusal, REAPPLY_AFTER, check_age};
 use super::verdict::OwnReason;
 use crate::base::BusinessDay;
 use crate::base::id::{ApplicationId, FunderId};
@@ -30,12 +30,34 @@ impl Application {
     /// the funder has decided, a review was asked for before, or no person may overrule the reason.
     pub fn review_until(&self, days: u32) -> Option<BusinessDay> {
         let reason = self.refusal.as_deref().filter(|_| self.status == ApplicationStatus::Refused)?;
-        let is_firm = reason == OwnReason::LineOpen.code() || FIRM.contains(&reason);
+        let is_firm = self.is_overtaken() || FIRM.contains(&reason);
         let is_by_automation = matches!(self.decided_by.as_deref(), Some(SCORECARD | PARTNER));
         if is_firm || !is_by_automation || self.review.is_some() {
             return None;
         }
         self.decided_at.map(|at| BusinessDay::at(at).plus_days(days))
+    }
+
+    /// Whether it was refused because its borrower had got a line with the same funder by then, or owed again on one. That says
+    /// nothing against the borrower, whoever has refused it with that code.
+    pub fn is_overtaken(&self) -> bool {
+        self.refusal.as_deref() == Some(OwnReason::LineOpen.code())
+    }
+
+    /// The day from which another application is taken after this one was refused. Where nobody has to wait, it is the next day,
+    /// so that the refusal is shown until this one is over.
+    pub fn again_on(&self) -> BusinessDay {
+        let need_not_wait =
+            self.is_unanswered() || self.is_overtaken() || (self.is_withdrawn() && self.review.is_none());
+        match self.decided_at.filter(|_| need_not_wait) {
+            Some(at) => BusinessDay::at(at).next(),
+            None => self.bars_until(),
+        }
+    }
+
+    /// The day from which another application is taken after a refusal for something of the applicant's own.
+    pub fn bars_until(&self) -> BusinessDay {
+        BusinessDay::at(self.created_at).plus_days(REAPPLY_AFTER)
     }
 
     /// Whether a person has reviewed its refusal; not where its borrower has withdrawn it first.
@@ -163,6 +185,7 @@ mod tests {
         assert_eq!(again_on(&refused("funder_silent", "deadline")), "2026-03-06");
         for by in [PARTNER, "person:Li Na", "funder:harbour-core: K-1"] {
             assert_eq!(again_on(&refused("funder_silent", by)), "2026-04-04", "{by} was not silent");
+            assert_eq!(again_on(&refused("line_open", by)), "2026-03-06", "it says nothing against anybody");
         }
     }
 

@@ -82,7 +82,7 @@ fn judge_proposal(
 fn is_same(application: &Application, said: &Said) -> bool {
     match said {
         Said::Refuse { code } => application.refusal.as_ref() == Some(code),
-        Said::Approve { .. } if application.refusal.as_deref() == Some(OwnReason::LineOpen.code()) => true,
+        Said::Approve { .. } if application.is_overtaken() => true,
         Said::Approve { grade, limit } => {
             let limit = limit.or(application.proposal.as_ref().map(|proposal| proposal.limit));
             application.status == ApplicationStatus::Approved

@@ -449,6 +449,10 @@ async fn who_owes_again_on_a_closed_line_gets_no_other_one_of_that_funder(pool: 
     let decided = actions::decide_referred(&app, decision).await.unwrap();
     assert_eq!(decided.state, ApplicationState::Refused { reason: "line_open".into() });
     assert_eq!(count(&app, "select count(*) from credit_line where status <> 'closed'").await, 0);
+    // That says nothing against the applicant, who need not wait once it is paid.
+    sqlx::query("update credit_line set used_fen = 0 where status = 'closed'").execute(&app.pool).await.unwrap();
+    let third = ApplyRequest { idempotency_key: "third".into(), ..request(meanwhile, product, Some(steady())) };
+    approved(&actions::apply(&app, third).await.unwrap());
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

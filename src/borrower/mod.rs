@@ -32,7 +32,7 @@ pub mod me_h5;
 pub mod message_h5;
 
 pub use actions::{
-    Signature, erase, identify, owes, presently_signed, profile, sign, signed_text_at, taken_back, withdraw,
+    Consents, Signature, erase, identify, owes, presently_signed, profile, sign, signed_text_at, taken_back, withdraw,
 };
 pub use agreement::Agreement;
 pub use card::{Card, CardRefusal};

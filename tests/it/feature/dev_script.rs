@@ -125,7 +125,7 @@ fn strip(clone: &Path) {
         put_program(&clone.join("bin").join(program), script);
     }
     if is_root() {
-        for place in ["", "bin", "target", "web/dist"] {
+        for place in ["", "bin", "target", "target/release", "web/dist"] {
             chown(clone.join(place), Some(ORDINARY), Some(ORDINARY)).unwrap();
         }
     }

@@ -309,8 +309,8 @@ async fn an_unknown_payout_over_another_amount_is_held_back_and_ended_by_two_peo
 async fn what_was_booked_and_is_denied_is_taken_back_by_two_people_and_paid_once_under_a_new_key(pool: PgPool) {
     let (town, world, payout_id) = paid_once(pool.clone(), Scripted::answer("denied")).await;
     let payable = town.fen("select payable_fen from settlement").await;
-    // No call comes; but the channel is asked again the day after. More than a week later it is still to be settled.
-    town.live_until("2026-03-12").await;
+    // No call comes; but the channel is asked again the day after. A week later it is still to be settled.
+    town.live_until("2026-03-11").await;
     assert_eq!(standing(&town).await, "succeeded we_succeeded_they_failed");
     for _ in 0..2 {
         hear(&town, payout_id, returned()).await;
@@ -323,10 +323,10 @@ async fn what_was_booked_and_is_denied_is_taken_back_by_two_people_and_paid_once
     let fenqi = Program::on(&pool).await;
     let listed = fenqi.done(&["payout", "list", "--contradicted"]);
     let found =
-        "attempt 1 contradicted: we_succeeded_they_failed, 8 days; failed by the channel; nobody has settled it";
+        "attempt 1 contradicted: we_succeeded_they_failed, 7 days; failed by the channel; nobody has settled it";
     assert!(listed.contains(found), "{listed}");
     let listed = fenqi.done(&["payout", "list", "--contradicted", "--json"]);
-    assert!(listed.contains(r#""proposed":"failed""#) && listed.contains(r#""age_days":8"#), "{listed}");
+    assert!(listed.contains(r#""proposed":"failed""#) && listed.contains(r#""age_days":7"#), "{listed}");
 
     settle_by_two(&town, payout_id, &Ending::Failed).await;
     assert_eq!(standing(&town).await, "failed -");

@@ -229,7 +229,8 @@ async fn a_transfer_that_may_be_taken_back_keeps_the_account_until_people_have_s
     shopper.town.buy(vec![wish]).await;
     shopper.live_until("2026-03-06").await;
     let amount = Fen::new(10_000);
-    let transfer = Transfer { line_id, amount, bank_reference: "T-1".into(), operator: "Li Na".into() };
+    let transfer =
+        Transfer { line_id, amount, bank_reference: "T-1".into(), operator: "Li Na".into(), received_on: None };
     let paid = repayment::record_transfer(&app, &transfer).await.unwrap();
     assert_eq!(closing_actions::obstacles(&app, person).await.unwrap().check(), Ok(()));
     let proposal = Proposal { by: "Li Na".into(), reason: "somebody else's".into() };

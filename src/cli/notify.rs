@@ -6,7 +6,8 @@ use crate::base::id::MerchantId;
 use crate::cli::by::By;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
-use crate::merchant::notify_actions::{Wanted, set_notify_url};
+use crate::error::Fault;
+use crate::merchant::notify_actions::{NotifyRefusal, Wanted, set_notify_url};
 use crate::partner::key::Algorithm;
 
 #[derive(clap::Args)]
@@ -31,7 +32,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     let wanted = Wanted { url: args.url.as_deref().filter(|_| !args.off), algorithm: args.algorithm };
     let set = set_notify_url(&app.by(args.by.person()), args.merchant, wanted).await;
-    match set.map_err(look_at("fenqi merchant list"))?.address {
+    let set = set.map_err(|fault| match fault {
+        Fault::Refused(NotifyRefusal::Merchant(_)) => look_at("fenqi merchant list")(fault),
+        // No list shows what is wrong with an address.
+        Fault::Refused(NotifyRefusal::Url(_) | NotifyRefusal::ChangedSince) | Fault::Failed(_) => fault.into_error(),
+    });
+    match set?.address {
         Some(address) => println!("{} is notified at {}", args.merchant, address.url),
         None => println!("{} is not notified", args.merchant),
     }

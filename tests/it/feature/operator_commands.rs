@@ -74,6 +74,7 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
     let zeros = "0".repeat(32);
     let order = format!("{}_{zeros}", fenqi::base::id::ReserveOrderId::PREFIX);
     let (line, merchant) = (format!("line_{zeros}"), town.merchant_id.to_string());
+    let nobody = format!("{}_{zeros}", fenqi::base::id::MerchantId::PREFIX);
     let payout = format!("{}_{zeros}", fenqi::base::id::PayoutId::PREFIX);
     let claim = format!("{}_{zeros}", fenqi::base::id::ClaimId::PREFIX);
     for (arguments, hint) in [
@@ -85,10 +86,14 @@ async fn what_is_not_there_is_said_with_where_to_look(pool: PgPool) {
         (&["reserve", "confirm", &order, "--by", "Li Na"][..], "fenqi reserve list"),
         (&["line", "show", &line][..], "--mobile"),
         (&["funder", "show", "harbor-bank"][..], "fenqi funder list"),
+        (&["partner", "notify", &nobody, "--off", "--by", "Li Na"][..], "see `fenqi merchant list`"),
     ] {
         let refused = fenqi.refused(arguments);
         assert!(refused.contains(hint), "{refused}");
     }
+    // No list shows what is wrong with an address.
+    let open = fenqi.refused(&["partner", "notify", &merchant, "--url", "http://pay.example/paid", "--by", "Li Na"]);
+    assert!(!open.contains("see `"), "{open}");
     for nameless in [
         &["merchant", "suspend", &merchant, "--by", " ", "--reason", "fraud"][..],
         &["merchant", "suspend", &merchant, "--by", "Li Na", "--reason", " "],

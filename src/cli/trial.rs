@@ -32,6 +32,7 @@ pub async fn open_any() -> anyhow::Result<(App, Database)> {
     if has_own_partners(&config) {
         let database = find_database(&config, Sharing::Shared).await?;
         let app = open_app(&config, &database, Clock::System).await?;
+        say_if_no_house(&database, &app.pool).await?;
         return Ok((app, database));
     }
     open_on_its_clock(&config).await

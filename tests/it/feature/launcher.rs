@@ -144,6 +144,10 @@ fn a_command_that_finds_no_house_because_it_is_typed_outside_of_its_shell_says_s
         let told = said(&place.run(list).stderr);
         assert!(told.contains("holds no house; type commands in the house's shell"), "{list:?}: {told}");
     }
+    // So does one that knows the house's partners, and not its database.
+    std::fs::write(place.0.join("partners.toml"), toml_of_operations("[[partner]]")).unwrap();
+    let half = place.fenqi(&["jobs", "list"]).env("FENQI_PARTNERS_FILE", "partners.toml").output().unwrap();
+    assert!(said(&half.stderr).contains("holds no house"), "{}", said(&half.stderr));
     let opened = place.run(&["house", "open", "--date", "2026-03-02"]);
     assert!(opened.status.success() && !said(&opened.stderr).contains("holds no house"), "{}", said(&opened.stderr));
     for list in lists {

@@ -254,7 +254,7 @@ async fn before_its_first_day_is_opened_the_node_is_unready_and_its_pages_say_so
     let shown = browser.get("/apply").await;
     assert!(shown.status == 503 && shown.text.contains("has not opened yet"), "{}", shown.text);
     // Whoever installs it looks at the start page first.
-    browser.get("/").await.has_status(200).shows("<code>fenqi house open</code>");
+    browser.get("/").await.has_status(200).shows("<code>fenqi house open --date YYYY-MM-DD</code>");
     let mut connection = pool.acquire().await.unwrap();
     assert!(fenqi::business_day::store::open(&mut connection, "2026-01-05".parse().unwrap()).await.unwrap());
     assert_ne!(browser.get("/apply").await.status, 503, "as soon as it is open");

@@ -141,7 +141,7 @@ async fn against(app: &App, borrower_id: BorrowerId) -> anyhow::Result<String> {
     let obstacles = closing_actions::obstacles(app, borrower_id).await?;
     let amounts = [
         (obstacles.owed(), "owed"),
-        (obstacles.in_flight, "being collected"),
+        (obstacles.in_flight, "being collected or in an open break (`fenqi break list`)"),
         (obstacles.owed_back, "on the way back to the card"),
         (obstacles.in_question, "by a transfer that may be taken back"),
     ];

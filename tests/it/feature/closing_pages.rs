@@ -215,6 +215,10 @@ async fn a_payment_that_its_channel_denies_keeps_the_account_until_people_have_s
     assert!(matches!(refused, Err(Refused::Refused(BorrowerRefusal::MoneyInTransit))), "{refused:?}");
     sqlx::query(status).bind("active").execute(&app.pool).await.unwrap();
     shopper.browser.get("/me/close").await.shows("the bank has not said yet").shows("¥104.72");
+    let account = person.to_string();
+    let close = ["borrower", "close", account.as_str(), "--by", "Li Na", "--reason", "asked by letter"];
+    let refused = Program::on(&app.pool).await.refused(&close);
+    assert!(refused.contains("104.72 yuan being collected or in an open break (`fenqi break list`)"), "{refused}");
     sqlx::query("update reconciliation_break set status = 'dismissed'").execute(&app.pool).await.unwrap();
     closing_actions::close_account(&app, person).await.unwrap();
 }

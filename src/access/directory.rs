@@ -28,9 +28,10 @@ use crate::vault::{Field, Vault};
 
 /// Our own id in signatures, as `mchid` is a partner's.
 pub const PLATFORM: &str = "fenqi";
-/// How long our own keys are cached. A key that replaces another at once is used so much later by other nodes, which does no harm: partners
-/// believe nothing by the new key until they have it, and what others sign with the former one does not depend on when we stop. So no answer
-/// and no callback asks the database who signs. An end that was announced for longer ahead is known, and kept to the moment.
+/// How long our own keys are cached, so that no answer and no callback asks the database who signs. Other nodes use a key that replaces
+/// another at once only so much later, which does no harm: partners believe nothing by the new key until they have it, which takes longer,
+/// and whoever has stolen the former one signs by it however soon we stop. A change that was announced earlier is known, and kept to the
+/// moment.
 const PLATFORM_KEYS_KEPT: TimeDelta = TimeDelta::seconds(30);
 /// Partners cached; when there are more, the cache is emptied.
 const KNOWN_MAX: usize = 10_000;

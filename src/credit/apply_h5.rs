@@ -35,7 +35,7 @@ use crate::page::session::{self, Proved, Session, SignedIn};
 use crate::page::texts::AgreementText;
 use crate::page::{Form, Page, SessionKind, Visit, unprocessable};
 use crate::passcode::{self, Window};
-use crate::product::{ProductVersion, price_range};
+use crate::product::{PriceInquiry, ProductVersion, price_range};
 
 const APPLY: &str = "/apply";
 /// How often somebody with one mobile may enter an identity that is refused.
@@ -249,9 +249,11 @@ async fn approved(app: &App, line: &Line, grade: String) -> anyhow::Result<Stand
     let today = business_day::store::today(&mut connection).await?;
     drop(connection);
     let sold = sold.filter(|sold| sold.terms.is_valid_on(today));
+    let days = Some((line.statement_day, line.due_day));
+    let asked = PriceInquiry { grades: &[grade], business_day: today, line: days };
     Ok(Standing::Approved {
         limit: line.limit,
-        rates: sold.and_then(|sold| price_range(&sold.terms, &[grade], today)),
+        rates: sold.and_then(|sold| price_range(&sold.terms, asked)),
         statement_day: line.statement_day.get(),
         due_day: line.due_day.get(),
         has_pin: borrower::has_pin(app, line.borrower_id).await?,
@@ -466,7 +468,8 @@ async fn find_offer(app: &App) -> anyhow::Result<Option<Offer>> {
 impl Offer {
     fn of(product: &ProductVersion, today: BusinessDay) -> Offer {
         let terms = &product.terms;
-        let (rate_min, rate_max) = price_range(terms, &terms.purchase.grades, today).unwrap_or_default();
+        let everybody = PriceInquiry { grades: &terms.purchase.grades, business_day: today, line: None };
+        let (rate_min, rate_max) = price_range(terms, everybody).unwrap_or_default();
         Offer {
             product_id: product.product_id.to_string(),
             product_version: product.version,

@@ -21,7 +21,7 @@ pub mod api;
 pub use actions::{ProductRefusal, PublishedVersion, check, publish, publish_all, withdraw};
 pub use catalogue::{Catalogue, ProductVersion};
 pub use proof::Proof;
-pub use quote::{Quote, QuoteRefusal, QuoteRequest, annual_rate, price_range, quote};
+pub use quote::{PriceInquiry, Quote, QuoteRefusal, QuoteRequest, annual_rate, price_range, quote};
 pub use reader::Problem;
 pub use shown::ShownCharges;
 pub use store::{FoundVersion, find_versions};

@@ -1,5 +1,7 @@
 //! Quotes (试算): the full schedule and true cost of a purchase before the borrower agrees.
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 
 use crate::base::day::MonthDay;
@@ -145,22 +147,30 @@ pub fn schedule_request(plan: &Plan, price: Rate, request: &QuoteRequest<'_>) ->
     }
 }
 
-/// The least and the greatest annualised cost (单利, as people are shown it) of all plans that are sold to these grades. It is quoted for
-/// the greatest purchase, where rounding to fen does not show. Interest by the day costs more with a longer first period, so it is quoted
-/// on the days of the month with the shortest and the longest one. `None` if nothing is sold to these grades.
-pub fn price_range(terms: &Terms, grades: &[String], business_day: BusinessDay) -> Option<(Decimal, Decimal)> {
-    let statement_day = *terms.line.statement_days.first()?;
-    let due_day = terms.line.due_day(statement_day);
+/// To whom prices are told beforehand, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct PriceInquiry<'a> {
+    pub grades: &'a [String],
+    pub business_day: BusinessDay,
+    /// The statement and due day of the line; `None` while there is none, as it may be given any statement day of the product.
+    pub line: Option<(MonthDay, MonthDay)>,
+}
+
+/// A day of purchase, and the statement and due day of the line.
+type PurchaseDays = (BusinessDay, MonthDay, MonthDay);
+
+/// The least and the greatest annualised cost (单利, as people are shown it) of all plans that are sold to these grades, from today until
+/// the line's next statement day. It is quoted for the greatest purchase, where rounding to fen does not show. `None` if nothing is sold
+/// to these grades.
+pub fn price_range(terms: &Terms, asked: PriceInquiry<'_>) -> Option<(Decimal, Decimal)> {
     let amount = terms.purchase.amount_max_fen;
-    let statement_on = statement_day.next_after(business_day);
     let mut range: Option<(Decimal, Decimal)> = None;
     for plan in &terms.plans {
-        let days = match plan.day_count {
-            DayCount::Monthly => [business_day; 2],
-            DayCount::Act360 | DayCount::Act365 => [statement_on.minus_days(1), statement_on],
-        };
-        let sold = grades.iter().flat_map(|grade| plan.periods.iter().map(move |periods| (grade, *periods)));
-        for ((grade, periods), business_day) in sold.flat_map(|one| days.map(|day| (one, day))) {
+        let days = asked.purchase_days(terms, plan.day_count);
+        let grades = cheapest_and_dearest(terms, plan, asked.grades).into_iter();
+        let sold = grades.flat_map(|grade| plan.periods.iter().map(move |periods| (grade, *periods)));
+        for ((grade, periods), on) in sold.flat_map(|one| days.iter().map(move |day| (one, *day))) {
+            let (business_day, statement_day, due_day) = on;
             let request = QuoteRequest { grade, periods, amount, business_day, statement_day, due_day };
             let Some(price) = quote(terms, &request).ok().and_then(|quote| quote.price()) else { continue };
             let nominal = price.shown().nominal;
@@ -168,6 +178,36 @@ pub fn price_range(terms: &Terms, grades: &[String], business_day: BusinessDay) 
         }
     }
     range
+}
+
+/// The grades among these for which a plan costs least and most.
+fn cheapest_and_dearest<'a>(terms: &Terms, plan: &Plan, grades: &'a [String]) -> BTreeSet<&'a str> {
+    let price = |grade: &'a String| Some((terms.plan(*plan.periods.first()?, grade)?.1, grade.as_str()));
+    let priced = grades.iter().filter_map(price);
+    [priced.clone().min(), priced.max()].into_iter().flatten().map(|(_, grade)| grade).collect()
+}
+
+impl PriceInquiry<'_> {
+    /// The purchases between which all others cost. Interest by the day costs more with a longer first period, which becomes shorter each
+    /// day: it is longest today or on the statement day, and shortest on the day before that.
+    fn purchase_days(&self, terms: &Terms, day_count: DayCount) -> Vec<PurchaseDays> {
+        let of_product = terms.line.statement_days.iter().map(|day| (*day, terms.line.due_day(*day)));
+        let mut lines = self.line.map_or_else(|| of_product.collect(), |line| vec![line]);
+        let today = self.business_day;
+        match day_count {
+            DayCount::Monthly => {
+                lines.truncate(1);
+                lines.into_iter().map(|(statement_day, due_day)| (today, statement_day, due_day)).collect()
+            }
+            DayCount::Act360 | DayCount::Act365 => {
+                let of_line = |(statement_day, due_day): (MonthDay, MonthDay)| {
+                    let statement_on = statement_day.next_after(today);
+                    [today, statement_on.minus_days(1), statement_on].map(|day| (day, statement_day, due_day))
+                };
+                lines.into_iter().flat_map(of_line).collect()
+            }
+        }
+    }
 }
 
 /// The contract rate a year of loans to `grade` in `periods`; `None` if these terms have no such plan.
@@ -258,6 +298,46 @@ mod tests {
         assert_eq!(quote.subsidies, [301, 301, 300].map(Fen::new));
         assert_eq!(quote.schedule.installments.iter().map(|row| row.fee.get()).collect::<Vec<_>>(), [300; 3]);
         assert_eq!(quote.subsidy, Fen::new(902));
+    }
+
+    /// Every price at which equal principal by the day is sold on a line, from a day until the line's next statement day.
+    fn prices_until_statement(terms: &Terms, today: BusinessDay, statement_day: MonthDay) -> Vec<Decimal> {
+        let (amount, due_day) = (terms.purchase.amount_max_fen, terms.line.due_day(statement_day));
+        let until = statement_day.next_after(today);
+        let mut prices = Vec::new();
+        for business_day in (0..).map(|days| today.plus_days(days)).take_while(|day| *day <= until) {
+            for (grade, periods) in terms.purchase.grades.iter().flat_map(|grade| [6, 12, 36].map(|n| (grade, n))) {
+                let request = QuoteRequest { grade, periods, amount, business_day, statement_day, due_day };
+                prices.push(quote(terms, &request).unwrap().price().unwrap().shown().nominal);
+            }
+        }
+        prices
+    }
+
+    #[test]
+    fn the_prices_that_are_told_beforehand_hold_on_every_day_until_the_next_statement() {
+        let mut terms = file::parse(include_str!("../../products/equal-principal.toml")).unwrap();
+        terms.plans[0].periods = vec![6, 12, 36];
+        let grades = terms.purchase.grades.clone();
+        let told =
+            |business_day, line| price_range(&terms, PriceInquiry { grades: &grades, business_day, line }).unwrap();
+        // Whoever buys on a statement day itself has the longest first period, and with statements on the 7th it is another one than
+        // with statements on the 1st.
+        for (today, statement_day) in [("2026-08-01", 1), ("2026-08-01", 7), ("2026-01-02", 7), ("2026-03-10", 28)] {
+            let (today, statement_day): (BusinessDay, _) =
+                (today.parse().unwrap(), MonthDay::new(statement_day).unwrap());
+            let seen = prices_until_statement(&terms, today, statement_day);
+            let line = Some((statement_day, terms.line.due_day(statement_day)));
+            let expected = (*seen.iter().min().unwrap(), *seen.iter().max().unwrap());
+            assert_eq!(told(today, line), expected, "{today}, {statement_day:?}");
+        }
+        // Before there is a line it may be given any statement day: some cost more than the first.
+        let today = "2026-01-02".parse().unwrap();
+        let of_lines = terms.line.statement_days.iter().map(|day| told(today, Some((*day, terms.line.due_day(*day)))));
+        let (least, most): (Vec<Decimal>, Vec<Decimal>) = of_lines.unzip();
+        let expected = (*least.iter().min().unwrap(), *most.iter().max().unwrap());
+        assert_eq!(told(today, None), expected);
+        assert!(most[0] < expected.1, "{most:?}");
     }
 
     #[test]

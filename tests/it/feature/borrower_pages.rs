@@ -372,7 +372,9 @@ async fn a_product_of_flat_fees_alone_says_what_it_costs_a_year_before_and_after
     let state = place.apply(&submit).await;
     state.shows("Your line is open").shows("Annual rate (simple)").hides("<dd>0%</dd>");
     let grade: String = sqlx::query_scalar("select grade from credit_line").fetch_one(&place.app.pool).await.unwrap();
-    let expected = fenqi::product::price_range(&shared.terms, &[grade], "2026-03-05".parse().unwrap()).unwrap();
+    let business_day = "2026-03-05".parse().unwrap();
+    let asked = fenqi::product::PriceInquiry { grades: &[grade], business_day, line: None };
+    let expected = fenqi::product::price_range(&shared.terms, asked).unwrap();
     let percent = |rate: Decimal| format!("{}%", (rate * Decimal::ONE_HUNDRED).normalize());
     assert!(expected.0 < expected.1);
     state.shows(&format!("<dd>{} – {}</dd>", percent(expected.0), percent(expected.1)));

@@ -435,25 +435,6 @@ fn a_quote_falls_due_after_the_first_statement_after_the_purchase() {
 }
 
 #[test]
-fn the_prices_that_are_told_beforehand_hold_on_every_day_until_the_next_month() {
-    // By the day: 42 days until the first due day for whoever buys today, 21 on the last of the month, 50 on the day after.
-    let terms = terms("equal-principal");
-    let (grades, statement_day) = (&terms.purchase.grades, terms.line.statement_days[0]);
-    let today: BusinessDay = "2026-03-10".parse().unwrap();
-    let (least, most) = product::price_range(&terms, grades, today).unwrap();
-    let mut seen = Vec::new();
-    for business_day in (0..=22).map(|days| today.plus_days(days)) {
-        for (grade, periods) in grades.iter().flat_map(|grade| terms.plans[0].periods.iter().map(move |n| (grade, *n)))
-        {
-            let (amount, due_day) = (terms.purchase.amount_max_fen, terms.line.due_day(statement_day));
-            let request = QuoteRequest { grade, periods, amount, business_day, statement_day, due_day };
-            seen.push(product::quote(&terms, &request).unwrap().price().unwrap().shown().nominal);
-        }
-    }
-    assert_eq!((seen.iter().min(), seen.iter().max()), (Some(&least), Some(&most)));
-}
-
-#[test]
 fn a_merchant_pays_its_share_and_the_borrower_the_rest() {
     let terms = terms("merchant-subsidy");
     let quote = product::quote(&terms, &request("A", 3, 100_001, "2026-03-01")).unwrap();

@@ -7,7 +7,8 @@ use anyhow::Context;
 use clap::Subcommand;
 use rust_decimal::Decimal;
 
-use crate::base::Rate;
+use crate::base::{BusinessDay, Rate};
+use crate::business_day;
 use crate::cli::by::By;
 use crate::cli::look_at::look_at;
 use crate::cli::trial;
@@ -38,7 +39,7 @@ enum Action {
         #[command(flatten)]
         by: By,
     },
-    /// List the versions that are on sale
+    /// List the versions that are on sale, and those that are so only on other days
     List {
         /// Print one line of JSON
         #[arg(long)]
@@ -155,6 +156,7 @@ async fn list(is_json: bool) -> anyhow::Result<ExitCode> {
     let (app, _database) = trial::open_any().await?;
     let mut connection = app.pool.acquire().await?;
     let versions = app.catalogue.load_on_sale(&mut connection).await?;
+    let today = business_day::store::find_today(&mut connection).await?;
     if is_json {
         let lines = versions.iter().map(|version| {
             serde_json::json!({
@@ -163,16 +165,32 @@ async fn list(is_json: bool) -> anyhow::Result<ExitCode> {
                 "funder": version.terms.funder,
                 "product_id": version.product_id,
                 "version": version.version,
+                "valid_from": version.terms.valid_from,
+                "valid_until": version.terms.valid_until,
             })
         });
         println!("{}", serde_json::Value::from_iter(lines));
     } else {
         for version in &versions {
             let Terms { code, name, funder, .. } = &version.terms;
-            println!("{code} version {}: {name}, of {funder}", version.version);
+            println!("{code} version {}: {name}, of {funder}{}", version.version, sold_when(&version.terms, today));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The days on which terms are sold, where these are not all from today on.
+fn sold_when(terms: &Terms, today: Option<BusinessDay>) -> String {
+    let is_later = today.is_some_and(|today| today.date() < terms.valid_from);
+    match terms.valid_until {
+        Some(until) if today.is_some_and(|today| until < today.date()) => {
+            format!(", off sale since its last day, {until}")
+        }
+        Some(until) if is_later => format!(", on sale from {} to {until}", terms.valid_from),
+        Some(until) => format!(", on sale until {until}"),
+        None if is_later => format!(", on sale from {} on", terms.valid_from),
+        None => String::new(),
+    }
 }
 
 fn check_all(files: &[PathBuf]) -> (Vec<Passed>, Vec<Refused>) {

@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::id::ProductDraftId;
 use crate::base::{BusinessDay, Fen, Wanted};
+use crate::business_day;
 use crate::error::Refusal as _;
 use crate::http::Problem;
 use crate::http::api::{
@@ -39,7 +40,13 @@ pub async fn list_products(
     let mut connection = app.pool.acquire().await?;
     let after = params.cursor.as_ref().map(|cursor| cursor.0.0.0.as_str());
     let limit = params.limit.0;
-    let rows = api_store::list_products(&mut connection, caller.funder_id, after, limit + 1).await?;
+    let mut rows = api_store::list_products(&mut connection, caller.funder_id, after, limit + 1).await?;
+    let today = business_day::store::find_today(&mut connection).await?;
+    for product in &mut rows {
+        let (Some(version), Some(today)) = (product.version_on_sale, today) else { continue };
+        let found = app.catalogue.get(&mut connection, product.product_id, version).await?;
+        product.version_on_sale = Some(version).filter(|_| found.terms.is_valid_on(today));
+    }
     Ok(Json(Page::of_listed(rows, limit, |product: &ProductView| product.code.clone())))
 }
 

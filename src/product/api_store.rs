@@ -14,13 +14,13 @@ pub struct ProductView {
     /// The product's code, as in its product file.
     #[schema(example = "harbour-standard")]
     pub code: String,
-    /// Number of the version that is on sale; null if none is.
+    /// Number of the version that is on sale today; null if none is, or if its first day is to come or its last day has passed.
     #[schema(example = 2)]
     pub version_on_sale: Option<i32>,
     pub created_at: DateTime<Utc>,
 }
 
-/// A funder's products after the code `after`, by code.
+/// A funder's products after the code `after`, by code. A version counts as on sale that was not withdrawn, whatever its days.
 pub async fn list_products(
     connection: &mut PgConnection,
     funder_id: FunderId,

@@ -10,7 +10,7 @@ use fenqi::funder::order_actions::Noting;
 use fenqi::funder::{self, ReserveRefusal, order_actions};
 use fenqi::partner::key::{Algorithm, PrivateKey};
 use fenqi::partner::signature::Identity;
-use fenqi::product::draft_store;
+use fenqi::product::{self, draft_store};
 use fenqi::purchase::Decision;
 use fenqi::repayment::jobs::submit_withholdings;
 use fenqi::repayment::{PayoffOrder, early_payoff, payoff_quote};
@@ -417,4 +417,25 @@ async fn a_product_is_published_by_two_keys(pool: PgPool) {
     assert_eq!(desk.get(&path).await.ok()["status"], "published");
     assert_eq!(desk.get("/funder/product-drafts").await.ok()["items"].as_array().unwrap().len(), 1);
     assert_eq!(desk.get("/funder/products/nothing/versions").await.problem(), (404, "not_found".into()));
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_product_is_listed_as_on_sale_on_its_days_alone(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    let text = include_str!("../../../products/pay-next-bill.toml");
+    for (code, days) in [
+        ("a-later", "valid_from = 2026-01-06"),
+        ("a-over", "valid_from = 2024-01-01\nvalid_until = 2026-01-04"),
+        ("a-today", "valid_from = 2024-01-01\nvalid_until = 2026-01-05"),
+    ] {
+        let dated = text.replace("\"harbour-next-bill\"", &format!("\"{code}\""));
+        product::publish(&town.app, &dated.replace("valid_from = 2024-01-01", days)).await.unwrap();
+    }
+    let on_sale = async || {
+        let listed = desk.get("/funder/products?limit=3").await.ok();
+        [0, 1, 2].map(|place: usize| listed["items"][place]["version_on_sale"].as_i64())
+    };
+    assert_eq!(on_sale().await, [None, None, Some(1)]);
+    town.close_today().await;
+    assert_eq!(on_sale().await, [Some(1), None, None]);
 }

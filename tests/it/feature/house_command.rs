@@ -218,6 +218,35 @@ async fn of_several_products_none_is_published_unless_all_can_be(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_product_that_its_dates_take_off_sale_is_listed_with_them(pool: PgPool) {
+    let fenqi = Program::on(&pool).await;
+    fenqi.done(&["house", "open", "--date", "2026-03-02"]);
+    fenqi.done(&["funder", "open", "harbour-bank", "--name", "Harbour Bank"]);
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/products/pay-next-bill.toml")).unwrap();
+    let path = std::env::temp_dir().join(format!("fenqi-dated-{}.toml", std::process::id()));
+    for (code, days, told) in [
+        ("always", "valid_from = 2026-03-02", ""),
+        ("later", "valid_from = 2026-03-03", ", on sale from 2026-03-03 on"),
+        ("over", "valid_from = 2024-01-01\nvalid_until = 2026-03-01", ", off sale since its last day, 2026-03-01"),
+        ("spring", "valid_from = 2026-03-03\nvalid_until = 2026-05-31", ", on sale from 2026-03-03 to 2026-05-31"),
+        ("today", "valid_from = 2024-01-01\nvalid_until = 2026-03-02", ", on sale until 2026-03-02"),
+    ] {
+        let dated = text.replace("\"harbour-next-bill\"", &format!("\"{code}\""));
+        std::fs::write(&path, dated.replace("valid_from = 2024-01-01", days)).unwrap();
+        fenqi.done(&["product", "publish", path.to_str().unwrap(), "--by", "Li Na"]);
+        let listed = fenqi.done(&["product", "list"]);
+        let line = listed.lines().find(|line| line.starts_with(code)).unwrap();
+        assert!(line.ends_with(&format!(", of harbour-bank{told}")), "{line}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let as_json: serde_json::Value = serde_json::from_str(&fenqi.done(&["product", "list", "--json"])).unwrap();
+    let days =
+        |place: usize| [&as_json[place]["valid_from"], &as_json[place]["valid_until"]].map(serde_json::Value::as_str);
+    assert_eq!(days(0), [Some("2026-03-02"), None]);
+    assert_eq!(days(2), [Some("2024-01-01"), Some("2026-03-01")]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn no_new_master_key_is_made_for_data_sealed_under_another(pool: PgPool) {
     let nowhere = std::env::temp_dir().join("fenqi-without-a-master-key").to_str().unwrap().to_owned();
     let read = |more: &[(&str, &str)]| {

@@ -186,9 +186,11 @@ pub fn level_payment(page: &Page, request: &ScheduleRequest) -> Option<String> {
     let is_even = request.day_count == DayCount::Monthly || request.level == Level::Monthly;
     let said = match request.free_periods {
         _ if request.annual_rate.is_zero() => page.say("why-payment-free"),
-        0 if is_even => page.say("why-payment").with("rate", page.percent(&request.annual_rate.fraction())),
-        _ => page.say("why-payment-actual").with("rate", page.percent(&request.annual_rate.fraction())),
+        0 if is_even => page.say("why-payment"),
+        free if is_even => page.say("why-payment-months").count("free", &free),
+        _ => page.say("why-payment-actual"),
     };
+    let said = said.with("rate", page.percent(&request.annual_rate.fraction()));
     let said = said.with("principal", page.yuan(&request.principal)).count("periods", &request.periods);
     Some(said.with("payment", page.yuan(&request.level_payment())).to_string())
 }

@@ -279,3 +279,28 @@ async fn one_day_and_one_period_are_not_spoken_of_as_many(pool: PgPool) {
         "interest as agreed ¥10.80 × (balance ¥1,200.00 × 1 day + balance ¥600.00 × 22 days) ÷ (¥1,200.00 × 23 days) = ¥5.63"
     );
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_level_payment_after_free_months_is_not_said_to_be_by_days(pool: PgPool) {
+    let page = Page::of(Visit::of_nobody(&house::open(pool, "2026-03-02").await, Language::English));
+    let request = |day_count, level, free_periods| ScheduleRequest {
+        method: Method::EqualInstallment,
+        day_count,
+        level,
+        principal: Fen::new(1_000_000),
+        periods: 12,
+        annual_rate: "0.18".parse().unwrap(),
+        fee_rate_per_period: Rate::ZERO,
+        free_periods,
+        start_on: "2026-03-02".parse().unwrap(),
+        due: DueDates::FromStart,
+    };
+    let monthly = words::level_payment(&page, &request(DayCount::Monthly, Level::Actual, 1)).unwrap();
+    let by_months = "if the first period bears no interest, and each later one 18% a year ÷ 12";
+    assert!(monthly.starts_with("payment ¥") && monthly.ends_with(by_months), "{monthly}");
+    // The interest runs by days, but not what the payment is found by.
+    let drifting = words::level_payment(&page, &request(DayCount::Act365, Level::Monthly, 2)).unwrap();
+    assert!(drifting.ends_with("if the first 2 periods bear no interest, and each later one 18% a year ÷ 12"));
+    let by_days = words::level_payment(&page, &request(DayCount::Act365, Level::Actual, 1)).unwrap();
+    assert!(by_days.ends_with("in 12 payments at 18% a year over the days that bear interest"), "{by_days}");
+}

@@ -173,6 +173,13 @@ why-no-interest = no interest is charged
 why-balance = balance: principal { $principal } − { $before } of the payments before = { $balance }
 why-payment = payment: { $principal } × { $rate } a year ÷ 12 ÷ (1 − (1 + { $rate } ÷ 12)^−{ $periods }) = { $payment }
 why-payment-free = payment: { $principal } ÷ { $periods } = { $payment }
+why-payment-months = payment { $payment }: the one equal amount that clears { $principal } in { $periods ->
+        [one] { $periods } payment
+       *[other] { $periods } payments
+    } if the first { $free ->
+        [one] period bears
+       *[other] { $free } periods bear
+    } no interest, and each later one { $rate } a year ÷ 12
 why-payment-actual = payment { $payment }: the one equal amount that clears { $principal } in { $periods ->
         [one] { $periods } payment
        *[other] { $periods } payments

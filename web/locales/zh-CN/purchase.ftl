@@ -161,6 +161,7 @@ why-no-interest = 免息，不计利息
 why-balance = 剩余本金：借款本金 { $principal } − 前面各期本金 { $before } = { $balance }
 why-payment = 每期还款：{ $principal } × 年利率 { $rate } ÷ 12 ÷ (1 − (1 + { $rate } ÷ 12)^−{ $periods }) = { $payment }
 why-payment-free = 每期还款：{ $principal } ÷ { $periods } = { $payment }
+why-payment-months = 每期还款 { $payment }：前 { $free } 期不计利息，以后每期按年利率 { $rate } ÷ 12 计息时，使 { $principal } 在 { $periods } 期后正好还清的相等金额
 why-payment-actual = 每期还款 { $payment }：按年利率 { $rate } 和实际计息天数，使 { $principal } 在 { $periods } 期后正好还清的相等金额
 why-rescaled = 原利息 { $old } × (剩余本金 { $before } × 退款前 { $before_days } 天 + { $after } × 退款后 { $after_days } 天) ÷ ({ $before } × { $days } 天) = { $new }
 why-rescaled-again = 原定利息 { $old } × ({ $borne }) ÷ ({ $before } × { $days } 天) = { $new }

@@ -344,14 +344,16 @@ enum Asked {
 fn read_purchase_risk(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<Option<PurchaseRiskTerms>> {
     let asked = [("none", Asked::Nobody), ("rules", Asked::Rules), ("partner", Asked::Partner)];
     let terms = match read_choice(reader, &mut section, "ask", &asked)? {
-        Asked::Nobody => None,
+        Asked::Nobody => Some(None),
         Asked::Rules => {
             let allowed = format!("a whole number of fen from 1 to {}", rules::LIMIT_MAX.get());
             let per_day = read_fen(reader, &mut section, "amount_per_day_max_fen", rules::LIMIT_MAX);
             let at_merchant = reader.optional(&mut section, "merchant_per_day_max_fen", &allowed, |value| {
                 integer(value, 1, rules::LIMIT_MAX.get()).map(Fen::new)
             });
-            Some(PurchaseRiskTerms::Rules { amount_per_day_max_fen: per_day?, merchant_per_day_max_fen: at_merchant? })
+            per_day.zip(at_merchant).map(|(amount_per_day_max_fen, merchant_per_day_max_fen)| {
+                Some(PurchaseRiskTerms::Rules { amount_per_day_max_fen, merchant_per_day_max_fen })
+            })
         }
         Asked::Partner => {
             let time_limit_ms = read_integer(reader, &mut section, "time_limit_ms", rules::PURCHASE_RISK_MS);
@@ -359,11 +361,13 @@ fn read_purchase_risk(reader: &mut Reader<'_>, mut section: Section<'_>) -> Opti
             let silence = reader.required(&mut section, "silence_allows_fen", &allowed, |value| {
                 integer(value, 0, rules::LIMIT_MAX.get()).map(Fen::new)
             });
-            Some(PurchaseRiskTerms::Partner { time_limit_ms: time_limit_ms?, silence_allows_fen: silence? })
+            time_limit_ms.zip(silence).map(|(time_limit_ms, silence_allows_fen)| {
+                Some(PurchaseRiskTerms::Partner { time_limit_ms, silence_allows_fen })
+            })
         }
     };
     reader.finish(section);
-    Some(terms)
+    terms
 }
 
 fn read_fen(reader: &mut Reader<'_>, section: &mut Section<'_>, name: &'static str, most: Fen) -> Option<Fen> {

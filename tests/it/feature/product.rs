@@ -119,7 +119,8 @@ fn all_problems_are_told_at_once() {
         .replace("due_days_after = 20", "due_days_after = 1")
         .replace("multiple = 1.3\n", "multiple = 3\n")
         .replace("grace_days = 3", "grace_dayz = 3")
-        .replace("\"principal\"]", "\"principle\"]");
+        .replace("\"principal\"]", "\"principle\"]")
+        + "\n[purchase_risk]\nask = \"rules\"\namount_per_day_max_fen = 0\nmerchant_per_day = 5\n";
     let problems = file::parse(&text).unwrap_err();
     let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
     for field in [
@@ -129,6 +130,8 @@ fn all_problems_are_told_at_once() {
         "penalty.grace_days",
         "penalty.grace_dayz",
         "allocation.order[3]",
+        "purchase_risk.amount_per_day_max_fen",
+        "purchase_risk.merchant_per_day",
     ] {
         assert!(fields.contains(&field), "{field} is missing in {fields:?}");
     }

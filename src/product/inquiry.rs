@@ -53,16 +53,16 @@ pub struct Inquiry {
     #[arg(long, allow_negative_numbers = true)]
     pub fee_rate_per_period: Option<RateWord>,
     /// How many periods from the first on carry no interest and no fee, guarantee charge or other
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = within::<u16>(0, schedule::PERIODS_MAX.into()))]
     pub free_periods: Option<u16>,
     /// Borrower's grade, with --product
     #[arg(long)]
     pub grade: Option<String>,
     /// Statement day of month, with --product [default: the product's first]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = within::<u8>(1, 28))]
     pub statement_day: Option<u8>,
     /// Due day of month, with --product [default: the product's for the statement day]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = within::<u8>(1, 31))]
     pub due_day: Option<u8>,
 }
 
@@ -333,6 +333,18 @@ impl FromStr for RateWord {
 /// A whole number as a flag; the range is told with the rest of what is asked.
 fn whole_number(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| "allowed is a whole number of at most 18 digits, without point or comma".to_owned())
+}
+
+/// A parser of a flag's whole number, which tells the least and the most that is allowed.
+fn within<T: TryFrom<i64> + 'static>(
+    least: i64,
+    most: i64,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text: &str| {
+        let number = text.parse::<i64>().ok().filter(|number| (least..=most).contains(number));
+        let number = number.and_then(|number| T::try_from(number).ok());
+        number.ok_or_else(|| format!("allowed is a whole number from {least} to {most}"))
+    }
 }
 
 /// A day as text, with the same error as the flag.

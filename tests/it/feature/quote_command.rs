@@ -162,6 +162,31 @@ fn a_number_that_is_none_is_told_how_to_write_one() {
 }
 
 #[test]
+fn a_number_out_of_bounds_is_told_with_them() {
+    let product =
+        "quote --product products/standard.toml --grade B --periods 3 --principal-fen 100000 --start 2026-01-15";
+    for (line, flag, wrong, bounds) in [
+        (PLAIN, "--free-periods", "-1", "0 to 600"),
+        (PLAIN, "--free-periods", "601", "0 to 600"),
+        (PLAIN, "--free-periods", "NaN", "0 to 600"),
+        (product, "--statement-day", "-1", "1 to 28"),
+        (product, "--statement-day", "29", "1 to 28"),
+        (product, "--statement-day", "300", "1 to 28"),
+        (product, "--due-day", "0", "1 to 31"),
+        (product, "--due-day", "1e999", "1 to 31"),
+    ] {
+        let output = fenqi(&words(&format!("{line} {flag} {wrong}")), "");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{flag} {wrong}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("allowed is a whole number from {bounds}");
+        assert!(told.contains(&expected) && told.contains(flag) && told.contains(&format!("'{wrong}'")), "{told}");
+    }
+    for flag in ["--statement-day 28", "--due-day 31", "--statement-day 1 --due-day 1"] {
+        assert!(fenqi(&words(&format!("{product} {flag}")), "").status.success(), "{flag}");
+    }
+}
+
+#[test]
 fn each_row_can_say_how_it_was_computed() {
     let output = fenqi(&words(&format!("{PLAIN} --explain")), "");
     let text = String::from_utf8(output.stdout).unwrap();

@@ -90,6 +90,8 @@ pub struct ConfirmPage {
     expires_at: Option<DateTime<Utc>>,
     plan: PlanOffer,
     lender: String,
+    /// Where the level payment comes from that the rows are computed by.
+    payment_why: Option<String>,
     rows: Vec<RowWords>,
     has_pin: bool,
     /// The last digits of the card that it is repaid from; `None` where one must be bound first.
@@ -341,6 +343,7 @@ impl Visit<'_> {
         let status = form.status();
         let lender = funder::store::find_name(&mut *self.app.pool.acquire().await?, plan.product.funder_id).await?;
         let mut shown = ConfirmPage {
+            payment_why: words::level_payment(&self.page, &plan.request).filter(|_| plan.name.periods > 1),
             rows: words::rows(&self.page, &plan.request, &plan.quote.gross_schedule(), &plan.quote.subsidies),
             has_pin: borrower::has_pin(self.app, self.borrower_id).await?,
             card_tail: borrower::card_to_charge(self.app, self.borrower_id).await?.map(|card| card.number_tail),

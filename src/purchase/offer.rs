@@ -11,7 +11,7 @@ use super::decision::check_line;
 use super::model::PurchaseRefusal;
 use crate::base::hex::hex_encode;
 use crate::base::id::{LineId, ProductId};
-use crate::base::{BusinessDay, Fen};
+use crate::base::{BusinessDay, Fen, Rate};
 use crate::credit::Line;
 use crate::loan::{Price, ScheduleRequest};
 use crate::product::quote::schedule_request;
@@ -206,6 +206,16 @@ impl PlanOffer {
 
     pub fn method(&self) -> Method {
         self.request.method
+    }
+
+    /// The contract rate a year, or for a flat fee the rate of each period.
+    pub fn rate(&self) -> Rate {
+        match self.request.method {
+            Method::FlatFee => self.request.fee_rate_per_period,
+            Method::EqualInstallment | Method::EqualPrincipal | Method::InterestFirst | Method::InterestFree => {
+                self.request.annual_rate
+            }
+        }
     }
 
     /// The monthly root × 12 (单利).

@@ -54,7 +54,7 @@ async fn a_bill_shows_its_installments_and_where_each_number_comes_from(pool: Pg
     shown.shows("To pay").shows("Not billed yet").shows("Pay off early").shows("25 February 2027");
     let agreement = shopper.browser.get(&format!("/loans/{loan}/agreement")).await;
     agreement
-        .shows("8.6%")
+        .shows("8.6%; a twelfth of it each period")
         .shows("1.3 times the contract rate")
         .shows("3 days")
         .shows("interest to the day of the payoff");

@@ -27,6 +27,7 @@ async fn a_printed_code_is_paid_in_installments(pool: PgPool) {
     let asking = shopper.ask(&code, "?amount=1200", "harbour-standard", 12).await;
     asking.shows("¥1,200.00").shows("Annual rate (simple)").shows("8.6%").shows("balance ¥1,200.00 × 8.6% a year ÷ 12");
     asking.shows("payment: ¥1,200.00 × 8.6% a year ÷ 12 ÷ (1 − (1 + 8.6% ÷ 12)^−12) = ¥104.72");
+    asking.shows("Contract rate a year").shows("8.6%; a twelfth of it each period");
     // When, and from which card, stands beside how much; what is agreed to is read before the PIN is entered.
     asking.shows("Repaid from the card").shows("ending in 0128");
     let order =

@@ -157,6 +157,9 @@ async fn every_way_to_reckon_is_said_in_arithmetic(pool: PgPool) {
             reckoning::hold(&mut shopper.browser, &[&payoff]).await;
         }
     }
+    let by_days = others.iter().position(|(code, _)| code == "harbour-first-free").unwrap();
+    let agreement = shopper.browser.get(&format!("/loans/{}/agreement", loan_of(&receipts[by_days]))).await;
+    agreement.shows("by the days of each period, a year counted as 360; no interest in the first payment");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -134,6 +134,13 @@ contract-lender = Lender
 contract-merchant = Paid to
 contract-made = Made on
 contract-rate-period = Rate each time
+contract-rate-monthly = ; a twelfth of it each period
+contract-rate-days = ; by the days of each period, a year counted as { $basis }
+contract-rate-free =
+    { $periods ->
+        [one] ; no interest in the first payment
+       *[other] ; no interest in the first { $periods } payments
+    }
 contract-guarantee = { $rate } of the amount bought, each payment; less in proportion after a refund; if you pay off early, by the rule for interest
 contract-guarantee-free =
     { $periods ->

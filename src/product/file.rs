@@ -69,10 +69,16 @@ fn read(reader: &mut Reader<'_>) -> Option<Terms> {
     let valid_until = reader.optional(root, "valid_until", "a date such as 2026-12-31", date);
     let apr_cap = read_rate(reader, root, "apr_cap", rules::APR_CAP_MAX);
     let line = reader.section(root, "line").and_then(|section| read_line(reader, section));
-    let purchase = reader.section(root, "purchase").and_then(|section| read_purchase(reader, section));
-    let grades = purchase.as_ref().map(|purchase| purchase.grades.as_slice());
-    let plans: Vec<Option<Plan>> =
-        reader.sections(root, "plan").into_iter().map(|section| read_plan(reader, section, grades)).collect();
+    let (grades, purchase) = match reader.section(root, "purchase") {
+        // Prices are read by the grades, whatever else of the purchase is at fault.
+        Some(mut section) => {
+            let grades = read_grades(reader, &mut section);
+            (grades.clone(), read_purchase(reader, section, grades))
+        }
+        None => (None, None),
+    };
+    let sections = reader.sections(root, "plan").into_iter();
+    let plans: Vec<Option<Plan>> = sections.map(|section| read_plan(reader, section, grades.as_deref())).collect();
     let penalty = reader.section(root, "penalty").and_then(|section| read_penalty(reader, section));
     let early_payoff = reader.section(root, "early_payoff").and_then(|section| read_early_payoff(reader, section));
     let allocation = reader.section(root, "allocation").and_then(|section| read_allocation(reader, section));
@@ -125,22 +131,30 @@ fn read_line(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<LineTe
     })
 }
 
-fn read_purchase(reader: &mut Reader<'_>, mut section: Section<'_>) -> Option<PurchaseTerms> {
+fn read_grades(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Vec<String>> {
+    let grades = reader.list(section, "grades", "1 to 8 of A-Z and 0-9", |value| {
+        let grade = value.as_str().filter(|text| (1..=8).contains(&text.len()))?;
+        grade.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()).then(|| grade.to_owned())
+    })?;
+    // Told before any price is read, which would be one of an unknown grade.
+    if grades.is_empty() {
+        reader.problem("purchase.grades", "an empty list", "at least one grade");
+        return None;
+    }
+    Some(grades)
+}
+
+fn read_purchase(
+    reader: &mut Reader<'_>,
+    mut section: Section<'_>,
+    grades: Option<Vec<String>>,
+) -> Option<PurchaseTerms> {
     let amount_min_fen = read_fen(reader, &mut section, "amount_min_fen", rules::LIMIT_MAX);
     let amount_max_fen = read_fen(reader, &mut section, "amount_max_fen", rules::LIMIT_MAX);
     let per_day_max = read_integer(reader, &mut section, "per_day_max", 1..=PER_DAY_MAX);
     let category = "2 to 32 of a-z, 0-9 and -";
     let merchant_categories =
         reader.list(&mut section, "merchant_categories", category, |value| code_text(value, CODE_BYTES_MAX));
-    let mut grades = reader.list(&mut section, "grades", "1 to 8 of A-Z and 0-9", |value| {
-        let grade = value.as_str().filter(|text| (1..=8).contains(&text.len()))?;
-        grade.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()).then(|| grade.to_owned())
-    });
-    // Told before any price is read, which would be one of an unknown grade.
-    if grades.as_ref().is_some_and(Vec::is_empty) {
-        reader.problem("purchase.grades", "an empty list", "at least one grade");
-        grades = None;
-    }
     reader.finish(section);
     Some(PurchaseTerms {
         amount_min_fen: amount_min_fen?,

@@ -120,6 +120,8 @@ fn all_problems_are_told_at_once() {
         .replace("multiple = 1.3\n", "multiple = 3\n")
         .replace("grace_days = 3", "grace_dayz = 3")
         .replace("\"principal\"]", "\"principle\"]")
+        .replace("per_day_max = 50", "per_day_max = 0")
+        .replace("E = 0.180", "E = 0.280, F = 0.280")
         + "\n[purchase_risk]\nask = \"rules\"\namount_per_day_max_fen = 0\nmerchant_per_day = 5\n";
     let problems = file::parse(&text).unwrap_err();
     let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
@@ -130,6 +132,9 @@ fn all_problems_are_told_at_once() {
         "penalty.grace_days",
         "penalty.grace_dayz",
         "allocation.order[3]",
+        "purchase.per_day_max",
+        "plan[0].prices.E",
+        "plan[0].prices.F",
         "purchase_risk.amount_per_day_max_fen",
         "purchase_risk.merchant_per_day",
     ] {

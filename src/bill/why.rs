@@ -17,7 +17,7 @@ use crate::product::terms::{PenaltyBase, PenaltyRate};
 /// A period as the purchase agreed it.
 pub struct Agreed {
     pub row: RowWords,
-    /// Where the balance comes from that interest runs on.
+    /// Where the balance comes from that interest runs on; `None` where it runs on none: free periods, and a fee of each period.
     pub balance_why: Option<String>,
     /// Where the level payment comes from.
     pub payment_why: Option<String>,
@@ -56,8 +56,9 @@ pub struct Owed {
 pub fn agreed(page: &Page, story: &LoanStory, period: usize) -> Option<Agreed> {
     let (request, quote) = agreed_quote(story)?;
     let gross = quote.gross_schedule();
+    let runs_on_balance = !request.annual_rate.is_zero() && period > usize::from(request.free_periods);
     Some(Agreed {
-        balance_why: words::balance(page, &gross, period),
+        balance_why: words::balance(page, &gross, period).filter(|_| runs_on_balance),
         payment_why: words::level_payment(page, &request).filter(|_| period < gross.installments.len()),
         row: words::rows(page, &request, &gross, &quote.subsidies).into_iter().nth(period - 1)?,
     })

@@ -65,6 +65,12 @@ async fn every_amount_of_a_life_leads_to_arithmetic_that_is_true(pool: PgPool) {
     assert!(hold(&mut shopper).await > 100, "before the first bill");
     until_day(&mut shopper, "2026-03-06").await;
     assert!(hold(&mut shopper).await > 200, "with a bill");
+    let second = |receipt| format!("/loans/{}/periods/2", loan_of(receipt));
+    shopper.browser.get(&second(&receipts[0])).await.shows("balance: principal ¥1,200.00 − ");
+    // A flat fee is of the whole principal, and nothing is charged without interest.
+    for receipt in &receipts[2..] {
+        shopper.browser.get(&second(receipt)).await.shows("Where these numbers come from").hides("balance: principal");
+    }
     let ordered = pay(&mut shopper, "/bills/pay", &[("how", "part"), ("amount", "50")]).await;
     reckoning::hold(&mut shopper.browser, &["/bills/pay", &ordered.at]).await;
     repayment::jobs::submit_withholdings(&shopper.town.app).await.unwrap();

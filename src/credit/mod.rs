@@ -38,5 +38,5 @@ pub use facts::{CardHistory, CardMonth, Facts};
 pub use line::{EntryKind, Freeze, Freezes, Line, LineEntry, LineStatus};
 pub use model::{ApplicationState, Applied, ApplyRefusal, ApplyRequest};
 pub use risk::RiskHook;
-pub use store::{LinesToday, find_line, find_lines_today, lock_lines, save_lines};
+pub use store::{LinesToday, find_chargeable, find_line, find_lines_today, lock_lines, save_lines};
 pub use verdict::{OwnReason, Verdict};

@@ -446,7 +446,7 @@ struct Locked<'a> {
 async fn begin_locked<'a>(connection: &'a mut PgConnection, requests: &[Weighed]) -> anyhow::Result<Locked<'a>> {
     let mut transaction = connection.begin().await?;
     let lines = credit::store::lock_lines(&mut transaction, &line_ids(requests)).await?;
-    let chargeable = credit::store::find_chargeable(&mut transaction, &line_ids(requests)).await?;
+    let chargeable = credit::find_chargeable(&mut transaction, &line_ids(requests)).await?;
     let codes = match code_ids(requests) {
         none if none.is_empty() => Vec::new(),
         code_ids => merchant::code_store::lock_codes(&mut transaction, &code_ids).await?,

@@ -247,12 +247,7 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
         "refund" => refund(words)?,
         "repay" => Event::Repay { line: words.name("the borrower")?, amount: words.amount("the amount")? },
         "pay-off" => Event::PayOff { purchase: words.name("the purchase")? },
-        "transfer" => Event::Transfer {
-            line: words.name("the borrower")?,
-            amount: words.amount("the amount")?,
-            reference: words.value("reference").map(str::to_owned),
-            received_on: words.value("received").map(parse_day).transpose()?,
-        },
+        "transfer" => transfer(words)?,
         "take-back" => Event::TakeBack { line: words.name("the borrower")?, nth: words.nth()? },
         "claim" => claim(words)?,
         "bind" => Event::BindCard { borrower: words.name("the borrower")? },
@@ -273,6 +268,13 @@ fn event(verb: &str, words: &mut Words<'_>) -> Result<Event, String> {
         // The only verb left: the verb was looked up in USAGES before.
         _ => Event::Correct { borrower: words.name("the borrower")?, nth: words.nth()?, by: correction(words)? },
     })
+}
+
+fn transfer(words: &mut Words<'_>) -> Result<Event, String> {
+    let (line, amount) = (words.name("the borrower")?, words.amount("the amount")?);
+    let reference = words.value("reference").map(str::to_owned);
+    let received_on = words.value("received").map(parse_day).transpose()?;
+    Ok(Event::Transfer { line, amount, reference, received_on })
 }
 
 fn claim(words: &mut Words<'_>) -> Result<Event, String> {

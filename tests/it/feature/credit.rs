@@ -5,8 +5,6 @@ use fenqi::app::App;
 use fenqi::base::Fen;
 use fenqi::base::id::{ApplicationId, BorrowerId, LineId};
 use fenqi::borrower::Agreement;
-use fenqi::borrower::card::Owes;
-use fenqi::borrower::store::hold_debts;
 use fenqi::credit::actions::{self, PersonDecision, PersonVerdict};
 use fenqi::credit::consent_actions::take_back;
 use fenqi::credit::jobs;
@@ -20,7 +18,7 @@ use fenqi::credit::{
 };
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{Matcher, Scripted};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use std::sync::Arc;
 
 use super::applicant::{late, ready, registered, request, standard_product, steady};
@@ -552,25 +550,4 @@ async fn all_lines_of_a_borrower_are_found_without_reading_everybodys(pool: PgPo
     let query = "explain select line_id from credit_line where borrower_id = '00000000-0000-0000-0000-000000000000'";
     let plan: Vec<String> = sqlx::query_scalar(query).fetch_all(&mut *transaction).await.unwrap();
     assert!(plan.iter().any(|step| step.contains("credit_line_by_borrower")), "{plan:#?}");
-}
-
-/// How often loans were looked for by their line so far.
-async fn looked_for_by_line(connection: &mut PgConnection) -> i64 {
-    sqlx::query("select pg_stat_force_next_flush()").execute(&mut *connection).await.unwrap();
-    let scans = "select idx_scan from pg_stat_user_indexes where indexrelname = 'schedule_pkey'";
-    sqlx::query_scalar(scans).fetch_one(connection).await.unwrap()
-}
-
-#[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn what_a_borrower_owes_is_found_without_reading_everybodys_loans(pool: PgPool) {
-    let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
-    let product = standard_product(&app).await;
-    let borrower_id = ready(&app, 1).await;
-    actions::apply(&app, request(borrower_id, product, Some(steady()))).await.unwrap();
-    let mut connection = app.pool.acquire().await.unwrap();
-    // The tables are so small that they would be read whole, however they are indexed.
-    sqlx::query("set enable_seqscan = off").execute(&mut *connection).await.unwrap();
-    let before = looked_for_by_line(&mut connection).await;
-    assert_eq!(hold_debts(&mut connection, borrower_id).await.unwrap(), Owes::Nothing);
-    assert!(looked_for_by_line(&mut connection).await > before, "loans have no index by line");
 }

@@ -51,13 +51,16 @@ pub async fn deliver_until(app: &App, mut stop: watch::Receiver<bool>) {
 }
 
 /// Which partners are being delivered to, and which wait for their turn. Merchants come after all others and never take every
-/// place: there are many, at addresses of their own choice, and funders' cores and borrowers must not wait for slow ones.
+/// place: there are many, at addresses of their own choice, and funders' cores and borrowers must not wait for slow ones. But
+/// whoever was not done when a turn was over comes after the merchants that wait by then: else a few long backlogs, such as
+/// after a close, would take every place in turn, and no cashier would hear of a payment until they end.
 #[derive(Default)]
 struct Turns {
     runs: JoinSet<anyhow::Result<Ended>>,
     under_way: HashMap<Id, String>,
     others: VecDeque<String>,
-    merchants: VecDeque<String>,
+    /// Merchants, and whoever's turn was over.
+    last: VecDeque<String>,
 }
 
 impl Turns {
@@ -69,10 +72,12 @@ impl Turns {
     }
 
     fn queue(&mut self, partner: String) {
-        let queue = if merchant_of(&partner).is_some() { &mut self.merchants } else { &mut self.others };
-        if !queue.contains(&partner) && !self.under_way.values().any(|running| *running == partner) {
-            queue.push_back(partner);
+        let mut known = self.others.iter().chain(&self.last).chain(self.under_way.values());
+        if known.any(|known| *known == partner) {
+            return;
         }
+        let queue = if merchant_of(&partner).is_some() { &mut self.last } else { &mut self.others };
+        queue.push_back(partner);
     }
 
     /// Starts runs as long as there is a free place and somebody to fill it.
@@ -92,7 +97,10 @@ impl Turns {
         }
         let merchants = self.under_way.values().filter(|partner| merchant_of(partner).is_some()).count();
         let has_place = merchants == 0 || merchants + 1 < at_once;
-        self.others.pop_front().or_else(|| if has_place { self.merchants.pop_front() } else { None })
+        self.others.pop_front().or_else(|| {
+            let place = self.last.iter().position(|partner| has_place || merchant_of(partner).is_none())?;
+            self.last.remove(place)
+        })
     }
 
     /// Frees the place of a run that has ended, and logs its failure. A partner whose turn was over stands in line again, behind
@@ -101,7 +109,7 @@ impl Turns {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let partner = self.under_way.remove(&id).unwrap_or_default();
         match ended {
-            Ok((_, Ok(run))) if run.is_cut => self.queue(partner),
+            Ok((_, Ok(run))) if run.is_cut => self.last.push_back(partner),
             Ok((_, Ok(_))) => {}
             Ok((_, Err(error))) => tracing::error!(partner, "messages could not be delivered: {error:#}"),
             Err(error) => tracing::error!(partner, %error, "a run ended unexpectedly"),
@@ -201,17 +209,25 @@ mod tests {
     use crate::base::id::MerchantId;
     use crate::merchant::notification;
 
+    fn merchant(number: u128) -> String {
+        notification::partner(MerchantId::from_uuid(Uuid::from_u128(number)))
+    }
+
+    fn core() -> String {
+        "harbour-bank".to_owned()
+    }
+
+    /// Begins a run that does not end by itself.
+    fn begin(turns: &mut Turns, at_once: usize) -> Option<String> {
+        let partner = turns.next(at_once)?;
+        let run = turns.runs.spawn(pending());
+        turns.under_way.insert(run.id(), partner.clone());
+        Some(partner)
+    }
+
     #[tokio::test]
     async fn merchants_come_last_and_leave_a_place_to_others() {
-        let merchant = |number: u128| notification::partner(MerchantId::from_uuid(Uuid::from_u128(number)));
-        let core = || "harbour-bank".to_owned();
-        let mut turns = Turns { merchants: (1..=4).map(merchant).collect(), ..Turns::default() };
-        let begin = |turns: &mut Turns, at_once: usize| {
-            let partner = turns.next(at_once)?;
-            let run = turns.runs.spawn(pending());
-            turns.under_way.insert(run.id(), partner.clone());
-            Some(partner)
-        };
+        let mut turns = Turns { last: (1..=4).map(merchant).collect(), ..Turns::default() };
         turns.others.push_back(core());
         assert_eq!(begin(&mut turns, 4), Some(core()), "whoever waited longer");
         turns.under_way.clear();
@@ -223,5 +239,27 @@ mod tests {
         assert_eq!(begin(&mut turns, 4), Some(core()));
         turns.under_way.clear();
         assert_eq!(begin(&mut turns, 1), Some(merchant(4)), "a node with one place has it for all");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_not_done_when_a_turn_is_over_comes_after_the_merchants_that_wait() {
+        let mut turns = Turns::default();
+        turns.queue(core());
+        assert_eq!(begin(&mut turns, 1), Some(core()));
+        turns.queue(merchant(1));
+        let run = *turns.under_way.keys().next().unwrap();
+        turns.note(Ok((run, Ok(Ended { is_cut: true, ..Ended::default() }))));
+        turns.queue(core());
+        turns.queue(merchant(2));
+        for next in [merchant(1), core(), merchant(2)] {
+            assert_eq!(begin(&mut turns, 1), Some(next));
+            turns.under_way.clear();
+        }
+        assert_eq!(begin(&mut turns, 1), None, "nobody stands in line twice");
+        // Nor does it wait for a place that merchants may not have.
+        turns.last.extend([merchant(1), merchant(2), core()]);
+        for next in [merchant(1), core()] {
+            assert_eq!(begin(&mut turns, 2), Some(next));
+        }
     }
 }

@@ -315,8 +315,9 @@ impl Scratch {
         let pool = pool_of(connections).idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
         // From here on `Drop` removes the database, also if the migration below fails.
         let scratch = Scratch { pool: pool.connect_lazy_with(options.clone()), options, is_removed: false };
-        server.close().await?;
         migrate(&scratch.pool).await?;
+        // Not earlier: until the database has a connection, this one tells others that it is being made.
+        server.close().await?;
         Ok(scratch)
     }
 

@@ -8,17 +8,19 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{DATABASE_EXISTS, FOR_US, has_code, quote};
 
-/// Between its creation and its first connection a scratch database of another machine looks as if it were left behind: it is dropped only
-/// if it still does after this time.
+/// What all connections are for is not read at one moment, so that a scratch database to which the first one is just made may look as if
+/// it were left behind: it is dropped only if it still does after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Creates a scratch database under a name that is free; returns the name.
+/// Creates a scratch database under a name that is free; returns the name. Until `server` is closed it bears that name, by which others
+/// know that a database to which nobody is connected yet is not left behind.
 ///
 /// # Errors
 /// The user may not create databases; and failures of the database.
 pub(super) async fn create_unique(server: &mut PgConnection, label: &str) -> anyhow::Result<String> {
     for attempt in 0..100 {
         let name = format!("fenqi_{label}_{}_{attempt}", std::process::id());
+        sqlx::query("select set_config('application_name', $1, false)").bind(&name).execute(&mut *server).await?;
         let create = sqlx::raw_sql(AssertSqlSafe(format!("create database {} {FOR_US}", quote(&name))));
         match create.execute(&mut *server).await {
             Ok(_) => return Ok(name),
@@ -59,12 +61,13 @@ async fn try_drop_left_behind(server: &mut PgConnection, label: &str) -> sqlx::R
     Ok(())
 }
 
-/// The scratch databases of a label that nobody is connected to and that no other process of this machine has made and may still use.
+/// The scratch databases of a label that nobody is connected to or is making, and that no other process of this machine has made and may
+/// still use.
 async fn list_left_behind(server: &mut PgConnection, label: &str) -> sqlx::Result<Vec<String>> {
     let mut names: Vec<String> = sqlx::query_scalar(
         "select d.datname::text from pg_database d
          where d.datname ~ $1 and pg_has_role(current_user, d.datdba, 'usage')
-           and not exists (select from pg_stat_activity a where a.datid = d.oid)
+           and not exists (select from pg_stat_activity a where a.datid = d.oid or a.application_name = d.datname::text)
          order by d.datname",
     )
     .bind(format!("^fenqi_{label}_[0-9]+_[0-9]+$"))

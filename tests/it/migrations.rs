@@ -516,15 +516,16 @@ async fn a_scratch_database_is_gone_after_its_run_and_after_a_run_that_was_dropp
     is_gone(&address).await;
 }
 
-/// A run that is killed removes nothing; one that works at this moment on another machine is told by its connections, on this one by its
-/// process.
+/// A run that is killed removes nothing; one that works at this moment on another machine is told by its connections, or by the one that
+/// makes its database; on this one by its process.
 #[sqlx::test(migrations = false)]
 async fn a_scratch_database_of_a_killed_run_is_removed_by_the_next_one_and_one_in_use_is_not(pool: PgPool) {
     // Processes that no machine has: their numbers end before.
     let (left, used) = ("fenqi_killed_99999998_0", "fenqi_killed_99999999_0");
     let begun = format!("fenqi_killed_{}_99", std::os::unix::process::parent_id());
     let others = "fenqi_killed_99999998";
-    let all = [left, used, &begun, others];
+    let made = "fenqi_killed_99999997_0";
+    let all = [left, used, made, &begun, others];
     let run = async |command: &str, name: &str| {
         let statement = format!("{command} {name}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&pool).await.unwrap();
@@ -535,6 +536,9 @@ async fn a_scratch_database_of_a_killed_run_is_removed_by_the_next_one_and_one_i
     }
     let url = std::env::var("DATABASE_URL").unwrap();
     let working = database::connect(&house::other_database(&url, used), 1).await.unwrap();
+    let mut making = pool.acquire().await.unwrap();
+    let bears = "select set_config('application_name', $1, false)";
+    sqlx::query(bears).bind(made).execute(&mut *making).await.unwrap();
     let scratch = database::Scratch::create(&url, "killed", 1).await.unwrap();
     let there: Vec<String> =
         sqlx::query_scalar("select datname::text from pg_database where datname = any($1) order by datname")
@@ -544,10 +548,10 @@ async fn a_scratch_database_of_a_killed_run_is_removed_by_the_next_one_and_one_i
             .unwrap();
     scratch.remove().await.unwrap();
     working.close().await;
-    for name in [used, &begun, others] {
+    for name in [used, made, &begun, others] {
         run("drop database", name).await;
     }
-    let mut kept = [used, &begun, others];
+    let mut kept = [used, made, &begun, others];
     kept.sort_unstable();
     assert_eq!(there, kept);
 }

@@ -22,7 +22,7 @@ use crate::base::person::{Mobile, ResidentId};
 use crate::base::typed::typed_resident_id;
 use crate::base::{BusinessDay, Fen};
 use crate::borrower::actions::{self as borrower_actions, Consents, Signature};
-use crate::borrower::card::{Card, CardStatus};
+use crate::borrower::card::Card;
 use crate::borrower::card_h5::{CardPage, CodePage};
 use crate::borrower::model::Profile;
 use crate::borrower::sign_in_h5::BY_MOBILE;
@@ -183,7 +183,7 @@ async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response
         }
         return Ok(StatePage { page, standing }.into_response());
     }
-    let card = first_bound(card_actions::cards(app, borrower_id).await?);
+    let card = borrower::card_to_charge(app, borrower_id).await?;
     if card.is_none()
         && let Some(awaiting) = card_actions::awaiting_code(app, borrower_id).await?
     {
@@ -206,11 +206,6 @@ async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response
     let key = id::mint(app.clock.now()).simple().to_string();
     let (form, profile) = (Form::filled([("key", key)]), borrower_actions::profile(app, borrower_id).await?);
     Ok(SubmitPage { page, form, profile, card, offer, former: None, review }.into_response())
-}
-
-fn first_bound(cards: Vec<Card>) -> Option<Card> {
-    let bound = cards.into_iter().filter(|card| card.status == CardStatus::Bound);
-    bound.max_by_key(|card| card.is_default)
 }
 
 /// Whether somebody has an application because of which no other one may be made now.
@@ -418,7 +413,7 @@ pub async fn submit(
                 // The person has applied in another tab: that application is shown.
                 return Ok(Redirect::to(APPLY).into_response());
             }
-            let Some(card) = first_bound(card_actions::cards(&app, borrower_id).await?) else {
+            let Some(card) = borrower::card_to_charge(&app, borrower_id).await? else {
                 return Ok(Redirect::to(APPLY).into_response());
             };
             let Some(offer) = find_offer(&app).await? else {

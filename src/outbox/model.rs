@@ -144,6 +144,8 @@ const SINGLES_MAX: u32 = 3;
 pub struct Pace {
     size: usize,
     singles_failed: u32,
+    /// Whether the last call is still to be explained: by a message that spoils it, or by a partner that is down.
+    is_in_doubt: bool,
 }
 
 /// What to do after a call that was not answered, or was refused as a whole.
@@ -161,12 +163,12 @@ pub enum AfterFailure {
 impl Pace {
     /// For a partner that is up: full batches.
     pub fn new() -> Pace {
-        Pace { size: BATCH_MAX, singles_failed: 0 }
+        Pace { size: BATCH_MAX, singles_failed: 0, is_in_doubt: false }
     }
 
     /// For a partner that was down: one message tells whether it still is.
     pub fn trial() -> Pace {
-        Pace { size: 1, singles_failed: SINGLES_MAX - 1 }
+        Pace { size: 1, singles_failed: SINGLES_MAX - 1, is_in_doubt: false }
     }
 
     /// How many messages the next call takes.
@@ -183,10 +185,17 @@ impl Pace {
     pub fn succeeded(&mut self) {
         self.size = (self.size * SHRINK).min(BATCH_MAX);
         self.singles_failed = 0;
+        self.is_in_doubt = false;
+    }
+
+    /// Whether a run must not end here: the next one would begin with full batches again, and never come to know what is wrong.
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
     }
 
     /// A call with `sent` messages was not answered.
     pub fn unanswered(&mut self, sent: usize) -> AfterFailure {
+        self.is_in_doubt = true;
         if sent > 1 {
             return self.send_fewer(sent);
         }
@@ -198,6 +207,7 @@ impl Pace {
     /// refused, only these fail.
     pub fn refused(&mut self, sent: usize) -> AfterFailure {
         self.singles_failed = 0;
+        self.is_in_doubt = sent > 1;
         if sent > 1 { self.send_fewer(sent) } else { AfterFailure::Blame }
     }
 
@@ -270,6 +280,22 @@ mod tests {
         assert_eq!((1..=9).map(|_| pace.refused(1)).collect::<Vec<_>>(), [AfterFailure::Blame; 9]);
         assert_eq!((pace.size(), pace.patience()), (1, SINGLES_MAX));
         assert_eq!((pace.refused(20), pace.size()), (AfterFailure::SendFewer, 5));
+    }
+
+    #[test]
+    fn what_failed_is_in_doubt_until_it_is_known_why() {
+        let mut pace = Pace::new();
+        assert!(!pace.is_in_doubt());
+        for sent in [500, 1] {
+            pace.unanswered(sent);
+            assert!(pace.is_in_doubt(), "{sent} were not answered");
+        }
+        pace.succeeded();
+        assert!(!pace.is_in_doubt());
+        pace.refused(500);
+        assert!(pace.is_in_doubt(), "one of them may be what is refused");
+        pace.refused(1);
+        assert!(!pace.is_in_doubt());
     }
 
     #[test]

@@ -46,8 +46,8 @@ pub struct Ended {
     pub is_cut: bool,
 }
 
-/// Delivers what is due to a partner, as far as the turn allows and one batch at least; nothing while it is paused or left
-/// alone. The caller makes sure that nobody else delivers to it meanwhile.
+/// Delivers what is due to a partner, as far as the turn allows and one batch at least, and after a call that was not taken until
+/// it is known why; nothing while it is paused or left alone. The caller makes sure that nobody else delivers to it meanwhile.
 ///
 /// # Errors
 /// Failures of the database; the partner's own are noted with its messages.
@@ -156,8 +156,7 @@ impl Run<'_> {
             if self.send(batch).await? == Progress::Stopped {
                 return Ok(false);
             }
-            if self.turn.is_over() {
-                self.ended.is_cut = true;
+            if self.makes_room() {
                 return Ok(true);
             }
         }
@@ -180,11 +179,16 @@ impl Run<'_> {
                 Progress::Again => {}
                 Progress::Stopped => return Ok(false),
             }
-            if self.turn.is_over() {
-                self.ended.is_cut = true;
+            if self.makes_room() {
                 return Ok(true);
             }
         }
+    }
+
+    /// Whether the run ends here because its turn is over.
+    fn makes_room(&mut self) -> bool {
+        self.ended.is_cut = self.turn.is_over() && !self.pace.is_in_doubt();
+        self.ended.is_cut
     }
 
     /// Sends a batch, stores what became of its messages, and says where to go on.

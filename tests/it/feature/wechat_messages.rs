@@ -11,7 +11,7 @@ use fenqi::borrower::{openid_actions, subscription_actions};
 use fenqi::notice::{self, Notice};
 use fenqi::outbox::DeliverySettings;
 use fenqi::outbox::actions::{self, Asked};
-use fenqi::outbox::jobs::{Summary, deliver_outbox};
+use fenqi::outbox::jobs::{Summary, deliver_outbox, deliver_until};
 use fenqi::partner::store::{CallSearch, search_calls};
 use fenqi::partner::wechat::client::page_signature;
 use fenqi::partner::wechat::wire::SubscribeMessage;
@@ -222,6 +222,26 @@ async fn a_pause_ends_a_batch_between_two_messages(pool: PgPool) {
     assert_eq!(delivered.unwrap().failed, 0);
     let (told, waiting) = (i64::try_from(place.told().len()).unwrap(), place.waiting().await);
     assert!(waiting > 0 && told + waiting == 200, "{told} are told, {waiting} wait");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_run_does_not_end_with_its_turn_while_it_looks_for_what_wechat_is_silent_about(pool: PgPool) {
+    let place = open(pool).await;
+    place.allow(1).await;
+    for _ in 0..20 {
+        place.raise("withheld").await;
+    }
+    place.world.set_faults("wechat", FaultShares { timeout_before: 1000, ..FaultShares::default() });
+    let (pause, turn) = (Duration::from_millis(10), Duration::ZERO);
+    let app = App { delivery: DeliverySettings { pause, turn, ..DeliverySettings::default() }, ..place.app.clone() };
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let delivering = tokio::spawn(async move { deliver_until(&app, stopped).await });
+    // Begun anew each time, all twenty would be tried again and again, and people who get what WeChat does not answer for as often.
+    let blamed = "select count(*) from outbox where partner = 'wechat' and attempts > 0";
+    house::until("a message stands alone and is put off", async || house::count(&place.app, blamed).await == 1).await;
+    stop.send(true).unwrap();
+    delivering.await.unwrap();
+    assert_eq!(place.waiting().await, 20);
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -329,6 +329,15 @@ pub struct OwnPayment {
     pub withholding_id: Option<WithholdingId>,
     pub amount: Fen,
     pub business_day: BusinessDay,
+    /// The day that it counts from.
+    pub value_on: BusinessDay,
+}
+
+impl OwnPayment {
+    /// The day that it counts from, if that is before the one on which it was booked.
+    pub fn counts_from(&self) -> Option<BusinessDay> {
+        (self.value_on < self.business_day).then_some(self.value_on)
+    }
 }
 
 /// What payments settled of one period of a loan, in order of time.
@@ -340,7 +349,8 @@ pub async fn list_payments(
     sqlx::query_as!(
         OwnPayment,
         r#"select r.source, (case when r.source in ('withholding', 'channel_file') then r.source_reference::uuid end) as "withholding_id?: WithholdingId",
-                  item.fen as "amount!: Fen", r.business_day as "business_day: BusinessDay"
+                  item.fen as "amount!: Fen", r.business_day as "business_day: BusinessDay",
+                  value_date(r) as "value_on!: BusinessDay"
            from repayment r
            cross join lateral (
                select sum(principal_fen + interest_fen + fee_fen + penalty_fen)::bigint as fen

@@ -97,7 +97,10 @@ fn print_period(page: &Page, story: &LoanStory, period: usize, payments: &[OwnPa
     print_part("interest", billed.interest(), interest_why);
     print_guarantee(billed.guarantee(), guarantee_why);
     print_part("penalty", billed.penalty(), penalty_why);
-    let paid = |payment: &OwnPayment| format!("{}  {}  {}", payment.business_day, payment.source, payment.amount);
+    let paid = |payment: &OwnPayment| {
+        let since = payment.counts_from().map_or_else(String::new, |day| format!("  counts from {day}"));
+        format!("{}  {}  {}{since}", payment.business_day, payment.source, payment.amount)
+    };
     print_part("paid", billed.own.billed.paid.total(), payments.iter().map(paid));
     print_part("left", billed.owed.total(), Vec::new());
 }

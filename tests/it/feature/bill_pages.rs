@@ -6,10 +6,11 @@ use std::sync::Arc;
 use fenqi::base::Fen;
 use fenqi::base::id::{CardId, LineId, LoanId, WithholdingId};
 use fenqi::credit::closing_actions;
-use fenqi::repayment;
+use fenqi::repayment::{self, Transfer};
 use fenqi::sandbox::{Fault, Scripted, World};
 use sqlx::PgPool;
 
+use super::house_command::Program;
 use crate::browser::{Browser, Shown};
 use crate::house;
 use crate::reckoning;
@@ -507,6 +508,15 @@ async fn what_is_late_says_so_with_its_penalty(pool: PgPool) {
     let why = shopper.browser.get(&format!("/loans/{loan}/periods/1")).await;
     why.shows("overdue principal ¥").shows("yuan-days × 11.18% a year ÷ 360 =").shows("3 days of grace");
     shopper.browser.get("/bills/pay").await.shows("Bind a bank card");
+    // What ran until the bank had a transfer, and what has run since, can only be followed from that day.
+    let (bank_reference, received_on) = ("T-1".to_owned(), Some("2026-03-30".parse().unwrap()));
+    let (line_id, amount, operator) = (shopper.line_id, Fen::new(5_000), "Li Na".to_owned());
+    let transfer = Transfer { line_id, amount, bank_reference, received_on, operator };
+    repayment::record_transfer(&shopper.town.app, &transfer).await.unwrap();
+    let why = shopper.browser.get(&format!("/loans/{loan}/periods/1")).await;
+    why.shows("By bank transfer · 1 April 2026 · ¥50.00 · counts from 30 March 2026").shows("since 30 March 2026");
+    let shown = Program::on(&shopper.town.app.pool).await.done(&["line", "loan", &loan]);
+    assert!(shown.contains("2026-04-01  transfer  50.00  counts from 2026-03-30"), "{shown}");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

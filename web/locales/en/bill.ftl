@@ -69,6 +69,7 @@ paid-by-withholding = Taken from the card
 paid-by-transfer = By bank transfer
 paid-by-channel_file = Taken from the card
 paid-by-reversal = Taken back
+paid-counts-from = counts from { $day }
 why-grace =
     { $days ->
         [one] There is { $days } day of grace after the due day; later, penalty interest counts from the day after the due day.

@@ -61,6 +61,7 @@ paid-by-withholding = 银行卡扣款
 paid-by-transfer = 转账还款
 paid-by-channel_file = 银行卡扣款
 paid-by-reversal = 撤回
+paid-counts-from = 自 { $day } 起计
 why-grace = 到期后有 { $days } 天宽限期；超过宽限期未还，罚息从到期次日起算。
 why-penalty-rate = 年罚息率：合同年利率 { $contract } × { $multiple } = { $rate }
 why-overdue-principal = 逾期本金

@@ -16,7 +16,9 @@ use crate::base::id::FunderId;
 use crate::error::Fault;
 use crate::funder::find_code;
 use crate::http::Problem;
-use crate::http::api::{Body, Caller, FunderCaller, IfMatch, Listed, Named, Page, PageParams, Params, etag, object};
+use crate::http::api::{
+    Body, Caller, FunderCaller, IfMatch, Listed, Named, Page, PageParams, Params, etag, limit_by_bytes, object,
+};
 
 /// How events of one kind are sent to your core.
 #[derive(Debug, Serialize, ToSchema)]
@@ -100,7 +102,9 @@ pub async fn list_template_versions(
         saved_by: version.saved_by,
         saved_at: version.saved_at,
     };
-    Ok(Json(Page::of_listed(rows.into_iter().map(view).collect(), limit, |row| row.version)))
+    let saved: Vec<TemplateVersion> = rows.into_iter().map(view).collect();
+    let limit = limit_by_bytes(&saved, limit);
+    Ok(Json(Page::of_listed(saved, limit, |row| row.version)))
 }
 
 /// How events of a kind are to be sent.

@@ -25,7 +25,7 @@ use crate::error::Refusal as _;
 use crate::http::Problem;
 use crate::http::api::{
     AmountFen, Body, Caller, Day, FunderCaller, IfMatch, KeyText, Listed, Named, NamedWithin, Page, PageParams, Params,
-    etag,
+    etag, limit_by_bytes,
 };
 
 /// List your products, in the order of their codes
@@ -68,6 +68,7 @@ pub async fn list_versions(
     if rows.is_empty() && after.is_none() {
         return Err(Problem::not_found());
     }
+    let limit = limit_by_bytes(&rows, limit);
     Ok(Json(Page::of_listed(rows, limit, |version: &VersionView| version.version)))
 }
 
@@ -275,6 +276,7 @@ pub async fn list_drafts(
     let wanted = Wanted::After(params.cursor.map(|cursor| cursor.0));
     let limit = params.limit.0;
     let rows = draft_store::list_drafts(&mut connection, caller.funder_id, wanted, limit + 1).await?;
+    let limit = limit_by_bytes(&rows, limit);
     Ok(Json(Page::of(rows, limit, |draft: &Draft| draft.draft_id)))
 }
 

@@ -21,7 +21,7 @@ pub use caller::{Caller, FunderCaller, MerchantCaller};
 pub use document::{Document, Operations, complete};
 pub use gate::Gate;
 pub use input::{Body, IfMatch, Named, NamedWithin, Params};
-pub use page::{Cursor, KeyText, KeyTime, Limit, Listed, Page, PageParams};
+pub use page::{Cursor, KeyText, KeyTime, Limit, Listed, Page, PageParams, limit_by_bytes};
 pub use pieced::Pieced;
 pub use values::{AmountFen, Day, MarkFen, Moment, etag, object, word};
 

@@ -14,11 +14,13 @@ use utoipa::{IntoParams, ToSchema};
 /// Rows of a page unless asked for otherwise, and at most.
 pub const LIMIT_DEFAULT: i64 = 50;
 pub const LIMIT_MAX: i64 = 200;
+/// The bytes that the rows of a page with long texts may have: half of the largest answer that is signed.
+const ROWS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Page<T> {
-    /// At most `limit` rows, in the order of the list.
+    /// At most `limit` rows, in the order of the list. Rows with long texts may be fewer, although another page follows.
     pub items: Vec<T>,
     /// Send it as `cursor`, with the same other parameters, to get the next page; null on the last page.
     #[schema(example = "WyIwMTk3ZjNjMiJd")]
@@ -42,6 +44,17 @@ impl<T> Page<T> {
     {
         Page::of(rows, limit, |row| Listed::<T, K>::new(key(row)))
     }
+}
+
+/// How many of the first rows a page may have, if a row may hold a text as long as a request: at most `limit`, and no more than the answer
+/// has room for, but at least one.
+pub fn limit_by_bytes<T: Serialize>(rows: &[T], limit: i64) -> i64 {
+    let mut bytes = 0_usize;
+    let fitting = rows.iter().take_while(|row| {
+        bytes = bytes.saturating_add(serde_json::to_vec(row).map_or(0, |json| json.len()));
+        bytes <= ROWS_BYTES_MAX
+    });
+    i64::try_from(fitting.count().max(1)).map_or(limit, |fitting| fitting.min(limit))
 }
 
 /// The key of the last row of the page before.
@@ -188,6 +201,20 @@ mod tests {
         assert_eq!(serde_json::from_value::<Cursor<Listed<i64, i64>>>(cursor.clone()).unwrap().0.0, 2);
         assert!(serde_json::from_value::<Cursor<Listed<String, i64>>>(cursor.clone()).is_err());
         assert!(serde_json::from_value::<Cursor<i64>>(cursor).is_err());
+    }
+
+    #[test]
+    fn a_page_of_long_texts_ends_before_it_is_too_large_and_the_next_goes_on() {
+        let long = |count: usize, bytes: usize| vec!["x".repeat(bytes); count];
+        assert_eq!(limit_by_bytes(&long(4, 10), 3), 3, "short ones are as many as were asked for");
+        assert_eq!(limit_by_bytes(&long(2, 10), 200), 2);
+        let rows = long(40, 256 * 1024);
+        let fitting = limit_by_bytes(&rows, 200);
+        assert_eq!(fitting, 31, "with their quotes, 32 would be a little too much");
+        let page = Page::of(rows, fitting, |_| 31);
+        assert!(page.items.len() == 31 && page.next_cursor.is_some());
+        assert_eq!(limit_by_bytes(&long(2, ROWS_BYTES_MAX), 200), 1, "a list always goes on");
+        assert_eq!(limit_by_bytes(&long(0, 0), 200), 1);
     }
 
     #[test]

@@ -439,3 +439,29 @@ async fn a_product_is_listed_as_on_sale_on_its_days_alone(pool: PgPool) {
     town.close_today().await;
     assert_eq!(on_sale().await, [Some(1), None, None]);
 }
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn drafts_as_long_as_they_may_be_are_listed_in_pages_that_can_be_signed(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    let text = format!("{}# {}\n", include_str!("../../../products/standard.toml"), "x".repeat(200_000));
+    desk.post("/funder/product-drafts", "d-1", &json!({ "terms_text": text })).await.ok();
+    let copies = "insert into product_draft (draft_id, funder_id, code, terms_text, status, submitted_by, submitted_at)
+                  select gen_random_uuid(), funder_id, code, terms_text, status, submitted_by, submitted_at
+                  from product_draft, generate_series(1, 89)";
+    sqlx::query(copies).execute(&town.app.pool).await.unwrap();
+    let (mut listed, mut path) = (Vec::new(), "/funder/product-drafts?limit=200".to_owned());
+    loop {
+        let page = desk.get(&path).await.ok();
+        let items = page["items"].as_array().unwrap();
+        assert!(!items.is_empty(), "{path}");
+        listed.extend(items.iter().map(|draft| draft["draft_id"].as_str().unwrap().to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/funder/product-drafts?limit=200&cursor={cursor}");
+    }
+    let in_order: Vec<ProductDraftId> = sqlx::query_scalar("select draft_id from product_draft order by draft_id")
+        .fetch_all(&town.app.pool)
+        .await
+        .unwrap();
+    assert_eq!(listed, in_order.iter().map(ToString::to_string).collect::<Vec<String>>());
+    assert_eq!(listed.len(), 90);
+}

@@ -33,6 +33,8 @@ use crate::partner::signature::Received;
 
 /// A little shorter than the limit for every request, so that a call that takes too long is still answered, signed and logged here.
 const ANSWER_TIME_MAX: Duration = REQUEST_TIME_MAX.saturating_sub(Duration::from_secs(2));
+/// How much longer an answer may take to be signed and logged, still within the limit for every request.
+const SIGNING_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// What the gate needs: the app, and what the OpenAPI document says of each operation.
 #[derive(Clone)]
@@ -77,7 +79,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         return finish_problem(denied_response(denied), &request_id(&parts));
     }
     match arrive(&gate, Request::from_parts(parts, body)).await {
-        Ok((arrived, request)) => run_in_own_task(handle(gate, arrived, request, next)).await,
+        Ok((arrived, request)) => handle_in_time(gate, arrived, request, next).await,
         Err((arrived, problem)) => {
             gate.app.access.count_failure(address, authorization_of(&arrived.headers));
             let why = problem.code;
@@ -89,6 +91,15 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
             write_down(&gate.app, &arrived, CalledBy::Nobody { why }, response).await
         }
     }
+}
+
+/// Handles a request in a task of its own. Whatever becomes of that task, the caller gets an answer in the API's form; one that could not
+/// be authenticated in time gets it without a signature, while its request runs on.
+async fn handle_in_time(gate: Gate, arrived: Arrived, request: Request, next: Next) -> Response {
+    let request_id = arrived.request_id.clone();
+    let patience = (gate.patience + SIGNING_TIME_MAX).saturating_sub(arrived.started.elapsed());
+    let handled = tokio::time::timeout(patience, run_in_own_task(handle(gate, arrived, request, next))).await;
+    finish_problem(handled.unwrap_or_else(|_| Problem::timed_out().into_response()), &request_id)
 }
 
 /// Handles a request whose body has been read: admits it or turns it away, signs the answer and records the call.
@@ -114,20 +125,24 @@ pub async fn run_in_own_task(answering: impl Future<Output = Response> + Send + 
     })
 }
 
-/// The answer with our signature. If the answer's body cannot be read to its end, a 500 is signed instead; if we cannot sign at all, the
-/// 500 goes out without a signature.
-async fn sign_answer(call: &Call, mut response: Response) -> Response {
+/// The answer with our signature. If the answer's body cannot be read to its end, or not in time, a problem is signed instead; if we
+/// cannot sign at all, the problem goes out without a signature.
+async fn sign_answer(call: &Call, response: Response) -> Response {
     let Call { gate, arrived, admitted } = call;
-    for _ in 0..2 {
-        match signed(&gate.app, response, admitted.algorithm, &arrived.method).await {
-            Ok(answer) => return answer,
-            Err(problem) => {
-                let told = finish_problem(problem.into_response(), &arrived.request_id);
-                response = with_rate(told, admitted.rate);
-            }
-        }
-    }
-    response
+    let told = |problem: Problem| {
+        let response = finish_problem(problem.into_response(), &arrived.request_id);
+        with_rate(response, admitted.rate)
+    };
+    let patience = gate.patience.saturating_sub(arrived.started.elapsed());
+    let signing = signed(&gate.app, response, admitted.algorithm, &arrived.method);
+    let problem = match tokio::time::timeout(patience, signing).await {
+        Ok(Ok(answer)) => return answer,
+        Ok(Err(problem)) => problem,
+        Err(_) => Problem::timed_out(),
+    };
+    // A problem is short, so that signing it takes no time.
+    let signing = signed(&gate.app, told(problem), admitted.algorithm, &arrived.method);
+    signing.await.unwrap_or_else(told)
 }
 
 async fn admit(gate: &Gate, arrived: &Arrived) -> Outcome<Admitted, Denial> {

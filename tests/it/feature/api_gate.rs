@@ -260,3 +260,39 @@ async fn an_answer_that_breaks_off_as_it_is_read_is_a_failure_in_our_signature(p
     assert_eq!(failed.json()["request_id"], failed.header("x-request-id"));
     assert_eq!(calls(&app, "failed").await.len(), 1);
 }
+
+/// Reading a long answer to sign it takes its time, too.
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_answer_that_is_read_for_too_long_is_told_to_be_late_in_our_signature(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let state = Gate { patience: Duration::from_secs(3), ..Gate::new(app.clone(), api_document().operations) };
+    let endless = async || Pieced::new(stream::pending::<anyhow::Result<Bytes>>);
+    let routes = Router::new().route("/api/v1/funder/loans", get(endless));
+    let routes = routes.layer(from_fn_with_state(state, gate::gate));
+    let desk = desk.at(house::serve(guarded(routes, app.clone())).await);
+    let late = desk.get("/funder/loans").await;
+    assert_eq!(late.problem(), (503, "timed_out".into()));
+    assert_eq!(late.header("ratelimit-limit"), "1000000");
+    assert_eq!(late.json()["type"], "/api/docs/problems#timed_out");
+    assert_eq!(calls(&app, "timed_out").await.len(), 1);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn whoever_cannot_be_let_in_in_time_is_told_so_in_our_form(pool: PgPool) {
+    let (app, desk) = open(pool).await;
+    let state = Gate { patience: Duration::from_millis(300), ..Gate::new(app.clone(), api_document().operations) };
+    let routes = Router::new().route("/api/v1/me", get(served)).layer(from_fn_with_state(state, gate::gate));
+    let desk = desk.at(house::serve(guarded(routes, app.clone())).await);
+    let mut held = fenqi::database::begin(&app.pool).await.unwrap();
+    sqlx::query("lock table api_rate in share mode").execute(&mut *held).await.unwrap();
+    let late = desk.send_stamped("GET", "/me", &Stamp::fresh(Clock::System.now()), &[], "").await;
+    assert_eq!(late.problem(), (503, "timed_out".into()));
+    assert_eq!(late.json()["type"], "/api/docs/problems#timed_out");
+    assert_eq!(late.json()["request_id"], late.header("x-request-id"));
+    assert_eq!(late.header("fenqi-signature"), "", "nobody knows yet who asks");
+    held.rollback().await.unwrap();
+    house::until("the call itself goes on, and is written down", async || {
+        calls(&app, "200").await.len() + calls(&app, "503").await.len() == 1
+    })
+    .await;
+}

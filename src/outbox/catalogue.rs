@@ -129,7 +129,7 @@ pub const KINDS: &[EventKind] = &[
     funder(
         "application_waiting",
         "application",
-        "An application was approved and waits for your final decision. Decide before `answer_by`; from then on the product's \
+        "An application was approved and waits for your final decision. Decide by `answer_by`; after it the product's \
          decision in `default` applies.",
         || {
             let mut body = application();

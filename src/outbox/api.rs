@@ -38,8 +38,7 @@ pub struct EventParams {
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<After>,
-    /// `next_cursor` of the page before, as in all other lists; an alternative to `after`.
-    /// `next_cursor` of the page before; left out for the first page.
+    /// `next_cursor` of the page before, as in all other lists; an alternative to `after`. Left out for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<Listed<EventView, i64>>>,
     /// Most rows in a page, from 1 to 200; 50 if left out.

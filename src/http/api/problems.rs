@@ -214,7 +214,8 @@ pub fn schema() -> Value {
                             "description": "JSON pointer to the field, such as `/amount_fen`, or the parameter's name." },
                         "code": { "type": "string", "description": "Code of this field's problem." },
                         "detail": { "type": "string", "description": "What is wrong, for people." } } } },
-            "request_id": { "type": "string", "description": "Id of the request, as in the header `X-Request-Id`." },
+            "request_id": { "type": "string", "description": "Id of the request, as in the header `X-Request-Id`; in a stored answer that is \
+                given again, the id of the first request." },
         },
     })
 }
@@ -230,8 +231,8 @@ fn number(says: &str) -> Value {
 /// The schemes of signatures, for the header `WWW-Authenticate` of a 401: some HTTP clients fail on a 401 without it.
 pub const SCHEMES: &str = "FENQI-SM2-SM3, FENQI-RSA-SHA256";
 
-const REQUEST_ID: &str =
-    "Id of this request, also in `request_id` of problem documents; quote it when you ask the platform's operator.";
+const REQUEST_ID: &str = "Id of this request, also in `request_id` of a problem document that is not given again; quote it when you ask \
+                          the platform's operator.";
 const SIGNED: &[(&str, &str)] = &[
     ("Fenqi-Timestamp", "When the answer was signed, in seconds since 1970-01-01T00:00:00Z."),
     ("Fenqi-Nonce", "Random text, different for each answer."),

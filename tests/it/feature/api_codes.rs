@@ -12,6 +12,7 @@ use fenqi::partner::key::Algorithm;
 use fenqi::purchase::{Decision, PurchaseRequest, Receipt};
 use fenqi::repayment::jobs::{query_unknowns, submit_withholdings};
 use fenqi::repayment::{PayoffOrder, early_payoff, payoff_quote};
+use fenqi::router::api_document;
 use fenqi::sandbox::{Fault, Scripted};
 use fenqi::{funder, merchant, product};
 use serde_json::{Value, json};
@@ -79,6 +80,13 @@ async fn a_withdrawal_that_was_refused_is_not_confirmed(pool: PgPool) {
     let confirmation = format!("/funder/reserve/withdrawals/{order_id}/confirmation");
     let refused = second.post(&confirmation, "c-1", &Value::Null).await;
     assert_eq!(refused.problem(), (409, "reserve_order_refused".into()));
+    let again = second.post(&confirmation, "c-1", &Value::Null).await;
+    assert_eq!((again.header("idempotent-replayed"), again.json()), ("true", refused.json()));
+    assert_eq!(again.json()["request_id"], refused.header("x-request-id"), "the one of the request that was refused");
+    assert_ne!(again.header("x-request-id"), refused.header("x-request-id"));
+    let document = api_document().json;
+    let problem = &document["components"]["schemas"]["Problem"]["properties"];
+    assert!(problem["request_id"]["description"].as_str().unwrap().ends_with("the id of the first request."));
     assert_eq!(town.fen("select sum(withdrawn_fen)::bigint from reserve").await, 0);
 }
 

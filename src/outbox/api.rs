@@ -80,7 +80,8 @@ pub struct EventView {
     pub object_id: Uuid,
     pub occurred_at: DateTime<Utc>,
     /// The event's data, in the platform's format or, with `mapped`, as your template makes it; null if your template fails on it.
-    #[schema(value_type = Object, example = json!({ "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "principal_fen": 128_800 }))]
+    #[schema(value_type = Object, nullable,
+        example = json!({ "loan_id": "loan_0197f3c2a4b07cc39b1c2d3e4f506175", "principal_fen": 128_800 }))]
     pub body: Box<RawValue>,
     /// Version of your template that made the body; null if no template was used.
     #[schema(example = json!(null))]

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use fenqi::outbox::jobs::{Summary, deliver_outbox};
 use fenqi::outbox::{Message, store};
+use fenqi::router::api_document;
 use fenqi::sandbox::world::lock;
 use fenqi::sandbox::{FaultShares, Matcher, Scripted};
 use serde_json::{Value, json};
@@ -275,4 +276,23 @@ async fn a_new_loan_is_told_with_its_first_plan_in_the_same_bytes_whenever_that_
     let expected = json!({ "plan": rows.collect::<Vec<Value>>() });
     assert_eq!(pulled(true).await["body"], expected);
     assert_eq!(lock(&world.funder_core).own_calls(), [("/loan/made".to_owned(), expected)]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn an_event_that_a_template_fails_on_is_pulled_with_the_reason_and_without_a_body(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    store::enqueue(&mut town.app.pool.acquire().await.unwrap(), &[message(&town, 7)]).await.unwrap();
+    // Every event of today has a purchase, which this older one lacks.
+    let template = json!({ "text": "{\"purchase\": {{ body.purchase_id }}}" });
+    save(&desk, "loan_made", "t-1", 0, &template).await.ok();
+    let pulled = desk.get("/events?limit=200&mapped=true").await.ok();
+    let last = pulled["items"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["kind"], &last["body"], &last["template_version"]),
+        (&json!("loan_made"), &Value::Null, &json!(1))
+    );
+    assert!(last["template_error"].as_str().is_some_and(|why| why.starts_with("line 1: ")), "{last}");
+    let document = api_document().json;
+    let body = &document["components"]["schemas"]["EventView"]["properties"]["body"];
+    assert_eq!(body["type"], json!(["object", "null"]), "so that a client made from the document reads it");
 }

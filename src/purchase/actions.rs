@@ -85,13 +85,15 @@ pub async fn refund(app: &App, request: RefundRequest) -> AfterSale<RefundId> {
 }
 
 /// As [`refund`], for one of the merchant's own systems, given by its name, which has no slash. Each system has its own
-/// idempotency keys: two systems that use the same key make two refunds. A key that was recorded before systems had keys of their
-/// own is found for every system.
+/// idempotency keys: two systems that use the same key make two refunds. A key without a slash that was recorded before
+/// systems had keys of their own is found for every system.
 pub async fn refund_for(app: &App, request: RefundRequest, system: &str) -> AfterSale<RefundId> {
     check_form(&request).map_err(Fault::Refused)?;
     let key = request.idempotency_key;
     let request = RefundRequest { idempotency_key: format!("{system}/{key}"), ..request };
-    refund_if(app, Asked { request, former_key: Some(&key) }, accept_any_effect).await
+    // One with a slash would be found as the key of another system, whose name stands before the slash.
+    let former_key = Some(key.as_str()).filter(|key| !key.contains('/'));
+    refund_if(app, Asked { request, former_key }, accept_any_effect).await
 }
 
 /// The check of a refund whose effect nobody was shown before: any effect will do.

@@ -193,6 +193,8 @@ async fn refunds_at_once_give_back_no_more_than_was_paid(pool: PgPool) {
     assert_ne!(first["refund_id"], second["refund_id"], "the customer is to have both");
     assert_eq!(office.post(&path, "2", &json!({ "amount_fen": 1_000 })).await.status, 201);
     assert_eq!(refunded().await, 121_000);
+    assert_eq!(desk.post(&path, "wang-office/2", &json!({ "amount_fen": 1_000 })).await.status, 201);
+    assert_eq!(refunded().await, 122_000, "whatever a key looks like, it is its own system's");
     // A key from before a system had keys of its own, and after its answer was forgotten.
     for before in [
         "delete from api_answer",
@@ -202,7 +204,7 @@ async fn refunds_at_once_give_back_no_more_than_was_paid(pool: PgPool) {
     }
     assert_eq!(office.post(&path, "1", &body).await.ok(), second);
     assert_eq!(office.post(&path, "2", &json!({ "amount_fen": 1_000 })).await.status, 201);
-    assert_eq!(refunded().await, 121_000, "for ever");
+    assert_eq!(refunded().await, 122_000, "for ever");
     town.assert_whole("after refunds").await;
 }
 

@@ -35,6 +35,8 @@ const NOT_COMPILED: (&str, &str) = ("jit", "off");
 /// Advisory lock numbers; any will do. This one is the letters of `fenqi`.
 const CREATE_LOCK: i64 = 0x66_65_6e_71_69;
 const CLAIM_LOCK: i64 = CREATE_LOCK + 1;
+/// How often a running process looks whether a newer program has migrated its database; see [`until_newer`].
+pub const NEWER_LOOK: Duration = Duration::from_secs(10);
 /// How a database is created with our encoding and locale, whatever the server's defaults: as a shell command, and as SQL options.
 const CREATEDB: &str = "createdb --encoding=UTF8 --locale=C --template=template0";
 const FOR_US: &str = "encoding 'UTF8' locale 'C' template template0";
@@ -251,6 +253,19 @@ pub async fn migrated(pool: &PgPool) -> anyhow::Result<Migrated> {
         Some(_) if MIGRATOR.iter().all(|migration| applied.contains(&migration.version)) => Migrated::Fully,
         Some(_) => Migrated::Partly,
     })
+}
+
+/// Returns only when a newer version of the program has migrated the database, which is looked at after each `pause`. A process that
+/// was forgotten when all others were stopped for the new version would go on by the old rules, and the books would follow both; so it
+/// should end, as it would have been refused at its start.
+pub async fn until_newer(pool: &PgPool, pause: Duration) -> anyhow::Error {
+    loop {
+        tokio::time::sleep(pause).await;
+        // If the database cannot be asked at present, nobody books anything in it either.
+        if let Ok(Migrated::Newer { version }) = migrated(pool).await {
+            return refuse_newer(version);
+        }
+    }
 }
 
 async fn applied(pool: &PgPool) -> anyhow::Result<Vec<i64>> {

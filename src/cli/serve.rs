@@ -8,7 +8,7 @@ use crate::business_day;
 use crate::cli::typed::listen_address;
 use crate::cli::{LISTEN_SETTING, Sharing, find_database, open_app, set_up, stop_signal};
 use crate::close::CloseError;
-use crate::database::machine;
+use crate::database::{self, machine};
 use crate::http;
 
 #[derive(clap::Args)]
@@ -34,6 +34,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         served = http::serve(listener, app.clone(), stop_signal()) => served?,
         // End at once: statements that still wait will never be answered.
         gone = machine::until_gone(&app.pool, machine::SILENCE_MAX) => return Err(gone),
+        // At once, too: nothing more is decided by rules that are no longer those of the books.
+        newer = database::until_newer(&app.pool, database::NEWER_LOOK) => return Err(newer),
     }
     app.partners.flush_log().await;
     app.pool.close().await;

@@ -10,7 +10,7 @@ use crate::base::Clock;
 use crate::base::id::JobId;
 use crate::cli::typed::listen_address;
 use crate::cli::{Sharing, ensure_open, find_database, open_app, set_up, stop_signal};
-use crate::database::machine;
+use crate::database::{self, machine};
 use crate::http;
 use crate::jobs::worker::run_workers;
 use crate::timetable;
@@ -81,6 +81,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         shown = shown => shown.map(|()| ((), ())),
         // End at once: statements that still wait will never be answered, and the jobs are repeated when their leases end.
         gone = machine::until_gone(&app.pool, machine::SILENCE_MAX) => return Err(gone),
+        // At once, too: nothing more is done by rules that are no longer those of the books.
+        newer = database::until_newer(&app.pool, database::NEWER_LOOK) => return Err(newer),
         () = cut => {
             tracing::warn!("some jobs did not end within {} seconds; they are repeated", STOP_LIMIT.as_secs());
             Ok(((), ()))

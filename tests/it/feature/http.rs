@@ -16,7 +16,7 @@ use fenqi::router::{guarded, router};
 use serde_json::Value;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, PgPool};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::launcher::signal;
 use crate::browser::Browser;
@@ -155,12 +155,38 @@ async fn the_program_that_only_works_listens_where_it_is_told_and_ends_when_it_i
 async fn programs_end_where_the_machine_of_their_database_is_gone(pool: PgPool) {
     let app = house::open(pool, &house::today_for_long().await.to_string()).await;
     let (wire, options) = Wire::lay(&app.pool).await;
+    let nodes = start_both(options.to_url_lossy().as_str()).await;
+    // Over these connections nothing is asked but whether the machine is there.
+    let watching = "select count(*) from pg_stat_activity
+                    where datname = current_database() and application_name = 'fenqi' and state = 'idle' and query = ''";
+    house::until("both watch the machine", async || {
+        sqlx::query_scalar::<_, i64>(watching).fetch_one(&app.pool).await.unwrap() == 2
+    })
+    .await;
+    wire.fall_silent();
+    drop(wire);
+    assert_end_with(nodes, "the database's machine is gone").await;
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn programs_that_were_forgotten_end_once_a_newer_one_has_migrated_their_database(pool: PgPool) {
+    let app = house::open(pool, &house::today_for_long().await.to_string()).await;
+    let name: String = sqlx::query_scalar("select current_database()::text").fetch_one(&app.pool).await.unwrap();
+    let nodes = start_both(&house::other_database(&std::env::var("DATABASE_URL").unwrap(), &name)).await;
+    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                 values (9000, 'from the future', true, '\\x00', 0)";
+    sqlx::query(newer).execute(&app.pool).await.unwrap();
+    assert_end_with(nodes, "this database was migrated by a newer fenqi").await;
+}
+
+/// `fenqi serve` and `fenqi work` on this database, ready.
+async fn start_both(database_url: &str) -> [Child; 2] {
     let start = |command: &str| {
         let free = house::free_address();
         let node = Command::new(env!("CARGO_BIN_EXE_fenqi"))
             .args([command, "--listen", &free])
             .current_dir(std::env::temp_dir())
-            .env("DATABASE_URL", options.to_url_lossy().as_str())
+            .env("DATABASE_URL", database_url)
             .env("FENQI_MASTER_KEY", house::MASTER_KEY)
             .env("FENQI_CALENDAR_FILE", house::CALENDAR_FILE)
             .stdin(Stdio::null())
@@ -176,19 +202,15 @@ async fn programs_end_where_the_machine_of_their_database_is_gone(pool: PgPool) 
         let is_ready = async || client().get(readyz).send().await.is_ok_and(|answer| answer.status() == 200);
         house::until("the program is ready", is_ready).await;
     }
-    // Over these connections nothing is asked but whether the machine is there.
-    let watching = "select count(*) from pg_stat_activity
-                    where datname = current_database() and application_name = 'fenqi' and state = 'idle' and query = ''";
-    house::until("both watch the machine", async || {
-        sqlx::query_scalar::<_, i64>(watching).fetch_one(&app.pool).await.unwrap() == 2
-    })
-    .await;
-    wire.fall_silent();
-    drop(wire);
-    for (node, _) in nodes {
+    nodes.map(|(node, _)| node)
+}
+
+/// Each ends by itself, and says why.
+async fn assert_end_with(nodes: [Child; 2], why: &str) {
+    for node in nodes {
         let ended = tokio::time::timeout(house::PATIENCE, node.wait_with_output()).await.expect("it goes on").unwrap();
         let told = String::from_utf8_lossy(&ended.stderr);
-        assert!(ended.status.code() == Some(1) && told.contains("the database's machine is gone"), "{told}");
+        assert!(ended.status.code() == Some(1) && told.contains(why), "{told}");
     }
 }
 

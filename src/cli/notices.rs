@@ -10,7 +10,7 @@ use crate::notice::{Audience, Raised, store};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// From this business day on; the newest hundred if left out
+    /// From this day on, on which they were told; the newest hundred if left out
     #[arg(long)]
     since: Option<BusinessDay>,
     /// One JSON object a line
@@ -26,15 +26,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     loop {
         let (page, older) = store::list(&mut connection, Audience::Operator, None, &[], before_no).await?;
         raised.extend(page);
-        // They are newest first, and business days never go back, so the last one has the oldest day.
-        let last_day = raised.last().map(|last| last.business_day);
+        // They are newest first, so the last one was told on the oldest day.
+        let last_day = raised.last().map(told_on);
         let is_further_back = last_day.zip(args.since).is_some_and(|(day, since)| day >= since);
         if older.is_none() || !is_further_back {
             break;
         }
         before_no = older;
     }
-    raised.retain(|notice| args.since.is_none_or(|since| notice.business_day >= since));
+    raised.retain(|notice| args.since.is_none_or(|since| told_on(notice) >= since));
     for notice in raised.iter().rev() {
         if args.json {
             println!(
@@ -47,4 +47,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The day on which a notice was told: by the calendar, because the business day stands still while a close does not go on; by the business
+/// day where that is ahead, after a day that was ended early.
+fn told_on(notice: &Raised) -> BusinessDay {
+    notice.business_day.max(BusinessDay::at(notice.created_at))
 }

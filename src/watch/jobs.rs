@@ -36,13 +36,15 @@ pub async fn watch(app: &App) -> anyhow::Result<()> {
     let today = business_day::store::find_today(&mut *app.pool.acquire().await?).await?;
     // A house that was not opened yet has no business day on which to tell anything.
     let Some(today) = today else { return Ok(()) };
-    let when = When { business_day: today, at: app.clock.now() };
+    let at = app.clock.now();
+    // The business day stands still while a close does not go on. What is told once a day is then told once each day of the calendar.
+    let when = When { business_day: today.max(BusinessDay::at(at)), at };
     watch_partners(app, when).await?;
     let mut told: Vec<Notice> = check_calendar(app, when).into_iter().collect();
     told.extend(check_clock(app, when).await?);
     told.extend(check_keys(app, when).await?);
     told.extend(check_stuck_work(app, when).await?);
-    told.extend(check_missing_partners(app, when).await?);
+    told.extend(check_missing_partners(app, today, when).await?);
     notice::raise(&mut *app.pool.acquire().await?, &told).await?;
     Ok(())
 }
@@ -117,7 +119,7 @@ async fn check_stuck_work(app: &App, when: When) -> anyhow::Result<Vec<Notice>> 
 
 /// Partners that are not configured though orders or payouts wait for them. Such a partner is never called, so no failed call
 /// shows it. Nothing is queried where all are configured.
-async fn check_missing_partners(app: &App, when: When) -> anyhow::Result<Vec<Notice>> {
+async fn check_missing_partners(app: &App, today: BusinessDay, when: When) -> anyhow::Result<Vec<Notice>> {
     let is_missing = |partner: &str| app.partners.client(partner).is_err();
     let mut connection = app.pool.acquire().await?;
     let mut missing = Vec::new();
@@ -126,7 +128,7 @@ async fn check_missing_partners(app: &App, when: When) -> anyhow::Result<Vec<Not
             missing.push(channel.partner());
         }
     }
-    if is_missing(payout::NAME) && store::has_payouts_due(&mut connection, when.business_day).await? {
+    if is_missing(payout::NAME) && store::has_payouts_due(&mut connection, today).await? {
         missing.push(payout::NAME);
     }
     Ok(missing.into_iter().map(|partner| notices::partner_missing(partner, when)).collect())

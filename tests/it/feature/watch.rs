@@ -11,6 +11,7 @@ use fenqi::watch::model::Outage;
 use fenqi::watch::store;
 use sqlx::PgPool;
 
+use super::house_command::Program;
 use super::partner::{DELIVER, call};
 use crate::house;
 
@@ -232,4 +233,21 @@ async fn operators_hear_each_day_of_what_lies_there_until_somebody_looks(pool: P
         ];
         assert_eq!(told(&app).await, if is_told { wanted.to_vec() } else { Vec::new() });
     }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn while_no_day_can_be_closed_operators_hear_of_it_each_day_of_the_calendar(pool: PgPool) {
+    let app = house::open(pool.clone(), "2026-01-05").await;
+    let stuck = "insert into close_run (business_day, started_at) values ('2026-01-04', $1)";
+    sqlx::query(stuck).bind(app.clock.now() - TimeDelta::hours(2)).execute(&app.pool).await.unwrap();
+    assert_eq!(told(&app).await, ["close_stuck 2026-01-04"]);
+    app.clock.set(app.clock.now() + TimeDelta::days(2));
+    assert_eq!(told(&app).await, ["close_stuck 2026-01-04"; 2]);
+    // What else is told meanwhile bears the business day, which stands still.
+    let other = "insert into notice (audience, kind, body, business_day, created_at)
+                 values ('operator', 'payout_failed', '{}', '2026-01-05', $1)";
+    sqlx::query(other).bind(app.clock.now()).execute(&app.pool).await.unwrap();
+    let fenqi = Program::on(&pool).await;
+    let since = |day: &str| fenqi.done(&["notices", "--since", day]).lines().count();
+    assert_eq!([since("2026-01-05"), since("2026-01-07"), since("2026-01-08")], [3, 2, 0]);
 }

@@ -101,7 +101,7 @@ pub const TO_MERCHANTS: [&str; 12] = [
 pub const TO_FUNDERS: [&str; 2] = ["reserve_low", "advance_overdue"];
 
 /// Every kind of notice to operators; docs/RUNBOOK.md says of each what to do.
-pub const TO_OPERATORS: [&str; 25] = [
+pub const TO_OPERATORS: [&str; 26] = [
     "merchant_applied",
     "deposit_noted",
     "withdrawal_booked",
@@ -123,6 +123,7 @@ pub const TO_OPERATORS: [&str; 25] = [
     "clocks_differ",
     "job_failing",
     "job_dead",
+    "job_waits",
     "messages_dead",
     "close_stuck",
     "application_waits",

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::model::{
-    APPLICATION_WAIT_MAX, CALENDAR_DAYS_BEFORE, CLOSE_TIME_MAX, FAILURES_TOLD, Finding, KEY_DAYS_BEFORE, Outage,
-    UNSEEN_MAX, clock_off, is_end_told,
+    APPLICATION_WAIT_MAX, CALENDAR_DAYS_BEFORE, CLOSE_TIME_MAX, FAILURES_TOLD, Finding, JOB_TIME_MAX, KEY_DAYS_BEFORE,
+    Outage, UNSEEN_MAX, clock_off, is_end_told,
 };
 use super::{notices, store};
 use crate::app::App;
@@ -106,15 +106,17 @@ async fn check_stuck_work(app: &App, when: When) -> anyhow::Result<Vec<Notice>> 
     let mut connection = app.pool.acquire().await?;
     let failing = store::list_failing_jobs(&mut connection, FAILURES_TOLD).await?;
     let dead = store::list_dead_jobs(&mut connection).await?;
+    let waiting_kinds = store::list_waiting_kinds(&mut connection, when.at - JOB_TIME_MAX).await?;
     let partners = store::list_partners_with_dead_letters(&mut connection).await?;
     let stuck = store::find_stuck_close(&mut connection, when.at - CLOSE_TIME_MAX).await?;
     let waiting = store::find_waiting_application(&mut connection, when.at - APPLICATION_WAIT_MAX).await?;
     let failing = failing.iter().map(|job| notices::job_failing(job, when));
     let dead = dead.iter().map(|job| notices::job_dead(job, when));
+    let jobs_wait = waiting_kinds.iter().map(|kind| notices::job_waits(kind, when));
     let partners = partners.iter().map(|partner| notices::messages_dead(partner, when));
     let stuck = stuck.map(|day| notices::close_stuck(day, when));
     let waiting = waiting.map(|oldest| notices::application_waits(oldest, when));
-    Ok(failing.chain(dead).chain(partners).chain(stuck).chain(waiting).collect())
+    Ok(failing.chain(dead).chain(jobs_wait).chain(partners).chain(stuck).chain(waiting).collect())
 }
 
 /// Partners that are not configured though orders or payouts wait for them. Such a partner is never called, so no failed call

@@ -22,6 +22,9 @@ const LAST_DAYS: i64 = 7;
 /// How many failures of a job are told. It has then failed for three quarters of an hour, and is tried for more than another
 /// day; to tell only after that would be late.
 pub const FAILURES_TOLD: i16 = 10;
+/// How long a job may be due without having ended. All take seconds or minutes: one that takes an hour waits for something that does not
+/// come, or no worker takes it because all of them do.
+pub const JOB_TIME_MAX: TimeDelta = TimeDelta::hours(1);
 /// The close of a million loans takes seconds; one that takes an hour needs a person.
 pub const CLOSE_TIME_MAX: TimeDelta = TimeDelta::hours(1);
 /// How long an applicant waits for a person's decision before operators are told.

@@ -46,6 +46,11 @@ pub fn job_dead(job: &FailedJob, when: When) -> Notice {
     Notice::to_operators("job_dead", named(job), when)
 }
 
+/// Jobs of this kind have been due for long and have not ended; their work waits.
+pub fn job_waits(kind: &str, when: When) -> Notice {
+    Notice::to_operators("job_waits", json!({ "kind": kind }), when)
+}
+
 fn named(job: &FailedJob) -> Value {
     json!({ "job": job.job_id, "kind": job.kind })
 }

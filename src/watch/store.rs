@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use super::model::{CallHistory, Outage};
 use crate::base::BusinessDay;
 use crate::base::id::{ApplicationId, JobId};
+use crate::jobs::JobKind;
 use crate::partner::wechat;
 
 /// The most calls of the whole house that are looked through: far more than are made between two looks, and few enough to be
@@ -200,6 +201,19 @@ pub async fn list_dead_jobs(connection: &mut PgConnection) -> sqlx::Result<Vec<F
         FailedJob,
         r#"select job_id as "job_id: JobId", kind from job where status = 'dead' order by run_at, job_id limit $1"#,
         JOBS_MAX
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The kinds of the jobs that were due before then and have not ended: no worker has taken them, or none has come to their end. A kind that
+/// this version of the program does not know waits for a newer one.
+pub async fn list_waiting_kinds(connection: &mut PgConnection, before: DateTime<Utc>) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"select distinct kind as "kind!" from job
+           where status in ('ready', 'running') and run_at < $1 and kind = any($2) order by 1"#,
+        before,
+        &JobKind::ALL.map(JobKind::name) as &[&str],
     )
     .fetch_all(connection)
     .await

@@ -224,6 +224,7 @@ async fn operators_hear_each_day_of_what_lies_there_until_somebody_looks(pool: P
         let wanted = [
             "job_failing",
             "job_dead",
+            "job_waits",
             "messages_dead harbour-bank",
             "messages_dead merchant",
             "close_stuck 2026-01-04",
@@ -250,4 +251,26 @@ async fn while_no_day_can_be_closed_operators_hear_of_it_each_day_of_the_calenda
     let fenqi = Program::on(&pool).await;
     let since = |day: &str| fenqi.done(&["notices", "--since", day]).lines().count();
     assert_eq!([since("2026-01-05"), since("2026-01-07"), since("2026-01-08")], [3, 2, 0]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn operators_hear_of_jobs_that_nobody_takes_or_that_come_to_no_end(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let now = app.clock.now();
+    for (kind, status, minutes) in [
+        ("ask_partners", "running", 61),
+        ("pay_out", "ready", 61),
+        ("withhold", "ready", 59),
+        ("prune_jobs", "done", 61),
+        ("of_a_newer_program", "ready", 61),
+    ] {
+        let job = "insert into job (job_id, kind, unique_key, status, run_at, locked_until, created_at)
+                   values (gen_random_uuid(), $1, 'one', $2, $3, $4, $3)";
+        let due_at = now - TimeDelta::minutes(minutes);
+        sqlx::query(job).bind(kind).bind(status).bind(due_at).bind(now).execute(&app.pool).await.unwrap();
+    }
+    assert_eq!(told(&app).await, ["job_waits"; 2]);
+    let kinds = "select body ->> 'kind' from notice order by notice_no";
+    let kinds: Vec<String> = sqlx::query_scalar(kinds).fetch_all(&app.pool).await.unwrap();
+    assert_eq!(kinds, ["ask_partners", "pay_out"]);
 }

@@ -131,16 +131,18 @@ async fn enqueue_last(app: &App, entry: Entry) -> anyhow::Result<()> {
     if now - last > CATCH_UP {
         return Ok(());
     }
-    let job = NewJob {
-        kind: entry.kind,
-        unique_key: last.with_timezone(&Shanghai).format("%Y-%m-%d %H:%M").to_string(),
-        created_at: now,
-    };
+    let job = NewJob { kind: entry.kind, unique_key: key_of(last), created_at: now };
     let mut connection = app.pool.acquire().await?;
     if !store::enqueue(&mut connection, &job).await? {
         store::enqueue_anew(&mut connection, &job, CLOCKS_APART).await?;
+        store::forget_ahead(&mut connection, entry.kind, &key_of(now + CLOCKS_APART)).await?;
     }
     Ok(())
+}
+
+/// The key of an entry's job for this time. Keys sort as their times do.
+fn key_of(time: DateTime<Utc>) -> String {
+    time.with_timezone(&Shanghai).format("%Y-%m-%d %H:%M").to_string()
 }
 
 /// The times of the timetable after `from`, up to and including `to`, in order. An entry that comes more often than every

@@ -172,6 +172,38 @@ async fn what_failed_while_a_clock_ran_ahead_or_died_with_its_worker_is_not_put_
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_done_while_a_clock_ran_ahead_is_done_again_at_its_time(pool: PgPool) {
+    let app = house::open(pool, "2026-01-05").await;
+    let (today, next_day): (BusinessDay, BusinessDay) = ("2026-01-05".parse().unwrap(), "2026-01-06".parse().unwrap());
+    let done_at = async |day: BusinessDay, time: &str| {
+        app.clock.set(day.instant(time.parse().unwrap()));
+        timetable::catch_up(&app).await.unwrap();
+        let mut done = Vec::new();
+        while let Some(job) = claim(&app, "worker").await {
+            let mut connection = app.pool.acquire().await.unwrap();
+            assert!(store::finish(&mut connection, job.job_id, "worker", app.clock.now()).await.unwrap());
+            done.push(job.kind);
+        }
+        done.sort_unstable();
+        done
+    };
+    let often = ["ask_partners", "pay_out", "watch_reserves", "withhold"];
+    // The clock is a day ahead.
+    assert_eq!(done_at(next_day, "10:00:00").await.len(), timetable::TIMETABLE.len());
+    assert_eq!(done_at(next_day, "10:10:00").await, often);
+    // It is set right. What it has asked for is forgotten as soon as the present times are enqueued.
+    assert_eq!(done_at(today, "11:00:00").await.len(), timetable::TIMETABLE.len());
+    assert!(done_at(today, "11:00:30").await.is_empty());
+    assert_eq!(done_at(next_day, "10:00:00").await.len(), timetable::TIMETABLE.len());
+    assert_eq!(done_at(next_day, "10:10:00").await, often);
+    // What was done at its time is done once, and so is a job of another key.
+    assert!(enqueue(&app, JobKind::Withhold, "wh_1").await);
+    assert_eq!(done_at(next_day, "10:10:30").await, ["withhold"]);
+    assert!(done_at(next_day, "10:10:40").await.is_empty());
+    assert!(!enqueue(&app, JobKind::Withhold, "wh_1").await);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_no_tick_has_asked_for_is_asked_for_a_little_later(pool: PgPool) {
     let app = house::open(pool, "2026-01-05").await;
     let keeping = {

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::LoanStatus;
-use super::api_store::{self, InstallmentView, LoanView, PlanView, WantedLoans, WantedPlans};
+use super::api_store::{self, InstallmentView, LoanView, PlanView, WantedLate, WantedLoans, WantedPlans};
 use crate::app::App;
 use crate::base::id::{FunderId, LineId, LoanId};
 use crate::http::Problem;
-use crate::http::api::{Cursor, FunderCaller, Limit, Listed, Named, Page, PageParams, Params};
+use crate::http::api::{Cursor, Day, FunderCaller, Limit, Listed, Named, Page, PageParams, Params};
 
 /// Which loans.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -23,6 +23,10 @@ pub struct LoanParams {
     /// Only loans with this status.
     #[param(inline)]
     status: Option<LoanStatus>,
+    /// Only loans with a billed installment that was due before this day and of which principal, interest or a fee is not paid. For those that
+    /// are more than 30 days late, 30 days before the business day.
+    #[param(value_type = Option<Day>)]
+    due_before: Option<Day>,
     /// Most rows in a page, from 1 to 200; 50 if left out.
     #[serde(default)]
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
@@ -47,7 +51,13 @@ pub async fn list_loans(
         after: params.cursor.map(|cursor| cursor.0.uuid()),
     };
     let limit = params.limit.0;
-    let rows = api_store::list_loans(&mut connection, caller.funder_id, &wanted, limit + 1).await?;
+    let rows = match params.due_before {
+        None => api_store::list_loans(&mut connection, caller.funder_id, &wanted, limit + 1).await?,
+        Some(Day(due_before)) => {
+            let late = WantedLate { wanted: &wanted, due_before };
+            api_store::list_late_loans(&mut connection, caller.funder_id, late, limit + 1).await?
+        }
+    };
     Ok(Json(Page::of(rows, limit, |loan: &LoanView| loan.loan_id)))
 }
 
@@ -100,7 +110,7 @@ pub struct Installments {
 ///
 /// All installments of the current repayment schedule, each with what was repaid and what refunds took off. An installment that was billed is
 /// shown with the amounts of its bill. What is still owed of principal, interest or fee is its amount less its `…_paid_fen` and its
-/// `…_returned_fen`.
+/// `…_returned_fen`; of a voided loan nothing is owed.
 #[utoipa::path(get, path = "/funder/loans/{loan_id}/installments", tag = "funder", params(("loan_id" = LoanId, Path)),
     responses((status = 200, description = "The installments of the loan's current repayment schedule.", body = Installments)),
     security(("signature" = ["loans:read"])))]

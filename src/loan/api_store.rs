@@ -30,12 +30,18 @@ pub struct LoanView {
     /// Contract interest rate a year, as a fraction; 0 for flat-fee and interest-free plans. Without any guarantee charge.
     #[schema(value_type = String, example = "0.14")]
     pub annual_rate: Decimal,
-    /// Principal lent, in fen. Outstanding principal is this less `principal_paid_fen` and `principal_returned_fen`.
+    /// Principal lent, in fen.
     pub principal_fen: Fen,
     /// Principal repaid so far, in fen.
     pub principal_paid_fen: Fen,
     /// Principal taken off by refunds so far, in fen.
     pub principal_returned_fen: Fen,
+    /// Outstanding principal, in fen: `principal_fen` less `principal_paid_fen` and `principal_returned_fen`, and 0 of a voided loan. Over all
+    /// loans it is what your book has as loan principal.
+    pub outstanding_fen: Fen,
+    /// Due date of the oldest billed installment of which principal, interest or a fee is not paid; null if there is none. The loan is late from
+    /// the next day on.
+    pub oldest_unpaid_due_on: Option<BusinessDay>,
     /// `open`, `paid`, `refunded` if refunds ended it, or `voided` if its purchase was cancelled on its own business day.
     #[schema(example = "open")]
     pub status: String,
@@ -67,7 +73,16 @@ macro_rules! select_loans {
                       merchant_id as "merchant_id: MerchantId", product_id as "product_id: ProductId", product_version, grade,
                       periods, annual_rate, principal_fen as "principal_fen: Fen",
                       principal_paid_fen as "principal_paid_fen: Fen",
-                      principal_returned_fen as "principal_returned_fen: Fen", status, schedule_version,
+                      principal_returned_fen as "principal_returned_fen: Fen",
+                      case when status = 'voided' then 0
+                           else principal_fen - principal_paid_fen - principal_returned_fen end as "outstanding_fen!: Fen",
+                      (select min(i.due_on) from bill_line i
+                       where i.line_id = loan.line_id and i.loan_id = loan.loan_id
+                             and i.principal_paid_fen + i.principal_returned_fen + i.interest_paid_fen
+                                 + i.interest_returned_fen + i.fee_paid_fen + i.fee_returned_fen
+                                 < i.principal_fen + i.interest_fen + i.fee_fen)
+                          as "oldest_unpaid_due_on?: BusinessDay",
+                      status, schedule_version,
                       made_on as "made_on: BusinessDay", closed_on as "closed_on: BusinessDay",
                       (select c.business_day from charge_off c where c.line_id = loan.line_id and c.loan_id = loan.loan_id)
                           as "charged_off_on?: BusinessDay"
@@ -92,6 +107,43 @@ pub async fn list_loans(
         wanted.line_id,
         wanted.status.map(LoanStatus::name),
         wanted.after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Which late loans.
+#[derive(Clone, Copy, Debug)]
+pub struct WantedLate<'a> {
+    pub wanted: &'a WantedLoans,
+    /// Only those with an installment that was due before this day and is not paid.
+    pub due_before: BusinessDay,
+}
+
+/// A funder's late loans after `wanted.after`, the oldest first. They are found by the open bills of those days, because the loans that
+/// are not late are many.
+pub async fn list_late_loans(
+    connection: &mut PgConnection,
+    funder_id: FunderId,
+    WantedLate { wanted, due_before }: WantedLate<'_>,
+    limit: i64,
+) -> sqlx::Result<Vec<LoanView>> {
+    select_loans!(
+        "where funder_id = $1 and ($2::uuid is null or line_id = $2) and ($3::text is null or status = $3)
+               and ($4::uuid is null or loan_id > $4)
+               and loan_id in (
+                   select i.loan_id from bill b join bill_line i on i.line_id = b.line_id and i.due_on = b.due_on
+                   where b.status = 'open' and b.due_on < $5
+                         and i.principal_paid_fen + i.principal_returned_fen + i.interest_paid_fen
+                             + i.interest_returned_fen + i.fee_paid_fen + i.fee_returned_fen
+                             < i.principal_fen + i.interest_fen + i.fee_fen)
+         order by loan_id limit $6",
+        funder_id.uuid(),
+        wanted.line_id,
+        wanted.status.map(LoanStatus::name),
+        wanted.after,
+        due_before.date(),
         limit,
     )
     .fetch_all(connection)

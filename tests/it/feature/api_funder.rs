@@ -13,7 +13,7 @@ use fenqi::partner::signature::Identity;
 use fenqi::product::{self, draft_store};
 use fenqi::purchase::Decision;
 use fenqi::repayment::jobs::submit_withholdings;
-use fenqi::repayment::{PayoffOrder, early_payoff, payoff_quote};
+use fenqi::repayment::{PayoffOrder, Transfer, early_payoff, payoff_quote, record_transfer};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -113,6 +113,49 @@ async fn told_of_orders(town: &Town) -> Vec<String> {
     let told = "select concat_ws(' ', kind, body ->> 'funder', body ->> 'amount_fen') from notice
                 where audience = 'operator' and kind in ('deposit_noted', 'withdrawal_booked') order by notice_no";
     sqlx::query_scalar(told).fetch_all(&town.app.pool).await.unwrap()
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn a_treasurer_sees_what_is_outstanding_in_all_and_which_loans_are_late(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    let lines = town.open_lines(2, WISH).await;
+    let wish = |line: usize, key: &str, fen| town.wish(lines[line], key, fen, ("harbour-standard", 3));
+    let bought = town.buy(vec![wish(0, "p-1", 120_000), wish(1, "p-2", 90_000), wish(0, "p-3", 60_000)]).await;
+    town.void(&bought[2]).await;
+    let cardless = "update bank_card set status = 'unbound', is_default = false
+                    where borrower_id = (select borrower_id from credit_line where line_id = $1)";
+    sqlx::query(cardless).bind(lines[1]).execute(&town.app.pool).await.unwrap();
+    town.live_until("2026-01-26").await;
+    let loan = async |place: usize| {
+        let Decision::Authorised { loan_id } = bought[place].decision else { panic!("{:?}", bought[place]) };
+        desk.get(&format!("/funder/loans/{loan_id}")).await.ok()
+    };
+    let (paid, late, voided) = (loan(0).await, loan(1).await, loan(2).await);
+    let fen = |loan: &Value, name: &str| loan[name].as_i64().unwrap();
+    assert!(fen(&paid, "principal_paid_fen") > 0, "{paid}");
+    assert_eq!(fen(&paid, "outstanding_fen"), 120_000 - fen(&paid, "principal_paid_fen"));
+    assert_eq!((fen(&voided, "principal_fen"), fen(&voided, "outstanding_fen")), (60_000, 0));
+    let all: i64 = [&paid, &late, &voided].iter().map(|loan| fen(loan, "outstanding_fen")).sum();
+    let in_book = "select sum(debit_fen - credit_fen)::bigint from ledger_day where account = 201";
+    assert_eq!(all, town.fen(in_book).await);
+    assert_eq!(all, town.fen("select sum(used_fen)::bigint from credit_line").await);
+
+    let since = |loan: &Value| loan["oldest_unpaid_due_on"].clone();
+    assert_eq!([since(&paid), since(&late), since(&voided)], [Value::Null, json!("2026-01-25"), Value::Null]);
+    let listed = async |query: &str| desk.get(&format!("/funder/loans?{query}")).await.ok()["items"].clone();
+    assert_eq!(listed("due_before=2026-01-26").await, json!([late]));
+    assert_eq!(listed("due_before=2026-01-25").await, json!([]), "it is a day late, and not two");
+    assert_eq!(listed(&format!("due_before=2026-01-26&status=open&line_id={}", lines[1])).await, json!([late]));
+    assert_eq!(listed(&format!("due_before=2026-01-26&line_id={}", lines[0])).await, json!([]));
+    let stranger = desk.stranger(&town.app).await;
+    assert_eq!(stranger.get("/funder/loans?due_before=2026-01-26").await.ok()["items"], json!([]));
+
+    let owed = town.fen("select principal_fen + interest_fen + fee_fen from bill where status = 'open'").await;
+    let (line_id, amount) = (lines[1], Fen::new(owed));
+    let (bank_reference, operator) = ("T-1".to_owned(), "Li Na".to_owned());
+    let transfer = Transfer { line_id, amount, bank_reference, received_on: None, operator };
+    record_transfer(&town.app, &transfer).await.unwrap();
+    assert_eq!((since(&loan(1).await), listed("due_before=2026-01-26").await), (Value::Null, json!([])));
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -39,6 +39,9 @@ pub struct LoanView {
     /// Outstanding principal, in fen: `principal_fen` less `principal_paid_fen` and `principal_returned_fen`, and 0 of a voided loan. Over all
     /// loans it is what your book has as loan principal.
     pub outstanding_fen: Fen,
+    /// Interest or fees that the merchant pays you instead of the customer, in fen, as in `loan_made`; what refunds returned of it is in their
+    /// `subsidy_returned_fen`. 0 of a voided loan.
+    pub subsidy_fen: Fen,
     /// Due date of the oldest billed installment of which principal, interest or a fee is not paid; null if there is none. The loan is late from
     /// the next day on.
     pub oldest_unpaid_due_on: Option<BusinessDay>,
@@ -76,6 +79,9 @@ macro_rules! select_loans {
                       principal_returned_fen as "principal_returned_fen: Fen",
                       case when status = 'voided' then 0
                            else principal_fen - principal_paid_fen - principal_returned_fen end as "outstanding_fen!: Fen",
+                      (select coalesce(sum(p.subsidy_fen), 0)::bigint from purchase p
+                       where p.purchase_id = loan.purchase_id and p.line_id = loan.line_id and p.status <> 'voided')
+                          as "subsidy_fen!: Fen",
                       (select min(i.due_on) from bill_line i
                        where i.line_id = loan.line_id and i.loan_id = loan.loan_id
                              and i.principal_paid_fen + i.principal_returned_fen + i.interest_paid_fen

@@ -179,6 +179,8 @@ pub struct LoanRefundView {
     pub fee_back_fen: Fen,
     /// Part of `fee_back_fen` that had been paid after the loan was charged off, in fen.
     pub fee_back_recovered_fen: Fen,
+    /// Part of the loan's `subsidy_fen` that the merchant gets back from you, in fen; deducted from the subsidies in your remittance of the day.
+    pub subsidy_returned_fen: Fen,
     /// Version of the loan's repayment schedule after the refund.
     #[schema(example = 2)]
     pub schedule_version: i32,
@@ -201,7 +203,8 @@ pub async fn list_refunds_of_funder(
                   interest_waived_fen as "interest_waived_fen: Fen",
                   interest_back_fen as "interest_back_fen: Fen",
                   interest_back_recovered_fen as "interest_back_recovered_fen: Fen", fee_back_fen as "fee_back_fen: Fen",
-                  fee_back_recovered_fen as "fee_back_recovered_fen: Fen", schedule_version,
+                  fee_back_recovered_fen as "fee_back_recovered_fen: Fen",
+                  subsidy_returned_fen as "subsidy_returned_fen: Fen", schedule_version,
                   business_day as "business_day: BusinessDay", created_at
            from refund
            where funder_id = $1 and ($2::uuid is null or refund_id = $2) and ($3::date is null or business_day = $3)

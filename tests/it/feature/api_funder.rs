@@ -159,6 +159,30 @@ async fn a_treasurer_sees_what_is_outstanding_in_all_and_which_loans_are_late(po
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_subsidies_of_a_remittance_are_found_in_loans_and_refunds(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    let line_id = town.open_lines(1, WISH).await[0];
+    let wish = |key: &str| town.wish(line_id, key, 120_000, ("harbour-free", 3));
+    let bought = town.buy(vec![wish("p-1"), wish("p-2")]).await;
+    town.void(&bought[1]).await;
+    town.close_today().await;
+    town.refund(&bought[0], 30_000, "r-1").await;
+    town.close_today().await;
+
+    let items = async |list: &str| desk.get(&format!("/funder/{list}")).await.ok()["items"].clone();
+    // A half of a percent for each of three periods, and nothing of the purchase that was voided.
+    for (status, subsidy_fen) in [("open", 1_800), ("voided", 0)] {
+        let loans = items(&format!("loans?status={status}")).await;
+        assert_eq!((loans.as_array().unwrap().len(), &loans[0]["subsidy_fen"]), (1, &json!(subsidy_fen)), "{status}");
+    }
+    let refunds = items("refunds").await;
+    assert_eq!(refunds[0]["subsidy_returned_fen"], 450);
+    let remitted = items("remittances").await;
+    let subsidies = [&remitted[0]["subsidy_fen"], &remitted[1]["subsidy_fen"]];
+    assert_eq!(subsidies, [&json!(1_800), &json!(-450)]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn what_an_early_payoff_collected_stands_on_no_bill(pool: PgPool) {
     let (town, desk, _) = open(pool).await;
     let line_id = town.open_lines(1, WISH).await[0];

@@ -19,6 +19,11 @@ pub struct RepaymentView {
     /// daily file); `reversal` if it reverses an earlier repayment.
     #[schema(example = "withholding")]
     pub source: String,
+    /// The withholding that collected it, or whose result the channel's file told; null unless `source` is `withholding` or `channel_file`.
+    pub withholding_id: Option<WithholdingId>,
+    /// The bank's reference of the transfer; null unless `source` is `transfer`.
+    #[schema(example = "ICBC-20260302-7781")]
+    pub bank_reference: Option<String>,
     /// The repayment that is reversed, whose amounts are repeated here with a minus sign; null unless `source` is `reversal`.
     pub reverses: Option<RepaymentId>,
     /// Amount received, in fen; negative for a reversal.
@@ -65,6 +70,9 @@ pub async fn list_repayments(
     sqlx::query_as!(
         RepaymentView,
         r#"select repayment_id as "repayment_id: RepaymentId", line_id as "line_id: LineId", source,
+                  case when source in ('withholding', 'channel_file') then source_reference::uuid end
+                      as "withholding_id?: WithholdingId",
+                  case when source = 'transfer' then source_reference end as bank_reference,
                   case when source = 'reversal' then source_reference::uuid end as "reverses?: RepaymentId",
                   amount_fen as "amount_fen: Fen", loan_ids as "loan_ids: Vec<LoanId>", periods,
                   principal_fen as "principal_fen: Vec<Fen>", interest_fen as "interest_fen: Vec<Fen>",

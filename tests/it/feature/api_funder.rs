@@ -85,6 +85,9 @@ async fn a_core_reads_a_loan_through_its_life(pool: PgPool) {
         let id = items[0][format!("{}_id", &list[..list.len() - 1])].as_str().unwrap();
         assert_eq!(desk.get(&format!("/funder/{list}/{id}")).await.ok(), items[0]);
     }
+    let repaid = desk.get("/funder/repayments").await.ok()["items"][0].clone();
+    let collected = desk.get("/funder/withholdings").await.ok()["items"][0]["withholding_id"].clone();
+    assert_eq!((&repaid["withholding_id"], &repaid["bank_reference"]), (&collected, &Value::Null));
     let remittances = desk.get("/funder/remittances").await.ok();
     let paid = remittances["items"].as_array().unwrap().iter().find(|one| one["collected_fen"] != 0).unwrap();
     let detail = desk.get(&format!("/funder/remittances/{}", paid["remittance_id"].as_str().unwrap())).await.ok();
@@ -155,6 +158,8 @@ async fn a_treasurer_sees_what_is_outstanding_in_all_and_which_loans_are_late(po
     let (bank_reference, operator) = ("T-1".to_owned(), "Li Na".to_owned());
     let transfer = Transfer { line_id, amount, bank_reference, received_on: None, operator };
     record_transfer(&town.app, &transfer).await.unwrap();
+    let repaid = desk.get(&format!("/funder/repayments?line_id={line_id}")).await.ok()["items"][0].clone();
+    assert_eq!((&repaid["bank_reference"], &repaid["withholding_id"]), (&json!("T-1"), &Value::Null));
     assert_eq!((since(&loan(1).await), listed("due_before=2026-01-26").await), (Value::Null, json!([])));
 }
 

@@ -103,7 +103,8 @@ pub async fn download_statement(
 
 /// List your remittances, the oldest day first
 ///
-/// A remittance passes on to you what was collected on a business day. It is made when the day is closed.
+/// A remittance passes on to you what was collected on a business day. It is made when the day is closed. A day on which nothing was
+/// collected, subsidised or given back has none.
 #[utoipa::path(get, path = "/funder/remittances", tag = "funder", params(SettledParams<RemittanceView>),
     responses((status = 200, description = "A page of your remittances.", body = Page<RemittanceView>)),
     security(("signature" = ["remittances:read"])))]

@@ -173,6 +173,7 @@ async fn the_subsidies_of_a_remittance_are_found_in_loans_and_refunds(pool: PgPo
     town.close_today().await;
     town.refund(&bought[0], 30_000, "r-1").await;
     town.close_today().await;
+    town.close_today().await;
 
     let items = async |list: &str| desk.get(&format!("/funder/{list}")).await.ok()["items"].clone();
     // A half of a percent for each of three periods, and nothing of the purchase that was voided.
@@ -185,6 +186,7 @@ async fn the_subsidies_of_a_remittance_are_found_in_loans_and_refunds(pool: PgPo
     let remitted = items("remittances").await;
     let subsidies = [&remitted[0]["subsidy_fen"], &remitted[1]["subsidy_fen"]];
     assert_eq!(subsidies, [&json!(1_800), &json!(-450)]);
+    assert_eq!(remitted.as_array().unwrap().len(), 2, "of the third day, on which nothing came in, there is none");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 use crate::base::id::FunderId;
 use crate::base::{BusinessDay, Fen};
 
-/// One journal entry of the reserve. Holds of several purchases may be entered as one sum, at the latest at the end of the business day.
+/// One journal entry of the reserve. Holds of several purchases may be entered as one sum, at the latest at the end of the business day. A business
+/// day's `clearing` is entered after the day has ended, possibly behind entries of the next day: the balances at the end of a day are the sums of
+/// all entries up to that business day, as in the manifest of its files, and not always those after its last entry.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReserveEntryView {
     /// Number of the entry within the reserve; higher is later.
@@ -25,7 +27,7 @@ pub struct ReserveEntryView {
     /// Held balance after the entry, in fen.
     pub held_after_fen: Fen,
     /// What caused it, by `kind`: the bank's reference (`deposit`, `withdrawal`), the first of the purchases (`hold`), the voided purchase
-    /// (`release`), the business day that was cleared (`clearing`), or the refund (`refund`).
+    /// (`release`), `clearing of` the business day (`clearing`), or the refund (`refund`).
     #[schema(example = "ICBC-20260302-7781")]
     pub source: String,
     pub business_day: BusinessDay,

@@ -164,6 +164,32 @@ async fn a_treasurer_sees_what_is_outstanding_in_all_and_which_loans_are_late(po
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_interest_of_a_loan_is_proved_by_the_text_of_its_product_version(pool: PgPool) {
+    let (town, desk, _) = open(pool).await;
+    let line_id = town.open_lines(1, WISH).await[0];
+    town.buy(vec![town.wish(line_id, "p-1", 120_000, ("harbour-standard", 3))]).await;
+    let loan = desk.get("/funder/loans").await.ok()["items"][0].clone();
+    let line = desk.get(&format!("/funder/lines/{line_id}")).await.ok();
+    let path = format!("/funder/products/harbour-standard/versions/{}", loan["product_version"]);
+    let version = desk.get(&path).await.ok();
+    assert_eq!(version["product_id"], loan["product_id"]);
+    let asked = json!({
+        "terms_text": version["terms_text"], "amount_fen": loan["principal_fen"], "periods": loan["periods"],
+        "grade": loan["grade"], "start_on": loan["made_on"], "statement_day": line["statement_day"],
+        "due_day": line["due_day"] });
+    let proved = desk.send("POST", "/funder/products/simulations", None, &asked.to_string()).await.ok();
+    let path = format!("/funder/loans/{}/plans", loan["loan_id"].as_str().unwrap());
+    let plan = desk.get(&path).await.ok()["items"][0].clone();
+    for (of_row, of_plan) in
+        [("due_date", "due_on"), ("principal_fen", "principal_fen"), ("interest_fen", "interest_fen")]
+    {
+        let rows: Vec<&Value> = proved["rows"].as_array().unwrap().iter().map(|row| &row[of_row]).collect();
+        assert_eq!(json!(rows), plan[of_plan], "{of_row}");
+    }
+    assert!(proved["rows"][0]["explained"]["interest"].is_string(), "{proved}");
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn the_subsidies_of_a_remittance_are_found_in_loans_and_refunds(pool: PgPool) {
     let (town, desk, _) = open(pool).await;
     let line_id = town.open_lines(1, WISH).await[0];

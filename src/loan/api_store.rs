@@ -45,7 +45,7 @@ pub struct LoanView {
     /// Due date of the oldest billed installment of which principal, interest or a fee is not paid; null if there is none. The loan is late from
     /// the next day on.
     pub oldest_unpaid_due_on: Option<BusinessDay>,
-    /// `open`, `paid`, `refunded` if refunds ended it, or `voided` if its purchase was cancelled on its own business day.
+    /// `open`, `paid`, `refunded` if refunds alone ended it, or `voided` if its purchase was cancelled on its own business day.
     #[schema(example = "open")]
     pub status: String,
     /// Number of the current version of its repayment schedule.

@@ -118,7 +118,8 @@ pub struct WithholdingView {
     /// or `reversed` (it was first taken for a success, and the money did not come); null unless `status` is `failed`.
     #[schema(example = "insufficient_funds")]
     pub failure: Option<String>,
-    /// Amount that was debited, in fen; less than `amount_fen` if only a part was collected, 0 if none was.
+    /// Amount that was debited, in fen; less than `amount_fen` if only a part was collected, 0 if none was. A debit that only the channel's daily
+    /// file reported is not in it: it is a repayment whose `source` is `channel_file`, with this `withholding_id`.
     pub collected_fen: Fen,
     /// The business day for which it was made.
     pub business_day: BusinessDay,

@@ -52,7 +52,7 @@ pub struct VersionView {
     #[schema(example = "code = \"harbour-standard\"\n…")]
     pub terms_text: String,
     pub published_at: DateTime<Utc>,
-    /// When it was taken off sale; null while it is on sale.
+    /// When it was taken off sale; null if it was not. It is on sale only on the days that its terms name.
     pub withdrawn_at: Option<DateTime<Utc>>,
 }
 

@@ -21,7 +21,7 @@ pub struct BillView {
     pub interest_fen: Fen,
     /// Fees billed, in fen: period fees of `flat_fee` plans and guarantee charges.
     pub fee_fen: Fen,
-    /// `open`, or `paid` once nothing of it is owed any more, by repayments or refunds.
+    /// `open`, or `paid` once nothing of it is owed any more, penalty interest included, by repayments or refunds.
     #[schema(example = "open")]
     pub status: String,
     /// The business day on which it became `paid`; null while it is open.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use serde_json::json;
 use sqlx::PgConnection;
 
 use super::actions::{LatinLabel, Onboarding, check, new_merchant, refuse_if_onboarded};
@@ -13,6 +12,7 @@ use super::agreement_actions;
 use super::join::Draft;
 use super::join_store::{self, DraftRow};
 use super::model::{MerchantRefusal, MerchantStatus};
+use super::notices;
 use super::staff::Role;
 use super::staff_actions::{self, Hiring, StaffAt};
 use super::staff_store::{self, StaffRow};
@@ -24,7 +24,7 @@ use crate::base::person::Mobile;
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
-use crate::notice::{self, Notice};
+use crate::notice;
 use crate::passcode::{self, Window};
 use crate::vault::{Field, Indexed};
 
@@ -184,8 +184,8 @@ pub async fn apply(app: &App, applicant: &Applicant) -> Outcome<StaffId, Merchan
         }
     };
     let when = When { business_day: business_day::store::today(&mut transaction).await?, at: now };
-    let told = Notice::to_operators("merchant_applied", json!({ "merchant": merchant_id }), when);
-    notice::raise(&mut transaction, &[told]).await?;
+    let corrections = join_store::count_corrections(&mut transaction, merchant_id).await?;
+    notice::raise(&mut transaction, &[notices::applied(merchant_id, corrections, when)]).await?;
     transaction.commit().await?;
     Ok(staff_id)
 }

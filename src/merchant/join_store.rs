@@ -99,6 +99,16 @@ pub async fn resubmit(
     Ok(done.rows_affected() == 1)
 }
 
+/// How often an application was corrected after a refusal and sent again.
+pub async fn count_corrections(connection: &mut PgConnection, merchant_id: MerchantId) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from merchant_event where merchant_id = $1 and decision = 'resubmit'"#,
+        merchant_id.uuid()
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// An application as its applicant and operators see it.
 #[derive(Clone, Debug)]
 pub struct ApplicationRow {

@@ -1,5 +1,5 @@
 //! Notices to merchants: of another settlement account, of another agreement, and of an application that lost to another one
-//! of its company.
+//! of its company; and to operators of an application.
 
 use serde_json::json;
 
@@ -7,6 +7,13 @@ use super::agreement::Agreement;
 use crate::base::When;
 use crate::base::id::MerchantId;
 use crate::notice::Notice;
+
+/// Tells operators that an application waits for them. One that was refused, corrected and sent again is told again, also on the same
+/// day: `corrections` counts how often.
+pub fn applied(merchant_id: MerchantId, corrections: i64, when: When) -> Notice {
+    let body = json!({ "merchant": merchant_id, "corrections": corrections });
+    Notice::to_operators("merchant_applied", body, when)
+}
 
 /// Tells a merchant that it is paid to another account from now on; `account_tail` is the end of that account's number, which may be shown.
 pub fn account_changed(merchant_id: MerchantId, account_tail: &str, when: When) -> Notice {

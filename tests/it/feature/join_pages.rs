@@ -296,6 +296,11 @@ async fn whoever_applied_is_told_what_was_decided(pool: PgPool) {
     let account = place.browser.submit(&refused, "/m/join/again", &[]).await;
     let submit = place.browser.submit(&account, "/m/join/account", &ACCOUNT).await;
     place.browser.submit(&submit, "/m/join/submit", &[("confirm_join", "yes")]).await;
+    // The operators too, of each application, though both were sent on one day.
+    let applied =
+        "select (body ->> 'corrections')::bigint from notice where kind = 'merchant_applied' order by notice_no";
+    let applied: Vec<i64> = sqlx::query_scalar(applied).fetch_all(&place.app.pool).await.unwrap();
+    assert_eq!(applied, [0, 1]);
     place.decide(Decision::Accept, "a new licence").await;
     // Decided again, as by a second click, nobody is told twice.
     place.decide(Decision::Accept, "a new licence").await;

@@ -95,9 +95,11 @@ impl Told {
         }
     }
 
+    /// Penalty goes on running: a message that is read the next day, or sent later, says until which day it counts.
     fn tell_borrower(&mut self, late: Late, unpaid: &[&Unpaid]) {
         let owed: Fen = unpaid.iter().map(|unpaid| unpaid.owed.total()).sum();
-        let body = json!({ "line": late.line_id, "due_on": late.due_on, "owed_fen": owed });
+        let until_on = self.when.business_day;
+        let body = json!({ "line": late.line_id, "due_on": late.due_on, "owed_fen": owed, "until_on": until_on });
         self.notices.push(Notice::to_borrower(late.borrower_id, "overdue", body, self.when));
     }
 
@@ -204,6 +206,10 @@ mod tests {
         let messages = told.messages.iter().map(|message| (message.object_id.as_u128(), message.kind, fen(message)));
         assert_eq!(messages.collect::<Vec<_>>(), [(2, "overdue", [0, 958, 0]), (4, "overdue", [42_933, 0, 515])]);
         assert_eq!(told.notices.len(), 1, "the borrower once");
+        let owed =
+            Parts { principal: Fen::new(42_933), interest: Fen::new(958), fee: Fen::new(515), penalty: Fen::new(21) };
+        assert_eq!(told.notices[0].body["owed_fen"], json!(owed.total()));
+        assert_eq!(told.notices[0].body["until_on"], "2026-03-29", "until when penalty is counted in it");
     }
 
     #[test]

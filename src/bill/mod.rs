@@ -19,7 +19,8 @@ pub use loan_h5::find_story;
 pub use model::{BilledInstallment, Parts, Payment};
 pub use own_actions::{LoanStory, all_installments, owed_by_line};
 pub use own_store::{
-    Coming, OwnPending, earlier_versions, find_coming, list_lines, list_outstanding, list_pending, list_schedules,
+    Coming, OwnPending, earlier_versions, find_coming, find_paid, list_lines, list_outstanding, list_pending,
+    list_schedules,
 };
 pub use store::{
     delete_payoff_line, enter_schedules, has_payoff_line, insert_payoff_line, last_period_billed,

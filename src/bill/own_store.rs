@@ -1,6 +1,6 @@
 //! SQL of bills, loans and what moved on them, as their borrower sees them.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -394,6 +394,24 @@ impl Coming {
     pub fn total(&self) -> Fen {
         self.rows.iter().map(|row| row.amount).sum()
     }
+}
+
+/// Those of these bills of which nothing is owed any more.
+pub async fn find_paid(
+    connection: &mut PgConnection,
+    bills: &[(LineId, BusinessDay)],
+) -> sqlx::Result<Vec<(LineId, BusinessDay)>> {
+    let rows = sqlx::query!(
+        r#"select b.line_id as "line_id!: LineId", b.due_on as "due_on!: BusinessDay"
+           from unnest($1::uuid[], $2::date[]) as told(line_id, due_on)
+           join bill b on b.line_id = told.line_id and b.due_on = told.due_on
+           where b.status = 'paid'"#,
+        &bills.iter().map(|(line_id, _)| line_id.uuid()).collect::<Vec<Uuid>>(),
+        &bills.iter().map(|(_, due_on)| due_on.date()).collect::<Vec<NaiveDate>>(),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.line_id, row.due_on)).collect())
 }
 
 /// The first due day of open loans that is not billed, with what falls due on it.

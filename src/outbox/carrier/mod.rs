@@ -4,6 +4,7 @@ pub mod funder;
 pub mod merchant;
 pub mod sms;
 pub mod wechat;
+mod outdated;
 mod singly;
 
 use std::collections::HashMap;
@@ -128,7 +129,7 @@ pub enum Fate {
     Delivered,
     /// The partner will never take it: trying again would change nothing.
     Undeliverable(String),
-    /// There is no recipient and never will be: no call was made.
+    /// There is no recipient and never will be, or nothing to tell any more: no call was made.
     Nowhere(String),
     /// The partner does not want this kind of message: no call was made.
     NotTold,

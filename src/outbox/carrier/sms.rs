@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Carried, Fate, Fates};
+use super::{Carried, Fate, Fates, outdated};
 use crate::app::App;
 use crate::base::Fen;
 use crate::base::id::{BorrowerId, MerchantId};
@@ -23,10 +23,15 @@ use crate::partner::sms::client::{Sent, ShortMessage, send};
 /// A failure of our own.
 pub async fn carry(app: &App, client: &Client, batch: &[Waiting]) -> anyhow::Result<Carried> {
     let reached = reach_all(app, batch).await?;
+    let outdated = outdated::find(app, batch).await?;
     let mut fates = Fates::with_capacity(batch.len());
     let mut messages = Vec::with_capacity(batch.len());
     let mut numbers = HashMap::with_capacity(batch.len());
     for message in batch {
+        if let Some(why) = outdated.get(&message.message_no) {
+            fates.insert(message.message_no, Fate::Nowhere((*why).to_owned()));
+            continue;
+        }
         let refused = match (template(&message.kind), reached.get(&message.message_no)) {
             (Some(template), Some(Reach::Mobile(mobile))) => {
                 // The same message always has the same id, by which the partner knows it again.

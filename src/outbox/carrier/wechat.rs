@@ -9,7 +9,7 @@ use chrono::Datelike as _;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 
-use super::{Broken, Carried, Failure, Fate, Fates, Manner, sms};
+use super::{Broken, Carried, Failure, Fate, Fates, Manner, outdated, sms};
 use crate::app::App;
 use crate::base::BusinessDay;
 use crate::base::id::BorrowerId;
@@ -29,7 +29,8 @@ const CALLS_AT_ONCE: usize = 8;
 pub async fn carry(app: &App, wechat: &WeChat, batch: &[Waiting], manner: Manner<'_>) -> anyhow::Result<Carried> {
     let borrower_ids: Vec<BorrowerId> = batch.iter().map(borrower).collect();
     let wanting = subscription_actions::find_wanting(app, &borrower_ids).await?;
-    let run = Run { app, wechat, wanting, manner, ended: OnceLock::new() };
+    let outdated = outdated::find(app, batch).await?;
+    let run = Run { app, wechat, wanting, outdated, manner, ended: OnceLock::new() };
     let mut by_borrower: BTreeMap<BorrowerId, Vec<&Waiting>> = BTreeMap::new();
     for message in batch {
         by_borrower.entry(borrower(message)).or_default().push(message);
@@ -67,6 +68,8 @@ struct Run<'a> {
     wechat: &'a WeChat,
     /// WeChat identities, by borrower and kind.
     wanting: HashMap<(BorrowerId, String), String>,
+    /// Why messages are not to be sent any more, by their numbers.
+    outdated: HashMap<i64, &'static str>,
     manner: Manner<'a>,
     /// The error after which no other call is begun.
     ended: OnceLock<WeChatError>,
@@ -99,6 +102,9 @@ impl Run<'_> {
     /// No answer, or a refusal that concerns all of our messages.
     async fn send(&self, message: &Waiting) -> Result<Fate, WeChatError> {
         let nowhere = |why: &str| Ok(Fate::Nowhere(why.to_owned()));
+        if let Some(why) = self.outdated.get(&message.message_no) {
+            return nowhere(why);
+        }
         let Some(openid) = self.wanting.get(&(borrower(message), message.kind.clone())) else {
             return nowhere(NOT_SUBSCRIBED);
         };

@@ -100,6 +100,40 @@ async fn a_person_who_was_erased_is_not_written_to(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn what_was_paid_while_messages_waited_is_not_asked_for_any_more(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app.clone(), 1_000_000).await;
+    let line_id = town.open_lines(1, WISH).await[0];
+    let bills =
+        "insert into bill (line_id, due_on, statement_on, principal_fen, interest_fen, fee_fen, status, paid_on)
+         select line_id, date '2026-01-28', date '2026-01-10', 3000, 0, 0, 'paid', date '2026-01-12' from credit_line
+         union all
+         select line_id, date '2026-02-28', date '2026-02-10', 3000, 0, 0, 'open', null from credit_line";
+    sqlx::query(bills).execute(&app.pool).await.unwrap();
+    let borrower_id: BorrowerId =
+        sqlx::query_scalar("select borrower_id from borrower").fetch_one(&app.pool).await.unwrap();
+    let when = When { business_day: town.today().await, at: app.clock.now() };
+    let told = |(kind, due_on): (&'static str, &str)| {
+        let body = json!({ "line": line_id, "due_on": due_on, "total_fen": 3_000, "owed_fen": 3_000 });
+        Notice::to_borrower(borrower_id, kind, body, when)
+    };
+    let kinds = ["bill_issued", "due_soon", "overdue"];
+    let notices: Vec<Notice> =
+        ["2026-01-28", "2026-02-28"].into_iter().flat_map(|day| kinds.map(|kind| told((kind, day)))).collect();
+    notice::raise(&mut app.pool.acquire().await.unwrap(), &notices).await.unwrap();
+    // The partner takes messages again on the day after the second bill was due.
+    app.clock.set(when.business_day.plus_days(55).instant("10:00:00".parse().unwrap()));
+    assert_eq!(deliver_outbox(&app).await.unwrap().failed, 0);
+    let sent: Vec<String> =
+        lock(&world.sms).messages_to("13800138000").iter().map(|message| message.template.clone()).collect();
+    assert_eq!(sent, ["bill_issued", "overdue"], "of the bill that is still open");
+    let why =
+        "select concat(last_error, ', ', count(*)) from outbox where ending is not null group by last_error order by 1";
+    let why: Vec<String> = sqlx::query_scalar(why).fetch_all(&app.pool).await.unwrap();
+    assert_eq!(why, ["not deliverable: the bill is paid, 3", "not deliverable: the due day has passed, 1"]);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_notice_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
     let borrower_id = BorrowerId::mint(app.clock.now());

@@ -321,7 +321,7 @@ impl House<'_> {
     /// Does what the day put off, such as to warn the funder of a low reserve, and tells the funder's core what happened today.
     async fn tell(&mut self, day: BusinessDay) -> anyhow::Result<()> {
         let started = Instant::now();
-        self.app.clock.set(day.instant(at(22, 0)));
+        self.app.clock.set(day.instant(at(21, 45)));
         run_ready(self.app, "demo").await?;
         outbox::jobs::deliver_outbox(self.app).await?;
         self.times.add("messages", started);

@@ -5,7 +5,7 @@ pub mod model;
 pub mod store;
 pub mod jobs;
 
-pub use model::{Audience, MOBILE_GIVEN_UP, Notice, Raised};
+pub use model::{Audience, MOBILE_GIVEN_UP, NOT_AT_NIGHT, Notice, Raised, is_night};
 pub use model::{SHORT_MESSAGES, SHORT_MESSAGES_TO_MERCHANTS, WECHAT_MESSAGES};
 pub use model::{TO_BORROWERS, TO_FUNDERS, TO_MERCHANTS, TO_OPERATORS};
 pub use store::raise;

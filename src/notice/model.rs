@@ -1,6 +1,9 @@
 //! What a notice is, whom it is for, and the lists of all kinds.
 
-use chrono::{DateTime, Utc};
+use std::ops::Range;
+
+use chrono::{DateTime, Timelike as _, Utc};
+use chrono_tz::Asia::Shanghai;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -52,6 +55,17 @@ pub const SHORT_MESSAGES_TO_MERCHANTS: [&str; 3] =
 /// Kinds that a borrower may also be told in WeChat, where a template is configured and the borrower has agreed to it there.
 pub const WECHAT_MESSAGES: [&str; 6] =
     ["bill_issued", "due_soon", "overdue", "withheld", "withholding_failed", "limit_changed"];
+
+/// Kinds that wait until the morning where they would go out by SMS or in WeChat at night: nobody is pressed to pay then.
+pub const NOT_AT_NIGHT: [&str; 1] = ["overdue"];
+
+/// The hours in Shanghai in which a debt that is late may be collected, as the trade's own rules have them.
+const DAYTIME_HOURS: Range<u32> = 8..22;
+
+/// Whether it is night for [`NOT_AT_NIGHT`].
+pub fn is_night(at: DateTime<Utc>) -> bool {
+    !DAYTIME_HOURS.contains(&at.with_timezone(&Shanghai).hour())
+}
 
 /// Every kind of notice to borrowers, each with the fields of its body that its words need; the words stand in `web/locales`.
 pub const TO_BORROWERS: [(&str, &[&str]); 24] = [
@@ -187,4 +201,17 @@ pub struct Raised {
     pub created_at: DateTime<Utc>,
     /// `None` while it is unread.
     pub read_at: Option<DateTime<Utc>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_night_from_ten_until_eight_in_shanghai() {
+        let day: BusinessDay = "2026-03-29".parse().unwrap();
+        let at = |time: &str| is_night(day.instant(time.parse().unwrap()));
+        assert_eq!(["00:05:00", "07:59:59", "22:00:00"].map(at), [true; 3]);
+        assert_eq!(["08:00:00", "12:00:00", "21:59:59"].map(at), [false; 3]);
+    }
 }

@@ -12,6 +12,7 @@ use super::carrier::{Batch, Carried, Carrier, Failure, Fate, Fates, Manner};
 use super::model::{AfterFailure, Pace, Turn};
 use super::store::{self, Failed, Waiting};
 use crate::app::App;
+use crate::notice::is_night;
 use crate::partner::shape;
 
 /// The longest error text that is stored.
@@ -148,8 +149,8 @@ impl Run<'_> {
     /// partner is down.
     async fn deliver_failed(&mut self, due_at: DateTime<Utc>) -> anyhow::Result<bool> {
         loop {
-            let limit = self.pace.size() as i64;
-            let batch = store::failed_due(self.connection, self.partner, due_at, limit).await?;
+            let (but, limit) = (self.not_now(), self.pace.size() as i64);
+            let batch = store::failed_due(self.connection, self.partner, due_at, but, limit).await?;
             if batch.is_empty() {
                 return Ok(true);
             }
@@ -167,8 +168,8 @@ impl Run<'_> {
         let up_to_no = if self.carrier.keeps_to_horizon() { settled_no } else { i64::MAX };
         let mut from_no = 0;
         loop {
-            let limit = self.pace.size() as i64;
-            let batch = store::fresh(self.connection, self.partner, from_no..=up_to_no, limit).await?;
+            let (but, limit) = (self.not_now(), self.pace.size() as i64);
+            let batch = store::fresh(self.connection, self.partner, from_no..=up_to_no, but, limit).await?;
             if batch.is_empty() {
                 return Ok(true);
             }
@@ -189,6 +190,11 @@ impl Run<'_> {
     fn makes_room(&mut self) -> bool {
         self.ended.is_cut = self.turn.is_over() && !self.pace.is_in_doubt();
         self.ended.is_cut
+    }
+
+    /// Kinds of messages that are not sent at this hour.
+    fn not_now(&self) -> &'static [&'static str] {
+        if is_night(self.app.clock.now()) { self.carrier.not_at_night() } else { &[] }
     }
 
     /// Sends a batch, stores what became of its messages, and says where to go on.

@@ -210,12 +210,13 @@ pub async fn has_living(connection: &mut PgConnection, partner: &str) -> sqlx::R
 }
 
 /// Messages that failed before, or are replayed, and are due: an object's in order, and none while an earlier one of the
-/// object is not due or was given up. None at all while the partner is paused. What a clock that ran ahead has put off is
-/// due.
+/// object is not due or was given up. None at all while the partner is paused, and none of the kinds in `but`. What a clock
+/// that ran ahead has put off is due.
 pub async fn failed_due(
     connection: &mut PgConnection,
     partner: &str,
     now: DateTime<Utc>,
+    but: &[&str],
     limit: i64,
 ) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
@@ -224,7 +225,7 @@ pub async fn failed_due(
                   o.next_attempt_at
            from outbox o
            where o.partner = $1 and o.delivered_at is null and o.attempts > 0 and o.dead_at is null
-                 and (o.next_attempt_at <= $2 or o.next_attempt_at > $4)
+                 and (o.next_attempt_at <= $2 or o.next_attempt_at > $4) and o.kind <> all($5)
                  and not exists (select from outbox f
                                  where f.partner = o.partner and f.object_id = o.object_id
                                        and f.delivered_at is null and f.attempts > 0 and f.message_no < o.message_no
@@ -234,18 +235,21 @@ pub async fn failed_due(
         partner,
         now,
         limit,
-        delayed_until_max(now)
+        delayed_until_max(now),
+        but as &[&str],
     )
     .fetch_all(connection)
     .await
 }
 
 /// Messages that were never tried, in a range of numbers, in order, without those whose object has a failed one. None while
-/// the partner is paused, which is asked for each batch because a run may last long.
+/// the partner is paused, which is asked for each batch because a run may last long. None of the kinds in `but`, and nothing
+/// waits behind these.
 pub async fn fresh(
     connection: &mut PgConnection,
     partner: &str,
     numbers: RangeInclusive<i64>,
+    but: &[&str],
     limit: i64,
 ) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
@@ -254,15 +258,17 @@ pub async fn fresh(
                   o.next_attempt_at
            from outbox o
            where o.partner = $1 and o.delivered_at is null and o.message_no between $2 and $4 and o.attempts = 0
+                 and o.kind <> all($5)
                  and not exists (select from outbox f
                                  where f.partner = o.partner and f.object_id = o.object_id
-                                       and f.delivered_at is null and f.attempts > 0)
+                                       and f.delivered_at is null and f.attempts > 0 and f.kind <> all($5))
                  and not exists (select from outbox_partner p where p.partner = $1 and p.paused_at is not null)
            order by o.partner, o.message_no limit $3"#,
         partner,
         *numbers.start(),
         limit,
         *numbers.end(),
+        but as &[&str],
     )
     .fetch_all(connection)
     .await

@@ -17,6 +17,7 @@ use super::store::Waiting;
 use crate::app::App;
 use crate::base::id::MerchantId;
 use crate::merchant::notification::merchant_of;
+use crate::notice::NOT_AT_NIGHT;
 use crate::partner::wechat::{NAME as WECHAT, WeChat};
 use crate::partner::{CallError, Client, funder_core, sms as sms_partner};
 
@@ -85,6 +86,14 @@ impl Carrier<'_> {
         match self {
             Carrier::Funder(_) | Carrier::Sms(_) | Carrier::WeChat(_) => Retries::Growing,
             Carrier::Merchant(_) => Retries::AsWeChatPay,
+        }
+    }
+
+    /// Kinds of messages that wait until the morning. No other message to the same person waits behind them.
+    pub fn not_at_night(self) -> &'static [&'static str] {
+        match self {
+            Carrier::Sms(_) | Carrier::WeChat(_) => &NOT_AT_NIGHT,
+            Carrier::Funder(_) | Carrier::Merchant(_) => &[],
         }
     }
 

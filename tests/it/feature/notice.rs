@@ -134,6 +134,31 @@ async fn what_was_paid_while_messages_waited_is_not_asked_for_any_more(pool: PgP
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn who_is_late_is_told_in_daytime_and_nothing_else_waits_for_it(pool: PgPool) {
+    let (app, world) = house::open_in_world(pool, "2026-01-05").await;
+    let town = town::found(app.clone(), 1_000_000).await;
+    let line_id = town.open_lines(1, WISH).await[0];
+    deliver_outbox(&app).await.unwrap();
+    let borrower_id: BorrowerId =
+        sqlx::query_scalar("select borrower_id from borrower").fetch_one(&app.pool).await.unwrap();
+    let day = town.today().await;
+    town.set_time(day.next(), "00:06:00");
+    let when = When { business_day: day, at: app.clock.now() };
+    let overdue = json!({ "line": line_id, "due_on": "2025-12-28", "owed_fen": 3_000 });
+    let notices = [("overdue", overdue), ("pin_reset", json!({ "mobile_on": "2026-01-06" }))];
+    let notices = notices.map(|(kind, body)| Notice::to_borrower(borrower_id, kind, body, when));
+    notice::raise(&mut app.pool.acquire().await.unwrap(), &notices).await.unwrap();
+    for (time, told) in [("00:06:00", vec!["pin_reset"]), ("07:59:00", vec![]), ("08:00:00", vec!["overdue"])] {
+        town.set_time(day.next(), time);
+        let before = lock(&world.sms).sent();
+        deliver_outbox(&app).await.unwrap();
+        let sent: Vec<String> =
+            lock(&world.sms).messages_to("13800138000").iter().map(|message| message.template.clone()).collect();
+        assert_eq!(sent[before..], told, "{time}");
+    }
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn a_notice_is_removed_when_it_is_older_than_the_rule(pool: PgPool) {
     let (app, _world) = house::open_in_world(pool, "2026-01-05").await;
     let borrower_id = BorrowerId::mint(app.clock.now());

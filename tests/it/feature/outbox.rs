@@ -392,7 +392,7 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     enqueue(&app, 1, 3).await;
     let mut connection = app.pool.acquire().await.unwrap();
     let now = app.clock.now();
-    let sent = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 10).await.unwrap();
+    let sent = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, &[], 10).await.unwrap();
     let numbers: Vec<i64> = sent.iter().map(|message| message.message_no).collect();
     let dead = |message: &store::Waiting| store::Failed {
         message_no: message.message_no,
@@ -404,29 +404,32 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
     store::mark_failed(&mut connection, &[dead(&sent[0]), dead(&sent[1])]).await.unwrap();
     let range = actions::Replay { from_no: Some(numbers[0]), to_no: Some(numbers[1]), ..actions::Replay::default() };
     assert_eq!(actions::replay(&app, asked, range, Attempt::First).await.unwrap(), 2);
-    let beyond = store::fresh(&mut connection, "funder_core", numbers[2]..=i64::MAX, 10).await.unwrap();
+    let beyond = store::fresh(&mut connection, "funder_core", numbers[2]..=i64::MAX, &[], 10).await.unwrap();
     assert!(beyond.is_empty(), "the third waits for those before it");
     let failed = event_store::list_failed(&mut connection, None, (false, 0), 10).await.unwrap();
     assert!(failed.is_empty(), "a replay is no failure");
     // The first fails once more; the second was tried as often and is due, but waits for it.
-    let replayed = store::failed_due(&mut connection, "funder_core", now, 10).await.unwrap();
+    let replayed = store::failed_due(&mut connection, "funder_core", now, &[], 10).await.unwrap();
     let later = store::Failed { dead_at: None, next_attempt_at: now + TimeDelta::seconds(5), ..dead(&replayed[0]) };
     store::mark_failed(&mut connection, &[later]).await.unwrap();
-    assert!(store::failed_due(&mut connection, "funder_core", now, 10).await.unwrap().is_empty());
+    assert!(store::failed_due(&mut connection, "funder_core", now, &[], 10).await.unwrap().is_empty());
     app.clock.set(now + TimeDelta::seconds(5));
     assert_eq!(deliver_outbox(&app).await.unwrap(), Summary { delivered: 3, failed: 0, died: 0 });
     assert_eq!(arrived(&world, 1), [0, 1, 2]);
 
     // What is on its way while its range is replayed comes again in its place, whatever becomes of it: the core may have lost it.
     enqueue(&app, 1, 1).await;
-    let fresh = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 10).await.unwrap();
+    let fresh = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, &[], 10).await.unwrap();
     let range = actions::Replay { to_no: Some(fresh[0].message_no), ..range };
     assert_eq!(actions::replay(&app, asked, range, Attempt::First).await.unwrap(), 4);
     store::mark_delivered(&mut connection, &[&fresh[0]], app.clock.now()).await.unwrap();
     assert_eq!(pending(&app).await, 4);
-    assert!(store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 10).await.unwrap().is_empty(), "it is the last");
+    assert!(
+        store::fresh(&mut connection, "funder_core", 0..=i64::MAX, &[], 10).await.unwrap().is_empty(),
+        "it is the last"
+    );
     app.clock.set(now + TimeDelta::seconds(6));
-    let again = store::failed_due(&mut connection, "funder_core", app.clock.now(), 10).await.unwrap();
+    let again = store::failed_due(&mut connection, "funder_core", app.clock.now(), &[], 10).await.unwrap();
     assert_eq!(actions::replay(&app, asked, range, Attempt::First).await.unwrap(), 4);
     store::mark_not_told(&mut connection, &[&again[0]], now).await.unwrap();
     store::mark_undeliverable(&mut connection, &[(&again[1], "nobody".to_owned())], now).await.unwrap();
@@ -436,7 +439,7 @@ async fn what_is_replayed_stays_ahead_of_what_was_never_sent_also_for_a_run_that
 
     // And what came before those that are replayed comes again behind them.
     enqueue(&app, 1, 1).await;
-    let fresh = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 10).await.unwrap();
+    let fresh = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, &[], 10).await.unwrap();
     let range = actions::Replay { to_no: Some(numbers[1]), ..range };
     assert_eq!(actions::replay(&app, asked, range, Attempt::First).await.unwrap(), 2);
     store::mark_delivered(&mut connection, &[&fresh[0]], app.clock.now()).await.unwrap();
@@ -452,7 +455,7 @@ async fn whoever_is_resumed_is_told_at_once_what_failed_before_but_not_what_was_
     let now = app.clock.now();
     enqueue(&app, 9, 1).await;
     let mut connection = app.pool.acquire().await.unwrap();
-    let message_no = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 1).await.unwrap()[0].message_no;
+    let message_no = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, &[], 1).await.unwrap()[0].message_no;
     let dead = store::Failed { message_no, due_at: now, next_attempt_at: now, dead_at: Some(now), error: "no".into() };
     store::mark_failed(&mut connection, &[dead]).await.unwrap();
     enqueue(&app, 1, 2).await;
@@ -480,7 +483,7 @@ async fn what_failed_is_noted_in_the_order_of_its_numbers_beside_whoever_replays
     enqueue(&app, 2, 1).await;
     enqueue(&app, 1, 1).await;
     let mut connection = app.pool.acquire().await.unwrap();
-    let waiting = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 2).await.unwrap();
+    let waiting = store::fresh(&mut connection, "funder_core", 0..=i64::MAX, &[], 2).await.unwrap();
     let failure =
         |message_no| store::Failed { message_no, due_at: now, next_attempt_at: now, dead_at: None, error: "no".into() };
     let failed: Vec<store::Failed> = waiting.iter().map(|message| failure(message.message_no)).collect();
@@ -546,7 +549,7 @@ async fn a_pause_ends_a_run_in_its_middle(pool: PgPool) {
     let asked = Asked { partner: "funder_core", by: "li" };
     enqueue(&app, 1, 2).await;
     let mut connection = app.pool.acquire().await.unwrap();
-    let mut next = async || store::fresh(&mut connection, "funder_core", 0..=i64::MAX, 1).await.unwrap().len();
+    let mut next = async || store::fresh(&mut connection, "funder_core", 0..=i64::MAX, &[], 1).await.unwrap().len();
     assert_eq!(next().await, 1);
     let _ = actions::pause(&app, asked).await.unwrap();
     assert_eq!(next().await, 0);

@@ -31,7 +31,7 @@ impl Audience {
 }
 
 /// Kinds that a borrower is also told by SMS, each by the SMS partner's template of the same name.
-pub const SHORT_MESSAGES: [&str; 10] = [
+pub const SHORT_MESSAGES: [&str; 12] = [
     "application_approved",
     "application_refused",
     "application_under_review",
@@ -40,6 +40,8 @@ pub const SHORT_MESSAGES: [&str; 10] = [
     "withholding_failed",
     "card_invalid",
     "overdue",
+    "transfer_taken_back",
+    "repayment_reversed",
     "pin_reset",
     "mobile_changed",
 ];

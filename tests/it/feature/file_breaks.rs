@@ -32,6 +32,9 @@ async fn a_success_that_no_file_tells_of_within_a_day_is_a_break(pool: PgPool) {
     let told = "select kind || ' ' || (body->>'amount_fen') from outbox
                 where kind like 'repayment%' and partner <> 'sms' and $1::uuid is not null order by message_no";
     assert_eq!(book.words(told).await, ["repayment 103600", "repayment_reversed -103600"]);
+    let borrower = "select body->>'amount_fen' from outbox
+                    where kind = 'repayment_reversed' and partner = 'sms' and $1::uuid is not null";
+    assert_eq!(book.words(borrower).await, ["103600"], "and who believed to have paid, by SMS");
     crate::journey::told_as_documented(&book.app.pool).await;
 }
 

@@ -110,6 +110,9 @@ async fn two_confirmations_at_once_take_a_transfer_back_once(pool: PgPool) {
     assert_eq!(book.words(corrected).await, [transfer.uuid().to_string()]);
     assert_eq!(book.words("select status from bill where line_id = $1").await, ["open"]);
     assert_eq!(book.used().await, Fen::new(300_000));
+    let told = "select body ->> 'amount_fen' from outbox
+                where partner = 'sms' and kind = 'transfer_taken_back' and $1::uuid is not null";
+    assert_eq!(book.words(told).await, ["103600"], "who believes to have paid hears of it, and once");
     book.assert_whole().await;
 }
 

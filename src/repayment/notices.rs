@@ -9,14 +9,16 @@ use crate::base::id::BorrowerId;
 use crate::base::{Fen, When};
 use crate::notice::Notice;
 
-/// The channel refused the card for good; the borrower should see to it.
+/// The channel refused the card for good; the borrower should see to it. Here and in [`withholding_failed`] the body says of which
+/// day the order was: a short message may arrive when the money was taken since.
 pub fn card_invalid(order: &Withholding, when: When) -> Notice {
-    Notice::to_borrower(
-        order.borrower_id,
-        "card_invalid",
-        json!({ "line": order.line_id, "card": order.card_id, "amount_fen": order.amount }),
-        when,
-    )
+    let body = json!({
+        "line": order.line_id,
+        "card": order.card_id,
+        "amount_fen": order.amount,
+        "tried_on": order.business_day,
+    });
+    Notice::to_borrower(order.borrower_id, "card_invalid", body, when)
 }
 
 /// Money was taken from the card.
@@ -37,6 +39,7 @@ pub fn withholding_failed(order: &Withholding, failure: Failure, when: When) -> 
         "withholding": order.withholding_id,
         "purpose": order.purpose.stored().0,
         "amount_fen": order.amount,
+        "tried_on": order.business_day,
         "failure": failure.stored(),
     });
     Notice::to_borrower(order.borrower_id, "withholding_failed", body, when)

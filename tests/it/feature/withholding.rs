@@ -185,13 +185,15 @@ async fn a_failure_is_told_once_a_day_also_where_the_next_channel_meets_it(pool:
     world.script("withholding_b", card(), vec![too_little(), too_little()]);
     let book = book::keep(app).await;
     book.live_until(DUE_DAY).await;
-    let told = "select body->>'failure' from notice where kind = 'withholding_failed' and $1::uuid is not null";
+    let told = "select concat_ws(' of ', body->>'failure', body->>'tried_on') from notice
+                where kind = 'withholding_failed' and $1::uuid is not null";
+    let once = [format!("insufficient_funds of {DUE_DAY}")];
     assert_eq!(submit_withholdings(&book.app).await.unwrap().failed, 2);
-    assert_eq!(book.words(told).await, ["insufficient_funds"]);
+    assert_eq!(book.words(told).await, once);
     book.set_time(DUE_DAY, "15:00:30");
     assert_eq!(retry_withholdings(&book.app).await.unwrap(), 1);
     assert_eq!(submit_withholdings(&book.app).await.unwrap().failed, 1);
-    assert_eq!(book.words(told).await, ["insufficient_funds"], "the borrower has been told today");
+    assert_eq!(book.words(told).await, once, "the borrower has been told today");
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]

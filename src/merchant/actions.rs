@@ -217,7 +217,7 @@ pub async fn decide(app: &App, judgement: &Judgement) -> Outcome<Step, MerchantR
     if !store::update_status(&mut transaction, &change).await? {
         return Err(Fault::Failed(anyhow::anyhow!("a locked merchant changed its status")));
     }
-    tell_applicant(&mut transaction, &change).await?;
+    tell_merchant(&mut transaction, &change).await?;
     let others = refuse_others(&mut transaction, &company, &change).await?;
     let detail = json!({ "before": before.name(), "after": after.name() });
     audit::record(&mut transaction, app, Act::new(Action::MerchantDecided, change.merchant_id, detail)).await?;
@@ -266,16 +266,25 @@ async fn refuse_others(
     Ok(others)
 }
 
-/// Tells the applicant of an acceptance or a refusal. Other decisions are told to nobody here.
-async fn tell_applicant(connection: &mut PgConnection, change: &DecidedChange<'_>) -> sqlx::Result<()> {
-    let kind = match change.decision {
-        Decision::Accept => "merchant_accepted",
-        Decision::Refuse => "merchant_refused",
-        Decision::Suspend | Decision::Resume | Decision::Close => return Ok(()),
-    };
+/// Tells a merchant of a decision: its applicant why, and by SMS too; its staff only that they can sell again or no more, since
+/// the reason for that may name people.
+async fn tell_merchant(connection: &mut PgConnection, change: &DecidedChange<'_>) -> sqlx::Result<()> {
     let when = When { business_day: business_day::store::today(connection).await?, at: change.at };
-    let told = Notice::to_merchant(change.merchant_id, kind, json!({ "because": change.reason }), when);
-    tell(connection, told, change.merchant_id, kind).await
+    let to_applicant = |kind| Notice::to_merchant(change.merchant_id, kind, json!({ "because": change.reason }), when);
+    let to_staff = |kind| [Notice::to_merchant(change.merchant_id, kind, json!({}), when)];
+    match change.decision {
+        Decision::Accept => {
+            let kind = "merchant_accepted";
+            tell(connection, to_applicant(kind), change.merchant_id, kind).await
+        }
+        Decision::Refuse => {
+            let kind = "merchant_refused";
+            tell(connection, to_applicant(kind), change.merchant_id, kind).await
+        }
+        Decision::Suspend => notice::raise(connection, &to_staff("merchant_suspended")).await,
+        Decision::Resume => notice::raise(connection, &to_staff("merchant_resumed")).await,
+        Decision::Close => notice::raise(connection, &to_staff("merchant_closed")).await,
+    }
 }
 
 /// Tells the applicant on the pages, and by SMS with the template of that name. A merchant that an operator entered has no

@@ -98,10 +98,13 @@ pub const TO_BORROWERS: [(&str, &[&str]); 24] = [
 ];
 
 /// Every kind of notice to merchants.
-pub const TO_MERCHANTS: [&str; 12] = [
+pub const TO_MERCHANTS: [&str; 15] = [
     "merchant_accepted",
     "merchant_refused",
     "merchant_passed_over",
+    "merchant_suspended",
+    "merchant_resumed",
+    "merchant_closed",
     "payment_received",
     "settlement_paid",
     "settlement_reversed",

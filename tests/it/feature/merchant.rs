@@ -81,6 +81,9 @@ async fn an_application_is_checked_filed_once_and_decided(pool: PgPool) {
 
     let events: i64 = sqlx::query_scalar("select count(*) from merchant_event").fetch_one(&app.pool).await.unwrap();
     assert_eq!(events, 3);
+    let told = "select kind from notice where audience = 'merchant' order by notice_no";
+    let told: Vec<String> = sqlx::query_scalar(told).fetch_all(&app.pool).await.unwrap();
+    assert_eq!(told, ["merchant_suspended", "merchant_closed"], "each once; nobody has applied on the pages");
     let mut connection = app.pool.acquire().await.unwrap();
     let terms = merchant::load_merchants(&mut connection, &[merchant_id]).await.unwrap();
     assert_eq!((terms[0].status, terms[0].category.as_str()), (MerchantStatus::Closed, "dining"));

@@ -10,6 +10,9 @@ merchant-notice-settlement_reversed = The bank says that { $amount_fen } under r
 merchant-notice-merchant_accepted = Your application was accepted: you can take payments
 merchant-notice-merchant_refused = Your application was not accepted: { $because }. Correct it and send it again
 merchant-notice-merchant_passed_over = Your application was not accepted, because another application of the same company was. If nobody of your company sent that one, contact customer service
+merchant-notice-merchant_suspended = You can take no payments for the time being, and can still refund. Call customer service to learn more
+merchant-notice-merchant_resumed = You can take payments again
+merchant-notice-merchant_closed = Your merchant account was closed, and you can take no more payments. Call customer service to learn more
 merchant-notice-merchant_account_changed = What you sell is paid to another account from now on, which ends in { $account_tail }. If nobody of your company asked for that, call customer service at once
 merchant-notice-merchant_agreement_changed =
     { $refund ->

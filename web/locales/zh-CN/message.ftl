@@ -10,6 +10,9 @@ merchant-notice-settlement_reversed = 银行告知，结算款 { $amount_fen }�
 merchant-notice-merchant_accepted = 入网申请已通过，可以收款了
 merchant-notice-merchant_refused = 入网申请没有通过：{ $because }。可以修改后重新提交
 merchant-notice-merchant_passed_over = 入网申请没有通过，因为这家企业的另一份申请已经通过。如果那份不是贵公司提交的，请联系客服
+merchant-notice-merchant_suspended = 您暂时不能收款，仍可以退款。请联系客服了解情况
+merchant-notice-merchant_resumed = 您又可以收款了
+merchant-notice-merchant_closed = 您的商户账户已关闭，不能再收款。请联系客服了解情况
 merchant-notice-merchant_account_changed = 您的结算账户已更换，今后的结算款打到尾号 { $account_tail } 的账户。如果贵公司没有人提出过更换，请立即联系客服
 merchant-notice-merchant_agreement_changed =
     { $refund ->

@@ -11,7 +11,7 @@ pub fn address(kind: &str, body: &Value) -> String {
         "bill_issued" => format!("/bills/{}", named("due_on")),
         "due_soon" | "overdue" => "/bills/pay".to_owned(),
         "withheld" | "withholding_failed" => format!("/repayments/{}", named("withholding")),
-        "card_invalid" => "/me/cards".to_owned(),
+        "card_invalid" | "money_delayed" => "/me/cards".to_owned(),
         "no_card" => "/me/cards/new".to_owned(),
         "purchase_voided" | "refund" => format!("/purchases/{}", named("purchase")),
         "pin_changed" | "pin_reset" | "mobile_changed" => "/me/sessions".to_owned(),

@@ -12,8 +12,9 @@ use crate::notice::{self, Audience, Raised};
 use crate::page::Page;
 
 /// The kinds that only those may see who may see settlements: what was paid out or is held, to which account, and at which fee.
-const OF_SETTLEMENTS: [&str; 6] = [
+const OF_SETTLEMENTS: [&str; 7] = [
     "settlement_paid",
+    "settlement_delayed",
     "settlement_reversed",
     "merchant_account_changed",
     "merchant_agreement_changed",

@@ -31,7 +31,7 @@ impl Audience {
 }
 
 /// Kinds that a borrower is also told by SMS, each by the SMS partner's template of the same name.
-pub const SHORT_MESSAGES: [&str; 12] = [
+pub const SHORT_MESSAGES: [&str; 13] = [
     "application_approved",
     "application_refused",
     "application_under_review",
@@ -42,6 +42,7 @@ pub const SHORT_MESSAGES: [&str; 12] = [
     "overdue",
     "transfer_taken_back",
     "repayment_reversed",
+    "money_delayed",
     "pin_reset",
     "mobile_changed",
 ];
@@ -70,7 +71,7 @@ pub fn is_night(at: DateTime<Utc>) -> bool {
 }
 
 /// Every kind of notice to borrowers, each with the fields of its body that its words need; the words stand in `web/locales`.
-pub const TO_BORROWERS: [(&str, &[&str]); 24] = [
+pub const TO_BORROWERS: [(&str, &[&str]); 25] = [
     ("application_approved", &["limit_fen"]),
     ("application_refused", &["reason", "review"]),
     ("application_under_review", &[]),
@@ -89,6 +90,7 @@ pub const TO_BORROWERS: [(&str, &[&str]); 24] = [
     ("refund", &["amount_fen", "principal_fell_fen", "owed_back_fen", "purchase"]),
     ("money_returned", &["amount_fen", "paid_on"]),
     ("money_not_returned", &["amount_fen"]),
+    ("money_delayed", &["amount_fen"]),
     ("transfer_received", &["amount_fen", "excess_fen"]),
     ("transfer_taken_back", &["amount_fen"]),
     ("repayment_reversed", &["amount_fen"]),
@@ -98,7 +100,7 @@ pub const TO_BORROWERS: [(&str, &[&str]); 24] = [
 ];
 
 /// Every kind of notice to merchants.
-pub const TO_MERCHANTS: [&str; 15] = [
+pub const TO_MERCHANTS: [&str; 16] = [
     "merchant_accepted",
     "merchant_refused",
     "merchant_passed_over",
@@ -107,6 +109,7 @@ pub const TO_MERCHANTS: [&str; 15] = [
     "merchant_closed",
     "payment_received",
     "settlement_paid",
+    "settlement_delayed",
     "settlement_reversed",
     "refund",
     "purchase_voided",

@@ -36,6 +36,24 @@ pub fn paid(payout: &Locked, bank_reference: &str, when: When) -> Option<Notice>
     }
 }
 
+/// The notice that a payment is not made for the time being, because the channel or the bank does not take it: operators see to it, but
+/// as a rule it is the payee's account or card that is closed. `None` for a remittance: operators call the funder.
+pub fn delayed(payout: &Locked, when: When) -> Option<Notice> {
+    let body = |source: Value| json!({ "source": source, "amount_fen": payout.amount });
+    match payout.kind {
+        PayoutKind::Settlement => {
+            let merchant_id = MerchantId::from_uuid(payout.beneficiary_id);
+            let source = json!(SettlementId::from_uuid(payout.source_id));
+            Some(Notice::to_merchant(merchant_id, "settlement_delayed", body(source), when))
+        }
+        PayoutKind::Borrower => {
+            let borrower_id = BorrowerId::from_uuid(payout.beneficiary_id);
+            Some(Notice::to_borrower(borrower_id, "money_delayed", body(json!(payout.source_id)), when))
+        }
+        PayoutKind::Remittance => None,
+    }
+}
+
 /// The notice that a payment was not made after all, to whoever had been told of it.
 pub fn taken_back(payout: &Locked, when: When) -> Option<Notice> {
     let body = |source: Value| {

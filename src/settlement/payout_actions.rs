@@ -186,6 +186,7 @@ impl Round {
             Learned::Failed { failure } => {
                 self.tally.failed += 1;
                 self.tell_operators("payout_failed", failure_body(payout, &failure));
+                self.notices.extend(notices::delayed(payout, self.when));
                 let change = Change { failure: Some(failure), ..becomes(payout, PayoutStatus::Failed) };
                 self.changes.push(change);
             }

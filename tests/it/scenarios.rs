@@ -120,6 +120,7 @@ scenarios! {
     transfer_taken_back "transfer-taken-back",
     transfer_recorded_late "transfer-recorded-late",
     left_over_denied "left-over-denied",
+    payback_refused "payback-refused",
     billed_interest_falls "billed-interest-falls",
     billed_interest_parts "billed-interest-parts",
     interest_first_parts "interest-first-parts",

@@ -6,6 +6,7 @@ merchant-notice-payment_received = Payments received: { $count }, { $amount_fen 
 merchant-notice-purchase_voided = A purchase of { $amount_fen } was undone and is not settled
 merchant-notice-refund = { $amount_fen } was refunded and is taken off your settlement
 merchant-notice-settlement_paid = { $amount_fen } was paid to your account on { $paid_on }, bank reference { $bank_reference }
+merchant-notice-settlement_delayed = { $amount_fen } could not be paid to your account yet. We see to it. If that account is closed, call customer service
 merchant-notice-settlement_reversed = The bank says that { $amount_fen } under reference { $bank_reference } was not paid to your account after all. It is paid again
 merchant-notice-merchant_accepted = Your application was accepted: you can take payments
 merchant-notice-merchant_refused = Your application was not accepted: { $because }. Correct it and send it again

@@ -6,6 +6,7 @@ merchant-notice-payment_received = 收到 { $count } 笔付款，共 { $amount_f
 merchant-notice-purchase_voided = 一笔 { $amount_fen } 的交易已撤销，不结算
 merchant-notice-refund = 退款 { $amount_fen } 已完成，从结算里扣减
 merchant-notice-settlement_paid = 结算款 { $amount_fen } 已于{ $paid_on }打到您的账户，银行流水号 { $bank_reference }
+merchant-notice-settlement_delayed = 结算款 { $amount_fen } 没能打到您的账户，我们正在处理。如果这个账户已注销，请联系客服
 merchant-notice-settlement_reversed = 银行告知，结算款 { $amount_fen }（流水号 { $bank_reference }）实际没有打到您的账户，会重新打款
 merchant-notice-merchant_accepted = 入网申请已通过，可以收款了
 merchant-notice-merchant_refused = 入网申请没有通过：{ $because }。可以修改后重新提交

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::id::ApplicationId;
 use crate::base::{BusinessDay, Fen, counted};
-use crate::cli::line::Who;
+use crate::cli::by::Who;
 use crate::cli::listed::{ASKED_MAX, NEWER, cut, say_cut};
 use crate::cli::look_at::look_at;
 use crate::cli::trial;

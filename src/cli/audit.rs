@@ -11,7 +11,7 @@ use crate::audit::entry::KnownBy;
 use crate::audit::{self, Entry, Link, Search, store};
 use crate::base::BusinessDay;
 use crate::base::hex::{hex_decode, hex_encode};
-use crate::cli::line::filled;
+use crate::cli::typed::filled;
 use crate::cli::{Sharing, find_database, say_if_no_house, set_up};
 use crate::database;
 use crate::verify::store::begin_snapshot;

@@ -12,7 +12,7 @@ use crate::base::person::{Mobile, ResidentId};
 use crate::bill::own_store;
 use crate::borrower::mobile_actions::{Former, NewMobile, StatedBy, change_mobile, find_former};
 use crate::borrower::{self, BorrowerRefusal};
-use crate::cli::line::Who;
+use crate::cli::by::Who;
 use crate::cli::trial;
 use crate::credit::actions::open_lines;
 use crate::credit::closing_actions::{self, Closing};

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use crate::audit::Person;
-use crate::cli::line::filled;
+use crate::cli::typed::filled;
 
 /// The option `--by` of commands that may be run without naming a person.
 #[derive(clap::Args)]
@@ -17,6 +17,17 @@ impl By {
     pub fn person(&self) -> Person {
         self.by.as_deref().map_or_else(|| Person::system_user(&user()), Person::typed)
     }
+}
+
+/// Who does it, and why.
+#[derive(clap::Args)]
+pub struct Who {
+    /// Who does it
+    #[arg(long, value_parser = filled)]
+    pub by: String,
+    /// Why, for whoever asks later
+    #[arg(long, value_parser = filled)]
+    pub reason: String,
 }
 
 /// The user who logged in, even if they have become another one since (`sudo`); if that is not known, the user that the program runs as.

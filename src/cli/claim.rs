@@ -8,12 +8,12 @@ use crate::base::Fen;
 use crate::base::id::{ClaimId, LoanId};
 use crate::claim::model::{BookedWrongly, Stated};
 use crate::claim::{self, ClaimStatus, Listed, Paying, TakingBack};
-use crate::cli::line::filled;
 use crate::cli::listed::{ASKED_MAX, OLDER, cut, say_cut};
 use crate::cli::look_at::look_at;
 use crate::cli::sign::quoted;
 use crate::cli::transfer::bank_reference;
 use crate::cli::trial;
+use crate::cli::typed::filled;
 
 const LIST: &str = "fenqi claim list";
 

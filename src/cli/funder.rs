@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::base::Fen;
 use crate::cli::by::By;
-use crate::cli::line::one_line;
+use crate::cli::typed::one_line;
 use crate::cli::{ensure_open, trial};
 use crate::error::Fault;
 use crate::funder::actions::TermsChange;

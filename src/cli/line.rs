@@ -11,10 +11,10 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::id::LineId;
 use crate::base::person::Mobile;
-use crate::base::typed::is_one_line;
 use crate::base::{Fen, counted};
 use crate::bill::own_store::{self, Loans, OwnLoan};
 use crate::borrower;
+use crate::cli::by::Who;
 use crate::cli::trial;
 use crate::credit::line_actions::{self, ManualChange};
 use crate::credit::store::{self, Changed};
@@ -84,17 +84,6 @@ pub struct Named {
     /// In place of the line, the mobile of a borrower who has one line
     #[arg(long, conflicts_with = "line")]
     mobile: Option<Mobile>,
-}
-
-/// Who does it, and why.
-#[derive(clap::Args)]
-pub struct Who {
-    /// Who does it
-    #[arg(long, value_parser = filled)]
-    pub by: String,
-    /// Why, for whoever asks later
-    #[arg(long, value_parser = filled)]
-    pub reason: String,
 }
 
 /// What a person freezes a line for. Lateness freezes it by itself, and paying lifts that.
@@ -224,20 +213,5 @@ pub async fn find_line(app: &App, named: &Named) -> anyhow::Result<LineId> {
             let named: Vec<String> = several.iter().map(|line| line.line_id.to_string()).collect();
             bail!("{borrower_id} has several lines, name one: {}", named.join(", "))
         }
-    }
-}
-
-/// Parses an option that must not be blank.
-pub fn filled(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() { Err("it must not be empty".to_owned()) } else { one_line(text) }
-}
-
-/// Parses an option that lists and the audit trail show in a line with others: it must be one line without control characters.
-pub fn one_line(text: &str) -> Result<String, String> {
-    if is_one_line(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("it must stand on one line, without control characters".to_owned())
     }
 }

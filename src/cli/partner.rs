@@ -16,8 +16,7 @@ use crate::access::{self, AccessRefusal, AddressRange, PartnerKind, Scope, store
 use crate::app::App;
 use crate::audit::Person;
 use crate::base::Clock;
-use crate::cli::line::one_line;
-use crate::cli::typed::moment;
+use crate::cli::typed::{moment, one_line};
 use crate::cli::{Sharing, apply, check_risk, find_database, notify, open_app, pay_order, say_if_no_house, set_up};
 use crate::error::{Fault, Step};
 use crate::partner::key::{Algorithm, PrivateKey, PublicKey, pem_encode};

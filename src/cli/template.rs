@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::audit::Person;
 use crate::base::id::FunderId;
-use crate::cli::line::filled;
+use crate::cli::typed::filled;
 use crate::error::Attempt;
 use crate::funder::find_funder_by_code;
 use crate::outbox::catalogue::{self, Audience};

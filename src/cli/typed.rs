@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use chrono::{DateTime, Utc};
 
+use crate::base::typed::is_one_line;
+
 /// A time with its offset, such as `2026-03-02T09:30:00+08:00`.
 ///
 /// # Errors
@@ -18,6 +20,27 @@ pub fn moment(text: &str) -> Result<DateTime<Utc>, String> {
 /// What is allowed.
 pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "an address and a port are written like 127.0.0.1:8080".to_owned())
+}
+
+/// A text that is not blank.
+///
+/// # Errors
+/// What is allowed.
+pub fn filled(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("it must not be empty".to_owned()) } else { one_line(text) }
+}
+
+/// A text that lists and the audit trail show in a line with others: one line, without control characters.
+///
+/// # Errors
+/// What is allowed.
+pub fn one_line(text: &str) -> Result<String, String> {
+    if is_one_line(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("it must stand on one line, without control characters".to_owned())
+    }
 }
 
 #[cfg(test)]

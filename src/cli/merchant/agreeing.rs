@@ -4,8 +4,8 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::Rate;
 use crate::base::id::MerchantId;
-use crate::cli::line::one_line;
 use crate::cli::look_at::look_at;
+use crate::cli::typed::one_line;
 use crate::merchant::agreement_actions::AgreementChange;
 use crate::merchant::{self, Agreement, AgreementStep};
 

@@ -6,8 +6,8 @@ use crate::app::App;
 use crate::audit::Person;
 use crate::base::counted;
 use crate::base::id::MerchantId;
-use crate::cli::line::filled;
 use crate::cli::look_at::look_at;
+use crate::cli::typed::filled;
 use crate::settlement::hold::PayoutHold;
 use crate::settlement::{self, HoldStatement, Holding, Releasing};
 

@@ -73,6 +73,6 @@ async fn tell_cancelled(connection: &mut PgConnection, settlements: &[Settlement
     }
     let parts = payout_store::load_paid_parts(&mut *connection, &ids).await?;
     let moved = parts.iter().filter(|part| !part.amount.is_zero());
-    let messages: Vec<_> = moved.map(|part| notices::settlement_message(part, when)).collect();
+    let messages: Vec<_> = moved.map(|part| notices::settlement_paid(part, when)).collect();
     outbox::store::enqueue(connection, &messages).await
 }

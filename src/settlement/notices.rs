@@ -165,7 +165,7 @@ pub fn remittance_reversed(told: Remitted<'_>, when: When) -> Message {
 }
 
 /// The message to a funder that its part of a settlement was paid from its reserve, or came to zero with the other parts.
-pub fn settlement_message(part: &PaidPart, when: When) -> Message {
+pub fn settlement_paid(part: &PaidPart, when: When) -> Message {
     Message {
         partner: part.funder_code.clone(),
         kind: "settlement_paid",

@@ -342,7 +342,7 @@ pub(super) async fn book_paid(connection: &mut PgConnection, paid: &[PaidPayout]
         for part in store::load_paid_parts(&mut *connection, &ids).await? {
             let amount = FunderAmount { funder_id: part.funder_id, amount: part.amount };
             postings.push(posting::settlement_paid(part.settlement_id, amount, when));
-            messages.push(notices::settlement_message(&part, when));
+            messages.push(notices::settlement_paid(&part, when));
         }
     }
     let remittances = of_kind(PayoutKind::Remittance);

@@ -63,7 +63,7 @@ pub async fn count_agenda(
 /// Period k is billed on the k-th statement day from the loan's first. A row that asks for nothing is not billed. Bills are made
 /// from the bill lines that were really inserted, so that they agree even where a second run or a payoff came first. Each
 /// schedule is looked up by its key (`limit 1` keeps the planner to it): a hash join would read all schedules for every range.
-/// Each bill is told to its borrower, as a notice and by SMS.
+/// Each bill is told to its borrower, as a notice, by SMS, and in WeChat where the borrower allowed it.
 macro_rules! cut_statements {
     ($if_there:tt, $($argument:tt)*) => {
         sqlx::query_scalar!(
@@ -159,7 +159,8 @@ fn month_number(day: BusinessDay) -> i32 {
     day.date().year() * 12 + day.date().month().cast_signed()
 }
 
-/// Tells borrowers what they still owe on bills that are due on `due_on`, as notices and by SMS; returns the rows written.
+/// Tells borrowers what they still owe on bills that are due on `due_on`, as notices, by SMS, and in WeChat where they allowed it; returns
+/// the rows written.
 pub async fn remind(
     connection: &mut PgConnection,
     due_on: BusinessDay,

@@ -85,7 +85,7 @@ impl Told {
         }
     }
 
-    /// Tells the funder of installments that have reached a stage, once per loan, and marks the loans for charge-off at that stage.
+    /// Tells the funder of each installment that has reached a stage, or marks its loan for charge-off.
     pub(super) fn tell_funder(&mut self, stage: Stage, funder: &str, unpaid: &[&Unpaid]) {
         match stage {
             Stage::Overdue => self.tell_overdue(funder, unpaid),
@@ -103,7 +103,8 @@ impl Told {
         self.notices.push(Notice::to_borrower(late.borrower_id, "overdue", body, self.when));
     }
 
-    /// Tells the funder once per loan, even where only interest is unpaid (an interest-first plan bills its principal last).
+    /// Tells the funder of each installment that owes more than penalty, even if only interest is unpaid (an interest-first plan bills its
+    /// principal last).
     fn tell_overdue(&mut self, funder: &str, unpaid: &[&Unpaid]) {
         let of_loans = unpaid.iter().filter(|unpaid| unpaid.owed.receivable().is_positive());
         self.messages.extend(of_loans.map(|Unpaid { billed, owed, .. }| Message {
@@ -124,7 +125,7 @@ impl Told {
         }));
     }
 
-    /// Tells the funder, once per loan in the bill, what the guarantor may be asked for.
+    /// Tells the funder, of each installment, what the guarantor may be asked for.
     fn tell_claim_due(&mut self, funder: &str, unpaid: &[&Unpaid]) {
         self.messages.extend(unpaid.iter().map(|Unpaid { billed, owed, .. }| Message {
             partner: funder.to_owned(),

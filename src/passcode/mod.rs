@@ -2,7 +2,7 @@
 //!
 //! Start with `model` (how long a code is good, how many may be asked for) and `actions` (send, check, count). The same
 //! counters ([`Window`]) limit other things that somebody could try too often: [`full_until`] counts one try against a
-//! window, [`fit`] one against several, and [`take_back`] takes one off again.
+//! window, [`count_unless_full`] one against several, and [`take_back`] takes one off again.
 
 pub mod model;
 pub mod store;

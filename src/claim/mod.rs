@@ -9,5 +9,5 @@ pub mod api_store;
 pub mod api;
 
 pub use actions::{ask, pay, take_back, withdraw};
-pub use model::{Claim, ClaimRefusal, ClaimStatus, Paying, TakingBack};
+pub use model::{Claim, ClaimStatus, Paying, TakingBack};
 pub use store::{Listed, list_claims};

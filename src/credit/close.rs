@@ -11,18 +11,6 @@ use crate::base::id::LineId;
 use crate::base::{AccountRange, BusinessDay, When};
 use crate::{notice, outbox};
 
-/// One chunk: few lines expire on one day, and an index finds them.
-///
-/// # Errors
-/// None.
-pub async fn plan(
-    _connection: &mut PgConnection,
-    _day: BusinessDay,
-    _chunk_rows: i64,
-) -> sqlx::Result<Vec<AccountRange>> {
-    Ok(vec![AccountRange::ALL])
-}
-
 /// Closes every line whose last day is `day` or earlier and that owes nothing, journals it, and tells the funder and the
 /// borrower. A line that owes stays until it is paid; its purchases are refused meanwhile.
 pub async fn run(

@@ -9,11 +9,6 @@ use super::store;
 use crate::app::App;
 use crate::base::{AccountRange, BusinessDay};
 
-/// A single chunk: funders are few.
-pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<Vec<AccountRange>> {
-    Ok(vec![AccountRange::ALL])
-}
-
 /// Records for every funder that the day's files are to be made. Returns how many funders that were.
 ///
 /// # Errors

@@ -6,11 +6,6 @@ use super::store;
 use crate::app::App;
 use crate::base::{AccountRange, BusinessDay};
 
-/// One chunk: the day's postings are summed by one statement.
-pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<Vec<AccountRange>> {
-    Ok(vec![AccountRange::ALL])
-}
-
 /// Sums the postings of `day` by funder and account, and returns the sums written. A closed day's postings are final: whatever is
 /// booked later is dated later.
 pub async fn run(connection: &mut PgConnection, _: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {

@@ -11,11 +11,6 @@ use crate::app::App;
 use crate::base::{AccountRange, BusinessDay, When};
 use crate::ledger;
 
-/// One chunk: the work follows the day's new schedules and the products' open spans, not the book.
-pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<Vec<AccountRange>> {
-    Ok(vec![AccountRange::ALL])
-}
-
 /// Adds the interest and fees of schedules written on `day` to their spans (and takes off those of the versions they replace),
 /// computes what every running span has accrued by the end of `day`, and posts the difference: one posting per funder and
 /// product. Rows of loans charged off on `day` that fall due later move to suspended spans, whose interest is no income. Returns

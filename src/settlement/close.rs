@@ -12,11 +12,6 @@ use crate::app::App;
 use crate::base::{AccountRange, BusinessDay, When};
 use crate::{funder, ledger, outbox};
 
-/// A single chunk: the day's purchases are summed by merchant before anything is written, and merchants are few.
-pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<Vec<AccountRange>> {
-    Ok(vec![AccountRange::ALL])
-}
-
 /// Clears `day`: writes one settlement for each merchant with its payout on the next working day, one posting for each merchant and
 /// funder, and one journal row for each reserve. Then ages the funders' advances. Returns the rows written; zero if the day is settled
 /// already.

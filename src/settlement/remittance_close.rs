@@ -12,11 +12,6 @@ use crate::app::App;
 use crate::base::{AccountRange, BusinessDay, When};
 use crate::ledger;
 
-/// A single chunk: the day is summed by product before anything is written.
-pub async fn plan(_: &mut PgConnection, _: BusinessDay, _: i64) -> sqlx::Result<Vec<AccountRange>> {
-    Ok(vec![AccountRange::ALL])
-}
-
 /// Makes one remittance for each funder that has income on the day, to be paid on the next working day. Returns the rows written.
 pub async fn run(connection: &mut PgConnection, app: &App, day: BusinessDay, _: AccountRange) -> anyhow::Result<u64> {
     if store::is_remitted(&mut *connection, day).await? {

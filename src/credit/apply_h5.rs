@@ -17,7 +17,7 @@ use super::line_h5::why_unusable;
 use super::model::{Application, ApplicationState, ApplyRefusal, ApplyRequest, check_age};
 use super::review_h5::ReviewOffer;
 use crate::app::App;
-use crate::base::id::{self, BorrowerId, ProductId};
+use crate::base::id::{BorrowerId, ProductId};
 use crate::base::person::{Mobile, ResidentId};
 use crate::base::typed::typed_resident_id;
 use crate::base::{BusinessDay, Fen};
@@ -33,7 +33,7 @@ use crate::http::Problem;
 use crate::page::part::{self, Awaited};
 use crate::page::session::{self, Proved, Session, SignedIn};
 use crate::page::texts::AgreementText;
-use crate::page::{Form, Page, SessionKind, Visit, unprocessable};
+use crate::page::{Form, Page, SessionKind, Visit, new_key, unprocessable};
 use crate::passcode::{self, Window};
 use crate::product::{PriceInquiry, ProductVersion, price_range};
 
@@ -203,8 +203,7 @@ async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response
     if let Some(agreement) = unsigned {
         return Ok(AgreementPage { page, form: Form::default(), text: AgreementText::of(agreement) }.into_response());
     }
-    let key = id::mint(app.clock.now()).simple().to_string();
-    let (form, profile) = (Form::filled([("key", key)]), borrower_actions::profile(app, borrower_id).await?);
+    let (form, profile) = (Form::filled([("key", new_key(app))]), borrower_actions::profile(app, borrower_id).await?);
     Ok(SubmitPage { page, form, profile, card, offer, former: None, review }.into_response())
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -10,6 +11,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 
+use crate::app::App;
+use crate::base::id;
 use crate::error::Refusal;
 use crate::http::Problem;
 
@@ -17,6 +20,8 @@ use crate::http::Problem;
 const FIELD_CHARS_MAX: usize = 500;
 /// No form of ours has more fields.
 const FIELDS_MAX: usize = 100;
+/// The length of an idempotency key. Ours are 32 letters and digits; none is longer than a purchase takes.
+const KEY_CHARS: RangeInclusive<usize> = 16..=64;
 
 /// Fields and their errors. A page that is opened begins with an empty form.
 #[derive(Clone, Default)]
@@ -124,6 +129,22 @@ pub fn unprocessable(page: impl IntoResponse) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
 }
 
+/// A new idempotency key, for a form that does its work once however often it is sent.
+pub fn new_key(app: &App) -> String {
+    id::mint(app.clock.now()).simple().to_string()
+}
+
+/// A key as [`new_key`] makes them, or at least one of letters and digits alone.
+pub fn known_key(key: &str) -> Option<String> {
+    let is_plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (KEY_CHARS.contains(&key.len()) && is_plain).then(|| key.to_owned())
+}
+
+/// The key, if it is a [`known_key`], else a new one.
+pub fn key_or_new(app: &App, key: &str) -> String {
+    known_key(key).unwrap_or_else(|| new_key(app))
+}
+
 impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = Problem;
 
@@ -172,5 +193,13 @@ mod tests {
         assert_eq!(form.value("name").chars().count(), FIELD_CHARS_MAX);
         assert_eq!(form.read("mobile", |_| Ok(())), None);
         assert_eq!(form.error("mobile"), Some("missing"));
+    }
+
+    #[test]
+    fn a_key_is_taken_only_where_it_is_plain() {
+        assert_eq!(known_key("0123456789abcdef").as_deref(), Some("0123456789abcdef"));
+        for key in ["", "short", "0123456789abcde\n", "💰💰💰💰", &"a".repeat(65)] {
+            assert_eq!(known_key(key), None);
+        }
     }
 }

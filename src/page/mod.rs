@@ -18,7 +18,7 @@ pub mod texts;
 pub mod sheet;
 mod session_store;
 
-pub use form::{Form, unprocessable};
+pub use form::{Form, key_or_new, known_key, new_key, unprocessable};
 pub use session::{Session, SignedIn};
 pub use shell::Page;
 pub use site::Site;

@@ -13,13 +13,13 @@ use super::authoriser::Authoriser;
 use super::closed_h5::{closed, closed_within, said};
 use super::counter_actions::{self as counter, AtCounter, ConfirmRefusal, Confirmation, Shop};
 use super::elsewhere_h5;
-use super::model::{IDEMPOTENCY_KEY_CHARS_MAX, PurchaseRefusal};
+use super::model::PurchaseRefusal;
 use super::offer::{PlanName, PlanOffer};
 use super::plans_h5::PlansPage;
 use super::result_h5::{to_earlier_result, to_result};
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::{self, BorrowerId};
+use crate::base::id::BorrowerId;
 use crate::base::typed::{after_key, plain_amount, typed_amount};
 use crate::borrower;
 use crate::credit::{Line, open_lines};
@@ -29,7 +29,7 @@ use crate::http::Problem;
 use crate::loan::words::{self, RowWords};
 use crate::merchant::{CodeKind, CodeStatus};
 use crate::page::session::SignedIn;
-use crate::page::{Form, Page, Said, unprocessable};
+use crate::page::{Form, Page, Said, key_or_new, known_key, new_key, unprocessable};
 
 /// Longer than any amount; more of what was typed is not shown again.
 pub(super) const AMOUNT_CHARS_MAX: usize = 24;
@@ -314,7 +314,7 @@ pub async fn ask(
     };
     let typed = asked.amount.as_deref().and_then(|typed| typed_amount(typed).ok());
     let wish = shop.amount().or(typed).zip(asked.plan.parse::<PlanName>().ok());
-    let key = known_key(&asked.key).unwrap_or_else(|| new_key(&app));
+    let key = key_or_new(&app, &asked.key);
     let mut visit = Visit { app: &app, page, shop, borrower_id, lines, token, key };
     if let Some(earlier) = counter::find_earlier(&app, &visit.lines, &visit.key).await? {
         if earlier.is_bought() && wish.is_some_and(|(amount, plan)| earlier.is_of(&visit.shop, amount, plan)) {
@@ -433,28 +433,5 @@ fn expiry(shop: &Shop) -> Option<DateTime<Utc>> {
     match shop.code.kind {
         CodeKind::Static => None,
         CodeKind::Order { expires_at, .. } => Some(expires_at),
-    }
-}
-
-pub(super) fn new_key(app: &App) -> String {
-    id::mint(app.clock.now()).simple().to_string()
-}
-
-/// A key as [`new_key`] makes them, or at least one that the authoriser takes.
-pub(super) fn known_key(key: &str) -> Option<String> {
-    let is_plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    ((16..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && is_plain).then(|| key.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_taken_only_where_it_is_plain() {
-        assert_eq!(known_key("0123456789abcdef").as_deref(), Some("0123456789abcdef"));
-        for key in ["", "short", "0123456789abcde\n", "💰💰💰💰", &"a".repeat(65)] {
-            assert_eq!(known_key(key), None);
-        }
     }
 }

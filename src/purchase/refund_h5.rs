@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::actions::{self, Preview, RefundRequest, SeenRefusal};
 use super::model::AfterSaleRefusal;
-use super::pay_h5::{AMOUNT_CHARS_MAX, known_key, new_key};
+use super::pay_h5::AMOUNT_CHARS_MAX;
 use super::sale::{Sale, SaleRefund, WayBack};
 use super::sale_actions::SaleStory;
 use super::sale_h5::find;
@@ -19,7 +19,7 @@ use crate::base::typed::{plain_amount, typed_amount};
 use crate::error::{Fault, Refusal};
 use crate::http::Problem;
 use crate::merchant::{MerchantSignedIn, Right};
-use crate::page::{Form, Page, unprocessable};
+use crate::page::{Form, Page, known_key, new_key, unprocessable};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]

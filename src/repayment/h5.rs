@@ -13,7 +13,7 @@ use super::own_store::OwnOrder;
 use super::withholding::Failure;
 use crate::app::App;
 use crate::base::Fen;
-use crate::base::id::{self, BorrowerId, CardId, LineId, LoanId, WithholdingId};
+use crate::base::id::{BorrowerId, CardId, LineId, LoanId, WithholdingId};
 use crate::base::typed::typed_amount;
 use crate::bill::own_actions::{self, LoanStory};
 use crate::bill::{OwnPending, find_story};
@@ -26,11 +26,8 @@ use crate::loan::payoff::PayoffQuote;
 use crate::loan::words;
 use crate::page::part::{self, Awaited};
 use crate::page::session::SignedIn;
-use crate::page::{Form, Page, unprocessable};
+use crate::page::{Form, Page, key_or_new, new_key, unprocessable};
 use crate::product::ShownCharges;
-
-/// The length of an idempotency key. Ours are 32 letters and digits; an order's key may be as long as a purchase's.
-const KEY_CHARS: std::ops::RangeInclusive<usize> = 16..=64;
 
 /// The code of the message beside the cards if the chosen one was unbound, or refused by its bank, meanwhile. If no other card is left,
 /// the page says so.
@@ -169,7 +166,7 @@ fn is_for_payoff(earlier: &OwnOrder, loan: &str, form: &Form) -> bool {
 fn refuse_used_key(app: &App, form: &mut Form) {
     form.refuse(&RepayRefusal::KeyReused);
     form.forget("pin");
-    form.fill("key", &key_or_new(app, ""));
+    form.fill("key", &new_key(app));
 }
 
 /// All that is owed, if it is what the page showed. A day's penalty or a new bill may have come since: the old sum would leave a rest,
@@ -438,11 +435,6 @@ fn card(form: &mut Form) -> Option<CardId> {
         form.refuse_field("card", CARD_GONE);
     }
     card_id
-}
-
-fn key_or_new(app: &App, key: &str) -> String {
-    let is_ours = KEY_CHARS.contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if is_ours { key.to_owned() } else { id::mint(app.clock.now()).simple().to_string() }
 }
 
 fn to_order(withholding_id: WithholdingId) -> Response {

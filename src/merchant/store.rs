@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::agreement::Agreement;
 use super::model::{Decision, MerchantStatus};
 use crate::base::Rate;
 use crate::base::id::MerchantId;
@@ -21,6 +22,14 @@ pub struct MerchantTerms {
     pub discount_returned_on_refund: bool,
     /// Whether its own system hears of payments.
     pub is_notified: bool,
+}
+
+impl MerchantTerms {
+    /// What it agreed to pay for each purchase.
+    pub fn agreement(&self) -> Agreement {
+        let MerchantTerms { discount_rate, discount_returned_on_refund, .. } = *self;
+        Agreement { discount_rate, discount_returned_on_refund }
+    }
 }
 
 /// Merchants by id, in id order; unknown ids are left out.

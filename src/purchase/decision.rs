@@ -88,9 +88,10 @@ impl Batch {
     /// Decides one request whose line, merchant and product are known, after all that were decided before it.
     pub fn decide(&mut self, weighed: Weighed, fingerprint: [u8; 32]) -> Receipt {
         let purchase_id = PurchaseId::mint(self.now);
+        let agreement = self.merchants[&weighed.merchant_id].agreement();
         let (decision, discount_fee, subsidy) = match self.check_and_hold(&weighed) {
             Ok(quote) => {
-                let discount_fee = self.merchants[&weighed.merchant_id].discount_rate.of(weighed.amount, 1, 1);
+                let discount_fee = agreement.discount_fee(weighed.amount);
                 let subsidy = quote.subsidy;
                 let loan_id = self.commit_to(purchase_id, &weighed, quote);
                 (Decision::Authorised { loan_id }, discount_fee, subsidy)
@@ -99,13 +100,12 @@ impl Batch {
         };
         let request = weighed.request;
         let receipt = Receipt { purchase_id, amount: request.amount, decision };
-        let discount_returned_on_refund = self.merchants[&request.merchant_id].discount_returned_on_refund;
         self.written.purchases.push(NewPurchase {
             receipt,
             request,
             fingerprint,
             discount_fee,
-            discount_returned_on_refund,
+            discount_returned_on_refund: agreement.discount_returned_on_refund,
             subsidy,
         });
         receipt

@@ -1,4 +1,4 @@
-//! When a channel is queried about an order on which it has given no final answer.
+//! When a channel is queried about an order on which it has given no final answer, and when a person is told to call it.
 
 use chrono::TimeDelta;
 
@@ -6,6 +6,10 @@ use chrono::TimeDelta;
 pub const FIRST_QUERY_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// The longest time between two queries about one order.
 const QUERY_DELAY_MAX: TimeDelta = TimeDelta::hours(1);
+
+/// After this many queries about one order an operator is told to call the channel. That takes about nine hours if the channel does not
+/// answer; of a payout about a day, if it answers each time that it never received what is then sent again.
+pub const QUERIES_BEFORE_NOTICE: i16 = 14;
 
 /// How long to wait until the next query about an order that was queried `queries` times: a minute, then twice as long each time, up to an
 /// hour.

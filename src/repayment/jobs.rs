@@ -17,7 +17,7 @@ use crate::base::id::{LineId, WithholdingId};
 use crate::base::{AccountRange, BusinessDay, Fen, When};
 use crate::database;
 use crate::partner::SendBy;
-use crate::partner::asking::{FIRST_QUERY_AFTER, query_delay};
+use crate::partner::asking::{FIRST_QUERY_AFTER, QUERIES_BEFORE_NOTICE, query_delay};
 use crate::partner::withholding::{self as channels, Answer, ChannelFailure, ChannelName, Order, Said};
 use crate::{business_day, notice};
 
@@ -34,8 +34,6 @@ const MAKERS: usize = 2;
 /// How long after orders were marked as sent they may still be sent. A batch that the channel refuses is sent again in halves, call by
 /// call; what has not been sent by then is not sent at all.
 const SEND_WITHIN: TimeDelta = TimeDelta::minutes(1);
-/// After this many queries about one order, which takes about nine hours, an operator is told to call the channel.
-const QUERIES_BEFORE_NOTICE: i16 = 14;
 
 /// Sends every order whose time has come, in batches, and posts what the channels answer. Orders are marked as sent, in a committed
 /// transaction, before the channel is called.

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::hold_store;
 use super::notices;
-use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, QUERIES_BEFORE_NOTICE, Word, may_arrive};
+use super::payout::{ASK_AGAIN_TIMES, Answer, PayoutKind, Word, may_arrive};
 use super::payout_actions::{self, PayoutAnswer, Tally};
 use super::queue_store::{self as store, Asked, Claim, Claimed};
 use crate::app::App;
@@ -16,7 +16,7 @@ use crate::base::id::PayoutId;
 use crate::business_day;
 use crate::database;
 use crate::notice;
-use crate::partner::asking::FIRST_QUERY_AFTER;
+use crate::partner::asking::{FIRST_QUERY_AFTER, QUERIES_BEFORE_NOTICE};
 use crate::partner::client::is_about_content;
 use crate::partner::payout;
 use crate::partner::payout::client::{self, Heard, PAYMENTS_MAX, PayTo, Payment, Saying};

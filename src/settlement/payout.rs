@@ -304,10 +304,6 @@ pub const ASK_AGAIN_AFTER: TimeDelta = TimeDelta::days(1);
 /// How many times it is asked about again, one day apart.
 pub const ASK_AGAIN_TIMES: i16 = 3;
 
-/// After this many queries about one attempt an operator is told to call the channel. That takes about nine hours if the channel does
-/// not answer, and about a day if it answers each time that it never received what is then sent again.
-pub const QUERIES_BEFORE_NOTICE: i16 = 14;
-
 /// Why a payout is not retried or settled, or a callback is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayoutRefusal {

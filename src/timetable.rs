@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_cron_scheduler::{Job, JobScheduler};
 
 use crate::app::App;
+use crate::base::clock::CLOCKS_APART_MAX;
 use crate::jobs::{JobKind, NewJob, store};
 use crate::outbox;
 use crate::watch::jobs::watch_repeatedly;
@@ -47,10 +48,6 @@ pub const TIMETABLE: &[Entry] = &[
 
 /// A time that passed while no node was up is made up for if it is not longer ago than this.
 const CATCH_UP: TimeDelta = TimeDelta::days(1);
-
-/// More than the clocks of two nodes differ by. A job that was enqueued for later than that was enqueued by a clock that ran
-/// ahead.
-const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
 
 /// How often it is checked whether the scheduler has missed a time. It waits for a time that it has worked out before; where
 /// the machine's clock was set ahead meanwhile, and back again, that is long after the next one.
@@ -134,8 +131,8 @@ async fn enqueue_last(app: &App, entry: Entry) -> anyhow::Result<()> {
     let job = NewJob { kind: entry.kind, unique_key: key_of(last), created_at: now };
     let mut connection = app.pool.acquire().await?;
     if !store::enqueue(&mut connection, &job).await? {
-        store::enqueue_anew(&mut connection, &job, CLOCKS_APART).await?;
-        store::forget_ahead(&mut connection, entry.kind, &key_of(now + CLOCKS_APART)).await?;
+        store::enqueue_anew(&mut connection, &job, CLOCKS_APART_MAX).await?;
+        store::forget_ahead(&mut connection, entry.kind, &key_of(now + CLOCKS_APART_MAX)).await?;
     }
     Ok(())
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// More than the clocks of two nodes differ by: a time further ahead than that was stored by a clock that ran ahead.
+pub const CLOCKS_APART_MAX: TimeDelta = TimeDelta::minutes(10);
 
 /// A source of the present instant: the system's, or one that demo and tests move.
 #[derive(Clone, Debug)]

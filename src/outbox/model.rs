@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use crate::base::clock::CLOCKS_APART_MAX;
+
 /// One thing that happened, to be told to a partner. Messages about one object arrive in the order in which they were
 /// written.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,8 +73,6 @@ impl Turn {
 /// Attempts after which a message is a dead letter: with a first delay of five seconds, after about four days.
 const ATTEMPTS_MAX: i16 = 18;
 const DELAY_MAX: TimeDelta = TimeDelta::days(1);
-/// More than the clocks of two nodes differ by.
-const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
 
 impl DeliverySettings {
     /// How long to wait after the `failures`-th failure in a row: doubling, up to a day.
@@ -121,7 +121,7 @@ const OPEN_FOR_MAX: TimeDelta = TimeDelta::minutes(5);
 /// The latest time until which a partner can have been left alone as of `now`: a later one was stored by a clock that ran
 /// ahead, and is ignored.
 pub fn left_alone_until_max(now: DateTime<Utc>) -> DateTime<Utc> {
-    now + OPEN_FOR_MAX + CLOCKS_APART
+    now + OPEN_FOR_MAX + CLOCKS_APART_MAX
 }
 
 /// The latest time to which a failed message can have been put off, seen from a run that began at `began`: a later one was

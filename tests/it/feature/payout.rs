@@ -27,7 +27,7 @@ use crate::shopper::Shopper;
 use crate::town::SHOP_ACCOUNT;
 
 /// A street on the day after its shop has sold for 100 yuan: 99.40 are to be paid.
-async fn with_a_payout(pool: PgPool) -> Street {
+pub(super) async fn with_a_payout(pool: PgPool) -> Street {
     let street = street(pool, "2026-03-02").await;
     street.sell(10_000, 60, 0).await;
     street.close().await;

@@ -15,18 +15,11 @@ use fenqi::verify::store::{IDENTITIES, check};
 use sqlx::PgPool;
 
 use super::house_command::Program;
-use super::settlement::{Street, street};
+use super::payout::with_a_payout;
+use super::settlement::Street;
 use crate::house;
 use crate::till::Till;
 use crate::town::{SHOP_ACCOUNT, refused};
-
-/// A street on the day after its shop has sold for 100 yuan: 99.40 are to be paid.
-async fn with_a_payout(pool: PgPool) -> Street {
-    let street = street(pool, "2026-03-02").await;
-    street.sell(10_000, 60, 0).await;
-    street.close().await;
-    street
-}
 
 fn stated(street: &Street, by: &str) -> HoldStatement {
     HoldStatement { merchant_id: street.merchant_id, by: by.to_owned(), reason: "the goods never came".to_owned() }

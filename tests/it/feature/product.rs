@@ -272,7 +272,7 @@ fn the_highest_penalty_has_the_interest_in_it_that_bears_it() {
 }
 
 /// The first case in which terms do not pass their proof.
-fn refused_for(terms: &str) -> String {
+pub(super) fn refused_for(terms: &str) -> String {
     match product::check(terms) {
         Err(ProductRefusal::Unproven(problems)) => problems[0].to_string(),
         other => panic!("expected a refusal, found {other:?}"),

@@ -3,17 +3,9 @@
 
 use fenqi::base::Rate;
 use fenqi::product::terms::{DayCount, Method, Plan};
-use fenqi::product::{self, ProductRefusal, file};
+use fenqi::product::{self, file};
 
-use super::product::text;
-
-/// The first case in which the proof of a product fails.
-fn refused_for(terms: &str) -> String {
-    match product::check(terms) {
-        Err(ProductRefusal::Unproven(problems)) => problems[0].to_string(),
-        other => panic!("expected a refusal, found {other:?}"),
-    }
-}
+use super::product::{refused_for, text};
 
 #[test]
 fn a_fee_rounded_up_whose_merchants_part_is_rounded_down_breaks_the_cap_between_the_grid() {

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::base::id::BorrowerId;
 use crate::base::person::Mobile;
 use crate::borrower::sign_in_h5::BY_MOBILE;
-use crate::borrower::{self, actions as borrower_actions, pin_h5};
+use crate::borrower::{self, actions as borrower_actions};
 use crate::error::Fault;
 use crate::http::Problem;
 use crate::page::session::SignedIn;
@@ -67,7 +67,7 @@ pub async fn close(
         form.forget("pin");
         return Ok(ClosePage { form, is_sent, ..shown }.answer());
     }
-    let is_confirmed = !shown.has_pin || pin_h5::is_confirmed(&app, id, &mut form).await?;
+    let is_confirmed = !shown.has_pin || borrower::is_pin_confirmed(&app, id, &mut form).await?;
     if !is_confirmed || !passcode::is_proved(&app, &asking, &mut form).await? {
         return Ok(ClosePage { form, ..closing_page(&app, shown.page, id, Form::default()).await? }.answer());
     }

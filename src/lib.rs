@@ -8,7 +8,7 @@ pub mod secret;
 pub mod launcher;
 pub mod database;
 pub mod gather;
-pub mod apart;
+pub mod heavy_work;
 pub mod vault;
 pub mod app;
 pub mod business_day;

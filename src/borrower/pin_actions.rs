@@ -12,13 +12,13 @@ use super::model::BorrowerRefusal;
 use super::pin::{Pin, PinRefusal, Tries, mobile_kept_until};
 use super::pin_store::{self, NewHash, StoredPin};
 use super::store;
-use crate::apart::Apart;
 use crate::app::App;
 use crate::base::id::{BorrowerId, LineId};
 use crate::base::{BusinessDay, When};
 use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome};
+use crate::heavy_work::HeavyWork;
 use crate::notice::{self, Notice};
 use crate::page::session;
 use crate::page::subject::Subject;
@@ -50,7 +50,7 @@ pub async fn check_former(app: &App, borrower_id: BorrowerId, typed: &str) -> Ou
     transaction.commit().await?;
     let keyed = keyed(app, borrower_id, &pin);
     let hash = stored.hash.clone();
-    let is_right = HASHING.work(move || is_hash_of(&hash, &keyed)).await??;
+    let is_right = HASHING.run(move || is_hash_of(&hash, &keyed)).await??;
     if !is_right {
         return Err(Fault::Refused(tries.refusal()));
     }
@@ -118,7 +118,7 @@ pub async fn set_pin(app: &App, borrower_id: BorrowerId, new: NewPin<'_>) -> Out
     let birth_on = birth_on.ok_or_else(|| anyhow::Error::new(BorrowerRefusal::BorrowerUnknown))?;
     let pin = Pin::chosen(new.chosen, birth_on).map_err(Fault::Refused)?;
     let keyed = keyed(app, borrower_id, &pin);
-    let hash = HASHING.work(move || hash_of(&keyed)).await??;
+    let hash = HASHING.run(move || hash_of(&keyed)).await??;
     let now = app.clock.now();
     let mut transaction = database::begin(&app.pool).await?;
     // The person is locked because there may be no row of a PIN to lock: two first PINs at once would both be set.
@@ -159,7 +159,8 @@ fn keyed(app: &App, borrower_id: BorrowerId, pin: &Pin) -> [u8; 32] {
 
 /// Limits how many PINs a node hashes at once to its processors: each hash is slow on purpose and takes a processor and its
 /// memory, and Tokio alone would run up to five hundred.
-static HASHING: LazyLock<Apart> = LazyLock::new(|| Apart::of(thread::available_parallelism().map_or(1, usize::from)));
+static HASHING: LazyLock<HeavyWork> =
+    LazyLock::new(|| HeavyWork::at_most(thread::available_parallelism().map_or(1, usize::from)));
 
 /// Argon2id with 19 MiB and two passes, as OWASP's cheat sheet on password storage asks for; the salt is random.
 fn hash_of(keyed: &[u8; 32]) -> anyhow::Result<String> {

@@ -151,7 +151,7 @@ pub async fn list_events(
     let items: Vec<EventView> = if templates.is_empty() {
         rows.iter().map(|row| view(row, &templates)).collect()
     } else {
-        RENDERING.work(move || rows.iter().map(|row| view(row, &templates)).collect()).await?
+        RENDERING.run(move || rows.iter().map(|row| view(row, &templates)).collect()).await?
     };
     let has_more = next_after < up_to_no;
     let next_cursor = has_more.then(|| Cursor(Listed::new(next_after)));

@@ -11,12 +11,12 @@ use super::completion::complete;
 use super::event_store;
 use super::template::{Telling, Template, TemplateRefusal};
 use super::template_store::{self as store, Active, NewVersion, Version};
-use crate::apart::Apart;
 use crate::app::App;
 use crate::audit::{self, Act, Action};
 use crate::base::id::FunderId;
 use crate::database;
 use crate::error::{Attempt, Fault, Outcome};
+use crate::heavy_work::HeavyWork;
 
 /// How a kind of event is to be told from now on, and who says so.
 #[derive(Clone, Debug)]
@@ -124,11 +124,11 @@ pub async fn preview(
 
 /// Limits how many renderings and checks of templates a node does at once: each may take a whole processor, and purchases go
 /// on meanwhile.
-pub static RENDERING: Apart = Apart::of(2);
+pub static RENDERING: HeavyWork = HeavyWork::at_most(2);
 
 /// Runs work with a template within [`RENDERING`].
 async fn tried_apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, TemplateRefusal> + Send + 'static,
 ) -> Outcome<T, EventRefusal> {
-    RENDERING.work(work).await?.map_err(|refusal| Fault::Refused(refusal.into()))
+    RENDERING.run(work).await?.map_err(|refusal| Fault::Refused(refusal.into()))
 }

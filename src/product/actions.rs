@@ -9,7 +9,6 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use crate::apart::Apart;
 use crate::app::App;
 use crate::audit::{self, Act, Action};
 use crate::base::counted;
@@ -18,6 +17,7 @@ use crate::business_day;
 use crate::database;
 use crate::error::{Fault, Outcome, Refusal};
 use crate::funder;
+use crate::heavy_work::HeavyWork;
 
 use super::proof::{self, Proof, ProofProblem};
 use super::reader::Problem;
@@ -85,7 +85,7 @@ pub fn check(text: &str) -> Result<(Terms, Proof), ProductRefusal> {
 }
 
 /// Proofs that a node computes at once. Each keeps a processor busy, and purchases must go on meanwhile.
-static PROVING: Apart = Apart::of(2);
+static PROVING: HeavyWork = HeavyWork::at_most(2);
 
 /// Proven texts that a node caches, the one first that was asked for last: the same draft is proven again and again, when it is checked,
 /// submitted, edited, approved and published.
@@ -137,7 +137,7 @@ fn proven() -> MutexGuard<'static, VecDeque<Proven>> {
 /// # Errors
 /// The proof panicked, or the program is shutting down.
 pub async fn check_apart(text: String) -> anyhow::Result<Result<(Terms, Proof), ProductRefusal>> {
-    PROVING.work(move || check_cached(&text)).await
+    PROVING.run(move || check_cached(&text)).await
 }
 
 /// Publishes a text as the next version of its product and takes the version before it off sale.

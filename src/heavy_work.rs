@@ -4,14 +4,14 @@
 use tokio::sync::Semaphore;
 
 /// The limit on heavy computations of one kind.
-pub struct Apart {
+pub struct HeavyWork {
     room: Semaphore,
 }
 
-impl Apart {
+impl HeavyWork {
     /// At most `at_once` of them at the same time: each takes a whole processor.
-    pub const fn of(at_once: usize) -> Apart {
-        Apart { room: Semaphore::const_new(at_once) }
+    pub const fn at_most(at_once: usize) -> HeavyWork {
+        HeavyWork { room: Semaphore::const_new(at_once) }
     }
 
     /// Runs `work` once fewer than the limit are running. If the caller is dropped, work that has begun still runs to its
@@ -19,10 +19,7 @@ impl Apart {
     ///
     /// # Errors
     /// If the program is going down, or the work panics.
-    pub async fn work<T: Send + 'static>(
-        &'static self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> anyhow::Result<T> {
+    pub async fn run<T: Send + 'static>(&'static self, work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
         let place = self.room.acquire().await?;
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
@@ -42,7 +39,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_is_worked_at_once_than_there_is_room_for() {
-        static ROOM: Apart = Apart::of(2);
+        static ROOM: HeavyWork = HeavyWork::at_most(2);
         static RUNNING: AtomicUsize = AtomicUsize::new(0);
         static MOST: AtomicUsize = AtomicUsize::new(0);
         let work = || {
@@ -50,7 +47,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(20));
             RUNNING.fetch_sub(1, Ordering::SeqCst);
         };
-        let done = futures_util::future::join_all((0..8).map(|_| ROOM.work(work))).await;
+        let done = futures_util::future::join_all((0..8).map(|_| ROOM.run(work))).await;
         assert!(done.iter().all(Result::is_ok));
         let most = MOST.load(Ordering::SeqCst);
         assert!((1..=2).contains(&most), "{most} at once");
@@ -58,9 +55,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_panics_makes_room_for_the_next() {
-        static ROOM: Apart = Apart::of(1);
-        let failed: anyhow::Result<()> = ROOM.work(|| panic!("a work that fails")).await;
+        static ROOM: HeavyWork = HeavyWork::at_most(1);
+        let failed: anyhow::Result<()> = ROOM.run(|| panic!("a work that fails")).await;
         assert!(failed.is_err());
-        assert_eq!(ROOM.work(|| 1).await.unwrap(), 1);
+        assert_eq!(ROOM.run(|| 1).await.unwrap(), 1);
     }
 }

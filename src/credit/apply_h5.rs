@@ -15,6 +15,7 @@ use super::actions;
 use super::line::Line;
 use super::line_h5::why_unusable;
 use super::model::{Application, ApplicationState, ApplyRefusal, ApplyRequest, check_age};
+use super::offer_h5::{Offer, find_lender, find_offer};
 use super::review_h5::ReviewOffer;
 use crate::app::App;
 use crate::base::id::{BorrowerId, ProductId};
@@ -35,7 +36,7 @@ use crate::page::session::{self, Proved, Session, SignedIn};
 use crate::page::texts::AgreementText;
 use crate::page::{Form, Page, SessionKind, Visit, new_key, unprocessable};
 use crate::passcode::{self, Window};
-use crate::product::{PriceInquiry, ProductVersion, price_range};
+use crate::product::{PriceInquiry, price_range};
 
 const APPLY: &str = "/apply";
 /// How often somebody with one mobile may enter an identity that is refused.
@@ -54,6 +55,8 @@ pub struct IdentityPage {
     mobile: Mobile,
     personal: AgreementText,
     sensitive: AgreementText,
+    /// Who would lend; `None` where nothing is offered any more.
+    lender: Option<String>,
 }
 
 #[derive(Template, WebTemplate)]
@@ -62,6 +65,8 @@ pub struct AgreementPage {
     page: Page,
     form: Form,
     text: AgreementText,
+    /// As on the page before.
+    lender: Option<String>,
 }
 
 #[derive(Template, WebTemplate)]
@@ -76,16 +81,6 @@ pub struct SubmitPage {
     former: Option<Offer>,
     /// The offer that a person reviews the last application, where it still stands.
     review: Option<ReviewOffer>,
-}
-
-/// What the product offers: its highest limit and its range of rates.
-struct Offer {
-    product_id: String,
-    product_version: i32,
-    limit_max: Fen,
-    /// Simple rates a year of what it is sold for, to any grade by any plan.
-    rate_min: Decimal,
-    rate_max: Decimal,
 }
 
 /// No line is offered today: the product is off sale, or past its last day. What the person has entered so far is kept, and
@@ -160,7 +155,7 @@ pub async fn show(State(app): State<App>, page: Page) -> Result<Response, Proble
     match proved {
         Proved { subject_id: Some(borrower_id), .. } => step(&app, page, BorrowerId::from_uuid(borrower_id)).await,
         Proved { mobile: Some(mobile), .. } => Ok(match find_offer(&app).await? {
-            Some(_) => IdentityPage::of(page, Form::default(), mobile).into_response(),
+            Some(offer) => IdentityPage::of(page, Form::default(), mobile, Some(offer.lender)).into_response(),
             None => NotOfferedPage { page, is_known: false, review: None }.into_response(),
         }),
         Proved { .. } => Ok(Redirect::to("/sign-in?next=/apply").into_response()),
@@ -201,7 +196,7 @@ async fn step(app: &App, page: Page, borrower_id: BorrowerId) -> Result<Response
     // Those beside a form are asked for again only when their text has changed.
     let unsigned = ONE_BY_ONE.into_iter().chain(Agreement::ALL).find(|agreement| !signed.contains(agreement));
     if let Some(agreement) = unsigned {
-        return Ok(AgreementPage { page, form: Form::default(), text: AgreementText::of(agreement) }.into_response());
+        return Ok(AgreementPage::of(page, Form::default(), agreement, Some(offer.lender)).into_response());
     }
     let (form, profile) = (Form::filled([("key", new_key(app))]), borrower_actions::profile(app, borrower_id).await?);
     Ok(SubmitPage { page, form, profile, card, offer, former: None, review }.into_response())
@@ -301,25 +296,26 @@ pub async fn identify(State(app): State<App>, page: Page, mut form: Form) -> Res
         Some(Proved { subject_id: Some(_), .. }) => return Ok(Redirect::to(APPLY).into_response()),
         _ => return Ok(Redirect::to(&format!("{BY_MOBILE}&next={APPLY}")).into_response()),
     };
+    let lender = find_lender(&app).await?;
     let today = BusinessDay::at(app.clock.now());
     let name = form.read("name", |text| text.parse::<PersonName>().map_err(|_| "name_format"));
     let resident_id = form.read("id_number", |text| of_age(text, today));
     let consents = [Agreement::PersonalInformation, Agreement::SensitiveInformation]
         .map(|agreement| AgreementText::posted(&mut form, agreement).map(|text_sha256| (agreement, text_sha256)));
     let (Some(name), Some(resident_id), [Some(personal), Some(sensitive)]) = (name, resident_id, consents) else {
-        return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
+        return Ok(unprocessable(IdentityPage::of(page, form, mobile, lender)));
     };
     if [personal, sensitive].iter().any(|(agreement, text_sha256)| *text_sha256 != agreement.wording().sha256) {
         // The text that was shown has been replaced since: nobody is registered under a text that they have not seen.
         form.refuse(&BorrowerRefusal::AgreementOutdated);
-        return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
+        return Ok(unprocessable(IdentityPage::of(page, form, mobile, lender)));
     }
     // The tries of a mobile are limited, so that nobody finds out by trying who is registered here, and under which name. Each is counted
     // before it is known whether it is right.
     if let Some(until) = passcode::full_until(&app, IDENTITY_TRIES, mobile.reveal()).await? {
         form.refuse_field("id_number", "id_number_too_often");
         form.note_until(until);
-        return Ok(unprocessable(IdentityPage::of(page, form, mobile)));
+        return Ok(unprocessable(IdentityPage::of(page, form, mobile, lender)));
     }
     let registration = Registration { name, resident_id, mobile: mobile.clone() };
     match enter(&app, &page.visit, Entering { registration, consents: [personal, sensitive], openid }).await {
@@ -329,7 +325,7 @@ pub async fn identify(State(app): State<App>, page: Page, mut form: Form) -> Res
                 BorrowerRefusal::RegisteredElsewhere => form.refuse_field("id_number", refusal.code()),
                 refusal => form.refuse(&refusal),
             }
-            Ok(unprocessable(IdentityPage::of(page, form, mobile)))
+            Ok(unprocessable(IdentityPage::of(page, form, mobile, lender)))
         }
         Err(failed) => Err(failed.into()),
     }
@@ -361,14 +357,14 @@ pub async fn agree(
 ) -> Result<Response, Problem> {
     let agreement = Agreement::from_name(form.value("agreement")).ok_or_else(Problem::not_found)?;
     let Some(text_sha256) = AgreementText::posted(&mut form, agreement) else {
-        return Ok(unprocessable(AgreementPage { page, form, text: AgreementText::of(agreement) }));
+        return Ok(unprocessable(AgreementPage::of(page, form, agreement, find_lender(&app).await?)));
     };
     let device = page.visit.device.clone();
     match borrower_actions::sign(&app, &[Signature { borrower_id, agreement, text_sha256, device }]).await {
         Ok(()) => Ok(Redirect::to(APPLY).into_response()),
         Err(Fault::Refused(refusal)) => {
             form.refuse(&refusal);
-            Ok(unprocessable(AgreementPage { page, form, text: AgreementText::of(agreement) }))
+            Ok(unprocessable(AgreementPage::of(page, form, agreement, find_lender(&app).await?)))
         }
         Err(failed) => Err(failed.into()),
     }
@@ -404,7 +400,7 @@ pub async fn submit(
         Ok(Ok(Err(Fault::Refused(ApplyRefusal::AgreementMissing { agreement })))) => {
             let mut form = Form::default();
             form.refuse(&ApplyRefusal::AgreementMissing { agreement });
-            Ok(unprocessable(AgreementPage { page, form, text: AgreementText::of(agreement) }))
+            Ok(unprocessable(AgreementPage::of(page, form, agreement, find_lender(&app).await?)))
         }
         Ok(Ok(Err(Fault::Refused(refusal)))) => {
             let has_applied = matches!(refusal, ApplyRefusal::ApplicationOpen | ApplyRefusal::LineOpen);
@@ -423,10 +419,7 @@ pub async fn submit(
             let mut shown = SubmitPage { page, form, profile, card, offer, former: None, review: None };
             if refusal == ApplyRefusal::ProductNotOnSale && is_newer {
                 // The terms changed while the page was open: it says what they were and what they are.
-                let mut connection = app.pool.acquire().await?;
-                let former = app.catalogue.get(&mut connection, product_id, product_version).await?;
-                let today = business_day::store::today(&mut connection).await?;
-                shown.former = Some(Offer::of(&former, today));
+                shown.former = Some(Offer::of_version(&app, product_id, product_version).await?);
                 shown.form.refuse(&ApplyRefusal::OfferChanged);
             } else {
                 shown.form.refuse(&refusal);
@@ -444,47 +437,15 @@ fn of_age(text: &str, today: BusinessDay) -> Result<ResidentId, &'static str> {
 }
 
 impl IdentityPage {
-    fn of(page: Page, form: Form, mobile: Mobile) -> IdentityPage {
+    fn of(page: Page, form: Form, mobile: Mobile, lender: Option<String>) -> IdentityPage {
         let personal = AgreementText::of(Agreement::PersonalInformation);
         let sensitive = AgreementText::of(Agreement::SensitiveInformation);
-        IdentityPage { page, form, mobile, personal, sensitive }
+        IdentityPage { page, form, mobile, personal, sensitive, lender }
     }
 }
 
-/// The offer for an application today; `None` where there is none.
-async fn find_offer(app: &App) -> anyhow::Result<Option<Offer>> {
-    let mut connection = app.pool.acquire().await?;
-    let product = app.catalogue.current(&mut connection, app.site.line_product()).await?;
-    let today = business_day::store::today(&mut connection).await?;
-    Ok(product.filter(|product| product.terms.is_valid_on(today)).map(|product| Offer::of(&product, today)))
-}
-
-impl Offer {
-    fn of(product: &ProductVersion, today: BusinessDay) -> Offer {
-        let terms = &product.terms;
-        let everybody = PriceInquiry { grades: &terms.purchase.grades, business_day: today, line: None };
-        let (rate_min, rate_max) = price_range(terms, everybody).unwrap_or_default();
-        Offer {
-            product_id: product.product_id.to_string(),
-            product_version: product.version,
-            limit_max: terms.line.limit_max_fen,
-            rate_min,
-            rate_max,
-        }
-    }
-
-    /// Whether it costs everybody the same by every plan.
-    fn has_one_rate(&self) -> bool {
-        self.rate_min == self.rate_max
-    }
-
-    /// Its rates as they stand in a sentence.
-    fn rates(&self, page: &Page) -> String {
-        let (least, most) = (page.percent(&self.rate_min), page.percent(&self.rate_max));
-        if self.has_one_rate() {
-            least
-        } else {
-            page.say("submit-rates").with("least", least).with("most", most).to_string()
-        }
+impl AgreementPage {
+    fn of(page: Page, form: Form, agreement: Agreement, lender: Option<String>) -> AgreementPage {
+        AgreementPage { page, form, text: AgreementText::of(agreement), lender }
     }
 }

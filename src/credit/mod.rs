@@ -21,6 +21,7 @@ pub mod review_actions;
 pub mod consent_actions;
 pub mod line_actions;
 pub mod closing_actions;
+mod offer_h5;
 pub mod apply_h5;
 pub mod review_h5;
 pub mod consent_h5;

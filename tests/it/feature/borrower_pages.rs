@@ -173,6 +173,22 @@ async fn english_pages_say_beside_every_agreement_that_the_chinese_text_binds(po
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
+async fn the_lender_is_named_wherever_an_applicant_agrees_to_anything(pool: PgPool) {
+    let mut place = open(pool).await;
+    let named = "<dt>Lender</dt><dd>Harbour Bank</dd>";
+    let identity = place.sign_in(MOBILE).await;
+    let wrong = place.browser.submit(&identity, "/apply/identity", &[("name", NAME)]).await;
+    wrong.has_status(422).shows(named);
+    let card = place.identify(identity.shows(named)).await;
+    let credit = place.bind_card(&card).await;
+    let unticked = place.browser.submit(&credit, "/apply/agreement", &[]).await;
+    unticked.has_status(422).shows(named);
+    let report = place.agree(credit.shows(named), "credit").await;
+    let submit = place.agree(report.shows(named), "credit_report").await;
+    submit.shows(named);
+}
+
+#[sqlx::test(migrator = "fenqi::MIGRATOR")]
 async fn an_application_may_be_refused_reviewed_or_decided_late(pool: PgPool) {
     let mut place = open(pool).await;
     let submit = place.come_to_submit().await;

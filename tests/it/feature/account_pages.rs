@@ -228,7 +228,7 @@ async fn agreements_sessions_and_data_are_ones_own(pool: PgPool) {
     place.settle().await;
     let agreements = place.browser.get("/me/agreements").await;
     let link = agreements.text.split("href=\"/me/agreements/").nth(1).unwrap().split('"').next().unwrap();
-    place.browser.get(&format!("/me/agreements/{link}")).await.shows("版本：2027-01").shows("Signed 5 March 2026");
+    place.browser.get(&format!("/me/agreements/{link}")).await.shows("版本：2027-02").shows("Signed 5 March 2026");
     place.browser.get("/me/messages").await.is_at("/me/messages");
     place.app.clock.set(place.app.clock.now() + TimeDelta::minutes(2));
     let first = std::mem::replace(&mut place.browser, Browser::open(&place.app).await);

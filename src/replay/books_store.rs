@@ -290,13 +290,16 @@ pub struct Undone {
     pub jobs: i64,
 }
 
-pub async fn count_undone(connection: &mut PgConnection) -> sqlx::Result<Undone> {
+/// Without the messages to people of these kinds, which wait for the morning.
+pub async fn count_undone(connection: &mut PgConnection, until_morning: &[&str]) -> sqlx::Result<Undone> {
     sqlx::query_as!(
         Undone,
         r#"select (select count(*) from withholding where is_pending) as "withholdings!",
                   (select count(*) from payout where status in ('created', 'submitted', 'unknown')) as "payouts!",
-                  (select count(*) from outbox where delivered_at is null) as "messages!",
-                  (select count(*) from job where status <> 'done') as "jobs!""#
+                  (select count(*) from outbox
+                   where delivered_at is null and not (partner in ('sms', 'wechat') and kind = any($1))) as "messages!",
+                  (select count(*) from job where status <> 'done') as "jobs!""#,
+        until_morning as &[&str]
     )
     .fetch_one(connection)
     .await

@@ -15,6 +15,7 @@ use super::script::{Command, Script, Step};
 use super::stage::Stage;
 use crate::base::{BusinessDay, WorkingCalendar, counted};
 use crate::credit::RiskHook;
+use crate::notice::{NOT_AT_NIGHT, is_night};
 use crate::sandbox::world::lock;
 use crate::vault::Vault;
 use crate::verify;
@@ -185,8 +186,9 @@ impl Player {
         if let Some(difference) = self.verify().await? {
             return Ok(Some(difference));
         }
-        let world = &self.stage.driver.house.world;
-        let undone = store::count_undone(&mut *self.stage.app().pool.acquire().await?).await?;
+        let (app, world) = (self.stage.app(), &self.stage.driver.house.world);
+        let until_morning: &[&str] = if is_night(app.clock.now()) { &NOT_AT_NIGHT } else { &[] };
+        let undone = store::count_undone(&mut *app.pool.acquire().await?, until_morning).await?;
         let left = [
             (("withholding", "pending"), self.leaves.withholdings, undone.withholdings),
             (("payout", "pending"), self.leaves.payouts, undone.payouts),

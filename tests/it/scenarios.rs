@@ -59,6 +59,7 @@ scenarios! {
     late "late",
     part_overdue "part-overdue",
     penalty_on_interest "penalty-on-interest",
+    late_at_night "late-at-night",
     two_bills_late "two-bills-late",
     unfrozen_in_grace "unfrozen-in-grace",
     missing_in_file "missing-in-file",

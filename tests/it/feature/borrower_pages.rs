@@ -173,7 +173,7 @@ async fn english_pages_say_beside_every_agreement_that_the_chinese_text_binds(po
 }
 
 #[sqlx::test(migrator = "fenqi::MIGRATOR")]
-async fn the_lender_is_named_wherever_an_applicant_agrees_to_anything(pool: PgPool) {
+async fn the_lender_is_named_beside_the_consents_and_the_texts_about_credit(pool: PgPool) {
     let mut place = open(pool).await;
     let named = "<dt>Lender</dt><dd>Harbour Bank</dd>";
     let identity = place.sign_in(MOBILE).await;

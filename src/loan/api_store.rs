@@ -42,8 +42,8 @@ pub struct LoanView {
     /// Interest or fees that the merchant pays you instead of the customer, in fen, as in `loan_made`; what refunds returned of it is in their
     /// `subsidy_returned_fen`. 0 of a voided loan.
     pub subsidy_fen: Fen,
-    /// Due date of the oldest billed installment of which principal, interest or a fee is not paid; null if there is none. The loan is late from
-    /// the next day on.
+    /// Due date of the oldest billed installment of which principal, interest or a fee is not paid, which may be a day to come; null if there is
+    /// none. The loan is late from the next day on.
     pub oldest_unpaid_due_on: Option<BusinessDay>,
     /// `open`, `paid`, `refunded` if refunds alone ended it, or `voided` if its purchase was cancelled on its own business day.
     #[schema(example = "open")]

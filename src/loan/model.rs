@@ -44,7 +44,8 @@ pub struct Loan {
 }
 
 words! {
-    /// `open`: being repaid. `paid`: repaid in full. `refunded`: ended by refunds. `voided`: its purchase was cancelled on its own business day.
+    /// `open`: being repaid. `paid`: repaid in full. `refunded`: ended by refunds alone. `voided`: its purchase was cancelled on its own business
+    /// day.
     #[derive(Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum LoanStatus {

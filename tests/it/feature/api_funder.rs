@@ -128,11 +128,15 @@ async fn a_treasurer_sees_what_is_outstanding_in_all_and_which_loans_are_late(po
     let cardless = "update bank_card set status = 'unbound', is_default = false
                     where borrower_id = (select borrower_id from credit_line where line_id = $1)";
     sqlx::query(cardless).bind(lines[1]).execute(&town.app.pool).await.unwrap();
-    town.live_until("2026-01-26").await;
     let loan = async |place: usize| {
         let Decision::Authorised { loan_id } = bought[place].decision else { panic!("{:?}", bought[place]) };
         desk.get(&format!("/funder/loans/{loan_id}")).await.ok()
     };
+    assert_eq!(loan(1).await["oldest_unpaid_due_on"], Value::Null, "nothing is billed yet");
+    town.live_until("2026-01-12").await;
+    assert_eq!(loan(1).await["oldest_unpaid_due_on"], "2026-01-25", "it is billed, and not late yet");
+    assert_eq!(desk.get("/funder/loans?due_before=2026-01-12").await.ok()["items"], json!([]));
+    town.live_until("2026-01-26").await;
     let (paid, late, voided) = (loan(0).await, loan(1).await, loan(2).await);
     let fen = |loan: &Value, name: &str| loan[name].as_i64().unwrap();
     assert!(fen(&paid, "principal_paid_fen") > 0, "{paid}");

@@ -260,6 +260,14 @@ impl Directory {
         self.admission.count(Entry { partner_id, signer, nonce, version, at, wanted }).await
     }
 
+    /// Whether a partner's system has that code, even one that may not call any more.
+    ///
+    /// # Errors
+    /// Failures of the database.
+    pub async fn is_partner(&self, code: &str) -> anyhow::Result<bool> {
+        Ok(self.find(code).await?.is_some())
+    }
+
     async fn find(&self, code: &str) -> anyhow::Result<Option<Arc<Known>>> {
         let remembered = self.known.read().unwrap_or_else(PoisonError::into_inner).get(code).cloned();
         match remembered {

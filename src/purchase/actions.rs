@@ -85,14 +85,18 @@ pub async fn refund(app: &App, request: RefundRequest) -> AfterSale<RefundId> {
 }
 
 /// As [`refund`], for one of the merchant's own systems, given by its name, which has no slash. Each system has its own
-/// idempotency keys: two systems that use the same key make two refunds. A key without a slash that was recorded before
-/// systems had keys of their own is found for every system.
+/// idempotency keys: two systems that use the same key make two refunds. A key that was recorded before systems had keys of
+/// their own is found for every system.
 pub async fn refund_for(app: &App, request: RefundRequest, system: &str) -> AfterSale<RefundId> {
     check_form(&request).map_err(Fault::Refused)?;
     let key = request.idempotency_key;
     let request = RefundRequest { idempotency_key: format!("{system}/{key}"), ..request };
-    // One with a slash would be found as the key of another system, whose name stands before the slash.
-    let former_key = Some(key.as_str()).filter(|key| !key.contains('/'));
+    // One that begins with a system's name and a slash would be found as the key of that system.
+    let is_of_system = match key.split_once('/') {
+        Some((name, _)) => app.access.is_partner(name).await?,
+        None => false,
+    };
+    let former_key = (!is_of_system).then_some(key.as_str());
     refund_if(app, Asked { request, former_key }, accept_any_effect).await
 }
 

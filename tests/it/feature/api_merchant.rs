@@ -195,16 +195,19 @@ async fn refunds_at_once_give_back_no_more_than_was_paid(pool: PgPool) {
     assert_eq!(refunded().await, 121_000);
     assert_eq!(desk.post(&path, "wang-office/2", &json!({ "amount_fen": 1_000 })).await.status, 201);
     assert_eq!(refunded().await, 122_000, "whatever a key looks like, it is its own system's");
+    assert_eq!(desk.post(&path, "2026/3", &json!({ "amount_fen": 2_000 })).await.status, 201);
     // A key from before a system had keys of its own, and after its answer was forgotten.
     for before in [
         "delete from api_answer",
         "update refund set idempotency_key = split_part(idempotency_key, '/', 2) where amount_fen = 1000",
+        "update refund set idempotency_key = '2026/3' where amount_fen = 2000",
     ] {
         sqlx::query(before).execute(&town.app.pool).await.unwrap();
     }
     assert_eq!(office.post(&path, "1", &body).await.ok(), second);
     assert_eq!(office.post(&path, "2", &json!({ "amount_fen": 1_000 })).await.status, 201);
-    assert_eq!(refunded().await, 122_000, "for ever");
+    assert_eq!(desk.post(&path, "2026/3", &json!({ "amount_fen": 2_000 })).await.status, 201);
+    assert_eq!(refunded().await, 124_000, "for ever");
     town.assert_whole("after refunds").await;
 }
 

@@ -8,6 +8,7 @@ pub mod rules;
 pub mod quote;
 pub mod shown;
 pub mod inquiry;
+mod notes;
 pub mod proof;
 pub mod catalogue;
 pub mod store;

@@ -13,6 +13,7 @@ use crate::base::{BusinessDay, Fen, Rate, counted};
 use crate::loan::Price;
 use crate::loan::schedule::{Installment, Schedule};
 
+use super::notes::notes;
 use super::quote::{Quote, QuoteRequest, quote};
 use super::rules;
 use super::terms::{DayCount, Method, Plan, Terms};
@@ -109,17 +110,7 @@ pub fn prove(terms: &Terms) -> Result<Proof, Vec<ProofProblem>> {
         return Err(prover.problems);
     }
     let penalty_a_year_max = prover.penalty_a_year_max;
-    let mut notes = Vec::new();
-    if penalty_a_year_max > terms.apr_cap.fraction() {
-        let of = if terms.penalty.base.has_interest() { " of the principal, as interest bears it too" } else { "" };
-        notes.push(format!(
-            "the penalty reaches {penalty_a_year_max} a year{of}, above the cap of {}: a court may reduce it",
-            terms.apr_cap
-        ));
-    }
-    if terms.name_en.is_none() {
-        notes.push(format!("there is no name_en: whoever reads English reads {:?}", terms.name));
-    }
+    let notes = notes(terms, penalty_a_year_max);
     Ok(Proof { schedules: prover.schedules, plans, penalty_a_year_max, notes })
 }
 

@@ -80,7 +80,8 @@ fn said_grades(grades: &[String]) -> String {
     format!("{noun} {}", grades.join(", "))
 }
 
-fn said_periods(periods: &[u16]) -> String {
+/// Ascending numbers of periods as text.
+pub(super) fn said_periods(periods: &[u16]) -> String {
     let noun = if periods == [1] { "period" } else { "periods" };
     format!("{} {noun}", said(periods))
 }

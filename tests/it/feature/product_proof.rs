@@ -42,6 +42,21 @@ fn a_plan_by_days_holds_its_cap_in_the_dearest_month() {
 }
 
 #[test]
+fn a_fee_that_a_refund_may_make_dearer_than_the_cap_holds_and_is_noted() {
+    let notes = |price: &str, order: &str| {
+        let text = text("merchant-subsidy").replace("subsidy_share = 0.5", "subsidy_share = 0");
+        let text = text.replace("E = 0.0080", &format!("E = {price}")).replace("last_first", order);
+        product::check(&text).unwrap().1.notes
+    };
+    // As it is bought, 1 % of the amount each month costs 19.5 % a year in 3 periods, 22.3 % in 6.
+    let noted = notes("0.0100", "last_first");
+    assert_eq!(noted.len(), 1);
+    assert!(noted[0].starts_with("in 3, 6 periods, what a refund leaves may cost up to 0.2653"), "{noted:?}");
+    assert!(notes("0.0100", "proportional").is_empty());
+    assert!(notes("0.0090", "last_first").is_empty());
+}
+
+#[test]
 fn the_shipped_products_differ_in_kind() {
     let is_by_grade = |plan: &Plan| plan.prices.len() > 1 && plan.prices.windows(2).all(|two| two[0] < two[1]);
     let is = |plan: &Plan, method| plan.method == method;

@@ -12,5 +12,5 @@ test("the start page speaks both languages, and an error leads home", async ({ p
   await page.goto("/nowhere");
   await look(page, "error-en");
   await page.getByRole("link", { name: "To the home page" }).click();
-  await expect(page).toHaveURL(/\/sign-in\?next=\/home$/);
+  await expect(page).toHaveURL(/\/sign-in\?next=%2Fhome$/);
 });
